@@ -1,4 +1,4 @@
-"""Harness in Python: what the command line does, without a console.
+"""Python interface: functions that do the same as the commands of their names.
 
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .tuning.tuning import Target
 
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
-"""Default hold-out models of :func:`tune`: the first that is not the tuned model is taken."""
+"""Default hold-out models of :func:`tune`, which uses the first that is not the tuned model."""
 
 
 def plan(
@@ -69,7 +69,7 @@ def plan(
     """Return the cells that a suite would run, without sampling or writing anything.
 
     Args:
-        suite: as :func:`run` takes it.
+        suite: see :func:`run`.
         models: see :func:`run`.
         samplers: see :func:`run`.
         device: where the suite would run; "auto" takes a CUDA GPU if there is one.
@@ -80,7 +80,7 @@ def plan(
         such as a budget below the cost of one step.
 
     Raises:
-        ValueError: something does not exist or makes no sense; the sentence names it.
+        ValueError: an argument is invalid or names something that does not exist.
 
     >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [5, 10]}
     >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
@@ -93,7 +93,7 @@ def plan(
 def plan_cells(
     suite: Suite, device: str
 ) -> tuple[dict[str, Denoiser], dict[str, Reference | None], list[Cell]]:
-    """Return a suite's models and references, by model name, and its cells."""
+    """Return the loaded models of a suite, with their references, by model name; and its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
@@ -111,24 +111,25 @@ def run(
     retry: bool = False,
     **replaced: Any,
 ) -> ResultTable:
-    """Run a suite into a folder, but only the cells that are missing there.
+    """Run the cells of a suite that a run directory lacks, and return its result table.
 
-    Everything runs in this process, because another could not load objects. So a sampler that crashes
-    ends the run, and no limit of time or memory is enforced. For code that you do not trust to finish,
-    use the command line, ``samplerbench run``.
+    Everything runs in this process, because another process could not load Python objects. So a
+    sampler that crashes ends the run, and no limit of time or memory is enforced. For code that may
+    crash or hang, use the command ``samplerbench run``.
 
     Args:
-        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until`` is sampled
-            until its question is decided. None if keywords give everything.
+        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None if keywords
+            give everything. A suite with ``until`` draws samples until its comparison is decided.
         out: run directory; None for one under ``results/runs`` with the name of the suite. A second run into it
             computes only what is missing.
-        models: specs such as ``"fashion"``, or a mapping from names to specs and objects. An object is a
-            :class:`~samplerbench.models.Denoiser`, or anything a factory in a Python file may return. If
-            an object's outputs differ from the last one's of that name, it is measured again.
+        models: specs such as ``"fashion"``, or a mapping from names to specs and objects. An object
+            is a :class:`~samplerbench.models.Denoiser`, or anything a factory in a Python file may
+            return. A model is measured again if its outputs differ from those of the last run under
+            its name.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None for only in a terminal or a notebook.
-        retry: whether to run cells again that failed before.
+        retry: whether to repeat cells that failed before.
         **replaced: values that replace the suite's own, by its keys, such as ``nfe=[5, 10]``,
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.
 
@@ -136,7 +137,7 @@ def run(
         The table of the folder: one row per cell; the row of a failed cell has the reason.
 
     Raises:
-        ValueError: something does not exist or makes no sense, or the folder holds something else.
+        ValueError: an argument is invalid, or the folder contains something other than a run.
 
     >>> from tempfile import TemporaryDirectory
     >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [10], "samples": 64}
@@ -166,10 +167,11 @@ def run(
 
 
 class RunResult(NamedTuple):
-    """Result of a run: its ``table``, None if another process writes it, and the keys of its ``cells``.
+    """Result of :func:`run_suite`.
 
-    ``analyses`` is None unless the suite has ``until``. ``doubt`` is a sentence on users' samplers that fail
-    ``samplerbench check``; "" if none does.
+    ``table`` is None if another process writes it. ``cells`` are the keys of the suite's cells.
+    ``analyses`` is None unless the suite has ``until``. ``doubt`` warns of users' samplers that
+    fail ``samplerbench check``; it is "" if none fails.
     """
 
     table: ResultTable | None
@@ -190,7 +192,9 @@ def run_suite(
     fresh: bool = False,
     join: bool = False,
 ) -> RunResult:
-    """Run the cells that the folder lacks of a suite, until they are decided if it has ``until``.
+    """Run the cells of a suite that a run directory lacks.
+
+    A suite with ``until`` is sampled until its comparison is decided.
 
     Args:
         suite: complete suite to run.
@@ -199,7 +203,7 @@ def run_suite(
         console: where to report progress.
         executor: where samplers run; None for this process.
         time_limit: seconds that one shard may take; None derives it from the measured speed, 0 is no limit.
-        retry: True to run cells again that failed before.
+        retry: True to repeat cells that failed before.
         fresh: True to set aside the folder's contents and the cached measurements on models.
         join: True to help another process that runs in the folder; else such a process is an error.
     """
@@ -247,15 +251,16 @@ def advise(
     Args:
         model: a spec or an object.
         nfe: evaluations per sample; None for 4, 6, 8, 10, 15 and 20.
-        out: folder of the answer, with what it measured before; None for one under ``results/runs``.
-        only: samplers to race in place of all.
+        out: folder for the answer and its measurements, which a later call reuses; None for one
+            under ``results/runs``.
+        only: samplers to compare; empty for all.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         **options: ``minutes`` to spend (10); ``ms``, the milliseconds that a sample may take, instead of
             ``nfe``; ``library``, ``default``, ``extractor``, ``seed``, ``executor``, and ``progress``, called with
             each stage in words (:func:`samplerbench.benchmarks.advice.advise`).
 
     Raises:
-        ValueError: something does not exist or makes no sense, or the time is too short.
+        ValueError: an argument is invalid, or the time is too short.
     """
     from .advice import advise as find
 
@@ -279,7 +284,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Tuned entries, failures of the other targets, and the name of the hold-out model."""
+    """Result of :func:`tune`: tuned entries, failed targets, and the name of the hold-out model."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]
@@ -303,18 +308,20 @@ def tune(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep ones.
+    """Tune noise levels of deterministic samplers or coefficients of multistep samplers on a model.
 
-    Tuning minimises the distance of samples to their converged endpoints, on latents that no run scores.
+    Tuning minimises the distance of samples to their converged endpoints. No run uses the latents
+    for tuning.
 
     Args:
         model: a spec or an object.
         samplers: samplers to tune: specs, objects or classes.
         nfe: evaluations per sample. Give either this or ``steps``.
         steps: numbers of steps.
-        out: JSON file for the schedule ``tuned(file=…)``; entries that it has are not tuned again.
+        out: JSON file for the schedule ``tuned(file=…)``; entries already in it are not tuned
+            again.
         latents: number of latents to tune on.
-        test_latents: number of other latents, to measure the train-test gap.
+        test_latents: number of further latents, for the error on latents not tuned on.
         seed: root seed of the latents.
         objective: which mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
         what: "grid" (the noise levels), "coefficients", or "both".
@@ -354,7 +361,7 @@ def export(
     model: Any = None,
     sampler: Any = None,
 ) -> dict[str, Any]:
-    """Return noise levels, or a sampler on them, in the form that another library takes.
+    """Return noise levels, or a sampler with noise levels, in the form that another library takes.
 
     Args:
         sigmas: falling levels, or their text, such as "karras(rho=7):10:0.002:80"; None for a

@@ -16,14 +16,14 @@ from .suites.files import load_suite, refuse_untrusted
 from .suites.suite import Suite, check_suite
 
 SuiteArgument = Suite | Mapping[str, Any] | Path | str
-"""Suite, or its name, path or data."""
+"""A suite as an object, name, path of a file, or dictionary."""
 
 Device = Literal["auto", "cpu", "cuda"]
 
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 Models = Mapping[str, Any] | Sequence[Any]
-"""Specs or objects of models by their names in tables, or a list of specs."""
+"""Models to run: a mapping from names in tables to specs or objects, or a list of specs."""
 
 
 def suite_of(
@@ -32,11 +32,13 @@ def suite_of(
     samplers: Sequence[Any] | None,
     replaced: dict[str, Any],
 ) -> Suite:
-    """Return a suite with some values ``replaced``; objects and installed samplers are registered.
+    """Return a suite with its models, samplers and further keys (``replaced``) replaced.
+
+    Models and samplers given as objects, and samplers of installed packages, are registered.
 
     Raises:
-        ValueError: there is no such suite, an object is no model or no sampler, or a file names Python code, or a
-            file elsewhere, that was not asked for.
+        ValueError: there is no such suite, an object is no model or no sampler, or a suite file
+            refers to Python code or files that it may not load without consent.
     """
     load_installed()
     keys = dict(replaced)
@@ -73,10 +75,12 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return the spec of a model; an object is registered under ``name``, or its own name for "".
+    """Return the spec of a model.
+
+    An object is registered under ``name``; if that is "", under the object's own name.
 
     Raises:
-        ValueError: the object is no model, or a built-in one has the name.
+        ValueError: the object is no model, or a built-in model has the name.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -86,7 +90,7 @@ def model_spec(model: Any, name: str = "") -> Any:
 
 
 def make_sampler(sampler: Any) -> Sampler:
-    """Return the sampler of a spec, an object or a class; a class is registered.
+    """Return the sampler for a spec, an object or a class, whose class is registered.
 
     Raises:
         ValueError: there is no such sampler.
@@ -125,7 +129,11 @@ def _load_suite_argument(suite: Any) -> Suite:
 
 
 def resolve_device_argument(name: str, suite: Suite | None = None) -> str:
-    """Return "cpu" or "cuda" for a device or "auto". Raises a ValueError if the suite cannot run there."""
+    """Return "cpu" or "cuda" for a device name.
+
+    Raises a ValueError for any name but "auto", "cpu" and "cuda", or if the suite cannot run on the
+    device.
+    """
     if name not in DEVICES:
         raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")
     return resolve_device(name, suite)

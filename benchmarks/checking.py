@@ -1,4 +1,4 @@
-"""Checks of a user's samplers, by name or as objects, and models."""
+"""Checks of a user's samplers and models, given by name or as objects."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from ..models.checkpoints.specification import Specification
 
 Opening = Callable[[Any, str], None]
-"""Callback before the check, which gets a specification or a model, and its identity."""
+"""Callback before a check: gets a checkpoint's specification or another model; and its identity."""
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
-    """Check a sampler: measured order, evaluations, purity, batch independence, exact moments, ends.
+    """Check a sampler's order, number of evaluations, purity, batch independence, moments and ends.
 
     Args:
         sampler: a spec, an object or a class.
@@ -50,7 +50,8 @@ def check(sampler: Any, *, fast: bool = False) -> Conformance:
         All checks, with ``passed``, ``failures``, and ``why`` they fail.
 
     Raises:
-        ValueError: there is no such sampler or option, or it has no steps of its own.
+        ValueError: there is no such sampler or option, or the sampler stands for a checkpoint's
+            scheduler.
 
     >>> check("euler", fast=True).passed
     True
@@ -59,7 +60,7 @@ def check(sampler: Any, *, fast: bool = False) -> Conformance:
 
 
 def sampler_to_check(sampler: Any) -> Any:
-    """Make the sampler of a spec, object or class. Raises a ValueError as :func:`check` does."""
+    """Return the sampler for a spec, object or class. Raises a ValueError as :func:`check` does."""
     subject: Any = make_sampler(sampler)
     if getattr(subject, "of_checkpoint", False):
         raise ValueError(
@@ -84,15 +85,15 @@ def check_model(
 
     Args:
         model: a spec, such as a name or the path of a checkpoint, or an object.
-        images: clean images that the model was trained on: a folder, .npy, .npz, or a data set; latents, for
-            a model of latents. None for the model's own data or, without any, its own samples, on
-            which nothing can pass.
+        images: clean images that the model was trained on: a folder, .npy, .npz, or a data set;
+            latents, for a model of latents. None uses the model's own data or, without any, samples
+            of the model. A check on samples of the model never passes.
         teacher: model that a few-step map was distilled from.
-        samples: most images, or own samples, to use.
+        samples: largest number of images or samples to use.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        progress: called with what was assumed of the images, in words.
-        opened: called with the specification of a checkpoint, or with another model, and its identity,
-            before the check.
+        progress: called with a sentence on assumptions about the images, if there are any.
+        opened: called before the check with two arguments. The first is the specification of a
+            checkpoint, or another model; the second is its identity.
 
     Returns:
         The checks, with a ``verdict``: "passed", "failed" or "not decided".
@@ -124,7 +125,7 @@ def _check_checkpoint(
     described: Opening,
     say: Callable[[str], None],
 ) -> Checked:
-    """Check a checkpoint, and cache the answers of checks that passed."""
+    """Check a checkpoint; if all checks pass, cache the settings that its files left open."""
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
     spec = specify_checkpoint(opened, named).overridden(settings)
@@ -162,7 +163,7 @@ def _check_loaded_model(
     device: str,
     described: Opening,
 ) -> Checked:
-    """Check a model that is no checkpoint."""
+    """Check a model that is not a checkpoint, such as a built-in one or one of a Python file."""
     if device != "cpu":
         model = model.to(device)
     described(model, model.identity)
@@ -193,7 +194,7 @@ def _check_loaded_model(
 def _with_range_check(
     result: Checked, limits: tuple[float, float] | None, clean: Tensor
 ) -> Checked:
-    """Return the result with a check of the range of images, if samples have ``limits``."""
+    """Return the result with a check that images lie within ``limits``, if these are not None."""
     if limits is None:
         return result
     return replace(result, checks=(check_range(limits, clean), *result.checks))
@@ -204,7 +205,8 @@ def _load_teacher(
 ) -> Denoiser | None:
     """Return the denoiser that a map was distilled from; None for no name.
 
-    Raises a ValueError if the model is no map, or if the teacher is a map or has other samples.
+    Raises a ValueError if no candidate in ``kinds`` is a map, or if the teacher is a map or has a
+    sample shape outside ``events``.
     """
     if name is None:
         return None
@@ -223,7 +225,7 @@ def _load_teacher(
 def _read_images(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Return images in the first shape that fits, their classes, and a sentence on what was assumed or ""."""
+    """Return images in the first shape that fits, their classes, and a note on assumptions."""
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
     limits, note = spec.limits, ""
     if len(last) == 3 and last[0] in (1, 3) and limits is None and not spec.decoder:

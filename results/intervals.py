@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .quantities import distances, flags
 from .record import Record
-from .text import Z95, format_number, interval_ends, interval_text
+from .text import Z95, format_number, interval_ends
 from .values import number, text
 
 
@@ -29,16 +29,32 @@ def printed_value(name: str, value: float | None) -> float | None:
     >>> printed_value("fid_proxy", -0.0027), printed_value("fid_proxy", 0.5), printed_value("ms_per_sample", None)
     (0.0, 0.5, None)
     """
-    return 0.0 if value is not None and value < 0 and name in distances() else value
+    return 0.0 if is_below_zero(name, value) else value
+
+
+def is_below_zero(name: str, value: float | None) -> bool:
+    """Return True for a value of a distance that was measured below 0."""
+    return value is not None and value < 0 and name in distances()
+
+
+BELOW = "⁻"
+"""Mark of a distance that was measured below 0."""
+BELOW_NOTE = f"0{BELOW}: measured slightly below 0 after removing bias; shown as 0"
+
+
+def shown_number(name: str, value: float | None) -> str:
+    """Return the value of column ``name`` as text: 0 with :data:`BELOW` for a distance below 0."""
+    return f"0{BELOW}" if is_below_zero(name, value) else format_number(value)
 
 
 def value_with_bounds(row: Record, name: str) -> str:
     """Return ``value [low, high]`` of column ``name`` as text; the value alone without interval."""
     value, ends = printed_value(name, number(row, name)), interval_bounds(row, name)
+    words = shown_number(name, number(row, name))
     if value is None or ends is None:
-        return format_number(value)
+        return words
     low, high = (printed_value(name, end) or 0.0 for end in ends)
-    return interval_text(value, min(low, value), max(high, value))
+    return f"{words} [{format_number(min(low, value))}, {format_number(max(high, value))}]"
 
 
 def value_plus_minus(row: Record, name: str) -> str:

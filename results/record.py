@@ -11,11 +11,17 @@ Kind = Literal["text", "integer", "number", "flag"]
 
 
 class Column(NamedTuple):
-    """Column of the table: its name, the kind of its values, and their meaning in words."""
+    """Column of the table: its name, the kind of its values, their meaning in words, and their unit."""
 
     name: str
     kind: Kind
     meaning: str
+    unit: str = ""
+
+    @property
+    def meaning_and_unit(self) -> str:
+        """Meaning, and the unit in brackets if there is one."""
+        return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
 
 
 ROW: tuple[Column, ...] = (
@@ -31,7 +37,12 @@ ROW: tuple[Column, ...] = (
     ),
     Column("schedule", "text", "schedule of the noise levels, with its non-default parameters"),
     Column("start", "text", "how the initial state is made: noise, mean or gaussian"),
-    Column("sigma_start", "number", "noise level of the initial state, where the grid begins"),
+    Column(
+        "sigma_start",
+        "number",
+        "noise level of the initial state, where the grid begins",
+        "data units",
+    ),
     Column("end", "text", "where the grid ends: zero or sigma_min"),
     Column(
         "noise",
@@ -39,8 +50,13 @@ ROW: tuple[Column, ...] = (
         "noise of a stochastic sampler: white, or brownian (one path "
         "per sample, whatever the steps)",
     ),
-    Column("sigma_max", "number", "largest noise level of the model, where the latents lie"),
-    Column("sigma_min", "number", "last positive noise level of the schedule"),
+    Column(
+        "sigma_max",
+        "number",
+        "largest noise level of the model, where the latents lie",
+        "data units",
+    ),
+    Column("sigma_min", "number", "last positive noise level of the schedule", "data units"),
     Column("steps", "integer", "intervals of the grid; empty for adaptive methods"),
     Column(
         "budget", "integer", "evaluations per sample that were allowed, if a budget was asked for"
@@ -57,42 +73,49 @@ AROUND: tuple[Column, ...] = (
         "clamped",
         "number",
         "fraction of values outside the data range, clamped before the extractor",
+        "share",
     ),
-    Column("ms_per_sample", "number", "median wall time per sample, milliseconds"),
-    Column("ms_low", "number", "lower end of its 95 % interval; empty below six calls"),
-    Column("ms_high", "number", "upper end of its 95 % interval"),
-    Column("ms_iqr", "number", "interquartile range of the wall time per sample, milliseconds"),
+    Column("ms_per_sample", "number", "median wall time per sample", "ms"),
+    Column("ms_low", "number", "lower end of its 95 % interval; empty below six calls", "ms"),
+    Column("ms_high", "number", "upper end of its 95 % interval", "ms"),
+    Column("ms_iqr", "number", "interquartile range of the wall time per sample", "ms"),
     Column(
         "wall_ms_per_sample",
         "number",
         "the same median by the wall clock, where ms_per_sample is from CUDA events",
+        "ms",
     ),
     Column(
         "model_ms_per_sample",
         "number",
-        "wall time of the bare network for the same evaluations, milliseconds per sample",
+        "wall time of the bare network for the same evaluations, per sample",
+        "ms",
     ),
     Column(
         "solver_ms_per_sample",
         "number",
-        "wall time of the sampler's own work, without the network, milliseconds per sample",
+        "wall time of the sampler's own work, without the network, per sample",
+        "ms",
     ),
     Column(
         "decoder_ms_per_sample",
         "number",
-        "wall time of decoding a latent, milliseconds per sample, in none of the other times; "
+        "wall time of decoding a latent, per sample, in none of the other times; "
         "empty without a decoder",
+        "ms",
     ),
     Column(
         "cold_ms_per_sample",
         "number",
         "the same as ms_per_sample where caches are emptied before each call; batches of 1 only",
+        "ms",
     ),
     Column("overhead", "number", "solver_ms_per_sample / model_ms_per_sample"),
     Column(
         "overhead_us_per_step",
         "number",
-        "wall time of the sampler's own work, microseconds a step and call",
+        "wall time of the sampler's own work, a step and call",
+        "µs",
     ),
     Column(
         "launches_per_step",
@@ -104,21 +127,29 @@ AROUND: tuple[Column, ...] = (
     Column(
         "latency_ms",
         "number",
-        "median wall time from latents to images of a whole batch, decoder included, milliseconds",
+        "median wall time from latents to images of a whole batch, decoder included",
+        "ms",
     ),
-    Column("samples_per_second", "number", "throughput: samples of a batch over its latency"),
+    Column(
+        "samples_per_second", "number", "throughput: samples of a batch over its latency", "1/s"
+    ),
     Column(
         "first_batch_ms",
         "number",
         "wall time of the first batch, with compilation, recording and all that is done only once",
+        "ms",
     ),
     Column(
         "peak_memory_mb",
         "number",
-        "most memory that torch held on the GPU during a call, MiB; empty on a CPU",
+        "most memory that torch held on the GPU during a call; empty on a CPU",
+        "MiB",
     ),
     Column(
-        "joules_per_sample", "number", "energy of the whole GPU per sample, J, where it is counted"
+        "joules_per_sample",
+        "number",
+        "energy of the whole GPU per sample, where it is counted",
+        "J",
     ),
     Column(
         "timing_converged",
@@ -195,7 +226,7 @@ AROUND: tuple[Column, ...] = (
         "integer",
         "tuned schedule: latents that it was tuned on, none of which any row scores",
     ),
-    Column("tuning_seconds", "number", "tuned schedule: seconds that both took"),
+    Column("tuning_seconds", "number", "tuned schedule: time that both took", "s"),
     Column(
         "tuning_gap",
         "number",

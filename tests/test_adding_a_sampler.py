@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from samplerbench.benchmarks.conformance import check_sampler
+from samplerbench.samplers import karras, make
 
 GUIDE = Path(__file__).parents[1] / "docs" / "how-to" / "adding-a-sampler.md"
 
@@ -46,6 +47,13 @@ def test_a_pitfall_is_caught_and_its_remedy_passes(guide, pitfall, check):
     assert check in {failure.name for failure in wrong.failures}
     right = check_sampler(getattr(guide, f"Right{pitfall}")(), fast=True)
     assert right.passed, right.failures
+
+
+def test_the_first_example_is_dpmpp_2m(guide):
+    grid = karras(7, 0.01, 80.0)
+    assert check_sampler(guide.Mine(), fast=True).passed
+    for mine, theirs in zip(guide.Mine().plan(grid), make("dpmpp_2m").plan(grid), strict=True):
+        assert (mine.a, *mine.b) == pytest.approx((theirs.a, *theirs.b))
 
 
 def test_the_complete_examples_pass(guide):

@@ -1,4 +1,4 @@
-"""Advice on a model's sampler and number of steps: a race of configurations on its own latents."""
+"""Advice on a model's sampler and number of steps, from a race of configurations on its latents."""
 
 from .advising import advise
 from .answer import TUNED_LEVELS, Advice, Budget, Choice

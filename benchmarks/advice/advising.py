@@ -63,12 +63,13 @@ from .request import (
 from .run import Clock, OutOfTime, Progress, Run
 from .sentences import conclusions
 from .tasks import BATCH
+from .wording import evaluations_in_words
 
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
 def _question_of(request: AdviceRequest) -> dict[str, Any]:
-    """Return everything that the measurements depend on, as JSON values."""
+    """Return all inputs that the measurements depend on, as JSON values."""
     model = request.model
     return {
         "model": request.spec,
@@ -103,11 +104,10 @@ def _digest_of_code_files() -> str:
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
 SHARE_OF_SCORES = 0.4
-"""Largest share that scores take of the time from the fits to ``COMPARED``."""
+"""Largest share of the time between the fits and ``COMPARED`` that scores may take."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
-"""Shares of the time at which distances in distribution, and times and pictures, are broken off."""
-BROKEN_OFF = "which the time that was given broke off"
-COARSE = "There was no time to find out more exactly where latents lead: errors near that limit say nothing."
+"""Shares of the time limit at which two stages stop: Fréchet distances; timings and pictures."""
+COARSE = "There was no time for more exact converged samples. Errors close to their precision say nothing."
 
 
 def advise(
@@ -130,7 +130,7 @@ def advise(
     """Find the best sampler and noise levels for a model at each number of evaluations, and return the answer.
 
     Args:
-        model: spec of the model, as ``--model`` takes it.
+        model: spec of the model, a value of ``--model``.
         nfe: evaluations per sample, one race for each.
         out: folder of the answer. Measurements in it of the same question are used again.
         minutes: wall time to spend. In the main thread, a stage that still runs at its limit is broken off.
@@ -138,7 +138,7 @@ def advise(
         library: library to recommend for, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         default: present sampler, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the checkpoint's scheduler,
             or else the usual sampler for such models.
-        only: samplers to race; all if there are none.
+        only: samplers to race; empty for all.
         extractor: feature space of distances in distribution.
         device: "cpu" or "cuda".
         seed: seed of the latents.
@@ -196,19 +196,22 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             f"--minutes {clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
-    untuned, not_fitted = Untuned(), [f"Fits of levels and coefficients, {BROKEN_OFF}."]
+    untuned, not_fitted = (
+        Untuned(),
+        ["Time ran out while noise levels and coefficients were fitted."],
+    )
     with suppress(OutOfTime), clock.raise_when_over(over):
         until = share_at_end_of_races(run, bench, budgets)
         races, untuned, not_fitted = fit_leaders(run, bench, races, until)
     chosen = {r.budget: entries_to_score(run, r, untuned.get(r.budget, {}).values()) for r in races}
-    run.progress("scoring on latents that chose nothing")
+    run.progress("measuring errors on new samples")
     seconds = 60 * clock.minutes * COMPARED - clock.spent
     alternatives = {n: request.alternatives(run.now, run.library, n) for n in chosen}
     scores: Scores = {n: {} for n in chosen}
     entries = {n: [*chosen[n], *alternatives[n]] for n in chosen}
     unfinished = []
-    if late := ", ".join(map(str, budgets[len(races) :])):
-        unfinished.append(f"At {late} evaluations nothing was raced before the time was up.")
+    if late := budgets[len(races) :]:
+        unfinished.append(f"There was no time for {evaluations_in_words(*late)}.")
     if endpoints.most < RULE.last and (endpoints.steps or 0) >= endpoints.most:
         unfinished.append(COARSE)
     try:
@@ -216,9 +219,9 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             score_on_fresh_latents(scores, bench, entries, SHARE_OF_SCORES * seconds)
     except OutOfTime:
         scores = keep_common_latents(scores)
-        unfinished.append(f"Scores, {BROKEN_OFF}: they are on the latents that were reached.")
+        unfinished.append("Time ran out while errors were measured, so they are on fewer samples.")
     distances: dict[int, Distances] = {n: {} for n in chosen}
-    missing = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]
+    missing = ["Time ran out while samples were compared as whole sets (fd_conv)."]
     with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
         distances, missing = distances_by_budget(run, bench, races, chosen)
     answers = [

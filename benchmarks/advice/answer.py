@@ -7,6 +7,7 @@ latents that had no part in any choice.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -70,7 +71,7 @@ def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pict
 SCHEMA = 1
 """Version of the format of ``advice.json``. It is raised when a field changes its meaning."""
 TUNED_LEVELS = "tuned levels"
-"""Name that replaces a schedule's if the levels were fitted to the model."""
+"""Name in place of a schedule's name for levels that were fitted to the model."""
 
 
 def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
@@ -93,7 +94,7 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
 
 @dataclass(frozen=True)
 class Value:
-    """Number with its 95 % interval, of length 0 for an exact number. ``flag`` says why not to trust it, or is ""."""
+    """Number with its 95 % interval, of length 0 if exact; ``flag`` has doubts about it, or ""."""
 
     value: float
     low: float
@@ -106,11 +107,11 @@ class Choice:
     """Configuration at one budget, with its scores.
 
     Attributes:
-        label, sampler: the configuration and its sampler, as the command line writes them.
-        schedule: its schedule; "" for a sampler with levels of its own, "tuned levels" for fitted levels.
+        label, sampler: the configuration and its sampler in the command line's notation.
+        schedule: schedule; "" if the sampler sets its own levels, "tuned levels" for fitted levels.
         nfe, steps: evaluations per sample; steps of the grid, or None without a grid.
         levels: noise levels of the grid, falling.
-        error: geometric mean of the distances; None for stochastic and failed configurations.
+        error: geometric mean of the distances; None for stochastic and failed configurations, and where time ran out.
         rms, median: root mean square and median of the distances; None where ``error`` is. A few samples that ended
             elsewhere decide the root mean square (``rmse`` of a result table).
         fd_conv: Fréchet distance to converged samples in the model's feature space; None if not measured.
@@ -119,6 +120,7 @@ class Choice:
         coefficients: coefficients fitted to the model, a row a step: the weight of the state, then the weights of
             the denoised images, newest first. Empty if none were fitted.
         search_evaluations: evaluations of the model, on all latents, that the search of ``auto``'s rule took.
+        draws_noise: True for a stochastic sampler.
     """
 
     label: str
@@ -135,6 +137,7 @@ class Choice:
     failed: str = ""
     coefficients: tuple[tuple[float, ...], ...] = ()
     search_evaluations: int = 0
+    draws_noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Library's own solver at defaults, and the recommendation's error divided by its, or None."""
+    """Library's own solver at its defaults, and the ratio of the recommended error to its error."""
 
     choice: Choice
     ratio: Value | None
@@ -182,7 +185,7 @@ class Budget:
         best: recommendations by library; for "python", which has every sampler, the best of all.
         in_distribution: configuration with a significantly smaller ``fd_conv`` than the best that was tried;
             None if there is none.
-        tried, left_out: numbers of configurations that were raced, and that there was no time for.
+        tried, left_out: numbers of configurations that were raced, and left out for lack of time.
         hopeless: number of configurations left out for far larger errors at two smaller budgets.
         latents: largest number of latents that the race used.
         undecided: sentence on what the race could not decide; "" if it decided.
@@ -215,7 +218,7 @@ class Advice:
         default: description of the present sampler, and how it is known.
         library: library that the user asked for.
         budgets: answers by number of evaluations, rising.
-        sentences, undecided: conclusions, most important first, and what could not be decided.
+        sentences, undecided: conclusions and open questions, most important first.
         scored_on: largest number of latents that an error is averaged over.
         resolution: root mean square error of the converged endpoints; 0 if they are exact.
         minutes: wall time that was used, and its limit.
@@ -245,7 +248,7 @@ class Advice:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Advice:
-        """Return the answer that :meth:`to_json` wrote.
+        """Return the answer from the result of :meth:`to_json`.
 
         Raises:
             ValueError: ``data`` has another schema or other fields.
@@ -262,6 +265,9 @@ class Advice:
 def _value_from_json(kind: Any, value: Any) -> Any:
     """Return JSON values as a value of the type ``kind``."""
     origin, inner = get_origin(kind), get_args(kind)
+    if kind is Value:  # files have null for numbers that are not finite
+        ends = {"value": math.nan, "low": -math.inf, "high": math.inf}
+        value = {name: ends.get(name) if item is None else item for name, item in value.items()}
     if is_dataclass(kind):
         hints: Any = get_type_hints(kind)
         return kind(**{name: _value_from_json(hints[name], item) for name, item in value.items()})  # type: ignore[operator]

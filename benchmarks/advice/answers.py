@@ -39,7 +39,7 @@ TIMED_REPEATS = 5
 Scores = dict[int, dict[str, Squares]]
 """Squared distances ``(n,)`` by budget and label."""
 Distances = Mapping[str, tuple[Choice, bool]]
-"""Choice with ``fd_conv``, and whether that is significantly below the race leader's, by label."""
+"""Pairs by label: choice with ``fd_conv``; True if significantly below the race leader's."""
 
 
 def score_on_fresh_latents(
@@ -47,7 +47,7 @@ def score_on_fresh_latents(
 ) -> None:
     """Add squared distances of the chosen deterministic entries to ``scores``, on the same latents.
 
-    Rounds of :data:`COUNTS` end before one would exceed ``seconds``, but the first two are made.
+    Rounds of :data:`COUNTS` end before one would exceed ``seconds``; the first two always run.
     """
     cost = sum(bench.forecast_seconds(entry, 1) for entries in chosen.values() for entry in entries)
     cost += max(bench.endpoints.steps or 0, 1) / bench.rate
@@ -71,7 +71,7 @@ def score_on_fresh_latents(
 
 
 def keep_common_latents(scores: Scores) -> Scores:
-    """Return the scores cut to the latents that all of them have, for comparisons latent by latent."""
+    """Return the scores on the latents that all entries have, for paired comparisons."""
     lengths = [len(squares) for by_label in scores.values() for squares in by_label.values()]
     least = min(lengths, default=0)
     return {
@@ -80,7 +80,7 @@ def keep_common_latents(scores: Scores) -> Scores:
 
 
 def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
-    """Return a configuration with its scores. ``squares`` are its squared distances, None for no error."""
+    """Return a configuration with scores; ``squares`` are its squared distances, if any."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
     own = bool(sampler.own_grid)
     if own and grid is not None and hasattr(sampler, "levels"):
@@ -101,6 +101,7 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         fd_conv=fd_conv,
         failed=cell.skip or bench.failures.get(entry.label, ""),
         search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
+        draws_noise=bool(sampler.stochastic),
     )
 
 
@@ -172,24 +173,18 @@ def answer_of_budget(
 
 
 def _open_question_of_race(run: Run, race: RaceResult) -> str:
-    sentences = []
-    if race.left_out:
-        sentences.append(
-            f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations, "
-            "those that the look at the model forecasts worst"
-        )
     tied = len(race.survivors[run.library]) - 1 if run.library in race.survivors else 0
-    if tied:
-        why = "on all its latents" if race.timely else "in its time"
-        others = f"{tied} other{'s' if tied > 1 else ''}"
-        sentences.append(f"the race could not tell {others} from the recommendation {why}")
-    return f"At {race.budget} evaluations {', and '.join(sentences)}." if sentences else ""
+    if not tied:
+        return ""
+    why = "on all its samples" if race.timely else "in its time"
+    others = f"{tied} other configuration{'s' if tied > 1 else ''}"
+    return f"With {race.budget} evaluations the race showed no difference from {others} {why}."
 
 
 def ratios_at_half_the_budget(
     run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
-    """Return ratios of the recommendation's error at M to the default's at N, by (M, N) with M <= N / 2."""
+    """Return ratios of recommended error at M to default error at N, by (M, N) with M <= N / 2."""
     ratios = {}
     for few in (race for race in races if run.library in race.survivors):
         mine = scores[few.budget].get(few.survivors[run.library][0].label)

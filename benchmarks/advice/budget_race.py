@@ -18,13 +18,13 @@ ROUNDS = (4, 8, 16, 32, 64, 128, 256)
 LEAST = 16
 """Smallest number of latents on which leaders are ranked, regardless of the time."""
 USUAL = 6
-"""Number of usual configurations, always measured. Reference solutions resolve their errors."""
+"""Number of usual configurations, which are always measured and set the reference's accuracy."""
 OF_EACH = 3
-"""Number of configurations of each field that are tried regardless of the time."""
+"""Number of configurations per field (:data:`.FIELDS`) that are tried regardless of the time."""
 SURE = 64
-"""Number of latents, at most the race's, on which fits are measured regardless of the time."""
+"""Number of latents on which fits are measured regardless of the time, at most the race's."""
 SMALL = 64
-"""Largest number of configurations in a field that is tried whole before the rest of larger fields."""
+"""Largest size of a small field, whose configurations are tried before the rest of large fields."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class RaceResult:
     Attributes:
         budget: evaluations per sample.
         survivors: configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
-        errors: error of every configuration that was tried, on the first round's latents, by label.
+        errors: error of each configuration that was tried, on the first round's latents, by label.
         best: smallest of ``errors`` in each field.
         tried, left_out: numbers of configurations that were tried, and that there was no time for.
         latents: largest number of latents that were used.
-        timely: whether the race ended before its time was up.
+        timely: True if the race ended within its time.
         hopeless: number of configurations left out for far larger errors at two smaller budgets.
     """
 
@@ -63,8 +63,8 @@ def race_budget(
 ) -> RaceResult:
     """Race configurations at a budget, and return the result.
 
-    ``before`` are the results at smaller budgets. ``late`` says whether the race's time is up,
-    ``screened`` whether its first round's is.
+    ``before`` are the results at smaller budgets. ``late`` returns True if the race's time is up,
+    ``screened`` if the time of its first round is.
 
     Raises:
         Failure: no configuration has samples, or there is no reference solution.
@@ -165,7 +165,7 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 
 
 def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Set the reference solver's number of steps to resolve these entries' errors, or as stored."""
+    """Set the reference solver's number of steps to resolve entries' errors, or as stored."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
@@ -198,7 +198,7 @@ def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str,
 
 
 def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
-    """Return False if an entry was far above the best of all its fields at the last two budgets."""
+    """Return False if an entry's error was far above its fields' best at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],

@@ -39,7 +39,7 @@ FIRST = (
     "dpm_solver_2m", "zab_3", "zeab_2", "ipndm_3", "deis_tab_2", "xeab_2", "reab_2", "warped_ab_2",
     "dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published",
 )  # fmt: skip
-"""Samplers to try first: usual ones of other libraries, the best in results/reference/frontier."""
+"""Samplers to try first: usual samplers of libraries, the best in results/reference/frontier."""
 FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 

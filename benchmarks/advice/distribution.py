@@ -31,7 +31,7 @@ COUNTS = (128, 256, 512)
 CONVERGED = (1024, 512, 256)
 """Numbers of converged samples. The largest that there is time for is used."""
 START = 1 << 20
-"""Number of the first latent. Races use smaller numbers."""
+"""Sample id of the first latent; races use smaller ids."""
 MOST = 32
 """Largest number of axes of a feature space. With 32, intervals hold from 480 samples on."""
 
@@ -73,7 +73,7 @@ def converged_count(bench: Bench, seconds: float) -> int:
 
 
 def make_feature_space(bench: Bench, count: int) -> FeatureSpace:
-    """Return the feature space of the card's converged samples, or else of ``count`` that are solved now."""
+    """Return the feature space of the card's converged samples, or else of ``count`` new ones."""
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
     features = bench.endpoints.converged_features(count, name) if own is None else own
@@ -142,7 +142,7 @@ def distances_by_budget(
     first_round = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
     count = converged_count(bench, seconds - first_round)
     if not count:
-        return dict(results), ["There was no time to compare distributions (fd_conv)."]
+        return dict(results), ["There was no time to compare samples as whole sets (fd_conv)."]
     run.progress("distances in distribution")
     space, begin = make_feature_space(bench, count), run.clock.spent
     first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
@@ -174,11 +174,11 @@ def distances_by_budget(
             results[budget][entries[n].label] = to_choice(bench, entries[n], None, value), nearer
     late_at = ", ".join(map(str, late_budgets))
     return dict(results), [
-        f"At {late_at} evaluations there was no time to compare all stochastic samplers in distribution (fd_conv)."
+        f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv)."
     ][: len(late_budgets)]
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return each part's end, as a share of the whole, for consecutive parts of these weights."""
+    """Return the end of each of consecutive parts with these weights, as a share of the whole."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

@@ -1,4 +1,4 @@
-"""Fits of a race's leaders to the model, on latents of their own, and the race of the results."""
+"""Fits of a race's leaders to the model, on separate latents, and a race of the results."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from .request import OWN_FIELDS, Entry
 from .run import Run
 
 START = 1 << 17
-"""Number of the first latent of the fits. Races and scores use smaller numbers."""
+"""Sample id of the first latent of the fits; races and scores use smaller ids."""
 EQUATIONS, CHOOSING = 64, 32
-"""Number of latents that parameters are fitted to, and number of others that choose the damping."""
+"""Number of latents to fit parameters to, and number of latents to choose the damping on."""
 WHOLE, OLDER = 12, 4
-"""Most steps with a free weight for each older image; with more, a step has ``OLDER`` of them."""
+"""Most steps with a free weight for every older image; otherwise a step has OLDER weights."""
 
 
 class FittedNumbers(NamedTuple):
@@ -95,7 +95,7 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return a sampler, tabulated on its own levels if it has any, and the grid it steps along.
+    """Return sampler and grid; a sampler with its own levels as a table on these levels.
 
     If its steps cannot be tabulated, both are returned as they are.
     """
@@ -149,7 +149,7 @@ class FitTask(CellTask):
     deadline: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
-        """Return the numbers, None if no better than the cell's, and whether the fit finished."""
+        """Return fitted numbers, None if no better than the cell's; True if the fit finished."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
@@ -192,7 +192,7 @@ Untuned = dict[int, dict[str, Entry]]
 
 
 class FitTarget(NamedTuple):
-    """Fit to make at a budget: configurations of a sampler, best first, what to fit, and fields."""
+    """Fit to make at a budget: a sampler's configurations, best first; what to fit; fields."""
 
     budget: int
     entries: list[Entry]
@@ -283,14 +283,14 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
     failed = {t.budget: bench.failures[t.name] for t in wanted if t.name in bench.failures}
     none = sorted({t.budget for t in wanted} - done)
     if late := ", ".join(str(n) for n in none if n not in failed):
-        yield f"At {late} evaluations there was no time to fit levels and coefficients."
+        yield f"With {late} evaluations there was no time to fit noise levels and coefficients."
     for n in none:
         if n in failed:
-            yield f"At {n} evaluations levels and coefficients could not be fitted: {failed[n]}."
+            yield f"With {n} evaluations noise levels and coefficients could not be fitted: {failed[n]}."
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield the fits to make: levels for libraries' own solvers, coefficients too for others."""
+    """Yield the fits to make: of levels, and of coefficients except for libraries' own solvers."""
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():

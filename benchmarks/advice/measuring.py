@@ -79,15 +79,15 @@ FIRST = 8
 PIECE = 32
 """Largest number of latents whose endpoints one task computes."""
 SCORED = 1 << 16
-"""Number of the first latent that scores are taken on. Races use smaller numbers."""
+"""Sample id of the first latent for scores; races use smaller ids."""
 EXACT = 1e-6
 """Smallest distance that counts, as a share of the endpoints' root mean square."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Rule by which the number of steps of the reference solver is doubled."""
+"""Rule for doubling the steps of the reference solver."""
 SOLVED = 72
 """Approximate number of latents whose endpoints are computed regardless of the time."""
 SHARE = 0.4
-"""Largest share of the time for reference solutions."""
+"""Largest share of the time that reference solutions may take."""
 
 
 def most_reference_steps(rate: float, seconds: float) -> int:
@@ -235,7 +235,7 @@ class Bench:
     Attributes:
         rate: evaluations a second of all workers together.
         failures: reasons why configurations have no samples, by label.
-        started: share of all the time that was over before the first measurement.
+        started: share of the time limit used before the first measurement.
     """
 
     request: AdviceRequest
@@ -281,7 +281,7 @@ class Bench:
     def measure_features(
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[int, NDArray | None]]:
-        """Yield each entry's index and features ``(n, d)``, as :meth:`measure_squares` does."""
+        """Yield each entry's index and features ``(n, d)``; see :meth:`measure_squares`."""
         keys = [f"{space} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):
@@ -321,7 +321,7 @@ class Bench:
         yield from self.executor.map(tasks, self.world, limits=limits, wanted=lambda _: not late())
 
     def forecast_seconds(self, entry: Entry, samples: int) -> float:
-        """Return the seconds that all workers together need for samples of a configuration, at most."""
+        """Return an upper estimate of the seconds for samples of a configuration on all workers."""
         return float(entry.cell.budget or 1) * samples / self.rate
 
     def _read_squares(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:

@@ -67,9 +67,10 @@ COLOURS = {
 
 
 def curves_of(advice: Advice) -> list[Series]:
-    """Return the curves of error against evaluations: the default's, the recommendation's, and the best tried.
+    """Return the curves of error against evaluations: default, recommendation, and best tried.
 
-    The last is left out if it is the recommendation at every budget. So are curves without a positive error.
+    The best tried is left out if it is always the recommendation. Curves without a positive error
+    are left out.
     """
     library = shown_library(advice.budgets, advice.library)
     mine, best_tried = (
@@ -104,7 +105,9 @@ def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     points = [point for curve in series for point in curve.points]
-    ends = [end for point in points for end in (point.low, point.high) if end and end > 0]
+    ends = [
+        end for point in points for end in (point.low, point.high) if end and 0 < end < math.inf
+    ]
     set_log_scales(axes, [point.x for point in points], [*(point.y for point in points), *ends])
     for place, curve in enumerate(series):
         _draw_curve(axes, curve, place)
@@ -120,10 +123,10 @@ def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
     above, style = 3 - place / 10, {**line_keywords(curve.style), **marker_keywords(curve.style)}
     xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
     axes.plot(xs, ys, **style, zorder=above)
-    low, bar = axes.get_ylim()[0], {"color": curve.style.colour, "lw": 1.6, "alpha": 0.5}
+    (low, high), bar = axes.get_ylim(), {"color": curve.style.colour, "lw": 1.6, "alpha": 0.5}
     for x, _, bottom, top, _ in curve.points:
         if bottom is not None and top is not None and top > 0:
-            axes.plot([x, x], [max(bottom, low), top], **bar, zorder=above)
+            axes.plot([x, x], [max(bottom, low), min(top, high)], **bar, zorder=above)
 
 
 def _describe_plot(series: Sequence[Series]) -> str:
@@ -140,6 +143,14 @@ LARGEST = 192
 """Largest side of a picture on the page, in pixels. Larger pictures are averaged over squares."""
 PIXELATED = 96
 """Pictures with sides below this many pixels are shown without smoothing."""
+TERMS = {
+    "event": "shape of a sample",
+    "sigma_min": "lowest noise level",
+    "sigma_max": "highest noise level",
+    "passes": "evaluations per call",
+    "latent": "has an autoencoder",
+}
+"""Terms on the page for facts about the model, by their keys in ``Advice.about``."""
 LONG = 12
 """Largest number of entries of a mapping that is shown as a line for each entry."""
 TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
@@ -217,7 +228,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Pictures as a data URI or "", name, configuration, and description or reason for ""."""
+    """Row of pictures: data URI or "", name, configuration, and description or reason for ""."""
 
     image: str
     name: str
@@ -241,9 +252,9 @@ def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
     if pictures is None:
         return None
     number, side = len(pictures.converged), max(pictures.converged.shape[1:3])
-    leads = number_with_noun(number, "latent leads", "latents lead")
-    alt = f"Where {leads} when the steps are small enough"
-    converged = Strip(_data_uri(pictures.converged), "Converged", "where these latents lead", alt)
+    alt = number_with_noun(number, "converged sample")
+    label = "the same initial noise, very many steps"
+    converged = Strip(_data_uri(pictures.converged), "Converged", label, alt)
     library = shown_library(advice.budgets, advice.library)
     pairs = {budget.nfe: _strips_of_budget(budget, library, pictures) for budget in advice.budgets}
     return Gallery(pairs, converged, side < PIXELATED)
@@ -255,7 +266,7 @@ def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple
         if images is None:
             why = f"It fails: {choice.failed}" if choice.failed else "No pictures were kept"
             return Strip("", name, label, why)
-        alt = f"What {choice.label} makes of the latents with {evaluations_in_words(budget.nfe)}"
+        alt = f"Samples of {choice.label} with {evaluations_in_words(budget.nfe)}"
         return Strip(_data_uri(images), name, label, alt)
 
     default, best = budget.default, budget.best.get(library)
@@ -290,10 +301,10 @@ def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
     batches = f"per sample, in batches of {advice.timed_batch}"
     return [
         ("model", advice.model),
-        *((key.replace("_", " "), value) for key, value in _flat_facts(advice.about)),
-        ("now", advice.default),
+        *((TERMS.get(key, key), value) for key, value in _flat_facts(advice.about)),
+        ("what you use now", advice.default),
         ("device", advice.device),
-        ("time", f"{took} minutes of {limit} that were given"),
+        ("time", f"{took} of {limit} minutes"),
         *([("times", batches)] if advice.timed_batch else []),
     ]
 
@@ -324,7 +335,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return each library's name, title, recommendations with rows; the table's library first."""
+    """Return name, title, (row, recommendation) pairs of each library, the requested one first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
@@ -334,7 +345,7 @@ def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow
 
 
 def _open_questions(advice: Advice) -> list[str]:
-    """Return the whole answer's open questions, then further ones of single budgets."""
+    """Return the open questions of the whole answer, then further questions of single budgets."""
     return [*advice.undecided] + [
         f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets

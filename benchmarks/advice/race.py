@@ -1,4 +1,4 @@
-r"""Race of configurations on more and more latents, in which those shown to be worse than the leader are dropped.
+r"""Race of configurations on more and more latents, which drops those shown to be worse.
 
 All configurations run on latents 0 … n_1 - 1, the survivors on the next ones up to n_2 = 2 n_1, and so on. A
 one-sided paired test after round k drops a configuration that is worse than the leader, at the level
@@ -143,12 +143,12 @@ class Race(Generic[Measurements]):
 
     Attributes:
         fields: configurations of each field by name, in order of trial.
-        rungs: numbers of latents after each round, rising.
+        rungs: total number of latents after each round, rising.
         measure, keep: see :data:`Measure` and :data:`Keep`.
         score: function from measurements to a score; the smallest score is best.
         join: function that joins the earlier measurements, None for none, with further ones.
-        late: function that says whether the time is up; asked after each round.
-        to_the_end: whether to go on when every field has one survivor.
+        late: function that returns True if the time is up; called after each round.
+        to_the_end: True to continue when every field has one survivor.
         least: number of latents that are measured even if the time is up.
         measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.
@@ -199,7 +199,7 @@ class Race(Generic[Measurements]):
             mine &= set(self.measurements)
 
     def survivors(self, name: str) -> list[int]:
-        """Return the survivors of a field, most latents first, and among equals the best first."""
+        """Return the survivors of a field, sorted by number of latents, falling, then by score."""
         return sorted(self._alive[name], key=lambda n: (-len(self.measurements[n]), *self._rank(n)))
 
     def _rank(self, number: int) -> tuple[float, int]:
@@ -214,7 +214,7 @@ class Race(Generic[Measurements]):
                 self.measurements[number] = self.join(self.measurements.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
-        """Drop each configuration whose fields and array of distances equal an earlier one's."""
+        """Drop each configuration with the same fields and distances as an earlier one."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
         for number in [n for n in order if n in self.measurements]:
             standing = self.measurements[number]

@@ -25,11 +25,11 @@ LEAST = 20
 BATCH = 8
 """Batch size at which the rate is measured, about as in the first rounds of a race."""
 COMPARED = 0.93
-"""Share of the time after which only timings and pictures are made."""
+"""Share of the time limit at which comparisons end, and timings and pictures begin."""
 
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
-    """Return evaluations a second of all workers, and of one at batch size 1; raise any Failure."""
+    """Return evaluations per second of all workers, and of one worker at batch size 1."""
     task = run.request.task(measure_speeds, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
@@ -78,11 +78,11 @@ def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
 
 
 DOUBTS = (0.03, 1.0)
-"""Weights of a forecast's second-order term. Neither suits all models, so the best rank counts."""
+"""Weights to try for a forecast's second-order term; an entry's best rank counts."""
 
 
 def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries by the best of their forecast ranks; entries without any come last."""
+    """Return the entries, sorted by the best of their forecast ranks; without forecast last."""
     costs = np.array([_forecast_errors(look, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
@@ -138,9 +138,9 @@ def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of time after the start, before which ``auto`` is searched: for all budgets, for one."""
+"""Shares of the time up to which ``auto`` is searched: for all budgets together, for one."""
 RACED = (0.5, 0.85)
-"""Bounds of the share of the time when races end; the first is of the time after the start."""
+"""Smallest and largest share of the time at which races end; the first excludes the start."""
 OVER = 0.3
 """Share of the time between the planned end of the races and ``COMPARED`` by which they may overrun."""
 SCREENED = 0.6
@@ -205,7 +205,7 @@ def _share_of_time_for_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> f
 
 
 def share_at_end_of_races(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """Return the share of the time by which races and fits are to be done."""
+    """Return the share of the time at which races and fits should end."""
     total = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.request.extractor == CARD and bench.request.features is not None
     scores = 64 * (256 + SCORED * sum(budgets)) / total

@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class CurrentConfiguration(NamedTuple):
-    """Sampler and schedule that are used now, as the command line writes them, and how they are known."""
+    """Sampler and schedule in use now, in the command line's notation, and how this is known."""
 
     sampler: str
     schedule: str
@@ -56,7 +56,7 @@ class CurrentConfiguration(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Description of the sampler and of how it is known."""
+        """Description of the sampler in use, and of how this is known."""
         if self.sampler == "pipeline":
             return self.source
         return f"{self.sampler} on {self.schedule} ({self.source})"
@@ -67,11 +67,11 @@ class AdviceRequest:
     """Request for advice on a model.
 
     Attributes:
-        spec: the model, as ``--model`` takes it.
+        spec: spec of the model, a value of ``--model``.
         device: "cpu" or "cuda".
         seed: seed of the latents.
-        extractor: feature space, as ``--extractor`` takes it.
-        only: samplers to race; all if there are none.
+        extractor: feature space, a value of ``--extractor``.
+        only: samplers to race; empty for all.
     """
 
     spec: str
@@ -97,11 +97,11 @@ class AdviceRequest:
 
     @property
     def _native(self) -> list[str]:
-        """Name of the schedule of the model's own levels, in a list that is empty if it has none."""
+        """List with schedule "native" if the model comes with levels, else empty."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def plan_cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
-        """Return the cells of every sampler on every schedule at a budget, as a suite plans them."""
+        """Return the cells of every sampler on every schedule at a budget, as in a suite."""
         if not specs:
             return []
         suite = check_suite(
@@ -139,7 +139,7 @@ class AdviceRequest:
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return deterministic entries, usual ones first, led by sampler ``auto`` if ``auto``."""
+        """Return deterministic entries, usual first; ``auto`` puts sampler ``auto`` in front."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         specs = self.only or [
             spec
@@ -168,7 +168,7 @@ class AdviceRequest:
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
         """Return the entry of a cell, with the fields of the libraries that can take its steps.
 
-        If ``exported`` is true, libraries that have no lines for these levels are left out too.
+        If ``exported`` is True, libraries without lines for the cell's levels are left out too.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)

@@ -20,7 +20,7 @@ class OutOfTime(KeyboardInterrupt):
 
 
 class Clock:
-    """Clock of a run of ``minutes`` from ``begun`` on, by ``time.monotonic()``; None is now."""
+    """Clock of a run of ``minutes`` from ``begun``, a ``time.monotonic()`` value; None for now."""
 
     def __init__(self, minutes: float, begun: float | None = None) -> None:
         self.minutes = minutes
@@ -37,7 +37,7 @@ class Clock:
         return max(60 * self.minutes - self.spent, 0.0)
 
     def late_after(self, share: float) -> Callable[[], bool]:
-        """Return a function that says whether a share of all the time is over."""
+        """Return a function that returns True once a share of the time limit is over."""
         return lambda: self.spent >= 60 * self.minutes * share
 
     @contextmanager

@@ -7,7 +7,8 @@ sentence says that no difference was shown. Intervals are not corrected for mult
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ...results.table.description import names_in_words
 from .answer import Best, Budget, Value
@@ -47,19 +48,20 @@ def conclusions(
         default: description of the present sampler.
         library: library that recommendations are for.
         halves: ratios at half the budget or less (:data:`SavingRatios`), paired over latents.
-        span: highest value of the data less the lowest; None where the range is unknown.
+        span: difference of the data's highest and lowest value; None if unknown.
     """
     reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]
-    nothing = f"Nothing was found that {title(library)} can use for this model"
+    nothing = f"Nothing was found that {title(library)} can use for this model."
     if not pairs:
-        return (f"{nothing}.",)
+        return (nothing,)
     fails = _budgets_where(pairs, lambda budget, _: bool(budget.default.failed))
     texts = [
-        _headline(pairs, default),
+        _headline(pairs),
+        f"What you use now is {default}.",
         _beside_own_solvers(pairs, reader),
         _coverage(budgets),
-        f"{nothing}: what is recommended is for {title(reader)}." if reader != library else "",
+        f"{nothing} The recommendation is for {title(reader)}." if reader != library else "",
         _same_error_with_fewer_evaluations(halves),
         _search_cost(pairs, halves),
         _gain_of_fits(pairs),
@@ -91,7 +93,7 @@ def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
 
 
 def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
-    """Return in words the budgets for which ``holds(budget, best)`` is true, or "" if there are none."""
+    """Return as text the budgets for which ``holds(budget, best)`` is True; "" for none."""
     budgets = [budget.nfe for budget, best in pairs if holds(budget, best)]
     return evaluations_in_words(*budgets) if budgets else ""
 
@@ -101,63 +103,70 @@ def _headline_pair(pairs: Pairs) -> tuple[Budget, Best]:
     return next(pair for pair in pairs if pair[0] is budget)
 
 
-def _headline(pairs: Pairs, default: str) -> str:
+def _headline(pairs: Pairs) -> str:
     budget, best = _headline_pair(pairs)
-    now, at = f"what you use now, {default}", evaluations_in_words(budget.nfe)
+    now, at = "what you use now", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
         closer = times_in_words(inverse(best.to_default), "closer")
         return f"With {at}, {name_in_sentence(best.choice)} is {closer} to the converged samples than {now}."
     if all(is_same_configuration(best.choice, entry.default) for entry, best in pairs):
-        return f"Nothing was found that is better than {now}."
+        return f"Nothing better than {now} was found."
     if compared := _budgets_where(pairs, lambda _, best: best.to_default is not None):
         if any(_shows_verdict(best, entry, "farther") for entry, best in pairs):
-            return f"Nothing was shown to be closer to the converged samples than {now}."
+            return f"No configuration was shown to be closer to the converged samples than {now}."
         return f"No difference from {now} was shown with {compared}."
     text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
     nearest = nearest_alternative(budget)
     if nearest and nearest.ratio and verdict(nearest.ratio) == "closer":
         closer = times_in_words(inverse(nearest.ratio), "closer")
-        text += f", {closer} to the converged samples than {name_in_sentence(nearest.choice)}"
+        text += f". It is {closer} to the converged samples than {name_in_sentence(nearest.choice)}"
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
-        return f"{text}; it could not be compared with {now}."
+        return f"{text}. It could not be compared with {now}."
     verdicts = {
-        "closer": "is nearer",
-        "farther": "is farther",
-        "open": "was not shown to be nearer or farther",
+        "closer": f"are nearer to the converged samples than {now}",
+        "farther": f"are farther from the converged samples than {now}",
+        "open": f"showed no difference from {now}",
     }
     shown = verdicts[compare_intervals(mine, theirs)]
     numbers = distances_in_words(mine, theirs)
-    return f"{text}; it {shown} in distribution than {now} (fd_conv {numbers})."
+    return f"{text}. As a whole, its samples {shown} (fd_conv {numbers})."
 
 
 def _beside_own_solvers(pairs: Pairs, library: str) -> str:
-    parts = []
-    for budget, _ in pairs:
-        nearest = nearest_alternative(budget)
-        if nearest is None or nearest.ratio is None:
-            continue
-        is_open = verdict(nearest.ratio) == "open"
-        comparison = "not told apart" if is_open else decided_ratio_in_words(nearest.ratio, "times")
-        parts.append(
-            f"{comparison} with {evaluations_in_words(budget.nfe)} ({name_in_sentence(nearest.choice)})"
-        )
+    """Return a comparison with the library's best own solver at the headline's budget, or ""."""
+    budget, _ = _headline_pair(pairs)
+    nearest = nearest_alternative(budget)
+    if nearest is None or nearest.ratio is None:
+        return ""
     whose = "the library" if library == "python" else title(library)
-    best = f"Beside the best of the solvers of {whose} itself it is"
-    return f"{best} {'; '.join(parts)}." if parts else ""
+    other = f"{name_in_sentence(nearest.choice)}, the best of the solvers that {whose} has"
+    at = evaluations_in_words(budget.nfe)
+    if verdict(nearest.ratio) == "open":
+        return f"With {at}, the recommendation showed no difference from {other}."
+    return f"With {at} the recommendation is {decided_ratio_in_words(nearest.ratio, 'times')} than {other}."
 
 
 def _coverage(budgets: Sequence[Budget]) -> str:
-    parts = [
-        f"{budget.tried:,} of {budget.field:,} with {evaluations_in_words(budget.nfe)}"
-        for budget in budgets
-        if budget.tried < budget.field
-    ]
-    return f"Not all configurations were tried: {'; '.join(parts)}." if parts else ""
+    partial = [budget for budget in budgets if budget.tried < budget.field]
+    if not partial:
+        return ""
+    tried, fields = ({*n} for n in zip(*((b.tried, b.field) for b in partial), strict=True))
+    return (
+        f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
+        f"{evaluations_in_words(*(budget.nfe for budget in partial))}. The others were forecast to be worse, or were "
+        "far behind with fewer evaluations."
+    )
+
+
+def _range(numbers: Iterable[int]) -> str:
+    """Return ``18`` or ``18 to 78`` for the smallest and the largest of some numbers."""
+    least, most = min(numbers := [*numbers]), max(numbers)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return the (M, N) of largest N / M where M's recommendation beats N's default, or None."""
+    """Return (M, N) of largest N / M at which recommendation at M beats default at N, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -184,29 +193,30 @@ def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
         return ""
     pair = _largest_saving(halves)
     if pair is None or pair[0] not in searched:
-        return f"Searching a rule of auto took {max(searched.values()):,} evaluations of the model at most."
+        return f"The search of auto's settings took at most {max(searched.values()):,} evaluations of the model, once."
     few, many = pair
     samples = math.ceil(searched[few] / (many - few))
     return (
-        f"Searching the rule of auto for {evaluations_in_words(few)} took {searched[few]:,} evaluations of the model: "
-        f"beside what you use now with {many}, it pays from {number_with_noun(samples, 'sample')} on."
+        f"For {evaluations_in_words(few)}, the search of auto's settings took {searched[few]:,} evaluations of the "
+        f"model, once. Compared with what you use now with {many}, it pays from {number_with_noun(samples, 'sample')} on."
     )
 
 
 def _gain_of_fits(pairs: Pairs) -> str:
-    """Return sentences on budgets with fitted numbers, and on the error without these, or ""."""
+    """Return sentences on budgets with fitted numbers, and on errors without fits; "" for none."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""
     text = (
-        f"With {evaluations_in_words(*(budget.nfe for budget, _ in some))}, levels or coefficients of the "
-        "recommendation were fitted to this model, on latents that nothing else uses; the lines have the numbers"
+        f"With {evaluations_in_words(*(budget.nfe for budget, _ in some))}, noise levels or coefficients of the "
+        "recommendation were fitted to this model, on samples that nothing else uses. The lines to paste have the "
+        "numbers."
     )
     budget, best = some[(len(some) - 1) // 2]
     if best.untuned is None or best.untuned_ratio is None:
-        return f"{text}."
+        return text
     return (
-        f"{text}. Without that, {name_in_sentence(best.untuned)} has "
+        f"{text} Without this, {name_in_sentence(best.untuned)} has "
         f"{times_in_words(best.untuned_ratio, 'the error')} with {evaluations_in_words(budget.nfe)}."
     )
 
@@ -225,25 +235,27 @@ def _other_budgets(pairs: Pairs) -> str:
 
     equal = [pair for pair in pairs if is_same_configuration(pair[1].choice, pair[0].default)]
     parts = {
-        "also closer": elsewhere("closer"),
-        "farther than what you use now": elsewhere("farther"),
-        "not told apart from what you use now": elsewhere("open"),
-        "the same as what you use now": _budgets_where(equal, lambda *_: len(equal) < len(pairs)),
+        "The recommendation is also closer": elsewhere("closer"),
+        "It is farther than what you use now": elsewhere("farther"),
+        "No difference from what you use now was shown": elsewhere("open"),
+        "It is the same as what you use now": _budgets_where(
+            equal, lambda *_: len(equal) < len(pairs)
+        ),
     }
-    texts = [f"{words} with {at}" for words, at in parts.items() if at]
+    texts = [f"{words} with {at}." for words, at in parts.items() if at]
     shown_at_first = any(_shows_verdict(best, budget, "closer") for budget, best in pairs)
-    if not shown_at_first and len(texts) == 1 and texts[0].startswith("not told"):
+    if not shown_at_first and len(texts) == 1 and texts[0].startswith("No difference"):
         return ""  # the headline says so
-    return f"The recommendation is {'; '.join(texts)}." if texts else ""
+    return re.sub("^It is", "The recommendation is", " ".join(texts))
 
 
 def _draws_noise(pairs: Pairs) -> str:
-    if not all(budget.default.error is None and not budget.default.failed for budget, _ in pairs):
+    if not all(budget.default.draws_noise and not budget.default.failed for budget, _ in pairs):
         return ""
     return (
-        "What you use now draws noise, and so can make better images than the converged ones, which a network's "
-        "own error is part of; no distance to these tells. Look at the pictures, and compare both with real "
-        "images: samplerbench run quick --model MODEL --reference IMAGES."
+        "What you use now adds noise at its steps, so its images can be better than the converged ones. Converged "
+        "samples contain the network's own error, and no distance to them shows this. Look at the pictures, and "
+        "compare both with real images: samplerbench run quick --model MODEL --reference IMAGES."
     )
 
 
@@ -256,7 +268,7 @@ def _by_mean_square(pairs: Pairs) -> str:
         return larger and not is_same_configuration(best.choice, budget.default)
 
     at = _budgets_where(pairs, is_larger)
-    text = "By root mean square, which a few samples decide, what you use now is closer with"
+    text = "By root mean square error, which a few samples decide, what you use now is closer with"
     return f"{text} {at}." if at else ""
 
 
@@ -275,13 +287,13 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
     if not losses:
         names = dict.fromkeys(name_in_sentence(leader.choice) for *_, leader in costs)
         return (
-            f"The best that was tried, {names_in_words([*names])}, is not in {title(library)}; what {title(library)} "
-            "has was not shown to be farther."
+            f"The best configuration tried, {names_in_words([*names])}, is not in {title(library)}. The best that "
+            f"{title(library)} has was not shown to be farther."
         )
     _, nfe, ratio, leader = max(losses, key=lambda item: item[:2])
     return (
-        f"The best that was tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader.choice)}, is not in "
-        f"{title(library)}: what {title(library)} has is {times_in_words(ratio, 'farther')}."
+        f"The best configuration tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader.choice)}, is not in "
+        f"{title(library)}. The best that {title(library)} has is {times_in_words(ratio, 'farther')}."
     )
 
 
@@ -299,12 +311,12 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
 
     parts = []
     if since := _from_which_budget_on(pairs, holds_zero):
-        more = ", more bought nothing that fd_conv shows: its intervals contain 0."
-        one = ", the interval of fd_conv contains 0."
+        more = ", more evaluations brought no measurable gain: the intervals of fd_conv contain 0."
+        one = ", fd_conv shows no error: its interval contains 0."
         parts.append(since + (more if since.startswith("From") else one))
     if since := _from_which_budget_on(pairs, is_invisible):
         parts.append(
-            f"{since}, the recommendation's error is below half a level of an 8-bit image."
+            f"{since}, the recommendation's error is below half a brightness step of an 8-bit image."
         )
     return " ".join(parts)
 
@@ -323,15 +335,10 @@ def _ties(pairs: Pairs) -> str:
     tied = {budget.nfe: len(best.tied) for budget, best in pairs if best.tied}
     if not tied:
         return ""
-    least, most = min(tied.values()), max(tied.values())
-    number = (
-        number_with_noun(most, "other")
-        if least == most
-        else f"{least} to {number_with_noun(most, 'other')}"
-    )
+    others = "other configuration" if max(tied.values()) == 1 else "other configurations"
     return (
-        f"The race could not tell the recommendation apart from {number} with "
-        f"{evaluations_in_words(*tied)}; the table has their names."
+        f"With {evaluations_in_words(*tied)}, the race showed no difference between the recommendation and "
+        f"{_range(tied.values())} {others}. The table has the names."
     )
 
 
@@ -343,9 +350,10 @@ def _in_distribution(pairs: Pairs) -> str:
         if other is not None and other.fd_conv is not None:
             numbers = distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
             at = evaluations_in_words(budget.nfe)
-            parts.append(f"{name_in_sentence(other)} with {at} (fd_conv {numbers})")
+            parts.append(f"{name_in_sentence(other)} with {at} ({numbers})")
     return (
-        f"Nearer in distribution than the best that was tried: {names_in_words(parts)}."
+        f"Compared as whole sets (fd_conv), samples of {names_in_words(parts)} are nearer to the converged ones than "
+        "samples of the best by error."
         if parts
         else ""
     )

@@ -66,7 +66,7 @@ class SamplesTask(CellTask):
         """Return ``endpoint`` ``(n, *event)`` if ``whole``, and ``features`` ``(n, d)`` if there is a space.
 
         Raises:
-            Failure: as :func:`.sample_shard`.
+            Failure: see :func:`.sample_shard`.
         """
         model, own = world.subject(self.cell.model)
         extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
@@ -108,7 +108,8 @@ def solve_latents(
 ) -> NDArray | None:
     """Return the endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or their features ``(n, d)``.
 
-    ``space`` is as in :class:`SamplesTask`. For 0 steps the endpoints are exact, and None if the model has none.
+    For ``space`` see :class:`SamplesTask`. For 0 steps the endpoints are exact; None if the model
+    has none.
     """
     model, own = subject
     ids = torch.arange(start, stop, device=device)

@@ -56,7 +56,7 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
     names = max(_safe_text(row.use).cell_len for row in rows)
     texts = max(_safe_text(row.now.text).cell_len for row in rows)
     fits = width + 2 + names + 2 + texts <= console.width
-    heading = f"{'evaluations':>{width}}  in {title(library)}, and beside what you use now"
+    heading = f"{'evaluations':>{width}}  in {title(library)}, and compared with what you use now"
     console.print(Text(heading, style="dim"), soft_wrap=True)
     for row in rows:
         label = _safe_text(row.use, "bold")
@@ -68,10 +68,13 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
         rest = [
             (row.now.detail, row.now.detail),
             (row.error.text, f"error {row.error.whole}"),
-            (row.best.text, f"{'' if row.is_best else 'beside the best tried: '}{row.best.whole}"),
+            (
+                row.best.text,
+                f"{'' if row.is_best else 'compared with the best tried: '}{row.best.whole}",
+            ),
             (
                 row.beside_own_solvers.text,
-                f"beside its own at their defaults: {row.beside_own_solvers.whole}",
+                f"compared with the library's solvers: {row.beside_own_solvers.whole}",
             ),
             (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
@@ -116,16 +119,13 @@ def _printable_code(code: str) -> str:
 
 
 def _describe_measurement(advice: Advice) -> str:
-    exact = (
-        f"known to {format_number(advice.resolution, 2)}"
-        if advice.resolution
-        else "which are known exactly"
-    )
+    exact = f"to {format_number(advice.resolution, 2)}" if advice.resolution else "exactly"
     return (
-        "Errors are geometric means of the distance per dimension to the converged samples of the same "
-        f"latents, {exact}, on {number_with_noun(advice.scored_on, 'latent')} that chose nothing, with 95 % "
-        f"intervals; no FID. It took {format_number(advice.minutes[0], 2)} minutes on "
-        f"{strip_control_characters(advice.device)}."
+        "An evaluation is one run of the network. A converged sample is what the same initial noise gives with very "
+        f"many steps, and is known {exact}. The error is the distance to it, root mean square over dimensions, as a "
+        f"geometric mean over {number_with_noun(advice.scored_on, 'sample')} that had no part in any choice. It is "
+        "not an FID. Brackets hold 95 % intervals. This answer took "
+        f"{format_number(advice.minutes[0], 2)} minutes on {strip_control_characters(advice.device)}."
     )
 
 
@@ -135,10 +135,10 @@ def markdown(advice: Advice) -> str:
     columns = {
         "evaluations": [row.nfe for row in rows],
         f"use, in {title(library)}": [row.use for row in rows],
-        "beside now": [row.now.whole for row in rows],
+        "compared with now": [row.now.whole for row in rows],
         "error [95 %]": [row.error.whole for row in rows],
-        "beside the best tried": [row.best.whole for row in rows],
-        "beside its own at their defaults": [row.beside_own_solvers.whole for row in rows],
+        "compared with the best tried": [row.best.whole for row in rows],
+        "compared with the library's solvers": [row.beside_own_solvers.whole for row in rows],
         "ms a sample": [row.ms.whole for row in rows],
         "tied with": [len(row.tied) or "" for row in rows],
         "nearer in distribution": [row.nearer.whole for row in rows],
@@ -170,7 +170,7 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
 
 
 def _fence(code: str, language: str) -> str:
-    """Return a fenced block of code, with more backticks in the fence than the code has in a row."""
+    """Return a fenced block of code, whose fence has more backticks than any row in the code."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"

@@ -16,6 +16,10 @@ Verdict = Literal["closer", "farther", "open"]
 """Verdict on two errors: the first is shown to be smaller ("closer"), larger ("farther"), or neither ("open")."""
 
 
+NO_LIMIT = "no upper limit"
+"""Upper end of an interval that ends at infinity."""
+
+
 def verdict(ratio: Value | None) -> Verdict:
     """Return the verdict on a ratio of errors; "open" if its interval includes 1, is flagged, or there is none."""
     if ratio is None or ratio.flag or not math.isfinite(ratio.value):
@@ -48,7 +52,7 @@ def ratio_in_words(ratio: Value) -> tuple[str, str]:
     (('3.2', '[2.9, 3.6]'), ('1.04', '[1.004, 1.08]'))
     """
     texts = [_not_rounded_to_one(value) for value in (ratio.value, ratio.low, ratio.high)]
-    return texts[0], f"[{texts[1]}, {texts[2]}]"
+    return texts[0], f"[{texts[1]}, {texts[2] if ratio.high < math.inf else NO_LIMIT}]"
 
 
 def _not_rounded_to_one(value: float) -> str:
@@ -83,11 +87,15 @@ def value_in_words(value: Value | None) -> str:
         return "–"
     if value.low == value.high and not value.flag:
         return format_number(value.value)
-    return interval_text(value.value, value.low, value.high) + ("?" if value.flag else "")
+    # an unbiased distance may be below 0, and is shown as 0
+    text = interval_text(max(value.value, 0.0), value.low, value.high).replace(
+        "inf]", f"{NO_LIMIT}]"
+    )
+    return text + ("?" if value.flag else "")
 
 
 def distances_in_words(mine: Value | None, other: Value | None) -> str:
-    """Return a distance in distribution as text, followed by "against" and the other one if there is one."""
+    """Return a distance in distribution as text, with "against" and the other distance if given."""
     return value_in_words(mine) + (f" against {value_in_words(other)}" if other else "")
 
 
@@ -102,7 +110,7 @@ def own_solver(best: Best) -> str:
     """Return a sentence on the error of the library's best own solver, or "" if ``best.own`` is None."""
     if best.own is None:
         return ""
-    text = f"The nearest that {best.library} has as a solver of its own is {name_in_sentence(best.own)}"
+    text = f"The best solver that {title(best.library)} has itself is {name_in_sentence(best.own)}"
     if best.own_ratio is None:
         return f"{text}."
     shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
@@ -151,7 +159,7 @@ class TableRow:
         best: comparison with the best configuration that was tried.
         beside_own_solvers: comparison with the best of the library's own solvers at their defaults.
         error, ms: error and milliseconds a sample, of the recommendation and of the default.
-        is_best: whether the recommendation is the best that was tried, of any library.
+        is_best: True if the recommendation is the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from the recommendation.
         nearer: sampler nearer in distribution than the best that was tried, and both distances.
     """
@@ -230,10 +238,12 @@ def beside_default(best: Best, budget: Budget) -> TableCell:
 
 
 def _in_distribution(best: Best, default: Choice) -> TableCell:
-    """Return the cell that compares a recommendation with a default that draws noise, by ``fd_conv``."""
+    """Return the cell that compares a recommendation with a default without an error, by ``fd_conv``."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
-        return TableCell("not compared", "it draws noise")
+        return TableCell(
+            "not compared", "it draws noise" if default.draws_noise else "time ran out"
+        )
     numbers = f"fd_conv {distances_in_words(mine, theirs)}"
     outcome = compare_intervals(mine, theirs)
     if outcome == "open":
@@ -262,16 +272,16 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
     if leader is None:
         return NOTHING
     if is_same_configuration(best.choice, leader.choice):
-        is_whole = budget.tried >= budget.field
-        of = f"all {budget.tried:,}" if is_whole else f"{budget.tried:,} tried of {budget.field:,}"
-        return TableCell(f"the best of {of}")
+        if budget.tried >= budget.field:
+            return TableCell(f"the best of all {budget.tried:,}")
+        return TableCell(f"the best of {budget.tried:,} tried", f"of {budget.field:,}")
     if best.to_best is None:
         return TableCell("not compared", leader.choice.label)
     return _compare(best.to_best, leader.choice.label)
 
 
 def _compare(ratio: Value, name: str = "") -> TableCell:
-    """Return the cell for a ratio of a recommendation's error to the error of a configuration of this name."""
+    """Return the table's cell for the ratio of a recommendation's error to that of ``name``."""
     outcome = verdict(ratio)
     if outcome == "open":
         detail = (

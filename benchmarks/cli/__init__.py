@@ -16,21 +16,24 @@ from typing import Annotated
 import typer
 
 from .common.console import Warnings, say
-from .common.options import PanelCommand
+from .common.help_panels import PanelCommand, PanelGroup
 from .compare import compare, gate
 from .doctor import doctor
 from .models import check_model, convert, reference
-from .results import figures, report, show, status
+from .results import figures, report, show
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .search import advise, tune
-from .usage import add_installed_commands, epilog, run_app
+from .status import status
+from .usage import MACHINE, add_installed_commands, epilog, run_app
 
 __all__ = ["app", "main"]
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(name="samplerbench", pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="samplerbench", cls=PanelGroup, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.callback(invoke_without_command=True, context_settings=_HELP, epilog=epilog(""))
@@ -45,7 +48,7 @@ def _start(
         say(f"samplerbench {installed('samplerbench')}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        typer.echo(context.get_help())
 
 
 @app.command("help", hidden=True)
@@ -58,11 +61,16 @@ def _help(
     app(words, standalone_mode=False, prog_name=context.find_root().info_name)
 
 
-_ON_RUNS = (run, plan, samples, status, report, show, figures, compare, gate)
-_ON_MODELS = (advise, tune, list_command, check, check_model, convert, reference)
-for _command in (*_ON_RUNS, *_ON_MODELS, new_solver, new_metric, export, cite, doctor):
-    _name = _command.__name__.removesuffix("_command").replace("_", "-")
-    app.command(_name, cls=PanelCommand, epilog=epilog(_name))(_command)
+_PANELS = {
+    "Everyday": (run, show, report, compare, advise, check_model, list_command),
+    "Runs": (plan, status, samples, figures, gate),
+    "Extend": (new_solver, check, new_metric, convert, export, tune, cite, reference),
+    MACHINE: (doctor,),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        _name = _command.__name__.removesuffix("_command").replace("_", "-")
+        app.command(_name, cls=PanelCommand, epilog=epilog(_name), rich_help_panel=_panel)(_command)
 add_installed_commands(app)
 
 

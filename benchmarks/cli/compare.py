@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common.console import out, print_json, say
+from .common.console import out, print_json, say, say_next
 from .common.options import Json, option, parse_share, setting
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..tuning.fair_schedules import Fair
 
 MetricOption = Annotated[
-    list[str] | None, option("--metric", "Column to compare by (repeatable), or all.")
+    list[str] | None, option("--metric COLUMN", "Column to compare by (repeatable), or all.")
 ]
 
 
@@ -26,35 +26,36 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="One or two run directories or tables; of two, the first is the baseline."
+            help="One or two run directories or tables. The first of two is the baseline."
         ),
     ],
     baseline: str | None = setting(
-        "--baseline", "Sampler of the run that all others are compared with."
+        "--baseline SAMPLER", "Compare all samplers of the run with this one."
     ),
     metric: MetricOption = None,
     margin: str = setting(
-        "--margin", "What does not matter, as a share of the baseline.", default="1%"
+        "--margin SHARE", "Equivalence margin, relative to the baseline.", default="1%"
     ),
     best_schedule: bool = setting(
-        "--best-schedule", "Each sampler at its best of the schedules that all have.", default=False
+        "--best-schedule", "Take each sampler at its best schedule.", default=False
     ),
     author_schedule: bool = setting(
-        "--author-schedule", "Each sampler at the schedule of its paper.", default=False
+        "--author-schedule", "Take each sampler at the schedule of its paper.", default=False
     ),
-    tuned: bool = setting("--tuned", "Each sampler at its tuned schedule.", default=False),
+    tuned: bool = setting("--tuned", "Take each sampler at its tuned schedule.", default=False),
     published: bool = setting(
-        "--published", "The run beside what papers report for its model.", default=False
+        "--published", "Compare the run with what papers report for its model.", default=False
     ),
     published_model: str | None = setting(
-        "--published-model",
-        "Name of the run's model in the published table (default: the suite's, or its own).",
+        "--published-model NAME",
+        "Name of the model in the published table (default: the suite's, or its own).",
     ),
-    csv: Path | None = setting("--csv", "Write the lines to this CSV file too."),
+    csv: Path | None = setting("--csv FILE", "Also write the table to this CSV file."),
     as_json: Json = False,
 ) -> None:
-    """Compare two runs cell by cell, the samplers of a run with one of them, or a run with what
-    papers report: intervals and a verdict per line.
+    """Compare two runs, samplers of one run, or a run with papers.
+
+    Each line has an interval and a verdict.
     """
     if published or published_model is not None:
         others = (baseline, metric, best_schedule, author_schedule, tuned, csv)
@@ -75,23 +76,26 @@ def compare(
 
     for comparison in comparisons:
         print_comparison(comparison, out)
-    return None
+    return _say_next_view(runs[-1])
 
 
 def gate(
-    baseline: Annotated[Path, typer.Argument(help="Run that is taken as good.")],
+    baseline: Annotated[Path, typer.Argument(help="Baseline run.")],
     candidate: Annotated[Path, typer.Argument(help="Run to check.")],
     quality_margin: str = setting(
-        "--quality-margin", "By how much a metric may rise.", default="1%"
+        "--quality-margin SHARE", "Largest tolerated rise of a metric.", default="1%"
     ),
     time_margin: str = setting(
-        "--time-margin", "By how much the median time may rise.", default="5%"
+        "--time-margin SHARE", "Largest tolerated rise of the median time.", default="5%"
     ),
-    no_time: bool = setting("--no-time", "Leave times alone.", default=False),
+    no_time: bool = setting("--no-time", "Do not compare times.", default=False),
     metric: MetricOption = None,
     as_json: Json = False,
 ) -> None:
-    """Exit 1 if a run is worse than the baseline by more than a margin, in quality or in time."""
+    """Fail if a run is worse or slower than a baseline run.
+
+    Exit code 1 if a metric or a time rose by more than its margin.
+    """
     from ...results.comparison.gate import gate as check
 
     quality = parse_share(quality_margin, "--quality-margin")
@@ -104,6 +108,7 @@ def gate(
         print_json({"name": "gate", "passed": report.passed, "checks": checks})
     else:
         _print_gate(report)
+        say_next(["compare", baseline, candidate])
     if not report.passed:
         raise typer.Exit(1)
 
@@ -133,7 +138,7 @@ def _requested_comparisons(
     if len(runs) != 2:
         raise ValueError(
             "give two runs to compare, or --baseline SAMPLER to compare "
-            f"within one; there are {len(runs)}"
+            f"within one; you gave {len(runs)}"
         )
     return [cells(*runs, metrics=metrics, margin=margin)]
 
@@ -146,7 +151,13 @@ def _print_published(run: Path, model: str | None, margin: float, as_json: bool)
         return print_json([result.flat for result in results])
     from ...results.terminal.comparison import print_reproductions
 
-    return print_reproductions(results, out)
+    print_reproductions(results, out)
+    return _say_next_view(run)
+
+
+def _say_next_view(run: Path) -> None:
+    if run.is_dir():
+        say_next(["show", run], ["report", run])
 
 
 def _write_csv(comparisons: list[Comparison], path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from .common.console import out, print_json, say
+from .common.console import announce, out, print_json, say, say_next
 from .common.options import Json, setting
 
 if TYPE_CHECKING:
@@ -25,21 +25,24 @@ COUNTERS = {
 
 def doctor(
     seconds: float = setting(
-        "--seconds", "How long the reference work is timed.", default=1.5, min=0.1, max=600
+        "--seconds SECONDS", "Duration of the reference measurement.", default=1.5, min=0.1, max=600
     ),
     as_json: Json = False,
 ) -> None:
-    """Say what this machine is, what it can measure, and whether its times can be trusted.
+    """Check this machine, and whether its times can be trusted.
 
-    Exit code 1 if something needed is broken.
+    Exit code 1 if a required part is broken.
     """
     from ..timing.doctor import diagnose_machine
 
+    announce("Measuring this machine …")
     diagnosis = diagnose_machine(seconds)
     if as_json:
         print_json(diagnosis.as_dict())
     else:
         _print(diagnosis)
+    if not diagnosis.broken and not as_json:
+        say_next(["run", "quick"])
     if diagnosis.broken:
         raise typer.Exit(1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -157,7 +157,7 @@ def list_metrics() -> list[Row]:
         for column in quantity.columns
     }
     return [
-        {"name": c.name, "metric": measured_by.get(c.name), "meaning": c.meaning}
+        {"name": c.name, "metric": measured_by.get(c.name), "meaning": c.meaning_and_unit}
         for c in columns()
         if c.kind in ("number", "flag") and c.name not in settings
     ]
@@ -190,3 +190,76 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
     "suites": list_suites,
     "peers": list_peers,
 }
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "samplers": {"order": "order", "measured": "measured", "nfe_per_step": "per step"}
+    | {"same_as": "same as"},
+    "schedules": {"summary": "levels"},
+    "models": {"event": "shape", "classes": "classes", "sigma_min": "sigma_min"}
+    | {"sigma_max": "sigma_max"},
+    "suites": {"samples": "samples", "description": "description"},
+    "metrics": {"meaning": "meaning"},
+}
+"""Headings of the printed columns after the name, by kind; other kinds print all columns."""
+
+INSTALLED = "of other packages"
+
+NEXT: dict[str, tuple[tuple[str, ...], ...]] = {
+    "samplers": (
+        ("check", "NAME"),
+        ("run", "quick", "--sampler", "NAME"),
+        ("cite", "NAME"),
+    ),
+    "schedules": (("run", "quick", "--schedule", "NAME"),),
+    "models": (("check-model", "NAME"), ("run", "quick", "--model", "NAME")),
+    "extractors": (("run", "quick", "--model", "MODEL", "--extractor", "NAME"),),
+    "metrics": (("show", "RUN", "--metric", "NAME"), ("new-metric", "my_metric")),
+    "suites": (("plan", "NAME"), ("run", "NAME")),
+    "peers": (("run", "quick", "--sampler", "NAME"),),
+}
+"""Commands to type after each listing."""
+
+
+def grouped(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], dict[str, str]]]:
+    """Yield the groups of a listing: heading of the names, printed rows, and other columns."""
+    columns = COLUMNS.get(kind, {})
+    if not columns.keys() <= rows[0].keys():  # profiles and translations
+        columns = {}
+    columns = columns or {key: key for key in rows[0] if key not in ("name", "label", "origin")}
+    rows = [{"name": row.get("label"), **row} for row in rows]  # translations have labels
+    groups: dict[str, list[Row]] = {"deterministic": [], "built-in models": []}  # these come first
+    for row in rows:
+        groups.setdefault(_group(kind, row), []).append(_printed_row(kind, row))
+    width = max(len(text) for row in rows for text in (row["name"], *groups))
+    for heading, lines in groups.items():
+        padded = [{**line, "name": f"{line['name']:<{width}}"} for line in lines]
+        if padded:
+            yield heading, padded, {"origin": "package"} if heading == INSTALLED else columns
+
+
+def _group(kind: str, row: Row) -> str:
+    """Return the heading of a row's group."""
+    if kind == "samplers" and "kind" in row:
+        return "adaptive steps" if row["control"] == "tolerance" else row["kind"]
+    if kind == "schedules":
+        return "needs a model" if row["needs_model"] else "any range of levels"
+    if kind == "metrics":
+        return row["metric"] or "of every run"
+    if kind == "suites":
+        own = any(model.startswith("checkpoint:") for model in row["models"])
+        return "own checkpoint" if own else "built-in models"
+    if kind == "models":
+        return "name" if row["event"] else INSTALLED
+    return "name"
+
+
+def _printed_row(kind: str, row: Row) -> Row:
+    """Return a row with the texts that a terminal shows."""
+    if kind == "samplers" and row.get("measured") is None and row.get("weak") is not None:
+        return {**row, "measured": f"weak {row['weak']}"}
+    if kind == "schedules":
+        same = f" Same as {row['same_as']}." if row["same_as"] else ""
+        return {**row, "summary": f"{row['summary']}{same} [{row['source']}]"}
+    if kind == "models" and row["event"]:
+        return {**row, "event": "x".join(map(str, row["event"]))}
+    return row

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.console import err, print_json, print_rows, say
+from .common.console import announce, err, print_json, print_rows, say, say_next
 from .common.options import DEVICES, DeviceOption, Json, check_choice, option, setting
 
 if TYPE_CHECKING:
@@ -23,40 +23,40 @@ SHOWN += ("network", "weights", "decoder", "decode")
 """Printed fields of a checkpoint's specification, in order."""
 WIDEST = 54  # most characters of a printed value; ``--json`` has the whole value
 OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", "kind", "passes")
-"""Printed attributes of a model that is no checkpoint."""
+"""Printed attributes of a model that is not a checkpoint."""
 
 
 def check_model(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model as `run --model` takes it: a name, file.py:factory, or a checkpoint: PATH, "
-            "FAMILY:PATH, or either with ?setting=value&…."
+            help="A name, file.py:factory, or a checkpoint: PATH or FAMILY:PATH, with "
+            "?setting=value&… if needed."
         ),
     ],
     images: str | None = setting(
-        "--images",
-        "Clean images that it was trained on, or like them: a folder, .npy, .npz, or a data set as "
-        "for run --reference; of a model of latents also these. Without any, what the model says of "
-        "its data, or its own samples, on which nothing can pass.",
+        "--images PATH",
+        "Clean images like its training data: a folder, .npy, .npz or data set. A model of an "
+        "autoencoder's latents also takes latents. Without images, the check uses its card's data "
+        "or its own samples; on its own samples nothing can pass.",
     ),
     teacher: str | None = setting(
-        "--teacher",
-        "Of a few-step map: the model that it was distilled from, along whose paths its ends "
-        "are compared.",
+        "--teacher MODEL",
+        "For a few-step model: compare its endpoints with the paths of this model.",
     ),
     samples: int = setting(
-        "--samples", "Images, or own samples, at most.", default=256, min=16, max=10_000
+        "--samples N", "Upper limit on images or own samples.", default=256, min=16, max=10_000
     ),
     device: DeviceOption = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Say what a model is and how that is known, and check that its output becomes E[x0 | x].
+    """Identify a model, and check that it predicts E[x0 | x].
 
-    Exit code 1 if the mapping is wrong, or if several fit; 3 if it is not decided, as without data.
+    Exit code 1 if the mapping is wrong or several fit, 3 if it is not decided (as without data).
     """
     from ..checking import check_model as check
 
+    announce(f"Checking {model}: loading PyTorch …")
     identities = []
 
     def opened(subject: Any, identity: str) -> None:
@@ -77,6 +77,10 @@ def check_model(
         print_json(_json_of_checks(result, *identities))
     else:
         _print_checks(result)
+        if result.verdict == "passed":
+            say_next(["advise", "--model", model], ["run", "quick", "--model", model])
+        elif images is None:
+            say_next(["check-model", model, "--images", "images/"])
     if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 
@@ -164,43 +168,41 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
 def convert(
     model: Annotated[
         str,
-        typer.Argument(help="A checkpoint: PATH, FAMILY:PATH, or either with ?setting=value&…."),
+        typer.Argument(help="PATH or FAMILY:PATH, with ?setting=value&… if needed."),
     ],
-    out: Annotated[
-        Path, typer.Argument(help="Folder to write; it must not be there, or be empty.")
-    ],
+    out: Annotated[Path, typer.Argument(help="New or empty folder.")],
 ) -> None:
-    """Write a checkpoint as a folder of safetensors and a card that says all that is known of it.
+    """Convert a checkpoint to safetensors with a card.
 
-    Nothing of the file is executed. --model OUT is the same model.
+    Loading never executes code from the file. --model OUT is the same model.
     """
     from ...models.loaders.checkpoint import split_settings, write_converted
 
     written = write_converted(*split_settings(model.removeprefix("checkpoint:")), out)
     say(
         f"{out} has {written.tensors} tensors of {written.numbers:,} numbers and card.json; "
-        f"run it with --model {out}, or look at it with samplerbench check-model {out}"
+        f"run it with --model {out}"
     )
+    say_next(["check-model", out], ["run", "quick", "--model", out])
 
 
 def reference(
     data: Annotated[
         str,
-        typer.Argument(
-            help="Real samples: a folder of images, .npy, .npz, a data set, as for run --reference."
-        ),
+        typer.Argument(help="Real samples: a folder of images, .npy, .npz or a data set."),
     ],
-    extractor: Annotated[str, option("--extractor", "Feature space, one of `list extractors`.")],
-    out: Annotated[Path, option("--out", ".npz file to write.")],
+    extractor: Annotated[
+        str, option("--extractor NAME", "Feature space (see samplerbench list extractors).")
+    ],
+    out: Annotated[Path, option("--out FILE", ".npz file to write.")],
     model: str | None = setting(
-        "--model",
-        "Whose data they are; says their shape and range where they are no images of 8 bits.",
+        "--model MODEL",
+        "Model of these data; gives shape and range if they are not 8-bit images.",
     ),
 ) -> None:
-    """Write mean and covariance of the features of real samples, in the format that EDM's scripts
-    read.
+    """Write feature statistics of real samples, as EDM does.
 
-    ``run --reference FILE`` reads it again. All samples count: none is held out.
+    Mean and covariance of all samples; none is held out. Use the file with run --reference FILE.
     """
     from ..planning.models import load_model
     from ..scoring.making_statistics import make_statistics
@@ -211,3 +213,5 @@ def reference(
         f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
         f"{written.extractor.identity}."
     )
+    words = ["--extractor", extractor, "--reference", out]
+    say_next(["run", "quick", "--model", model or "MODEL", *words])

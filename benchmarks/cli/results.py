@@ -1,143 +1,54 @@
-"""Commands ``status``, ``report``, ``show`` and ``figures``: views of a run directory."""
+"""Commands ``report``, ``show`` and ``figures``: views of a run directory."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.console import err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, setting
+from .common.console import out, print_rows, say, say_next
+from .common.options import setting
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
 
 ERRORS = ("start", "typical", "rmse", "flips", "order", "end", "fd_conv")
-MOST_LINES = 40  # most groups of changed cells that are printed: a terminal's height
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
-def status(
-    folder: Folder,
-    changes: bool = setting(
-        "--changes",
-        "Show what the present code, models and files would make again, and why.",
-        default=False,
-    ),
-    trust_suite: TrustOption = False,
-    plugin: Plugins = None,
-    peers_path: PeersPath = None,
-    as_json: Json = False,
-) -> None:
-    """Show what is done, failed, missing and set aside in a run directory."""
-    if changes:
-        load_plugins(plugin, peers_path)
-        return print_changes(folder, trust=trust_suite, as_json=as_json)
-
-    import pandas as pd
-
-    from ...results.result_table import load
-    from ...results.run_directory.run_dir import RunDir
-
-    records = load(folder).frame.to_dict(orient="records")
-    aside = RunDir(folder).cells_set_aside()
-    if as_json:
-        rows = [
-            {"name": row.get("cell") or row["sampler"]}
-            | {k: None if v is pd.NA else v for k, v in row.items()}
-            for row in records
-        ]
-        for cell in aside:
-            state = {"status": "set aside", "reason": cell.why}
-            rows.append({"name": cell.cell, **cell.record, **state})
-        return print_json(rows)
-    counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
-    out.print(
-        f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False
-    )
-    for row in records:
-        if row["status"] not in ("ok", "missing"):
-            out.print(
-                "  {status}: {model} {sampler} steps={steps}: {reason}".format(**row), markup=False
-            )
-    for cell in aside:
-        model, sampler, steps = (
-            cell.record.get(name, "?") for name in ("model", "sampler", "steps")
-        )
-        say(f"  set aside: {model} {sampler} steps={steps}: {cell.why}")
-    return None
-
-
-def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
-    """Print the states of a run directory's cells in groups, or the state of each cell as JSON.
-
-    Raises:
-        ValueError: ``folder`` is no run directory, or its suite is unknown or needs what is not here.
-            Or ``run.json`` names code or files elsewhere, and ``trust`` is False.
-    """
-    from ...results.run_directory.reading import read_run_record
-    from ...results.run_directory.run_dir import RunDir
-    from ..running.cell_states import cell_states_of
-    from ..running.setup import resolve_device, set_up
-    from ..suites.files import refuse_untrusted
-    from ..suites.suite import check_suite
-
-    RunDir.open(folder)
-    record = read_run_record(folder).get("suite")
-    if not isinstance(record, dict):
-        raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
-    suite = check_suite(record, f"{folder}/run.json")
-    if not trust:
-        refuse_untrusted(suite, f"{folder}/run.json")
-    device = resolve_device("auto", suite)
-    cells = cell_states_of(set_up(suite, folder, device=device, console=err, write=False))
-    if as_json:
-        return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
-    counts = Counter(cell.state for cell in cells)
-    out.print(
-        f"{len(cells)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
-        markup=False,
-    )
-    alike: dict[tuple[str, str, str], list[str]] = {}
-    for cell in cells:
-        if cell.state != "up to date":
-            name = cell.sampler if cell.steps is None else f"{cell.sampler} steps={cell.steps}"
-            alike.setdefault((cell.model, cell.state, cell.why), []).append(name)
-    for (model, state, why), names in list(alike.items())[:MOST_LINES]:
-        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        out.print(f"  {model}: {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
-    if len(alike) > MOST_LINES:
-        say(f"  and {len(alike) - MOST_LINES} more kinds; --json prints each cell")
-    return None
-
-
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
-    to: Path | None = setting("--out", "Path of the HTML file."),
-    baseline: str | None = setting("--baseline", "Sampler that all are judged against (euler)."),
+    to: Path | None = setting("--out FILE", "HTML file to write."),
+    baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
 ) -> None:
-    """Write the report, one HTML file that needs no network, and the table as CSV, Parquet, Markdown and LaTeX."""
+    """Write the report of runs (HTML), and their table.
+
+    The HTML file needs no network. The table is CSV, Parquet, Markdown and LaTeX.
+    """
     write_report_page(folders, to, baseline)
+    if len(folders) == 1:
+        say_next(["show", *folders], ["figures", *folders])
+    elif len(folders) == 2:
+        say_next(["compare", *folders])
 
 
 def show(
     folder: Folder,
-    metric: str | None = setting("--metric", "Column to rank by, lower is better."),
-    baseline: str | None = setting("--baseline", "Sampler that verdict marks are against (euler)."),
+    metric: str | None = setting("--metric COLUMN", "Column to rank by, lower is better."),
+    baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
     errors: bool = setting(
-        "--errors", "Print the errors apart instead: start, steps, end, model.", default=False
+        "--errors", "Print the parts of the error: start, steps, end, model.", default=False
     ),
     to_floor: bool = setting(
         "--to-floor",
-        "Print the evaluations until fd_conv reaches the floor instead.",
+        "Print the evaluations until fd_conv is below its sampling noise.",
         default=False,
     ),
 ) -> None:
-    """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
+    """Print the ranking of the samplers in a run."""
     from ...results.result_table import load
     from ...results.run_directory.reading import read_run_record
     from ...results.terminal.path_curvature import KEY
@@ -150,31 +61,41 @@ def show(
         if errors:
             about = read_run_record(folder)
             print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
-        return
+        return say_next(["show", folder])
     if metric is not None and metric not in rankable_columns(table):
         raise ValueError(
             f"there is nothing to rank by {metric!r} in {folder}; choose "
             f"--metric from {', '.join(rankable_columns(table))}"
         )
     print_ranking(table, folder, metric, *verdicts_of(folder, metric, baseline))
+    return say_next(*comparing(table, folder), ["report", folder])
+
+
+def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
+    """Return the command that compares a run's samplers with the baseline, if it is in the run."""
+    from ...results.comparison.findings import BASELINE
+
+    names = set(table.ok.frame["sampler"])
+    has_baseline = BASELINE in names and len(names) > 1
+    return [["compare", folder, "--baseline", BASELINE]] if has_baseline else []
 
 
 def write_report_page(
     folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True
 ) -> None:
-    """Write the report of run directories to a page, or into the only folder.
+    """Write the report of run directories to an HTML page.
 
     Args:
         folders: run directories.
-        to: the page; None for ``report.html`` in the only folder.
-        baseline: sampler that verdicts are against; None for the default.
+        to: path of the page; None for ``report.html`` in the only folder.
+        baseline: sampler to compare with; None for the default.
         anew: True to write the report even if the present one is up to date.
 
     Raises:
         ValueError: ``to`` is None for several folders.
     """
     if to is None and len(folders) > 1:
-        raise ValueError("say where the report of several runs goes, with --out FILE.html")
+        raise ValueError("name the file for the report of several runs with --out FILE.html")
     from ...results.comparison.findings import BASELINE
     from ...results.report.provenance import is_current
 
@@ -219,19 +140,24 @@ def rankable_columns(table: Any) -> list[str]:
 
 def figures(
     run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
-    out: Path | None = setting("--out", "Where they go (RUN/figures)."),
-    formats: str = setting(
-        "--format", "svg, png and pdf, or some of them, separated by commas.", default="svg,png,pdf"
-    ),
+    out: Path | None = setting("--out FOLDER", "Folder to write (RUN/figures)."),
+    formats: str = setting("--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"),
     kind: str | None = setting(
-        "--kind", "work-precision, pareto, ranking, timing, samples: some, by commas."
+        "--kind NAME,…", "Kinds: work-precision, pareto, ranking, timing, samples (all)."
     ),
-    metric: list[str] | None = setting("--metric", "Column to draw (repeatable)."),
-    model: list[str] | None = setting("--model", "Draw this model only (repeatable)."),
-    sampler: list[str] | None = setting("--sampler", "Draw this sampler only (repeatable)."),
-    width: str = setting("--width", "single (85 mm) or double (175 mm) column.", default="single"),
+    metric: list[str] | None = setting("--metric COLUMN", "Column to draw (repeatable)."),
+    model: list[str] | None = setting("--model MODEL", "Draw this model only (repeatable)."),
+    sampler: list[str] | None = setting(
+        "--sampler SAMPLER", "Draw this sampler only (repeatable)."
+    ),
+    width: str = setting(
+        "--width NAME", "single (85 mm) or double (175 mm) column.", default="single"
+    ),
 ) -> None:
-    """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times, samples."""
+    """Write the figures of a run as SVG, PNG and PDF.
+
+    Work-precision plots, Pareto fronts, rankings, times and samples.
+    """
     from ...results.figures import KINDS, write_figures
 
     if width not in ("single", "double"):
@@ -264,17 +190,17 @@ def print_headline(table: ResultTable) -> None:
     for _, lines in headline_table(table).groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
         say(
-            f"{first['model']}: evaluations until fd_conv is within "
-            f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
+            f"{first['model']}: evaluations until fd_conv is below "
+            f"{format_number(first['tolerance'])}, the sampling noise of {first['samples']} samples"
         )
         rows = [
             {**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"}
             for row in rows_as_dicts(lines)
         ]
-        print_rows(rows, {"name": "sampler", "shown": "NFE to floor [95 %]", "verdict": "verdict"})
+        print_rows(rows, {"name": "sampler", "shown": "NFE [95 %]", "verdict": "verdict"})
         say(
-            "Verdicts are against the first, over all pairs of samplers."
-            + (" † interval flagged.\n" if any(lines["flag"]) else "\n")
+            "Verdicts compare with the first sampler, and hold together over all pairs."
+            + (" † unreliable interval.\n" if any(lines["flag"]) else "\n")
         )
 
 
@@ -313,14 +239,10 @@ def print_errors(
             )
             + "\n"
         )
-    say(
-        "start: what the start leaves, for Gaussian data; end: bound of what a grid to "
-        "sigma_min leaves; order from the budget"
-    )
-    say(
-        "before, ± 1.96 standard errors; × after fd_conv: a ranking by fid_proxy is "
-        "dominated by the model's error there."
-    )
+    say("start: error of the initial state, for Gaussian data")
+    say("end: bound on the error of stopping at sigma_min")
+    say("order: from the previous budget to this one, ± 1.96 standard errors")
+    say("×: dominated by the model's own error; do not rank by fid_proxy there")
 
 
 def _model_error_in_words(row: dict[str, Any]) -> str:
@@ -340,13 +262,17 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
 
     if not len(whole):
         return (
-            "The converged samples are too few to say where the model's error dominates."
+            "There are too few converged samples to see where the model's own error dominates."
             if measured
             else ""
         )
     at = whole["dominated_from"].iloc[0]
-    where = "at none of these budgets" if at != at else f"from {format_number(at)} evaluations on"
-    return f"The model's error dominates the lead in a ranking by fid_proxy {where}."
+    if at != at:
+        return "The model's own error dominates the ranking by fid_proxy at none of these budgets."
+    return (
+        f"From {format_number(at)} evaluations on, the model's own error dominates, and the "
+        "top samplers differ by less. Do not rank them by fid_proxy."
+    )
 
 
 def _error_cells(row: dict[str, Any]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
@@ -13,11 +15,18 @@ import typer
 from rich.table import Table
 
 from .common import isolation as isolating
-from .common.console import duration_in_words, err, out, print_json, print_rows, say
+from .common.console import (
+    announce,
+    duration_in_words,
+    err,
+    out,
+    print_json,
+    print_rows,
+    say,
+    say_next,
+)
+from .common.help_panels import EXECUTION, OUTPUT, WHERE
 from .common.options import (
-    EXECUTION,
-    OUTPUT,
-    WHERE,
     AcceleratorOption,
     ExecutorOption,
     GpusOption,
@@ -30,7 +39,7 @@ from .common.options import (
     setting,
     with_options_of,
 )
-from .results import print_ranking, write_report_page
+from .results import comparing, print_ranking, write_report_page
 from .suite_options import SuiteOptions, resolve_suite
 
 if TYPE_CHECKING:
@@ -38,7 +47,7 @@ if TYPE_CHECKING:
     from ..running.sequential import InterimAnalyses
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
-"""Verdicts without a decision, whose reasons are printed."""
+"""Verdicts that decide nothing; their reasons are printed."""
 _MOST_REASONS = 6
 _MOST_NAMES = 3
 
@@ -50,32 +59,31 @@ def run(
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
     time_limit: float | None = setting(
-        "--time-limit",
-        "Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
+        "--time-limit SECONDS",
+        "Limit for 512 samples of a cell, 0 for none (default: 20 times the forecast).",
         EXECUTION,
         min=0,
     ),
     memory_limit: MemoryLimitOption = None,
     retry: bool = setting(
-        "--retry", "Run cells again that failed, crashed or timed out.", OUTPUT, default=False
+        "--retry", "Run failed, crashed and timed-out cells again.", OUTPUT, default=False
     ),
     fresh: bool = setting(
         "--fresh",
-        "Set aside what the directory holds, and use no kept search.",
+        "Set existing results aside and start over, without cached searches.",
         OUTPUT,
         default=False,
     ),
     jobs: str | None = setting(
-        "--jobs",
-        "Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
-        "core, here or of the Ray cluster. They share --threads.",
+        "--jobs N",
+        "Number of worker processes, or auto for one per GPU or core. They share --threads.",
         WHERE,
     ),
     ray_address: RayAddressOption = None,
     gpus_per_worker: GpusOption = None,
     accelerator: AcceleratorOption = None,
 ) -> None:
-    """Run a suite: only what is missing in the run directory; then write its table and report."""
+    """Run a suite and write its table and report. Existing results are reused."""
     if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
         # threads that wait for the next small product spin by default, and on a machine with other
         # work take the core from the one that computes: half a minute instead of three seconds.
@@ -92,6 +100,7 @@ def run(
         time_limit=time_limit,
         memory_limit=memory_limit,
     )
+    announce(f"Running the suite {suite}: loading PyTorch and the models …")
     with closing(runs_in):
         if isolating.looks_new(suite, options.out_dir):
             isolating.start_early(runs_in)
@@ -114,7 +123,7 @@ def run(
                 join=True,
             )
     if done.table is None:
-        say(f"All samples are there; the process that began in {folder} scores them.")
+        say(f"All samples are drawn. The process that started in {folder} scores them.")
         return
     print_ranking(done.table, folder)
     if done.doubt:
@@ -123,19 +132,22 @@ def run(
         print_answer(done.analyses)
     code = print_troubles(done.table, done.cells, folder)
     write_report_page([folder], None, anew=False)
+    failed = [["status", folder]] if code else []
+    say_next(*failed, *comparing(done.table, folder), ["figures", folder])
     if code:
         raise typer.Exit(code)
 
 
 @with_options_of(SuiteOptions)
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
-    """Show what would run, how many network evaluations it takes, and how long that is here."""
+    """Show what would run, and how long it takes here. Nothing is written."""
     from ..api import plan_cells
     from ..planning.native import warn_of_drowned
     from ..running.executors.shard_limits import expected_evaluations
     from ..running.forecast import forecast_suite
     from ..running.setup import default_run_folder
 
+    announce(f"Planning the suite {suite}: loading PyTorch and the models …")
     resolved, device = resolve_suite(suite, options)
     models, references, cells = plan_cells(resolved, device)
     warn_of_drowned(cells, models)
@@ -152,7 +164,8 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
         return print_json(rows)
     rows, doubts = forecast_suite(resolved, models, references, cells, device)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
-    table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
+    table = Table(*columns, box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    say(f"Suite {resolved.name}: {len(cells)} cells")
     for row in rows:
         note = f" ({row.adaptive} adaptive, guessed)" if row.adaptive else ""
         times = (
@@ -177,13 +190,14 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     )
     if solving > sampling:
         say(
-            "Fewer --reference-samples and --converged-samples make the references "
-            "quicker, and rmse and fd_conv less sure."
+            "Fewer --reference-samples and --converged-samples shorten the references and "
+            "widen the intervals of rmse and fd_conv."
         )
     if doubts:
-        say(
-            f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}."
-        )
+        say(f"This machine is busy. All of it may take less than that: {'; '.join(doubts)}.")
+    if "plan" in sys.argv:
+        words = sys.argv[sys.argv.index("plan") + 1 :]
+        say_next(["run", *words])
     return None
 
 
@@ -192,11 +206,12 @@ def samples(
     suite: SuiteName,
     options: SuiteOptions,
     quantise: str = setting(
-        "--quantise", "How values become 8 bits: round or truncate (as ADM).", default="round"
+        "--quantise NAME", "Rounding to 8 bits: round, or truncate as ADM.", default="round"
     ),
 ) -> None:
-    """Write the images that run would score, so that any other evaluator can score them: one .npz
-    file a cell, as ADM's has it.
+    """Save the images of a suite for other evaluators.
+
+    One .npz file per cell, in the format of ADM's evaluator.
     """
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite
@@ -240,7 +255,7 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
 
 
 def print_answer(looks: InterimAnalyses) -> None:
-    """Print the rows of the interim analyses with their verdicts, and how far these hold."""
+    """Print the rows of the interim analyses with their verdicts, and limits of these."""
     from ...results.comparison.significance import LEVEL
 
     rows = [
@@ -293,8 +308,8 @@ def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> 
         f"{n} {status}" for status, n in Counter(row["status"] for row in bad).items()
     )
     say(
-        f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); samplerbench status "
-        f"{folder} says why."
+        f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); "
+        f"{shlex.join(['samplerbench', 'status', str(folder)])} says why."
     )
     reasons: dict[str, list[str]] = {}
     for row in bad:

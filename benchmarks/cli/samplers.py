@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.console import cell_text, err, out, print_json, print_rows, say
+from .common.console import cell_text, err, out, print_json, print_rows, say, say_next
 from .common.options import Json, PeersPath, Plugins, load_plugins, option, setting
 
 if TYPE_CHECKING:
     from ..conformance import Conformance
     from .scaffold import Kind
 
-LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step:>9}  {passed}"
+LINE = "{name:<27} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step:>9}  {passed}"
 HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {
     k: k for k in ("order", "measured", "weak", "strong")
 }
-SAMPLER_COLUMNS = {"name": "name", "order": "order", "measured": "measured"} | {
-    "nfe_per_step": "per step",
-    "kind": "kind",
-    "source": "source",
-    "same_as": "same as",
-}
-HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
-SOURCE_WIDTH = 30  # most characters of a printed source: the table then takes 120 columns
-PackageFolder = Annotated[Path, option("--out", "Where to make the package.")]
+PackageFolder = Annotated[Path, option("--out FOLDER", "Parent folder of the package.")]
 
 
 def check(
@@ -36,13 +27,15 @@ def check(
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
     everything: bool = setting("--all", "Check every registered sampler.", default=False),
-    write: Path | None = setting("--write", "Write what was measured to this JSON file."),
+    write: Path | None = setting("--write FILE", "Also write the measurements to this JSON file."),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Check samplers: measured order, evaluations, purity, batch independence, exact moments,
-    ends. Exit code 1 if a check fails.
+    """Check that samplers do what they declare.
+
+    Order, evaluations, purity, batch independence, exact moments and ends. Exit code 1 if a
+    check fails.
     """
     from ..conformance import check_sampler, print_conformance
     from ..conformance.measured import entry_of, label_of, write_measured
@@ -70,6 +63,10 @@ def check(
         print_conformance(results[0], out)
     if not all(result.passed for result in results):
         raise typer.Exit(1)
+    if not as_json:
+        words = [part for spec in sampler or ["NAME"] for part in ("--sampler", spec)]
+        words += [part for file in plugin or () for part in ("--plugin", file)]
+        say_next(["run", "quick", *words])
 
 
 def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
@@ -81,7 +78,7 @@ def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
         raise ValueError(f"give --all, or name samplers such as {named[0]}, not both")
     if not (everything or named):
         raise ValueError(
-            "say which samplers to check, such as samplerbench check heun ddim; --all checks every one"
+            "name the samplers to check, such as samplerbench check heun ddim, or use --all"
         )
     return [sampler_to_check(spec) for spec in (samplers.names() if everything else named)]
 
@@ -108,34 +105,30 @@ def list_command(
         str,
         typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
     ],
-    profile: int | None = setting(
-        "--profile", "Samplers: the order of each step on this many steps."
-    ),
+    profile: int | None = setting("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = setting(
-        "--translate", "Samplers: what a library's names are called here."
+        "--translate LIBRARY", "Samplers: names here of a library's samplers."
     ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """List what there is.
+    """List samplers, schedules, models, suites and more.
 
-    Samplers: declared order, measured order, evaluations per step, source.
+    Of samplers: declared and measured order, and evaluations per step. --json has sources and more.
     """
+    from .listing import NEXT, grouped
+
     load_plugins(plugin, peers_path)
     rows = _listed_rows(kind, profile, translate)
     if as_json:
         return print_json(rows)
     if not rows:
         return out.print(f"There are no {kind} here.", markup=False)
-    if kind == "samplers" and "order" in rows[0]:
-        return print_rows([_shortened_row(row) for row in rows], SAMPLER_COLUMNS)
-    hidden = HIDDEN - {"source"} | {"needs_model"} if kind == "schedules" else HIDDEN
-    visible = [row for row in rows if kind != "models" or row["event"]]
-    print_rows(visible, {key: key for key in rows[0] if key not in hidden})
-    for row in rows[len(visible) :]:
-        say(f"{row['name']}  of {row['origin']}; what it loads is known once it is loaded")
-    return None
+    for heading, lines, columns in grouped(kind, rows):
+        print_rows(lines, {"name": heading} | columns)
+        out.print()
+    return say_next(*NEXT[kind])
 
 
 def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
@@ -157,34 +150,31 @@ def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[
     return KINDS[kind]() if translate is None else translations(translate)
 
 
-def _shortened_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with a shorter source, and the weak order if no other order is measured."""
-    measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
-    source = textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")
-    return {**row, "measured": measured, "source": source}
-
-
 def export(
     sigmas: Annotated[
-        str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
+        str | None,
+        typer.Argument(help="Noise levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'."),
     ] = None,
     to: str = setting(
-        "--to",
-        "diffusers or k-diffusion; with --sampler comfyui and python too.",
+        "--to LIBRARY",
+        "diffusers or k-diffusion; with --sampler also comfyui or python.",
         default="k-diffusion",
     ),
     schedule: str | None = setting(
-        "--schedule",
-        "With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
+        "--schedule SCHEDULE",
+        "With --steps and --model (default: the model's own levels, or karras).",
     ),
-    steps: int | None = setting("--steps", "Number of steps on the model's range."),
-    model: str | None = setting("--model", "The model whose range it is."),
+    steps: int | None = setting("--steps N", "Number of steps on the model's range."),
+    model: str | None = setting("--model MODEL", "Model that gives the range of levels."),
     sampler: str | None = setting(
-        "--sampler", "With --model: lines that take this sampler's steps."
+        "--sampler SAMPLER", "With --model: code for the steps of this sampler."
     ),
     as_json: Json = False,
 ) -> None:
-    """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
+    """Print noise levels or a sampler for other libraries.
+
+    The output is code to paste, or JSON.
+    """
     from ..api import export as export_lines
 
     lines = export_lines(sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler)
@@ -192,18 +182,24 @@ def export(
         return print_json(lines)
     if "code" in lines:
         say(lines["code"])
-        return say(f"# {lines['remark']}") if lines["remark"] else None
-    if lines["notes"]:
-        say(f"# {lines['notes']}")
-    say(f"sigmas = {lines['sigmas']}")
-    return say(lines["call"])
+        if lines["remark"]:
+            say(f"# {lines['remark']}")
+    else:
+        if lines["notes"]:
+            say(f"# {lines['notes']}")
+        say(f"sigmas = {lines['sigmas']}")
+        say(lines["call"])
+    if model is not None:  # not on the standard output, which has code to paste
+        words = ["--sampler", sampler] if sampler else []
+        say_next(["run", "quick", "--model", model, *words], to=err)
+    return None
 
 
 def new_solver(
-    name: Annotated[str, typer.Argument(help="Registry name of the sampler, e.g. my_solver.")],
+    name: Annotated[str, typer.Argument(help="Name of the sampler, e.g. my_solver.")],
     folder: PackageFolder = Path(),
 ) -> None:
-    """Write a plugin package with one working sampler and its test."""
+    """Write a package with a working sampler and its test."""
     _new_package("solver", name, folder)
 
 
@@ -211,7 +207,7 @@ def new_metric(
     name: Annotated[str, typer.Argument(help="Name of the metric and its column, e.g. my_metric.")],
     folder: PackageFolder = Path(),
 ) -> None:
-    """Write a plugin package with one working metric and the test of its intervals."""
+    """Write a package with a working metric and its test."""
     _new_package("metric", name, folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common import isolation as isolating
-from .common.console import err, out, print_json, print_rows, say
+from .common.console import (
+    announce,
+    duration_in_words,
+    err,
+    out,
+    print_json,
+    print_rows,
+    say,
+    say_next,
+)
 from .common.isolation import workers
 from .common.options import (
     DEVICES,
@@ -49,42 +57,45 @@ TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": 
 
 
 def advise(
-    model: Annotated[str, option("--model", "The model, as run takes it.")],
-    nfe: str | None = setting("--nfe", "Evaluations per sample, in place of 4,6,8,10,15,20."),
+    model: Annotated[
+        str,
+        option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder."),
+    ],
+    nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
     ms: float | None = setting(
-        "--ms", "Milliseconds that one sample may take, in place of --nfe.", min=1e-3
+        "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", min=1e-3
     ),
     minutes: float = setting(
-        "--minutes",
-        "Time to spend: what runs then is broken off.",
+        "--minutes MINUTES",
+        "Time limit. The search stops then.",
         default=10.0,
         min=0.01,
         max=10_000,
     ),
     library: str = setting(
-        "--for",
-        "Whose lines come first: python, diffusers, k-diffusion or comfyui.",
+        "--for LIBRARY",
+        "Library whose code is shown first: python, diffusers, k-diffusion or comfyui.",
         default="python",
     ),
     default: str | None = setting(
-        "--default",
-        "What you use now, such as 'heun on karras'; by default the checkpoint's own "
-        "scheduler, or what is usual for such models.",
+        "--default SAMPLER",
+        "Your present sampler, e.g. 'heun on karras' (default: the checkpoint's scheduler, or "
+        "the usual one for such models).",
     ),
     sampler: list[str] | None = setting(
-        "--sampler", "Race only these, such as heun or your own (repeatable)."
+        "--sampler SAMPLER", "Compare only these samplers (repeatable)."
     ),
     extractor: str = setting(
-        "--extractor",
-        "Feature space of distances in distribution, as run takes it.",
+        "--extractor NAME",
+        "Feature space for distances in distribution, as for run.",
         default="card",
     ),
     out_dir: OutOption = None,
-    seed: int = setting("--seed", "Of the latents.", default=0, min=0, max=LARGEST_SEED),
-    device: DeviceOption = "auto",
-    jobs: str = setting(
-        "--jobs", "Processes that sample at a time: a number, or auto.", default="auto"
+    seed: int = setting(
+        "--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED
     ),
+    device: DeviceOption = "auto",
+    jobs: str = setting("--jobs N", "Number of worker processes, or auto.", default="auto"),
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
     memory_limit: MemoryLimitOption = None,
@@ -96,10 +107,17 @@ def advise(
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Find the sampler and the noise levels for a model at each number of evaluations, with lines to
-    paste. No reference images are needed.
+    """Find the best sampler and noise levels for a model.
+
+    The answer has code to paste for each number of evaluations. It needs no reference images.
     """
     begun = time.monotonic()
+    announce(f"Searching for {minutes:g} minutes at most: loading PyTorch and the model …")
+
+    def show_stage(stage: str) -> None:
+        left = duration_in_words(max(0.0, begun + 60 * minutes - time.monotonic()))
+        err.print(f"{stage} (up to {left} left)", markup=False)
+
     has_jobs = executor in (None, "worker") and isolation is not False
     on_ray = executor is not None and executor.partition(":")[0] == "ray"
     runs_in = isolating.pick_executor(
@@ -139,7 +157,7 @@ def advise(
                 device=check_choice(device, "--device", DEVICES),
                 seed=seed,
                 executor=runs_in,
-                progress=lambda stage: err.print(stage, markup=False),
+                progress=show_stage,
                 begun=begun,
             )
     if as_json:
@@ -150,47 +168,58 @@ def advise(
     print_advice(advice, out)
     write_text(folder / "advice.md", markdown(advice))
     pictures = read_pictures(folder) if advice.pictures else None
-    return say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
+    say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
+    budgets = ",".join(str(budget.nfe) for budget in advice.budgets)
+    return say_next(["run", "quick", "--model", model, "--sampler", "auto", "--nfe", budgets])
 
 
 def tune(
-    model: Annotated[str, option("--model", "Model to tune on.")],
+    model: Annotated[str, option("--model MODEL", "Model to tune on.")],
     sampler: Annotated[
         list[str],
-        option("--sampler", "Sampler to tune, e.g. euler or 'ddim(eta=0.0)' (repeatable)."),
+        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."),
     ],
     nfe: NfeOption = None,
     steps: StepsOption = None,
     file: Path = setting(
-        "--out", "JSON file of grids; what it holds is not tuned again.", default=Path("tuned.json")
+        "--out FILE",
+        "JSON file of tuned levels. Its entries are reused.",
+        default=Path("tuned.json"),
     ),
-    latents: int = setting("--latents", "Latents to tune on.", default=256),
+    latents: int = setting("--latents N", "Initial noises to tune on.", default=256),
     test_latents: int = setting(
-        "--test-latents", "Other latents, for the train-test gap.", default=256
+        "--test-latents N", "Other initial noises, for the train-test gap.", default=256
     ),
-    seed: int = setting("--seed", "Root seed of the latents.", default=0, min=0, max=LARGEST_SEED),
+    seed: int = setting(
+        "--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED
+    ),
     objective: str = setting(
-        "--objective", "Which mean of the distances: mean, rms or geometric.", default="mean"
+        "--objective NAME", "Mean of the distances: mean, rms or geometric.", default="mean"
     ),
     what: str = setting(
-        "--what",
-        "What to tune: grid (the noise levels), coefficients (of a multistep sampler), or both.",
+        "--what NAME",
+        "What to tune: grid (noise levels), coefficients (of a multistep sampler) or both.",
         default="grid",
     ),
-    holdout_model: str | None = setting("--holdout-model", "Model to score the grids on, too."),
+    holdout_model: str | None = setting(
+        "--holdout-model MODEL", "Another model to score the tuned levels on."
+    ),
     device: DeviceOption = "auto",
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
 ) -> None:
-    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep
-    ones: nearest to the converged endpoints, on latents that no run scores.
+    """Tune the noise levels of samplers on a model.
+
+    Tuning minimises the distance to converged endpoints, on initial noise that no run scores.
+    It can also tune the coefficients of multistep samplers.
     """
     from ..api import make_sampler
     from ..api import tune as tune_levels
     from ..planning.remedy import loading_options
     from ..planning.tuned_file import WHATS
 
+    announce(f"Tuning on {model}: loading PyTorch and the model …")
     load_plugins(plugin, peers_path)
     with closing(workers(1)) as executor:
         entries, failures, holdout = tune_levels(
@@ -218,7 +247,7 @@ def tune(
         )
     elif entries:
         _print_tuned(entries, objective, test_latents, holdout)
-        words = ["samplerbench", "run", "quick", "--model", model]
+        words = ["run", "quick", "--model", model]
         for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
             words += [word for value in values if value is not None for word in (name, value)]
         words += [
@@ -226,7 +255,8 @@ def tune(
             "--schedule",
             f"tuned(file='{file}')",
         ]
-        say(f"{file} has the grids: {shlex.join(words)}")
+        say(f"{file} has the grids.")
+        say_next(words)
     if failures:
         raise typer.Exit(1)
 
@@ -237,19 +267,21 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
 
     print_rows([_printed_row(entry) for entry in entries], TUNE_COLUMNS)
     say(
-        f"Errors are {objective} distances to converged endpoints, untuned → tuned, on "
-        f"{test_latents} latents that nothing was tuned on; "
-        f"elsewhere is {other}. The gap is (tuned / untuned error) / (the same on "
-        "the latents that were tuned on) - 1. "
-        "The teacher is how far endpoints moved when its steps were last doubled, beside "
-        "the smallest rms error that they measure."
+        f"error: {objective} distance to converged endpoints, untuned → tuned, on {test_latents} "
+        "initial noises that tuning did not use"
+    )
+    say(f"elsewhere: the same on {other}")
+    say("gap: tuned / untuned error, relative to that on the initial noises of tuning, minus 1")
+    say(
+        "teacher: how far endpoints moved when its steps were last doubled, relative to the "
+        "smallest rms error that they measure"
     )
     if coarse := dict.fromkeys(
         entry.subject.sampler for entry in entries if entry.unresolved > RESOLVED
     ):
         say(
-            f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: "
-            "rounding, or the most steps, came first."
+            f"Endpoints are less accurate than {RESOLVED:.0%} of the error of {', '.join(coarse)}. "
+            "Rounding or the limit on steps was reached first."
         )
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .common.help_panels import EXECUTION, STATISTICS, TIMING, WHAT
 from .common.options import (
     DEVICES,
-    EXECUTION,
     LARGEST_SEED,
     MOST,
     NOISES,
     STARTS,
-    STATISTICS,
-    TIMING,
-    WHAT,
     DeviceOption,
     NfeOption,
     OutOption,
@@ -39,54 +36,59 @@ class SuiteOptions:
     """Options that replace parts of a suite, in the order of their help."""
 
     out_dir: OutOption = None
-    model: list[str] | None = setting("--model", "Replace the suite's models (repeatable).", WHAT)
+    model: list[str] | None = setting(
+        "--model MODEL", "Replace the suite's models (repeatable).", WHAT
+    )
     sampler: list[str] | None = setting(
-        "--sampler", "Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.", WHAT
+        "--sampler SAMPLER", "Replace the samplers, e.g. 'ddim(eta=0.5)' (repeatable).", WHAT
     )
     schedule: list[str] | None = setting(
-        "--schedule", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
+        "--schedule SCHEDULE", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
     )
     steps: StepsOption = None
     nfe: NfeOption = None
     start: list[str] | None = setting(
-        "--start", f"How runs begin: {', '.join(STARTS)} (repeatable).", STATISTICS
+        "--start NAME", f"Initial state: {', '.join(STARTS)} (repeatable).", STATISTICS
     )
     noise: str | None = setting(
-        "--noise", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
+        "--noise NAME", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
     )
-    samples: int | None = setting("--samples", "Samples per cell.", WHAT, min=2, max=MOST)
-    seed: int | None = setting("--seed", "Root seed.", STATISTICS, min=0, max=LARGEST_SEED)
+    samples: int | None = setting("--samples N", "Samples per cell.", WHAT, min=2, max=MOST)
+    seed: int | None = setting("--seed N", "Random seed.", STATISTICS, min=0, max=LARGEST_SEED)
     batch_size: int | None = setting(
-        "--batch-size", "Samples per batch.", EXECUTION, min=1, max=MOST
+        "--batch-size N", "Samples per batch.", EXECUTION, min=1, max=MOST
     )
     device: DeviceOption = "auto"
-    dtype: str | None = setting("--dtype", "dtype of the state: float32 or float64.", EXECUTION)
+    dtype: str | None = setting(
+        "--dtype NAME", "Precision of the state: float32 or float64.", EXECUTION
+    )
     threads: ThreadsOption = None
     timing: bool = setting(
-        "--timing/--no-timing", "Whether to time the cells after sampling.", WHAT, default=True
+        "--timing/--no-timing", "Time the cells after sampling.", WHAT, default=True
     )
     timing_minutes: float | None = setting(
-        "--timing-minutes",
-        "Most minutes of timing, for all models; the next run times what they were not enough for.",
+        "--timing-minutes MINUTES",
+        "Upper limit on timing, over all models. The next run times the rest.",
         TIMING,
         min=0.01,
     )
     extractor: str | None = setting(
-        "--extractor",
-        "Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
+        "--extractor NAME",
+        "Feature space: card, card:32, pixels, file.py:factory, or another of "
+        "`samplerbench list extractors`.",
         STATISTICS,
     )
     reference: str | None = setting(
-        "--reference --real",
-        "For --extractor: real samples, in a folder or array, or a file of their statistics.",
+        "--reference --real PATH",
+        "For --extractor: real samples (folder or array), or a file of their statistics.",
         STATISTICS,
     )
     compiled: bool = setting(
-        "--compile", "Run the network through torch.compile.", EXECUTION, default=False
+        "--compile", "Compile the network with torch.compile.", EXECUTION, default=False
     )
     cuda_graph: bool = setting(
         "--cuda-graph",
-        "Replay whole runs as CUDA graphs (--compile too: compiled ones).",
+        "Replay whole runs as CUDA graphs; combines with --compile.",
         EXECUTION,
         default=False,
     )
@@ -95,36 +97,42 @@ class SuiteOptions:
     trust_suite: TrustOption = False
     until_decided: bool = setting(
         "--until-decided",
-        "Extend rows until their difference to a baseline is decided.",
+        "Add samples until each difference to the baseline is decided.",
         STATISTICS,
         default=False,
     )
     target_se: float | None = setting(
-        "--target-se", "Extend rows until their standard error is this small.", STATISTICS
+        "--target-se NUMBER", "Add samples until the standard error is this small.", STATISTICS
     )
     baseline: str | None = setting(
-        "--baseline", "Sampler to compare with (default: the suite's first).", STATISTICS
+        "--baseline SAMPLER", "Sampler to compare with (default: the suite's first).", STATISTICS
     )
-    metric: str | None = setting("--metric", "Column it is about (default: fd_conv).", STATISTICS)
+    metric: str | None = setting(
+        "--metric COLUMN",
+        "Metric for --until-decided and --target-se (default: fd_conv).",
+        STATISTICS,
+    )
     margin: str | None = setting(
-        "--margin", "Difference that does not matter, as a share of the baseline (1%).", STATISTICS
+        "--margin SHARE", "Equivalence margin, relative to the baseline (1%).", STATISTICS
     )
     max_samples: int | None = setting(
-        "--max-samples", "Samples per row at most (default: 16 times the first).", STATISTICS
+        "--max-samples N",
+        "Upper limit on samples per cell (default: 16 times --samples).",
+        STATISTICS,
     )
     reference_samples: int | None = setting(
-        "--reference-samples",
-        "Samples compared with their converged endpoints (rmse); fewer are quicker.",
+        "--reference-samples N",
+        "Samples to compare with their converged endpoints (rmse). Fewer are faster.",
         STATISTICS,
     )
     converged_samples: int | None = setting(
-        "--converged-samples",
-        "Converged samples for fd_conv, where the model's card has none.",
+        "--converged-samples N",
+        "Converged samples for fd_conv, if the model's card has none.",
         STATISTICS,
     )
     path_curvature: bool = setting(
         "--path-curvature",
-        "Measure how the paths of each model bend, too.",
+        "Also measure the curvature of each model's paths.",
         STATISTICS,
         default=False,
     )

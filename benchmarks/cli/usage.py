@@ -13,6 +13,7 @@ from typing import Any
 from typer import Abort, Context, Typer
 
 from .common.console import err
+from .common.help_panels import PanelCommand
 
 LONGEST = 2000  # most characters of an error message; the middle of a longer one is left out
 KILLED = 130  # exit code after Ctrl-C, as shells have it
@@ -69,7 +70,7 @@ def _describe_usage_error(error: Any) -> str:
         text = (
             message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
         )
-    return f"{text} {command} --help says what there is"
+    return f"{text} see {command} --help"
 
 
 _PLAIN = {
@@ -79,7 +80,7 @@ _PLAIN = {
     r"input should be less than or equal to (\S+)": r"give a number <= \1",
     r"\S+ is not in the range x?([<>]=?\S+?)\.?": r"give a number \1",
 }
-"""Patterns of typer's messages on invalid values, and the plain words in their place."""
+"""Patterns of typer's messages on invalid values, with their replacements."""
 
 
 def _in_plain_words(message: str) -> str:
@@ -109,20 +110,20 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "run": (
         "run quick",
-        "run quick --model fashion --sampler heun --sampler 'ddim(eta=0.5)' --nfe 5,10,20",
+        "run quick --model fashion --sampler 'ddim(eta=0.5)' --nfe 5,10",
         "run quick --model my_model.py:factory --out results/runs/mine",
-        "run exact --sampler dpmpp_2m --until-decided --baseline heun",
+        "run exact --until-decided --baseline heun",
         "run full --jobs auto",
     ),
     "plan": ("plan full", "plan quick --model fashion --nfe 5,10 --json"),
     "samples": (
-        "samples quick --model fashion --sampler heun --nfe 9 --samples 10000 --out images",
-        "samples quick --model checkpoint:edm.pkl --sampler heun --nfe 35 --quantise truncate",
+        "samples quick --model fashion --sampler heun --out images",
+        "samples quick --model checkpoint:edm.pkl --quantise truncate",
     ),
     "status": ("status results/runs/mine", "status results/runs/mine --changes"),
     "report": (
         "report results/runs/mine",
-        "report results/runs/mine results/runs/theirs --out both.html",
+        "report results/runs/a results/runs/b --out both.html",
     ),
     "show": (
         "show results/runs/mine",
@@ -131,7 +132,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "figures": (
         "figures results/runs/mine",
-        "figures results/runs/mine --kind pareto --format pdf --width double",
+        "figures results/runs/mine --kind pareto --format pdf",
     ),
     "compare": (
         "compare results/runs/before results/runs/after",
@@ -140,14 +141,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "gate": (
         "gate results/runs/before results/runs/after",
-        "gate results/runs/before results/runs/after --no-time --quality-margin 2%",
+        "gate results/runs/before results/runs/after --no-time",
     ),
     "advise": (
         "advise --model ./my-pipeline --for diffusers",
         "advise --model fashion --nfe 5,10 --minutes 3",
         "advise --model ema.pkl --ms 200 --default 'heun on karras'",
     ),
-    "tune": ("tune --model fashion --sampler euler --sampler heun --nfe 5,10 --out tuned.json",),
+    "tune": ("tune --model fashion --sampler heun --nfe 5,10",),
     "list": (
         "list samplers",
         "list samplers --profile 10",
@@ -161,8 +162,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "convert": ("convert ema.pt mine/", "convert 'ema.pt?schedule=linear' mine/"),
     "reference": (
-        "reference train/ --extractor efficientnet-lite0 --out train.npz",
-        "reference x.npy --model my_model.py:factory --extractor pixels --out x.npz",
+        "reference images/ --extractor efficientnet-lite0 --out r.npz",
+        "reference x.npy --model gmm-2d --extractor pixels --out r.npz",
     ),
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),
@@ -170,7 +171,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "export 'karras(rho=7):10:0.002:80' --to diffusers",
         "export --schedule uniform_lambda --steps 20 --model fashion",
-        "export --sampler auto --steps 8 --model my-pipeline/ --to diffusers",
+        "export --sampler auto --steps 8 --model my-pipeline/",
     ),
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),
@@ -180,7 +181,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 def epilog(command: str) -> str:
     """Return the end of a built-in command's help: its examples, formatted for typer."""
-    return format_examples(EXAMPLES[command])
+    more = "" if command else f"\n\nSee {_SB} COMMAND -h for the options of a command."
+    return format_examples(EXAMPLES[command]) + more
 
 
 def format_examples(lines: Iterable[str]) -> str:
@@ -188,6 +190,8 @@ def format_examples(lines: Iterable[str]) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {_SB} {line}" for line in lines)
 
 
+MACHINE = "Machine and study"
+"""Panel in the help with the commands of studies."""
 GROUP = "samplerbench.commands"
 STUDIES = ("explain", "calibrate", "frontier", "validate")
 """Commands of the distribution ``samplerbench-studies``."""
@@ -209,7 +213,12 @@ def add_installed_commands(app: Typer) -> None:
             )
             continue
         examples = getattr(sys.modules[command.__module__], "EXAMPLES", ())
-        app.command(entry.name, epilog=format_examples(examples) if examples else None)(command)
+        app.command(
+            entry.name,
+            cls=PanelCommand,
+            epilog=format_examples(examples) if examples else None,
+            rich_help_panel=MACHINE if entry.name in STUDIES else "Installed commands",
+        )(command)
         missing.discard(entry.name)
     for name in missing:
         anything = {"ignore_unknown_options": True, "allow_extra_args": True}

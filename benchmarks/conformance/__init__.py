@@ -76,7 +76,7 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _check_can_run(sampler: Sampler) -> list[Check]:
-    """Return one failed check if a sampler raises on three steps to 0 and to sigma_min, else []."""
+    """Run three steps to 0 and to sigma_min; return one failed check if a run raises, else []."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
@@ -89,7 +89,7 @@ def _check_can_run(sampler: Sampler) -> list[Check]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Run torch on one thread in this context, since more threads slow small tensors up to a hundredfold."""
+    """Run torch on one thread in this context: more slow small tensors up to a hundredfold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

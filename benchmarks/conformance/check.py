@@ -23,7 +23,10 @@ _LOOP = _OURS.parents[1] / "samplers"
 
 @dataclass(frozen=True)
 class Check:
-    """Result of the check of one property; if not ``asserted``, the property is measured but not judged."""
+    """Result of the check of one property.
+
+    If not ``asserted``, the check only reports a measurement.
+    """
 
     name: str
     passed: bool
@@ -73,7 +76,7 @@ class Conformance:
         return "\n".join([f"{self.title}: {verdict}", *failed, *causes])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return fields, ``passed`` and ``name`` for JSON; numbers that are not finite are None."""
+        """Return all fields, ``passed`` and ``name`` for JSON, with None for NaN and infinity."""
         fields: Any = to_jsonable(asdict(self))
         return {"name": self.sampler, "passed": self.passed, **fields}
 
@@ -87,7 +90,7 @@ def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Che
 
 
 def exception_in_words(error: BaseException) -> str:
-    """Return an exception in words, with the last file and line of the sampler's code, if any."""
+    """Return an exception's class, message, and last place in the sampler's code, if any."""
     trace = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in trace if _is_sampler_code(Path(frame.filename))]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
@@ -95,14 +98,17 @@ def exception_in_words(error: BaseException) -> str:
 
 
 def _is_sampler_code(file: Path) -> bool:
-    """Return True if a file can be the checked sampler's: not the suite, the sampling loop or a library."""
+    """Return True if a file may contain the checked sampler's code.
+
+    Files of the checks, of the sampling loop and of libraries may not.
+    """
     loop = file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
     library = "site-packages" in file.parts or file.name.startswith("<")
     return not (loop or library or file.parent == _OURS)
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print a line per check, likely causes, the verdict and, if measured, errors against N."""
+    """Print a line per check, likely causes, the verdict and, if measured, a table of errors."""
     table = Table("check", "", "found", title=result.title, **TABLE)
     for check in result.checks:
         table.add_row(check.name, f"[{STYLES[check.mark]}]{check.mark}[/]", escape(check.detail))
@@ -118,7 +124,7 @@ def print_conformance(result: Conformance, console: Console) -> None:
 
 
 def _error_table(data: dict[str, dict[str, list[float]]]) -> Table:
-    """Return a table of errors: a row for each problem and grid, a column for each N."""
+    """Return a table of errors: rows are problems and grids, columns numbers of steps."""
     steps = max((entry["N"] for entry in data.values()), key=len)
     table = Table("problem / grid", title="RMS error from exact start values", **TABLE)
     for n in steps:

@@ -1,4 +1,4 @@
-"""Checks of finite results, counted evaluations, and identities that every consistent method obeys."""
+"""Checks of a sampler: finite results, declared evaluations, and identities of its weights."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check that counted evaluations equal ``nfe``, if declared, and levels are in the grid.
+    """Check that counted evaluations equal the declared ``nfe``, at levels within the grid.
 
-    A stochastic sampler may go up to sqrt(2) times the highest level.
+    Without a declared ``nfe`` only the levels are checked. A stochastic sampler may go up to
+    sqrt(2) times the highest level.
     """
     data, wrong, levels = [], [], []
     for to_zero, n in product((True, False), COUNTED):
@@ -69,7 +70,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_finite(sampler: Sampler) -> Iterator[Check]:
-    """Check that runs of 1 to 3 steps in both precisions end finite, with the shape and dtype of the start."""
+    """Check that short runs in float32 and float64 give finite results of the latents' dtype."""
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     grids = [karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps]
     failed: list[dict[str, Any]] = []
@@ -86,7 +87,7 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
 
 
 def _fault_of_run(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
-    """Return in words the exception of a run or what is wrong with its end; "" for nothing."""
+    """Return a description of a run's exception or of a fault in its result; "" without a fault."""
     noise, latents = noise_and_latents(sampler, IDS, (3,), dtype)
     x = latents * grid.sigma[0]
     try:
@@ -103,7 +104,7 @@ def _tensor_in_words(x: Tensor) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that samples of a one-point data set end at the point: the step to 0 is x <- d."""
+    """Check that samples of a one-point data set equal the point, as a last step x <- d ensures."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     grid = karras(6, *RANGE)
     end = draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), grid, IDS, shift=datum)
@@ -126,10 +127,10 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
-    """Check that rows of a linear multistep method have weights of sum 1 and read existing memos.
+    """Check that a linear multistep method's weights sum to 1, and that its history entries exist.
 
-    The sum is a + sum_j b_j (p + q)_(i-j): row i weighs x by a, and memos p x + q d by b_j. Other
-    samplers, and samplers without ``translates``, get no check.
+    Step i weighs x by a, and the history entry p x + q d of step i - j by b_j. So the sum is
+    a + sum_j b_j (p + q)_(i-j). Other samplers, and samplers without ``translates``, get no check.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
@@ -169,7 +170,10 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_twin(sampler: Sampler) -> Iterator[Check]:
-    """Check that a sampler gives the samples of its ``same_as``; no check with changed options."""
+    """Check that a sampler gives the same samples as the sampler that it names in ``same_as``.
+
+    There is no check without ``same_as`` or with options other than the defaults.
+    """
     if not sampler.same_as or non_default(sampler):
         return
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)

@@ -1,4 +1,4 @@
-"""Likely causes of failed checks: a sentence for each known pattern, as a hypothesis."""
+"""Likely causes of failed checks, as sentences: one for each known pattern of failures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .problems import GRIDS, AnisotropicGaussian, ThreeModes
 
 ChecksByName = Mapping[str, Check]
 AGREE = 0.35
-"""Largest difference between slopes that count as one order."""
+"""Largest difference between measured orders that count as the same order."""
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Return likely causes of failures or slow convergence: a sentence per pattern found."""
+    """Return likely causes of failures or slow convergence, one sentence per matching pattern."""
     by_name = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, by_name))]
 
@@ -63,7 +63,7 @@ def _diagnose_nonlinearity(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return the likely cause if all slopes agree on another order than declared, else ""."""
+    """Return the likely cause if all measured orders agree on an order not declared, else ""."""
     slopes = _slopes_by_pair(checks)
     check = checks.get("order")
     if check is None or check.passed or not slopes or sampler.order is None:
@@ -89,7 +89,7 @@ def _diagnose_wrong_order(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
-    """Return a clause on memos, which steps hand on, if only single steps are right, else ""."""
+    """Return a clause that blames the history entries if only single steps are right, else ""."""
     local = checks.get("local order")
     right_alone = local is not None and local.passed and local.asserted
     if not (right_alone and getattr(sampler, "history", 0)):
@@ -101,7 +101,7 @@ def _diagnose_history(sampler: Sampler, checks: ChecksByName) -> str:
 
 
 def _diagnose_start(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the likely cause if runs from exact states are right, but not as shipped, else ""."""
+    """Return the likely cause if only runs with a sampler's own first steps are wrong, else ""."""
     order, shipped = checks.get("order"), checks.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
@@ -127,7 +127,7 @@ def _diagnose_end_at_zero(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the likely cause if only grids of one or two steps fail, or only float32, else ""."""
+    """Return the likely cause if only float32 runs or grids of one or two steps fail, else ""."""
     failed = _faults_of_check(checks, "finite")
     if not failed or all(entry["to_zero"] for entry in failed):
         return ""
@@ -145,9 +145,9 @@ def _diagnose_short_grids(sampler: Sampler, checks: ChecksByName) -> str:  # noq
 
 
 def _diagnose_row_sums(sampler: Sampler, checks: ChecksByName) -> str:  # noqa: ARG001
-    """Return the likely cause if weights of some steps do not sum to 1, else "".
+    """Return the likely cause if the weights of some steps do not sum to 1, else "".
 
-    There is one if all wrong steps read memos of earlier steps, or all are steps to 0.
+    A cause is known if all wrong steps read history entries, or if all are steps to 0.
     """
     wrong = _faults_of_check(checks, "algebra")
     if not wrong:
@@ -216,9 +216,9 @@ def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
 
 
 def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
-    """Return the (problem, grid) pairs with too low an order.
+    """Return the (problem, grid) pairs whose measured order is below the declared one.
 
-    The set is empty without a declared order, and for samplers that are no grid samplers.
+    The set is empty without a declared order, and for samplers other than a ``GridSampler``.
     """
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()

@@ -1,4 +1,4 @@
-"""Measurements of ``check`` for each built-in sampler, shipped as a file for listings."""
+"""Results of ``samplerbench check`` for each built-in sampler, in a file that listings read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .order import range_in_words
 
 SHIPPED = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
-"""Numbers of steps, both run by ``check``, whose evaluations give the cost per step."""
+"""Numbers of steps, run by ``check``, whose evaluation counts give the evaluations per step."""
 
 Entry = dict[str, Any]
 
@@ -27,7 +27,7 @@ def label_of(result: Conformance) -> str:
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Return a conformance run as an entry of the shipped file; values not measured are None.
+    """Return the results of all checks as an entry of the shipped file, None if not measured.
 
     ``measured`` is the range of orders over problems and grids, as text. ``weak`` and ``strong``
     are orders of a stochastic sampler. ``nfe_per_step`` comes from counts at 3 and at 10 steps.
@@ -56,7 +56,7 @@ def round_to_two_decimals(order: float | None) -> float | None:
 
 
 def nfe_per_step(sampler: Sampler) -> float | None:
-    """Return the declared evaluations of one more step; None if adaptive or not declared."""
+    """Return the declared number of evaluations per step; None if adaptive or not declared."""
     if sampler.adaptive:
         return None
     few, many = (sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
@@ -64,7 +64,7 @@ def nfe_per_step(sampler: Sampler) -> float | None:
 
 
 def cost_per_step(few: float, many: float) -> float:
-    """Return the evaluations of one more step, from the evaluations of 3 and of 10 steps."""
+    """Return the evaluations per step, from the counts ``few`` of 3 and ``many`` of 10 steps."""
     return round((many - few) / (MANY - FEW), 3)
 
 

@@ -1,11 +1,13 @@
-"""Exact moments of a stochastic sampler's samples on Gaussian data, with white noise and on a path.
+"""Exact moments of a stochastic sampler's samples on Gaussian data.
+
+The noise is white, or consists of increments of a Brownian path.
 
 If the denoiser is affine in x, the sample is affine in the latent and in every noise tensor: y =
 y_0 + sum_k R_k z_k. Then the mean is y_0 and the covariance is sum_k R_k R_k^T, exactly. One run
 gives all R_k: each row of its batch has a unit impulse in one coordinate of one z_k.
 
 For draws over overlapping intervals a Brownian path gives correlated increments, and white noise
-gives independent ones. A sampler with such draws is a different method on each kind of noise.
+gives independent draws. So such a sampler is a different method for each of the two.
 """
 
 from __future__ import annotations
@@ -32,23 +34,26 @@ Interval = tuple[float, float]
 Key = tuple[int, int, Interval | None]
 """Identity of a draw: step, number within the step, and the interval of levels it covers, or None."""
 Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
-"""Function from draws to the weights of each draw on named, independent standard normals."""
+"""Function that writes each draw as a weighted sum of independent standard normals.
+
+It returns {draw: {name of the normal: weight}}.
+"""
 
 
 def white_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the weights of white noise: each draw is a standard normal of its own."""
+    """Return the weights of white noise: each draw is an independent standard normal."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise whose draws are ``answer(key)``; ``asked`` collects each key once, in order."""
+    """Noise source that draws ``answer(key)``; ``asked`` collects the keys of draws in order."""
 
     answer: Callable[[Key], Tensor]
     asked: dict[Key, None] = field(default_factory=dict)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return one step's draw function; without an interval, draw 0 covers the whole step."""
+        """Return the draw function of a step; draw 0 without an interval covers the whole step."""
         whole = cur, nxt
 
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
@@ -62,7 +67,7 @@ class ImpulseNoise:
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean ``(d,)`` and covariance ``(d, d)``, exact if ``superposition_error`` is about 0."""
+    """Mean ``(d,)`` and covariance ``(d, d)``; exact if ``superposition_error`` is about 0."""
 
     mean: Tensor
     cov: Tensor
@@ -74,7 +79,8 @@ def exact_moments(
 ) -> Moments:
     """Return exact moments of samples at the end of ``grid``, started from noisy Gaussian data.
 
-    ``units`` makes the draws white noise, or with :func:`path_noise_units` a Brownian path.
+    ``units`` gives the distribution of the draws: white noise, or increments of a Brownian path
+    with :func:`path_noise_units`.
     """
     d = len(problem.mean)
     eye = torch.eye(d, dtype=torch.float64)
@@ -88,7 +94,7 @@ def exact_moments(
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
 
     def impulse(first: int) -> Tensor:
-        """Return ``(rows + 1, d)``: unit impulses from row ``first`` on, and their random mixture in the last."""
+        """Return ``(rows + 1, d)``: unit vectors from row ``first`` on, their random sum last."""
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
         z[first : first + d] = eye
         z[-1] = mixed[first - 1 : first - 1 + d]
@@ -111,10 +117,10 @@ def gaussian_for(sampler: Sampler) -> AnisotropicGaussian:
 
 
 def check_moments(sampler: Sampler) -> Iterator[Check]:
-    """Yield checks of the exact mean and covariance, and of the covariance's order, the weak one.
+    """Yield checks of the exact mean and covariance, and of the covariance's (weak) order.
 
-    The order is asserted if one is declared. A sampler that is not affine in its noise gets one
-    check, which says so and asserts nothing.
+    The order is only reported if the sampler declares none. A sampler that is not affine in its
+    noise gets one check, which reports this and cannot fail.
     """
     problem = gaussian_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
@@ -146,10 +152,10 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_noise(sampler: Sampler) -> list[Check]:
-    """Check that one and eight steps have equal exact moments with white noise and on a path.
+    """Check that a sampler has the same exact moments with white noise as with a Brownian path.
 
-    A sampler fails if it never draws, or draws over overlapping intervals. If it is not affine in
-    its noise, moments are not compared.
+    The check uses one and eight steps. It fails if the sampler never draws, or draws over
+    overlapping intervals. Moments are not compared for a sampler that is not affine in its noise.
     """
     problem, grids = gaussian_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
     worst, overlaps, drawn = 0.0, [], False
@@ -194,10 +200,10 @@ def check_noise(sampler: Sampler) -> list[Check]:
 
 
 def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the weights of each draw on increments of a Brownian path in 1 / sigma².
+    """Return each draw as a weighted sum of increments of a Brownian path in 1 / sigma².
 
-    Increments lie between neighbouring levels of all draws, scaled to standard normals. A draw
-    without an interval, or with one down to 0, is a standard normal of its own.
+    The increments lie between neighbouring levels of all draws, and are scaled to standard normals.
+    A draw without an interval, or with an interval down to 0, is an independent standard normal.
     """
     keys = list(draws)
     levels = sorted({level for key in keys for level in _interval_on_path(key) or ()}, reverse=True)

@@ -1,10 +1,10 @@
 """Orders of convergence, from exact start values, on two problems and two grids.
 
 One first-order step among N leaves a global error of second order with any method. So the state is
-set to the exact flow after each of the first ``history`` steps; memos, which steps leave for later
-ones, still come from the steps. Errors can cancel on one problem or grid, and on a Gaussian for
-every N (the midpoint rule in sigma: docs/explanation/findings.md). So on the Gaussian a slope may exceed the
-declared order.
+set to the exact flow after each of the first ``history`` steps. The history entries still come from
+the sampler's own steps. Errors can cancel on one problem or grid, and on a Gaussian for every N
+(the midpoint rule in sigma: docs/explanation/findings.md). So on the Gaussian a slope may exceed
+the declared order.
 
 Strong orders are measured on the mixture and a grid uniform in lam, where the Brownian tree has the
 noise of every N. The error over paths has heavy tails, so slopes scatter by about 0.1.
@@ -32,12 +32,12 @@ from .problems import GRIDS, INTERIOR, POINTS, SEED, ExactProblem, ThreeModes, p
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
-"""Error below which rounding and the error of the exact flow dominate; slopes ignore such errors."""
+"""Smallest error that slopes use; below, rounding and the error of the exact flow dominate."""
 WINDOW = 4
 MARGIN = 0.25
 TOLERANCES = (1e-1, 1e-3, 1e-5)
 WORTH = 100
-"""Largest ratio of the global error to the tolerance, which bounds the estimated error of a step."""
+"""Largest ratio of an adaptive sampler's global error to its tolerance for the error per step."""
 ROWS = slice(0, 4)
 """Points of each problem from which an adaptive sampler starts."""
 MENDED_LATER = (
@@ -54,7 +54,7 @@ class _ExactRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
-    """Grid sampler that steps as ``inner`` does, and makes the first ``history`` states exact.
+    """Grid sampler that runs ``inner`` and makes the first ``history`` states exact.
 
     The first rows of a batch must be the points of ``problem``; only these rows are replaced.
     """
@@ -66,7 +66,7 @@ class ExactStart(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of memos of earlier steps that a step of the inner sampler reads."""
+        """Number of history entries that a step of the inner sampler reads."""
         return self.inner.history
 
     def plan(self, grid: Grid) -> list[_ExactRow]:
@@ -88,11 +88,12 @@ class ExactStart(GridSampler):
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
-    """Yield checks of a grid sampler's order: whole runs, single steps, as shipped, uneven steps.
+    """Yield checks of the order of whole runs, single steps, plain runs, and uneven steps.
 
-    Whole runs start from exact states, and need the declared order. Single steps may have a lower
-    order than usual if whole runs do not. Runs as shipped, with the sampler's own first steps, need
-    the declared order up to 2. On uneven steps the error only has to fall.
+    Whole runs from exact start values need the declared order. Single steps need one order more,
+    unless whole runs reach the declared order without it. Runs with the sampler's own first steps
+    need the declared order, but at most 2. On steps of alternating length the error only has to
+    fall.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
@@ -137,13 +138,13 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
 
 
 def _has_declared_order(slope: float, order: int, *, exactly: bool) -> bool:
-    """Return True if a slope is ``order`` or more, within MARGIN; with ``exactly``, not more."""
+    """Return True if a slope is at least ``order`` or, with ``exactly``, equal, within MARGIN."""
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
 @cache
 def _prepare_truths(history: int) -> None:
-    """Compute and cache the exact flow at the levels of all order checks: first steps, and ends."""
+    """Compute and cache exact states that order checks need: after first steps and at the end."""
     grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven_grid) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
@@ -153,7 +154,7 @@ def _prepare_truths(history: int) -> None:
 def _errors_and_slopes(
     sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
 ) -> dict[str, Any]:
-    """Return errors and slopes over numbers of steps, up to the first errors at rounding level."""
+    """Return errors by number of steps, until they reach rounding level, and their slopes."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
         error, local, shipped = _errors_on_grid(sampler, problem, schedule(n))
@@ -174,7 +175,7 @@ def _errors_and_slopes(
 def _errors_on_grid(
     sampler: Sampler, problem: ExactProblem, grid: Grid
 ) -> tuple[float, float, float]:
-    """Return errors of a run from exact states, of a step from exact states, of an unaided run."""
+    """Return three errors: of a run from exact start values, of its first step, of a plain run."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
         error = rms(_sample_from_start(sampler, problem, grid), truth)
@@ -213,7 +214,8 @@ def rms(x: Tensor, truth: Tensor) -> float:
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
     """Return the measured order: minus the slope of log error against log N.
 
-    It is fitted to the last four finite errors above FLOOR; NaN if there are fewer than two.
+    The line is fitted to the last four finite errors above FLOOR. The result is NaN for fewer than
+    two.
     """
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
@@ -230,7 +232,10 @@ def range_in_words(orders: Iterable[float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that the smallest tolerance gives the smallest error, below 100 times the tolerance."""
+    """Check that an adaptive sampler has its smallest error at its smallest tolerance.
+
+    This error must be below :data:`WORTH` times the tolerance.
+    """
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]
@@ -257,15 +262,18 @@ def _errors_in_words(values: Sequence[float]) -> str:
 PATHS = 512
 PATH_STEPS = (16, 32, 64, 128)
 LOG2_LIMIT_STEPS = 8
-"""log2 of the limit's steps; its error, 4e-4, is a twentieth of first-order methods' at 256."""
+"""log2 of the number of steps for the limit of the reverse SDE.
+
+The limit's error is 4e-4, a twentieth of the error of first-order methods at 256 steps.
+"""
 
 
 def check_strong(sampler: Sampler) -> Iterator[Check]:
     """Check that the slope of the pathwise error against N is near the declared strong order.
 
-    The error is the distance to the limit of the reverse SDE. A sampler without a declared strong
-    order is not judged, and its change from N to 2 N steps is measured too. Samplers for few-step
-    maps get no check.
+    The error is the distance to the exact solution of the reverse SDE on the same Brownian paths.
+    Without a declared order, the check only reports the order, also of the change from N to 2 N
+    steps. Samplers for few-step maps get no check.
     """
     if sampler.for_maps:
         return
@@ -297,7 +305,7 @@ class _CachedPaths(BrownianNoise):
     )
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return the paths' increment between two levels: a copy, since a step may overwrite it."""
+        """Return a copy of the paths' increment between two levels; steps may overwrite it."""
         if (cur, nxt) not in self._increments:
             self._increments[cur, nxt] = super().increment(cur, nxt)
         return self._increments[cur, nxt].clone()
@@ -305,7 +313,7 @@ class _CachedPaths(BrownianNoise):
 
 @cache
 def _shared_paths() -> BrownianNoise:
-    """Return the Brownian paths for measuring strong orders, the same object at each call."""
+    """Return the Brownian paths for measuring strong orders; each call returns the same object."""
     return _CachedPaths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
@@ -317,6 +325,6 @@ def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
 
 @cache
 def _limit_on_paths() -> Tensor:
-    """Return the reverse SDE's end states ``(PATHS, 2)`` on the shared paths, by many steps."""
+    """Return accurate end states ``(PATHS, 2)`` of the reverse SDE on the shared paths."""
     noise = _shared_paths()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

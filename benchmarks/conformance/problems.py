@@ -1,7 +1,7 @@
 """Problems with exact flows for measuring orders, and a denoiser that records its calls.
 
-All problems are float64, smooth on the interior levels, and fast for a few points: a check
-evaluates them some ten thousand times a second.
+All problems are in float64 and smooth on the levels of INTERIOR. They are fast for a few points: a
+check evaluates them some ten thousand times a second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return noise and latents of samples ``ids``; drawing raises for a deterministic sampler."""
+    """Return the noise source and the latents of samples ``ids``.
+
+    For a deterministic sampler the noise source raises if it is used.
+    """
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
@@ -38,7 +41,7 @@ def draw_samples(
     dim: int = 3,
     shift: float | Tensor = 0.0,
 ) -> Tensor:
-    """Return a sampler's samples ``ids`` ``(n, dim)`` on a grid; ``shift`` moves start states."""
+    """Return a sampler's samples ``ids``, ``(n, dim)``; ``shift`` is added to start states."""
     noise, latents = noise_and_latents(sampler, ids, (dim,))
     return sampler.sample(denoise, latents * grid.sigma[0] + shift, grid, noise)
 
@@ -50,7 +53,7 @@ def is_identical(a: Tensor, b: Tensor) -> bool:
 
 @dataclass
 class CallLog:
-    """Log of a :class:`Recorder`: calls, rows, levels, and (answer, copy made at once) pairs."""
+    """Log of a :class:`Recorder`: calls, rows, levels, and pairs of output and early copy."""
 
     calls: int = 0
     rows: int = 0
@@ -59,20 +62,20 @@ class CallLog:
 
     @property
     def modified_answers(self) -> int:
-        """Number of answers that the caller modified in place."""
+        """Number of outputs that the caller modified in place."""
         return sum(not is_identical(answer, copy) for answer, copy in self.answers)
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Denoiser that logs its calls of ``inner``, and with ``keep`` the answers as well."""
+    """Denoiser that logs the calls of ``inner``; with ``keep`` also its outputs."""
 
     inner: Denoise
     keep: bool = False
     log: CallLog = field(default_factory=CallLog)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the inner denoiser's answer, and log the call."""
+        """Return the inner denoiser's output, and log the call."""
         self.log.calls += 1
         self.log.rows += len(x)
         levels = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)
@@ -83,7 +86,7 @@ class Recorder:
         return answer
 
     def take(self, rows: Tensor) -> Recorder:
-        """Return a recorder for the batch's rows ``rows``, which shares this recorder's log."""
+        """Return a recorder for these rows of the batch, with the same log."""
         return Recorder(self.inner.take(rows), self.keep, self.log)
 
 
@@ -98,7 +101,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Return a grid of ``n`` (even) steps on INTERIOR; lengths in ln sigma alternate as 1 to 2."""
+    """Return a grid of ``n`` (even) steps on INTERIOR; lengths in ln sigma alternate, 1 to 2."""
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
     done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]
@@ -110,7 +113,7 @@ def _float64_tensor(*values: object) -> Tensor:
 
 
 class ExactProblem(ABC):
-    """Denoiser whose flow is known; ``start`` ``(points, d)`` are states at the highest level."""
+    """Denoiser with a known flow; ``start`` ``(points, d)`` are states at the highest level."""
 
     name: ClassVar[str]
 
@@ -119,7 +122,7 @@ class ExactProblem(ABC):
         self._truths = {INTERIOR[1]: start}
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level, or at one level a row."""
+        """Return E[x0 | x] for ``x`` ``(batch, d)`` at one level, or at a level for each row."""
         if not isinstance(sigma, Tensor) or sigma.ndim == 0:
             return self.denoise_at(x, float(sigma))
         d = torch.empty_like(x)
@@ -131,23 +134,26 @@ class ExactProblem(ABC):
 
     @abstractmethod
     def denoise_at(self, x: Tensor, sigma: float) -> Tensor:
-        """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level."""
+        """Return E[x0 | x] for ``x`` ``(batch, d)`` at one level."""
 
     @abstractmethod
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Return ``start`` carried along the flow to each of the falling ``levels``."""
+        """Return the states that the flow takes ``start`` to at each of the falling ``levels``."""
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row depends on its sample's number
         """Return the same denoiser for any rows."""
         return self
 
     def truth(self, sigma: float) -> Tensor:
-        """Return ``start`` carried to ``sigma``, to about 1e-12; cached, so do not modify it."""
+        """Return the state of the flow from ``start`` at ``sigma``, to about 1e-12.
+
+        The result is cached, so do not modify it.
+        """
         self.prepare([sigma])
         return self._truths[sigma]
 
     def prepare(self, levels: Iterable[float]) -> None:
-        """Compute and cache what :meth:`truth` returns at many levels, in one pass."""
+        """Compute the results of :meth:`truth` at many levels in one pass, and cache them."""
         missing = sorted(set(levels) - self._truths.keys(), reverse=True)
         if missing:
             self._truths |= zip(missing, self.flow(missing), strict=True)
@@ -185,7 +191,7 @@ class AnisotropicGaussian(ExactProblem):
         return gain, self.mean - self.mean @ gain
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Return ``start`` carried to each level by the closed form in the class docstring."""
+        """Return the states of the flow from ``start`` at each level, in closed form."""
         first = self.variances + INTERIOR[1] ** 2
         coords = (self.start - self.mean) @ self.basis
         return [
@@ -249,7 +255,7 @@ class ThreeModes(ExactProblem):
         )
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """Return ``start`` carried to each of ``levels``, by DOP853 in -ln sigma."""
+        """Return the states of the flow from ``start`` at each level, by DOP853 in -ln sigma."""
         from scipy.integrate import solve_ivp
 
         def slope(lam: float, y: np.ndarray) -> np.ndarray:
@@ -266,7 +272,7 @@ class ThreeModes(ExactProblem):
 
 @cache
 def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
-    """Return the Gaussian and the mixture: at each call the same objects, with cached states."""
+    """Return the Gaussian and the mixture: the same objects, with cached states, at each call."""
     return AnisotropicGaussian(), ThreeModes()
 
 
@@ -277,7 +283,7 @@ class Rational:
     pull: float = 0.5
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return ``x`` ``(batch, *event)`` denoised at one level, or at one level a row."""
+        """Return ``x`` ``(batch, *event)`` denoised at one level, or at a level for each row."""
         level = sigma
         if isinstance(sigma, Tensor):
             level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))

@@ -1,4 +1,4 @@
-"""Checks that a sampler keeps no state, modifies no argument, and treats each sample on its own."""
+"""Checks that a sampler keeps no state, modifies no argument, and treats samples independently."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_purity(sampler: Sampler) -> list[Check]:
 
 
 def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
-    """Return whether a run changes no attribute, global generator or later run, with a sentence."""
+    """Return True if a run changes no attribute, global generator or later run; and a sentence."""
     before = _attributes_in_words(sampler)
     ids, others, denoise = torch.arange(3), torch.arange(10, 13), Rational()
     with unseeded_draws() as draws:
@@ -75,7 +75,7 @@ def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
 
 
 def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
-    """Return whether a run leaves latents, denoised images and memos unmodified, with a sentence."""
+    """Return True if a run modifies no latents, outputs or history entries; and a sentence."""
     noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
@@ -96,7 +96,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
 
 
 def _is_value(sampler: Any) -> tuple[bool, str]:
-    """Return whether the sampler is a frozen dataclass that survives pickling, with a sentence."""
+    """Return True if a sampler is a frozen dataclass that survives pickling; and a sentence."""
     kind = type(sampler)
     params = getattr(kind, "__dataclass_params__", None)
     if not params or not params.frozen:
@@ -112,7 +112,7 @@ def _is_value(sampler: Any) -> tuple[bool, str]:
 
 
 def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
-    """Return whether the plan is repeatable and holds Python scalars only, with a sentence."""
+    """Return True if the plan is repeatable and has Python scalars only; and a sentence."""
     plan = sampler.plan(GRID)
     if list(plan) != list(sampler.plan(GRID)):
         return False, "plan() of the same grid is another plan the second time"
@@ -137,14 +137,14 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
-    """Return True if all tensors of a memo equal the tensors of its copy."""
+    """Return True if all tensors of a history entry equal the tensors of its copy."""
     pairs = zip(_leaves_of(memo), _leaves_of(copied), strict=True)
     return all(is_identical(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryWatcher(GridSampler):
-    """Grid sampler that steps as ``inner`` does; ``seen`` has (memo, copy made at once) pairs."""
+    """Grid sampler that runs ``inner``; ``seen`` has pairs of a history entry and an early copy."""
 
     name = "watch_memos"
     source: ClassVar[Source] = Source("", "", "")
@@ -153,7 +153,7 @@ class HistoryWatcher(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of memos of earlier steps that a step of the inner sampler reads."""
+        """Number of history entries that a step of the inner sampler reads."""
         return self.inner.history
 
     def plan(self, grid: Grid) -> Any:
@@ -163,7 +163,7 @@ class HistoryWatcher(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Take the inner step; keep its memo and a copy if later steps read memos."""
+        """Take the inner step; store its history entry and a copy if later steps read entries."""
         x, memo = self.inner.step(x, row, past, denoise, noise)
         if self.history:
             self.seen.append((memo, copy.deepcopy(memo)))
@@ -171,7 +171,10 @@ class HistoryWatcher(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Check that seven samples are bit-identical alone and together, unless ``batch_coupled``."""
+    """Check that seven samples are bit-identical alone and in one batch.
+
+    A sampler that declares ``batch_coupled`` cannot fail.
+    """
     together, *each = (
         draw_samples(sampler, Rational(), BATCH_GRID, ids, 5) for ids in (BATCH, *BATCH.split(1))
     )

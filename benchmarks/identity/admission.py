@@ -1,8 +1,9 @@
-"""Admission of cells to a run directory: cells that the present code would not reproduce are set aside.
+"""Admission of cells to a run directory: cells whose code has changed are set aside.
 
-A cell's ``made.json`` contains the fingerprint of its sampler on its own grid, and two digests. They name the
-records of its model and its extractor in ``made/``. Fingerprints are compared within tolerances
-(:func:`.fingerprint.difference`). So a directory of another machine stays valid although last digits differ.
+A cell's ``made.json`` contains the fingerprint of its sampler on its own grid. Two digests in it
+name the fingerprints of its model and its feature extractor, which are records in ``made/``.
+Fingerprints are compared within tolerances (:func:`.fingerprint.difference`). So a directory of
+another machine stays valid although last digits differ.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and of its feature extractor, None if nothing is scored by features.
+    """Fingerprints of a model and of its feature extractor; None if no metric needs features.
 
-    Names of files that the model opens late are relative to ``folder``.
+    Records of files that the model opens after loading name them relative to ``folder``.
     """
 
     model: Fingerprint
@@ -37,9 +38,10 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a locked run directory. If ``writes`` is False, the directory is only read.
+    """Admission of cells to a locked run directory; it is only read if ``writes`` is False.
 
-    ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a cell's sampler.
+    ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a
+    cell's sampler.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class Admission:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell with the identity columns ``record``; return True if the directory already has parts of it.
+        """Plan a cell with the identity columns ``record``; return True if it has stored parts.
 
-        A cell that other code made is set aside. A cell that was set aside is restored if the present code would make it.
+        Results of the cell by other code are set aside. Results that were set aside earlier are
+        restored if the present code would reproduce them.
         """
         self.set_aside_if_outdated(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
@@ -89,16 +92,16 @@ class Admission:
         return bool(stored) or exists
 
     def set_aside_if_outdated(self, cell: Cell, *, extractor: bool = True) -> None:
-        """Set a cell of the directory aside, and log it, if the present code would not reproduce it.
+        """Set a cell's results aside, and log it, if the present code would not reproduce them.
 
-        With ``extractor``, extractors are compared too, for cells in the present feature space.
+        ``extractor`` is True to compare extractors too, for cells in the present feature space.
         """
         if self.exists(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
     def set_aside_if_model_changed(self, key: str, name: str) -> None:
-        """Set the cell ``key`` aside if it was made by a model other than the present ``name``."""
+        """Set the cell ``key`` aside if the model ``name`` has changed since the cell was made."""
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._records.get(digest), self.makers[name]
         if was is not None and (
@@ -109,12 +112,12 @@ class Admission:
             log.warning("%s is set aside: %s.", key, why)
 
     def why_outdated(self, cell: Cell, *, extractor: bool = True) -> str:
-        """Return why the present code would not reproduce a cell of the directory; "" if it would."""
+        """Return why the present code would not reproduce a cell's results; "" if it would."""
         stored = self.run.read(cell.key, MADE) or {}
         return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def digests_of_makers(self, name: str) -> tuple[str, str]:
-        """Return the digests of the records of a model and of its extractor; "" for no extractor."""
+        """Return the digests of a model's record and its extractor's ("" for no extractor)."""
         return self._digests[name]
 
     def exists(self, key: str) -> bool:
@@ -122,7 +125,10 @@ class Admission:
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return folder and ``made.json`` of an equal cell that was set aside; None for none."""
+        """Return folder and ``made.json`` of results set aside earlier that are valid for a cell.
+
+        The result is None if there are no such results.
+        """
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)
@@ -132,7 +138,7 @@ class Admission:
         return None
 
     def _restore(self, cell: Cell) -> dict[str, Any]:
-        """Restore a cell that was set aside, and return its ``made.json``; {} if there is no such cell."""
+        """Restore a cell that was set aside, and return its ``made.json``; {} if there is none."""
         match = self.find_restorable(cell)
         if match is None:
             return {}
@@ -148,7 +154,10 @@ class Admission:
     def _why_not_reusable(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
-        """Return why a cell with this ``made.json`` would not be reproduced; "" if it would."""
+        """Return why a cell with ``made.json`` = ``stored`` is outdated; "" if it is not.
+
+        ``sampler`` is the present fingerprint of its sampler, and ``name`` the name of its model.
+        """
         before = _recorded_fingerprint(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
@@ -174,13 +183,13 @@ class Admission:
     def _describe_changes(
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
-        """Describe changes of a model or extractor, or of files it opened late; "" for none."""
+        """Describe changes of a model or extractor, or of files opened later; "" for none."""
         return _describe_difference(was, now) or change_in_words(
             folder, self.run.late_file_hashes(digest)
         )
 
     def _digest_of_record(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
-        """Return the digest of the record that equals a fingerprint, or of a new record; "" for None."""
+        """Return the digest of a fingerprint's record, written if missing; "" for None."""
         if fingerprint is None:
             return ""
         late: set[str] = set()
@@ -211,7 +220,7 @@ class Admission:
 
 
 def without_levels(fingerprint: Fingerprint) -> Fingerprint:
-    """Return a fingerprint without outputs at the levels of cells."""
+    """Return a fingerprint without a model's outputs at the levels of cells (:data:`AT_LEVEL`)."""
     values = {key: at for key, at in fingerprint.values.items() if not key.startswith(AT_LEVEL)}
     if len(values) == len(fingerprint.values):
         return fingerprint
@@ -230,7 +239,7 @@ def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def _recorded_fingerprint(stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-    """Return the sampler's fingerprint in ``made.json``, ``now`` if equal, or None if damaged."""
+    """Return the sampler's fingerprint in ``made.json``; None if damaged, ``now`` if equal."""
     record = stored.get("sampler")
     return now if record == now.to_json() else _parse_fingerprint(record)
 

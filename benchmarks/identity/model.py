@@ -35,9 +35,9 @@ LEVELS, ROWS, SEED = 5, 2, 0
 PROBES = 4
 LOUDER = 8.0  # range of the second noise for data without a range
 MANY_ROWS, LARGE = 16, 1024
-"""Number of samples at a level of a cell's grid, and dimensions above which it is ``ROWS``."""
+"""Number of samples at each level of a cell's grid, for samples of at most LARGE numbers."""
 AT_LEVEL = "output for many samples at sigma "
-"""Prefix of the names of outputs at the levels of cells. A record has as many as its cells have levels."""
+"""Prefix of the names of a model's outputs at the levels of its cells, in its fingerprint."""
 
 _ABSOLUTE = re.compile(
     r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
@@ -48,7 +48,10 @@ _first_fingerprints: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakK
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return a model's fingerprint, made once per device: files it caches could change a second."""
+    """Return a model's fingerprint, made once per device.
+
+    A second fingerprint could differ, since the model may cache files during the first.
+    """
     by_device = _first_fingerprints.setdefault(model, {})
     if device not in by_device:
         by_device[device] = model_fingerprint(model, device)
@@ -57,10 +60,11 @@ def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 @torch.no_grad()
 def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of an eager model, with its wrappers, on ``device``.
+    """Return the fingerprint of an eager (not compiled) model, with its wrappers, on ``device``.
 
-    It contains outputs for :data:`ROWS` samples at :data:`LEVELS` levels from sigma_max to sigma_min, and hashes of
-    the model's files, including files that these calls open. Exceptions of the model pass through.
+    It contains outputs for :data:`ROWS` samples at :data:`LEVELS` levels from sigma_max to
+    sigma_min. It also contains hashes of the model's files, and of files opened by these calls.
+    Exceptions of the model pass through.
     """
     ids, precision = torch.arange(ROWS, device=device), coarsest_dtype(model)
     values: dict[str, Numbers] = {}
@@ -111,8 +115,8 @@ def outputs_at(
 ) -> dict[str, Numbers]:
     """Return the reduced outputs of a model for :data:`MANY_ROWS` samples of noise at each level.
 
-    Of samples with more than :data:`LARGE` numbers, a level has only :data:`ROWS`, chosen by its
-    sigma. The states have ``dtype``, which need not be the model's own.
+    For samples of more than :data:`LARGE` numbers, there are only :data:`ROWS` at a level, whose
+    ids depend on the level. The states have ``dtype``, which need not be the model's own.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)
@@ -128,14 +132,14 @@ def outputs_at(
 
 
 def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """Return the hashes of a user's files, and of the files opened ``later``; {} if ``read`` is None."""
+    """Return hashes of the user's files ``read`` and ``later`` by name; {} if ``read`` is None."""
     if read is None:
         return {}
     return {FILE + name: digest for name, digest in (read | later).hashes.items()}
 
 
 def coarsest_dtype(model: Denoiser) -> torch.dtype:
-    """Return the coarsest dtype among a model's states, its networks and its wrappers' networks."""
+    """Return the least precise dtype of a model's states, its networks and wrappers' networks."""
     candidates, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
         dtypes = [parameter_dtype(value) for value in vars(inner).values()]
@@ -158,8 +162,9 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    A user's extractor also gives features of :data:`MANY_ROWS` samples, of larger range without
-    ``limits``. An ``Identity`` is not called. Exceptions of the extractor pass through.
+    For a user's extractor it also has features of :data:`MANY_ROWS` other samples, which have a
+    larger range if ``limits`` is None. An ``Identity`` is not called. Exceptions of the extractor
+    pass through.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),
@@ -186,9 +191,9 @@ def probe_noise(
     count: int = PROBES,
     louder: float = 1.0,
 ) -> torch.Tensor:
-    """Return ``(count, *event)`` float32 noise: half of the rows are white, the others smooth running sums.
+    """Return float32 noise ``(count, *event)``: half of the rows are white, half are running sums.
 
-    Values are within ``limits`` or, for None, within ``louder`` times [-1, 1].
+    Values are within ``limits``; if None, within [-``louder``, ``louder``].
     """
     low, high = limits or (-louder, louder)
     noise = SampleNoise(SEED, torch.arange(count), event, torch.float64).initial()
@@ -199,7 +204,7 @@ def probe_noise(
 
 
 def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
-    """Return the versions of installed packages that files import, with digests of the modules they name."""
+    """Return the versions of installed packages that files import, and digests of the modules."""
     imported = {name for file in files for name in imported_names(file, "")}
     modules: dict[str, list[str]] = {}
     for name in sorted(imported):
@@ -223,7 +228,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _versions_of_package(package: str) -> str:
-    """Return the versions of a package's distributions."""
+    """Return the versions of the distributions that provide a package, as text."""
     versions = []
     for name in sorted(set(_distributions().get(package, [package]))):
         try:

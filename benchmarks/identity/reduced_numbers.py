@@ -16,7 +16,7 @@ from ...results.run_directory.fingerprint import Numbers, hash_of
 from ...samplers.noise import normal
 
 ENTRIES, PROJECTIONS = 16, 4
-"""Numbers of evenly spread entries and of weighted sums that stand for a longer list."""
+"""Numbers of evenly spread entries and of weighted sums that replace a longer list."""
 
 LONG_PLAN = 4000
 """Longest plan that is stored whole; blocks of a longer one are reduced to about this size in all."""
@@ -28,7 +28,7 @@ _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
 def reduce_plan(numbers: list[float]) -> Numbers:
-    """Reduce coefficients, with tolerances for the different exp, log and solvers of machines."""
+    """Reduce a plan's coefficients; tolerances allow for other machines' exp, log and solvers."""
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
     # on a log scale, so that levels of 80 do not hide weights of 0.01 in the sums
@@ -46,7 +46,10 @@ def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "
 
 
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
-    """Return relative and absolute tolerances: some thousand roundings, or the errors of a GPU's tensor cores."""
+    """Return the relative and the absolute tolerance for results of a dtype on a device.
+
+    They allow for some thousand rounding errors, or for the errors of a GPU's tensor cores.
+    """
     if dtype == torch.float64:
         return _STATE
     if dtype == torch.float32:
@@ -55,7 +58,7 @@ def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]
 
 
 def reduce_row(row: NDArray[np.float64]) -> list[float]:
-    """Return a row; if it is long, :data:`ENTRIES` of its numbers and :data:`PROJECTIONS` weighted sums.
+    """Return a row, or :data:`ENTRIES` numbers and :data:`PROJECTIONS` weighted sums of a long row.
 
     The squared weights sum to 1 on average, so no sum outgrows the entries. A change of one entry in a
     thousand moves each sum by about 3 % of the change.
@@ -69,7 +72,7 @@ def reduce_row(row: NDArray[np.float64]) -> list[float]:
 
 @lru_cache(maxsize=64)
 def _projection_weights(count: int) -> NDArray[np.float64]:
-    """Return fixed weights ``(PROJECTIONS, count)``, equal on every machine, with a mean square sum of 1."""
+    """Return fixed weights ``(PROJECTIONS, count)`` of sums, the same on every machine."""
     return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
 
 
@@ -84,7 +87,7 @@ def flatten_value(value: Any) -> tuple[list[float], str]:
 
 
 def _parts_of_value(value: Any) -> Iterator[tuple[str, list[float]]]:
-    """Yield the layout of each part of a value, with the floats in it."""
+    """Yield (description of the structure, floats) of each part of a nested value."""
     if isinstance(value, float | np.floating):
         yield "f", [float(value)]
     elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):

@@ -31,7 +31,7 @@ from .model import MANY_ROWS
 from .reduced_numbers import flatten_value, reduce_plan, reduce_rows
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
-"""Class attributes that decide how a sampler runs, or that are columns of its row."""
+"""Class attributes that affect how a sampler runs, or that are columns of the result table."""
 
 ROOM = 2**17  # most numbers in the samples that a plugin is tried on, two at least
 
@@ -39,9 +39,9 @@ ROOM = 2**17  # most numbers in the samples that a plugin is tried on, two at le
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
     """Return the fingerprint of a cell's sampler, grid, noise and start.
 
-    A built-in sampler is identified by its results alone: new code with equal results leaves its
-    rows valid. Any other is also identified by its files or version, and runs on samples of the
-    shape ``event`` too, unless that is None. Exceptions of the sampler pass through.
+    The fingerprint of a built-in sampler has its results alone: new code with equal results leaves
+    its rows valid. That of any other sampler also has its files or version. It also has results for
+    samples of the shape ``event``, unless that is None. Exceptions of the sampler pass through.
 
     Raises a ValueError if the cell has no grid.
     """
@@ -61,7 +61,7 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
 
 
 def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
-    """Return the fingerprint of a cell's sampler from three points in the plane."""
+    """Return the fingerprint of a cell's sampler from its results for three points in the plane."""
     sampler, size = cell.sampler, f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
@@ -96,7 +96,7 @@ def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
 
 
 def _first_states(start: Start, means: Tensor) -> Numbers:
-    """Return the reduced states that a start makes of two latents."""
+    """Return the reduced start states that ``start`` makes from two latents."""
     ids = torch.arange(2)
     z = SampleNoise(PROBE_SEED, ids, tuple(means.shape[1:]), torch.float64).initial()
     labels = (ids % len(means)).to(means.device)
@@ -104,7 +104,7 @@ def _first_states(start: Start, means: Tensor) -> Numbers:
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:
-    """Return ``origin`` and file hashes of a sampler that is not built in; {} for a built-in one."""
+    """Return a plugin sampler's package or file (``origin``) and file hashes; {} if built in."""
     origin = samplers.origin(sampler.name)
     if not origin:
         return {}
@@ -112,7 +112,7 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
 
 
 def files_of_sampler(sampler: Sampler) -> frozenset[str]:
-    """Return a plugin's code files and the files opened at its import; none for other samplers."""
+    """Return the code files of a plugin sampler and the files opened at its import; else none."""
     module = _module_of(sampler) if samplers.origin(sampler.name) else None
     if module is None:
         return frozenset()
@@ -124,7 +124,10 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
 
 
 def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
-    """Return hashes of a plugin's code and files opened at import or in ``seen``; {} for None."""
+    """Return hashes of a plugin's code and of files opened by it; {} for ``module`` = None.
+
+    The files are those opened at import, and those that the recorders ``seen`` recorded.
+    """
     if module is None:
         return {}
     folder = Path(module_file(module.__name__) or ".").parent
@@ -133,7 +136,7 @@ def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fa
 
 
 def _files_opened(module: ModuleType, *seen: FileRecorder) -> frozenset[str]:
-    """Return files opened at a module's import or in ``seen``: users' files, its package's data."""
+    """Return a user's files and package data that were opened at import or recorded in ``seen``."""
     root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
     opened: set[str] = set()
     for recorder in filter(None, (*seen, samplers.seen_at_import(module.__name__))):
@@ -147,14 +150,14 @@ _MOST = 20_000  # most cached tensors of noise, of six numbers each
 
 
 class ProbeDenoiser:
-    """Exact float64 denoiser of two Gaussians of equal covariance, unequal weights, and means off the origin.
+    """Exact float64 denoiser of a mixture of two Gaussians with equal covariances, unequal weights.
 
     The coordinates have standard deviations a and means c ± m. With v = a² + sigma² and b = 0.2,
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
     The ``scale`` of the data is in the middle of the noise levels, so that most steps see both Gaussians.
-    The coordinates of ``event`` repeat the two of the plane.
+    If ``event`` is not the plane, its coordinates repeat the two coordinates of the plane.
     """
 
     def __init__(self, scale: float, event: tuple[int, ...]) -> None:
@@ -228,7 +231,7 @@ _WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64))
 
 @cache
 def _noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
-    """Return the noise of a kind: "white", "brownian" between these levels, or none for None."""
+    """Return a noise source: "white", "brownian" between these levels; for None it raises."""
     if kind is None:
         return NoNoise()
     if kind != "brownian":

@@ -1,4 +1,4 @@
-"""Metrics, one a file: the mathematics as pure functions of float64 arrays, and the metric below.
+"""Metrics, one per file: mathematics as pure functions of float64 arrays, and below it the metric.
 
 Importing this package imports every file in it, which registers its metrics. The caller extracts
 features and reads and writes files. :mod:`.metric` describes how to add a metric.

@@ -28,7 +28,7 @@ from .metric import Context, Measured, metric
 def coefficient_distances(
     x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return each coefficient's squared 2-Wasserstein distance to its mixture, over its variance.
+    """Return each coefficient's squared 2-Wasserstein distance to its mixture, per variance.
 
     Args:
         x: coefficients ``(n, d)`` of n >= 1 samples.
@@ -88,9 +88,9 @@ MOST = 4_000
 
 @metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
-    """Measure the RMS distance of coefficients to their exact distributions, and its floor.
+    """Measure the RMS distance of coefficients to their exact distributions.
 
-    The floor is the RMS distance of as many exact samples. Without samples the result is empty.
+    The floor is the same distance for as many exact samples. Without samples the result is empty.
     """
     first = cell.known_rows[:MOST]
     if not len(first):

@@ -104,7 +104,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return ``values`` summed over cells; rare modes share a cell until it expects FEWEST."""
+    """Return ``values`` summed over cells: rare modes share one, to an expected count of FEWEST."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):
@@ -146,7 +146,7 @@ MODE_SAMPLES = 10_000
 
 @metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
 def mode_coverage(cell: Context) -> Measured:
-    """Measure the share of modes with samples, and for an exact model a p value of frequencies.
+    """Measure the share of modes with samples and, for an exact model, test their frequencies.
 
     A network's classes get no p value: an imperfect classifier assigns unknown proportions of real
     images to each class. Without samples or modes the result is empty.
@@ -164,7 +164,7 @@ def mode_coverage(cell: Context) -> Measured:
 
 
 def _modes(cell: Context) -> NDArray[np.int64] | None:
-    """Return the modes of all known samples; None without samples or for a model without modes."""
+    """Return the modes of all stored samples; None without samples or for a model without modes."""
     by_block = [cell.modes(x) for _, x in cell.known_rows.blocks()]
     classified = [modes for modes in by_block if modes is not None]
     return np.concatenate(classified) if classified else None

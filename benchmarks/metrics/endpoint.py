@@ -25,7 +25,7 @@ class EndpointError:
     Attributes:
         rmse: sqrt(mean e_i²).
         rmse_se: standard error of ``rmse``; NaN for one sample, 0 if every sample is exact.
-        rmse_median: median of e_i; far below ``rmse`` if a few samples in other modes dominate.
+        rmse_median: median of e_i. It is far below ``rmse`` if a few samples ended in other modes.
         per_sample: the e_i ``(n,)``, in the order of the samples.
     """
 
@@ -91,7 +91,10 @@ def find_flipped(
 def flip_fraction(
     modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
 ) -> float:
-    """Return the share of samples that :func:`find_flipped` marks; same arguments and errors."""
+    """Return the share of samples in another mode than their converged endpoint.
+
+    For arguments and errors see :func:`find_flipped`.
+    """
     return float(find_flipped(modes, reference_modes, finite).mean())
 
 
@@ -127,13 +130,13 @@ def measure_path_distances(cell: Context) -> Measured:
 
 
 def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
-    """Return the samples that have converged endpoints, and their distances to these."""
+    """Return the samples that have converged endpoints, and their distances to the endpoints."""
     x = cell.whole[: len(cell.solution.x)]
     return x, endpoint_error(x, cell.solution.x[: len(x)])
 
 
 def endpoint_distance(x: ArrayLike) -> float:
-    """Return the RMS distance per dimension of two endpoints in ``x`` (n, *event); NaN if n = 1."""
+    """Return the RMS distance per dimension between two endpoints of ``x``; NaN for only one."""
     rows = as_rows(x)
     return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
 
@@ -143,8 +146,8 @@ def distance_columns(
 ) -> dict[str, object]:
     """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
 
-    ``apart`` is the typical distance between two endpoints, as :func:`endpoint_distance` gives.
-    Quantities without ``apart`` or ``flag`` get no columns.
+    ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`). It has a
+    column if ``quantities`` have one for it; so does a flag.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:
@@ -158,7 +161,7 @@ def distance_columns(
 
 
 def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
-    """Return columns of the share of flipped samples, its error and interval, from a mask (n,)."""
+    """Return columns with the share of flipped samples, its error and interval from a mask."""
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),

@@ -1,4 +1,4 @@
-"""Fréchet distances: to the data, to converged samples, and between these two."""
+"""Fréchet distances from samples to data and to converged samples, and between the latter two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .metric import Context, Measured, metric
 
 @metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
-    """Measure the Fréchet distances between samples, data and, if any, converged samples."""
+    """Measure the Fréchet distances from samples to data and, if any, to converged samples."""
     known = cell.reference
     truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov, known.n))
     n, d = cell.feature_rows.shape
@@ -41,7 +41,7 @@ def frechet(cell: Context) -> Measured:
 
 
 def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
-    """Measure the distances from samples to converged samples, and from these to the data."""
+    """Measure the distances from samples to converged samples, and from the latter to the data."""
     population = population_estimate(cell.feature_rows, converged)
     model_error = cell.once("model error", lambda: estimate(truth, converged))
     columns = {
@@ -64,7 +64,8 @@ def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray)
 def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
     """Return the plug-in distance of ``n`` held-out samples, and its standard error.
 
-    With fewer, the bias is rescaled to ``n``. Returns None below two, or if the reference has them.
+    If fewer samples are held out, their bias is rescaled to ``n``. The result is None for fewer
+    than two, or if the reference includes them.
     """
     rows = rows_of(cell.held_out_rows(n)) if cell.reference.disjoint else ()
     return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None

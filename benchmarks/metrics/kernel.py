@@ -47,7 +47,7 @@ from .estimators.second_order import Noise, centred_variance, interval
 from .metric import Context, Measured, metric
 
 BLOCK = 1024
-"""Rows of a tile: 8 MB of kernel values."""
+"""Rows of the kernel matrix in memory at a time, 8 MB of values for as many columns."""
 
 
 class Kernel(NamedTuple):
@@ -60,7 +60,7 @@ class Kernel(NamedTuple):
 def kernel_moments_within(
     x: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, float, float]:
-    """Return row means ``(n,)``, mean and V (module text) of a kernel matrix without diagonal."""
+    """Return row means ``(n,)``, mean and V (see module) of a kernel matrix without diagonal."""
     n = len(x)
     sums, squares = np.zeros(n), 0.0
     for i, rows in float64_blocks(x, block):
@@ -80,7 +80,7 @@ def kernel_moments_within(
 def kernel_moments_between(
     x: NDArray, y: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return row means ``(n,)``, column means ``(m,)``, V (module text) of k between two sets."""
+    """Return row means ``(n,)``, column means ``(m,)``, V (see module) of k between two sets."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
     for i, part in float64_blocks(x, block):
@@ -118,7 +118,7 @@ CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) 
 
 
 def float64_blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield (slice, rows in float64) of each block of ``x``; raises as :func:`.as_rows` does."""
+    """Yield (slice, rows in float64) of each block; raises the errors of :func:`.as_rows`."""
     return ((where, as_rows(x[where])) for where in block_slices(len(x), block))
 
 
@@ -162,7 +162,7 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     Args:
         features: ``(n, d)`` of the generated samples, n >= 4; converted to float64 by blocks.
         reference_features: ``(m, d)`` of samples of the truth, m >= 4.
-        block: rows of a tile, >= 1. It changes memory and rounding only.
+        block: rows of the kernel matrix in memory at a time, >= 1. It changes rounding only.
 
     Raises:
         ValueError: a side has fewer than four samples, dimensions differ, or values are not finite
@@ -207,7 +207,10 @@ Side = tuple[NDArray, FloatArray]
 def _noise(
     second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
 ) -> Noise:
-    """Return the noise of both sides in ``unit``; ``cross`` uses at most PAIRS samples of each."""
+    """Return the noise of both sides together, with cubes in units of ``unit``.
+
+    ``second`` is its variance of second order. At most PAIRS samples of each side give ``cross``.
+    """
     if unit == 0:
         return Noise(second, 0.0, 0.0)
     (x, u), (y, v) = side_x, side_y
@@ -263,7 +266,7 @@ MOST = 10_000
 
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
 def kernel_distance(cell: Context) -> Measured:
-    """Measure the KID to as many held-out features; empty for too few or too large features."""
+    """Measure the KID to as many held-out features; no result for too few or too large features."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:

@@ -1,8 +1,9 @@
 r"""Memorisation: closeness of samples to training examples, compared with fresh data.
 
-For a sample, r = d_1 / d_2 is its distance to the nearest training example over that to the second
-nearest. The usual sign of memorisation is r < 1/3 (Gu et al. 2023, arXiv:2310.02664, section 2).
-The threshold here is instead the 1 % quantile of r over data that the model has not seen:
+For a sample, r = d_1 / d_2 is the ratio of its distances to the nearest and to the second nearest
+training example. The usual sign of memorisation is r < 1/3 (Gu et al. 2023, arXiv:2310.02664,
+section 2). The threshold here is instead the 1 % quantile of r over data that the model has not
+seen:
 
     memorised = share of samples with r below the held-out data's 1 % quantile.
 
@@ -70,7 +71,7 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
 def memorised_threshold(
     training: ArrayLike, held_out: ArrayLike | None = None, level: float = LEVEL
 ) -> float:
-    """Return the ``level`` quantile of :func:`distance_ratio` over data outside the training set.
+    """Return the quantile of :func:`distance_ratio` over data outside the training set.
 
     Args:
         training: examples ``(m, ...)``.
@@ -136,5 +137,5 @@ def memorised(cell: Context) -> Measured:
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
 def duplicates(cell: Context) -> Measured:
-    """Measure the share of exact repeats among the samples stored in full; empty without any."""
+    """Measure the share of exact repeats among the samples stored in full precision, if any."""
     return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

@@ -1,4 +1,4 @@
-"""Interface of metrics: functions of a cell's samples, with their needs and quantities.
+"""Interface of metrics: functions of a cell's samples, their required data, their results.
 
 A cell is a row of the result table. A metric is one file, whose function the decorator
 :func:`metric` registers. An installed package names the decorated function as an entry point in the
@@ -62,7 +62,7 @@ class Endpoints:
 class Context(Protocol):
     """Samples of one cell, and references to compare them with.
 
-    A ValueError is raised for an attribute whose need is not met.
+    An attribute raises a ValueError if its data (:data:`Need`) are not available.
     """
 
     @property
@@ -99,7 +99,7 @@ class Context(Protocol):
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """Return <= ``n`` features ``(m, d)`` of held-out real or exact data. Need: "features"."""
+        """Return at most ``n`` features ``(m, d)`` of held-out or exact data. Need: "features"."""
         ...
 
     def held_out_rows(self, n: int) -> Rows:
@@ -149,7 +149,10 @@ class Context(Protocol):
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means, deviations ``(K, d)`` of coefficients' mixtures. Need: "coefficients"."""
+        """Weights, means and deviations ``(K, d)`` of each coefficient's Gaussian mixture.
+
+        Need: "coefficients".
+        """
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:
@@ -162,7 +165,7 @@ class Context(Protocol):
         ...
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, called once per ``key``; all cells of the model share the result."""
+        """Return ``make()``, which is called once per ``key`` for all cells of a model."""
         ...
 
 
@@ -196,7 +199,7 @@ class Metric:
         """Measure a cell, and check the names in the result.
 
         Raises:
-            ValueError: the result is no Measured, or has a name that is not in ``quantities``.
+            ValueError: the result is not a Measured, or has a name that is not in ``quantities``.
         """
         result = self.measure(context)
         if not isinstance(result, Measured):
@@ -242,7 +245,7 @@ def metric(
 
 
 def register(entry: Metric) -> None:
-    """Register a metric, or replace an earlier load of it; raises the errors of :func:`metric`."""
+    """Register a metric, or replace its earlier version; raises the errors of :func:`metric`."""
     if not entry.name.isidentifier():
         raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
     if unknown := sorted(entry.needs - set(get_args(Need))):
@@ -286,7 +289,7 @@ def metrics() -> dict[str, Metric]:
 
 
 def origin(entry: Metric) -> str:
-    """Return the package, else the file or module, of a plugin metric; "" for a built-in metric."""
+    """Return the package of a plugin metric, or its file or module; "" for a built-in metric."""
     module = entry.measure.__module__
     if _is_built_in(entry):
         return ""

@@ -105,7 +105,7 @@ def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Fl
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Return influences ``(n,)`` from sorted columns ``x`` and ``y``; ``order`` sorted ``x``."""
+    """Return influences ``(n,)`` from sorted columns; ``order`` is the argsort of ``x``."""
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
     target = (y[(at - 1) // n] + y[at // n]) / 2  # mid-jump if i / n is at a jump of G^{-1}
@@ -123,7 +123,7 @@ MOST = 10_000
 
 @metric("swd", version=8, needs={"features"}, quantities=(SWD,))
 def sliced_distance(cell: Context) -> Measured:
-    """Measure the distance to as many held-out features, and between two held-out sets (floor)."""
+    """Measure the distance to as many held-out features; the floor is between two held-out sets."""
     x = cell.feature_rows[:MOST]
     n = len(x)
     y = cell.held_out(n)

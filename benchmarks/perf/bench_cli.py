@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 BARE = {"--help": 0.4, "--version": 0.4, "run --help": 0.4}
 FINISHED = {"rerun": 4.0, "show": 1.5}
-"""Most CPU seconds that each command may take on an idle machine."""
+"""Largest number of CPU seconds that each command may take on an idle machine."""
 
 SUITE = """
 models = ["gmm-2d", "gaussian"]
@@ -49,7 +49,7 @@ def check(benchmark: BenchmarkFixture, args: list[str], most: float) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Make a run, and return the arguments of commands that look at it, by name."""
+    """Make a run, and return the arguments of commands that read its folder, by name."""
     folder = tmp_path_factory.mktemp("finished")
     suite, run = folder / "many.toml", folder / "run"
     suite.write_text(SUITE, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Benchmarks of this library's samplers and peers': calls of 50 steps with a free denoiser.
+"""Benchmarks of samplers here and in other libraries (peers): 50 steps, with a free denoiser.
 
 Every group has ``axpy2``, which makes two fused passes over the state in place, 50 times.
 ``samplerbench.benchmarks.perf.table`` prints all other times as multiples of it. Peers run without
@@ -37,7 +37,7 @@ OURS = (
     "heun",
 )
 Whole = Callable[[Tensor, Tensor], object]
-"""Function that samples from a state, with a denoiser that always returns the second tensor."""
+"""Function (start state, output) that samples with a denoiser that always returns ``output``."""
 
 
 def ours(name: str, grid: Grid = GRID) -> Whole:

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "gpu"
 """Folder with the run directory, and with links that make the package importable."""
 WHEELS = ROOT / "build" / "gpu-wheels"
-"""Wheels of packages that the machine lacks, as ``make gpu-wheels`` collects them elsewhere."""
+"""Folder with wheels of missing packages, which ``make gpu-wheels`` fills on another machine."""
 
 NEEDS = (
     "torch",
@@ -60,7 +60,7 @@ It returns the exit code. Without a file, the output goes to the terminal.
 def main(arguments: Sequence[str] | None = None, call: Call | None = None) -> int:
     """Run the command, and return its exit code.
 
-    ``arguments`` are the command line's. ``call`` runs programs; None runs them in processes.
+    ``arguments`` replace the command line's. ``call`` replaces :func:`_call_python`.
     """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # pyright: ignore[reportOptionalMemberAccess]
     parser.add_argument("--minutes", type=float, default=8.0, help="for everything")
@@ -153,7 +153,7 @@ def _run_suite(run: Path, samplers: Sequence[str], seconds: float, call: Call) -
 
 
 def _call_python(arguments: Sequence[str], output: Path | None, seconds: float) -> int:
-    """Run Python as :data:`Call` says, in a process that is interrupted when its time is spent."""
+    """Run Python as described at :data:`Call`, in a process interrupted after ``seconds``."""
     sink = output.open("w", encoding="utf-8") if output else None
     try:
         process = subprocess.Popen(

@@ -34,7 +34,8 @@ def read_perf(paths: Sequence[Path | str]) -> list[dict[str, Any]]:
 def perf_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows of :func:`read_perf` as a Markdown table, with the machines below it.
 
-    In a group with the yardstick ``axpy2``, a column has the minima as multiples of its minimum.
+    In a group with the yardstick ``axpy2``, one column has the minima in units of the minimum of
+    ``axpy2``.
     """
     columns = ("group", "benchmark", "min", "median", "IQR", "calls/s", "x axpy2")
     unit = {row["group"]: row["min"] for row in rows if _YARDSTICK in row["name"]}

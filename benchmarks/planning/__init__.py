@@ -1,4 +1,4 @@
-"""Planning of a suite's cells: steps within a budget, and schedules by formula, by search or by tuning."""
+"""Planning of a suite's cells: steps within a budget; schedules by formula, search or tuning."""
 
 from __future__ import annotations
 

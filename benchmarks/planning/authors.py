@@ -1,7 +1,7 @@
-"""Schedules that authors used with their own samplers, if a paper or its code states them in general.
+"""Schedules that authors use with their own samplers, according to a paper or its code.
 
-Some sources state two: for continuous and trained times, for coarse and fine images, or for two
-processes. Both are listed. Comparisons at authors' schedules leave out samplers that are not listed.
+Some sources state two schedules: for continuous and trained times, for coarse and fine images, or
+for two processes. Both are listed. Comparisons at authors' schedules leave out samplers not listed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers, their authors' schedules, a ``key`` of ``references.bib``, and a place in it."""
+    """Authors' schedules of some samplers; source as ``key`` of ``references.bib`` and a place."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]
@@ -119,5 +119,5 @@ AUTHORS: Mapping[str, tuple[str, ...]] = {
 
 
 def authors_schedules_of(sampler: str) -> Usage | None:
-    """Return the authors' schedules of a sampler and their source; None for a sampler that is not listed."""
+    """Return the authors' schedules of a sampler and their source; None if it is not listed."""
     return next((usage for usage in USAGES if sampler in usage.samplers), None)

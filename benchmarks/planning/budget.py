@@ -26,9 +26,10 @@ def evaluations_by_steps(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """Return a function that gives a sampler's evaluations per sample for a number of steps, cached.
+    """Return a cached function from a number of steps to a sampler's evaluations per sample.
 
-    If ``infinite``, runs begin at an infinite level. Calls raise a ValueError if ``nfe`` is None.
+    With ``infinite``, runs begin at an infinite level. Calls raise a ValueError for a sampler
+    without a declared number of evaluations (``nfe``).
     """
     levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
@@ -65,6 +66,6 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps whose cost fits in ``budget``; None if not even one step does."""
+    """Return the largest number of steps with ``cost(steps)`` <= ``budget``; None without any."""
     # up to budget + 1 steps: an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

@@ -1,7 +1,8 @@
 """Cache of measurements on models, shared by runs: one file per key.
 
-A key contains the digest of the model's behaviour (:func:`behaviour_of`). An identity is not enough: it
-does not cover what a model takes from its environment. Each file contains a digest of its content.
+A key contains the digest of the model's behaviour (:func:`behaviour_of`). A model's identity is not
+enough, since outputs may also depend on the environment. Each file contains a digest of its
+content.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Item of a key: digest of a model's behaviour; item of a file: digest of its other items."""
+"""Names of two items: of a key, the model's behaviour; of a file, the digest of its content."""
 
 _behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
@@ -36,7 +37,7 @@ def default_cache() -> Path:
 
 
 def set_measurements_aside(cache: Path) -> None:
-    """Move the cache's files on models into its subfolder ``past``, so that models are measured again."""
+    """Move cached measurements into the subfolder ``past``, so that models are measured again."""
     kinds = ("auto", "gits", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
         (cache / "past").mkdir(exist_ok=True)
@@ -44,7 +45,7 @@ def set_measurements_aside(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return a digest of a model's outputs and opened files; "" without a cache, or if the model fails."""
+    """Return a digest of a model's outputs and opened files; "" without a cache, or if it fails."""
     digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
@@ -92,9 +93,10 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the values of ``measure`` and the ``key``, read from the folder ``cache`` if they are stored there.
+    """Return the result of ``measure()`` with the items of ``key``, stored in the folder ``cache``.
 
-    ``key`` has JSON values for everything that the result depends on. Without a cache, ``measure`` runs every time.
+    ``measure`` is called if the cache has no result for the key, or if ``cache`` is None. ``key``
+    has JSON values for everything that the result depends on. ``name`` is part of the file's name.
     """
     digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"
@@ -109,7 +111,7 @@ def cached_result(
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays that :func:`write_arrays` wrote; None if the file is missing or damaged."""
+    """Return the arrays in a file of :func:`write_arrays`; None if it is missing or damaged."""
     stored = read_npz(path)
     digest = None if stored is None else stored.pop(DIGEST, None)
     return stored if stored is not None and str(digest) == _digest_of(stored) else None
@@ -141,7 +143,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Record the files that a model opened when measured: changes of them count as the model's."""
+    """Record files that a model opened when measured; if they change, its behaviour has changed."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

@@ -1,4 +1,4 @@
-"""Rules of sampler ``auto`` for a model: one probe of the model, and one search for each grid, both cached."""
+"""Rules of sampler ``auto`` (:class:`Rule`): a probe of a model, and a search for each grid."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _VERSION = 3
 LATENTS = (16, 64)
 """Fewest and most trajectories of a probe."""
 NUMBERS = 1024
-"""Target for trajectories times dimensions of a probe: models of few dimensions get more trajectories."""
+"""Target for the product of a probe's trajectories and the model's dimensions."""
 ROOM = 2**27
-"""Most numbers in memory for the states of a probe: larger models get fewer trajectories."""
+"""Largest number of values in a probe's states, so that large models get fewer trajectories."""
 FRESH = 64
-"""Most latents, besides the probe's, on which finalists (the best rules found) are compared."""
+"""Largest number of further latents on which finalists (the best rules found) are compared."""
 FINE, RESOLVED = 32, 4.0
-"""Evaluations of the finalists' reference solution, and the least ratio of their smallest error to its error.
+"""Steps of the finalists' reference solution, and least ratio of their error to its error.
 
-Below that ratio, the probe's latents alone decide between finalists.
+Below that ratio, only the probe's latents decide between finalists.
 """
 MOST_STEPS = 50
 """Most steps of a fitted rule; a longer grid uses the rule for this number of steps."""
@@ -64,9 +64,10 @@ class _ProbeError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Probe of a model on ``device``, made once, and search for rules of sampler ``auto`` on the model.
+    """Search for rules of sampler ``auto`` on a model, from one probe of the model.
 
-    Probe and rules are cached in ``folder``, unless it is None. ``seed`` is the seed of the probe's latents.
+    A probe has trajectories of the model and their Jacobians. Probe and rules are cached in
+    ``folder``, unless it is None. ``seed`` is the seed of the latents.
     """
 
     model: Denoiser
@@ -76,9 +77,10 @@ class Pilot:
     _references: dict[bool, dict[str, NDArray[Any]]] = field(default_factory=dict, init=False)
 
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
-        """Return the sampler with the rule for a grid on this model.
+        """Return the sampler with the best rule for a grid on this model.
 
-        The sampler is unchanged if it needs no probe, the grid has one step, or the model cannot be probed.
+        The sampler is unchanged if it needs no probe, if the grid has one step, or if probing
+        fails.
         """
         if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
@@ -98,7 +100,7 @@ class Pilot:
 
     @property
     def probe(self) -> ProbeData:
-        """Probe of the model, cached. Raises a ValueError if the model fails or has no finite trajectories."""
+        """Cached probe of the model. Raises a ValueError if the model cannot be probed."""
         try:
             return self._probe_and_evaluations[0]
         except _ProbeError as unseen:
@@ -134,10 +136,11 @@ class Pilot:
         return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
 
     def _reference_ends(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
-        """Return ``ends`` of the latents ``rows``, the ``error`` of these ends, and the ``evaluations``, cached.
+        """Return a reference solution for latents other than the probe's, cached.
 
-        The latents are not the probe's. The ends come from the usual rule for the data's spread, on many steps.
-        ``error`` is the geometric mean error of that rule on the probe's latents, whose ends are known.
+        ``ends`` are samples of the latents ``rows`` by the usual rule for the data's spread, with
+        FINE steps. ``error`` is the geometric mean error of this rule and grid on the probe's
+        latents, whose ends are known. ``evaluations`` counts the network calls.
         """
         path = self._cache_file(f"ends-{'zero' if to_zero else 'sigma_min'}")
         if stored := self._references.get(to_zero) or (read_arrays(path) if path else None):
@@ -162,12 +165,12 @@ class Pilot:
         return reference
 
     def _cache_file(self, kind: str) -> Path | None:
-        """Return the file for a ``kind`` of result of the model alone; None without a cache."""
+        """Return the cache file for a ``kind`` of result without a grid; None without a cache."""
         digest = hashlib.sha256(canonical_json(self._cache_key).encode()).hexdigest()[:16]
         return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
     def _draw(self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]) -> Tensor:
-        """Draw samples of the latents ``rows``, in batches of the smallest probe's size."""
+        """Return samples of the latents ``rows``, drawn in batches of the smallest probe's size."""
         parts = []
         for part in np.split(rows, range(LATENTS[0], len(rows), LATENTS[0])):
             bound, latents = self._denoiser_and_latents(meter, part)
@@ -196,7 +199,7 @@ class Pilot:
     def _denoiser_and_latents(
         self, meter: Meter, rows: NDArray[np.int64]
     ) -> tuple[Denoise, Tensor]:
-        """Return the denoiser for the latents ``rows``, counted by ``meter``, and these latents."""
+        """Return denoiser and latents for the latents ``rows``; ``meter`` counts calls."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
         noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
         return meter.attach(self.model).bind(ids, self.seed), noise.initial()
@@ -211,12 +214,12 @@ class Pilot:
 
     @property
     def _fresh_count(self) -> int:
-        """Number of latents, besides the probe's, on which the best rules found are compared."""
+        """Number of latents other than the probe's on which the best rules found are compared."""
         return min(FRESH, ROOM // (2 * FINALISTS * math.prod(self.model.event)))
 
     @property
     def _cache_key(self) -> dict[str, Any]:
-        """Cache key of the probe, to which searches add their grid."""
+        """Cache key of the probe; keys of searches also contain the grid."""
         key = search_key(self.model, self.folder, self.device, self.seed, _VERSION)
         return key | {"code": _code_digest()}
 

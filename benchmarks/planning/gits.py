@@ -1,4 +1,4 @@
-"""Schedules ``gits`` and ``equal_error``, searched once per model on the model's own trajectories."""
+"""Schedules ``gits`` and ``equal_error``: searches for levels on trajectories of the model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..sampling.counting import Meter
 from .cache import cached_result, search_key
 
 SEARCH_IDS = 2**30
-"""First sample number of the latents for searches; no scored or converged sample uses these."""
+"""First sample id of the latents for searches, which no scored or converged sample has."""
 
 _SEED = 0
 _VERSION = 1  # raised when the same options would give other costs
 
 Search = Callable[[Denoiser, Path | None, str], Searched]
-"""Search for levels on a model, given a cache folder or None, and a device, "cpu" or "cuda"."""
+"""Function (model, cache folder or None, "cpu" or "cuda") that searches levels for the model."""
 
 
 @schedule(
@@ -52,7 +52,8 @@ def gits(
         teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
         teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2; a searched grid has at most as many.
         latents: number of trajectories, >= 1.
-        weight: how many times more each jump counts than the one before, > 0. The default is the authors'.
+        weight: factor > 0 by which each jump counts more than the one before. The default is the
+            authors'.
 
     Returns:
         The search, a function of a model, a cache folder or None, and a device.
@@ -80,7 +81,8 @@ def gits(
 def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64) -> Search:
     """Levels of a fine karras grid between which Euler steps have errors as equal as possible.
 
-    Each Euler step starts on the model's own trajectory. Options, result and errors are as of :func:`gits`.
+    Each Euler step starts on a trajectory of the model. For options, result and errors see
+    :func:`gits`.
     """
     return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0)
 
@@ -88,7 +90,7 @@ def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int
 def _searcher(
     schedule: type[Searched], name: str, teacher: str, steps: int, latents: int, weight: float
 ) -> Search:
-    """Return the search of a schedule with these options. All schedules share measured costs in the cache.
+    """Return the search of a schedule. All schedules share measured costs in the cache.
 
     Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
     """
@@ -127,7 +129,7 @@ def _searcher(
 def _measure_costs(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, device: str
 ) -> dict[str, Any]:
-    """Return ``levels`` of the fine grid, the ``cost`` of each jump on it, and ``evaluations``."""
+    """Return the fine grid's ``levels``, ``cost`` of jumps between them, and ``evaluations``."""
     grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
     bound = meter.attach(model).bind(ids, _SEED)

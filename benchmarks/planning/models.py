@@ -13,7 +13,7 @@ log = logging.getLogger("samplerbench")
 
 
 class NamedModel(NamedTuple):
-    """Model and its name, the text of its spec."""
+    """Model with its name, which is the text of its spec."""
 
     name: str
     model: Denoiser

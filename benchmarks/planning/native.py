@@ -1,4 +1,4 @@
-"""Schedule ``native``, the levels that come with a model; default schedules; warnings for drowned data."""
+"""Schedule ``native``, the levels that come with a model; default schedules; a warning."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from ..suites.cell import Cell
 log = logging.getLogger("samplerbench")
 
 NATIVE, USUAL = "native", "karras"
-"""Default schedule of models that bring levels, and of other models."""
+"""Default schedules: for models that come with levels, and for other models."""
 DROWNED = 100.0
-"""Multiple of the data's spread above which a level drowns the data: little but their mean can be seen.
+"""Ratio of level to data spread above which the noise hides ("drowns") all but the data's mean.
 
-For x0 of spread s about m, E[x0 | x] - m = s² / (s² + sigma²) (x - m). Where sigma is much larger than s,
-the size of this is s² / sigma: at this multiple, a hundredth of the spread.
+For Gaussian data with mean m and spread s, E[x0 | x] - m = s² / (s² + sigma²) (x - m). For sigma
+much larger than s this is about s² / sigma in size. So at this ratio it is a hundredth of the
+spread.
 """
 MOST = 0.5
-"""Share of drowned levels, among all levels but the first, from which on there is a warning."""
+"""Smallest share of levels above :data:`DROWNED` for a warning; the first does not count."""
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
-    """Return ``native`` if the model brings levels and the sampler uses them, else ``karras``."""
+    """Return "native" if the model comes with levels and the sampler uses them, else "karras"."""
     ends_only = sampler.adaptive or sampler.own_grid
     return USUAL if ends_only or model.native_levels(1) is None else NATIVE
 
@@ -69,7 +70,7 @@ def _native_grid(
 
 
 def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
-    """Log one warning for each model and schedule if most levels drown the data (:data:`DROWNED`)."""
+    """Log a warning for each model and schedule whose levels are mostly above :data:`DROWNED`."""
     warned = set()
     for cell in cells:
         key = (cell.model, cell.schedule.label)
@@ -81,7 +82,7 @@ def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> No
 
 
 def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a warning if most levels of a grid drown the data; "" if not."""
+    """Return a warning if most levels of a grid are above :data:`DROWNED`, else ""."""
     spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > DROWNED * spread for level in inner)
@@ -96,7 +97,10 @@ def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def data_spread_of(model: Denoiser) -> float:
-    """Return the data's spread: sigma_data, or half its range, or else 1 (inf if no process)."""
+    """Return the data's spread: sigma_data, or else half the range of values.
+
+    If both are unknown, the result is 1, or infinity for a model without a noising process.
+    """
     process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:

@@ -1,4 +1,4 @@
-"""Schedule ``optimal_kl``: the smallest path divergence of ancestral sampling, searched once per model."""
+"""Schedule ``optimal_kl``: levels of minimal path divergence in ancestral sampling, by search."""
 
 from __future__ import annotations
 
@@ -46,9 +46,11 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
     The divergence is 1/2 sum_i int [mmse(gamma_i) - mmse(gamma)] dgamma, with gamma = 1 / sigma².
 
     Args:
-        fine_steps: number of geometric steps from sigma_max to ``end``, >= 2; the levels are chosen among their ends.
+        fine_steps: number of geometric steps from sigma_max to ``end``, >= 2. Levels are chosen
+            from their ends.
         samples: number of samples over which the MMSE curve is averaged, >= 2.
-        end: lowest level that counts, as a sigma; one step leads from there to sigma_min. 0 counts all levels.
+        end: lowest sigma that counts. From there one step without cost leads to sigma_min. 0 counts
+            all levels.
 
     Raises:
         ValueError: an option is out of range.
@@ -96,7 +98,7 @@ def _step_costs(
 
 @torch.no_grad()
 def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Return the MMSE curve ``mmse`` at ``_NODES`` values of ``gamma``, and the ``evaluations``."""
+    """Return the minimum mean squared error ``mmse`` at values ``gamma``, and ``evaluations``."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
@@ -113,7 +115,7 @@ def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str,
 def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
 ) -> tuple[MMSECurve, int]:
-    """Return the denoising loss on samples drawn from the model, and the evaluations spent."""
+    """Return the denoising loss on samples of the model, and the number of evaluations."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device), Meter()
     metered = meter.attach(model)
     bound = metered.bind(ids, _SEED)

@@ -1,4 +1,4 @@
-"""Samplers that a kind of model can run; ``pipeline``, which follows a model's own scheduler."""
+"""Sampler ``pipeline``, which follows a model's own scheduler; checks if samplers can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("samplerbench")
 
 
 def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
-    """Return why a sampler cannot run on a model of this kind, denoiser or few-step map; "" if it can."""
+    """Return the reason why a sampler cannot run on a denoiser or few-step map; "" if it can."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
     if model.kind == "map" and not sampler.for_maps:
@@ -36,7 +36,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Raise a ValueError if the model is a few-step map and a schedule needs a search with a denoiser."""
+    """Raise a ValueError if a schedule needs a search with a denoiser, but the model is a map."""
     for schedule in schedules:
         if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
             raise ValueError(
@@ -48,10 +48,10 @@ def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
 def configure_pipeline(
     sampler: Any, model: Denoiser, grid: Grid, start: Start
 ) -> tuple[Sampler, str]:
-    """Return ``pipeline`` configured like the model's own scheduler on a grid, and "".
+    """Return ``pipeline`` with the settings of the model's own scheduler on a grid, and "".
 
-    If that is impossible, return the sampler as it is, and the reason to skip it. Differences from the scheduler
-    are logged once a model.
+    If this is impossible, return the sampler unchanged, and the reason to skip it. Remaining
+    differences from the scheduler are logged once per model.
     """
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
@@ -72,13 +72,16 @@ def configure_pipeline(
 
 
 def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
-    """Return the sampling of the model's scheduler, or of the one that ``pipeline`` names; None if there is none."""
+    """Return the settings of the model's scheduler, or of the scheduler that ``pipeline`` names.
+
+    The result is None if the model comes without a scheduler.
+    """
     other = sampler.scheduler
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
 
 
 def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """Return a function from steps to ``pipeline``'s evaluations per sample, idle ones included."""
+    """Return a function from steps to ``pipeline``'s evaluations per sample, unused ones too."""
 
     @cache
     def cost(n: int) -> int:

@@ -1,4 +1,4 @@
-"""Plan of a suite: its cells, with a grid for each budget, in the order of the table."""
+"""Plan of a suite: its cells, each with a grid for its budget, in the order of the table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError
 
 FIXED_GRID = "fixed-grid"
-"""Placeholder for all samplers on a fixed grid, in a suite or after ``--sampler``."""
+"""Keyword for all samplers on a fixed grid, in a suite or after ``--sampler``."""
 _GRID = Grid((80.0, 1.0, 0.0))
 
 
@@ -50,14 +50,14 @@ def plan(
     references: Mapping[str, Reference | None],
     device: str = "cpu",
 ) -> list[Cell]:
-    """Plan all cells of a suite, models outermost and budgets innermost, each once.
+    """Plan all cells of a suite, each once, in a loop over models outside and budgets inside.
 
-    A sampler that uses only the ends of a grid is planned for one schedule. A schedule that needs a model is searched
-    now, unless its search is cached. Samplers for which a schedule can have no levels run on the other schedules.
+    A sampler that uses only the ends of a grid is planned for one schedule. Searches of schedules
+    run now, unless they are cached. A sampler is left out for a schedule without levels for it.
 
     Raises:
-        ValueError: a sampler, schedule or option is unknown, or tuned levels are missing, or something cannot run on
-            ``device``.
+        ValueError: a sampler, schedule or option is unknown, tuned levels are missing, or the suite
+            cannot run on ``device``.
     """
     check_executions(suite.execution, device)
     configured = [
@@ -107,8 +107,8 @@ def plan_cells_of_record(
 ) -> list[Cell]:
     """Plan the cells of a stored row from its identity columns; return [] if they cannot be planned.
 
-    ``models`` and ``suite`` are the present run's; ``suite`` gives what the row does not contain. ``space`` is the
-    row's feature space; None takes the present run's.
+    ``suite``, of the present run, gives the settings that a row lacks. ``space`` is the feature
+    space of the row; None stands for the present run's.
     """
     try:
         name = str(record["model"])
@@ -157,7 +157,7 @@ def expand_fixed_grid_keyword(specs: Sequence[Spec]) -> list[Spec]:
 
 
 def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
-    """Yield the sampler of a spec, or one for each tolerance if it is adaptive and sets none."""
+    """Yield the sampler of a spec; if adaptive without a tolerance, one for each tolerance."""
     options = parse_spec(spec)
     sampler = samplers.make(options)
     open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(options)
@@ -168,7 +168,7 @@ def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...])
 
 
 def _check_start(start: Start, schedule: Schedule) -> Start:
-    """Return the start; add a reason to skip it if the schedule has no grid from the start's level."""
+    """Return the start, with a reason to skip it if the schedule has no grid from its level."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
     reason = (
@@ -182,7 +182,7 @@ def _check_start(start: Start, schedule: Schedule) -> Start:
 
 
 class ModelRun(NamedTuple):
-    """Model of a run with its reference, start, execution mode and pilot: what its cells have in common."""
+    """Model of a run with its reference, start, execution mode and pilot, which its cells share."""
 
     name: str
     model: Denoiser

@@ -1,4 +1,4 @@
-"""Command that tunes the levels which a request lacks, ready to paste."""
+"""Command, ready to paste, that tunes the missing levels of a suite's samplers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def tuning_command(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """Return a sentence with the commands that tune all missing levels, or saying that there are none to tune.
+    """Return a clause with the commands that tune missing levels, or a sentence if there are none.
 
-    ``made`` are the run's samplers. ``counts``, numbers of steps, are used if ``budgets`` is None.
-    Settings are taken from the file. Samplers that can be tuned at the same sizes share a command.
+    ``made`` are the run's samplers. Sizes are the ``budgets``; if None, the numbers of steps
+    ``counts``. Settings are those of the tuning file. Samplers with the same sizes to tune share a
+    command.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
@@ -58,7 +59,7 @@ def tuning_command(
 
 
 def loading_options(made: Sequence[Any]) -> list[str]:
-    """Return options that load samplers' plugins and name the folder of other libraries' clones."""
+    """Return the options that load the samplers' plugin files and clones of other libraries."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None
     return [word for file in files for word in ("--plugin", file)] + (
@@ -67,7 +68,7 @@ def loading_options(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return options with the settings of this model's last entry, or of any; [] for no entries."""
+    """Return options with the settings of the last entry, for this model if any; else []."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

@@ -1,4 +1,4 @@
-"""Schedules by name, which map N, sigma_min and sigma_max to a grid; and levels on the command line."""
+"""Schedules by name, which map N, sigma_min and sigma_max to a grid; levels from text."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _TRIAL_STEPS = 8
 class Schedule:
     """Schedule with its non-default options; a call returns a grid.
 
-    ``searched`` is the result of :meth:`for_model` for a schedule that needs a model, or of :meth:`for_sampler`
-    for one that needs a sampler too. It is None for a formula.
+    ``searched`` has the levels that :meth:`for_model` found for a model or :meth:`for_sampler` for
+    a model and a sampler. It is None for a schedule by formula.
     """
 
     name: str
@@ -42,7 +42,8 @@ class Schedule:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
-        Raises a ValueError if the levels make no grid, or if a model or sampler is missing that they depend on.
+        Raises a ValueError if the levels are no valid grid, or before :meth:`for_model` if that is
+        needed.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
@@ -107,11 +108,11 @@ class Schedule:
         return replace(self, searched=self.searched.for_sampler(sampler))
 
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
-        """Return the sampler for the grid of ``n`` steps, with tuned coefficients if there are any."""
+        """Return the sampler for ``n`` steps, with tuned coefficients if the schedule has any."""
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Return True if this schedule can have levels for a sampler; ``tuned`` has them for tunable samplers."""
+        """Return True if this schedule can have levels for a sampler."""
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
@@ -120,7 +121,7 @@ class Schedule:
 
 
 def schedule_options(name: str) -> dict[str, Any]:
-    """Return the options of a schedule with their defaults; a process is given by its name."""
+    """Return the options of a schedule with their defaults, a process as its name."""
     parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
     return {p.name: next(iter(PROCESSES)) if p.name == "process" else p.default for p in options}
@@ -159,7 +160,7 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
 
 
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """Return all options of a schedule, with a process in place of its name."""
+    """Return all options of a schedule, with the name of a process replaced by the process."""
     resolved = schedule_options(name) | dict(options)
     if "process" in resolved:
         process = resolved["process"]
@@ -172,7 +173,7 @@ def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[st
 
 
 def read_levels(text: str) -> tuple[float, ...]:
-    """Return the levels of a text: a list, or a schedule with its number of steps and its range.
+    """Return the levels in a text: a list of numbers, or "schedule:steps:sigma_min:sigma_max".
 
     >>> read_levels("80,1,0")
     (80.0, 1.0, 0.0)

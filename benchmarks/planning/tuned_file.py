@@ -17,15 +17,15 @@ from ...samplers.spec import canonical_json
 from ..suites.suite import StrictTable
 
 FORMAT: Literal[2] = 2
-"""Version of the meaning of an entry."""
+"""Version of the file's format."""
 
 What = Literal["grid", "coefficients", "both"]
-"""Tuned numbers: levels ("grid"), by search; coefficients, or "both", by least squares."""
+"""Kind of tuned numbers: levels ("grid", by search), coefficients (by least squares), or "both"."""
 WHATS: tuple[What, ...] = get_args(What)
 
 
 class Score(StrictTable):
-    """Distances to endpoints, per dimension, in data units: by the objective, RMS and median."""
+    """Distances to converged endpoints, per dimension: mean by the objective, RMS, median."""
 
     error: float
     rms: float
@@ -33,10 +33,10 @@ class Score(StrictTable):
 
 
 class Scores(StrictTable):
-    """Scores on the same latents: ``untuned`` of the best built-in schedule, ``tuned`` of the tuned levels.
+    """Scores of the best built-in schedule (``untuned``) and the tuned levels, on the same latents.
 
-    ``resolution`` is the RMS distance per dimension by which the last doubling of the reference
-    solver's steps moved the endpoints; 0 if they are exact.
+    ``resolution`` estimates the error of the endpoints: their RMS change when the solver's steps
+    were last doubled. It is 0 for exact endpoints.
     """
 
     untuned: Score
@@ -55,7 +55,7 @@ class Scores(StrictTable):
 
 
 class HoldOutResult(StrictTable):
-    """Tuned levels moved to another model, at equal relative log sigma, and their scores there."""
+    """Tuned levels on another model, scaled in log sigma to its range, and their scores there."""
 
     model: str
     identity: str
@@ -66,7 +66,7 @@ class HoldOutResult(StrictTable):
 
 
 class Cost(StrictTable):
-    """Counted network evaluations, in total and per latent, and seconds."""
+    """Cost of a stage: counted network evaluations, in total and per latent, and seconds."""
 
     evaluations: int
     per_latent: float
@@ -74,7 +74,7 @@ class Cost(StrictTable):
 
 
 class Setting(StrictTable):
-    """Settings of a tuning; an entry with other settings is tuned again."""
+    """Settings of a tuning. An entry with different settings is tuned again."""
 
     format: Literal[2] = FORMAT
     what: What = "grid"
@@ -86,7 +86,7 @@ class Setting(StrictTable):
 
 
 class Subject(StrictTable):
-    """Key of an entry: model, sampler as on the command line, a plugin's ``origin``, and number of steps."""
+    """Key of an entry: model, sampler as on the command line, a plugin's origin, and steps."""
 
     model: str
     identity: str
@@ -102,15 +102,15 @@ class Tuned(StrictTable):
 
     Attributes:
         levels: ``steps + 1`` levels from sigma_max to 0.
-        coefficients: one row a step: the weight of the state, then the weights of the denoised images,
+        coefficients: a row for each step: weight of the state, then weights of the denoised images,
             newest first (:class:`.TableRow`); None if the sampler keeps its own.
-        nfe: evaluations per sample on these levels, counted.
+        nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
         train, test: scores on the training latents, and on other latents.
         gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``.
-        teacher: cost of the endpoints of the training latents so far, coarser solutions included. Entries
-            of one command share these endpoints. Exact endpoints cost 0 evaluations.
-        search: cost of everything else that was evaluated on the training latents.
+        teacher: cost of the converged endpoints of the training latents, with coarser solutions; 0
+            if exact. Entries of one command share these endpoints.
+        search: cost of all other evaluations on the training latents.
     """
 
     subject: Subject
@@ -163,13 +163,13 @@ class Tuned(StrictTable):
 
     @property
     def digest(self) -> str:
-        """Digest of the levels and any coefficients: all that samples depend on besides the subject."""
+        """Digest of the levels and any coefficients, which determine samples of the subject."""
         content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:8]
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Columns of the table for a row at these levels."""
+        """Columns of the result table for a row with the tuned levels."""
         scores = self.elsewhere.scores
         return {
             "tuning_digest": self.digest,
@@ -196,7 +196,7 @@ class _File(StrictTable):
 def read_tuned(path: Path) -> tuple[Tuned, ...]:
     """Return the entries of a file.
 
-    Raises an OSError if the file is missing, and a ValueError if its content is something else.
+    Raises an OSError if the file is missing, and a ValueError if it is not a tuning file.
     """
     content = read_regular(path, LARGEST_JSON)
     try:
@@ -208,7 +208,7 @@ def read_tuned(path: Path) -> tuple[Tuned, ...]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise a ValueError, before hours of search, if a file cannot be written."""
+    """Raise a ValueError if a file cannot be written; called before hours of search."""
     if not path.parent.is_dir():
         raise ValueError(
             f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out"

@@ -1,4 +1,4 @@
-"""Schedule ``tuned``, the grids that ``samplerbench tune`` wrote; and the free numbers of a grid."""
+"""Schedule ``tuned``, the grids that ``samplerbench tune`` wrote; parametrisation of grids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAST = 1e-3
 """Smallest gap between two levels, as a share of the range in log sigma: 1 % from 80 to 0.002."""
 
 MOST_STEPS = round(0.5 / LEAST)
-"""Most steps of a tuned grid: with so many, the smallest gaps fill half of the range."""
+"""Largest number of steps of a tuned grid, at which the smallest gaps fill half of the range."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGr
 
 
 class UntunedError(ValueError):
-    """Error for missing levels: ``what`` is missing from ``file``, which has these ``entries``."""
+    """Error for missing tuned levels: ``what`` is missing from ``file``, which has ``entries``."""
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
@@ -123,7 +123,7 @@ class UntunedError(ValueError):
 
 @dataclass(frozen=True)
 class TunedGrids:
-    """Grids of a file by number of steps, for one model and for the sampler of :meth:`for_sampler`."""
+    """Grids of a tuning file by number of steps, for one model and one sampler."""
 
     file: str
     model: str
@@ -132,7 +132,7 @@ class TunedGrids:
     sampler: Any = None
 
     def for_sampler(self, sampler: Sampler) -> TunedGrids:
-        """Return the grids for a sampler. Raises a ValueError if samplers of this kind cannot be tuned."""
+        """Return the grids for a sampler. Raises a ValueError if the sampler cannot be tuned."""
         if reason := why_untunable(sampler):
             raise ValueError(
                 f"schedule tuned has nothing for {label_of(sampler)}, which {reason}; "
@@ -141,9 +141,10 @@ class TunedGrids:
         return replace(self, sampler=sampler)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return the grid of ``n`` steps; for n = 1 the jump to 0, which has nothing to tune.
+        """Return the grid of ``n`` steps; one step is a jump to 0, without levels to tune.
 
-        Raises a ValueError if the file has no such grid or one of another range, or if ``to_zero`` is False.
+        Raises a ValueError if the file has no grid of this size and range, or if ``to_zero`` is
+        False.
         """
         if not to_zero:
             raise ValueError(
@@ -161,7 +162,7 @@ class TunedGrids:
         return Grid(entry.levels)
 
     def sampler_at(self, n: int) -> Sampler:
-        """Return the sampler for the grid of ``n`` steps, with tuned coefficients if there are any."""
+        """Return the sampler for ``n`` steps, with tuned coefficients if the file has any."""
         table = self._entry(n).table if n > 1 else None
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
@@ -189,7 +190,7 @@ class TunedGrids:
 
 
 def why_untunable(sampler: Sampler) -> str:
-    """Return why a sampler has no levels to tune; "" if it has some."""
+    """Return the reason why a sampler has no levels to tune; "" if it has some."""
     reasons = {
         "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
         "makes its own steps": sampler.adaptive or sampler.batch_coupled,

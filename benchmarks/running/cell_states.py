@@ -1,4 +1,4 @@
-"""States of the cells of a run directory: missing samples, failures, and what a run would redo."""
+"""States of the cells of a run directory: missing samples, failures, and outdated results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
 
 
 def is_skipped_or_failed(run: RunDir, cell: Cell) -> bool:
-    """Return True if a cell is skipped, or failed with its present :func:`_failure_inputs`."""
+    """Return True if a cell is skipped, or failed before under the same :func:`_failure_inputs`."""
     quality = run.read(cell.key, QUALITY)
     failed = (
         quality and quality["status"] != "ok" and quality.get("attempt") == _failure_inputs(cell)
@@ -61,7 +61,7 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
 
 
 def _failure_inputs(cell: Cell) -> Record:
-    """Return what a failure depends on besides the cell's identity: a change allows a new try."""
+    """Return inputs of a failure besides the cell's identity; a changed input allows a new try."""
     return {
         "batch_size": cell.batch_size,
         "samplerbench": package_version(),
@@ -76,7 +76,7 @@ class OtherCell(NamedTuple):
         key: key of the cell.
         record: identity columns of its row.
         space: recorded feature space of its scores; None if unknown.
-        planned: the cell as planned now, [] if it cannot be; None if its model is not loaded.
+        planned: cells of the present plan for the row; [] if none, None if its model is not loaded.
     """
 
     key: str
@@ -105,9 +105,9 @@ def other_cells(setup: Setup) -> Iterator[OtherCell]:
 State = Literal[
     "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
 ]
-"""State of a cell. A "changed" cell will be set aside and made again. One that "comes back" was set
-aside and equals the cell of the present code. An "ended" cell failed and is not tried again. One "not
-told" was not requested by the last run, and its fingerprints cannot be compared.
+"""State of a cell. A "changed" cell will be set aside and made again. A cell that "comes back" was
+set aside, and will be restored. An "ended" cell failed and is not tried again. A cell "not told"
+was not requested by the last run, and its fingerprints cannot be compared.
 """
 
 
@@ -123,7 +123,7 @@ class CellState(NamedTuple):
 
 
 def cell_states_of(setup: Setup) -> list[CellState]:
-    """Return the states of a run directory's cells: first those that the run requests, then others."""
+    """Return the states of a run directory's cells: first the cells of the run, then others."""
     admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
     def watch(*_: object) -> Any:

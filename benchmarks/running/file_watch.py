@@ -1,4 +1,4 @@
-"""Watch over the user's files that a run depends on, from the first opening of each."""
+"""Detection of changes in the user's files that a run depends on, from their first opening."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .executors.worker_context import hashes_of_files
 
 
 class FileWatch:
-    """Watch over the user's files that a run opens outside its directory and the cache."""
+    """Detector of changes in files that a run opens outside its directory and the cache."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
@@ -34,7 +34,7 @@ class FileWatch:
         self._models: dict[str, tuple[str, Path, frozenset[object]]] = {}
 
     def watch_files(self, paths: Iterable[str]) -> None:
-        """Watch files from now on; their names are in fingerprints or identities already."""
+        """Watch files for changes from now on, without recording them as files of a model."""
         for path in paths:
             self._stamp_once(path, stamp_of(path))
 
@@ -64,8 +64,8 @@ class FileWatch:
     def add_files(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
         """Record files that were opened for the model ``name``.
 
-        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since its opening. If
-        results were ``made`` already, a changed file is recorded too, with an unknown hash.
+        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since its opening. A
+        changed file is recorded too, with an unknown hash, if results were ``made`` already.
 
         Raises:
             ValueError: a file changed since its first opening.
@@ -87,7 +87,7 @@ class FileWatch:
             raise ValueError(_changed_file_message(other))
 
     def add_model(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
-        """Register a model's record in the run directory, and write the model's files to it.
+        """Register a model's fingerprint record, and write the hashes of files opened later to it.
 
         ``digest`` names the record. Files are named relative to ``folder``. A file whose hash is in
         the fingerprints ``made`` is not written.

@@ -1,4 +1,4 @@
-"""Sanity check of a model before a run, since a wrong model's ranking of samplers looks plausible.
+"""Sanity check of a model before a run, since wrong models give plausible rankings of samplers.
 
 A few evaluations check that outputs are finite, reproducible and independent of the batch. With data,
 they check the mean squared error of E[x0 | x]. The error must rise with sigma, and be smallest for
@@ -214,7 +214,7 @@ def is_altered(model: Denoiser) -> bool:
 def data_samples(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return clean samples ``(count, *event)``: the model's, or held-out ones; None without any."""
+    """Return clean samples ``(count, *event)`` of the model or held-out data; None without any."""
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
@@ -226,9 +226,9 @@ def data_samples(
 
 
 def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
-    """Return the labels of samples, and True if they are known or the model has none.
+    """Return the labels of samples, and True if they are known or the model has no labels.
 
-    Classes follow from the samples; other conditions that a model draws do not.
+    Classes are known from the samples. Other conditions, which a model draws, are not.
     """
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:
@@ -238,7 +238,7 @@ def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class DenoisingErrors(NamedTuple):
-    """Mean squared errors at noise ``sigma``, for a model given that level, a lower or a higher."""
+    """Mean squared errors at level ``sigma``, if the model gets this, a lower or a higher level."""
 
     sigma: float
     right: float
@@ -287,7 +287,7 @@ def _check_range(
 ) -> None:
     """Raise a ValueError if data are in [0, 1] and the model's in [-1, 1], or the reverse.
 
-    Rescaled states at rescaled levels are as hard to denoise, so that their errors are comparable.
+    States rescaled with their levels are equally hard to denoise, so their errors can be compared.
     """
     bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
     variance = float((x0 - x0.mean(0)).double().square().mean())

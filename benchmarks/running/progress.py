@@ -10,34 +10,48 @@ from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.text import Text
 
-PERIOD = 30.0  # seconds between lines where there is no terminal
+FIRST, PERIOD = 5.0, 30.0  # seconds until the first line and between lines without a terminal
+_BAR = 20  # columns of the bar
+
+
+class _StateColumn(ProgressColumn):
+    """Everything next to the bar, on one line; the name of the stage is cut if it is too long."""
+
+    def __init__(self, report: Reporter, width: int) -> None:
+        super().__init__()
+        self._report, self._width = report, width
+
+    def render(self, task: Task) -> Text:
+        """Return share, cells, time left and stage."""
+        state = self._report.state_in_words()
+        text = Text(f"{task.percentage:3.0f}%  {state}  {task.description}")
+        text.truncate(self._width, overflow="ellipsis")
+        return text
 
 
 class Reporter:
-    """Progress bar in a terminal; elsewhere a line every half minute.
+    """Progress bar in a terminal; elsewhere a line every half minute. Both have the time left.
 
     The bar counts expected network evaluations, in which cells and references are comparable.
     """
 
     def __init__(self, console: Console, cells: int, evaluations: float) -> None:
         self._console = console
-        self._cells, self._done, self._samples = cells, 0, 0
+        self._cells, self._done = cells, 0
         self._reached, self._within = 0.0, 0.0
-        self._begin = time.monotonic()
+        self._begin, self._deadline = time.monotonic(), 0.0
         self._text, self._stopped = "starting", threading.Event()
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            BarColumn(_BAR),
+            _StateColumn(self, console.width - _BAR - 2),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("starting", total=max(evaluations, 1e-9), note="")
+        self._task = self._bar.add_task("starting", total=max(evaluations, 1e-9))
         self._lines: threading.Thread | None = None
         if not console.is_terminal:
             self._lines = threading.Thread(target=self._print_lines, daemon=True)
@@ -56,7 +70,7 @@ class Reporter:
 
     @contextmanager
     def track_part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """Show a part of the work; at the end of the block, the bar has moved by ``evaluations``."""
+        """Show ``text`` during the block, in which the bar moves by ``evaluations`` in all."""
         if text:
             self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
@@ -69,35 +83,50 @@ class Reporter:
         self._text = text
         self._bar.update(self._task, description=text)
 
-    def samples(self, count: int, evaluations: float) -> None:
-        """Add ``count`` drawn samples, for which the plan expected ``evaluations``."""
-        self._samples += count
-        self.evaluations(evaluations)
-
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations; those beyond the estimate of a :meth:`part` do not count."""
+        """Add ``count`` evaluations, up to the estimate of a :meth:`track_part`."""
         count = min(count, self._within)
         self._within -= count
         self._reached += count
-        rate = self._samples / max(time.monotonic() - self._begin, 1e-9)
-        note = f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
-        self._bar.update(self._task, completed=self._reached, note=note)
+        self._bar.update(self._task, completed=self._reached)
 
     def count_cell(self) -> None:
         """Count one more complete cell."""
         self._done += 1
 
+    def limit_time(self, seconds: float) -> None:
+        """Count these seconds down from now on, as the most time that is left."""
+        self._deadline = time.monotonic() + seconds
+
+    def state_in_words(self) -> str:
+        """Return the complete cells and the time left, which is unknown at first."""
+        left = self._bar.tasks[0].time_remaining
+        words = "" if left is None else f", {_clock(left)} left"
+        if self._deadline:
+            words = f", up to {_clock(max(0.0, self._deadline - time.monotonic()))} left"
+        return f"{self._done}/{self._cells} cells{words}"
+
     def _print_lines(self) -> None:
-        while not self._stopped.wait(PERIOD):
-            minutes, seconds = divmod(int(time.monotonic() - self._begin), 60)
-            line = f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)"
+        wait = min(FIRST, PERIOD)
+        while not self._stopped.wait(wait):
+            line = (
+                f"{_clock(time.monotonic() - self._begin)} {self._text} ({self.state_in_words()})"
+            )
             self._console.print(line, markup=False, soft_wrap=True)
+            wait = PERIOD
+
+
+def _clock(seconds: float) -> str:
+    """Return seconds as ``1:05``, or ``1:02:05`` with hours."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 class CellProgress:
     """Progress of several cells at a time in the bar of a :class:`Reporter`.
 
-    A cell moves the bar by its ``expected`` evaluations at most, and by all of them once it is done.
+    A finished cell has moved the bar by its ``expected`` evaluations, however many it took.
     """
 
     def __init__(
@@ -110,9 +139,9 @@ class CellProgress:
         """Show the cell of a shard that is about to be sampled; called in any thread."""
         self._report.stage(self._names[key])
 
-    def samples(self, key: str, count: int, evaluations: float) -> None:
-        """Add ``count`` samples of a cell, as in :meth:`Reporter.samples`."""
-        self._report.samples(count, self._share_within_estimate(key, evaluations))
+    def evaluations(self, key: str, count: float) -> None:
+        """Add ``count`` expected evaluations of a cell."""
+        self._report.evaluations(self._share_within_estimate(key, count))
 
     def done(self, key: str) -> None:
         """Count a cell that is complete or has failed, once."""
@@ -122,7 +151,7 @@ class CellProgress:
             self._report.count_cell()
 
     def _share_within_estimate(self, key: str, evaluations: float) -> float:
-        """Return how many of these evaluations are left of the cell's estimate, and use them up."""
+        """Subtract evaluations from the cell's remaining estimate; return how many it had left."""
         counted = min(evaluations, self._left.get(key, 0.0))
         if key in self._left:
             self._left[key] -= counted

@@ -50,7 +50,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
     Args:
         setup: inputs of the run.
         retry: True to run failed cells again although nothing changed.
-        timing: True to take times. False leaves the executor open for another call, as between
+        timing: True to time the cells. False leaves the executor open for another call, as between
             interim analyses.
 
     Raises:
@@ -130,12 +130,12 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 
 
 def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
-    """Admit all cells to the locked run directory, and set aside what other code or files made.
+    """Admit all cells to the locked run directory, and set aside results of other code or files.
 
     Cells that cannot run get a row with the reason.
 
     Returns:
-        By model name, the digests of the records of the model and of its extractor.
+        Digests of the fingerprint records of each model and its extractor, by model name.
     """
     run = setup.directory
     _write_run_json(setup)
@@ -187,7 +187,7 @@ def _write_run_json(setup: Setup) -> None:
 
 
 def _settings_that_tell_runs_apart(run: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return suite, versions, machine and device; if one differs, ``run.json`` lists two runs."""
+    """Return suite, versions, machine and device; a change makes a new entry in ``run.json``."""
     origin = run.get("provenance") or {}
     return (
         run.get("suite"),
@@ -249,6 +249,8 @@ def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -
         return
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
     parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
+    most = parts_left * options.seconds
+    report.limit_time(min(most, 60 * options.minutes) if options.minutes else most)
 
     def seconds_for_next_part() -> float | None:
         """Return an equal share of the remaining seconds for the next part; None for no limit."""

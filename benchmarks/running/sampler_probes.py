@@ -38,10 +38,11 @@ class SamplerProbe(NamedTuple):
 
 
 class SamplerProbes:
-    """Probes of the cells' samplers, each made once.
+    """Probes of the cells' samplers: short runs on fixed points, each made once.
 
-    ``run`` has the failures of earlier runs. ``executor`` probes samplers that are not built in. A
-    ``time_limit`` in seconds that is smaller than :data:`LONGEST_PROBE` replaces it.
+    ``run`` has the failures of earlier runs. ``executor`` runs samplers that are not built in. The
+    time limit of a probe is :data:`LONGEST_PROBE`, or ``time_limit`` (in seconds) if that is
+    smaller.
     """
 
     def __init__(
@@ -85,8 +86,8 @@ class SamplerProbes:
     def _probe(self, cell: Cell) -> SamplerProbe:
         """Return a cell's probe: the fingerprint of its sampler's results for three points in the plane.
 
-        A sampler that raises on them stays in the run, since it may work on its model. Its fingerprint
-        is its files and the failure. One that crashes or hangs is not run again.
+        A sampler that raises on these points stays in the run, since it may work on its model. Its
+        fingerprint has its files and the failure. A sampler that crashes or hangs is not run again.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}

@@ -1,9 +1,9 @@
 r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples of the open rows, until all are closed.
 
 A row is closed when its difference to the baseline is significant or within the margin. It is also
-closed when its standard error is as small as requested, or when its cell fails. A row that may not be
-extended further is *undecided*. ``looks.json`` in the run directory stores the analyses. So a killed
-run can continue, and a run that ``max_samples`` stopped can get more samples.
+closed when its standard error is as small as requested, or when its cell fails. An open row at its
+largest number of samples is *undecided*. ``looks.json`` in the run directory stores the analyses.
+So a killed run can continue, and a run that ``max_samples`` stopped can get more samples.
 
 Analysis k of a table of m rows may spend
 
@@ -54,11 +54,11 @@ GROWTH = 16  # default limit of a row's samples, as a multiple of its first numb
 UNDECIDED = "undecided"
 
 FUTILE = 0.8
-"""Share of a difference's variance, due to reference samples, above which a row is futile."""
+"""Share of a difference's variance due to reference samples above which more samples are futile."""
 
 Row = dict[str, Any]
-"""Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the
-numbers of the verdict.
+"""Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look`` (its last
+analysis), and the numbers of the verdict.
 
 ``verdict`` is a comparison's, "not compared", "undecided", or one of three others. "precise": the
 standard error is as small as requested. "futile": more samples would not decide the row. "failed":
@@ -72,8 +72,8 @@ class InterimAnalyses:
 
     Attributes:
         until: settings of the analyses.
-        question: settings and first numbers of samples, on which the results depend.
-        made: fingerprints of each cell, by key; empty before the first analysis.
+        question: settings and initial numbers of samples, on which the results depend.
+        made: fingerprints behind each cell, by key; empty before the first analysis.
         number: number of analyses so far.
         samples: number of samples of each extended cell, by key.
         found: result of each row, by the key of its cell.
@@ -93,13 +93,14 @@ class InterimAnalyses:
 
     @property
     def first(self) -> Mapping[str, int]:
-        """First number of samples of each cell, by key, in the order of the plan."""
+        """Number of samples of each cell at the first analysis, by key in the plan's order."""
         return self.question["first"]
 
     def cells_to_extend(self) -> set[str]:
         """Return the keys of the cells that the next analysis extends.
 
-        The first extends all. Later ones extend open rows below their limit, and their baselines.
+        The first analysis extends all cells. Later analyses extend open rows below their limit, and
+        the baselines of these rows.
         """
         if not self.number:
             return set(self.first)
@@ -165,7 +166,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
 
 
 def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the run directory's analyses if their settings are the same, else empty ones."""
+    """Return the analyses stored in the run directory, empty if their settings differ."""
     cells = [cell for cell in setup.cells if not cell.skip]
     _check_question(until, cells)
     question: dict[str, Any] = {
@@ -342,7 +343,7 @@ def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
 
 
 def _precision_columns(entry: Entry, until: Until) -> Row:
-    """Return "verdict" and "reason" by the standard error; {} if it is not requested or unknown."""
+    """Return "verdict" and "reason" from the standard error; {} if not requested or unknown."""
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:

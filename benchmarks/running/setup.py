@@ -62,7 +62,7 @@ class Setup:
         makers: fingerprints of models and extractors, by model name.
         probes: fingerprints of samplers.
         about: content of ``run.json``.
-        watch: watch over the user's files.
+        watch: detector of changes in the user's files.
         batches: batch sizes that fit into memory, by cell.
     """
 
@@ -83,7 +83,7 @@ class Setup:
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
     def watch_files_of_models(self, admission: Admission) -> None:
-        """Register each model's record with ``watch``, which writes files opened later to it."""
+        """Register each model's fingerprint record, in which ``watch`` notes files opened later."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
@@ -108,7 +108,7 @@ def set_up(
     """Load, check and plan a suite, and return the inputs of its run; nothing is written.
 
     Args:
-        suite: what to run.
+        suite: suite to run.
         out: run directory.
         device: "cpu" or "cuda".
         console: console for progress.
@@ -119,8 +119,8 @@ def set_up(
         write: True if a run follows; if False, ``out`` must be a run directory already.
 
     Raises:
-        ValueError: something requested does not exist, a model fails its check, or ``out`` is no
-            place for a run.
+        ValueError: something in the suite does not exist, a model fails its check, or ``out``
+            cannot be a run directory.
     """
     # an unknown metric or a used folder is reported first: models can take minutes
     requested_metrics(suite.metrics)

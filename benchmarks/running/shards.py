@@ -44,8 +44,8 @@ def groups_of_like_cost(
 ) -> list[list[Item]]:
     """Return shards in groups whose costs agree to a factor of two, the most expensive group first.
 
-    The last shards, for which other processes wait, are then short. Each process rotates a group by
-    its ``turn``, a share from 0 to 1, so that processes do not all claim the same shard.
+    So the last shards, for which other processes wait, are short. ``turn``, from 0 to 1, rotates
+    each group by a share of its length, so that processes claim different shards.
     """
     groups: dict[int, list[Item]] = {}
     for shard in shards:
@@ -58,7 +58,7 @@ def groups_of_like_cost(
 
 
 def seconds_until_next_scan(seconds: float) -> float:
-    """Return the seconds to wait for the next scan for free shards, after one that took ``seconds``."""
+    """Return the seconds to wait until the next scan for free shards; the last took ``seconds``."""
     return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
 
 
@@ -147,7 +147,7 @@ def draw_missing_samples(
 
         def tell(number: int, count: int, todo: _Todo = todo) -> None:
             cell = todo[number][0]
-            bar.samples(cell.key, count, count * costs[cell.key])
+            bar.evaluations(cell.key, count * costs[cell.key])
 
         results = setup.executor.map(
             [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
@@ -191,7 +191,7 @@ def draw_missing_samples(
 
 
 class _OthersShards:
-    """Recent list of shards that other processes claimed or drew, which avoids vain claims."""
+    """Recent list of shards that other processes claimed or drew, which saves futile claims."""
 
     def __init__(self, directory: RunDir, claims: Claims) -> None:
         self._directory, self._claims = directory, claims
@@ -211,10 +211,10 @@ class _OthersShards:
 
 @torch.no_grad()
 def draw_for_leader(setup: Setup, report: Reporter) -> bool:
-    """Draw samples for the process that leads in the directory, until none is missing.
+    """Draw samples for the leader, the process that runs in the directory, until none is missing.
 
     Returns:
-        True if the leader is gone, so that another process must lead.
+        True if the leader has ended, so that another process must lead.
 
     Raises:
         BusyError: the leader has no samples for this process to draw.
@@ -249,7 +249,7 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
 
 
 def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
-    """Wait for the leader's plan, and return the keys of its cells; None if the leader is gone."""
+    """Wait for the leader's plan, and return the keys of its cells; None if the leader ended."""
     while (planned := claims.planned_cells()) is None:
         if _has_no_leader(directory):
             return None
@@ -258,7 +258,7 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
 
 
 def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
-    """Wait a while for each cell's part ``MADE``, without which no shard counts as missing."""
+    """Wait for each cell's file ``made.json``; without it no shard counts as missing."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
         if claims.is_leader_gone or time.monotonic() > until:
@@ -275,7 +275,7 @@ def _has_no_leader(directory: RunDir) -> bool:
 
 
 def _shard_task(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
-    """Return the task that draws the samples ``start`` to ``stop`` of a cell."""
+    """Return the task that draws samples ``start`` … ``stop - 1`` of a cell."""
     reference = setup.references[cell.model]
     return ShardTask(
         cell,

@@ -26,7 +26,7 @@ def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
 
     ``x`` ``(batch, *event)`` are states at the first level, or standard normal noise z if the cell begins at an infinite
     level. Nothing is left of the data there, as at t = 1 of a flow: the network's input is z alone, its output is d. The
-    state in canonical coordinates is infinite. With d held, the flow arrives at a level s at
+    state in canonical coordinates is infinite. With constant d, the flow reaches at a level s
 
         x(s) = d + s z,
 
@@ -41,7 +41,7 @@ def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
 
 
 def evaluations_per_sample(cell: Cell) -> int | None:
-    """Return how often a cell calls the denoiser per sample; None if only counting can tell."""
+    """Return a cell's number of denoiser calls per sample; None if only a run can count them."""
     assert cell.grid is not None
     says = cell.sampler.nfe(cell.grid)
     return None if says is None else says + int(cell.infinite)
@@ -79,7 +79,7 @@ def latents(
 
 
 def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """Return the first states and the noise of a cell's samples, as :func:`solve_cell` takes them."""
+    """Return arguments ``x`` and ``noise`` of :func:`solve_cell` for samples ``ids`` of a cell."""
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
         return source.initial(), noise_of(model, cell, ids)
@@ -87,7 +87,7 @@ def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Te
 
 
 def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
-    """Return the noise of a cell's sampler: a function of the sample numbers ``ids``, on their device."""
+    """Return the noise source of a cell's sampler for the samples ``ids``, on their device."""
     dtype = getattr(torch, cell.dtype)
     if cell.noise == "brownian":
         return BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, dtype)
@@ -120,7 +120,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
 
 
 class _CountedSavings:
-    """Bound model with guidance at some levels only: ``saved[0]`` sums the passes that it saves, times rows."""
+    """Bound model with guidance at some levels; ``saved[0]`` counts saved passes times samples."""
 
     def __init__(self, model: Denoiser, bound: Bound, saved: list[float] | None = None) -> None:
         self._model, self._bound = model, bound

@@ -13,7 +13,7 @@ from ...models.exact.base import ExactModel
 
 @dataclass
 class Meter:
-    """Counts of one batch: ``rows``, passes of the network times samples; ``calls``, sequential calls of any size."""
+    """Counts of one batch: ``rows``, network passes times samples; ``calls``, sequential calls."""
 
     rows: int = 0
     calls: int = 0
@@ -45,7 +45,7 @@ class Metered(Wrapper):
         return self.inner.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the network's own endpoint or None; if an exact model integrates it, the evaluations are counted."""
+        """Return the network's own endpoint or None; count evaluations of a numerical one."""
         inner = self.inner
         if isinstance(inner, ExactModel):
             inner = inner.with_observer(self.meter.add)

@@ -1,4 +1,4 @@
-"""Runs of a cell's batches: counted ones for quality, bare calls for timing."""
+"""Runs of a cell's batches: with counted evaluations for quality, bare calls for timing."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 class Engine:
     """Counted runs of a cell's batches.
 
-    A replayed CUDA graph runs no Python, so nothing can be counted. A replayed cell first runs its
-    first batch eagerly, counted and checked. The counts hold for every batch of the recording.
+    A replayed CUDA graph runs no Python, so nothing can be counted. So a cell to be replayed runs
+    its first batch eagerly, counted and checked. The counts apply to all its batches.
     """
 
     def __init__(self, model: Denoiser, cell: Cell) -> None:
@@ -41,7 +41,7 @@ class Engine:
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
-        """Return the samples ``ids`` with their counts. Raises a Failure as :func:`sample_batch` does."""
+        """Return the samples ``ids`` with counts. Raises the Failures of :func:`sample_batch`."""
         if not is_captured(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
         if self._run is None or self._counted is None:
@@ -52,7 +52,7 @@ class Engine:
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """Return an engine for a cell; one with a recording is reused until another cell needs one."""
+    """Return an engine for a cell; an engine with a recording is reused for the same cell."""
     return _recording_engine(model, cell) if is_captured(cell.execution) else Engine(model, cell)
 
 
@@ -62,7 +62,7 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
 
 
 class RecordedCall(NamedTuple):
-    """Call of a bound denoiser: copies of its states ``(n, *event)`` and of their level or levels."""
+    """Arguments of a denoiser call: copies of the states ``(n, *event)`` and of their level(s)."""
 
     denoise: Denoise
     x: Tensor
@@ -98,7 +98,7 @@ class RecordedCalls:
 
     @property
     def time_factor(self) -> float:
-        """All calls over stored calls, a factor for :meth:`repeat`'s time; 0 without calls."""
+        """Ratio of all calls to stored ones, which scales :meth:`repeat`'s time; 0 if none."""
         return self.count / len(self.stored) if self.stored else 0.0
 
     def repeat(self) -> Tensor:
@@ -124,7 +124,7 @@ class _RecordingDenoiser:
 
 
 def bytes_for_states_on(device: torch.device) -> float:
-    """Return how many bytes of states may be stored on a device."""
+    """Return the number of bytes of states that may be stored on a device."""
     if device.type != "cuda":
         return ROOM
     free, _ = torch.cuda.mem_get_info(device)
@@ -132,7 +132,7 @@ def bytes_for_states_on(device: torch.device) -> float:
 
 
 class TimedWork(NamedTuple):
-    """Functions to be timed, with all data in place: ``sample`` runs the sampler, ``network`` its calls of the model.
+    """Functions to be timed: ``sample`` runs the sampler, ``network`` repeats its model calls.
 
     Attributes:
         calls: number of calls of the model in one run of the sampler.
@@ -201,5 +201,5 @@ def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recor
 
 
 def _inputs_of_batch(bound: Bound, ids: Tensor) -> tuple[Tensor, ...]:
-    """Return what differs between batches besides the latents: sample numbers, and labels if any."""
+    """Return the inputs of a batch besides the latents: sample numbers, and labels if any."""
     return (ids,) if bound.labels is None else (ids, bound.labels)

@@ -1,4 +1,4 @@
-"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay of runs), or the last two together.
+"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay), or the last two.
 
 A sampler computes the same in each mode, so one table compares the modes row by row.
 """
@@ -52,7 +52,7 @@ def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
 def why_not_executable(
     execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid
 ) -> str:
-    """Return why a sampler on a model cannot run in an execution mode; "" if it can."""
+    """Return the reason why a sampler on a model cannot run in an execution mode; "" if it can."""
     if execution == "eager":
         return ""
     if is_captured(execution) and not innermost_model(model).capturable:

@@ -1,4 +1,4 @@
-"""Failure of a task, with the status and reason of its row; and errors for lack of memory.
+"""Failure of a task, with the status and reason for its row; handling of out-of-memory errors.
 
 All imports of this module are quick.
 """
@@ -20,7 +20,7 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
 
     Attributes:
         status: "failed", "diverged", "skipped", "crashed" if the process ended, "timed out" if it had to be
-            ended, or "killed" if another process ended it. "killed" says nothing about the task.
+            ended, or "killed" if another process ended it, for reasons other than the task.
         reason: plain words, on one line.
         shrink: divisor >= 2 of the batch for another try after memory ran out; 0 for other failures.
     """

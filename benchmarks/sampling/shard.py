@@ -1,4 +1,4 @@
-"""Samples of one shard of a cell, drawn batch by batch, checked, and reduced to what metrics need."""
+"""Samples of one shard of a cell, drawn by batches, checked, and reduced to data for metrics."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ CONVERGED_IDS = 2**31
 """First sample number of converged samples; runs never use these latents."""
 
 SHARD = 512
-"""Fewest samples of a whole shard, which a kill can lose; most dimensions of features with exact moments."""
+"""Smallest size of a whole shard; also the largest dimension of features with stored moments."""
 
 BATCH = "batch"
-"""Name of a shard's array with its batch size, if memory could not hold the cell's."""
+"""Name of a shard's array with its batch size, if that was reduced for lack of memory."""
 
 _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # squares of larger values overflow float32
 
 
 class FeatureExtraction(NamedTuple):
-    """Extractor of features, and the range to clamp values to before; None clamps nothing."""
+    """Extractor of features, and ``limits`` to clamp samples to before; None clamps nothing."""
 
     extractor: Extractor
     clamp: tuple[float, float] | None
@@ -119,12 +119,14 @@ def sample_shard(
 
 
 def whole_shard_size(batch: int) -> int:
-    """Return the number of samples in a whole shard: whole batches of ``batch`` samples, :data:`SHARD` or more."""
+    """Return the size of a whole shard: a multiple of ``batch`` that is at least :data:`SHARD`."""
     return batch * -(-SHARD // batch)
 
 
 def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Yield (sample numbers, first, end) of a shard's batches; samples first … end - 1 count.
+    """Yield (sample numbers, first, end) of a shard's batches.
+
+    Samples first … end - 1 of a batch belong to the shard.
 
     A sampler that couples a batch always runs whole batches of the same members. So its samples do
     not depend on the number of samples, or on interruptions. Compiled programs and recordings have
@@ -137,7 +139,7 @@ def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor
 
 
 def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]:
-    """Return samples clamped to ``limits``, and the share of values that were outside; None clamps nothing."""
+    """Return samples clamped to ``limits`` if not None, and the share of values outside them."""
     if limits is None:
         return x, 0.0
     inside = x.clamp(*limits)
@@ -145,14 +147,14 @@ def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]
 
 
 class GlobalDraws:
-    """Snapshot of the states of the global random generators, to be compared with their present states."""
+    """Snapshot of the global random generators, which detects later draws from them."""
 
     def __init__(self) -> None:
         self._before = _generator_states()
 
     @property
     def sources(self) -> list[str]:
-        """Names of the generators that moved since the snapshot; devices that came into use later are left out."""
+        """Names of generators drawn from since the snapshot, without devices used only later."""
         return [
             name
             for name, state in _generator_states().items()
@@ -161,16 +163,16 @@ class GlobalDraws:
 
     @property
     def sentence(self) -> str:
-        """Sentence with the generators that were drawn from, and the remedy; "" for none."""
+        """Sentence on the generators drawn from, with the remedy; "" for none."""
         sources = " and ".join(self.sources)
         return f"draws from {sources}; use the noise that it is handed, noise()" if sources else ""
 
 
 @contextmanager
 def unseeded_draws() -> Iterator[GlobalDraws]:
-    """Detect draws of the block from the global generators of torch, numpy and Python.
+    """Detect draws in the block from the global generators of torch, numpy and Python.
 
-    Such draws depend on what ran before, and a run's seed does not reach them. The generators are not restored,
+    Such draws depend on earlier code and not on a run's seed. The generators are not restored,
     since another part of the program may be using them.
 
     >>> with unseeded_draws() as draws:

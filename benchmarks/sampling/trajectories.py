@@ -60,7 +60,7 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return the values for black and white: the card's range, or mean ± 3 spreads, or -1 and 1."""
+    """Return values shown as black and white: the card's range, mean ± 3 spreads, or -1 and 1."""
     if reference is not None and reference.clamp is not None:
         return reference.clamp
     if reference is None or reference.moments is None:  # no moments of values
@@ -77,10 +77,10 @@ def trajectory_arrays(
     cell: Cell,
     watch: Callable[[int], Trajectories],
 ) -> Arrays:
-    """Return the trajectories of a cell's first samples, which ``watch`` runs, perhaps in another process.
+    """Return the trajectories of a cell's first samples, recorded by ``watch``.
 
-    States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise is as large
-    as the data at every level.
+    States are scaled to x s / sqrt(s² + sigma²), with s the root mean square of the end, so that
+    they are as large as the data at every level.
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``; all but
@@ -107,7 +107,10 @@ def trajectory_arrays(
 
 @torch.no_grad()
 def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories:
-    """Run the first ``count`` samples of a cell; return their evaluations at single levels, and the final samples."""
+    """Draw the first ``count`` samples of a cell; return their evaluations and the final samples.
+
+    Evaluations at several levels at once are left out.
+    """
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)

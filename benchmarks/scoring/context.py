@@ -44,7 +44,8 @@ def gather_shards(
 ) -> GatheredShards:
     """Read each of ``shards`` once and return their contents; they must cover [0, ``samples``).
 
-    ``again`` yields the shards' features once more, for features too large to keep. None keeps all.
+    ``again`` yields the shards' features once more, if they are too large for memory. For None all
+    features are kept in memory.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -75,9 +76,9 @@ def gather_shards(
 def read_consecutive_samples(
     shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None
 ) -> NDArray:
-    """Return samples 0 … k - 1 from the array ``name`` of shards: up to the first gap, or ``most``.
+    """Return samples 0 … k - 1 from the array ``name`` of shards, at most ``most``, without gaps.
 
-    A shard stores as many of its samples as its run requested, so the next shard can follow a gap.
+    A gap occurs before the next shard if a shard's run requested fewer of its samples in full.
     """
     arrays, count = [], 0
     for shard in shards:
@@ -129,7 +130,7 @@ class CellContext:
 
     @cached_property
     def met(self) -> frozenset[Need]:
-        """Needs of metrics that this cell meets."""
+        """Kinds of data (:data:`.Need`) that this cell can give to metrics."""
         availability: dict[Need, bool] = {
             "samples": True,
             "features": self.scoring_reference is not None,
@@ -230,7 +231,7 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return ``value``; raises a ValueError for None: the metric did not declare this need."""
+    """Return ``value``; raises a ValueError for None, which a metric meets if it omits the need."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

@@ -20,7 +20,7 @@ EXACT_FLOW = 1000
 """Expected evaluations to integrate an endpoint of an exact model; measured: 500 to 1000."""
 
 DOUBLINGS = 3
-"""Expected number of solutions until one has converged, each with twice the last one's steps."""
+"""Expected number of solutions until convergence; each has twice the steps of the last."""
 
 STAGES = 2
 """Evaluations per step of the pathwise limit."""
@@ -57,7 +57,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations for one endpoint; a trial shows if the model has its own."""
+    """Return the expected evaluations for one endpoint, after a trial of the model's own one."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

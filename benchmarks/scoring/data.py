@@ -53,7 +53,7 @@ class ScoringReference:
 
     @cached_property
     def identity(self) -> str:
-        """Text that equals another reference's only if numbers from both are comparable."""
+        """Identity: references with equal texts give comparable numbers."""
         sets = (
             f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up to {MOST}, "
             f"precision, recall({MANIFOLD}), density, coverage({DENSITY}) up to {MOST_NEIGHBOURS}"
@@ -78,7 +78,7 @@ class TrainingSet:
 
     @cached_property
     def threshold(self) -> float:
-        """Ratio of distances to the nearest two examples, below which a sample is memorised."""
+        """Ratio of distances to the nearest two examples, smaller for memorised samples."""
         return memorised_threshold(self.examples, self.held_out)
 
 
@@ -103,14 +103,14 @@ def training_set(model: Denoiser) -> TrainingSet | None:
 
 @dataclass(frozen=True)
 class ModelData:
-    """Data of one model for all its cells; each is computed once."""
+    """Data of one model that its cells share; each item is computed once."""
 
     model: Denoiser
     device: str
     _known: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, called for a new ``key`` only; all cells of the model share it."""
+        """Return the result of ``make()``, which is called once per ``key``; cells share it."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]  # pyright: ignore[reportReturnType] - what this key's maker gives
@@ -128,7 +128,7 @@ class ModelData:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means, deviations ``(2, d)`` of ``wavelet`` mixtures; None for other models."""
+        """Weights, means and deviations ``(2, d)`` of the mixtures of ``wavelet``; else None."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event

@@ -31,7 +31,7 @@ from ..suites.cell import Cell, file_name
 from .path_limit import SUBDIVISION, path_limit
 
 MARGIN = 1e-5
-"""Rmse per dimension, in data units, below which more steps in float32 bring no convergence."""
+"""RMS error per dimension below which more steps gain nothing in float32, in data units."""
 
 
 class Doubling(NamedTuple):
@@ -109,7 +109,7 @@ PATH = Doubling(64, 1 << (DEPTH - SUBDIVISION), negligible=0.05, gain=2)
 def solve(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int
 ) -> torch.Tensor:
-    """Return endpoints ``(n, *event)`` of the probability-flow ODE for the latents of ``ids`` ``(n,)``.
+    """Return ODE endpoints ``(n, *event)`` for the latents of samples ``ids`` ``(n,)``.
 
     The reference solver takes ``steps`` karras steps to 0, for ``batch`` samples at a time.
     """
@@ -126,7 +126,7 @@ def solve(
 def converged_endpoints(
     run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]
 ) -> Endpoints:
-    """Return converged endpoints of latents 0, 1, … by the ODE, from the run directory if stored.
+    """Return converged ODE endpoints of latents 0, 1, …, from the run directory if stored there.
 
     Args:
         run: run directory that stores the endpoints.
@@ -169,7 +169,7 @@ def converged_path_endpoints(
     """Return converged endpoints of the reverse SDE along the Brownian paths of samples 0, 1, ….
 
     They are denoised states at sigma_min, which differ from the limit at 0 by terms of fourth order
-    in sigma_min. Arguments are as in :func:`converged_endpoints`.
+    in sigma_min. For the arguments see :func:`converged_endpoints`.
     """
     count, seed = max(map(len, measured)), cell.seed
 
@@ -189,7 +189,7 @@ def converged_path_endpoints(
 def converged_features(
     run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples: the card's, else of ``count`` samples."""
+    """Return features ``(m, d)`` of converged samples: from the card, or of ``count`` samples."""
     if reference.converged is not None:
         return reference.converged
     space = (reference.extractor.identity, run.extractor)
@@ -230,8 +230,9 @@ EndpointSolver = Callable[..., Endpoints]
 def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None:
     """Return the function that computes a cell's endpoints; None if its samples do not converge.
 
-    Limits along paths take thousands of evaluations, hence need an exact denoiser. They also need a
-    sampler with a strong order, and a start other than "gaussian", which follows the ODE.
+    Limits along Brownian paths take thousands of evaluations, so they need an exact denoiser. They
+    also need a sampler with a strong order, and a start other than "gaussian", which follows the
+    ODE.
     """
     if model.kind == "map":
         return None
@@ -252,7 +253,7 @@ def endpoints_by_solver(
     whole: Callable[[Cell], NDArray],
     stage: Callable[[str], None],
 ) -> Mapping[EndpointSolver | None, Endpoints]:
-    """Return the converged endpoints that cells need, by the function that computes them.
+    """Return converged endpoints for cells, by the function that computes them.
 
     ``whole`` returns a cell's samples stored in full, which set the count and required accuracy.
     ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.

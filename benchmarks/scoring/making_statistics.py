@@ -33,10 +33,10 @@ def make_statistics(
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
 
     Args:
-        source: as ``--reference`` takes it. All samples count; of a data set, the training images.
-        spec: name of the extractor, as ``--extractor`` takes it.
+        source: value of ``--reference``. All samples count; of a data set, the training images.
+        spec: name of the extractor, a value of ``--extractor``.
         out: ``.npz`` file to write.
-        model: gives shape and range of the samples; None takes these from images.
+        model: model that gives shape and range of the samples; None takes both from the images.
 
     Raises:
         ValueError: ``out`` has another suffix, or samples or extractor cannot be used.
@@ -82,7 +82,7 @@ def _image_shape_and_range(
 
 
 def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return (channels, h, w) for the shape of an image array: channels last, first or none."""
+    """Return (channels, h, w) for an image shape with channels last, first or absent."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]

@@ -1,4 +1,4 @@
-"""Curvature of a model's ODE paths from the first latents, measured once a run for ``run.json``."""
+"""Curvature of a model's ODE paths from the first latents, measured once per run."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ BANDS = 16
 """Number of bands of the profile, of equal width in lam = -log sigma, sigma_max to sigma_min."""
 STEPS = (64, 128, 256, 512)
 NEGLIGIBLE = 0.005
-"""Share of the arc length: steps are doubled until more steps would add less than this share."""
+"""Share of the arc length that more steps may add when the doubling of steps stops."""
 
 _VERSION = 1  # raised when the same latents would give other numbers
 _NUMBERS = 1 << 24  # most values of followed paths in memory at once

@@ -17,7 +17,7 @@ from ...samplers import Denoise
 from ...samplers.brownian import BrownianTree
 
 SUBDIVISION = 4
-"""log2 of the number of pieces of a step in the sum J; a 16th of the uncertainty of J remains."""
+"""log2 of the number of pieces of a step in the sum J, which leave a 16th of J's uncertainty."""
 PIECES = 1 << SUBDIVISION
 BLOCK = 1 << 23
 """Most values of a Brownian path in memory (64 MiB), unless a single step needs more."""

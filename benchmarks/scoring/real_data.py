@@ -25,7 +25,7 @@ from .real_files import PREFIX, read_array, read_folder, read_torchvision
 from .statistics_files import read_statistics
 
 HELD_OUT = 6
-"""Every HELD_OUT-th sample of a file is held out, about as in Fashion-MNIST's 60 000 and 10 000."""
+"""Distance between held-out samples of a file; Fashion-MNIST's split has about this ratio."""
 
 MODEL_SAMPLES = 10_000
 """Size of the reference set, and of the held-out set, from a model that draws its own data."""
@@ -46,7 +46,7 @@ class RealData(NamedTuple):
 
 
 def load_real_data(model: Denoiser, source: str | None) -> RealData:
-    """Return real samples for a model; of a latent model with a decoder, decoded images.
+    """Return real samples for a model; for a latent model with a decoder, images.
 
     ``source`` is a file (:func:`read_array`), a folder of images (:func:`read_folder`), an
     installed ``fashion-mnist``, ``digits`` or ``emoji`` (:mod:`samplerbench.models.cards.datasets`)
@@ -137,7 +137,7 @@ def real_features(
 ) -> tuple[Mapping[str, FloatArray], str]:
     """Return features of real samples, from the cache if stored, and the samples' name with digest.
 
-    The first are ``mean`` and ``cov`` of the reference set, and features ``held_out`` ``(k, d)``.
+    The features are ``mean`` and ``cov`` of the reference set, and ``held_out`` ``(k, d)``.
     """
     data = _name_with_digest(real.name, *real[:2])
 
@@ -178,7 +178,7 @@ def _cached_arrays(
     data: str,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Mapping[str, np.ndarray]:
-    """Return ``make()``, or the cached result if this extractor made it."""
+    """Return the arrays of ``make()``, from the cache if an equal extractor made them."""
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
@@ -192,7 +192,7 @@ def _cached_arrays(
 
 
 def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Return True unless cached features provably come from an equal extractor with unchanged files."""
+    """Return True unless cached features come from an equal extractor with unchanged files."""
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
         opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}

@@ -16,9 +16,9 @@ from torch import Tensor
 from ..suites.files import DATA_SETS
 
 MOST_TIMES, SMALL = 100, 64 << 20
-"""Largest ratio of an archive's unpacked size to its own, and unpacked bytes that are always allowed.
+"""Largest ratio of an archive's unpacked size to its size, and unpacked bytes always allowed.
 
-Photographs compress to a half, drawings to a twentieth.
+Photographs compress to a half of their size, drawings to a twentieth.
 """
 
 
@@ -135,7 +135,7 @@ def name_of_samples(arrays: Mapping[str, Any]) -> str:
 
 
 def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
-    """Return the indices of at most ``n`` evenly spread samples: files may be sorted by class."""
+    """Return indices of at most ``n`` evenly spread samples, since files may be sorted by class."""
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 

@@ -77,7 +77,7 @@ def load_references(
 
 
 def _pin_numbers(reference: Reference) -> Reference:
-    """Return a user's reference with a hash of its numbers in its identity: its code may change."""
+    """Return a user's reference with a hash of its numbers in its identity."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     values = np.array([x for part in some for x in reduce_row(part)])
     numbers = np.where(np.isfinite(values), values, 0.0)  # NaN and infinity fail a later check
@@ -87,7 +87,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor of a model's reference in :func:`load_references`; None without one."""
+    """Return the extractor of the reference from :func:`load_references`; None without one."""
     own = _call_of_model(name, model.reference)
     space = _choose_feature_space(name, model, own, spec)
     if space == CARD:
@@ -157,7 +157,7 @@ def _reference_for(
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
-    """Raise a ValueError if many real values are outside ``limits``, or all are in one half."""
+    """Raise a ValueError if many real values are outside ``limits``, or all in one half of it."""
     if limits is None:
         return
     low, high = limits
@@ -179,9 +179,10 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 def _pixel_reference(
     model: Denoiser, own: Reference | None, extractor: Identity
 ) -> Reference | None:
-    """Return a pixel reference from the exact moments of a model's samples; None if unknown.
+    """Return a pixel reference from the exact moments of a model's data; None if unknown.
 
-    If the model can draw samples, these are held out, unclamped. Also None if ``own`` is None.
+    Samples of the model, unclamped, are its held-out data, if the model can draw them. The result
+    is also None if ``own`` is None.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -231,8 +232,9 @@ def statistics_reference(
 ) -> Reference:
     """Return a reference with a file's statistics ``known``, which fit the extractor.
 
-    Held-out features are in the file, or of its images, or none. If any, the moments include them:
-    ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack data.
+    Held-out features come from the file or from its images, if it has any. The moments include
+    them, so ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack
+    data.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
@@ -260,7 +262,7 @@ def statistics_reference(
 
 
 def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
-    """Return in words which metrics cannot be measured with a file of statistics, and why."""
+    """Return a sentence on metrics that cannot be measured with a file of statistics, and why."""
     if known.features is not None or fits:
         data = "the features" if known.features is not None else "images"
         lacks = f"has {data} that its moments were made of, none beside them: no floor"

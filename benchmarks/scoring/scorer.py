@@ -100,10 +100,10 @@ def _run_metric(
 Watch = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
-"""KEPT is the item of ``quality.json`` that lists a cell's other files, such as the other two."""
+"""Item of ``quality.json`` that lists a cell's other files; names of two such files."""
 
 ASKED = "asked"
-"""Item of ``quality.json`` with the inputs of a score that are known before scoring."""
+"""Item of ``quality.json`` with the inputs of a score, which decide if it is outdated."""
 
 
 class _UnusableShardError(Exception):
@@ -118,7 +118,7 @@ class Progress(Protocol):
     """Receiver of the progress of scoring."""
 
     def stage(self, text: str) -> None:
-        """Receive the present stage in words."""
+        """Receive the name of the present stage."""
         ...
 
     def evaluations(self, count: float) -> None:
@@ -155,8 +155,8 @@ class Scorer:
     def score(self, cells: Sequence[Cell]) -> Cell | None:
         """Score cells with a missing or outdated score, and measure path curvature if requested.
 
-        Returns None if all are scored, else a cell with damaged samples, or too few stored in full.
-        That cell must be drawn again before further cells can be scored.
+        Returns None if all are scored. Otherwise it returns a cell with damaged samples, or with
+        too few samples stored in full. This cell must be drawn again before others can be scored.
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
@@ -205,7 +205,7 @@ class Scorer:
             store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
 
     def why_unscored(self, cell: Cell) -> str:
-        """Return in a clause why a cell's score is missing or outdated; "" for a valid score."""
+        """Return the reason why a cell's score is missing or outdated; "" for a valid score."""
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
@@ -323,7 +323,7 @@ class Scorer:
 
 
 def _stored_inputs(done: Mapping[str, Any]) -> Any:
-    """Return a stored score's inputs, if any, without old files' one version for all metrics."""
+    """Return a stored score's inputs, if any, without the single version of old files."""
     inputs = done.get(ASKED)
     if not isinstance(inputs, dict):
         return inputs

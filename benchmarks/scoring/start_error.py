@@ -39,7 +39,7 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 
 
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
-    """Return the distance (module text) of samples from S z to Gaussian data, in the data's units.
+    """Return the distance to Gaussian data of samples that start at S z (see module).
 
     ``means``: ``(D,)``, or ``(classes, D)`` of equal weight; ``cov``: ``(D, D)``, within classes.
     """

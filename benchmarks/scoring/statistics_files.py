@@ -144,7 +144,7 @@ def read_statistics(source: str) -> StatisticsFile | None:
     """Read the statistics in a file; None for a source without any, such as an array of samples.
 
     Args:
-        source: as ``--reference`` takes it.
+        source: value of ``--reference``.
 
     Raises:
         ValueError: a file with statistics is damaged, or a pickle or ``.pt`` file has none.

@@ -1,4 +1,4 @@
-"""Versions of metrics, which decide which numbers of a scored cell are still valid.
+"""Versions of metrics, by which numbers of a scored cell stay valid or become outdated.
 
 ``quality.json`` stores under :data:`METRICS` the version of every requested metric, also with unmet
 needs. A changed or new metric is measured from the cell's shards; the other numbers stay.
@@ -25,7 +25,7 @@ from ..sampling.shard import Arrays
 METRICS = "metrics"
 
 _ONE_VERSION = ("quality_version", 8)
-"""Key and last value of old files' one version of all metrics; separate versions began at it."""
+"""Key, and last value, of the single version of all metrics in old files."""
 
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
@@ -42,14 +42,14 @@ def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
 
 
 def version_of(metric: Metric) -> str:
-    """Return a metric's version, with a plugin's code digest; stored numbers need the same one."""
+    """Return a metric's version, for a plugin with a digest of its code."""
     where = origin(metric)
     plugin = f" of {where}, code {_code_digest(metric)}" if where else ""
     return f"{metric.version}{plugin}"
 
 
 def _code_digest(metric: Metric) -> str:
-    """Return a digest of a metric's source files, else of its function; "unknown" without any."""
+    """Return a digest of a metric's source files, or else of its function; "unknown" if neither."""
     module = sys.modules.get(metric.measure.__module__)
     files = hashes_of_code(module, metric.measure.__module__.partition(".")[0]) if module else {}
     if files:
@@ -66,7 +66,7 @@ def versions_of(chosen: Sequence[Metric]) -> dict[str, str]:
 
 
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
-    """Return the versions, by name, of the metrics that a ``quality.json`` has results of."""
+    """Return the versions of the metrics with results in a ``quality.json``, by name."""
     if METRICS in done:
         versions = done[METRICS]
         return dict(versions) if isinstance(versions, dict) else {}

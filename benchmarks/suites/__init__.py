@@ -1,6 +1,6 @@
 """Suites and their TOML files, specs, cells and starts.
 
-A suite that ships is a TOML file here, found by its name (docs/how-to/adding-a-suite.md).
+Built-in suites are TOML files in this folder (docs/how-to/adding-a-suite.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cell, a future row of the table; its start; and the name of the folder with its results."""
+"""Cell, which becomes a row of the table; its start; and the name of its folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Start:
             level of the model's own scheduler.
         means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; None for "noise".
         gaussian: Gaussian with the first mean and the data's covariance, for start "gaussian".
-        skip: why the model has no such start (``sigma`` is sigma_max then); "" if it has one.
+        skip: reason why the model has no such start; "" if it has one. With a reason, ``sigma`` is
+            sigma_max.
     """
 
     name: StartName
@@ -83,7 +84,7 @@ class Start:
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
-    """Return the start of this name for a model, with states on ``device``.
+    """Return the start called ``name`` for a model, with states on ``device``.
 
     The Gaussian flow ends at ``level``; None takes :data:`SPREADS` standard deviations, or sigma_max if that is less.
     """
@@ -116,14 +117,14 @@ def moments_of(model: Denoiser) -> Moments | None:
 
 
 SAMPLING_VERSION = 4
-"""Version of the noise and of the content of shards, which neither a sampler nor a model identifies."""
+"""Version of the noise and of the content of shards, part of a cell's key."""
 
 _COLUMNS_OUTSIDE_KEY = ("suite", "samples", "batch_size", "origin")
 """Columns that a cell's key leaves out."""
 
 
 class GridMaker(Protocol):
-    """Schedule of a cell's grid, as far as the cell uses it."""
+    """Interface of a schedule that cells use."""
 
     @property
     def label(self) -> str:
@@ -151,8 +152,8 @@ class Cell:
         budget: most evaluations per sample; None for a suite that gives steps.
         identity: identities of the model and of the extractor.
         device: "cpu" or "cuda".
-        skip: why there is nothing to run; "" if there is.
-        space: feature space as the suite names it.
+        skip: reason why the cell does not run; "" if it runs.
+        space: feature space, as the suite names it.
         infinite: True if a step from an infinite level comes before the grid, which then has one step
             less than ``steps``.
     """
@@ -181,7 +182,7 @@ class Cell:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Options of the sampler that are no defaults."""
+        """Options of the sampler that differ from their defaults."""
         return samplers.non_default(self.sampler)
 
     @property
@@ -224,7 +225,7 @@ class Cell:
 
     @property
     def _implied_columns(self) -> list[str]:
-        """Columns that other columns or the default imply, so that the key leaves them out."""
+        """Columns that the key leaves out, since other columns or a default imply their values."""
         unless = {
             "sigma_start": self.start.name == "gaussian",
             "noise": self.noise == "brownian",
@@ -257,6 +258,6 @@ class Cell:
 
 
 def file_name(text: str, digest: str) -> str:
-    """Return a readable and safe file name: the safe part of ``text``, and ``digest``."""
+    """Return a readable, safe file name: ``text`` without unsafe characters, and ``digest``."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
     return f"{readable or 'x'}-{digest}"

@@ -1,4 +1,4 @@
-"""TOML files of suites: built-in ones, relative paths in files, and files that need a trusted suite."""
+"""TOML files of suites: built-in suites, relative paths, and files for trusted suites only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PYTHON = re.compile(r"\.py(:|$)")
 
 LARGEST_FILE = 256 << 10
 MOST_POINTS = 500
-"""Most bytes of a TOML file, and most points in a line: memory for a key such as ``a.a.a`` grows with their square."""
+"""Most bytes of a TOML file, and most dots in a line, whose memory grows as their square."""
 
 
 def built_in_suites() -> dict[str, Path]:
@@ -70,7 +70,7 @@ def _read_toml(path: Path) -> str:
 
 
 def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a suite's data with relative paths of models, schedules, extractor and samples put into ``folder``.
+    """Return a suite's data with all relative paths resolved against ``folder``, the file's folder.
 
     If ``folder`` is the working directory, the paths and so the suite's digest do not change.
     """
@@ -91,7 +91,7 @@ def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
 
 
 def _resolve_entry(entry: Any, folder: Path) -> Any:
-    """Resolve a model or schedule: a text, or a table whose ``name`` is a text or another table."""
+    """Resolve paths in a model or schedule: a text, or a table whose ``name`` is text or table."""
     if isinstance(entry, str):
         try:
             spec = parse_spec(entry)
@@ -122,12 +122,12 @@ def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple
 
 
 def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
-    """Yield (key in the suite, text with the file) of each Python file that a suite names."""
+    """Yield (key in the suite, spec with the path) of each Python file in a suite."""
     return ((key, text) for key, text in _named_specs(suite) if _PYTHON.search(text))
 
 
 def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
-    """Yield the files that a suite names outside its folder: the suite's key, and the text with the file.
+    """Yield (key in the suite, spec with the path) of each file outside the suite's folder.
 
     Links in the folder are allowed: the owner of the folder made them, and their targets are read as data.
     """

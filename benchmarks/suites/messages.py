@@ -1,4 +1,4 @@
-"""One plain sentence for an error in a suite that pydantic found."""
+"""Messages for errors that pydantic finds in a suite, each one plain sentence."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
-            f"; did you mean {close[0]!r}?" if close else "; docs/how-to/suites.md lists the keys"
+            f"; did you mean {close[0]!r}?"
+            if close
+            else "; docs/how-to/suites.md links to a list of the keys"
         )
     words = next(
         (words for begin, words in _REMEDIES_BY_TYPE.items() if kind.startswith(begin)),
@@ -62,7 +64,7 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     if kind == "value_error":
         return f"{where}: {words}"
     if kind == "missing":
-        return f"{where}: {place} {words}; docs/how-to/suites.md lists the keys"
+        return f"{where}: {place} {words}; docs/how-to/suites.md links to a list of the keys"
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])
     return f"{begin}: {words}, got {short_repr(first['input'])}"
 
@@ -75,7 +77,7 @@ def _dotted_path(loc: tuple[int | str, ...]) -> str:
 
 
 def _option_of_place(loc: tuple[int | str, ...]) -> str:
-    """Return the option for the place of an error, such as ``--max-samples`` for ``until.max_samples``."""
+    """Return the command-line option for a key, such as --max-samples for ``until.max_samples``."""
     name = [
         part
         for part in loc

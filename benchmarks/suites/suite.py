@@ -45,11 +45,13 @@ class Timing(StrictTable):
     """Settings of the timing pass.
 
     Attributes:
+        enabled: False for a suite without times.
         batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's.
             The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size.
         min_rounds, max_rounds: fewest and most times that each cell is timed.
-        half_width: a cell is settled when the 95 % interval of its median is within this share of it.
+        half_width: largest half-width of the 95 % interval of a median, as a share of it, to stop
+            timing.
         energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.
         minutes: most wall time over all models and batch sizes; the next run times the others. 0 for no limit.
         sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
@@ -114,7 +116,10 @@ class Until(StrictTable):
 class ModelEntry(StrictTable):
     """Model of a suite, with its deviations from the suite.
 
-    ``published`` is the key for ``compare --published``; no number depends on it.
+    Attributes:
+        name: built-in model, file or checkpoint, with options.
+        samples, steps, nfe, batch_size, reference_samples, extractor: in place of the suite's.
+        published: the model's name among published numbers, for ``compare --published``; no number depends on it.
     """
 
     name: Spec
@@ -131,18 +136,26 @@ class Suite(StrictTable):
     """Configuration of a run.
 
     Attributes:
-        name: part of the default run directory.
-        version: number of this suite's version; results of different versions are not compared.
-        models, samplers, schedules: lists of specs; without schedules each model has its default
-            (:mod:`samplerbench.benchmarks.planning.native`).
+        name: part of the default run directory; the name of the file if it is not given.
+        version: version of this suite; results of different versions are not compared.
+        description: question that the suite answers.
+        models: names with options, or tables with what differs for one model.
+        samplers: names with options, such as ``ddim(eta=0.5)``; ``fixed-grid`` is every sampler with a known number
+            of evaluations.
+        schedules: names with options, such as ``karras(rho=5)``; None for each model's default, which is ``native``
+            for a model that brings levels, else ``karras`` (:mod:`samplerbench.benchmarks.planning.native`).
         steps, nfe: numbers of steps, or budgets of evaluations per sample; exactly one of the two. A budget
             takes the largest grid that fits.
         tolerances: rtol = atol of adaptive samplers that set none themselves, one row each.
+        samples: number of samples of each cell.
+        seed: root seed of initial noise, labels and step noise.
+        end: level at which grids end: 0, or the model's sigma_min.
         start: how runs begin (:class:`samplerbench.benchmarks.suites.cell.Start`).
-        sigma_start: level at which start "gaussian" ends; None takes it from the data's spread.
+        sigma_start: level at which start "gaussian" ends; None takes three standard deviations of the data.
         noise: kind for stochastic samplers: independent numbers, or increments of one Brownian path per sample.
         execution: execution modes (:mod:`samplerbench.benchmarks.sampling.execution`).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
+        batch_size: number of samples of a batch.
         dtype: dtype of the states; None takes the model's.
         reference_samples: number of samples that are compared with their converged endpoints.
         keep: number of images stored as pictures; in two dimensions, 512 points unless it is 0.
@@ -152,7 +165,8 @@ class Suite(StrictTable):
         reference: source of real samples, or of their statistics, in another feature space
             (``benchmarks.scoring.real_data``); None has the model draw them. Its old name is ``real``.
         metrics: names of the metrics (``samplerbench list metrics``); None for all.
-        path_curvature: True to measure the curvature of each model's paths.
+        timing: settings of the timing pass.
+        path_curvature: True to measure the curvature of each model's paths, which takes as long as references.
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 
@@ -225,8 +239,8 @@ class Suite(StrictTable):
     def digest(self) -> str:
         """Eight hexadecimal digits that identify the settings of the samples.
 
-        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Younger keys do not count at
-        their defaults, so that older runs keep their folders.
+        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Newer keys do
+        not count at their defaults, so that older runs keep their folders.
         """
         young = {
             name
@@ -254,9 +268,10 @@ class Suite(StrictTable):
         return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
-        """Return this suite with other values of some keys; None leaves a key as it is.
+        """Return this suite with other values for some keys; None leaves a key unchanged.
 
-        A new value also replaces the values of single models, and a new batch size the list of timed ones.
+        A new value also replaces the values of single models; a new batch size replaces the timed
+        sizes.
         """
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()

@@ -1,1 +1,1 @@
-"""Wall time (docs/how-to/timing.md): time per sample, overhead, intervals, and reasons to distrust times."""
+"""Wall time (docs/how-to/timing.md): time per sample, overhead, intervals, and disturbances."""

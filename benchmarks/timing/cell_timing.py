@@ -19,7 +19,7 @@ from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
 from .gpu import STEADY
 
 MOST_DISCARDED = 2
-"""Most visits of a cell, disturbed ones included, as a multiple of ``max_rounds``."""
+"""Largest number of visits of a cell, also disturbed ones, as a multiple of ``max_rounds``."""
 
 
 class TimedVisit(NamedTuple):
@@ -84,7 +84,7 @@ class CellTiming:
 
     @property
     def counted_visits(self) -> list[TimedVisit]:
-        """Visits that count: the undisturbed ones, or all if these are below FEWEST or a half."""
+        """Undisturbed visits; all visits if fewer than FEWEST or a half are undisturbed."""
         fine = self.undisturbed_visits
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
@@ -156,7 +156,7 @@ class CellTiming:
 
 
 def _doubts_without_numbers(visit: TimedVisit) -> list[str]:
-    """Return the doubts of a visit without words that have digits, so that equal kinds can be counted."""
+    """Return the doubts of a visit without numbers, so that doubts of one kind can be counted."""
     return [
         " ".join(word for word in text.split() if not any(map(str.isdigit, word)))
         for text in visit.doubts

@@ -1,4 +1,4 @@
-"""Timing pass over the cells of one model: rounds over all cells, which thus share the machine's drift.
+"""Timing pass over a model's cells, in rounds, so that the machine's drift affects all alike.
 
 A round visits the cells in random order. A visit times a cell's whole ``sample(batch)``, and right
 after it the same calls of the model alone. With these two times,
@@ -65,12 +65,12 @@ UNKNOWN = 128 * 2**20
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor twice as large as a device's last cache; writing to it empties the cache."""
+    """Return a tensor twice as large as a device's last-level cache, to empty it by writing."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
 def last_cache_bytes(device: str) -> int:
-    """Return the bytes of a GPU's L2 or a processor's largest cache; UNKNOWN if not reported."""
+    """Return the size in bytes of a GPU's L2 or a processor's largest cache; UNKNOWN if unknown."""
     if device.startswith("cuda"):
         return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
     sizes = [0]
@@ -135,7 +135,8 @@ def time_cells(
         done: receives the key and the timing columns of a cell whose timing has ended. If the cell
             cannot be timed, the only column is ``timing_reason``.
         clock: function that times a call; by default :meth:`.Clock.time` of the device.
-        within: seconds for all cells, or None. Cells without time for enough visits are not begun.
+        within: seconds for all cells; None for no limit. A cell is not begun without time for
+            enough visits.
     """
     until = None if within is None else time.monotonic() + within
     gpu = Gpu.of_current_device() if device.startswith("cuda") else None
@@ -163,7 +164,7 @@ def time_cells(
 
 @dataclass
 class _TimingPass:
-    """Timing pass over cells that fit into memory together; ``watches`` are not yet concluded."""
+    """Timing pass over cells that fit into memory together; ``watches`` are the unfinished ones."""
 
     model: Denoiser
     options: Timing
@@ -212,9 +213,10 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if time is left for ``min_rounds`` rounds with one more cell, or for a first.
+        """Return True if time is left for ``min_rounds`` rounds with another or a first cell.
 
-        ``a_round`` is the time of a round so far, and ``longest`` of the longest first visit, in s.
+        ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
+        visit.
         """
         if self.until is None or not self.watches:
             return not self._is_late()
@@ -229,7 +231,7 @@ class _TimingPass:
         return self.until is not None and time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
-        """Return True if ``until`` is past, or, after ``min_rounds``, a round is too long."""
+        """Return True if the time is over or, after ``min_rounds``, too short for another round."""
         return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds

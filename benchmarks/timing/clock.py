@@ -82,7 +82,7 @@ SmClock = CounterClock | NvmlClock
 
 
 def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
-    """Return the best reader of the current CUDA device's SM frequency; None if there is none."""
+    """Return the best available reader of the GPU's SM frequency; None if there is none."""
     with suppress(Exception):  # no Triton, or one that cannot compile here
         counters = CounterClock(import_module(f"{__package__}.sm_counters").read_counters)
         counters.start()

@@ -1,4 +1,4 @@
-"""Disturbances while a block of calls is timed, as reasons to distrust its times.
+"""Disturbances of a timed block of calls, as reasons to distrust its times.
 
 Three counters of the Linux kernel show the load, since each is missing on some machines. schedstat
 has the time that this process's threads were ready and had no core. /proc/stat has the busy time of
@@ -30,7 +30,7 @@ CONTENT = 0.02
 OTHERS = 0.10
 """Largest share of the machine that other processes may take before times are doubted."""
 SHORT = 0.2
-"""Shortest interval in seconds for counters in ticks of 10 ms to be used."""
+"""Shortest interval in seconds over which counters in ticks of 10 ms are used."""
 
 
 class LoadCounters(NamedTuple):
@@ -123,7 +123,7 @@ def _throttle_count() -> int:
 
 
 APART, APART_MS = 0.05, 0.1
-"""Allowed difference of wall clock and CUDA events (launches take time): share, or ms per call."""
+"""Allowed difference of wall clock and CUDA events, as a share, or in ms per call."""
 
 
 @dataclass

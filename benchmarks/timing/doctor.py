@@ -47,7 +47,7 @@ class Steadiness:
 
     @property
     def verdict(self) -> str:
-        """Sentence on whether times taken on this machine can be trusted."""
+        """Verdict on this machine as a sentence: are its times to be trusted."""
         if self.doubts or self.spread > USABLE:
             why = "; ".join(self.doubts) or (
                 f"the same work took times that spread by {self.spread:.0%}"

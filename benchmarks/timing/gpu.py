@@ -23,7 +23,7 @@ REASONS = {
     0x40: "heat (hardware)",
     0x80: "power brake",
 }
-"""Bits of the reasons for lowered clocks under load (nvml.h, nvmlClocksEventReason), in words."""
+"""Descriptions of reasons for lowered clocks under load, by bit (nvml.h, nvmlClocksEventReason)."""
 STEADY = 0.05
 """Largest relative change of the SM clock while one cell is timed."""
 

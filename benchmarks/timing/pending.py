@@ -1,4 +1,4 @@
-"""Timing of a run directory's cells without present times, and the tables of times.
+"""Timing of a run directory's cells whose times are missing or outdated, and tables of times.
 
 ``timing.csv`` has a line per cell and batch size, for suites with several batch sizes.
 ``throughput.csv`` has a line per model and batch size of a sweep.
@@ -84,7 +84,7 @@ class LocalTimer:
     device: str
 
     def timing_conditions(self) -> Record:
-        """Return :func:`conditions_for_times` of :attr:`device`."""
+        """Return the result of :func:`conditions_for_times` for :attr:`device`."""
         return conditions_for_times(self.device)
 
     def time(
@@ -186,7 +186,7 @@ def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 
 def _timing_inputs(cell: Cell, options: Timing, size: int) -> Record:
-    """Return the inputs of a timing other than machine and cell; a change makes times outdated."""
+    """Return inputs of a timing other than machine and cell; a change outdates the times."""
     left_out = {"enabled", "batch_size", "minutes", "sweep"}
     requested = {
         "samplerbench": package_version(),

@@ -1,7 +1,7 @@
-"""Throughput against the batch size, up to the size where larger batches gain nothing.
+"""Throughput by batch size, up to the size where larger batches gain nothing.
 
 The knee is the smallest batch with nearly the largest throughput. Smaller batches leave a GPU
-waiting for launches; in larger ones samples wait for one another.
+waiting for launches. In larger batches, samples wait for one another.
 """
 
 from __future__ import annotations

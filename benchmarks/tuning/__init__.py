@@ -1,7 +1,7 @@
-"""Tuning of a sampler's grid and coefficients on a model, so that samples end where the probability flow ends.
+"""Tuning of a sampler's grid and coefficients on a model, towards the ends of the probability flow.
 
-Each sampler and number of steps is tuned by itself (docs/how-to/tuning.md). Tuning uses latents that no run scores, and
-only their distance to converged endpoints: no feature extractor takes part.
+Each sampler and number of steps is tuned by itself (docs/how-to/tuning.md). Tuning minimises the
+distance to converged endpoints, without features, on latents that no run uses.
 """
 
 from .free import FreeKind, FreeParameters, arrays_of

@@ -39,25 +39,25 @@ from ..scoring.references import CARD, load_references
 from ..suites.suite import extractors_of
 
 HALVED = ("fid_proxy", "typical_error", "rmse")
-"""Metrics that can be measured on half of a cell's samples from what a run keeps."""
+"""Metrics that can be measured on half of a cell's samples, from data in a run directory."""
 
 
 Fair = Literal["best", "author", "tuned"]
-"""Choice of the schedule that each sampler is compared at."""
+"""Way to choose the schedule at which each sampler is compared."""
 
 
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run with ``baseline``, each at a schedule of its own.
+    """Compare the samplers of a run with ``baseline``, each at its individual schedule.
 
     With ``fair`` "best", one half of the samples chooses among the common schedules by one metric of :data:`HALVED`, and
     the other half is measured. "author" takes the schedules of :data:`.authors.AUTHORS`, "tuned" levels that were tuned
     for the sampler on other latents. ``margin`` is the share of the baseline's value that does not matter.
 
     Raises:
-        ValueError: the run has no choice of schedules, or no tuned ones; a metric cannot be halved;
-            or nothing is left to compare.
+        ValueError: the run has a single schedule, or no tuned ones; a metric cannot be measured on
+            half of the samples; or nothing is left to compare.
     """
     source = read_source(run)
     if fair == "best":
@@ -100,7 +100,7 @@ def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return Fréchet distances of both halves of a cell's features, and the second half's flag."""
+    """Return Fréchet distances of both halves of a cell's features, and a flag on the second."""
     fixed = references[text(entry.record, "model")]
     first, second = (
         estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))

@@ -1,4 +1,4 @@
-"""Levels and coefficients of a sampler on a grid, as functions of free numbers."""
+"""Levels and coefficients of a sampler as functions of free numbers, the parameters to tune."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
 from ..planning.tuned_schedule import LEAST, Spacing
 
 FreeKind = Literal["levels", "coefficients", "both"]
-"""What is free: levels of an unchanged sampler, coefficients of its table on fixed levels, or both."""
+"""Numbers to tune: levels of an unchanged sampler, coefficients on fixed levels, or both."""
 
 _GAIN = 0.1  # factor of a free number in the weight of the state, which is mostly noise
 
@@ -24,14 +24,15 @@ _GAIN = 0.1  # factor of a free number in the weight of the state, which is most
 class FreeParameters:
     """Sampler and its grid as functions of free numbers, which are 0 at the start.
 
-    The numbers have this order, without those that are not free:
+    The numbers have this order, without numbers of a kind that is not tuned:
 
         gain_i      the weight of the state is (1 + 0.1 gain_i) times the one at the start
         weight_ij   added, in step i, to the starting weight of the image denoised in step j < i
         gap_i       added to the starting number of a gap between levels (:class:`.Spacing`)
 
-    The newest weight makes up for the others, so that a row keeps its sum: moving the data moves the samples. A first
-    step without an evaluation has no such weight. Its weight of the state follows the level where the step ends.
+    The newest weight compensates for changes of the others, so that a row keeps its sum. So shifted
+    data give shifted samples. A first step without an evaluation has no such weight: its weight of
+    the state follows from the level where the step ends.
 
     The sampler is deterministic and on a fixed grid, whose levels are ``start``. If coefficients are free, it makes one
     evaluation a step. ``older`` limits the free weights of a row to so many images before the newest; None frees all.
@@ -101,7 +102,7 @@ class FreeParameters:
         return levels_from_numbers(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return levels ``(n,)``, weights of the state ``(n,)`` and of images ``(n, n)`` by step, differentiable."""
+        """Return levels ``(n,)``, weights of state ``(n,)`` and images ``(n, n)``, for autograd."""
         levels = self.levels(free)
         n, (rows, columns) = len(self._a), self._lower
         a = self._a * (1 + _GAIN * free[:n])
@@ -119,7 +120,7 @@ class FreeParameters:
 
 
 def project_grid(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
-    """Return the nearest grid that free numbers reach: no gap too small, the last positive level above sigma_min."""
+    """Return the nearest grid with valid gaps and its last positive level above sigma_min."""
     spacing = Spacing(len(grid), sigma_min, sigma_max)
     return spacing.grid(spacing.free_numbers(grid))
 
@@ -132,7 +133,7 @@ def levels_from_numbers(spacing: Spacing, z: Tensor) -> Tensor:
 
 
 def arrays_of(table: Table) -> tuple[Tensor, Tensor]:
-    """Return the weights of a table as arrays: ``(n,)`` of the state, ``(n, n)`` of the images by their step."""
+    """Return the weights in a table as arrays: ``(n,)`` of the state, ``(n, n)`` of the images."""
     n = len(table)
     a = torch.tensor([row.a for row in table], dtype=torch.float64)
     w = torch.zeros(n, n, dtype=torch.float64)

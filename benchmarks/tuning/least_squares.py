@@ -96,7 +96,7 @@ class Runs:
 def _run_table(
     bound: Bound, steps: Steps, states: Sequence[Tensor], images: Sequence[Tensor]
 ) -> _Trajectory:
-    """Run the steps of a table that follow the given states, and return the whole run."""
+    """Run the steps of a table that cached ``states`` and ``images`` lack; return the whole run."""
     states, images = list(states), list(images)
     x = states[-1]
     for level, row in steps[len(states) - 1 :]:
@@ -111,25 +111,25 @@ def _run_table(
 
 Floats = NDArray[np.float64]
 DifferencesOf = Callable[[Sampler, Grid, slice], Floats]
-"""Samples of a sampler on a grid minus their endpoints, ``(n, d)``, for a slice of the latents."""
+"""Function (sampler, grid, slice of the latents) to samples minus their endpoints, ``(n, d)``."""
 
 DIFFERENCE = 1e-2
-"""Change of a free number that measures a slope, far above rounding in float32."""
+"""Change of a free number in difference quotients, far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ITERATIONS = 12
 ENOUGH = 0.003
-"""Share of the error on latents without equations that an iteration must gain for the fit to go on."""
+"""Smallest relative gain of an iteration, on latents not fitted, for the fit to continue."""
 RENEWED = 20
-"""Number of times that weights are renewed for a step."""
+"""Number of times that the weights of latents are recomputed for one step."""
 NEAREST = 0.1
 """Share of the median distance below which distances do not get larger weights."""
 ROOM = 2**26
-"""Most numbers in memory for slopes at a time."""
+"""Largest number of values in memory for slopes."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted sampler and grid, errors on unfitted latents, and ``ended``: False if time was up."""
+    """Fitted sampler and grid, errors on unfitted latents; ``ended`` is False if time ran out."""
 
     sampler: Sampler
     grid: Grid
@@ -149,10 +149,11 @@ def fit(
     power: int = 0,
     late: Callable[[], bool] = bool,
 ) -> Fit:
-    """Fit the free numbers of a sampler by a mean of ``power`` <= 2 of its distances, 0 for the geometric mean.
+    """Fit the free numbers of a sampler to the least power mean of its distances.
 
-    The first ``equations`` latents are fitted, and the others choose the step. ``late`` is asked before each run whether
-    to stop; the fit then returns what it has found.
+    ``power`` is at most 2; 0 is the geometric mean. The first ``equations`` latents are fitted, and
+    the others choose the step. If ``late()`` is True before a run, the fit stops with its best
+    result.
     """
     z, ended = np.zeros(free.size), True
     choosing = slice(equations, None)
@@ -190,14 +191,14 @@ def fit(
 
 
 def power_mean_of_rows(differences: Floats, power: int) -> float:
-    """Return the power mean of the root mean squares of rows ``(n, d)``; infinite if one is not finite."""
+    """Return the power mean over rows ``(n, d)`` of their RMS; infinite if one is not finite."""
     with np.errstate(all="ignore"):
         distances = np.sqrt(np.square(differences).mean(1))
         return power_mean(distances, power) if np.isfinite(distances).all() else np.inf
 
 
 def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
-    """Return the step of the free numbers to the least power mean of a linear model, damped."""
+    """Return the damped step of the free numbers to the least power mean of a linear model."""
     if not len(squares):
         return np.full(pulls.shape[1], np.nan)
     least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)

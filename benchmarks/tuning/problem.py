@@ -1,4 +1,4 @@
-"""Latents kept for tuning, their converged endpoints, and the distances at which samplers end."""
+"""Latents reserved for tuning, their converged endpoints, and distances of samples to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCH = 96
 class Teacher:
     """Endpoints of latents: exact ones ``(n, *event)`` or, if ``exact`` is None, the reference solver's.
 
-    Every solution is kept. ``seconds`` is the time that all endpoints took so far.
+    All solutions are cached. ``seconds`` is the time that all endpoints took so far.
     """
 
     @torch.no_grad()
@@ -39,12 +39,12 @@ class Teacher:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations of all endpoints so far, coarser solutions included; 0 for a closed form."""
+        """Network evaluations for all endpoints so far, also coarser ones; 0 in closed form."""
         return self._meter.rows
 
     @property
     def rounding(self) -> float:
-        """Distance of neighbouring states at sigma_max, which no number of steps resolves."""
+        """Rounding error of states at sigma_max, which more steps cannot reduce."""
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
@@ -68,10 +68,10 @@ MOST = 2**28
 """Largest number of latents to tune on, and of latents to test on."""
 
 TRAIN_IDS = SEARCH_IDS + MOST
-"""First sample number to tune on: between the numbers of schedule searches and of converged samples."""
+"""First sample id to tune on, between the ids for schedule searches and for converged samples."""
 
 TEST_IDS = TRAIN_IDS + MOST
-"""First sample number to test on: the gap to the latents that were tuned on is measured there."""
+"""First sample id of the latents that tuned numbers are tested on."""
 
 RESOLVED = 0.01
 """Endpoints are converged if doubling the teacher's steps moves them by at most this share of the error."""
@@ -102,15 +102,15 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """RMS distance per dimension that the last doubling of steps moved the endpoints; 0 if exact."""
+        """RMS change of endpoints per dimension when steps were last doubled; 0 if exact."""
         difference = self.endpoints - self.teacher.endpoints(self.steps // 2)
         return float(difference.double().square().mean().sqrt())
 
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
-        """Refine the endpoints until doubling the teacher's steps moves them little.
+        """Refine the endpoints by doubling the teacher's steps; return True if they changed.
 
-        Little is RESOLVED times the smallest RMS distance of the runs. Rounding, or the most steps
-        of the reference solver, may stop it earlier. Return True if the endpoints changed.
+        Doubling stops when endpoints move by less than RESOLVED times the smallest RMS distance of
+        the runs. Rounding, or the solver's limit on steps, may stop it earlier.
         """
         if self.resolution <= self.teacher.rounding:
             return False
@@ -157,7 +157,7 @@ class TuningProblem:
 def tuning_problem(
     model: Denoiser, first: int, count: int, seed: int, device: str = "cpu"
 ) -> TuningProblem:
-    """Return a :class:`TuningProblem` of ``count`` latents, at most :data:`MOST`, from number ``first`` on."""
+    """Return a problem of ``count`` <= :data:`MOST` latents, with sample ids from ``first`` on."""
     meter, ids = Meter(), torch.arange(first, first + count, device=device)
     return TuningProblem(
         meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first

@@ -19,16 +19,16 @@ from ..planning.tuned_schedule import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
-"""Powers of the means that can be minimised, the default first (side effects: docs/how-to/tuning.md)."""
+"""Powers of the means that tuning can minimise, the default first (docs/how-to/tuning.md)."""
 
 STARTS = 2
 """Number of grids from which the search goes downhill."""
 
 PATIENCE = 30
-"""Most evaluations of the objective in a descent, in units of the number of steps."""
+"""Largest number of evaluations of the objective in a descent, per step of the sampler."""
 
 FLOOR = 1e-9
-"""Smallest distance: smaller ones are rounding, and count as this one."""
+"""Distance to which smaller distances, which are rounding errors, are raised."""
 
 # difference of a free number for a slope: far above rounding in float32, far below what matters
 _DIFFERENCE = 1e-3
@@ -36,7 +36,7 @@ _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarit
 
 
 class SearchResult(NamedTuple):
-    """Best levels ``grid``; best built-in ``schedule`` with grid ``untuned``; tuned ``table``."""
+    """Tuned ``grid`` and ``table``; best built-in ``schedule`` and its grid ``untuned``."""
 
     grid: Grid
     schedule: str
@@ -71,7 +71,7 @@ def search_levels(
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
     evaluation at sigma_min, mostly in vain. So descents start from the best of these grids, and of
     grids with one step more but without sigma_min. With ``begun``, the result of a search with
-    coarser endpoints, they start there alone.
+    coarser endpoints, the only start is its grid.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)

@@ -1,4 +1,4 @@
-"""Tuning of samplers on a model into a file, entry by entry."""
+"""Tuning of samplers on a model; each result becomes an entry of a file."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ def tune_targets(
 ) -> tuple[list[Tuned], dict[Target, Failure]]:
     """Return the entries of targets, from a file or tuned now, and the failures of the others.
 
-    Searches run one after the other, each as one task: they share the converged endpoints, which cost most. Each entry
-    is written as soon as it is found, and replaces an entry with other settings. ``progress`` gets each stage, in words.
+    Searches run in sequence, each as one task, since they share the costly converged endpoints.
+    Each entry is written as soon as it is found, and replaces an entry with other settings.
+    ``progress`` gets each stage, in words.
 
     Raises:
         ValueError: the file is something else, or cannot be written.

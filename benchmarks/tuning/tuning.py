@@ -1,4 +1,4 @@
-"""One tuning: a target's levels and coefficients are searched, then scored on latents that chose nothing."""
+"""Tuning of one target: search for levels and coefficients, and scores on other latents."""
 
 from __future__ import annotations
 
@@ -150,9 +150,9 @@ def fit_coefficients(
 
 @dataclass
 class ModelTuning:
-    """Tuning of samplers on a model, one after the other with the same endpoints, and scoring on another model.
+    """Tuning of samplers on a model, with shared endpoints, and scoring on another model.
 
-    ``latents`` are tuned on, and ``test_latents`` measure the gap, 2 or more of each.
+    ``latents`` (2 or more) are tuned on. ``test_latents`` (2 or more) measure the train-test gap.
     """
 
     subject: NamedModel
@@ -222,7 +222,7 @@ class ModelTuning:
     def _score_on_holdout_model(
         self, target: Target, result: SearchResult, tell: Tell
     ) -> HoldOutResult:
-        """Return the result on the hold-out model, whose latents were not tuned on either."""
+        """Return the result on the hold-out model, for latents that were not tuned on."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
@@ -239,7 +239,7 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return the problem of a model's latents with the coarsest endpoints; its teacher is made once."""
+        """Return the problem of a model's latents, at first with the coarsest endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
@@ -248,7 +248,7 @@ class ModelTuning:
         return replace(self._problems[named.name, first])
 
     def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
-        """Score the untuned and the tuned sampler on a problem, with endpoints fine enough for the better one."""
+        """Score the untuned and the tuned sampler, with endpoints fine enough for both."""
         runs = _untuned_and_tuned(target, result)
         problem.converge_endpoints(*runs)
         scores = []

@@ -9,7 +9,7 @@ scikit-learn):
 
 writes ``digits-by-prompt/pipeline``, ``digits-by-prompt/prompts.safetensors``, and images that it was not
 trained on with the numbers of their prompts, ``digits-by-prompt/images.npz``. What to do with them is in
-docs/reference/checkpoint-families.md.
+docs/how-to/checkpoints.md.
 """
 
 import argparse

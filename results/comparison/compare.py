@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..intervals import BELOW_NOTE, is_below_zero
 from ..quantities import Quantity, judged
 from ..record import Record
 from ..table.typed_table import TypedTable
@@ -185,13 +186,16 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     listed = ", ".join(f"{n} {verdict}" for verdict, n in counts)
     remarks = [
         f"{len(lines)} comparisons" + (": " if counts else "") + f"{listed}.",
-        "Δ is candidate less baseline, with its own 95 % interval. At most "
-        f"{LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better.",
+        "Δ is candidate less baseline, with its own 95 % interval; lower is better. Verdicts are "
+        "Holm-corrected: the chance of any false better or worse in this table is at most "
+        f"{LEVEL:.0%}.",
     ]
-    for what in ("verdict", "time"):
-        field = "reason" if what == "verdict" else "time_reason"
+    values = ((line.metric, x) for line in lines for x in (line.value, line.baseline_value))
+    if any(is_below_zero(*item) for item in values):
+        remarks.append(f"{BELOW_NOTE}.")
+    for start, field in (("No verdict", "reason"), ("Times not compared", "time_reason")):
         reasons = Counter(reason for line in lines if (reason := getattr(line, field)))
-        remarks += [f"No {what} on {n}: {reason}." for reason, n in reasons.items()]
+        remarks += [f"{start} in {n} rows: {reason}." for reason, n in reasons.items()]
     if alone := sum(line.paired == 0 for line in lines):
         why = "other latents, or no influence values; their intervals are wider than paired ones"
         remarks.append(f"{alone} unpaired (*): {why}.")

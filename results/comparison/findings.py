@@ -12,6 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
+from ..labels import label_of_curve
 from ..quantities import Quantity
 from ..record import Record
 from ..table.curves import comparable_parts
@@ -27,8 +28,8 @@ BASELINE = "euler"
 
 
 def baseline_title(baseline: str) -> str:
-    """Return the name of a baseline in sentences: "Euler" for "euler", else ``baseline``."""
-    return "Euler" if baseline == BASELINE else baseline
+    """Return the name of a baseline in sentences: "Euler" for "euler"."""
+    return label_of_curve(baseline)
 
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
@@ -44,6 +45,8 @@ class BestRow:
         baseline: row of the baseline that the row is compared with; None if there is none.
         standing: a verdict, "the same", "itself" or "alone" (:data:`Standing`).
         rivals: other curves that the row is not shown to beat.
+        ties: rows of the rivals.
+        all_better: True if the row and each rival are shown to be better than the baseline.
         others: number of other curves at the budget.
         refusal: reason why no other row at the budget can be judged against it; "" if one can.
         flagged: True if the interval of the row or the baseline is flagged.
@@ -55,6 +58,8 @@ class BestRow:
     baseline: Record | None
     standing: Standing
     rivals: tuple[str, ...]
+    ties: tuple[Record, ...]
+    all_better: bool
     others: int
     refusal: str
     flagged: bool
@@ -197,7 +202,7 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
             slots.setdefault(int(slot), []).append(index)
     leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
     best = (
-        _best_row_at_budget(group, slot, first, slots[slot], lines.get(first), baseline)
+        _best_row_at_budget(group, slot, first, slots[slot], lines, baseline)
         for slot, first in leaders.items()
     )
     has_dominated = any(is_dominated(entry.record) for entry in group.entries.values())
@@ -210,20 +215,22 @@ def _best_row_at_budget(
     slot: int,
     first: int,
     indices: Iterable[int],
-    judged: tuple[Judgement, Line] | None,
+    lines: Lines,
     baseline: str,
 ) -> BestRow:
-    row, quantity = group.entries[first].record, group.quantity
+    row, quantity, judged = group.entries[first].record, group.quantity, lines.get(first)
     others = [index for index in indices if group.entries[index].record["curve"] != row["curve"]]
-    rivals, reasons = [], []
+    ties, reasons = [], []
     against = judged and judged[0].pair.baseline
     for index in others:
         entry = group.entries[index]
         beaten = judged is not None and entry is against and judged[1].verdict == "better"
         if not beaten and group.verdict(index, first) != "worse":
-            rivals.append(text(entry.record, "curve"))
+            ties.append(index)
         reasons.append(judgement.reason if (judgement := group.judgement(index, first)) else "")
     record = row if group.entries[first].is_of(baseline) else against and against.record
+    rivals = {text(group.entries[index].record, "curve"): index for index in ties}
+    level = [lines.get(index) for index in (first, *ties)]
     sides = [side for side in (row, record) if side is not None]
     return BestRow(
         budget=slot,
@@ -231,7 +238,9 @@ def _best_row_at_budget(
         against=baseline_title(baseline),
         baseline=record,
         standing=_standing_of_row(group, first, others, judged, baseline),
-        rivals=tuple(dict.fromkeys(rivals)),
+        rivals=tuple(rivals),
+        ties=tuple(group.entries[index].record for index in rivals.values()),
+        all_better=all(item is not None and item[1].verdict == "better" for item in level),
         others=len({group.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
         flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..record import Column
 from .quantity import Floor, Quantity
 
+_Share = partial(Quantity, unit="share")
+_Frechet = partial(Quantity, unit="squared feature units")
+_Distance = partial(Quantity, unit="data units", power=1)
+
 FRECHET = (
-    Quantity(
+    _Frechet(
         name="fid_proxy",
         meaning="Fréchet distance to the reference in the features that estimator names, "
         "bias removed",
@@ -14,10 +20,10 @@ FRECHET = (
         axis="FID proxy (bias removed)",
         short="FID proxy",
         note="Fréchet distance to the reference in the features that the estimator names, sampling "
-        "bias removed, with 95 % intervals. A value that is not positive has no place on this "
-        "axis: the triangle marks the upper end of its interval.",
-        brief="how far a sampler's samples, as a set, are from real data, in the manner "
-        "of the Fréchet inception distance (FID)",
+        "bias removed, with 95 % intervals. A value that is not positive is drawn as a "
+        "triangle at 0, with a bar to the upper end of its interval.",
+        brief="distance between a sampler's samples and real data, as sets, in the manner of the "
+        "Fréchet inception distance (FID)",
         to="data",
         error="interval",
         flag="fid_flag",
@@ -26,7 +32,7 @@ FRECHET = (
         influence="influence",
         listed=True,
     ),
-    Quantity(
+    _Frechet(
         name="fid_proxy_raw",
         meaning="the plain plug-in Fréchet distance",
         title="FID proxy, plug-in",
@@ -49,7 +55,7 @@ FRECHET = (
             Column(
                 "fid_proxy_floor_se",
                 "number",
-                "standard error of fid_proxy_floor: smaller distances are not told from 0",
+                "standard error of fid_proxy_floor: smaller distances do not differ from 0 significantly",
             ),
             Column(
                 "fid_flag",
@@ -58,7 +64,7 @@ FRECHET = (
             ),
         ),
     ),
-    Quantity(
+    _Frechet(
         name="fd_conv",
         meaning="Fréchet distance to converged samples of the same model from disjoint "
         "latents, both sides' bias removed",
@@ -67,12 +73,11 @@ FRECHET = (
         short="FD to converged",
         note="Fréchet distance to converged samples of the same model: the sampler's own "
         "error, without the model's. 95 % intervals.",
-        brief="how far a sampler's samples, as a set, are from those of the same model "
-        "after very many steps: its own error alone",
+        brief="distance between a sampler's samples and the model's own converged samples, as sets",
         to="converged samples",
         error="interval",
         flag="fd_conv_flag",
-        floor=Floor(column="fid_proxy_floor_se", meaning="not told from 0 below", factor=1.96),
+        floor=Floor(column="fid_proxy_floor_se", meaning="not significant below", factor=1.96),
         resolution="fid_proxy_floor_se",
         influence="fd_conv",
         reference_influence="fd_conv_reference",
@@ -86,13 +91,13 @@ FRECHET = (
             ),
         ),
     ),
-    Quantity(
+    _Frechet(
         name="fd_inf",
         meaning="Fréchet distance extrapolated in 1/N to infinitely many samples",
         axis="Fréchet distance, infinitely many samples",
         to="data",
     ),
-    Quantity(
+    _Frechet(
         name="fid_proxy_converged",
         meaning="fid_proxy of the converged samples themselves: the model's own error",
         to="data",
@@ -123,7 +128,8 @@ KID = Quantity(
 
 ENERGY = Quantity(
     name="energy",
-    meaning="energy distance to as many held-out samples, unbiased, in the units of the features",
+    unit="feature units",
+    meaning="energy distance to as many held-out samples, unbiased",
     title="Energy distance",
     axis="Energy distance",
     note="Energy distance to as many held-out samples, without bias: twice the mean distance "
@@ -139,6 +145,7 @@ ENERGY = Quantity(
 
 SWD = Quantity(
     name="swd",
+    unit="squared feature units",
     meaning="mean squared Wasserstein distance of projections to as many held-out samples, plug-in",
     title="Sliced W₂²",
     axis="Sliced Wasserstein distance²",
@@ -159,13 +166,13 @@ SWD = Quantity(
 )
 
 MANIFOLDS = (
-    Quantity(
+    _Share(
         name="precision",
         meaning="fraction of samples inside the manifold of as many held-out ones",
         lower=False,
         listed=True,
     ),
-    Quantity(
+    _Share(
         name="recall",
         meaning="fraction of held-out samples inside the manifold of the samples",
         lower=False,
@@ -177,41 +184,44 @@ MANIFOLDS = (
         "what real samples get",
         lower=False,
     ),
-    Quantity(
+    _Share(
         name="coverage",
         meaning="fraction of held-out samples with a sample in their neighbourhood",
         lower=False,
     ),
 )
 
-MODES = Quantity(
+MODES = _Share(
     name="mode_coverage",
     meaning="fraction of the data's modes or classes that the samples visit",
     lower=False,
     listed=True,
     beside=(
         Column(
-            "mode_p", "number", "p value of the test that they visit them as often as the data do"
+            "mode_p",
+            "number",
+            "p value of the test that they visit them as often as the data do",
+            "probability",
         ),
     ),
 )
 
-MEMORISED = Quantity(
+MEMORISED = _Share(
     name="memorised",
     meaning="fraction of samples nearer to a training example than 99 % of held-out data "
     "are; 0.01 is none",
     error="ends",
 )
 
-DUPLICATES = Quantity(
+DUPLICATES = _Share(
     name="duplicates",
     meaning="fraction of the samples kept whole that repeat an earlier one exactly",
 )
 
 COEFFICIENTS = Quantity(
     name="w2_coefficients",
-    meaning="RMS Wasserstein distance of coefficients to their exact distributions, in "
-    "standard deviations",
+    meaning="RMS Wasserstein distance of coefficients to their exact distributions",
+    unit="standard deviations",
     to="data",
     beside=(
         Column("w2_coefficients_floor", "number", "the same distance of as many exact samples"),
@@ -219,7 +229,7 @@ COEFFICIENTS = Quantity(
 )
 
 ENDPOINTS = (
-    Quantity(
+    _Distance(
         name="typical_error",
         meaning="typical distance per dimension to the converged ODE endpoint from the same "
         "latent: the geometric mean without the smallest and the largest fifth",
@@ -238,10 +248,9 @@ ENDPOINTS = (
         influence="distance",
         summary="typical",
         apart="endpoint_distance",
-        power=1,
         listed=True,
     ),
-    Quantity(
+    _Share(
         name="flip_fraction",
         meaning="fraction of samples that ended in another mode or class than the "
         "converged endpoint",
@@ -256,7 +265,7 @@ ENDPOINTS = (
         summary="share",
         listed=True,
     ),
-    Quantity(
+    _Distance(
         name="rmse",
         meaning="root mean square distance per dimension to the converged ODE endpoint "
         "from the same latent",
@@ -272,7 +281,6 @@ ENDPOINTS = (
         influence="distance",
         summary="root mean square",
         apart="endpoint_distance",
-        power=1,
         listed=True,
         beside=(
             Column(
@@ -282,12 +290,11 @@ ENDPOINTS = (
             ),
         ),
     ),
-    Quantity(
+    _Distance(
         name="rmse_median",
         meaning="median over samples of the per-dimension distance",
         axis="Median distance to the converged ODE endpoint",
         to="reference solution",
-        power=1,
         beside=(
             Column(
                 "rmse_samples",
@@ -311,7 +318,7 @@ ENDPOINTS = (
 )
 
 STRONG = (
-    Quantity(
+    _Distance(
         name="strong_typical_error",
         meaning="typical distance per dimension to the pathwise limit of the reverse SDE, for "
         "brownian noise: the geometric mean without the smallest and the largest fifth",
@@ -328,10 +335,9 @@ STRONG = (
         influence="strong",
         summary="typical",
         apart="limit_distance",
-        power=1,
         listed=True,
     ),
-    Quantity(
+    _Distance(
         name="strong_error",
         meaning="root mean square distance per dimension to the pathwise limit of the "
         "reverse SDE, for brownian noise",
@@ -347,7 +353,6 @@ STRONG = (
         influence="strong",
         summary="root mean square",
         apart="limit_distance",
-        power=1,
         listed=True,
         beside=(
             Column(
@@ -369,7 +374,7 @@ STRONG = (
     ),
 )
 
-LABELS = Quantity(
+LABELS = _Share(
     name="label_agreement",
     meaning="fraction of conditional samples that the extractor puts in the class they "
     "were asked for",

@@ -47,6 +47,7 @@ class Quantity:
     Attributes:
         name: column of the value.
         meaning: description of the value, for help and tooltips.
+        unit: unit of the value, of its error and of the numbers in ``beside``; "" if there is none.
         title: heading of the quantity's panel, and its name in sentences.
         axis: title of a plot's axis; "" for a quantity that is not drawn.
         short: heading of a narrow column; "" leaves the quantity out of summaries.
@@ -75,6 +76,7 @@ class Quantity:
 
     name: str
     meaning: str
+    unit: str = ""
     title: str = ""
     axis: str = ""
     short: str = ""
@@ -141,4 +143,10 @@ class Quantity:
                 low,
                 Column(f"{self.name}_high", "number", "upper end of its 95 % interval"),
             ]
-        return (*columns, *self.beside)
+        columns += self.beside
+        return tuple(
+            column._replace(unit=self.unit)
+            if column.kind == "number" and not column.unit
+            else column
+            for column in columns
+        )

@@ -21,13 +21,14 @@ from ..comparison.findings import BASELINE, TableFindings, baseline_title, findi
 from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
 from ..escaping import strip_control_characters
-from ..intervals import printed_value, value_plus_minus, value_with_bounds
-from ..palette import FAMILIES
+from ..intervals import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
+from ..labels import label_of_curve
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
+from ..sentences import DOMINATED, markdown_summary
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import (
     brief_model_name,
@@ -55,7 +56,6 @@ from .provenance import (
     digest_of_ingredients,
     sections_of,
 )
-from .sentences import markdown_summary
 from .timing import throughput_of, times_by_batch_size
 
 RunFacts = tuple[str, tuple[str, ...], str]
@@ -216,9 +216,9 @@ def render_page(
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
     parts = comparable_parts(frame)
-    grids = grids_of(
-        [(title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts]
-    )
+    kept = [
+        (title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts
+    ]
     strips = trajectory_strips_of(
         [
             (title, rows, _part_folders(rows, homes, RunDir.trajectories_path))
@@ -226,8 +226,8 @@ def render_page(
         ]
     )
     sections = [
-        model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
-        for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
+        model_section(title, rows, page.by_title[title], styles, files, grid, strip, homes)
+        for (title, rows, files), grid, strip in zip(kept, grids_of(kept), strips, strict=True)
     ]
     records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
     runs = [
@@ -242,7 +242,6 @@ def render_page(
         counts=frame["status"].value_counts().to_dict(),
         problems=sections,
         plots=[problem.plot for problem in sections],
-        families=[family.name for family in FAMILIES],
         family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
         listing=listing_of(frame, page.lines),
@@ -286,11 +285,17 @@ def _template_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=number, short=format_number, interval=interval_text, printed=printed_value
+        number=number,
+        short=format_number,
+        interval=interval_text,
+        shown=shown_number,
+        below_note=BELOW_NOTE,
+        dominated=DOMINATED,
     )
     environment.filters.update(
         brief=brief_model_name,
         whole=_with_unbroken_names,
+        label=label_of_curve,
         with_bounds=value_with_bounds,
         plus_minus=value_plus_minus,
     )

@@ -90,7 +90,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
     heads = []
     for name in table_columns():
         if name in frame and not all(map(is_empty, frame[name])) and name not in dict(same):
-            meaning = kinds[name].meaning if name in kinds else "the run"
+            meaning = kinds[name].meaning_and_unit if name in kinds else "the run"
             heads.append(ColumnHead(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
     lines = [

@@ -22,13 +22,13 @@ from ..comparison.pareto import (
 from ..comparison.verdicts import ComparedRows
 from ..record import Record
 from ..run_directory.reading import read_run_record
+from ..sentences import headline_row, lead_sentences
 from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
-from .pictures import SampleGrid, TrajectoryStrips
+from .pictures import SampleGrid, SampleRows, TrajectoryStrips, sample_rows_of
 from .plots import CurveStyle, plot_data_of
-from .sentences import answer_in_words, lead_sentences
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -141,9 +141,9 @@ class ModelSection:
     title: str
     found: Findings | None
     lead: tuple[str, ...]
-    sentences: tuple[str, ...]
     fronts: tuple[Front, ...]
     plot: dict[str, Any] | None
+    samples: SampleRows | None
     grid: SampleGrid | None
     trajectories: TrajectoryStrips | None
     path_curvature: tuple[str, ...]
@@ -158,15 +158,20 @@ def model_section(
     rows: pd.DataFrame,
     found: Findings | None,
     styles: Mapping[str, CurveStyle],
+    files: Mapping[int, Path],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """Return the section of one problem from its rows, findings, styles and pictures."""
-    lead, sentences = (), ()
+    """Return the section of one problem from its rows, findings, styles and pictures.
+
+    ``files`` are the paths of kept samples by row index.
+    """
+    lead: tuple[str, ...] = ()
+    best = headline_row(found) if found else None
+    first = found.quantity.name if found else ""
     if found:
         lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
-        sentences = answer_in_words(found, rows)
     undrawn = tuple(
         f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
         for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
@@ -175,9 +180,9 @@ def model_section(
         title=title,
         found=found,
         lead=lead,
-        sentences=sentences,
         fronts=fronts_of(found) if found else (),
-        plot=plot_data_of(title, rows, styles),
+        plot=plot_data_of(title, rows, styles, first, best),
+        samples=sample_rows_of(title, rows, files, best) if best else None,
         grid=grid,
         trajectories=trajectories,
         path_curvature=curvature_lines_of_runs(
@@ -198,5 +203,5 @@ def reference_note_sentence(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
         about = references.get(text(first, "model")) or {}
         named = f"reference {about.get('identity')};" in f"{text(first, 'estimator')};"
         if named and about.get("note"):
-            return f"Of what samples are compared with: {about['note']}."
+            return f"Note on the reference statistics: {about['note']}."
     return ""

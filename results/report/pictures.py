@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..comparison.findings import BestRow
 from ..comparison.lowest import ranked_curves
+from ..labels import label_of_curve
 from ..record import Record
 from ..run_directory.reading import read_pictures_at
 from ..text import format_number
@@ -196,6 +198,45 @@ def make_drawing_function(
         return pictures[key]
 
     return draw
+
+
+WIDEST, WIDTH = 8, 256
+"""Largest number of images in a row of the first screen, and of their pixels together."""
+
+
+class SampleRows(NamedTuple):
+    """Samples from the same noise, as rows ``(label, data: address, alternative text)``."""
+
+    rows: tuple[tuple[str, str, str], ...]
+    points: bool
+    budget: int
+
+
+def sample_rows_of(
+    title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow
+) -> SampleRows | None:
+    """Draw samples of the baseline, of the lowest row, and converged ones."""
+    shown = (row for row in (best.baseline, best.row) if row and row["seed"] == best.row["seed"])
+    curves = list(dict.fromkeys(text(row, "curve") for row in shown))
+    chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
+    kept = KeptSamples.read(title, chosen, files)
+    stacks = {text(kept.rows[index], "curve"): stack for index, stack in kept.stacks.items()}
+    stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
+    if not stacks:
+        return None
+    if limit := list(kept.limits(1).values()):
+        stacks["converged"] = limit[0]
+    least = min(map(len, stacks.values()))  # only as many have the same noise in all rows
+    box = common_box(np.asarray(stack, np.float64) for stack in stacks.values() if kept.points)
+    found = []
+    for label, stack in stacks.items():
+        if kept.points:
+            pixels = draw_points(np.asarray(stack[:least], np.float64), box)
+        else:
+            images = with_alpha(stack[: min(least, WIDEST, max(1, WIDTH // stack.shape[-1]))])
+            pixels = side_by_side(images, len(images), gap=2)
+        found.append((label, data_uri(pixels), f"First samples of {title}: {label}"))
+    return SampleRows(tuple(found), kept.points, best.budget)
 
 
 TYPICAL = 10

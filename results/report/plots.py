@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bar_on_log_axis, interval_flag
+from ..comparison.findings import BestRow
+from ..intervals import bar_on_log_axis, interval_flag, value_with_bounds
+from ..labels import label_of_curve
 from ..palette import FAMILIES, style
 from ..quantities import Quantity, panels
 from ..record import Record
@@ -23,7 +25,8 @@ from ..values import number, rows_by_index, text
 VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Suffixes of Plotly's markers, for further curves of one sampler."""
 
-
+LONGEST = 24
+"""Largest number of letters of a name beside its curve."""
 WORK = {
     "steps": "Steps",
     "nfe": "Evaluations",
@@ -34,16 +37,24 @@ WORK = {
 
 
 def plot_data_of(
-    title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]
+    title: str,
+    rows: pd.DataFrame,
+    styles: Mapping[str, CurveStyle],
+    first: str = "",
+    best: BestRow | None = None,
 ) -> dict[str, Any] | None:
     """Return the data of one problem's plot as JSON values; None if there is nothing to draw.
 
+    The quantity ``first`` is shown first, if it can be drawn. ``best`` is the row that the page's
+    first sentence is about: its budget is marked, and its curve, its rivals and its baseline stand out.
+
     Returns:
-        ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name",
-            "title"}], "curves": […]}``. A curve has ``name``, the items of its style, ``row`` (row
-            indices of its points), ``x[work]`` and ``y[quantity]``. The latter is ``{"value", "y",
-            "low", "high", "limit", "flagged"}``, lists over the points, with y, low, high and limit
-            of :func:`..intervals.bar_on_log_axis`.
+        ``{"title", "first", "budget", "measures": […], "work": [{"name", "title"}], "curves": […]}``.
+            A measure has ``name``, ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve
+            has ``name``, ``label``, ``main``, the items of its style, ``row`` (row indices of its
+            points), ``x[work]`` and ``y[quantity]``. The latter is ``{"text", "y", "low", "high",
+            "limit", "flagged"}``, lists over the points, with y, low, high and limit of
+            :func:`..intervals.bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
@@ -58,13 +69,17 @@ def plot_data_of(
     by_curve: dict[str, list[Record]] = {}
     for row in finished:
         by_curve.setdefault(text(row, "curve"), []).append(row)
+    main = {best.curve, *best.rivals[:3], text(best.baseline or {}, "curve")} if best else set()
     curves = [
-        _curve_data(name, points, measures, work, styles[name]) for name, points in by_curve.items()
+        _curve_data(name, points, measures, work, styles[name]) | {"main": name in main}
+        for name, points in by_curve.items()
     ]
     about = [
         {
             "name": quantity.name,
             "title": quantity.title,
+            "caption": f"{quantity.title}: {quantity.brief or quantity.meaning}. Lower is better"
+            f"{'' if quantity.floor and quantity.floor.perfect else '; 0 is perfect'}.",
             "note": quantity.note,
             "floor": _floor_data(quantity, finished),
             "power": quantity.power,
@@ -73,6 +88,8 @@ def plot_data_of(
     ]
     return {
         "title": escape(title),
+        "first": first if first in {quantity.name for quantity in measures} else measures[0].name,
+        "budget": best and best.budget,
         "measures": about,
         "work": [{"name": name, "title": WORK[name]} for name in work],
         "curves": sorted(curves, key=lambda curve: (curve["family"], curve["name"])),
@@ -83,8 +100,10 @@ def _curve_data(
     name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: CurveStyle
 ) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
+    label = label_of_curve(name)
     return {
         "name": escape(name),
+        "label": escape(label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"),
         **style._asdict(),
         "row": [row["line"] for row in rows],
         "x": {column: [_six_digits(number(row, column)) for row in rows] for column in work},
@@ -96,8 +115,9 @@ def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]
     name = quantity.name
     points = [bar_on_log_axis(row, name) for row in rows]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
-    columns = {"value": [number(row, name) for row in rows], "y": y, "low": low, "high": high}
+    columns = {"y": y, "low": low, "high": high}
     marks = {"limit": limit, "flagged": [bool(interval_flag(row, name)) for row in rows]}
+    marks["text"] = [value_with_bounds(row, name) for row in rows]
     return {key: [_six_digits(value) for value in part] for key, part in columns.items()} | marks
 
 

@@ -20,6 +20,9 @@ TUNED = "tuning_digest"
 So a curve's name includes it only if rows of equal steps differ in it.
 """
 
+OWN = "own"
+"""Registry name of a schedule that a sampler brings itself."""
+
 _DISTINGUISHING = (
     "schedule",
     "start",
@@ -43,7 +46,8 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` with the columns ``curve`` and ``slot``.
 
     * ``curve`` (text): sampler, non-default parameters, and all else that differs between the curves
-      of its model, such as the schedule.
+      of its model. The schedule is named only if the sampler has several, or if it is neither its
+      own nor the usual one of the model's rows.
     * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
       or else the smallest of the model's budgets that is >= ``nfe``. Without budgets, the numbers
       of steps of the model's rows take their place. It is empty if there is none.
@@ -83,9 +87,21 @@ def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
     ]
     varying += [TUNED] * _has_several_tunings(group, varying)
+    plain = _samplers_of_plain_schedule(group) if "schedule" in varying else frozenset()
     budgets = group["budget"].dropna()
     ladder = sorted({int(at) for at in (budgets if len(budgets) else group["steps"].dropna())})
-    return [(_curve_label(row, varying), _slot_of_row(row, ladder)) for row in rows_as_dicts(group)]
+    return [
+        (_curve_label(row, varying, text(row, "sampler") in plain), _slot_of_row(row, ladder))
+        for row in rows_as_dicts(group)
+    ]
+
+
+def _samplers_of_plain_schedule(group: pd.DataFrame) -> frozenset[str]:
+    """Return the samplers with one schedule that is their own, or the usual one of a model."""
+    usual = group.loc[group["schedule"] != OWN, "schedule"].mode()
+    plain = {OWN, *usual} if len(usual) == 1 else {OWN}
+    found = group.groupby("sampler")["schedule"].unique()
+    return frozenset(str(name) for name, own in found.items() if len(own) == 1 and own[0] in plain)
 
 
 def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
@@ -96,7 +112,7 @@ def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
     return bool((places[TUNED].nunique() > 1).any())
 
 
-def _curve_label(row: Record, varying: list[str]) -> str:
+def _curve_label(row: Record, varying: list[str], is_plain: bool) -> str:
     parts = [
         text(row, "sampler"),
         _parameters_in_words(text(row, "params"), adaptive=row["steps"] is None),
@@ -104,6 +120,7 @@ def _curve_label(row: Record, varying: list[str]) -> str:
     parts += [
         f"{name} {text(row, name)}" if name in ("seed", "sigma_max") else text(row, name)
         for name in varying
+        if not (is_plain and name == "schedule")
     ]
     return " · ".join(part for part in parts if part)
 

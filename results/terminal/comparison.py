@@ -14,8 +14,9 @@ from rich.text import Text
 from ..comparison.compare import Comparison, comparison_notes
 from ..comparison.verdicts import Line
 from ..escaping import strip_control_characters
-from ..intervals import printed_value
+from ..intervals import shown_number
 from ..published.reproduction import CLOSE, Reproduction
+from ..sentences import sentence_on_comparison
 from ..table.curves import TUNED_SCHEDULE, Tuning
 from ..text import format_number, interval_text
 from ..values import number, text
@@ -45,7 +46,7 @@ _NOTE = (
     "the paper does not say it, with its 95 % interval. The interval of a difference has the "
     'published draw and its rounding in it. "Reproduced within X": the interval lies within X '
     f"of 0, and X is at most {CLOSE:.0%} of the number. A paper's reference statistics must be "
-    "the run's (--reference), which no table tells."
+    "the run's (--reference); the tables do not record them."
 )
 
 
@@ -119,8 +120,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             strip_control_characters(f"{model} · {metric} against {comparison.baseline}"),
             style="bold",
         )
+        of_model = list(lines)
         console.print(heading, soft_wrap=not console.is_terminal)
-        console.print(_comparison_table(list(lines)))
+        if sentence := sentence_on_comparison(of_model):
+            console.print(Text(strip_control_characters(sentence)))
+        console.print(_comparison_table(of_model))
         console.print()
     print_tuning(comparison.lines, console)
     for note in comparison_notes(comparison):
@@ -150,7 +154,7 @@ def _comparison_cells(line: Line) -> tuple[str, ...]:
     if line.low is not None and line.high is not None:
         gap += f" [{low}, {high}]"
     gap += "" if line.paired else "*"  # the note below the table explains the star
-    return at, format_number(printed_value(line.metric, line.value)), gap, line.verdict, time
+    return at, shown_number(line.metric, line.value), gap, line.verdict, time
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:

@@ -13,16 +13,17 @@ from rich.text import Text
 
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
-from ..comparison.findings import BASELINE
+from ..comparison.findings import BASELINE, findings_of
+from ..comparison.headline import headline_table
 from ..comparison.lowest import Place, lowest_places
 from ..comparison.significance import SIGNS, Verdict
 from ..escaping import strip_control_characters as harmless
-from ..intervals import interval_flag, printed_value
+from ..intervals import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import judged
 from ..record import Record
 from ..result_table import ResultTable
+from ..sentences import lead_sentences
 from ..table.curves import comparable_parts
-from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
@@ -30,7 +31,7 @@ Marks = Mapping[tuple[str, str, int], Verdict]
 """Verdicts against the baseline, by model, curve and budget."""
 SHORT_STATUS = {name: name for name in ("failed", "skipped", "crashed", "killed", "damaged")}
 SHORT_STATUS |= {"diverged": "diverg.", "missing": "…", "timed out": "timeout"}
-PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
+PLAIN = str.maketrans(f"·…–†▲▼≈{BELOW}{BLOCKS}", f".~-!+-=-{ASCII}")
 """ASCII replacement of each special letter."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
 """Widths in letters: preferred and least width of names, spark-lines, gaps between columns."""
@@ -85,8 +86,7 @@ class Ranking:
         style = "bold " if (curve, slot) in self.lowest else ""
         style += "green" if verdict == "better" else ""
         star = "*" if value == best else " "
-        shown = format_number(printed_value(self.metric, value))
-        return Text(f"{shown}{flag}{star}{mark}", style=style)
+        return Text(f"{shown_number(self.metric, value)}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
         """Return a table no wider than ``width`` letters, and the number of budgets left out."""
@@ -135,12 +135,15 @@ def print_table(
 ) -> None:
     """Print a ranking for each model: a line for each sampler, a column for each budget.
 
+    Above it stand the report's opening sentences, if the ranking is by the model's default quantity.
     The smallest value of a column has a star. Values not shown to be above it are bold. Samplers are
     sorted by their value at the largest budget. Budgets that do not fit are left out, evenly, and
     counted. ``marks`` are verdicts against ``baseline``; ``home`` is the run directory, if any.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
-    tied = lowest_places(table.frame, metric, {"": home} if home else None)
+    homes = {"": home} if home else None
+    tied = lowest_places(table.frame, metric, homes)
+    findings = findings_of(table.frame, homes, baseline or BASELINE).by_title
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
@@ -153,14 +156,21 @@ def print_table(
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable_text(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)
+        found = findings[title]
+        if found and found.quantity.name == column:
+            crossings = headline_table(rows.drop(columns=["curve", "slot"]))
+            for sentence in lead_sentences(found, crossings):
+                console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
-        legend = "* lowest, bold: not told apart from it, † interval flagged"
+        legend = "* lowest, bold: level with it, † unreliable interval"
         notes = [f"{column} by NFE budget, lower is better; {legend}"]
         if console.width >= _WIDE:
-            notes.append("bars: budgets from left to right, higher is worse")
+            notes.append("bars: error by budget")
         if marks:
             signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
             notes.append(f"against {baseline}: {signs}")
+        if any(is_below_zero(column, ranking.value(*place)) for place in cells):
+            notes.append(BELOW_NOTE)
         if hidden:
             notes.append(f"budgets not shown: {hidden}")
         console.print(_writable_text(Text("; ".join(notes), style="dim"), plain), end="\n\n")

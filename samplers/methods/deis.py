@@ -21,7 +21,7 @@ _paper = partial(Source, "zhang2023deis", url="https://arxiv.org/abs/2204.13902v
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaAB(Multistep):
-    """Adams-Bashforth in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
+    """rhoAB-DEIS, which is Adams-Bashforth in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
 
     l_j are Lagrange polynomials. It is the LMS of k-diffusion, rhoAB of DEIS and zAB of azula.
     """
@@ -44,7 +44,7 @@ class SigmaAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeAB(Multistep):
-    """Adams-Bashforth in the time t of the linear VP process, tAB of DEIS: eps is a polynomial in t.
+    """tAB-DEIS, Adams-Bashforth in the time t of the linear VP process: eps is a polynomial in t.
 
     sigma² = exp(beta_d t² / 2 + beta_min t) - 1.
 
@@ -133,7 +133,7 @@ def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
 @register
 @dataclass(frozen=True, kw_only=True)
 class DEISRRK2(SigmaRungeKutta):
-    """Heun's rule in sigma: EDM's sampler without churn."""
+    """rhoRK-DEIS of second order, which is Heun's rule in sigma: EDM's sampler without churn."""
 
     name = "deis_rrk_2"
     order = 2
@@ -145,7 +145,7 @@ class DEISRRK2(SigmaRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DEISRRK3(SigmaRungeKutta):
-    """Kutta's third-order rule in sigma."""
+    """rhoRK-DEIS of third order, which is Kutta's third-order rule in sigma."""
 
     name = "deis_rrk_3"
     order = 3
@@ -156,7 +156,7 @@ class DEISRRK3(SigmaRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DEISRRK4(SigmaRungeKutta):
-    """The classical fourth-order rule in sigma."""
+    """rhoRK-DEIS of fourth order, which is the classical fourth-order rule in sigma."""
 
     name = "deis_rrk_4"
     order = 4

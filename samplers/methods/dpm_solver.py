@@ -29,7 +29,7 @@ _paper_source = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/22
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver1(Euler):
-    """First order: constant eps over the step, which is Euler's method in sigma."""
+    """DPM-Solver-1: constant eps over the step, which is Euler's method in sigma."""
 
     name = "dpm_solver_1"
     same_as = "euler"
@@ -39,7 +39,7 @@ class DPMSolver1(Euler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver2(LinearStages):
-    """Second order: x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)], eps_s after an Euler step to s.
+    """DPM-Solver-2: x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)], eps_s after an Euler step to s.
 
     eps = (x - d) / sigma, and s is at the fraction r1 of the step in lam.
 
@@ -68,7 +68,7 @@ class DPMSolver2(LinearStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver3(LinearStages):
-    """Third order: three evaluations at the fractions 0, r1, r2 of the step in lam.
+    """DPM-Solver-3: three evaluations at the fractions 0, r1, r2 of the step in lam.
 
     With h the step in lam, D_k = eps_k - eps and sigma_k (e^{r h} - 1) = cur - sigma_k:
     u1 = x - sigma_1 (e^{r1 h} - 1) eps;

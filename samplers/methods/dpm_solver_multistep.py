@@ -33,7 +33,7 @@ def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, f
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver2M(SelfStarting):
-    """Second order: x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
+    """DPM-Solver-2, multistep: x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
 
     name = "dpm_solver_2m"
     order = 2
@@ -54,7 +54,7 @@ class DPMSolver2M(SelfStarting):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2M(SelfStarting):
-    """Second order: x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur, w = h / (2 h_prev)."""
+    """DPM-Solver++(2M): x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur, w = h / (2 h_prev)."""
 
     name = "dpmpp_2m"
     order = 2
@@ -70,7 +70,7 @@ class DPMpp2M(SelfStarting):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver3M(NoiseEAB):
-    """Third order: eps is the parabola through its last three values, integrated exactly."""
+    """DPM-Solver-3, multistep: eps is the parabola through its last three values, integrated exactly."""
 
     name = "dpm_solver_3m"
     order = 3
@@ -84,7 +84,7 @@ class DPMSolver3M(NoiseEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3M(DataEAB):
-    """Third order: d is the parabola through its last three values, integrated exactly."""
+    """DPM-Solver++(3M): d is the parabola through its last three values, integrated exactly."""
 
     name = "dpmpp_3m"
     order = 3

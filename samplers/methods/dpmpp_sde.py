@@ -24,7 +24,7 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMppSDE(NoisyStages):
-    """Single step with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
+    """DPM-Solver++ SDE: single step with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
     / (2 r). (a_s, c_s) and (a, c) belong to the ancestral steps to s and to nxt. z_0 drives (cur,
@@ -111,7 +111,7 @@ class SDEMultistep(Multistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2MSDE(SDEMultistep):
-    """Second-order multistep method for the reverse SDE.
+    """DPM-Solver++(2M) SDE: second-order multistep method for the reverse SDE.
 
     The weights of d sum to W = 1 - e^{-(1 + eta) h}. For "midpoint" they are W (1 + w, -w) with w =
     h / (2 h_prev). "heun" integrates the line through d_i and d_{i-1} exactly. At eta = 0,
@@ -146,7 +146,7 @@ class DPMpp2MSDE(SDEMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MSDE(SDEMultistep):
-    """Multistep with the parabola in lam through the last three d, integrated exactly."""
+    """DPM-Solver++(3M) SDE: multistep with the parabola in lam through the last three d, integrated exactly."""
 
     name = "dpmpp_3m_sde"
     points = 3
@@ -171,7 +171,7 @@ class DPMpp3MSDE(SDEMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MSDEPublished(SDEMultistep):
-    """Multistep as in k-diffusion, of second order: half of the parabola's curvature is missing."""
+    """DPM-Solver++(3M) SDE as in k-diffusion, of second order: half of the parabola's curvature is missing."""
 
     name = "dpmpp_3m_sde_published"
     order = 2

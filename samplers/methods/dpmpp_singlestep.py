@@ -26,7 +26,7 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2S(ExponentialRungeKutta):
-    """Second order: x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], d_s after a first-order step.
+    """DPM-Solver++(2S): x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], d_s after a first-order step.
 
     r = nxt / cur.
 
@@ -51,7 +51,7 @@ class DPMpp2S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3S(ExponentialRungeKutta):
-    """Third order: evaluations at fractions 0, r1 and r2 = 2/3 of the step in lam; D_k = d_k - d.
+    """DPM-Solver++(3S): evaluations at fractions 0, r1 and r2 = 2/3 of the step in lam; D_k = d_k - d.
 
     u2 = … + (r2 / r1) r2 h phi_2(-r2 h) D_1; x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
 

@@ -30,7 +30,7 @@ EQUAL_STEPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class IPNDM(Multistep):
-    """Multistep in eps = (x - d) / sigma: x <- x + (nxt - cur) sum_j w_j eps_{i-j}, with classical weights.
+    """Improved PNDM (iPNDM), multistep in eps = (x - d) / sigma: x <- x + (nxt - cur) sum_j w_j eps_{i-j}, with classical weights.
 
     w are the Adams-Bashforth weights of equal steps. On levels that are uniform in sigma, the order
     is the number of points. On other levels the weights miss the first moment of the history by a
@@ -129,7 +129,7 @@ class PseudoNumerical(GridSampler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PNDM(PseudoNumerical):
-    """Three Runge-Kutta steps of four evaluations, then four points: N steps cost N + 9."""
+    """PNDM: three Runge-Kutta steps of four evaluations, then four points: N steps cost N + 9."""
 
     name = "pndm"
     ramp = (0, 0, 0)
@@ -140,7 +140,7 @@ class PNDM(PseudoNumerical):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PLMS(PseudoNumerical):
-    """Pseudo linear multistep: an improved Euler step, then 2, 3 and 4 points: N + 1 evaluations."""
+    """Pseudo linear multistep (PLMS): an improved Euler step, then 2, 3 and 4 points: N + 1 evaluations."""
 
     name = "plms"
     ramp = (0, 2, 3)

@@ -22,7 +22,7 @@ _WEAK = (
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2S(ExponentialRungeKutta):
-    """Second order: an exponential Euler step to the fraction c2 in lam, then the weight phi_2(-h) / c2.
+    """RES of second order: an exponential Euler step to the fraction c2 in lam, then the weight phi_2(-h) / c2.
 
     DPM-Solver++(2S) has phi_1 / 2 in the place of phi_2, which agrees for small steps only.
 
@@ -46,7 +46,7 @@ class RES2S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES3S(ExponentialRungeKutta):
-    """Third order, with g = (3 c3² - 2 c3) / (c2 (2 - 3 c2)).
+    """RES of third order, with g = (3 c3² - 2 c3) / (c2 (2 - 3 c2)).
 
     a_32 = g c2 phi_2(-c2 h) + (c3² / c2) phi_2(-c3 h), b_3 = phi_2(-h) / (g c2 + c3), b_2 = g b_3.
 
@@ -80,7 +80,7 @@ class RES3S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2M(DataEAB):
-    """Second order, multistep: the line through the last two d, integrated exactly.
+    """RES of second order, multistep: the line through the last two d, integrated exactly.
 
     It is RES-2S with the previous evaluation as its second node, c2 = -h_prev / h, and ComfyUI's
     res_multistep.
@@ -96,7 +96,7 @@ class RES2M(DataEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES3M(DataEAB):
-    """Third order, multistep: the parabola through the last three d, with phi_2 / 3 for phi_3.
+    """RES of third order, multistep: the parabola through the last three d, with phi_2 / 3 for phi_3.
 
     phi_3 belongs in the second moment. These are RES-3S's b with the last two evaluations as nodes,
     c2 = -h_1 / h and c3 = -(h_1 + h_2) / h.

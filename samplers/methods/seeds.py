@@ -59,7 +59,7 @@ class SEEDS(NoisyStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS1(SEEDS):
-    """One stage: x <- e^{-(1 + eta) h} x + (1 - e^{-(1 + eta) h}) d + nxt sqrt(1 - e^{-2 eta h}) z."""
+    """SEEDS-1, one stage: x <- e^{-(1 + eta) h} x + (1 - e^{-(1 + eta) h}) d + nxt sqrt(1 - e^{-2 eta h}) z."""
 
     name = "seeds_1"
     order = 1
@@ -70,7 +70,7 @@ class SEEDS1(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS2(SEEDS):
-    """Two stages, at 0 and h / 2, whose weights sum to W = 1 - e^{-(1 + eta) h}.
+    """SEEDS-2: two stages, at 0 and h / 2, whose weights sum to W = 1 - e^{-(1 + eta) h}.
 
     Attributes:
         weighting: "phi_1" is the exponential midpoint rule, x <- … + W d_2; "phi_2" integrates the
@@ -100,7 +100,7 @@ class SEEDS2(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS3(SEEDS):
-    """Three stages, at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3 exactly."""
+    """SEEDS-3: three stages, at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3 exactly."""
 
     name = "seeds_3"
     nodes = (1 / 3, 2 / 3)

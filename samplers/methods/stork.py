@@ -72,7 +72,7 @@ _DEVIATIONS = (
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork2(VelocityAB):
-    """Second-order Runge-Kutta-Gegenbauer on a quadratic polynomial of the velocity.
+    """STORK-2: second-order Runge-Kutta-Gegenbauer on a quadratic polynomial of the velocity.
 
     The polynomial goes through the velocities of the last three evaluations.
 
@@ -134,7 +134,7 @@ def gegenbauer_moment(stages: int) -> float:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork4(VelocityAB):
-    """Fourth-order ROCK4 on a cubic polynomial of the velocity, which is Adams-Bashforth of four points."""
+    """STORK-4: fourth-order ROCK4 on a cubic polynomial of the velocity, which is Adams-Bashforth of four points."""
 
     name = "stork_4"
     order = 4

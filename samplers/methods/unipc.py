@@ -25,7 +25,7 @@ from ..types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class UniPC(Multistep):
-    """UniP-p with UniC-p, which is of order p + 1, in the data or the noise prediction.
+    """UniPC: UniP-p with UniC-p, which is of order p + 1, in the data or the noise prediction.
 
     Both integrate a polynomial of the memos m over a step from lam_i to lam_i + h. In UniP it goes
     through the last p values, in UniC also through the value at the step's end. B(h) (``variant``)

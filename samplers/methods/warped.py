@@ -83,7 +83,7 @@ SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedAB(Multistep):
-    """Adams-Bashforth in a warped level g(sigma), in which the velocity v is a polynomial.
+    """Warped Adams-Bashforth: Adams-Bashforth in a warped level g(sigma), in which the velocity v is a polynomial.
 
     With y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v = [x - (1 + sigma / k) d] k /
     sigma. On levels at equal distances in g it has the classical Adams-Bashforth weights with the

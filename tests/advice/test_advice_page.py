@@ -25,6 +25,7 @@ from samplerbench.benchmarks.advice.page import (
 from samplerbench.benchmarks.advice.text_output import markdown, print_advice
 from samplerbench.benchmarks.advice.wording import table_rows
 from samplerbench.benchmarks.cli.common.console import SafeConsole
+from samplerbench.results.run_directory.files import json_text
 from samplerbench.results.text import format_number
 
 VOID = {"meta", "img", "input", "br", "link", "path", "use"}
@@ -132,7 +133,7 @@ def test_names_and_code_are_text(page):
 def test_what_stands_in_the_page_is_said_of_pictures(page):
     alts = [given["alt"] for tag, given in page.tags if tag == "img"]
     assert len(alts) == 5  # two budgets, and where the latents lead
-    assert "What unipc_3 · karras(rho=7) makes of the latents with 8 evaluations" in alts
+    assert "Samples of unipc_3 · karras(rho=7) with 8 evaluations" in alts
     assert all(alts)
     scopes = [given.get("scope") for tag, given in page.tags if tag == "th"]
     assert set(scopes) == {"col", "row"}
@@ -222,9 +223,27 @@ def test_curves_are_the_errors():
     assert 'aria-label="Error against evaluations' not in render(one_budget(), None)
 
 
+def unlimited():
+    """An answer with intervals that end at infinity."""
+    heun, now = choice("heun", error=(0.05, 0.0, np.inf)), choice(error=(0.5, 0.4, np.inf))
+    return advice(
+        *(budget(n, best(heun, to_default=(0.5, 0, np.inf)), default=now) for n in (5, 8))
+    )
+
+
+def test_an_interval_that_ends_at_infinity_has_no_upper_limit():
+    text = render(unlimited(), None)
+    assert Page(text).cells[8][3] == "0.05 [0, no upper limit] now 0.5 [0.4, no upper limit]"
+    assert "[0, no upper limit]" in Page(text).cells[8][2]
+    assert 'aria-label="Error against evaluations' in text
+    assert not re.search(r"\binf\b|∞", text)
+    assert "0.05 [0, no upper limit]" in markdown(unlimited())
+    assert any("no upper limit]" in line for line in told(unlimited()))
+
+
 def test_json_comes_back():
-    answer = whole()
-    assert Advice.from_json(json.loads(json.dumps(answer.to_json()))) == answer
+    for answer in (whole(), unlimited()):
+        assert Advice.from_json(json.loads(json_text(answer.to_json()))) == answer
 
 
 def test_intervals_stay_on_a_line():
@@ -295,9 +314,7 @@ def test_the_pickers_need_no_script_and_go_together_with_one(browser, tmp_path):
         view.on("console", lambda message, said=noise: said.append(message.text))
         view.on("pageerror", lambda error, said=noise: said.append(str(error)))
         view.goto(path.as_uri())
-        now = view.get_by_alt_text(
-            "What euler · uniform_time makes of the latents with 8 evaluations"
-        )
+        now = view.get_by_alt_text("Samples of euler · uniform_time with 8 evaluations")
         view.locator("#pictures-8").check(force=True)
         assert now.is_visible()
         view.locator("#pictures-20").check(force=True)

@@ -35,11 +35,12 @@ def test_the_headline_is_the_middle_of_what_is_shown_and_the_rest_follows():
         simple(12, (0.01, 0.005, 0.02)),
         simple(20, (1.5, 1.2, 1.9)),
     )
-    assert found[:2] == (
+    assert found[:3] == (
         "With 8 evaluations, unipc_3 on uniform_lambda is 3.1 times closer [2.8, 3.4] to the "
-        "converged samples than what you use now, plain heun.",
-        "The recommendation is also closer with 12 evaluations; farther than what you use now with "
-        "20 evaluations; not told apart from what you use now with 5 evaluations.",
+        "converged samples than what you use now.",
+        "What you use now is plain heun.",
+        "The recommendation is also closer with 12 evaluations. It is farther than what you use now with "
+        "20 evaluations. No difference from what you use now was shown with 5 evaluations.",
     )
 
 
@@ -47,8 +48,9 @@ def test_the_headline_is_the_middle_of_what_is_shown_and_the_rest_follows():
     "ratio", [(0.8, 0.5, 1.0), (0.8, 0.5, 1.2), (0.5, 0.4, 0.6, "few samples"), (1, 1, 1)]
 )
 def test_an_interval_that_shows_nothing_is_no_improvement(ratio):
-    text = " ".join(said(simple(8, ratio), halves={(4, 8): Value(*ratio)}))
-    assert text == "No difference from what you use now, plain heun was shown with 8 evaluations."
+    headline, now = said(simple(8, ratio), halves={(4, 8): Value(*ratio)})
+    assert headline == "No difference from what you use now was shown with 8 evaluations."
+    assert "plain heun" in now
 
 
 def test_a_larger_root_mean_square_is_said():
@@ -56,32 +58,28 @@ def test_a_larger_root_mean_square_is_said():
     mine = one.best["diffusers"]
     worse = replace(mine, choice=replace(mine.choice, rms=0.3))
     other = replace(one, default=replace(one.default, rms=0.2), best={"diffusers": worse})
-    told = "By root mean square, which a few samples decide, what you use now is closer with 8 evaluations."
-    assert told in said(other)
-    assert told not in said(one)
+    fragment = "decide, what you use now is closer with 8 evaluations."
+    assert any("root mean square" in text and fragment in text for text in said(other))
+    assert not any("root mean square" in text for text in said(one))
 
 
 def test_what_is_farther_is_said_to_be():
-    found = said(simple(8, (1.4, 1.2, 1.6)))
-    assert found == (
-        "Nothing was shown to be closer to the converged samples than what you use now, plain "
-        "heun.",
-        "The recommendation is farther than what you use now with 8 evaluations.",
-    )
+    headline, _, farther = said(simple(8, (1.4, 1.2, 1.6)))
+    assert headline.startswith("No configuration was shown to be closer")
+    assert farther == "The recommendation is farther than what you use now with 8 evaluations."
 
 
 def test_the_default_is_not_better_than_itself():
     now = choice("euler", error=(0.5, 0.4, 0.6))
-    assert said(budget(8, best(now, "diffusers", (0.9, 0.8, 0.95)))) == (
-        "Nothing was found that is better than what you use now, plain heun.",
-    )
+    headline, _ = said(budget(8, best(now, "diffusers", (0.9, 0.8, 0.95))))
+    assert headline == "Nothing better than what you use now was found."
 
 
 def test_what_cannot_be_compared_is_recommended_without_a_number():
     found = said(simple(8, None, default=choice("ddpm", failed="NaN")))
-    assert found == (
-        "With 8 evaluations, unipc_3 on uniform_lambda is recommended; it could not be compared "
-        "with what you use now, plain heun.",
+    assert found[::2] == (
+        "With 8 evaluations, unipc_3 on uniform_lambda is recommended. It could not be compared "
+        "with what you use now.",
         "What you use now fails with 8 evaluations.",
     )
     assert said(budget(8)) == ("Nothing was found that diffusers can use for this model.",)
@@ -115,13 +113,13 @@ def lacking(*to_best, flag=""):
 
 def test_what_the_library_lacks_is_said_with_what_it_costs():
     assert (
-        "The best that was tried with 8 evaluations, auto, is not in diffusers: what diffusers has is 1.5 "
-        "times farther [1.3, 1.7]." in said(lacking(1.5, 1.3, 1.7))
+        "The best configuration tried with 8 evaluations, auto, is not in diffusers. The best that diffusers has "
+        "is 1.5 times farther [1.3, 1.7]." in said(lacking(1.5, 1.3, 1.7))
     )
     for open_ in (lacking(1.5, 0.9, 1.7), lacking(1.5, 1.3, 1.7, flag="few")):
         assert (
-            "The best that was tried, auto, is not in diffusers; what diffusers has was not shown to be "
-            "farther." in said(open_)
+            "The best configuration tried, auto, is not in diffusers. The best that diffusers has was not shown to "
+            "be farther." in said(open_)
         )
     assert not any(
         "lack" in one or "not in" in one for one in said(lacking(1, 1, 1), library="python")
@@ -134,15 +132,12 @@ def converging(nfe, fd=None, error=(0.05, 0.04, 0.06)):
 
 def test_from_which_budget_on_more_buys_nothing():
     zero, above = Value(0.1, 0, 0.2), Value(0.5, 0.2, 0.8)
-    enough = (
-        "From 12 evaluations on, more bought nothing that fd_conv shows: its intervals contain 0."
-    )
-    assert enough in said(
+    found = said(
         converging(8, zero), converging(10, above), converging(12, zero), converging(20, zero)
     )
-    assert "With 20 evaluations, the interval of fd_conv contains 0." in said(
-        converging(12, above), converging(20, zero)
-    )
+    assert any(text.startswith("From 12 evaluations on") and "fd_conv" in text for text in found)
+    found = said(converging(12, above), converging(20, zero))
+    assert any(text.startswith("With 20 evaluations, fd_conv") for text in found)
     flagged = Value(0.1, 0, 0.2, "few")
     for last in (above, flagged, None):
         assert not any("fd_conv" in one for one in said(converging(8, zero), converging(12, last)))
@@ -150,31 +145,34 @@ def test_from_which_budget_on_more_buys_nothing():
 
 def test_an_error_below_half_a_level_is_one_whose_interval_is():
     small, wide = (0.0035, 0.003, 0.0039), (0.0035, 0.003, 0.004)  # half a level of 2 is 0.00392
-    sentence = (
-        "From 8 evaluations on, the recommendation's error is below half a level of an 8-bit image."
-    )
-    assert sentence in said(converging(8, None, small), converging(12, None, small), span=2.0)
-    assert not any("level" in one for one in said(converging(8, None, wide), span=2.0))
-    assert not any("level" in one for one in said(converging(8, None, small)))
+    found = said(converging(8, None, small), converging(12, None, small), span=2.0)
+    assert any(one.startswith("From 8 evaluations on") and "8-bit" in one for one in found)
+    assert not any("8-bit" in one for one in said(converging(8, None, wide), span=2.0))
+    assert not any("8-bit" in one for one in said(converging(8, None, small)))
 
 
 def test_ties_are_counted():
     few, many = (simple(n, (0.5, 0.4, 0.6), tied=of) for n, of in ((5, "a"), (8, "ab" * 20)))
-    for budgets, words in (
-        ((few, many), "1 to 40 others with 5 and 8"),
-        ((many,), "40 others with 8"),
+    for budgets, at, number in (
+        ((few, many), "5 and 8", "1 to 40 other configurations"),
+        ((many,), "8", "40 other configurations"),
+        ((few,), "5", "1 other configuration."),
     ):
-        assert any(f"apart from {words} evaluations; the table" in one for one in said(*budgets))
+        found = [
+            one for one in said(*budgets) if one.startswith(f"With {at} evaluations, the race")
+        ]
+        assert len(found) == 1
+        assert number in found[0]
 
 
 def test_a_library_that_has_nothing_is_told_what_is_best():
     known = best(
         choice("auto", "", 8, (0.01, 0.009, 0.011)), "python", (0.1, 0.09, 0.11), (1, 1, 1)
     )
-    assert said(budget(8, known), library="comfyui") == (
+    assert said(budget(8, known), library="comfyui")[::2] == (
         "With 8 evaluations, auto is 10 times closer [9.1, 11] to the converged samples than what "
-        "you use now, plain heun.",
-        "Nothing was found that ComfyUI can use for this model: what is recommended is for "
+        "you use now.",
+        "Nothing was found that ComfyUI can use for this model. The recommendation is for "
         "samplerbench (Python).",
     )
 
@@ -192,7 +190,7 @@ def test_ratios_in_words():
     assert undecided_ratio_in_words(Value(0.5, 0.4, 0.6, "few")) == (
         "2 × as close [1.7, 2.5], not to be trusted: few"
     )
-    assert decided_ratio_in_words(Value(0.0, 0.0, 0.5)) == "∞ × closer [2, ∞]"
+    assert decided_ratio_in_words(Value(0.0, 0.0, 0.5)) == "∞ × closer [2, no upper limit]"
     assert verdict(Value(math.nan, math.nan, math.nan)) == "open"
     # what is shown to differ from 1 does not read as 1
     assert ratio_in_words(Value(0.9996, 0.9993, 0.9999)) == ("0.9996", "[0.999, 0.9999]")
@@ -203,6 +201,8 @@ def test_values_in_words():
     assert value_in_words(Value(0.0512, 0.0481, 0.0543)) == "0.0512 [0.0481, 0.0543]"
     assert value_in_words(Value(0.5, 0.5, 0.5)) == "0.5"
     assert value_in_words(Value(0.5, 0.1, 0.9, "few")) == "0.5 [0.1, 0.9]?"
+    assert value_in_words(Value(0.5, 0.1, math.inf, "few")) == "0.5 [0.1, no upper limit]?"
+    assert value_in_words(Value(-0.1, 0, 0.2)) == "0 [0, 0.2]"
     assert value_in_words(None) == "–"
 
 
@@ -213,7 +213,7 @@ def test_search_cost__says_from_how_many_samples_on_it_pays():
     assert "took 9,001 evaluations of the model" in text
     assert "pays from 601 samples on" in text
     assert "9,001" in " ".join(said(answer))
-    assert "Searching" not in " ".join(said(simple(8, (0.5, 0.4, 0.6))))
+    assert "search" not in " ".join(said(simple(8, (0.5, 0.4, 0.6))))
 
 
 def alternative(name, error, ratio=None):
@@ -223,7 +223,7 @@ def alternative(name, error, ratio=None):
 
 def beside_noise(*alternatives):
     """An answer where what is used now draws noise, and the library has solvers that do not."""
-    noisy = choice("pipeline", "", 8)
+    noisy = choice("pipeline", "", 8, draws_noise=True)
     return simple(8, None, default=noisy, alternatives=alternatives)
 
 
@@ -234,28 +234,39 @@ def test_alternatives__are_what_the_headline_compares_with_where_the_default_dra
     )
     found = said(one, default="DDPMScheduler")
     assert found[0] == (
-        "With 8 evaluations, unipc_3 on uniform_lambda is recommended, 2 times closer [1.7, 2.5] to the "
-        "converged samples than UniPCMultistepScheduler at its defaults; it could not be compared with "
-        "what you use now, DDPMScheduler."
+        "With 8 evaluations, unipc_3 on uniform_lambda is recommended. It is 2 times closer [1.7, 2.5] to the "
+        "converged samples than UniPCMultistepScheduler at its defaults. It could not be compared with "
+        "what you use now."
     )
-    assert found[1] == (
-        "Beside the best of the solvers of diffusers itself it is 2 times closer [1.7, 2.5] with "
-        "8 evaluations (UniPCMultistepScheduler at its defaults)."
+    assert "DDPMScheduler" in found[1]
+    assert found[2].startswith(
+        "With 8 evaluations the recommendation is 2 times closer [1.7, 2.5] than UniPC"
     )
     cell = table_row(one, "diffusers").beside_own_solvers
     assert cell.whole == "2 × closer [1.7, 2.5] (UniPCMultistepScheduler at its defaults)"
     assert table_row(one, "diffusers").now.whole == "not compared (it draws noise)"
 
 
+def test_default__without_an_error_is_said_to_draw_noise_only_if_it_does():
+    late = simple(8, None, default=choice("heun", "karras", 8))
+    assert table_row(late, "diffusers").now.whole == "not compared (time ran out)"
+    assert not any("adds noise" in text for text in said(late))
+    assert any("adds noise" in text for text in said(beside_noise()))
+
+
 def test_alternatives__are_not_claimed_to_be_farther_than_their_interval_shows():
     one = beside_noise(alternative("DDIMScheduler", (0.2, 0.1, 0.3), (0.9, 0.7, 1.2)))
-    assert "not told apart with 8 evaluations (DDIMScheduler at its defaults)" in said(one)[1]
+    assert "showed no difference from DDIMScheduler at its defaults" in said(one)[2]
     assert "closer" not in said(one)[0]
 
 
 def test_coverage__is_said_with_the_best_that_was_tried():
     one = simple(8, (0.5, 0.4, 0.6), left_out=95, hopeless=5)
-    assert "Not all configurations were tried: 40 of 140 with 8 evaluations." in said(one)
+    assert any("40 of 140 with 8 evaluations." in text for text in said(one))
+    more = simple(10, (0.5, 0.4, 0.6), tried=12, left_out=9)
+    assert any(
+        "12 to 40 of up to 140 with 8 and 10 evaluations." in text for text in said(one, more)
+    )
     best_of_all = budget(8, best(choice("auto", "", 8, (0.01, 0.009, 0.02)), "python"), left_out=95)
-    assert table_row(best_of_all, "python").best.text == "the best of 40 tried of 135"
+    assert table_row(best_of_all, "python").best.whole == "the best of 40 tried (of 135)"
     assert table_row(replace(best_of_all, left_out=0), "python").best.text == "the best of all 40"

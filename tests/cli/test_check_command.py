@@ -49,7 +49,7 @@ def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
     monkeypatch.setattr(samplers, "names", lambda: ["euler", "heun"])
     code, out, _ = samplerbench("check", "--all")
     assert code == 0
-    assert out.splitlines()[-1] == "2 of 2 samplers passed"
+    assert "2 of 2 samplers passed" in out.splitlines()
 
 
 def test_check_writes_what_it_measured(samplerbench, tmp_path):

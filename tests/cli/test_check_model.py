@@ -105,12 +105,27 @@ def test_check_model__what_is_not_there_is_one_sentence(model, said):
     assert said in output
 
 
+BY_HAND = """
+class ByHand:
+    event = (2,)
+    sigma_min, sigma_max = 0.01, 157.0
+
+    def __call__(self, x, sigma):
+        levels = torch.from_numpy(np.sqrt(1 / alphas_cumprod - 1))
+        s = torch.as_tensor(sigma, dtype=torch.float64).expand(len(x))
+        n = (levels.log() - s.log()[:, None]).abs().argmin(1)
+        s = s.to(x).reshape(-1, *[1] * (x.ndim - 1))
+        return x - s * ddpm_network(x / (1 + s**2).sqrt(), n)
+"""
+"""The formula that the guide has beside the adapter, as code."""
+
+
 def test_check_model__networks_of_the_guide_pass_and_wrong_steps_of_them_do_not(tmp_path):
-    """The pages' network of noise, by the adapter and by hand, on the data that it is exact for."""
+    """The page's network of noise, by the adapter and by hand, on the data that it is exact for."""
     page = Path(__file__).parents[2] / "docs" / "how-to" / "adding-a-model.md"
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     file = tmp_path / "guide.py"
-    file.write_text("\n".join(blocks[:3]) + "\n\ndef by_hand():\n    return ByHand()\n")
+    file.write_text("\n".join([*blocks[:2], BY_HAND, "by_hand = ByHand\n"]))
     np.save(tmp_path / "x.npy", 0.5 * np.random.default_rng(0).standard_normal((64, 2)))
     for factory in ("ddpm", "by_hand"):
         code, said = checked(f"{file}:{factory}", "--images", str(tmp_path / "x.npy"))

@@ -207,10 +207,10 @@ MEASURED = {"estimator": "e", "fid_proxy_converged": 0.5, "fid_proxy_converged_s
     [
         ({}, None),  # a model without a reference
         ({"estimator": "e"}, None),  # an older table
-        (MEASURED, "The converged samples are too few"),
+        (MEASURED, "There are too few converged samples"),
         (
             {**MEASURED, "dominated": True},
-            "The model's error dominates the lead in a ranking by fid_proxy from 5 evaluations on",
+            "From 5 evaluations on, the model's own error dominates",
         ),
     ],
 )

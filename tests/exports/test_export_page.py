@@ -1,7 +1,8 @@
-"""The tables of docs/how-to/lines-to-paste.md are what the exports do."""
+"""The tables of the pages on lines to paste are what the exports do."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from samplerbench.benchmarks.advice.exports.diffusers_schedulers import (
 from samplerbench.benchmarks.advice.exports.k_diffusion import find_function_call
 from samplerbench.samplers import karras, make, names
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "lines-to-paste.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "lines-to-paste.md"
+ALL_SAMPLERS = ROOT / "studies" / "measured" / "lines-to-paste.md"
 GRIDS = {"": karras(8, 0.03, 14.6), " (not to 0)": karras(8, 0.03, 14.6, to_zero=False)}
 MODELS = {"table": network("eps"), "flow": network("flow")}
 ASKED = [
@@ -84,6 +87,13 @@ def expected() -> str:
     )
 
 
-def test_the_table_is_what_the_exports_do():
-    text = PAGE.read_text(encoding="utf-8")
+def test_the_table_of_all_samplers_is_what_the_exports_do():
+    text = ALL_SAMPLERS.read_text(encoding="utf-8")
     assert expected() in text, expected()
+
+
+def test_the_rows_of_the_page_are_rows_of_the_table_of_all_samplers():
+    printed = {line for line in expected().splitlines() if line.startswith("| `")}
+    on_page = re.findall(r"^\| `.*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(on_page) > 10
+    assert set(on_page) <= printed

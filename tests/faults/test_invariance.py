@@ -30,7 +30,7 @@ COUPLED = "scipy_rk45"
 EXACT = ("gmm-2d", "gmm-64d")
 ROUNDING = 1e-3
 """What float32 may move a value of an image on [-1, 1] by, where the batch is another one: five times
-the most that was seen, 2.1e-4 with Heun at 5 evaluations (docs/how-to/scaling.md).
+the most that was seen, 2.1e-4 with Heun at 5 evaluations (studies/measured/surviving.md).
 """
 
 SLOW = pytest.mark.faults

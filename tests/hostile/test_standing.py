@@ -205,6 +205,7 @@ def test_ten_thousand_cells_are_a_screen(copy, monkeypatch, capsys):
         _, told = said(["status", copy.directory.path, "--changes"], monkeypatch, capsys)
     lines = told.out.splitlines()
     assert len(lines) <= 100
+    del lines[lines.index("Next:") :]  # commands to copy are not wrapped
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "  and 60 more kinds; --json prints each cell"
     assert "and 97 more" in told.out

@@ -159,7 +159,7 @@ def test_the_command_lists_and_resumes(home):
     assert (home / "tuned.json").read_bytes() == before
     shown = invoke(f"{TUNE} --out tuned.json").stdout
     assert "dpmpp_2m" in shown
-    assert "elsewhere is gaussian" in shown
+    assert "elsewhere: the same on gaussian" in shown
 
 
 def test_the_command_shows_how_well_the_teacher_is_known(home):
@@ -175,5 +175,5 @@ def test_the_command_shows_how_well_the_teacher_is_known(home):
         shown = invoke(f"{TUNE.replace(' --sampler dpmpp_2m', '')} --out taught.json").stdout
         assert f"{share:.2%}" in shown
         assert (
-            "Endpoints are not known to 1% of the error of euler" in " ".join(shown.split())
+            "Endpoints are less accurate than 1% of the error of euler" in " ".join(shown.split())
         ) == said

@@ -1,7 +1,7 @@
 """Claims in rendered pages, Markdown and terminals, read from the text and held against verdicts.
 
 Verdicts are those of ``compare`` and of intervals that must lie apart. What is left of the text when
-the claims are taken out may not say better, best, use, buys or recommend.
+the claims are taken out may not say better, best, closer, use, buys or recommend.
 """
 
 import functools
@@ -19,15 +19,20 @@ from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import headline_table
 from samplerbench.results.comparison.significance import SIGNS
 from samplerbench.results.intervals import interval_bounds, interval_flag, value_plus_minus
+from samplerbench.results.labels import label_of_curve
 from samplerbench.results.quantities import judged
 from samplerbench.results.report.build import _template_environment
 from samplerbench.results.report.model_section import fronts_of
-from samplerbench.results.report.sentences import answer_in_words, lead_sentences, markdown_summary
+from samplerbench.results.sentences import (
+    headline_row,
+    lead_sentences,
+    markdown_summary,
+)
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_as_dicts, text
 
-WORDS = re.compile(r"\b(better|best|recommend\w*|buys|use)\b", re.IGNORECASE)
+WORDS = re.compile(r"\b(better|best|closer|recommend\w*|buys|use)\b", re.IGNORECASE)
 TITLES = {measure.title: measure.name for measure in judged()}
 
 
@@ -45,7 +50,7 @@ def plain(page):
     a line.
     """
     page = re.sub(
-        r'<p class="note">(Lower is better|The Pareto front|\d+ (cheaper|more) ' r"rows).*?</p>",
+        r'<p class="note">(Lower is better|Pareto front|\d+ (rows are hidden|more rows)).*?</p>',
         "",
         page,
         flags=re.DOTALL,
@@ -56,7 +61,9 @@ def plain(page):
         page,
         flags=re.DOTALL,
     )
-    page = re.sub(r"</tr>|</p>|</h3>", "\n", re.sub(r"</td>|</th>", " ¦ ", page.replace("\n", " ")))
+    page = re.sub(
+        r"</tr>|</p>|</li>|</h3>", "\n", re.sub(r"</td>|</th>", " ¦ ", page.replace("\n", " "))
+    )
     return "\n".join(
         " ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).split()) for line in page.splitlines()
     )
@@ -73,6 +80,8 @@ class Problem:
             if row["status"] == "ok" and number(row, metric) is not None
         ]
         self.estimator = text(self.rows[0], "estimator")
+        self.labels = {label_of_curve(text(row, "curve")): text(row, "curve") for row in self.rows}
+        assert len(self.labels) == len({text(row, "curve") for row in self.rows})
 
     def at(self, budget):
         return [row for row in self.rows if row["slot"] is not None and int(row["slot"]) == budget]
@@ -105,7 +114,12 @@ class Problem:
         models = {text(row, "model") for row in self.rows}
         return {(line.sampler, line.budget): line for line in found if line.model in models}
 
-    def check_use(self, budget, curve):
+    def curve(self, label):
+        """The curve of a label; a phrase such as "any of 2 that coincide" is its own."""
+        return self.labels.get(label, label)
+
+    def check_use(self, budget, label):
+        curve = self.curve(label)
         others = [row for row in self.at(budget) if row["curve"] != curve]
         first = min(
             (row for row in self.at(budget) if row["curve"] == curve),
@@ -199,12 +213,12 @@ def budgets(words):
 def check_sentences(problem, said):
     """Each claim of the sentences, the tables behind them left in; returns what is left."""
     said = take(
-        r"At (\d+) evaluations? use (.+?): ",
+        r"At (\d+) evaluations? use (.+?)[;,] ",
         said,
         lambda at, curve: problem.check_use(int(at), curve),
     )
     said = take(
-        r"better than Euler at ([\d, and]+) NFE",
+        r"at ([\d, and]+) NFE \(better than Euler\)",
         said,
         lambda at: [
             problem.check_better_than_euler(b, text(problem.lowest(b), "curve"))
@@ -212,37 +226,51 @@ def check_sentences(problem, said):
         ],
     )
     return take(
-        r"Beyond (\d+) evaluations more buys no lower",
+        r"More than (\d+) evaluations bring no lower",
         said,
         lambda at: problem.check_no_lower(int(at)),
     )
 
 
-def check_lead(problem, sentence):
-    """The first sentence: what is said to be so many times better is what compare says, too."""
-    match = re.match(
-        r"At (\d+) evaluations? (?:use (.+?):|the choice is open: (.+?) has " r"the lowest)",
-        sentence,
-    )
-    if "times better than Euler" in sentence:
-        assert match
-        problem.check_better_than_euler(int(match[1]), match[2] or match[3])
-    return sentence.replace("times better than Euler", "")
+CLAIM = re.compile(
+    r"; (?:(it) is|(both) are|(all) are|(.+?) is) (?:at least (\d+) times [\w ]+|better) than Euler \("
+)
+
+
+def check_lead(problem, best, sentence):
+    """The first sentence: samples that are said to be closer are better by compare too, and the
+    factor is between the intervals.
+    """
+    found = CLAIM.search(sentence)
+    if not found:
+        return sentence
+    one, both, every, name, factor = found.groups()
+    curves = [best.curve, *best.rivals] if both or every else [best.curve]
+    assert len(curves) == 2 if both else len(curves) > 2 if every else True
+    assert name in (None, label_of_curve(best.curve))
+    assert bool(one) == (f" use {label_of_curve(best.curve)}; it is" in sentence)
+    for curve in curves:
+        problem.check_better_than_euler(best.budget, curve)
+    if factor:
+        rows = [row for row in problem.at(best.budget) if row["curve"] in curves]
+        high = max(interval_bounds(row, problem.metric)[1] for row in rows)
+        assert int(factor) <= interval_bounds(best.baseline, problem.metric)[0] / high
+    return sentence.replace(found[0], "; ")
 
 
 def check_table(problem, said):
     """The lines of "the answer" and of the front, as they stand on the page."""
 
-    def better(budget, curve):
-        problem.check_better_than_euler(int(budget), curve)
+    def better(budget, label):
+        problem.check_better_than_euler(int(budget), problem.curve(label))
 
     said = take(
-        r"(?m)^(\d+)(?: the jump)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler ¦", said, better
+        r"(?m)^(\d+)(?: one step)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler ¦", said, better
     )
     cost = {"evaluations": "nfe", "ms": "ms_per_sample"}
     for unit, lines in re.findall(r"(?m)^FRONT (\w+)\n((?:.+\n)*)", said):
         for curve, shown in re.findall(r"(?m)^[^¦]+ ¦ ([^¦]+?) ¦ ([^¦]+?) ¦ ✓ use it ¦", lines):
-            problem.check_front(curve, shown, cost[unit])
+            problem.check_front(problem.curve(curve), shown, cost[unit])
     return re.sub(r"¦ ✓ use it ¦", "", said)
 
 
@@ -258,10 +286,11 @@ def rendered(table, page):
         problem = {
             "title": title,
             "found": findings,
-            "sentences": answer_in_words(findings, rows),
             "lead": first,
             "fronts": fronts,
             "without_data": "",
+            "plot": None,
+            "samples": None,
         }
         page_text = plain(
             PAGES.get_template("answer.html").render(problems=[problem], baseline="Euler")
@@ -306,17 +335,18 @@ def _check_claims(path, table):
             strict=False,
         )
     )
+    leads = []
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)
         if any(is_dominated(row) for row in problem.rows) and any(
             number(row, "fd_conv") is not None for row in problem.rows
         ):
             assert problem.metric not in ("fid_proxy", "kid")
-        titles = re.findall(r"Lowest ([^:]+):", said)
+        titles = re.findall(r"Lowest ([^:]+):", markdown[title])
         assert {TITLES[each] for each in titles} <= {problem.metric}
-        left = check_sentences(
-            problem, check_table(problem, said.replace(first[0], check_lead(problem, first[0])))
-        )
+        lead = check_lead(problem, headline_row(findings), first[0])
+        left = check_sentences(problem, check_table(problem, said.replace(first[0], lead)))
+        leads += first
         assert not WORDS.search(left), (
             WORDS.search(left) and left[max(0, WORDS.search(left).start() - 80) :][:160]
         )
@@ -325,7 +355,7 @@ def _check_claims(path, table):
         ).replace("\\", "")
         assert not WORDS.search(check_sentences(problem, sentences))
         check_floor(parts[title], first)
-    check_terminal(path, table, judged)
+    check_terminal(path, table, judged, leads)
 
 
 def check_floor(rows, sentences):
@@ -333,7 +363,7 @@ def check_floor(rows, sentences):
     all others begin.
     """
     for sentence in sentences:
-        if sentence.startswith("Fewest"):
+        if "every other sampler needs more" in sentence:
             first, *others = rows_as_dicts(headline_table(rows.drop(columns=["curve", "slot"])))
             assert others
             assert all(
@@ -342,8 +372,10 @@ def check_floor(rows, sentences):
             )
 
 
-def check_terminal(path, table, judged):
-    """The signs beside the values are the verdicts of compare, in the column of their budget."""
+def check_terminal(path, table, judged, leads):
+    """The signs beside the values are the verdicts of compare, in the column of their budget, and
+    the sentences above are the report's.
+    """
     baseline, marks = verdicts_of(path)
     assert {
         sampler + str(slot) + model: verdict for (model, sampler, slot), verdict in marks.items()
@@ -351,10 +383,14 @@ def check_terminal(path, table, judged):
     console = Console(file=io.StringIO(), width=400, no_color=True)
     print_table(table, console, baseline=baseline, marks=marks)
     out = console.file.getvalue()
+    for sentence in dict.fromkeys(leads):
+        assert sentence in out
+        out = out.replace(sentence, "")
     counts = {
         sign: len(
             re.findall(
-                rf"\S{re.escape(sign)}(?:\s|$)|\* " rf"?{re.escape(sign)}|\d†? {re.escape(sign)}",
+                rf"\S{re.escape(sign)}(?:\s|$)|\* "
+                rf"?{re.escape(sign)}|[\d⁻]†? {re.escape(sign)}",
                 out,
             )
         )

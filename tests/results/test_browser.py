@@ -70,6 +70,7 @@ def plotted(page, place=0):
     figure = page.locator("figure.plot").nth(place)
     figure.scroll_into_view_if_needed()
     figure.locator(".main-svg").first.wait_for()
+    figure.locator("details").evaluate("part => { part.open = true; }")
     return figure
 
 
@@ -103,7 +104,9 @@ def test_plots_show_the_table_on_every_axis(show, run):
 
 def test_the_floor_is_drawn_where_it_belongs(show):
     figure = plotted(show(), 1)
-    shapes = "canvas => canvas.layout.shapes.map(({y0}) => y0)"
+    shapes = (
+        "canvas => canvas.layout.shapes.filter(line => line.xref === 'paper').map(({y0}) => y0)"
+    )
     assert figure.locator(".canvas").evaluate(shapes) == []
     figure.get_by_role("button", name="FID proxy, plug-in").click()
     assert figure.locator(".canvas").evaluate(shapes) == [0.31]
@@ -156,16 +159,16 @@ def test_columns_are_sorted_by_number_with_empty_cells_last(show):
     head = page.locator("#listing thead").get_by_role("button", name="fd_conv", exact=True)
     head.click()
     values = [text for text in column(page, "fd_conv") if text]
-    numbers = [float(text.split(" ")[0]) for text in values]
+    numbers = [float(text.split(" ")[0].rstrip("⁻")) for text in values]
     assert numbers == sorted(numbers)
     assert column(page, "fd_conv")[len(values) :] == [""] * (
         len(column(page, "fd_conv")) - len(values)
     )
     assert head.locator("..").get_attribute("aria-sort") == "ascending"
     head.press("Enter")
-    assert [float(text.split(" ")[0]) for text in column(page, "fd_conv") if text] == sorted(
-        numbers, reverse=True
-    )
+    assert [
+        float(text.split(" ")[0].rstrip("⁻")) for text in column(page, "fd_conv") if text
+    ] == sorted(numbers, reverse=True)
 
 
 def test_rows_are_filtered_by_words_status_and_verdict(show, run):
@@ -306,6 +309,52 @@ def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
     assert page.locator("#answer ~ article .lead").first.bounding_box()["y"] < 844 - 60
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_first_screen__a_sentence_then_plot_and_samples_then_the_table(show, width):
+    page = show(viewport={"width": width, "height": 900})
+    article = page.locator("#answer ~ article").nth(1)
+    tops = [
+        article.locator(part).first.bounding_box()
+        for part in (".lead", ".canvas", ".shots", ".stacked")
+    ]
+    lead, plot, samples, table = tops
+    assert lead["y"] + lead["height"] <= plot["y"] < table["y"]
+    assert samples["y"] + samples["height"] <= table["y"]
+    labels = article.locator(".shots figcaption").all_inner_texts()
+    assert (labels[0], labels[-1]) == ("Euler", "converged")
+    edges = [
+        (box["x"], box["width"])
+        for box in (image.bounding_box() for image in article.locator(".shots img").all())
+    ]
+    assert len(set(edges)) == 1, "the same noise is in one column"
+    if width == 1440:
+        assert samples["x"] >= plot["x"] + plot["width"]
+        first = page.locator("#answer ~ article").first.locator(".stacked").bounding_box()
+        assert first["y"] < 900, "the table begins on the first screen"
+    else:
+        assert samples["y"] >= plot["y"] + plot["height"]
+
+
+def test_first_screen__values_that_are_not_positive_stand_at_a_tick_of_0(show):
+    figure = plotted(show(fresh=True), 1)
+    figure.get_by_role("button", name="FD to converged").click()
+    ticks = "canvas => [canvas.layout.yaxis.tickvals[0], canvas.layout.yaxis.ticktext[0]]"
+    zero, label = figure.locator(".canvas").evaluate(ticks)
+    assert label == "0"
+    assert any(zero in trace["y"] for trace in traces(figure))
+
+
+def test_first_screen__names_stand_at_the_curves(show):
+    figure = plotted(show(fresh=True), 1)
+    names = figure.locator(".canvas").evaluate(
+        "canvas => canvas.layout.annotations.map(({text, y}) => [text, y])"
+    )
+    assert any("DPM-Solver++(2M)" in text for text, _ in names)
+    assert all("<img" not in text for text, _ in names), "names of strangers are escaped"
+    heights = sorted(y for _, y in names)
+    assert len(set(heights)) == len(heights)
+
+
 def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
     page = show(viewport={"width": 390, "height": 844})
     part = page.get_by_role("region", name="Table of all rows")
@@ -335,13 +384,14 @@ def test_lines_of_order_lie_below_all_points(show):
             for guide in (True, False)
         )
         assert len(orders) == 3
+        zero = figure.locator(".canvas").evaluate("canvas => canvas.layout.yaxis.tickvals[0]")
         for order, line in enumerate(orders, 1):
             (x0, x1), (y0, y1) = line["x"], line["y"]
             slope = -power * order
             assert math.log(y1 / y0) / math.log(x1 / x0) == pytest.approx(slope, rel=1e-3)
             for curve in curves:
                 assert all(
-                    y is None or y > y0 * (x / x0) ** slope
+                    y in (None, zero) or y > y0 * (x / x0) ** slope
                     for x, y in zip(curve["x"], curve["y"], strict=True)
                 )
 

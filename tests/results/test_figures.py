@@ -356,7 +356,7 @@ def test_a_mistake_is_one_sentence(run, fashion, call, sentence):
 
 def test_floors_are_medians_of_what_the_rows_say():
     rows = [{"fid_proxy_floor_se": se} for se in (0.1, 0.2, 0.6)]
-    assert floor_of("fd_conv", rows) == (pytest.approx(0.392), "not told from 0 below")
+    assert floor_of("fd_conv", rows) == (pytest.approx(0.392), "not significant below")
     assert floor_of("kid", rows) is None
     assert floor_of("rmse", [{"rmse_resolution": 0.0}]) is None
     assert slug_of("evil|<b>model</b>/..") == "evil-b-model-b"

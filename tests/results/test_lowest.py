@@ -71,24 +71,24 @@ def test_print_table__ties_are_bold_and_an_estimate_below_0_is_0():
     print_table(
         ResultTable.of(rows), Console(file=out, width=100, force_terminal=True), metric="fid_proxy"
     )
-    bold = re.findall(r"\x1b\[1m *([\d.]+)\*?\x1b", out.getvalue())
-    assert bold == ["5", "0", "0.01"]  # the heading, and two of three
+    bold = re.findall(r"\x1b\[1m *([\d.⁻]+)\*?\x1b", out.getvalue())
+    assert bold == ["5", "0⁻", "0.01"]  # the heading, and two of three
 
 
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"fid_proxy": -0.00271, "fid_proxy_low": 0.0, "fid_proxy_high": 0.0}, "0 [0, 0]"),
-        ({"fid_proxy": -0.002, "fid_proxy_low": 0.0, "fid_proxy_high": 0.3}, "0 [0, 0.3]"),
-        ({"swd": -0.5, "swd_se": 1.0}, "0 [0, 1.46]"),
-        ({"fid_proxy": -1.0, "fid_proxy_se": 0.1}, "0 [0, 0]"),
+        ({"fid_proxy": -0.00271, "fid_proxy_low": 0.0, "fid_proxy_high": 0.0}, "0⁻ [0, 0]"),
+        ({"fid_proxy": -0.002, "fid_proxy_low": 0.0, "fid_proxy_high": 0.3}, "0⁻ [0, 0.3]"),
+        ({"swd": -0.5, "swd_se": 1.0}, "0⁻ [0, 1.46]"),
+        ({"fid_proxy": -1.0, "fid_proxy_se": 0.1}, "0⁻ [0, 0]"),
     ],
 )
 def test_intervals__contain_what_is_printed(record, said):
     (name, *_) = record
     assert value_with_bounds(record, name) == said
     assert value_plus_minus({f"{name}_se": 0.1, **record}, name) == said
-    assert value_with_bounds({name: record[name]}, name) == "0"
+    assert value_with_bounds({name: record[name]}, name) == "0⁻"
 
 
 def test_intervals__a_signed_column_keeps_its_sign():

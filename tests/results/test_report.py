@@ -325,7 +325,7 @@ def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_p
         reference = {"references": {model: about | {"identity": identity}}}
         run.write_run(run.run() | reference)
         words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
-        said = "Of what samples are compared with: x.npz has moments."
+        said = "reference statistics: x.npz has moments."
         assert words.count(said) == count
 
 
@@ -348,7 +348,7 @@ def test_rows_are_marked_against_the_baseline_that_is_asked_for(tmp_path):
     page = Page(write_report(run.path, tmp_path, baseline="heun").read_text())
     rows = [attrs for attrs in page.named("tr") if "data-verdict" in attrs]
     assert {attrs["data-verdict"] for attrs in rows} == {"", "worse"}
-    assert "Verdict: against heun at the same budget" in " ".join("".join(page.words).split())
+    assert "Verdict: against Heun at the same budget" in " ".join("".join(page.words).split())
     with pytest.raises(ValueError, match="no row is of the baseline 'hein'; did you mean heun"):
         write_report(run.path, tmp_path, baseline="hein")
 

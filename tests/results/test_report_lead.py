@@ -1,14 +1,18 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from looping import each
 from runs import add, make_run
 
+from samplerbench.results.comparison.compare import compare_with
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import COLUMNS, headline_table
-from samplerbench.results.report.sentences import lead_sentences
+from samplerbench.results.labels import LABELS
 from samplerbench.results.result_table import ResultTable, load
+from samplerbench.results.sentences import lead_sentences, sentence_on_comparison
+from samplerbench.results.table.curves import with_curves
 
 NOBODY = pd.DataFrame(columns=list(COLUMNS)).astype({"nfe_to_floor": float})
 
@@ -45,50 +49,89 @@ def led(frame, crossings):
     ("rows", "sentence"),
     [
         (
+            [row("euler", 20.0), row("heun", 5.0)],
+            "At 10 evaluations use Heun; it is at least 2 times closer to the data than Euler "
+            "(5 against 20).",
+        ),
+        (
             [row("euler", 20.0), row("heun", 10.0)],
-            "At 10 evaluations use heun: FID proxy 10 ± 2, 2 times better than Euler.",
+            "At 10 evaluations use Heun; it is better than Euler (FID proxy 10 against 20).",
         ),
         (
             [row("euler", 13.0), row("heun", 10.0)],
-            "At 10 evaluations the choice is open: heun has the lowest value, FID proxy "
-            "10 ± 2, not told apart from Euler, "
-            "but euler cannot be told apart from it.",
+            "At 10 evaluations Heun and Euler are level; the run shows no significant difference.",
         ),
         (
-            [row("euler", 20.0), row("heun", 10.0), row("ddim", 10.1), row("dpm_2", 10.2)],
-            "At 10 evaluations the choice is open: heun has the lowest value, FID proxy "
-            "10 ± 2, 2 times better than Euler, "
-            "but 2 others cannot be told apart from it.",
+            [row("euler", 13.0, samples=1200), row("mine", 10.0, samples=1200)],
+            "At 10 evaluations mine and Euler are level; 1,200 samples show no significant "
+            "difference.",
         ),
         (
-            [row("euler", 20.0), row("heun", 0.5)],
-            "At 10 evaluations use heun: FID proxy 0.5 ± 2, where Euler has 20.",
+            [row("euler", 90.0), row("heun", 10.0), row("dpmpp_2m", 10.5)],
+            "At 10 evaluations Heun and DPM-Solver++(2M) are level; both are at least 7 times "
+            "closer to the data than Euler (10 against 90).",
         ),
-        ([row("euler", 10.0), row("heun", 20.0)], "At 10 evaluations use euler: FID proxy 10 ± 2."),
+        (
+            [row("euler", 900.0), row("heun", 1.0), row("ddim", 1.1), row("ipndm", 1.2)],
+            "At 10 evaluations Heun is level with DDIM and iPNDM; all are at least 280 times "
+            "closer to the data than Euler (1 to 1.2 against 900).",
+        ),
+        (
+            [row("euler", 20.0), *(row(f"mine_{n}", 10.0 + n / 10) for n in range(5))],
+            "At 10 evaluations mine_0 is level with 4 others; all are better than Euler "
+            "(FID proxy 10 against 20).",
+        ),
+        (
+            [row("euler", 20.0), row("heun", -0.5)],
+            "At 10 evaluations use Heun; it is at least 12 times closer to the data than Euler "
+            "(0 against 20).",
+        ),
+        (
+            [row("euler", 10.0), row("heun", 20.0)],
+            "At 10 evaluations use Euler, with FID proxy 10 [8.04, 12].",
+        ),
         (
             [row("euler", 10.0)],
-            "At 10 evaluations euler has FID proxy 10 ± 2; no other sampler was run there.",
+            "At 10 evaluations Euler has FID proxy 10 [8.04, 12]; no other sampler was run there.",
+        ),
+        (
+            [row("dpmpp_2m", 10.0), row("heun", 20.0)],
+            "At 10 evaluations use DPM-Solver++(2M); this run has no Euler to compare with.",
+        ),
+        (
+            [row("dpmpp_2m", 10.0), row("heun", 10.1)],
+            "At 10 evaluations DPM-Solver++(2M) and Heun are level; this run has no Euler to "
+            "compare with.",
         ),
         (
             [row("euler", 10.0), row("heun", 20.0, dominated=True)],
-            "At 10 evaluations there is no verdict: euler has the lowest value, FID "
-            "proxy 10 ± 2; but it is dominated by the model's own "
-            "error; see fd_conv.",
+            "At 10 evaluations Euler has the lowest value, FID proxy 10 [8.04, 12], without a verdict "
+            "(dominated by the model's own error; see fd_conv).",
         ),
         (
             [row("euler", 10.0), row("heun", 10.0)],
-            "At these budgets all methods coincide: there is nothing to choose.",
+            "At these budgets all samplers give the same result.",
         ),
     ],
 )
-def test_lead__the_first_sentence_says_what_to_use_or_that_it_is_open(rows, sentence):
+def test_lead__the_first_sentence_says_what_to_use_or_what_is_level(rows, sentence):
     assert said(*rows)[0] == sentence
+
+
+def test_lead__the_lowest_alone_is_compared_where_a_tie_is_not_shown_to_be_better():
+    first = said(row("euler", 20.0), row("heun", 10.0), row("ddim", 13.0, se=5.0))[0]
+    assert "Heun and DDIM are level; Heun is better than Euler" in first
+
+
+def test_lead__without_results_there_is_none():
+    failed = [row(name, None, status="failed") for name in ("euler", "heun")]
+    assert list(findings_of(ResultTable.of(failed).frame).by_title.values()) == [None]
 
 
 def test_a_flagged_value_is_no_recommendation():
     first, *rest = said(row("euler", 20.0), row("heun", 10.0, fid_flag="few"))
-    assert first.startswith("At 10 evaluations there is no verdict")
-    assert first.endswith("but intervals are flagged as unreliable (†).")
+    assert first.endswith("without a verdict (flagged: few).")
+    assert "use" not in first
     assert not rest
 
 
@@ -98,25 +141,57 @@ def test_the_budget_nearest_to_ten_comes_first():
         for n in (2, 8, 40)
         for name, value in (("euler", 900.0), ("heun", 90.0))
     ]
-    assert said(*rows)[0].startswith("At 8 evaluations use heun")
+    assert said(*rows)[0].startswith("At 8 evaluations use Heun")
 
 
 def test_more_work_buys_nothing_only_where_that_is_shown():
     values = {5: 50.0, 10: 10.0, 20: 9.0, 40: 9.5}
-    rows = [row("euler", value, budget=n) for n, value in values.items()]
-    assert (
-        "Beyond 10 evaluations nothing is told apart from the lowest there: whether "
-        "more work helps is open."
-    ) in said(*rows)
+    rows = [row("euler", value, budget=n, samples=480) for n, value in values.items()]
+    assert "We could not show that more than 10 evaluations help (480 samples)." in said(*rows)
     flat = [
         row("euler", value, se=0.001, budget=n)
         for n, value in {5: 50.0, 10: 10.0, 20: 10.01}.items()
     ]
-    assert "Beyond 10 evaluations more buys no lower FID proxy." in said(*flat)
+    assert "More than 10 evaluations bring no lower FID proxy." in said(*flat)
     falling = [row("euler", 100.0 / n, se=0.01, budget=n) for n in values]
-    assert "The lowest is still falling at 40 evaluations, the most that were tried." in said(
-        *falling
+    assert any("still falls at 40 evaluations" in sentence for sentence in said(*falling))
+
+
+def test_comparison__the_sentence_groups_samplers_by_verdict(tmp_path):
+    run = make_run(tmp_path)
+    noise = np.random.default_rng(0).normal(size=400)
+    for sampler, level in (("euler", 9.0), ("heun", 1.0), ("ddpm", 30.0), ("dpmpp_2m", 1.0)):
+        add(run, sampler, influence=level + noise)
+    lines = compare_with(run.path, "euler").lines
+    assert sentence_on_comparison(lines) == (
+        "At 10 evaluations DPM-Solver++(2M) and Heun are better than Euler; DDPM is worse than it."
     )
+    assert sentence_on_comparison([replace(line, budget=None) for line in lines]) == ""
+
+
+@each(
+    ("schedules", "curves"),
+    [
+        ({"euler": ["karras"], "heun": ["karras"], "auto": ["own"]}, {"euler", "heun", "auto"}),
+        (
+            {"euler": ["karras"], "heun": ["karras"], "ddim": ["edm"]},
+            {"euler", "heun", "ddim · edm"},
+        ),
+        (
+            {"euler": ["karras", "edm"], "heun": ["karras"]},
+            {"euler · karras", "euler · edm", "heun"},
+        ),
+        ({"euler": ["karras"], "heun": ["edm"]}, {"euler · karras", "heun · edm"}),
+    ],
+)
+def test_curves__a_schedule_is_named_only_where_it_is_needed(schedules, curves):
+    rows = [row(name, 1.0, schedule=some) for name, all_ in schedules.items() for some in all_]
+    assert set(with_curves(ResultTable.of(rows).frame)["curve"]) == curves
+
+
+def test_labels__no_two_samplers_share_one():
+    assert len(set(LABELS.values())) == len(LABELS)
+    assert not set(LABELS.values()) & set(LABELS)
 
 
 def test_the_way_to_the_floor_is_that_of_the_headline(tmp_path):
@@ -134,13 +209,11 @@ def test_the_way_to_the_floor_is_that_of_the_headline(tmp_path):
     best = headline_table(table)
     assert best.iloc[0]["curve"] == "heun"
     said = led(table.frame, best)[-1]
-    assert said.startswith(
-        "Fewest evaluations until a sampler's own error is below "
-        "0.05, the floor of 10 samples: heun, "
-    )
+    assert said.startswith("With about ")
+    assert "the error of Heun is no larger than the sampling noise of 10 samples (0.05)" in said
+    assert said.endswith("; every other sampler needs more.")
     assert not any(
-        "floor" in sentence for sentence in led(table.frame, best.assign(nfe_to_floor=math.inf))
+        "noise" in sentence for sentence in led(table.frame, best.assign(nfe_to_floor=math.inf))
     )
     near = best.assign(verdict=["", "inconclusive"])
-    assert led(table.frame, near)[-1].startswith("Evaluations until")
-    assert led(table.frame, near)[-1].endswith("; euler cannot be told apart from it.")
+    assert led(table.frame, near)[-1].endswith("; Euler may need as few.")

@@ -19,10 +19,10 @@ from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.model_section import fronts_of
 from samplerbench.results.report.pictures import grids_of, trajectory_strips_of
 from samplerbench.results.report.plots import curve_styles, plot_data_of
-from samplerbench.results.report.sentences import markdown_summary
 from samplerbench.results.report.timing import throughput_of, times_by_batch_size, timing_of
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.sentences import markdown_summary
 from samplerbench.results.table.curves import comparable_parts
 
 

@@ -11,10 +11,10 @@ from synthetic import synthetic_run
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
+from samplerbench.results.intervals import shown_number
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.terminal.path_curvature import positive_range, sparkline
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
-from samplerbench.results.text import format_number
 
 
 def printed(table, width=80, **options):
@@ -63,7 +63,7 @@ def test_budgets_that_do_not_fit_are_left_out_but_never_the_jump_or_the_last(tmp
     run = synthetic_run(tmp_path, models=("m",), orders={"euler": 1}, budgets=budgets, samples=10)
     lines = printed(load(run.path), width)
     assert max(map(len, lines)) <= width
-    head = next(line.split() for line in lines if "sampler" in line)[1:]
+    head = next(line.split() for line in lines if line.split()[:1] == ["sampler"])[1:]
     assert (head[0], head[-1]) == ("1", "100")
     text = " ".join(" ".join(lines).split())
     assert (f"budgets not shown: {len(budgets) - len(head)}" in text) == (len(head) < len(budgets))
@@ -215,11 +215,11 @@ def test_numbers_and_marks_are_never_cut_and_long_names_fold(width):
     body = " ".join(lines)
     assert "…" not in body
     assert all(word[:7] in body for word in LONG.split() if word != "·")
-    head = next(line.split() for line in lines if "sampler" in line)[1:]
+    head = next(line.split() for line in lines if line.split()[:1] == ["sampler"])[1:]
     assert len(head) >= 2
     for budget in map(int, head):
-        assert f"{format_number(max(values[budget], 0.0))}†*" in body
-        assert f"{format_number(max(values[budget], 0.0))}†*▲" in body
+        assert f"{shown_number('fid_proxy', values[budget])}†*" in body
+        assert f"{shown_number('fid_proxy', values[budget])}†*▲" in body
 
 
 def test_in_a_pipe_everything_is_on_its_line(tmp_path):
@@ -241,7 +241,7 @@ def test_in_a_pipe_everything_is_on_its_line(tmp_path):
         check=True,
         env={k: v for k, v in os.environ.items() if k != "COLUMNS"},
     )
-    head = next(line for line in ran.stdout.splitlines() if "sampler" in line)
+    head = next(line for line in ran.stdout.splitlines() if line.split()[:1] == ["sampler"])
     assert head.split()[1:] == [str(n) for n in range(1, 40)]
     assert any(line.strip().startswith(LONG) for line in ran.stdout.splitlines())
     assert "…" not in ran.stdout

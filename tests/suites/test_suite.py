@@ -130,7 +130,7 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
         ({"models": ["gmm-2d", object()]}, "models.1: a model is a text such as 'gmm-2d', not a "),
         (
             {"models": [{"samples": 3}]},
-            "models.0.name is missing; docs/how-to/suites.md lists the keys",
+            "models.0.name is missing; docs/how-to/suites.md links to a list of the keys",
         ),
         (
             {"name": "../up"},

@@ -45,7 +45,7 @@ _TARGETS: dict[str, Any] = {
 }
 LIBRARIES: tuple[str, ...] = tuple(_TARGETS)
 BY_NUMBERS = tuple(name for name, target in _TARGETS.items() if hasattr(target, "written_out"))
-"""Libraries that can run a sampler they do not have, because they take its steps as numbers."""
+"""Libraries that take steps as numbers, and so can run samplers that they do not have."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Export:
     Attributes:
         library: one of :data:`LIBRARIES`.
         code: complete lines to paste, imports included, without a newline at the end; "" if there are none.
-        remark: what the library does differently, or why there are no lines; "" if images equal ours to rounding.
+        remark: difference of the library, or reason for no lines; "" if images equal ours to
+            rounding.
     """
 
     library: str
@@ -79,7 +80,7 @@ def solvers(library: str) -> tuple[str, ...]:
 
 
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
-    """Return why a library cannot take a sampler's steps on a model, or "" if it can.
+    """Return the reason why a library cannot take a sampler's steps on a model; "" if it can.
 
     The model is not evaluated, and the library is not imported. Raises a ValueError if there is no such library.
     """

@@ -1,6 +1,6 @@
 """Nodes for ComfyUI: the sampler's name, and the noise levels.
 
-Read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
+Facts from its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
 ``comfy_extras/nodes_custom_sampler.py`` at 065c1df; ``comfy/samplers.py``, ``comfy/model_sampling.py`` and
 ``comfy/extra_samplers/uni_pc.py`` of February 2025):
 
@@ -60,7 +60,7 @@ DIGITS = 9
 
 
 def ksampler_name(sampler: Sampler, model: Denoiser) -> str:
-    """Return the name in ``KSamplerSelect`` of the sampler that equals this one; "" if there is none."""
+    """Return the name in ``KSamplerSelect`` of an equal sampler; "" if there is none."""
     canonical = name_and_options(sampler)
     if canonical is None or canonical.ends:
         return ""

@@ -1,8 +1,9 @@
 """Lines for diffusers: a scheduler on given levels, in place of a pipeline's own.
 
-Few schedulers of diffusers take a list of levels. Those that do round it, or give the network times that it does
-not know (docs/how-to/lines-to-paste.md). So the lines define a subclass that replaces levels and times after the scheduler
-has set its own. Any pipeline can run it, even one without an argument for levels.
+Few schedulers of diffusers take a list of levels, and these round it, or give the network times
+that it does not know (docs/how-to/lines-to-paste.md). So the lines define a subclass that replaces
+levels and times after the scheduler has set its own. Any pipeline can run it, even one without an
+argument for levels.
 
 States are in the coordinates of the process, because some pipelines do not scale the network's input.
 """
@@ -179,7 +180,7 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: floa
 
 
 def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str, object]:
-    """Return keyword arguments that ``from_config`` gets with the pipeline's configuration."""
+    """Return keyword arguments for ``from_config``, besides the pipeline's configuration."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
     flow = coords.kind == "flow"

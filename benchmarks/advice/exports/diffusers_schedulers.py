@@ -43,7 +43,7 @@ class Coordinates:
         return 1 / math.hypot(sigma, self._process.sigma_data)
 
     def level(self, sigma: float) -> float:
-        """Return the level as schedulers have it: t for a flow, sigma for all others."""
+        """Return the level in a scheduler's units: t for a flow, else sigma."""
         return sigma / (1 + sigma) if self.kind == "flow" else sigma
 
     def time(self, sigma: float) -> float:
@@ -70,7 +70,7 @@ class Coordinates:
 
     @property
     def prediction_type(self) -> str:
-        """Name in diffusers of what the network predicts."""
+        """``prediction_type`` of the network in diffusers."""
         if self.kind == "edm":
             return "epsilon" if self.model.factor > 0 else "v_prediction"
         return _WORDS[self.model.prediction]

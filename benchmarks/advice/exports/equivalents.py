@@ -51,7 +51,7 @@ _TWINS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}, "xeab_2"),
     ("dpmpp_2m_sde", {"eta": 0.0}, "dpmpp_2m"),
 )
-"""Samplers that equal another one with these options: name, options, and name of the other."""
+"""Samplers that equal another sampler with some options: name, options, other sampler's name."""
 
 SMALLEST = 1e-15
 """Smallest weight that counts. Smaller ones are rounding errors."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from ....results.escaping import strip_control_characters
 
 WIDE = 1000  # columns without a terminal: text for a pipe or a file is neither cut nor wrapped
 _PROSE, _WRAPPED = 34, 24
-"""Least width of a table's column that may be wrapped, and least width that it then has."""
+"""Smallest width at which a table's column may be wrapped, and smallest width after wrapping."""
 
 
 class SafeConsole(Console):
@@ -69,6 +70,24 @@ class Warnings(logging.Handler):
 def say(text: str) -> None:
     """Print text without interpreting markup and without wrapping lines."""
     out.print(text, markup=False, soft_wrap=True)
+
+
+def announce(text: str) -> None:
+    """Print the coming stage on standard error before slow imports, if that is a terminal."""
+    if err.is_terminal:
+        err.print(text, style="dim", markup=False)
+
+
+def say_next(*commands: Sequence[object], to: Console | None = None) -> None:
+    """Print the next commands to type, ready to copy; each is given as its words.
+
+    They go to ``to``, by default the standard output.
+    """
+    lines = [shlex.join(["samplerbench", *map(str, words)]) for words in commands]
+    text = "Next: " if len(lines) == 1 else "Next:\n  "
+    (to or out).print(
+        Text(text, style="bold").append("\n  ".join(lines), style="not bold"), soft_wrap=True
+    )
 
 
 def print_json(value: object) -> None:

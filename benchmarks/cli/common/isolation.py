@@ -1,4 +1,4 @@
-"""Executors that the command line's options name, with their limits, and their shutdown."""
+"""Executors from options of the command line, with their limits, and their shutdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ...running.executors.ray_executor import Ray
 from .console import err
 
 OFF = ("0", "false", "f", "no", "n", "off")
-"""Values of ``SAMPLERBENCH_ISOLATION`` that mean in-process, where no option names an executor."""
+"""Values of ``SAMPLERBENCH_ISOLATION`` for in-process runs if no option names an executor."""
 MOST_JOBS = 1024
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -180,7 +180,7 @@ def _memory_limit_in_bytes(memory_limit: float | None) -> int | None:
 
 
 LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
-"""Variables with the number of a process on its machine, as ``torchrun`` and ``srun`` set them."""
+"""Variables of ``torchrun`` and ``srun`` with the number of a process on its machine."""
 
 
 def take_gpu_of_rank() -> None:
@@ -214,7 +214,7 @@ def _is_isolation_off() -> bool:
 
 
 def start_early(where: Executor) -> None:
-    """Start an executor before this process computes anything, so that workers can be its forks."""
+    """Start an executor early: workers can be forks until this process computes something."""
     if isinstance(where, Pool | Worker):
         where.start(fork=True)
     else:

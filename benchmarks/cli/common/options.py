@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+
+from .help_panels import EXECUTION, OUTPUT, WHAT, WHERE
 
 if TYPE_CHECKING:
     from ...arguments import Device
@@ -24,93 +25,95 @@ NOISES = ("white", "brownian")
 MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1  # tables cannot store larger seeds
 
-WHAT = "What to run"
-WHERE = "Where it runs"
-EXECUTION = "Execution and limits"
-STATISTICS = "Samples and statistics"
-TIMING = "Timing"
-OUTPUT = "Output"
-PANELS = (WHAT, WHERE, OUTPUT, STATISTICS, EXECUTION, TIMING)
-EVERYDAY = (WHAT, WHERE, OUTPUT)  # panels that ``--help`` always shows
-FOLDED = 6  # number of options in the other panels from which only ``--help-all`` shows them
-
 
 def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
-    """Return an option of a command, with one name or several, in a panel of its help."""
-    return typer.Option(*names.split(), help=text, rich_help_panel=panel, **limits)
+    """Return an option of a command, in a panel of its help.
+
+    ``names`` has one name or several, and a word in capitals for the value, as in "--seed N".
+    """
+    words, value = _names_and_value(names)
+    return typer.Option(*words, help=text, rich_help_panel=panel, metavar=value, **limits)
+
+
+def _names_and_value(names: str) -> tuple[list[str], str | None]:
+    words = names.split()
+    return (words, None) if words[-1].startswith("-") else (words[:-1], words[-1])
 
 
 Plugins = Annotated[
     list[Path] | None,
-    option("--plugin", "Python file with samplers of your own (repeatable).", WHAT),
+    option("--plugin FILE", "Python file with your own samplers (repeatable).", WHAT),
 ]
 PeersPath = Annotated[
     Path | None,
-    option("--peers-path", "Folder with clones of peers that pip cannot install.", EXECUTION),
+    option("--peers-path FOLDER", "Clones of libraries that pip cannot install.", EXECUTION),
 ]
-Json = Annotated[bool, option("--json", "Print JSON.")]
+Json = Annotated[bool, option("--json", "Print JSON.", OUTPUT)]
 SuiteName = Annotated[
-    str, typer.Argument(help="Built-in suite (samplerbench list suites) or path of a TOML file.")
+    str, typer.Argument(help="Built-in suite (see samplerbench list suites) or TOML file.")
 ]
-StepsOption = Annotated[str | None, option("--steps", "Numbers of steps, e.g. 5,10,20.", WHAT)]
+StepsOption = Annotated[
+    str | None, option("--steps N,N,…", "Numbers of steps, e.g. 5,10,20.", WHAT)
+]
 NfeOption = Annotated[
     str | None,
-    option("--nfe", "Budgets of evaluations per sample; the largest grid that fits is run.", WHAT),
+    option("--nfe N,N,…", "Budgets of evaluations per sample, e.g. 5,10,20.", WHAT),
 ]
-OutOption = Annotated[Path | None, option("--out", "Run directory.", OUTPUT)]
+OutOption = Annotated[Path | None, option("--out FOLDER", "Run directory.", OUTPUT)]
 ThreadsOption = Annotated[
     int | None,
-    option("--threads", "torch threads (default: torch's own choice).", EXECUTION, min=1, max=4096),
+    option(
+        "--threads N", "Threads of torch (default: its own choice).", EXECUTION, min=1, max=4096
+    ),
 ]
 TrustOption = Annotated[
     bool,
     option(
         "--trust-suite",
-        "Use the Python files, and files elsewhere, that the suite's TOML file names.",
+        "Allow the suite's TOML file to name Python files and files elsewhere.",
         EXECUTION,
     ),
 ]
-DeviceOption = Annotated[str, option("--device", "auto, cpu or cuda.", WHERE)]
+DeviceOption = Annotated[str, option("--device NAME", "auto, cpu or cuda.", WHERE)]
 IsolationOption = Annotated[
     bool | None,
     option(
         "--isolation/--no-isolation",
-        "Short for --executor worker (the default), or for --executor in-process.",
+        "Short for --executor worker (the default) or in-process.",
         EXECUTION,
     ),
 ]
 ExecutorOption = Annotated[
     str | None,
     option(
-        "--executor",
-        "Where samplers run: worker, a process of its own, which may crash or hang; "
-        "in-process; ray, the machines of a Ray cluster; or one of an installed package.",
+        "--executor NAME",
+        "Where samplers run: worker (a process of its own, which may crash), in-process, "
+        "ray (a Ray cluster), or an installed package's.",
         EXECUTION,
     ),
 ]
 RayAddressOption = Annotated[
     str | None,
     option(
-        "--ray-address",
-        "Ray cluster: host:port of its head, or auto (default: RAY_ADDRESS, else this machine "
-        "alone).",
+        "--ray-address HOST:PORT",
+        "Ray only: head of the cluster, or auto (default: RAY_ADDRESS, else this machine).",
         EXECUTION,
     ),
 ]
 GpusOption = Annotated[
     float | None,
-    option("--gpus-per-worker", "GPUs of each worker on Ray, or a part of one.", EXECUTION),
+    option("--gpus-per-worker N", "Ray only: GPUs of each worker, e.g. 1 or 0.5.", EXECUTION),
 ]
 AcceleratorOption = Annotated[
     str | None,
-    option("--accelerator", "Type of device that times are of, on Ray, such as H100.", EXECUTION),
+    option("--accelerator NAME", "Ray only: type of GPU to time on, e.g. H100.", EXECUTION),
 ]
-JobsOption = Annotated[int, option("--jobs", "Processes that measure at a time.", min=1)]
+JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", min=1)]
 MemoryLimitOption = Annotated[
     float | None,
     option(
-        "--memory-limit",
-        "GiB that the samplers' process may hold, 0 for no limit (default: 80 %).",
+        "--memory-limit GIB",
+        "Memory of the samplers' process, 0 for no limit (default: 80 %).",
         EXECUTION,
         min=0,
     ),
@@ -120,14 +123,16 @@ MemoryLimitOption = Annotated[
 def setting(
     names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
 ) -> Any:
-    """Return an option of one command, as the default of a parameter or of a dataclass field."""
-    return typer.Option(default, *names.split(), help=text, rich_help_panel=panel, **limits)
+    """Return the default value that declares a parameter or dataclass field as an option."""
+    words, value = _names_and_value(names)
+    return typer.Option(default, *words, help=text, rich_help_panel=panel, metavar=value, **limits)
 
 
 def with_options_of(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that replaces a command's parameter ``options`` by a dataclass's fields.
 
-    A field is annotated with an :func:`option` and has a default, or its default is a :func:`setting`.
+    Each field has an :func:`option` in its annotation and a default, or a :func:`setting` as
+    default.
     """
     hints = get_type_hints(options, include_extras=True)
     shared = [
@@ -193,7 +198,7 @@ def check_choice(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice
 
 
 def parse_share(text: str, option: str) -> float:
-    """Return the share >= 0 that is written as ``1%`` or ``0.01``.
+    """Return a share >= 0 from a text such as ``1%`` or ``0.01``.
 
     Raises:
         ValueError: the text is something else.
@@ -220,37 +225,3 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
         from ....samplers.peers import set_peers_path
 
         set_peers_path(peers_path)
-
-
-class PanelCommand(TyperCommand):
-    """Command whose help shows options in panels; it always shows those without a panel."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments; with ``--help-all``, print the help with all panels and exit."""
-        if "--help-all" in args:
-            ctx.meta["help_all"] = True
-            typer.echo(ctx.get_help())
-            raise typer.Exit
-        return super().parse_args(ctx, args)
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a section of the help for each panel that is shown."""
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                name = getattr(parameter, "rich_help_panel", None) or default
-                panels.setdefault(name, []).append(record)
-        rest = [name for name in PANELS if name in panels and name not in EVERYDAY]
-        folded = sum(len(panels[name]) for name in rest) >= FOLDED
-        shown = not folded or ctx.meta.get("help_all")
-        order = ["Arguments", *PANELS, "Options"]
-        for name in sorted(panels, key=order.index):
-            if name not in rest or shown:
-                with formatter.section(name):
-                    formatter.write_dl(panels[name])
-        if not shown:
-            names = ", ".join(f"{name.lower()} ({len(panels[name])})" for name in rest)
-            with formatter.section("More options"):
-                formatter.write_dl([("--help-all", f"Show all: {names}.")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from string import Template
@@ -34,7 +35,7 @@ _STEPS: dict[Kind, tuple[str, ...]] = {
 
 
 def _names_in_use(kind: Kind) -> dict[str, Collection[str]]:
-    """Return the names that a new package may not take, by the kind of thing that has them."""
+    """Return the names that a new package may not take, by the noun for their owners."""
     if kind == "solver":
         return {"sampler": sampler_names()}
     from ...metrics.metric import metrics
@@ -87,4 +88,5 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
 
 def next_steps(kind: Kind, name: str, package: Path) -> list[str]:
     """Return the commands that install, check and run a new package, in order."""
-    return [step.format(name=name, package=package) for step in _STEPS[kind]]
+    quoted = shlex.quote(str(package))
+    return [step.format(name=name, package=quoted) for step in _STEPS[kind]]

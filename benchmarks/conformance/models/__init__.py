@@ -1,4 +1,4 @@
-"""Checks that a model's output is E[x0 | x], or the end of a few-step map, and which settings fit best."""
+"""Checks that a model's output is E[x0 | x] or a few-step map, and search for wrong settings."""
 
 from .checking import Checked, check_checkpoint, check_denoiser
 from .samples import check_range, read_images, read_latents

@@ -1,4 +1,4 @@
-"""Check of a model: its output against E[x0 | x], and the best of the possible settings."""
+"""Check that a model's output is E[x0 | x], and choice of the best among its possible settings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
 def misfit_of(of: Candidate, *, own: bool) -> float:
-    """Return the misfit, smaller is better: median log error, or if ``own`` the largest defect."""
+    """Return a candidate's misfit, smaller for a better fit: the median log error over levels.
+
+    With ``own`` the samples are the model's, and the misfit is the largest defect (:mod:`.fit`).
+    """
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
@@ -58,7 +61,7 @@ def misfit_of(of: Candidate, *, own: bool) -> float:
 
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
-    """Check that the best answers to open questions fit, and that no other answers fit as well."""
+    """Check that the best candidate for open settings fits, and that no other fits as well."""
     is_map, passed = best.model.kind == "map", None if own else False
     alike = [
         other.settings
@@ -89,10 +92,11 @@ def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) ->
 class Checked:
     """Result of all checks of a model.
 
-    ``spec`` is the best specification without open questions; None for a model that is no
-    checkpoint. ``answers`` to the open questions are empty unless all checks passed. ``fit`` is
-    None for a few-step map. ``images`` counts clean samples; it is 0 if the model's own samples
-    were used. ``candidates`` has a row for each reading: settings, excess error, largest defect.
+    ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers``
+    maps settings that the checkpoint left open to the best values; it is empty unless all checks
+    passed. ``fit`` is None for a few-step map. ``images`` counts clean samples; it is 0 if the
+    model's own samples were used. ``candidates`` has a row for each interpretation of the network
+    that was tried: its settings, excess error and largest defect.
     """
 
     spec: Specification | None
@@ -125,15 +129,15 @@ def check_checkpoint(
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
-    """Check a checkpoint, and find the answers to the open questions of its specification.
+    """Check a checkpoint, and find the best values of settings that its specification leaves open.
 
     Args:
-        spec: what is known of the checkpoint; each combination of answers is a candidate.
-        network: of the checkpoint, in its native coordinates.
+        spec: specification of the checkpoint; each combination of open settings is a candidate.
+        network: network of the checkpoint, in its native coordinates.
         images: clean samples ``(n, *event)``. None draws samples of the model; the verdict is then
             never "passed".
         labels: classes of the images ``(n,)``, or None.
-        built: makes the network of a candidate; None if all candidates have ``network``.
+        built: makes the network of a specification; None if all candidates share ``network``.
         teacher: denoiser along whose paths a few-step map is checked; by default the result of
             :meth:`.Specification.teacher`, if ``built`` is given.
         samples: number of samples to draw without ``images``.
@@ -201,7 +205,7 @@ def check_denoiser(
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
-    """Check any model, such as one of a Python file; arguments as in :func:`check_checkpoint`.
+    """Check any model, such as one of a Python file; see :func:`check_checkpoint` for arguments.
 
     Raises:
         ValueError: the images do not have the model's shape, or lack labels that it needs.
@@ -225,7 +229,10 @@ def check_denoiser(
 def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Return the checks of the best reading, and the other readings that were tried on images."""
+    """Return the checks of the best candidate, and the alternatives that were tried on images.
+
+    ``changed`` yields interpretations of the network with changed settings.
+    """
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
     if own and not fits:
@@ -270,7 +277,10 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Yield checks of a few-step map's consistency: on images, and on paths of a given teacher."""
+    """Yield checks that a few-step map is constant along paths: of noisy images, and of a teacher.
+
+    ``changed`` yields maps with changed settings, for comparison on images.
+    """
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
@@ -285,7 +295,7 @@ def _check_paths(
 
 
 def check_behaviour(model: Denoiser, device: str) -> Check:
-    """Check that outputs are finite, repeatable, and in each row independent of other rows."""
+    """Check that outputs are finite, repeatable, and independent of other rows of the batch."""
     try:
         check_model(model, denoising=False, device=device)
     except ValueError as error:
@@ -295,7 +305,7 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
 
 
 def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each reading: settings, excess error over the stated reading, and largest defect."""
+    """Yield a row for each candidate: settings, excess error over the stated one, and defect."""
     for reading, stated in compared:
         excess, se = reading.fit.excess(stated.fit)
         yield {

@@ -1,12 +1,13 @@
-"""Fit of a denoiser to clean samples, level by level: its error, and its defect from Pythagoras.
+"""Fit of a denoiser to clean samples at each level: its error, and its Pythagorean defect.
 
 If d = E[x0 | x] with x = x0 + sigma z, then d - x0 is orthogonal to every function of x. So no other
 function of x has a smaller mean squared error, which decides between candidates. By Pythagoras,
 
     E |sigma z|² = E |x - d|² + E |d - x0|².
 
-The defect is the right side less the left side, over the left side: 0 for a posterior mean. For
-samples of D numbers it is -2 E <x - d, d - x0> / (sigma² D), which needs no other candidate.
+The defect is the relative difference of the two sides: right minus left, divided by left. It is 0
+for a posterior mean. For samples of D numbers it is -2 E <x - d, d - x0> / (sigma² D). So it can be
+measured without another candidate.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Verdict = Literal["passed", "failed", "not decided"]
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check, with a sentence (``said``); ``passed`` is None if it cannot be decided."""
+    """Result of one check, explained by the sentence ``said``; ``passed`` is None if undecided."""
 
     name: str
     passed: bool | None
@@ -45,24 +46,30 @@ def verdict_of(checks: Iterable[Check]) -> Verdict:
 
 SEED = 5_000_000
 SURE = 3.0
-"""Standard errors by which a measurement may differ by chance."""
+"""Largest difference, in standard errors, that is attributed to chance."""
 BATCH = 64
 SMALL = 1 << 16
 """Largest number of values in a batch whose noise is cached."""
 LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
-"""Lowest and highest level, in standard deviations of the data: outside, all maps look alike."""
+"""Lowest and highest level to check, in standard deviations of the data.
+
+At other levels right and wrong denoisers differ little.
+"""
 NARROWEST_X0 = 0.5
 """Lowest level for networks that predict x0, in standard deviations of the data."""
 NEAR = 0.5
 """Highest level for few-step maps, in standard deviations of the data."""
 LEAST = 1e-9
-"""Smallest denominator of an excess error, as a share of the largest error over the levels."""
+"""Lower bound of the denominator of a relative excess error, as a share of the largest error."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit at falling ``levels`` ``(L,)``: mean squared errors and defects of each sample, both ``(L, n)``."""
+    """Fit of a model at falling ``levels`` ``(L,)``.
+
+    ``errors`` and ``defects`` ``(L, n)`` are the mean squared error and the defect of each sample.
+    """
 
     levels: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -81,11 +88,11 @@ class Fit:
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the relative excess of the error over ``best``'s, and its standard error.
+        """Return the relative excess of the error over that of ``best``, and its standard error.
 
-        Both fits are on the same samples and levels. The mean is over the middle half of the levels
-        by excess: poorly trained networks are far off at high levels only, wrong maps at most. It
-        is infinite if an error is not finite.
+        Both fits must have the same samples and levels. The mean is over the levels between the
+        quartiles of the excess. A poorly trained network has a large error at high levels only,
+        which the quartiles leave out. The result is infinite if an error is not finite.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
@@ -98,7 +105,10 @@ class Fit:
 
 
 def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Return falling levels ``(LEVELS,)`` around the standard deviation of the data; for a map, below it."""
+    """Return falling levels ``(LEVELS,)`` around the standard deviation of the data ``x0``.
+
+    The levels for a few-step map lie below half of it.
+    """
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
     low = max(model.sigma_min, narrowest * std)
@@ -109,7 +119,7 @@ def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
 
 
 def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
-    """Return standard normal noise for clean samples ``(n, *event)`` numbered from ``start``."""
+    """Return fixed normal noise for clean samples ``(n, *event)`` with ids from ``start`` on."""
     make = _small_noise if clean.numel() <= SMALL else _noise
     return make(start, len(clean), model.event, clean.dtype, clean.device)
 
@@ -122,7 +132,7 @@ def _noise(
 
 
 _small_noise = lru_cache(maxsize=16)(_noise)
-"""Cached :func:`_noise`, since all readings of a network share their noise; do not modify the result."""
+"""Cached :func:`_noise`: all candidates get the same noise. Do not modify the result."""
 
 
 @torch.no_grad()

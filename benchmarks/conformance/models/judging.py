@@ -1,6 +1,7 @@
-"""Judgement of one reading of a network on clean samples, and the readings that fit better.
+"""Comparison of readings of a network on clean samples.
 
-E[x0 | x] has the smallest squared error. So a reading is wrong if another has a smaller error.
+A reading is an interpretation of the network: a denoiser with one choice of settings. E[x0 | x] has
+the smallest squared error. So a reading is wrong if another reading has a smaller error.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .fit import SURE, Check, Fit, levels_for_check, measure_fit
 from .maps import check_map, looks_like_a_map, variance_of
 
 ALIKE = 0.005
-"""Smallest relative difference of errors that counts as a difference."""
+"""Smallest relative difference of errors for which one reading counts as better."""
 SLACK, LARGE = 0.1, 0.3
 """Largest absolute defect (see :mod:`.fit`) of a trained network, and of a poorly trained one."""
 POOR = 1.2
@@ -30,20 +31,20 @@ POOR = 1.2
 LINEAR = 0.95
 """Largest :attr:`Candidate.error_ratio` of a network that does more than scale the noisy sample."""
 FEW, MOST = 24, 6
-"""Number of samples for trying all readings, and of best readings then tried on all samples."""
+"""Number of samples to try all readings on, and number of readings to try on all samples."""
 
 MOST_CAUSES = 2
-"""Largest number of readings with equal fits that are all named as the cause."""
+"""Largest number of equally good readings that a message names in full."""
 
 Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
-"""Other readings of a model: the name of each, and a function that makes its model."""
+"""Alternative interpretations of a network: (settings, function that makes the denoiser) pairs."""
 Compared = tuple["Candidate", "Candidate"]
-"""Two readings fitted to the same samples; the second is the stated reading."""
+"""Two candidates fitted to the same samples: an alternative, and the stated candidate."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One reading of a network: its settings, model, and fit to clean samples ``(n, *event)``."""
+    """One interpretation of a network: settings, denoiser, and fit to the samples ``clean``."""
 
     settings: str
     model: Denoiser
@@ -59,19 +60,19 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Error over the error of the best multiple of the noisy sample; median over levels."""
+        """Error, relative to that of the best multiple of the noisy sample; median over levels."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
 
     @property
     def may_be_right(self) -> bool:
-        """True if the reading may be right, allowing for a poorly trained network."""
+        """True if the settings may be right and the network poorly trained."""
         return self.error_ratio <= POOR and has_small_defect(self.fit, LARGE)
 
     @property
     def is_right(self) -> bool:
-        """True if error and defect are small, as for a right reading of a trained network."""
+        """True if error and defect are as small as for a trained network with right settings."""
         return self.error_ratio <= POOR and has_small_defect(self.fit)
 
 
@@ -82,7 +83,10 @@ def fit_candidate(
     labels: Tensor | None,
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
-    """Return a reading with its fit to clean samples ``(n, *event)``; NaN if the network raises."""
+    """Return a candidate with its fit to clean samples ``(n, *event)`` at the levels ``at``.
+
+    None stands for the usual levels. All errors are NaN if the network raises.
+    """
     levels = levels_for_check(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # a reading's times may be outside of its process
@@ -107,10 +111,10 @@ def is_better(first: Candidate, other: Candidate) -> bool:
 
 
 class BetterReadings(NamedTuple):
-    """Readings that fit better than the stated one, best first, and all that were tried.
+    """Candidates that fit better than the one with the stated settings, best first.
 
-    Those in ``passing`` have a small error and defect; those in ``failing`` do not. ``tried`` has
-    pairs of each reading and the stated one, on the same samples.
+    Candidates in ``passing`` have a small error and defect; candidates in ``failing`` do not.
+    ``tried`` pairs each alternative, better or not, with the stated one on the same samples.
     """
 
     passing: list[Candidate]
@@ -119,9 +123,9 @@ class BetterReadings(NamedTuple):
 
 
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
-    """Return the readings that fit better than the stated one.
+    """Return the alternative interpretations that fit better than the ``stated`` candidate.
 
-    All readings are tried on a few samples at every second level, and the best then on all samples.
+    All are tried on a few samples at every second level, and the best ones then on all samples.
     """
     few, labels = stated.few_samples
     at = stated.fit.levels
@@ -142,7 +146,7 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
 
 
 def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
-    """Yield (name, model) of each reading, without those that raise ValueError or TypeError."""
+    """Yield (settings, model) of each alternative that raises no ValueError or TypeError."""
     for settings, maker in readings:
         try:
             model = maker()
@@ -160,9 +164,10 @@ def median_log_error(of: Fit) -> float:
 def check_readings(
     stated: Candidate, better: BetterReadings, broken: str, observation: str
 ) -> Check:
-    """Check that no other reading fits better, and that the outputs are not broken.
+    """Check that no alternative settings fit better, and that the outputs are not broken.
 
-    ``broken`` says how outputs are broken, or ""; ``observation`` describes them if nothing fits.
+    ``broken`` describes faults of the outputs; "" if there are none. ``observation`` describes the
+    outputs for the message if no settings fit.
     """
     passed: bool | None = False
     count = len(better.tried)
@@ -206,7 +211,10 @@ def check_denoises(of: Candidate) -> Check:
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
-    """Check that the defect is about 0; on the model's own samples a large defect leaves it undecided."""
+    """Check that the defect is about 0.
+
+    On the model's own samples (``own``) the check is undecided if the defect is large.
+    """
     result, passed = of.fit, None
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"

@@ -1,4 +1,4 @@
-"""Checks of few-step maps: boundary, distribution, and one end for the states of one path.
+"""Checks of few-step maps: boundary, distribution, and the same end for all states of a path.
 
 A map f takes a state along the probability flow to its end at sigma_min. So f leaves a state at
 sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3). At
@@ -29,7 +29,7 @@ from ....samplers import Grid, karras, make
 from .fit import LEVELS, NARROWEST, SEED, SURE, WIDEST, Check, Fit, noise_of
 
 MOVED = 0.02
-"""Standard deviations of the data by which a state at sigma_min may move, on top of twice sigma_min."""
+"""Largest move of a state at sigma_min, less 2 sigma_min, in standard deviations of the data."""
 LEAST, MOST = 0.5, 2.0
 """Lowest and highest ratio of the outputs' variance to the data's, for a trained map."""
 
@@ -40,7 +40,11 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if at high levels the error is twice the data's variance, as between samples."""
+    """Return True if the error at high levels is about twice the data's variance.
+
+    That is the squared distance of independent samples: a map outputs one. A posterior mean has
+    half the error.
+    """
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
@@ -111,24 +115,28 @@ def variance_of(x: Tensor) -> float:
 
 
 BY = 0.1
-"""Half-width in ln sigma of the central differences that estimate the rate."""
+"""Step in ln sigma of the central differences that estimate the output's rate of change."""
 RATE_LEVELS = 7
 DEFECT = 0.15
-"""Largest mean product of rate and function g (:class:`Movement`) for a trained map."""
+"""Largest ``worst`` of the :class:`Movement` of a trained map."""
 BETTER, CLOSE = 2.0, 0.03
-"""A map is wrong if its movement exceeds BETTER times another reading's movement plus CLOSE."""
+"""A map is wrong if its movement exceeds BETTER times that with other settings, plus CLOSE."""
 STOPS, STEPS = 5, 30
-"""Number of states to check on each path, and of steps of Heun's method along the path."""
+"""Number of states to check on each path, and number of steps of Heun's method along the path."""
 APART = 0.5
-"""Largest squared distance of the ends of one path, in variances of the data; two samples are 2 apart."""
+"""Largest squared distance between the ends that a map gives for states of one path.
+
+The unit is the variance of the data; independent samples have distance 2.
+"""
 
 
 class Movement(NamedTuple):
     """Mean products of a map's rate of change with functions g of the state: 0 for an exact map.
 
     The rate is in standard deviations of the data per unit of ln sigma. ``size`` is the root mean
-    square over levels and g. ``worst`` is the largest beyond chance, at ``level`` with the g
-    named ``along``. ``varied`` is True if outputs have about the data's variance at every level.
+    square of the products over levels and functions. ``worst`` is the largest product less its
+    sampling error, at ``level`` and with the function g named ``along``. ``varied`` is True if
+    outputs have about the data's variance at every level.
     """
 
     size: float
@@ -140,7 +148,7 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Movement:
-    """Measure a map's :class:`Movement` on clean samples ``(n, *event)`` of deviation ``std``."""
+    """Measure a map's :class:`Movement` on samples ``clean`` with standard deviation ``std``."""
     z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
@@ -166,7 +174,7 @@ def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std:
 
 
 def _test_functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield (name, values) of functions g of the state; the values ``(n, numbers)`` have mean square 1."""
+    """Yield (name, values) of test functions of the state; ``(n, d)`` values have mean square 1."""
     state = _standardised(x)
     yield "the state", state
     yield "a curve of the state", _standardised(state - state**3 / 3)
@@ -174,13 +182,16 @@ def _test_functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 
 def _standardised(x: Tensor) -> Tensor:
-    """Return samples as rows in float64, centred and scaled to mean square 1."""
+    """Return samples as float64 rows ``(n, d)``, centred and scaled to mean square 1."""
     flat = (x - x.mean(0)).flatten(1).double()
     return flat / flat.square().mean().sqrt().clamp_min(1e-12)
 
 
 def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
-    """Check that a map's outputs move little with the level, and no other reading's far less."""
+    """Check that a map's outputs change little with the level.
+
+    The check fails if the outputs change far less with other settings (``others``, by settings).
+    """
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "

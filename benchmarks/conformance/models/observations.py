@@ -1,4 +1,4 @@
-"""Observations on a model as it is: outputs, use of time and labels, noise left in outputs."""
+"""Checks of a model with its stated settings: outputs, use of time and labels, noise left."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from .maps import variance_of
 from .readings import with_network
 
 ALL, OTHERS = 16, 6
-"""Number of classes up to which all labels are tried, and number of shifts tried for more classes."""
+"""Largest number of classes for trying all wrong labels, and number to try of more classes."""
 AT = (0.5, 2.0)
-"""Levels, in standard deviations of the data, where labels tell more than the state."""
+"""Levels at which labels are checked, in standard deviations of the data.
+
+At these levels the label strongly affects the posterior mean.
+"""
 LEAST, SHOWN = 4, 4
 """Fewest images for a verdict on a label, and largest number of labels named in a message."""
 
@@ -56,7 +59,10 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _row_of_better_label(errors: np.ndarray) -> int:
-    """Return the row of ``errors`` ``(labels, n)`` below row 0 in both halves of images, else 0."""
+    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0; 0 if there is none.
+
+    The row is chosen on one half of the images, and must have a smaller error on the other half.
+    """
     if errors.shape[1] < LEAST:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
@@ -79,18 +85,18 @@ def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndar
 
 
 CLAMPED = 0.02
-"""Share of outputs exactly at an extreme value above which outputs count as clamped."""
+"""Share of values equal to the minimum or maximum above which outputs count as clamped."""
 AGAIN = 2
 """Fewest levels with a share above CLAMPED at which outputs count as clamped."""
 HIGHEST, STATES = 1e3, 64
-"""Highest level for :func:`check_noise` if sigma_max is larger, and its number of noise states."""
+"""Upper bound on the level of :func:`check_noise`, and its number of noise states."""
 DEAD = 1e-3
-"""Smallest standard deviation of outputs that vary, as a share of the data's."""
+"""Standard deviation below which outputs count as constant, as a share of the data's."""
 
 
 @torch.no_grad()
 def why_outputs_are_broken(of: Candidate) -> str:
-    """Return how outputs are broken, in words: not finite, constant or clamped; "" if they are not."""
+    """Return a description of outputs that are not finite, constant or clamped; else ""."""
     levels = of.fit.levels.tolist()
     outputs = [_outputs_at_level(of, level) for level in levels]
     bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
@@ -108,7 +114,7 @@ def why_outputs_are_broken(of: Candidate) -> str:
 
 @torch.no_grad()
 def noise_and_defect_in_words(of: Candidate) -> str:
-    """Return in words the share of noise left in outputs, over levels, and the largest defect."""
+    """Return a description of the noise left in outputs, and of the largest defect."""
     shares = []
     for level in of.fit.levels.tolist():
         x, z = noisy_samples(of, level)
@@ -143,7 +149,7 @@ def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
 
 
 def _outputs_at_level(of: Candidate, level: float) -> Tensor:
-    """Return the model's outputs for noisy samples; for a ``NativeDenoiser``, its network's."""
+    """Return the outputs for noisy samples; for a ``NativeDenoiser``, outputs of its network."""
     x, _ = noisy_samples(of, level)
     if isinstance(of.model, NativeDenoiser):
         return record_network_call(of.model, x, level, of.labels)[0]
@@ -153,7 +159,7 @@ def _outputs_at_level(of: Candidate, level: float) -> Tensor:
 def record_network_call(
     model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Call ``model.denoise``; return its network's output, state, time and labels in that call."""
+    """Call ``model.denoise``, and return the output, state, time and labels of its network call."""
     calls = []
 
     def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:
@@ -172,7 +178,7 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 
 @torch.no_grad()
 def check_noise(model: Denoiser, device: str) -> Check:
-    """Check the share of pure noise that the model leaves at its highest level; needs no data.
+    """Check the share of the noise that remains in the output for pure noise at the highest level.
 
     E[x0 | x] leaves a share between 0 and 1 of the noise, since its Jacobian is a covariance over
     sigma². For data in known limits the share is at most their largest variance over sigma².

@@ -1,6 +1,7 @@
-"""Other readings of a network: the denoisers that it would be if one of its settings were wrong.
+"""Alternative readings of a network: denoisers with one setting changed, to find wrong settings.
 
-:func:`alternative_specifications` yields the readings that settings of a checkpoint can choose.
+:func:`alternative_specifications` changes settings of a checkpoint. Other functions change the
+images, or the network's input or output.
 """
 
 from __future__ import annotations
@@ -44,16 +45,17 @@ PREDICTIONS = {
 
 
 def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield (settings, specification) of other readings of ``spec``, which has no open questions.
+    """Yield (settings, specification) for each usual mistake in a setting of ``spec``.
 
-    Settings are text, such as "half=first".
+    All settings of ``spec`` must have values. ``settings`` is the changed one as text, such as
+    "half=first".
     """
     for settings, changes in _changes_by_settings(spec):
         yield settings, replace(spec, **changes)
 
 
 def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (settings, changed fields) of each other reading of a specification."""
+    """Yield (settings as text, changed fields) for each change of a specification to try."""
     yield f"factor={-spec.factor:g}", {"factor": -spec.factor}
     if spec.half:
         other = "second" if spec.half == "first" else "first"
@@ -70,7 +72,7 @@ def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, A
 
 
 def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
-    """Yield other time inputs of the network: another unit, direction or function of the level."""
+    """Yield alternatives to the field ``time``: other units, direction or function of the level."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
     if time["of"] == "log_level":  # EDM gets a quarter of it, NCSN++ all
         for unit in (4.0, 0.25):
@@ -91,7 +93,7 @@ def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
 
 
 def steps_of_table(process: Mapping[str, Any]) -> int:
-    """Return the number of steps of a discrete process from its fields in a specification."""
+    """Return the number of steps of a discrete process, from its fields in a specification."""
     table = process.get("levels") or process.get("betas")
     return len(table) if table is not None else process.get("steps", USUAL_STEPS)
 
@@ -102,9 +104,9 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield (training, specification) that read a user's ``model(x, sigma)`` as a raw network.
+    """Yield (settings, specification) that treat a user's ``model(x, sigma)`` as a raw network.
 
-    All known trainings are yielded but the denoiser's, which ``spec`` describes.
+    There is one for each known kind of training. ``spec`` describes the model as a denoiser.
     """
     for training, changes in training_answers().items():
         if training != "denoiser":
@@ -112,7 +114,7 @@ def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Speci
 
 
 def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (settings, changed fields) of other processes of the kind, such as other betas."""
+    """Yield (settings as text, changed fields) of related processes, such as other betas."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of_table(process)
@@ -144,13 +146,16 @@ Call = Callable[[Tensor, float], Tensor]
 """Denoiser with bound labels: a function of ``(x, sigma)``."""
 
 UNLIKE = 4 / 3
-"""Smallest factor, or inverse factor, by which an output's scale must differ to be reported."""
+"""Smallest factor, or inverse factor, between two output scales that is reported."""
 STEADY = 1.25
-"""Largest ratio of the best factors in the middle half of the levels, if one scale fits all."""
+"""Largest ratio between best factors at different levels for which one factor fits all.
+
+Only levels between the quartiles of the factors count.
+"""
 
 
 class ChangedCall(Wrapper):
-    """Model that returns ``change(call, x, sigma)``, where ``call`` is the inner denoiser."""
+    """Model that returns ``change(call, x, sigma)``; ``call(x, sigma)`` is the inner denoiser."""
 
     def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
         super().__init__(inner)
@@ -162,7 +167,7 @@ class ChangedCall(Wrapper):
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Yield readings of a model as one trained on images of another value range or layout."""
+    """Yield denoisers that assume training on images of another value range or layout."""
     for settings, scale, shift in _other_ranges(clean):
         yield settings, partial(ChangedCall, model, partial(_denoise_rescaled, scale, shift))
     if len(model.event) != 3:
@@ -190,14 +195,14 @@ def _with_flipped_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> D
 
 
 def with_network(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
-    """Return a copy of the model that calls ``network(x_t, t, labels)`` in place of its own."""
+    """Return a copy of the model with another network, called as ``network(x_t, t, labels)``."""
     twin = copy.copy(model)
     twin.network = network
     return twin
 
 
 def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Yield (name, scale, shift) of other ranges, to which scale x + shift takes the images."""
+    """Yield (description, scale, shift) of each other range, which scale * x + shift maps to."""
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
     for own, (start, end) in ranges.items():
@@ -215,7 +220,7 @@ def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) 
 
 
 def readings_of_scale(stated: Candidate) -> Readings:
-    """Yield readings with another scale of the output, if one scale fits all levels."""
+    """Yield denoisers with a rescaled output, if one factor fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = _with_factor(model, -1.0)
@@ -248,7 +253,11 @@ def _denoise_with_scaled_output(
 
 
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the output's factor that fits clean samples best; None if about 1 or not steady."""
+    """Return the factor of the output that fits clean samples best; None if about 1.
+
+    The result is also None if the best factor varies with the level. ``without_output(x, level,
+    labels, d)`` is the part of the denoised image ``d`` that the factor leaves as it is.
+    """
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []
     for level in stated.fit.levels.tolist():
@@ -267,13 +276,13 @@ def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> 
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
-    """Yield two readings with usual mistakes in the scale of the network's input."""
+    """Yield two denoisers, each with a usual mistake in the scale of the network's input."""
     for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
         yield f"the network's input {scaling}", partial(_with_scaled_input, model, power)
 
 
 def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:
-    """Return a copy of the model whose network gets its input times alpha(t) ** (``power`` - 1)."""
+    """Return a copy of the model that scales the network's input by alpha(t) ** (``power`` - 1)."""
     time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:

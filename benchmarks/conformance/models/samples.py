@@ -22,7 +22,7 @@ from .judging import Candidate, fit_candidate
 def read_images(
     source: str | Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Read at most ``most`` samples, spread over a folder, a file or a data set.
+    """Read at most ``most`` samples, evenly spread over a folder, a file or a data set.
 
     Args:
         source: folder of images, possibly with a subfolder for each class; a ``.npy`` file; a
@@ -68,10 +68,11 @@ def read_latents(
 
     Returns:
         Latents ``(n, *event)``, or None for images without an autoencoder; classes ``(n,)``, or
-            None; and a sentence on what was done with images, or "".
+            None; and a sentence on how images were encoded or why not, or "".
 
     Raises:
-        ValueError: the path cannot be read, or its samples have neither shape.
+        ValueError: the path cannot be read, or its samples have the shape neither of latents nor of
+            images.
     """
     try:
         if not path.is_dir():
@@ -101,7 +102,7 @@ _NEEDS_LATENTS = (
 
 
 def _classes_by_folder(path: Path) -> Tensor | None:
-    """Return the class ``(n,)`` of each image in reading order, by its folder; None for a single folder."""
+    """Return the number of each image's folder as its class ``(n,)``; None for a single folder."""
     files = image_files(path)
     names = sorted({p.parent for p in files})
     return torch.tensor([names.index(p.parent) for p in files]) if len(names) > 1 else None
@@ -116,7 +117,7 @@ def _classes_in_file(path: Path) -> Tensor | None:
 
 
 STEPS, HIGHEST = 40, 1e3
-"""Steps for drawing own samples, and their highest level if sigma_max is larger."""
+"""Number of steps for drawing samples of the model, and upper bound on their first level."""
 
 
 def candidate_on_samples(
@@ -127,7 +128,10 @@ def candidate_on_samples(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a reading with its fit to clean images, or to ``samples`` samples of the model."""
+    """Return a candidate with its fit to clean images; without images, to samples of the model.
+
+    ``samples`` is the number of samples of the model.
+    """
     if images is not None:
         clean = images.to(device, model.dtype)
         return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))
@@ -142,9 +146,10 @@ def candidate_on_samples(
 
 
 def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return labels for the network; None if it takes none, or knows "no label" and none are given.
+    """Return labels for the network on ``device``; None if it takes none.
 
-    Raises a ValueError if the network needs labels and none are given.
+    Without given labels the result is None if the network accepts "no label". Otherwise the
+    function raises a ValueError.
     """
     if not (model.classes or model.conditions):
         return None

@@ -1,4 +1,4 @@
-"""Other readings of a user's own model: other adapter settings, usual mistakes, other times."""
+"""Alternative readings of a user's model: denoisers with other settings, times or scales."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from .readings import (
 )
 
 Change = Callable[[Any], Any]
-"""Function from a time, or a tensor of times, to another."""
+"""Function that maps a time, or a tensor of times, to changed times."""
 COUNTS = (1, 100, 250, 500, 1000, 2000, 4000)
-"""Usual numbers of discrete times; 1 stands for continuous times in [0, 1]."""
+"""Usual numbers of discrete training times; 1 stands for continuous times in [0, 1]."""
 INSTEAD = "given to the network in place of its time t"
 FINEST = 1000
-"""Number of parts of the largest time to which the search resolves a shift."""
+"""Resolution of the search for a shift of times: the largest time divided by this number."""
 
 
 class Retimed(Wrapper):
@@ -65,7 +65,10 @@ class Retimed(Wrapper):
 
 
 def readings_of_time(stated: Candidate) -> Readings:
-    """Yield readings of a model whose network gets other times; a shift only if it is wrong."""
+    """Yield denoisers whose network gets reversed, rescaled or shifted times.
+
+    Shifts are tried only if the stated settings are wrong.
+    """
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
         if not stated.may_be_right:
@@ -92,7 +95,7 @@ def readings_of_time(stated: Candidate) -> Readings:
 
 
 def _last_usual_time(times: list[float]) -> int:
-    """Return the last time of the smallest usual range that contains all ``times``; 0 if none does."""
+    """Return the last time of the smallest range in COUNTS that contains ``times``; 0 if none."""
     counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
@@ -100,7 +103,10 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield the reading with the best shift of times in 0 … ``last``; nothing for ``last`` = 0."""
+    """Yield the denoiser with the best shift of times in 0 … ``last``; nothing if ``last`` is 0.
+
+    ``retimed(change)`` returns a denoiser with changed times.
+    """
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
@@ -116,7 +122,7 @@ def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
 
 
 def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return E[x0 | x] from the noise that ``d`` predicts at the level of the reversed step."""
+    """Return the denoised ``x`` at level ``s`` if ``d`` counts steps of ``process`` backwards."""
     other = float(process.level(process.t_max - process.t_of(np.array([s])))[0])
     y = x * (math.hypot(1, other) / math.hypot(1, s))
     return x - s / other * (y - d(y, other))
@@ -129,9 +135,10 @@ def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
 
 
 def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
-    """Return the outermost module that gets a state and a time other than the level, and its times.
+    """Return the outermost module called with a state and a time, and its times at the ``levels``.
 
-    Without such a module the result is (None, [nan]).
+    A module that gets the level itself as its time does not count. Without such a module the result
+    is (None, [nan]).
     """
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
@@ -154,7 +161,11 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
 
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
-    """Return the shift with the smallest error on a few samples: the best ``last / 2**k``, then refined."""
+    """Return the shift of times with the smallest error on a few samples.
+
+    The search starts from the best of ``last / 2**k`` and their negatives, and halves its step.
+    ``shifted(shift)`` returns the denoiser with shifted times.
+    """
     few, labels = stated.few_samples
     rounded = round if last > 1 else float
 
@@ -174,13 +185,16 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
 
 
 def adapter_of(model: Denoiser) -> Denoiser:
-    """Return the adapter inside a model of a Python file; without an adapter, the model itself."""
+    """Return the ``NativeDenoiser`` in a model of a Python file, or the model if there is none."""
     inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield other readings of a model that is no checkpoint; for a process of the user's own, nothing."""
+    """Yield denoisers with other settings for a model that is no checkpoint.
+
+    A model with a noising process of the user's own yields none.
+    """
     if not isinstance(model, NativeDenoiser):
         for words, change in _CALLS.items():
             yield words, partial(ChangedCall, model, change)
@@ -233,7 +247,7 @@ def _specification_of(
 
 
 def _process_fields(process: Process) -> dict[str, Any] | None:
-    """Return a process as fields of a specification; None for a process of the user's own."""
+    """Return a noising process as fields of a specification; None for a user's own class."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
     names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
@@ -242,7 +256,10 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
-    """Return the model's network as a checkpoint of the specification ``of``, with the model's dtypes."""
+    """Return a denoiser with the model's network and dtypes, and the specification ``of``.
+
+    ``stated`` is the model's own specification.
+    """
     twin = Checkpoint(of, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(of.process) == steps_of_table(stated.process):
@@ -295,4 +312,4 @@ _CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "a thousandth of the level": lambda d, x, s: d(x, s / 1000),
     "exp of the level": lambda d, x, s: d(x, math.exp(min(s, 80.0))),
 }
-"""Changes to a user's model that undo usual mistakes, by words that follow "with" in a message."""
+"""Changes of a user's model that undo usual mistakes. Keys continue a message after "with"."""

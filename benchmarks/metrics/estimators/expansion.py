@@ -69,10 +69,11 @@ from .second_order import Blocks, Noise, compute_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return leverage terms ``(n,)`` whose sum is added to the bias, and others for the influences.
+    """Return leverage terms ``(n,)`` to add to the bias, and others to subtract from influences.
 
-    The second terms are to be subtracted from influences. Both lack the terms of a sample of mean
-    leverage. ``along`` ``(n,)`` is p and ``pairs`` ``(n,)`` sum_ij w_ij z_i² z_j² (module text).
+    The bias gets the sum of its terms. From all terms those of a sample of mean leverage are
+    subtracted. In the module docstring, ``along`` ``(n,)`` is p and ``pairs`` is sum_ij w_ij z_i²
+    z_j².
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -85,13 +86,13 @@ def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArr
 
 
 def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the factors of p / n in the bias and p in the influence, less g / 4 and g / 2."""
+    """Return factors of p / n (bias) and p (influence) without second-order parts g / 4, g / 2."""
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
 
 
 SAMPLES_PER_FEATURE = 15
-"""Fewest samples per feature for which intervals were found to cover (docs/explanation/calibration.md)."""
+"""Fewest samples per feature for valid intervals (docs/explanation/calibration.md)."""
 
 COLLAPSED = 2.0**-22
 """Ratio of variances below which samples differ by float16's rounding only (half an ulp is 2**-11)."""
@@ -152,7 +153,7 @@ class FrechetReference:
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
         """Return the Fréchet distance to another side from its mean and two traces.
 
-        ``trace`` is tr Sigma2, and ``cross`` is tr (Sigma1 Sigma2)^½ (module text).
+        ``trace`` is tr Sigma2, and ``cross`` is tr (Sigma1 Sigma2)^½ (see module).
         """
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
@@ -164,7 +165,8 @@ class Side(NamedTuple):
     Attributes:
         raw: plug-in value.
         bias: estimated bias of ``raw``: second order, and :func:`leverage_corrections`.
-        influence: influence of each sample ``(n,)``, less its own term (:mod:`.frechet`), mean 0.
+        influence: influence of each sample ``(n,)``, mean 0, without the own term of
+            :mod:`.frechet`.
         flags: reasons not to trust an interval.
         noise: further moments for an interval; None unless requested.
     """
@@ -212,7 +214,7 @@ def expand(
 
 
 def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
-    """Return s ``(k,)`` (module text), and a function that yields blocks of centred samples and z.
+    """Return s ``(k,)`` (see module), and a function that yields blocks (centred samples, z).
 
     With A = centred R, M = A^T A / (n - 1) has the non-zero eigenvalues of the ``(n, n)`` Gram
     matrix A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1). The smaller matrix is used.

@@ -45,7 +45,7 @@ SEED = 0
 """Seed of the random halves, and of the shuffle of :func:`fd_infinity`."""
 
 EXCESS = 8 / 9
-"""Variance of second order that ``se²`` counts too much, in units of V (module text): 2 - 10/9."""
+"""Variance of second order that ``se²`` counts in excess, in units of V (see module): 2 - 10/9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,9 @@ class FrechetEstimate:
         bias: estimated bias of ``raw``.
         n: number of generated samples.
         flag: reasons not to trust the interval; "" if there are none.
-        influence: influence of each generated sample ``(n,)``, less its own term, mean 0.
-        reference_influence: the same of each reference sample ``(m,)``; None for a fixed reference.
+        influence: influence of each generated sample ``(n,)``, without its own term, mean 0.
+        reference_influence: influence of each reference sample ``(m,)``; None for a fixed
+            reference.
     """
 
     raw: float
@@ -97,14 +98,16 @@ def estimate(
     """Estimate the Fréchet distance to a fixed reference, without bias and with standard error.
 
     Args:
-        reference: taken as exact, also if its ``n`` is finite.
+        reference: reference that is taken as exact, also if its ``n`` is finite.
         features: ``(n, d)`` of n >= 2 independent samples; :class:`.Rows` are read by blocks.
-        moments: moments of the same samples before rounding, for ``features`` stored rounded. They
-            make the plug-in value ``raw`` as exact as without rounding. Bias and error still come
-            from ``features`` alone: whitened by other moments, their rounding errors could grow.
+        moments: moments of the same samples before ``features`` were rounded for storage; None for
+            the moments of ``features``. They remove the rounding error of the plug-in value
+            ``raw``. Bias and error come from ``features`` alone, since whitening could amplify
+            rounding errors.
 
     Raises:
-        ValueError: dimensions or counts differ, samples are fewer than two, or a value not finite.
+        ValueError: dimensions or counts differ, there are fewer than two samples, or a value is not
+            finite.
     """
     rows = rows_of(features)
     if moments is not None and (moments.n, *moments.mean.shape) != rows.shape:
@@ -131,7 +134,7 @@ def population_estimate(
         features_b: ``(m, d)`` of converged samples from other latents, m >= 2.
 
     Raises:
-        ValueError: as :func:`estimate` does.
+        ValueError: see :func:`estimate`.
     """
     rows_a, rows_b = rows_of(features_a), rows_of(features_b)
     a, b = _expand_both(rows_a, rows_b, with_noise=True)
@@ -174,7 +177,7 @@ def paired_difference(
 def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: int) -> float:
     """Return the plug-in distance of ``n`` held-out samples: the raw value of a perfect sampler.
 
-    With fewer held-out samples, the bias of their distance is rescaled: it falls as 1 / n.
+    If there are fewer held-out samples, their bias is rescaled to ``n``: it falls as 1 / n.
 
     Args:
         reference: fixed truth.
@@ -196,13 +199,16 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: i
 
 
 def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> float:
-    """Return the ``se`` of ``estimate(reference, features)`` with less work; same errors."""
+    """Return the ``se`` of ``estimate(reference, features)`` with less work.
+
+    Raises the same errors as :func:`estimate`.
+    """
     rows = rows_of(features)
     return _standard_error(expand(reference, rows, rows.moments).influence)
 
 
 def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
-    """Return two random halves of each side, grouped by half; [] if a side has under 4 rows."""
+    """Return two random halves, each with rows of every side; [] if a side has under 4 rows."""
     if min(map(len, sides)) < 4:
         return []
     orders = [np.random.default_rng(SEED).permutation(len(rows)) for rows in sides]
@@ -215,12 +221,12 @@ def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
 
 
 def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
-    """Return the bias of third order: a third of the halves' mean minus the whole; 0 without halves."""
+    """Return the bias of third order: (mean of ``halves`` - ``whole``) / 3; 0 without halves."""
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
 def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
-    """Return the expansion of each side with the other one as fixed reference."""
+    """Return the expansion of each side, with the other side as the fixed reference."""
     a, b = rows_a.moments, rows_b.moments
     side_a = expand(FrechetReference.of(b), rows_a, a, with_noise)
     return side_a, expand(FrechetReference.of(a), rows_b, b, with_noise)

@@ -112,7 +112,7 @@ VALUES = 1 << 23
 """Most values in a block (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
 
 MULTIPLE = 1024
-"""Large blocks have a multiple of this many rows, so that no tile of a metric spans two blocks."""
+"""Divisor of the row number of large blocks, so that no tile of a metric spans two blocks."""
 
 Blocks = Iterator[tuple[slice, NDArray]]
 
@@ -156,7 +156,7 @@ class Rows(ABC):
         return np.asarray(self[:], dtype)
 
     def moments_of(self, parts: Sequence[NDArray[np.integer]]) -> list[Moments]:
-        """Return the moments of each part, in one pass; a part is a non-empty array of indices."""
+        """Return the moments of each part, a non-empty array of row indices, in one pass."""
         merged: list[Moments | None] = [None] * len(parts)
         dealt = [self._split_by_block(numbers) for numbers in parts]
         for (where, rows), *numbers in zip(self.blocks(), *dealt, strict=True):
@@ -167,7 +167,7 @@ class Rows(ABC):
         return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """Return the rows at indices ``numbers``, sorted by block, else in the given order."""
+        """Return the rows at indices ``numbers``, in the given order within each block."""
         by_block = self._split_by_block(numbers)
 
         def blocks() -> Blocks:
@@ -180,7 +180,10 @@ class Rows(ABC):
         return _LazyRows((len(numbers), *self.shape[1:]), self.size, blocks)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
-        """Return rows ``(n, *shape)`` that apply ``change``, which acts row by row, when read."""
+        """Return rows ``(n, *shape)`` that apply ``change`` to each block when it is read.
+
+        ``change`` must act on each row separately.
+        """
 
         def blocks() -> Blocks:
             return ((where, change(rows)) for where, rows in self.blocks())
@@ -189,7 +192,7 @@ class Rows(ABC):
 
     @cached_property
     def checked(self) -> Rows:
-        """Same rows as ``(n, d)`` float64; reading raises a ValueError as :func:`as_rows` does."""
+        """Same rows as ``(n, d)`` float64; reading raises the ValueErrors of :func:`as_rows`."""
         if self._is_checked:
             return self
         checked = _LazyRows((len(self), math.prod(self.shape[1:])), self.size, self._check)
@@ -212,7 +215,7 @@ class Rows(ABC):
             yield where, checked
 
     def _split_by_block(self, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-        """Return, for each block, the indices in ``numbers`` of its rows, in the given order."""
+        """Split ``numbers``, indices of rows, by block; keep their order within a block."""
         block = numbers // self.size
         order = block.argsort(kind="stable")
         ends = np.searchsorted(block[order], np.arange(1, -(-len(self) // self.size)))

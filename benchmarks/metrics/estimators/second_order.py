@@ -61,7 +61,7 @@ NORMAL = NormalDist()
 class Noise(NamedTuple):
     """Moments of the noise of a distance, from one set of samples or from both.
 
-    IF is a sample's influence, and h is the term of a pair of samples (module text).
+    IF is a sample's influence, and h is the term of a pair of samples (see module).
 
     Attributes:
         second: variance of second order, K.
@@ -83,9 +83,11 @@ Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 def compute_noise(
     influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray
 ) -> Noise:
-    """Return the noise of one side; all 0 for fewer than 4 samples, or influences that are all 0.
+    """Return the noise of one side of a distance.
 
-    ``influence`` ``(n,)`` has mean 0, ``weights`` are w_ij, ``own`` are q(x_i) (:mod:`.expansion`).
+    In the notation of :mod:`.expansion`, ``influence`` ``(n,)`` is IF(x_i), with mean 0,
+    ``weights`` is w_ij, and ``own`` is q(x_i). All moments are 0 for fewer than 4 samples or
+    influences of 0.
     """
     n = len(influence)
     unit = float(influence.std()) / math.sqrt(n)
@@ -154,7 +156,8 @@ def interval(
         value: distance without bias.
         se: standard error from influences.
         noise: noise of all sides together.
-        excess: variance of second order that ``se²`` counts too much, in units of ``noise.second``.
+        excess: variance of second order that ``se²`` counts in excess, in units of
+            ``noise.second``.
         z: half-width in standard errors, > 0; 95 % by default.
     """
     first_order = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0

@@ -27,11 +27,11 @@ LONGEST = 500  # most characters of an exception's message in the reason of a fa
 
 
 def ignore_progress(*_news: object) -> None:
-    """Discard a task's progress: the default of ``tell``."""
+    """Discard a task's progress; default of the argument ``tell`` of executors."""
 
 
 def want_every_task(_number: int) -> bool:
-    """Return True: the default of ``wanted``."""
+    """Return True for every task; default of the argument ``wanted`` of executors."""
     return True
 
 
@@ -96,12 +96,12 @@ class Executor(ABC):
     ) -> Generator[tuple[int, Any], None, None]:
         """Yield the number and the result of each task as it finishes, in any order.
 
-        Tasks with unused results need not run. Running tasks are stopped when the iterator is
-        closed, or when an exception such as an interrupt leaves it.
+        Tasks need not run if the caller stops iterating. Running tasks are stopped when the
+        iterator is closed, or when an exception such as an interrupt leaves it.
 
         Args:
-            tasks: what to run.
-            world: the models of this process, and the setting that recreates them in another.
+            tasks: tasks to run.
+            world: models of this process, and the setting that recreates them in another process.
             tell: receives progress, in the iterating thread.
             limits: seconds that each task may take, if ``keeps_limits``; None for no limit, and an
                 empty sequence for no limits.
@@ -123,7 +123,7 @@ class Executor(ABC):
         tell: Tell = ignore_progress,
         limit: float | None = None,
     ) -> Any:
-        """Run one task as :meth:`map` does, and return its result or raise its :class:`Failure`."""
+        """Run one task, and return its result or raise its :class:`Failure`; see :meth:`map`."""
         ((_, result),) = self.map([task], world, tell=lambda _, news: tell(news), limits=[limit])
         if isinstance(result, Failure):
             raise result
@@ -132,7 +132,7 @@ class Executor(ABC):
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
         """Return an executor for timing, whose tasks have a "cpu" or "cuda" device to themselves.
 
-        None means that this process takes the times, after the executor is closed.
+        The result is None if this process should take the times, after the executor is closed.
 
         Raises:
             ValueError: the devices are shared, or of several types.

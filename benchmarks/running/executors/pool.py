@@ -37,7 +37,8 @@ class Pool(Executor):
 
     Args:
         size: number of workers, >= 1.
-        memory: bytes that each may hold, 0 for no limit; None for an equal part of the default.
+        memory: bytes that each worker may hold, 0 for no limit; None for an equal part of the
+            default.
         gpus: values of CUDA_VISIBLE_DEVICES, given to workers in turn; empty leaves it unchanged.
     """
 
@@ -117,7 +118,7 @@ class Pool(Executor):
             self._stop()
 
     def start(self, *, fork: bool = False) -> None:
-        """Start all worker processes early; ``fork`` as in :meth:`.Worker.start`."""
+        """Start all worker processes early; for ``fork`` see :meth:`.Worker.start`."""
         for worker in self._first_workers(self._size):
             worker.start(fork=fork)
 

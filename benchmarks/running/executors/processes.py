@@ -1,4 +1,4 @@
-"""Processes of workers as the system shows them: memory, stops, exit codes and places in the code."""
+"""Worker processes as seen by the operating system: memory, signals, exit codes, stack traces."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ForkedProcess:
         return self.returncode
 
     def wait(self, timeout: float = float("inf")) -> int:
-        """Return :meth:`poll` at the end; raises ``subprocess.TimeoutExpired`` after ``timeout`` s."""
+        """Wait for the end, and return :meth:`poll` or raise ``subprocess.TimeoutExpired``."""
         until = monotonic() + timeout
         while (code := self.poll()) is None:
             if monotonic() > until:
@@ -118,10 +118,10 @@ def describe_exit(code: int, memory: bool | None = None) -> str:
 
 
 def place_in_code(traces: str) -> str:
-    """Return where a task was, such as ``, in step (mine.py, line 12)``; "" if unknown.
+    """Return the place in the code where a task was, such as ``, in step (mine.py, line 12)``.
 
     ``traces`` is a dump of ``faulthandler``. The place is the innermost frame outside Python,
-    installed packages and this library, else the innermost of all.
+    installed packages and this library, or else the innermost of all. It is "" if unknown.
     """
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
     last = next((thread for thread in reversed(threads) if " in serve_tasks\n" in thread), "")

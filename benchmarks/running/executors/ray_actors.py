@@ -28,7 +28,7 @@ from .worker import Worker
 PERIOD = 0.5  # seconds between reports of progress
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Variables that actors copy from the caller: Ray sets the first itself, which changes rounding."""
+"""Environment variables that actors copy from the caller; Ray's values would change rounding."""
 
 TYPE = "accelerator_type:"  # prefix of Ray's resource for the type of a machine's devices
 LONGEST = 300  # most characters of Ray's message about a lost actor
@@ -65,7 +65,7 @@ class Environment(NamedTuple):
         return cls(os.getcwd(), tuple(sys.path), {**own, **threads})
 
     def apply(self) -> str:
-        """Apply the environment; return "", or a clause on the folder that this machine lacks."""
+        """Apply the environment; return "", or a clause if this machine lacks the folder."""
         for name, value in self.variables.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -129,8 +129,8 @@ class HostInfo(NamedTuple):
 class Host:
     """Ray actor that runs tasks in a :class:`.Worker`.
 
-    ``memory`` is the bytes that tasks may hold; None divides the default among the machine's
-    actors, of which there are at most ``most``.
+    ``memory`` is the bytes that tasks may hold. For None the default limit is divided among the
+    machine's actors, of which there are at most ``most``.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Host:
         self._worker.start()
 
     def describe_machine(self) -> HostInfo:
-        """Return this machine's name, its versions, and a clause on a missing folder."""
+        """Return the :class:`HostInfo` of this machine."""
         return HostInfo(platform.node(), shared_versions(), self._lacks)
 
     def run(
@@ -196,10 +196,10 @@ class Member:
 
 
 class Message(NamedTuple):
-    """Message about an actor's task: its progress, a kind, and a value.
+    """Message about an actor's task: progress, kind and value.
 
     While the task runs, the kind is "" and the value None. For "done" the value is the pickled
-    result. For "unprepared", or "lost" with the actor, the value is the reason.
+    result. For "unprepared", and for "lost" if the actor was lost, the value is the reason.
     """
 
     member: Member
@@ -233,7 +233,8 @@ class WorkerGroup:
     def start_actors(self, wanted: int) -> None:
         """Start actors up to the wanted number, at most ``jobs`` or as many as fit.
 
-        A growing cluster gets twice as many requests: its autoscaler adds machines for those that wait.
+        A growing cluster gets twice as many requests: its autoscaler adds machines for waiting
+        requests.
         """
         most = self._jobs
         if most is None:

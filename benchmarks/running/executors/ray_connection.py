@@ -1,4 +1,4 @@
-"""Connection to a Ray cluster: an existing one, or a private one that ends with the connection."""
+"""Connection to a Ray cluster: an existing cluster, or a private one for the connection."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Connection:
         return self._ours and not self.address
 
     def check(self) -> None:
-        """Check that Ray is installed and a server listens at the address; raises as :meth:`open`."""
+        """Raise a ValueError if Ray is not installed or no server listens at the address."""
         if self.address:
             _check_address(self.address)
             import_ray()

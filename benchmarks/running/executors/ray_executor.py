@@ -121,7 +121,7 @@ class Ray(Executor):
                 group.dismiss(group.waiting())
 
     def check(self) -> None:
-        """Check as :meth:`.Connection.check`, without joining or starting a cluster."""
+        """Check that a cluster can be reached (:meth:`.Connection.check`), without joining it."""
         self._connection.check()
 
     def alone(self, device: str) -> Executor | None:
@@ -164,7 +164,7 @@ class Ray(Executor):
         self._connection.close()
 
     def _group_of_setting(self, setting: WorkerConfig) -> WorkerGroup:
-        """Return the actors for a setting; another device or number of threads needs new ones."""
+        """Return the actors for a setting, new ones if device or number of threads changed."""
         needs = (setting.device, setting.threads)
         if self._group is not None and self._needs != needs:
             self._group.dismiss(list(self._group.members))
@@ -202,7 +202,7 @@ class Ray(Executor):
 
 
 def _result_or_raise(message: Message) -> Any:
-    """Return the result or Failure in a last message; raises a ValueError if "unprepared"."""
+    """Return the result or Failure in a task's last message; raise a ValueError if "unprepared"."""
     if message.kind == "done":
         return pickle.loads(message.value)
     if message.kind == "lost":
@@ -219,7 +219,7 @@ def _result_or_raise(message: Message) -> Any:
 
 
 def _waiting_since(group: WorkerGroup, since: float) -> float:
-    """Return when the wait for a first actor began, or infinity once a long wait was reported."""
+    """Return when the wait for a first actor began; infinity once a long wait was reported."""
     if len(group.waiting()) < len(group.members) or not group.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:

@@ -1,4 +1,4 @@
-"""Names of executors: built-in ones, and entry points of the group ``samplerbench.executors``.
+"""Names of executors: built-in names, and entry points of group ``samplerbench.executors``.
 
 Results and run directories do not depend on an executor's name. All imports here are quick.
 """

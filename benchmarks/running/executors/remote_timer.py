@@ -21,7 +21,8 @@ from .worker_context import WorkerContext
 class TimesTask:
     """Task that times cells of one model.
 
-    ``size`` is the batch size, 0 for each cell's own. ``within`` is the seconds for all cells, or None.
+    ``size`` is the batch size, 0 for each cell's own. ``within`` limits the seconds for all cells,
+    if not None.
     """
 
     parts: tuple[CellTask, ...]
@@ -53,7 +54,7 @@ class TimesTask:
 
 @dataclass(frozen=True)
 class SweepTask(CellTask):
-    """Task that times a cell at many batch sizes, as :func:`.sweep_record`."""
+    """Task that times a cell at many batch sizes (:func:`.sweep_record`)."""
 
     options: Timing
     within: float | None

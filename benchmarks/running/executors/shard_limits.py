@@ -32,7 +32,7 @@ def expected_evaluations(model: Denoiser, cell: Cell) -> float:
 def evaluations_per_second(
     model: Denoiser, batch: int, device: str, *, seconds: float = 0.5
 ) -> float:
-    """Return network passes times samples per second, measured for about ``seconds``."""
+    """Return network evaluations (passes times samples) per second, measured for ``seconds``."""
     bound = model.bind(torch.arange(batch, device=device), 0)
     x = torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
     bound(x, 1.0)
@@ -106,7 +106,8 @@ class FittingBatchSizes:
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
         """Reduce the batch size of a cell after a failure; return True if another try may succeed.
 
-        ``tried`` is the cell that failed, as of :meth:`resize`, and ``count`` its number of samples.
+        ``tried`` is the failed cell, resized by :meth:`resize`, and ``count`` its number of
+        samples.
         """
         size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:
@@ -123,7 +124,7 @@ class FittingBatchSizes:
         return True
 
     def explain(self, cell: Cell, tried: Cell, failure: Failure) -> str:
-        """Return the reason of a last failure; after memory ran out, with why no batch fits."""
+        """Return the reason of a final failure; if memory ran out, why no batch size fits."""
         if not failure.shrink:
             return failure.reason
         if cell.sampler.batch_coupled and cell.batch_size > 1:

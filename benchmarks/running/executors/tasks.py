@@ -23,14 +23,14 @@ from .shard_limits import evaluations_per_second
 from .worker_context import WorkerContext
 
 OPENED = "opened"
-"""Key of a shard's result for the hashes of opened files, as JSON; not stored in the shard."""
+"""Key in a task's result for hashes of files it opened, as JSON; not stored in the shard."""
 
 
 class SentSampler(NamedTuple):
     """Picklable description of a sampler, from which another process makes the sampler again.
 
-    ``origin`` is the plugin's, or "". ``found`` are the fields that were fitted to a model. ``table``
-    has tuned coefficients, or is None.
+    ``origin`` is the file or package of a plugin, else "". ``found`` has the fields that were
+    fitted to a model. ``table`` has tuned coefficients, or is None.
     """
 
     spec: dict[str, Any]
@@ -67,7 +67,7 @@ class SentSampler(NamedTuple):
 
 @dataclass(frozen=True)
 class CellTask:
-    """Base class of tasks about one cell; the cell's identity pins the model and the extractor."""
+    """Base class of tasks about one cell, whose identity pins the model and the extractor."""
 
     cell: Cell
 
@@ -97,7 +97,7 @@ def _unpickle_task(
 
 @dataclass(frozen=True)
 class ShardTask(CellTask):
-    """Task that draws the samples ``start`` to ``stop`` of a cell, as :func:`.sample_shard`."""
+    """Task that draws samples ``start`` … ``stop - 1`` of a cell (:func:`.sample_shard`)."""
 
     start: int
     stop: int

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TRACE_SIGNAL = signal.SIGUSR1  # at this signal, a worker writes the stacks of its threads
 
 _LATEST: dict[bytes, WorkerContext] = {}
-"""Latest context of this process, by its pickled setting: tasks share its models."""
+"""Latest context of this process, by its pickled setting, so that later tasks reuse its models."""
 
 
 def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:

@@ -65,8 +65,8 @@ class _Process(NamedTuple):
 class _WorkerEnd(Exception):  # noqa: N818
     """End of the worker process: a clause that describes it, and its cause.
 
-    ``begun``: the task was prepared and running. ``killed``: another process ended the worker.
-    ``memory``: the kernel killed it because memory ran out; None if unknown.
+    ``begun`` is True if the task was running, ``killed`` if another process ended the worker.
+    ``memory`` is True if the kernel killed it because memory ran out; None if unknown.
     """
 
     def __init__(
@@ -100,7 +100,8 @@ class Worker(Serial):
     def start(self, *, fork: bool = False) -> None:
         """Start the worker process early, unless it runs already.
 
-        ``fork`` says that this process has computed nothing yet, and may be forked where that is safe.
+        ``fork`` is True if this process has computed nothing yet, and may be forked where that is
+        safe.
         """
         if self._worker is not None and self._worker.process.poll() is None:
             return
@@ -308,10 +309,10 @@ class Worker(Serial):
 
 
 def can_fork() -> bool:
-    """Return True if forks of this process can compute; what they need is then imported.
+    """Return True if forks of this process can compute, after importing the modules that they need.
 
-    Where there is a GPU, nothing is imported: new interpreters import torch at the same time as
-    this process.
+    With a GPU the result is False, and nothing is imported: new interpreters import torch at the
+    same time as this process.
     """
     if sys.platform != "linux" or threading.active_count() > 1 or any(map(os.path.exists, GPUS)):
         return False

@@ -1,4 +1,4 @@
-"""Models of a process, and the setting with which another process loads the same ones."""
+"""Models of a process, and the setting with which another process loads the same models."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class LoadedModel(NamedTuple):
 
 
 class WorkerContext:
-    """Models for tasks, by name: given ones, and the latest of others, which are loaded on demand.
+    """Models for tasks, by name: the given models, and the latest model loaded on demand.
 
     ``extractors`` are the feature extractors of models without a reference.
     """
@@ -103,7 +103,8 @@ class WorkerContext:
     def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
         """Record the user's files that the block opens as files of the model ``name``.
 
-        A loaded built-in model has none, unless the block runs a plugin's sampler (``foreign``).
+        Nothing is recorded for a loaded built-in model, unless the block runs a plugin's sampler
+        (``foreign``).
         """
         if not foreign and self._is_plain(name):
             yield

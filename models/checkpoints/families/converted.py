@@ -1,6 +1,13 @@
 """Folders written by ``samplerbench convert``: a network of this project as safetensors, and a card.
 
 The card, ``card.json``, holds the resolved specification of the network.
+
+Files: ``model.safetensors`` and ``card.json``.
+Process: as in the card.
+Prediction: as in the card.
+Say: nothing.
+Refused: cards of a newer version, and weights that do not fit the card.
+From noise alone: as for the original.
 """
 
 from __future__ import annotations

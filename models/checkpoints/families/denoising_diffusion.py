@@ -2,6 +2,15 @@
 
 The file, a training's or a state dict, holds the betas, and the weights of the loss, which reveal the prediction. The
 side of the images is an open question.
+
+Files: ``model-*.pt`` of a ``Trainer``, whose average is taken, or the ``state_dict()`` of a ``GaussianDiffusion``.
+Process: the table of betas in the file.
+Prediction: the noise, the image or v, as ``loss_weight`` shows, with the number of the step.
+Say: ``size``. ``limits=[0,1]`` if it was trained without ``auto_normalize``. Networks trained with self-conditioning
+    get no condition.
+Refused: networks with classes, in continuous time or of one dimension, a ``Unet`` without the betas, and files of
+    older releases.
+From noise alone: no. The last level of the table is finite.
 """
 
 from __future__ import annotations

@@ -3,6 +3,18 @@
 The shapes give the sizes. Prediction, path and direction of time are open questions, unless the file has the arguments
 of its training. Published networks are for latents, and their files have no decoder. MeanFlow's networks have a second
 time embedding, and are few-step maps.
+
+Files: ``.pt``, a state dict or a training's file, whose ``ema`` is preferred. MeanFlow's PyTorch version is read too.
+Process: the answer to ``training``. MeanFlow has a straight path with noise at t = 1.
+Prediction: the answer to ``training``; the first half of the channels if the variance is learned. MeanFlow predicts
+    the mean velocity from t to r, with times t and t - r.
+Say: ``training``, unless the file has its arguments (``args``). A network that predicts the noise on a path of SiT is
+    ``training=SiT&prediction=eps&sign=1``, and a score ``training=SiT&prediction=score``. ``heads``, if the width is
+    none of S, B, L and XL. ``decoder.folder=FOLDER``, to score images. ``kind=denoiser`` makes MeanFlow an ordinary
+    flow (r = t). Leave ``guidance`` out for MeanFlow: guidance was part of its training.
+Refused: MeanFlow's JAX version, improved MeanFlow, and MeanFlow on the circular path.
+From noise alone: SiT, SiT-GVP, REPA, REPA-cosine and MeanFlow with ``kind=denoiser``, whose paths end there. Not DiT,
+    which predicts the noise, and not SiT-VP, whose highest level is finite.
 """
 
 from __future__ import annotations

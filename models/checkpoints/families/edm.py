@@ -2,6 +2,18 @@
 
 The class of the preconditioning determines the process, not the name of the file. In
 ``edm-cifar10-32x32-uncond-vp.pkl``, ``vp`` is an architecture (as is ``ve``), and the process is EDM's.
+
+Files: ``.pkl``, a network snapshot with ``ema`` or a network alone. Its source is recorded, never executed.
+Process: EDM at levels 0.002 to 80 (``EDMPrecond``), the file's VP (``VPPrecond``) or VE (``VEPrecond``), or the
+    file's table of levels (``iDDPMPrecond``).
+Prediction: EDM's F, with the time ln(sigma) / 4 (``EDMPrecond``). The noise, with 999 t (``VPPrecond``). Minus the
+    noise, with ln(sigma / 2) (``VEPrecond``). The noise in the first half of the channels, with the number of the
+    nearest level (``iDDPMPrecond``).
+Say: nothing. Labels are random; ``?labels=balanced`` or ``?labels=none`` change that. No label is a row of zeros,
+    which only a network trained with label dropout knows.
+Refused: training states, other classes than the published ones, other arguments (PFGM++ has ``D``), and weights of
+    other shapes.
+From noise alone: no. The network's time ln(sigma) is infinite there, or the noise says nothing about the data.
 """
 
 from __future__ import annotations

@@ -7,6 +7,14 @@ Only torch's operators in ``aten`` and ``prims`` and arithmetic of sizes are loo
 any other operator is refused before anything runs.
 
 A file states its inputs; its training is an open question.
+
+Files: ``.pt2`` of torch 2.8 or later, with inputs as for :mod:`.onnx`.
+Process: the answer to ``training``.
+Prediction: the answer to ``training``.
+Say: what :mod:`.onnx` asks.
+Refused: pickled objects, graphs within the graph (control flow, autocast), operators outside ``aten`` and ``prims``,
+    buffers that change, AOTInductor's compiled packages, and files of an older torch.
+From noise alone: as ``training`` says.
 """
 
 from __future__ import annotations

@@ -2,6 +2,14 @@
 
 Both have noise at t = 0 and data at t = 1, with time input t. Paths are straight; torchcfm also has paths on a circle.
 The shapes give the sizes; open questions are the path, and the questions of :mod:`.openai`.
+
+Files: ``.pt`` of torchcfm (``net_model``, ``ema_model``) or flow_matching (``model``, ``lr_schedule``).
+Process: the answer to ``training``, data at t = 1.
+Prediction: the velocity, with the time t. The velocity of ``otcfm`` is only nearly the velocity of a posterior mean.
+Say: ``training`` for torchcfm: ``straight`` (``icfm``, ``otcfm``, ``fm``) or ``circle`` (``si``). ``attention`` and
+    ``size``, as for :mod:`.openai`.
+Refused: networks whose output has other channels than their input.
+From noise alone: yes, the path ends there.
 """
 
 from __future__ import annotations
@@ -87,6 +95,6 @@ def _evidence(opened: Opened, *, torchcfm: bool) -> list[str]:
     if torchcfm and opened.path.name.startswith(COUPLED):
         sentences.append(
             "its name says that noise was coupled with the data of each batch by optimal "
-            "transport, so that its velocity is only nearly that of a posterior mean"
+            "transport, so that its velocity is only nearly the velocity of a posterior mean"
         )
     return sentences

@@ -3,6 +3,14 @@
 The shapes give the network, except for the block at which label tokens join. It is taken to be a third of the depth, as
 in all published networks. The scale of the noise is 1 for images of side 256 and 2 for side 512; for other sides it is
 an open question.
+
+Files: ``.pth``. Of its three sets of weights ``model_ema1`` is taken; ``weights.entry=model_ema2`` takes the other
+    average.
+Process: a straight path, data at t = 1, with noise of standard deviation ``noise_scale``.
+Prediction: the clean image, with the time t.
+Say: ``noise_scale``, for images of other sides than 256 and 512.
+Refused: networks that learn a variance.
+From noise alone: yes, the path ends there.
 """
 
 from __future__ import annotations

@@ -3,6 +3,15 @@
 A file is a ``.pth`` with ``config``, ``model`` and ``model_ema``, or safetensors with the configuration as metadata.
 The configuration describes the network completely; where the library fills in defaults, the shapes of the weights are
 read.
+
+Files: a training's ``.pth``, whose average is taken, or a slim safetensors file.
+Process: EDM, with ``sigma_data`` and the range of levels from the file.
+Prediction: EDM's F, with the time ln(sigma) / 4. Inputs for augmentation are 0.
+Say: nothing. The transformers may have classes; the last label is "no label", which networks know that were trained
+    with ``cond_dropout_rate``.
+Refused: other conditions (``mapping_cond_dim``), transformers with a learned variance, and ``self_attns`` of other
+    types than ``global``, ``shifted-window``, ``neighborhood`` and ``none``.
+From noise alone: no. The network's time ln(sigma) is infinite there.
 """
 
 from __future__ import annotations

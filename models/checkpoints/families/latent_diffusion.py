@@ -3,6 +3,17 @@
 A U-Net with self-attention only is OpenAI's, read as in :mod:`.openai`. A U-Net that attends to embeddings is made by
 diffusers, which can convert these weights. Embeddings of classes are in the file; the user gives
 embeddings of prompts. Most files have the betas. Decoders are read from ``decoder.folder`` only.
+
+Files: ``.ckpt`` and ``.safetensors`` with ``model.diffusion_model``. Lightning's average is taken if there is one.
+Process: the file's ``betas`` or ``alphas_cumprod``, else Stable Diffusion's betas.
+Prediction: the noise, with the number of the step; v for some networks of Stable Diffusion 2.
+Say: ``attention`` (``32-wide``, ``8-heads``, ``1-head``) and ``size`` for a network without conditions. ``size`` for a
+    network with classes. ``embeddings=FILE`` for Stable Diffusion 1, 2 and XL, ``training`` (``eps`` or ``v``) for
+    Stable Diffusion 2, and ``event=[4,96,96]`` for another size. ``decoder.folder=FOLDER``, to score images.
+Refused: networks that take another image too (inpainting, enlarging, XL's refiner), and latent diffusion without
+    betas. The error names SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan, LTX-Video, ControlNets
+    and autoencoders, and says what to give instead, such as a folder of diffusers.
+From noise alone: no. The last level of the table is finite.
 """
 
 from __future__ import annotations

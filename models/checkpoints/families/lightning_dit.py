@@ -2,6 +2,13 @@
 
 The shapes give the network. All networks of the library share one training, a straight path with data at t = 1. Samples
 are latents. ``latents_stats.pt`` in the same folder may hold their means and standard deviations.
+
+Files: ``.pt``, and ``latents_stats.pt`` in the same folder.
+Process: a straight path, data at t = 1.
+Prediction: the velocity x0 - z, with the time t.
+Say: ``heads``, if the width is none of the published ones. ``decoder.folder=FOLDER``, to score images.
+Refused: weights of other shapes.
+From noise alone: yes, the path ends there.
 """
 
 from __future__ import annotations

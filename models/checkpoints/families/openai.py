@@ -3,6 +3,19 @@
 The shapes give the sizes of the network. The schedule and the order of the attention's channels are open questions. So
 is the side of images, unless a published network has these channel multipliers. Teachers and
 students of consistency models have weights of the same names; students are few-step maps.
+
+Files: ``ema_*.pt``, ``model*.pt`` and ``*_diffusion.pt``, alone or as an entry of a training's file.
+Process: a table of 1000 or 4000 betas; EDM for teachers and students of consistency models.
+Prediction: the noise, with the number of the step. It is the first half of the channels if the variance is learned.
+    EDM's F, with 250 ln(sigma), for a teacher; a jump to the end for a student (``cd_*`` and ``ct_*``).
+Say: ``schedule`` (``linear``, ``cosine``, ``linear-4000``, ``cosine-4000``; without a learned variance also ``edm``).
+    ``attention`` (``1-head``, ``4-heads``, ``64-wide``, each also ``-together`` for use_new_attention_order, which
+    consistency_models always has), unless both orders give the same. ``size``, unless it is a published one. A
+    training in thousandths of 4000 steps (rescale_timesteps, improved-diffusion's default) is
+    ``schedule=cosine-4000&time.scale=0.25``. A student under another name is ``schedule=edm&kind=map``. Labels are
+    random; no label is "no label".
+Refused: classifiers, and networks that enlarge images.
+From noise alone: no. They predict the noise, and their highest level is finite.
 """
 
 from __future__ import annotations

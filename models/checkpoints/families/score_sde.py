@@ -3,6 +3,16 @@
 A file has the weights, and their average as a list in the order of the parameters. The shapes give the network, except
 for the filter of its changes of resolution and, without attention, the side of its images. They give the process only
 if the network has random Fourier features: then it is the VE process.
+
+Files: ``checkpoint_*.pth`` with ``optimizer``, ``model``, ``ema`` and ``step``. The average is taken.
+Process: the answer to ``training``. The range of the VE is from ``sigmas`` in the file, else CIFAR-10's, 0.01 to 50.
+Prediction: the noise, with 999 t, for VP and subVP. Minus the noise, with ln(sigma), for the VE; with the number of
+    the level, counted from the highest, for ``VE-1000``.
+Say: ``training`` (``VP``, ``subVP``, ``VE-1000``), if the network has sinusoidal times. ``filter`` (``smooth`` for
+    NCSN++, ``box`` for DDPM++), unless a convolution reduces the image. ``size``, for a network without attention.
+    Say ``training=VE-1000`` before a check with images: networks of the VE take images in [0, 1].
+Refused: DDPM's own blocks (``ddpm``), older networks, and networks that multiply channels by ``cat``.
+From noise alone: no. They predict the noise.
 """
 
 from __future__ import annotations

@@ -3,6 +3,14 @@
 The shapes give the sizes, and the number of heads for published widths. Networks for images were trained on the VP
 process in continuous time, those for latents at Stable Diffusion's 1000 betas. This is the question ``training``, which
 four channels (latents) answer.
+
+Files: ``.pth``, a plain state dict. A table of 1001 labels has one for "no label".
+Process: the answer to ``training``.
+Prediction: the noise, with 999 t, or with the number of the step counted from 1.
+Say: ``training``, unless the network has four channels. ``heads``, if the width is none of the published ones.
+    ``decoder.folder=FOLDER``, to score images. ``guidance_is=w-1`` takes numbers of the paper.
+Refused: networks of text.
+From noise alone: no. They predict the noise, and their highest level is finite.
 """
 
 from __future__ import annotations

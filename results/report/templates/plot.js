@@ -1,46 +1,64 @@
 // The work-precision plots. Plotly is unpacked while the page can already be read.
 (async () => {
-  const colour = page.colour, FAINT = 0.12;
+  const colour = page.colour, FAINT = 0.12, MOST_NAMES = 20;
 
   // An interval that reaches 0 has an error bar down to the lower edge of a logarithmic plot.
-  const bars = (points, paint) => ({
+  const bars = (points, paint, zero) => ({
     type: "data", symmetric: false, thickness: 1.2, width: 3, color: paint,
-    array: points.y.map((y, i) => (points.high[i] === null ? 0 : points.high[i] - y)),
+    array: points.y.map((y, i) => (points.limit[i] ? y - zero : points.high[i] === null ? 0 : points.high[i] - y)),
     arrayminus: points.y.map((y, i) => (points.low[i] === null ? 0 : y - Math.max(points.low[i], y * 1e-4))),
   });
 
   const short = (value) => (value === null ? "–" : String(Number(value.toPrecision(3))));
 
+  // A logarithmic axis has no 0: values that are not positive lie at its lower edge.
+  const isZero = (points, i) => points.limit[i] || (points.y[i] === null && points.text[i] !== "–");
+  const hasMark = (points, i) => points.y[i] !== null || isZero(points, i);
+
   // Labels at the points. Plotly interprets HTML there; names are escaped.
   function labels(curve, measure, works) {
-    const { value, low, high, limit, flagged } = curve.y[measure.name];
+    const { text, flagged } = curve.y[measure.name];
     return curve.row.map((_, i) => [
-      `<b>${curve.name}</b>`,
-      `${measure.title} ${short(value[i])}${low[i] === null ? "" : ` [${short(low[i])}, ${short(high[i])}]`}${limit[i] ? " (upper end drawn)" : ""}${flagged[i] ? " †" : ""}`,
+      `<b>${curve.label}</b>`,
+      `${measure.title} ${text[i]}${flagged[i] ? " †" : ""}`,
       works.filter((work) => curve.x[work.name][i] !== null).map((work) => `${short(curve.x[work.name][i])} ${work.title.toLowerCase()}`).join(" · "),
     ].join("<br>"));
   }
 
-  function traceOf(curve, measure, work, works) {
+  function traceOf(curve, measure, work, works, zero) {
     const points = curve.y[measure.name], paint = colour(`--family-${curve.family}`), on = legend.shows(curve.name);
     return {
-      type: "scatter", mode: "lines+markers", name: curve.name, x: curve.x[work], y: points.y, text: labels(curve, measure, works), customdata: curve.row,
-      hovertemplate: "%{text}<extra></extra>", hoverinfo: on ? undefined : "skip", opacity: on ? 1 : FAINT, error_y: on ? bars(points, paint) : { visible: false },
-      line: { color: paint, width: curve.own ? 3.6 : legend.alone(curve.name) ? 2.6 : 1.7, dash: curve.dash },
-      marker: { color: paint, size: curve.own ? 11 : 8, symbol: points.limit.map((limit) => (limit ? "triangle-down-open" : curve.symbol)), line: { color: curve.symbol.includes("-open") ? paint : colour("--paper"), width: 1 } },
+      type: "scatter", mode: "lines+markers", name: curve.name, x: curve.x[work], y: points.y.map((y, i) => (isZero(points, i) ? zero : y)), text: labels(curve, measure, works), customdata: curve.row,
+      hovertemplate: "%{text}<extra></extra>", hoverinfo: on ? undefined : "skip", opacity: on ? 1 : FAINT, error_y: on ? bars(points, paint, zero) : { visible: false },
+      line: { color: paint, width: curve.own ? 3.6 : legend.alone(curve.name) || curve.main ? 2.8 : 1.3, dash: curve.dash },
+      marker: { color: paint, size: curve.own ? 11 : curve.main ? 9 : 7, symbol: points.y.map((_, i) => (isZero(points, i) ? "triangle-down-open" : curve.symbol)), line: { color: curve.symbol.includes("-open") ? paint : colour("--paper"), width: 1 } },
     };
   }
 
+  // Names right of the last points, at least a line apart: of the emphasised curves, and of the lowest others.
+  function namesOf(curves, measure, work, zero, [low, high], height, size) {
+    const gap = ((size + 2) / height) * (high - low);
+    const ends = curves.filter((curve) => legend.shows(curve.name)).map((curve) => {
+      const points = curve.y[measure], last = curve.x[work].findLastIndex((x, i) => x > 0 && hasMark(points, i));
+      return { curve, y: Math.log10(isZero(points, last) ? zero : points.y[last]) };
+    });
+    const named = ends.sort((a, b) => b.curve.main - a.curve.main || b.curve.own - a.curve.own || a.y - b.y).slice(0, MOST_NAMES).sort((a, b) => a.y - b.y);
+    named.forEach((end, i) => { end.y = Math.max(end.y, i ? named[i - 1].y + gap : low); });
+    for (let i = named.length - 1, top = high; i >= 0 && named[i].y > top; i--, top -= gap) named[i].y = top;
+    return named.map(({ curve, y }) => ({ xref: "paper", x: 1, xshift: 6, y, text: curve.main ? `<b>${curve.label}</b>` : curve.label, font: { size, color: colour(`--family-${curve.family}`) }, showarrow: false, xanchor: "left", yanchor: "middle" }));
+  }
+
   // Ticks at few whole-numbered values; else at 1, 2, 5 times powers of ten, or at the powers alone.
-  function ticksOf(values) {
+  function ticksOf(values, zero = null) {
     const known = [...new Set(values.filter((value) => value > 0))].sort((a, b) => a - b);
     if (!known.length) return {};
-    if (known.length <= 8 && known.every((value, i) => Number.isInteger(value) && (!i || value > 1.25 * known[i - 1]))) return { tickvals: known };
+    if (zero === null && known.length <= 8 && known.every((value, i) => Number.isInteger(value) && (!i || value > 1.25 * known[i - 1]))) return { tickvals: known };
     const lowest = Math.min(...known), highest = Math.max(...known), from = Math.floor(Math.log10(lowest)), to = Math.ceil(Math.log10(highest));
     const ticks = [];
     for (let power = from; power <= to; power++) for (const digit of to - from > 4 ? [1] : [1, 2, 5]) ticks.push(digit * 10 ** power);
-    const tickvals = ticks.filter((tick) => tick >= lowest / 2 && tick <= highest * 2);
-    return { tickvals, ticktext: tickvals.map((tick) => (tick >= 1e5 || tick < 1e-3 ? tick.toExponential(0) : String(Number(tick.toPrecision(1))))) };
+    const tickvals = ticks.filter((tick) => tick >= lowest / (zero === null ? 2 : 1.2) && tick <= highest * 2);
+    const ticktext = tickvals.map((tick) => (tick >= 1e5 || tick < 1e-3 ? tick.toExponential(0) : String(Number(tick.toPrecision(1)))));
+    return zero === null ? { tickvals, ticktext } : { tickvals: [zero, ...tickvals], ticktext: ["0", ...ticktext] };
   }
 
   // Lines below all points that fall as errors of orders 1, 2 and 3 do.
@@ -65,26 +83,32 @@
     const canvas = figure.querySelector(".canvas"), plot = data.plots[figure.dataset.plot];
     const chosen = (kind) => figure.querySelector(`[data-${kind}][aria-pressed="true"]`).dataset[kind];
     const measure = plot.measures.find((item) => item.name === chosen("measure")), work = plot.work.find((item) => item.name === chosen("work"));
-    const drawable = plot.curves.filter((curve) => curve.y[measure.name].y.some((y, i) => y !== null && curve.x[work.name][i] !== null));
+    const drawable = plot.curves.filter((curve) => curve.y[measure.name].y.some((_, i) => hasMark(curve.y[measure.name], i) && curve.x[work.name][i] !== null));
     const ys = drawable.flatMap((curve) => curve.y[measure.name].y).filter((y) => y > 0), xs = drawable.flatMap((curve) => curve.x[work.name]).filter((x) => x > 0);
-    const button = figure.querySelector(".orders"), points = drawable.flatMap((curve) => curve.x[work.name].map((x, i) => [x, curve.y[measure.name].y[i]])).filter(([x, y]) => x > 0 && y > 0);
+    const button = figure.querySelector(".orders"), points = drawable.flatMap((curve) => curve.x[work.name].map((x, i) => [x, isZero(curve.y[measure.name], i) ? 0 : curve.y[measure.name].y[i]])).filter(([x, y]) => x > 0 && y > 0);
     button.parentElement.hidden = !measure.power; // where the model's own error is in a measure, it falls like no order
     const orders = measure.power && button.getAttribute("aria-pressed") === "true" && points.length ? ordersOf(points, measure.power) : [];
-    const heights = [...ys, measure.floor, ...orders.flatMap((line) => line.y)].filter((y) => y > 0).map(Math.log10), narrow = canvas.clientWidth < 640;
+    const isAnyZero = drawable.some((curve) => curve.row.some((_, i) => isZero(curve.y[measure.name], i))), zero = Math.min(...ys, ...orders.flatMap((line) => line.y)) / 2.5;
+    const heights = [...ys, ...(isAnyZero ? [zero] : []), measure.floor, ...orders.flatMap((line) => line.y)].filter((y) => y > 0).map(Math.log10), narrow = canvas.clientWidth < 480;
     const axis = { type: "log", gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, ticks: "outside", tickcolor: colour("--line") };
-    const onTop = [...drawable].sort((a, b) => a.own - b.own); // the reader's own samplers last, which is above the others
-    const traces = onTop.map((curve) => traceOf(curve, measure, work.name, plot.work));
+    const range = [Math.min(...heights) - 0.15, Math.max(...heights) + 0.15], size = narrow ? 10.5 : 12, margin = { l: narrow ? 46 : 64, t: 8, b: 46 };
+    const names = namesOf(drawable, measure.name, work.name, zero, range, canvas.clientHeight - margin.t - margin.b, size);
+    const longest = Math.max(0, ...names.map(({ text }) => legend.plain(text).length));
+    const onTop = [...drawable].sort((a, b) => a.own - b.own || a.main - b.main); // the reader's own samplers last, which is above the others
+    const traces = onTop.map((curve) => traceOf(curve, measure, work.name, plot.work, zero));
     const line = measure.floor > 0 ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: measure.floor, y1: measure.floor, line: { color: colour("--ink"), width: 1.2, dash: "dash" } }] : [];
-    const label = measure.floor > 0 ? [{ xref: "paper", x: 0, y: Math.log10(measure.floor), text: "floor: perfect samples", showarrow: false, xanchor: "left", yanchor: "bottom" }] : [];
+    if (work.name === "nfe" && plot.budget) line.push({ type: "line", yref: "paper", y0: 0, y1: 1, x0: plot.budget, x1: plot.budget, layer: "below", line: { color: colour("--soft"), width: 1, dash: "dot" } });
+    const label = measure.floor > 0 ? [{ xref: "paper", x: 0, y: Math.log10(measure.floor), text: "noise of as many perfect samples", showarrow: false, xanchor: "left", yanchor: "bottom" }] : [];
     const layout = {
-      shapes: line, annotations: label, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
-      font: { family: page.font, size: 13, color: colour("--ink") }, margin: { l: narrow ? 54 : 70, r: 10, t: 34, b: 54 },
-      xaxis: { ...axis, title: { text: work.title, standoff: 10 }, ...ticksOf(xs) },
-      yaxis: { ...axis, title: narrow ? undefined : { text: measure.title, standoff: 8 }, ...ticksOf([...ys, measure.floor]), range: [Math.min(...heights) - 0.15, Math.max(...heights) + 0.15] },
+      shapes: line, annotations: [...label, ...names], paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
+      font: { family: page.font, size: 13, color: colour("--ink") }, margin: { ...margin, r: 14 + Math.min(longest, narrow ? 17 : 26) * size * 0.64 },
+      xaxis: { ...axis, title: { text: work.title === "Evaluations" ? "Network evaluations per sample" : work.title, standoff: 8 }, ...ticksOf(xs) },
+      yaxis: { ...axis, title: narrow ? undefined : { text: measure.title, standoff: 8 }, ...ticksOf([...ys, measure.floor], isAnyZero ? zero : null), range },
       hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: colour("--ink"), family: page.font, size: 12 }, align: "left" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--ink") },
     };
-    figure.querySelector(".about").textContent = measure.note;
+    figure.querySelector(".about").textContent = measure.caption;
+    figure.querySelector(".more").textContent = measure.note;
     const slopes = drawable.filter((curve) => legend.alone(curve.name)).map((curve) => [legend.plain(curve.name), slopeOf(curve, measure.name, work.name)]).filter(([, slope]) => slope !== null);
     figure.querySelector(".slopes").textContent = slopes.length ? `Median slope: ${slopes.map(([name, slope]) => `${name} ${slope.toFixed(2)}`).join(", ")}.` : "";
     const buttons = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];

@@ -18,25 +18,29 @@ EXAMPLES = ("calibrate --quick",)
 
 
 def calibrate(
-    folder: Annotated[Path, typer.Option("--out", help="Where the tables go.")] = CALIBRATION_LOG,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the tables.")] = CALIBRATION_LOG,
     log: Annotated[
         Path,
-        typer.Option("--log", help="Where replicates are kept; a run goes on from what is there."),
+        typer.Option("--log", help="Folder of finished replicates, which are reused."),
     ] = CALIBRATION_LOG,
     replicates: Annotated[
         int | None,
         typer.Option(
-            "--replicates", min=10, max=1_000_000, help="Of each cell; 500, or 40 with --quick."
+            "--replicates",
+            min=10,
+            max=1_000_000,
+            help="Replicates per cell (500, or 40 with --quick).",
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")
+        bool, typer.Option("--quick", help="Take a few seconds, to see the form of the tables.")
     ] = False,
     part: Annotated[Part, typer.Option("--part", help="Endpoints, features, or both.")] = "both",
     jobs: JobsOption = 1,
 ) -> None:
-    """Measure coverage, bias and power of the metrics' intervals on features whose true
-    distances are known, and of distances to endpoints under laws with flips and heavy tails.
+    """Measure coverage, bias and power of the intervals.
+
+    Features have known true distances. Distances to endpoints have flips and heavy tails.
     """
     from ..calibration import Calibration
     from ..calibration.endpoints import calibrate_endpoints, write_endpoints

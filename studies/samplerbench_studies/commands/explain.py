@@ -23,14 +23,12 @@ EXAMPLES = ("explain --fast", "explain --rows 1,3")
 
 def explain(
     rows: Annotated[
-        str | None, typer.Option("--rows", help="Rows to measure, such as 1,3; all by default.")
+        str | None, typer.Option("--rows", help="Rows to measure, e.g. 1,3 (all).")
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help=f"Fewer samples and steps. {TAKES}")] = False,
     out_dir: Annotated[
         Path,
-        typer.Option(
-            "--out", help="Where measurements are kept, and the page goes (in fast/ or full/)."
-        ),
+        typer.Option("--out", help="Folder for measurements and page (in fast/ or full/)."),
     ] = EXPLAIN_HOME,
     replace: Annotated[
         list[str] | None,
@@ -38,7 +36,7 @@ def explain(
     ] = None,
     jobs: JobsOption = CORES,
 ) -> None:
-    """Measure why sampling takes many steps, and write the page with the answers."""
+    """Measure why sampling takes many steps; write the page."""
     from ..why_steps.measuring.row import Answer
     from ..why_steps.page import WORDS, write_page
     from ..why_steps.run import Plan

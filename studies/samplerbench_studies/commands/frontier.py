@@ -58,30 +58,33 @@ def frontier(
     ] = None,
     end: Annotated[
         list[str] | None,
-        typer.Option("--end", help="zero or sigma_min (repeatable); zero by default."),
+        typer.Option("--end", help="End: zero or sigma_min (repeatable; zero)."),
     ] = None,
     side: Annotated[
         list[str] | None,
-        typer.Option("--side", help="Only ours, peers or auto (repeatable); all by default."),
+        typer.Option("--side", help="Only ours, peers or auto (repeatable; all)."),
     ] = None,
     nfe: Annotated[
         str | None,
-        typer.Option("--nfe", help="Budgets of evaluations, in place of 5,8,10,15,20,30."),
+        typer.Option("--nfe", help="Budgets of evaluations (5,8,10,15,20,30)."),
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", min=2, max=MOST, help="Latents, half of which choose."),
+        typer.Option(
+            "--samples", min=2, max=MOST, help="Initial noises. Half of them select the winners."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the latents.")
+        int | None,
+        typer.Option("--seed", min=0, max=LARGEST_SEED, help="Random seed of the initial noise."),
     ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     jobs: JobsOption = 1,
 ) -> None:
-    """Find the best of this library and of the peers at each budget, beside the default.
+    """Find the best sampler per budget, ours or another library's.
 
-    What was measured is kept.
+    Each is compared with the default, `auto`. Measurements are cached.
     """
     import torch
 

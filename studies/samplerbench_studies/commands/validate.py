@@ -38,24 +38,24 @@ def validate(
     out_dir: OutOption = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Model to predict with, in place of the chosen (repeatable)."),
+        typer.Option("--model", help="Model to predict with, in place of the usual (repeatable)."),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", min=2, max=MOST, help="Samples of each cell.")
+        int | None, typer.Option("--samples", min=2, max=MOST, help="Samples per cell.")
     ] = None,
     latents: Annotated[
         int | None,
-        typer.Option("--latents", min=2, max=MOST, help="Of them, compared with their endpoints."),
+        typer.Option("--latents", min=2, max=MOST, help="Samples to compare with their endpoints."),
     ] = None,
     explore: Annotated[
         bool,
-        typer.Option("--explore", help="Hold every column against every set, not the chosen ones."),
+        typer.Option("--explore", help="Compare every column with every published set."),
     ] = False,
     jobs: JobsOption = 1,
 ) -> None:
-    """Run the methods of published tables on models here, and say how alike both order them.
+    """Re-run published comparisons on the models here.
 
-    What was measured is kept.
+    The result is the rank correlation with the published tables. Measurements are cached.
     """
     import torch
 

@@ -309,9 +309,8 @@ TERMS = (
     Term(
         "passing for real",
         "pass(es|ing)? for real",
-        "an image passes if it is about as near to real ones as these are to each other: "
-        "not too far from all of them, and not "
-        "nearer to more of them than 97.5 % of the real images that were kept aside (unseen ones)",
+        "an image passes if it is near to at least one real image, but not to too many. The limit is "
+        "the number that 97.5 % of the real images kept aside (unseen ones) do not exceed",
     ),
     Term(
         "neighbourhood",

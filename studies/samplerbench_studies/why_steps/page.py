@@ -27,7 +27,7 @@ TEMPLATES = (Path(__file__).parent / "templates", REPORT_TEMPLATES)
 
 WORDS = {
     "supports": ("✓", "supported"),
-    "refines": ("≈", "refined"),
+    "refines": ("≈", "partly supported"),
     "refutes": ("✗", "refuted"),
     "inconclusive": ("?", "inconclusive"),
 }
@@ -67,6 +67,14 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
         .get_template("explain.html")
         .render(
             parts=[_part(part, answers) for part in PARTS],
+            questions=[
+                (
+                    number,
+                    row.question,
+                    answers[number].verdict.kind if number in answers else "not measured here",
+                )
+                for number, row in sorted(known.items())
+            ],
             opening=_shown(opening) if opening else None,
             top=top,
             sections=sections,
@@ -80,21 +88,12 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
 
 
 def _part(part: Part, answers: Mapping[int, Answer]) -> dict[str, Any]:
-    """A sentence of the answer, None where it does not hold, with the rows that are about it."""
+    """A point of the answer, with None in place of its text where it does not hold."""
     known = rows()
     return {
         "title": part.title,
         "sentence": Markup(part.sentence) if part.holds(answers) else None,
         "rests": [number for number in part.rests if number in known],
-        "rows": [
-            (
-                number,
-                known[number].question,
-                answers[number].verdict.kind if number in answers else "not measured here",
-            )
-            for number in part.rows
-            if number in known
-        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""The table of docs/reference/checkpoint-families.md: what check-model finds in small trained networks of every family,
+"""The table of studies/measured/checkpoint-families.md: what check-model finds in small trained networks of every family,
 read rightly and wrongly. Some minutes:
 
     python tests/models/checkpoints/table_of_defects.py

@@ -1,4 +1,4 @@
-"""Which families know the level at which nothing is left of the data: the table of docs/how-to/checkpoints.md."""
+"""Which families know the level at which nothing is left of the data: the table of studies/measured/checkpoints.md."""
 
 from __future__ import annotations
 

@@ -46,7 +46,11 @@ def run(out, **changes):
 
 def numbers(frame, *, but=()):
     """What was measured, row by row, to the last bit."""
-    names = [name for name, _, _ in columns() if name in frame and name not in (*FOREIGN, *but)]
+    names = [
+        column.name
+        for column in columns()
+        if column.name in frame and column.name not in (*FOREIGN, *but)
+    ]
     return frame[names].to_csv(index=False, float_format="%.17g").splitlines()
 
 

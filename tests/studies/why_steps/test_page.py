@@ -105,11 +105,25 @@ def test_the_top_says_nothing_that_was_not_measured():
                 assert "<svg" not in top
 
 
-def test_every_question_is_about_one_part_of_the_answer():
-    assert sorted(number for part in PARTS for number in part.rows) == sorted(rows())
-    for part in PARTS:
-        assert part.rests
-        assert set(part.rests) <= set(part.rows)
+def test_parts__each_rests_on_rows_that_exist_and_no_row_twice():
+    rests = [number for part in PARTS for number in part.rests]
+    assert all(part.rests for part in PARTS)
+    assert set(rests) <= set(rows())
+    assert len(set(rests)) == len(rests)
+
+
+def test_page__questions_are_listed_in_the_order_of_their_numbers():
+    html = page.render({1: answer(), 3: answer("supports")}, Effort("full"))
+    listed = html[html.index("<nav") : html.index("</nav>")]
+    assert [int(number) for number in re.findall(r"#row-(\d+)", listed)] == sorted(rows())
+
+
+def test_page__a_verdict_stands_before_its_words():
+    told = replace(answer(), verdict=Verdict("refines", "The sampler is <code>euler</code>."))
+    html = page.render({1: told}, Effort("full"))
+    section = html[html.index('id="row-1"') : html.index("</section>", html.index('id="row-1"'))]
+    places = [section.index(part) for part in ('class="why"', "<dt>sampler</dt>", "<figure>")]
+    assert places == sorted(places)
 
 
 def test_numbers_and_tables_are_folded():

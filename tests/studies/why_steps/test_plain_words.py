@@ -42,12 +42,18 @@ def pages(html):
 
 @cache
 def read(html: str) -> list[str]:
-    """What is read one after the other.
+    """Return the parts of a page in the order in which their words must be introduced.
 
-    Titles and claims are what is asked, and the captions at the top explain themselves: words of
-    these are introduced right below.
+    Titles and claims are the questions, and the captions at the top explain themselves: words of
+    these are introduced right below. So are words of a verdict and its surprise, which stand first.
     """
     body = html[html.index("<body") : html.index("<h2>Run it again</h2>")]
+    body = re.sub(
+        r'(<div class="finding(?:(?!<figure>|<dl).)*)(<dl class="words">.*?</dl>)',
+        r"\2\1",
+        body,
+        flags=re.DOTALL,
+    )
     top, _, rest = body.partition('<dl class="words">')
     body = re.sub("<figcaption>.*?</figcaption>", "", top, flags=re.DOTALL) + rest
     body = re.sub(

@@ -88,5 +88,5 @@ def test_the_right_level_is_told_with_what_it_takes():
     near = made._replace(distances=[Interval(one.value / 9, *one[1:]) for one in made.distances])
     near = near._replace(distances=[one._replace(high=one.value) for one in near.distances])
     told = surprise(found._replace(single=others | {"only-level-1.5": near}))
-    assert "100 times give what all levels give in 100 evaluations" in told
+    assert "100 times are as good as 100 evaluations" in told
     assert evaluations_for(found, 9.0) == pytest.approx(10)

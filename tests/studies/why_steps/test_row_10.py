@@ -83,7 +83,7 @@ def test_equal_shares_are_supported_where_no_schedule_matters():
     assert "well for Gaussian noise too" in verdict.sentence
     lost = found_other(-0.02)
     assert row.judge(lost._replace(quality=quality)).kind == "refines"
-    assert "do worse than cosine there" in row.judge(lost).sentence
+    assert "does worse than a cosine schedule" in row.judge(lost).sentence
 
 
 def found_other(bits):

@@ -63,7 +63,7 @@ def test_row_1_says_where_the_average_is_in_the_midst_of_the_data():
         {"a": jumped(0.01, 0.0), "b": jumped(0.01, 0.0, near=1950.0)}
     ).surprise
     assert "<code>b</code>" in said
-    assert "near to 1,950 real ones, where a real one is near to 2" in said
+    assert "neighbours of 1,950 real images, and the usual real image of 2" in said
 
 
 def test_an_average_does_not_pass_for_real_where_it_is_nearest_to_everything():

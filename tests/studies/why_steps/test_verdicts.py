@@ -1,4 +1,4 @@
-"""The verdicts that the document quotes from the page."""
+"""The answer and the verdicts that the document quotes from the page."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,47 +11,59 @@ from samplerbench.benchmarks.cli import app
 from samplerbench_studies.commands.explain import TAKES
 from samplerbench_studies.why_steps import page, verdicts
 from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.rows import rows
 
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_a_page_is_quoted_with_its_command_and_surprises():
+@pytest.fixture(scope="module")
+def html():
+    return page.render({number: answered(number) for number in rows()}, Effort("fast"))
+
+
+def test_quoted_verdicts__are_a_row_each():
     answers = {number: answered(number) for number in (3, 4)}
-    surprised = replace(
+    emphatic = replace(
         answers[3],
         verdict=replace(
-            answers[3].verdict, surprise="It is <em>worse</em> by <code>fashion</code>."
+            answers[3].verdict, sentence="It is <em>worse</em> by <code>fashion</code>."
         ),
     )
-    text = verdicts.quoted(page.render({3: surprised, 4: answers[4]}, Effort("fast")))
-    assert text.startswith(
-        "The verdicts of `samplerbench explain --fast`; the page has their numbers:"
-    )
-    first, second = text.splitlines()[2:]
-    assert first.startswith(
-        "* **3. What exactly is lost by a big step?** Refined. Big steps do lose"
-    )
-    assert first.endswith("**What surprises:** It is *worse* by `fashion`.")
-    assert second == (
-        "* **4. Does sampling need noise beyond the first draw?** Supported. No noise is "
-        "needed after the first draw, and big steps cost "
-        "quality all the same."
-    )
+    text = verdicts.quoted_verdicts(page.render({3: emphatic, 4: answers[4]}, Effort("fast")))
+    assert text.splitlines()[2:] == [
+        "| 3 | What exactly is lost by a big step? | partly supported | It is *worse* by `fashion`. |",
+        "| 4 | Does sampling need noise beyond the first draw? | supported | No noise is needed after "
+        "the first draw, and big steps make worse images all the same. |",
+    ]
 
 
-def test_a_document_keeps_what_is_outside_its_marks():
-    html = page.render({4: answered(4)}, Effort())
-    once = verdicts.quote(f"before {verdicts.START} old {verdicts.END} after", html)
-    assert once.startswith(f"before {verdicts.START}\nThe verdicts of")
-    assert once.endswith(f"{verdicts.END} after")
+def test_quoted_answer__has_the_points_of_the_top_that_hold(html):
+    points = verdicts.quoted_answer(html).splitlines()
+    assert len(points) == 5
+    assert points[0].startswith(
+        "1. Because from pure noise **the best prediction is not an image but an average** of"
+    )
+    assert not any("<" in point for point in points)
+
+
+def test_quote__keeps_what_is_outside_the_marks(html):
+    parts = ("before ", verdicts.ANSWER[0], " old ", verdicts.ANSWER[1], " between ")
+    parts += (verdicts.VERDICTS[0], " old ", verdicts.VERDICTS[1], " after")
+    once = verdicts.quote("".join(parts), html)
+    assert once.startswith(f"before {verdicts.ANSWER[0]}\n\n1. ")
+    assert f"\n\n{verdicts.ANSWER[1]} between {verdicts.VERDICTS[0]}\n\n| | question" in once
+    assert once.endswith(f"{verdicts.VERDICTS[1]} after")
+    assert " old " not in once
     assert verdicts.quote(once, html) == once
 
 
-def test_mistakes_are_named():
+def test_quote__mistakes_are_named(html):
     with pytest.raises(ValueError, match="no verdicts"):
-        verdicts.quoted("<html>")
+        verdicts.quoted_verdicts("<html>")
+    with pytest.raises(ValueError, match="no answer"):
+        verdicts.quoted_answer("<html>")
     with pytest.raises(ValueError, match="the document needs"):
-        verdicts.quote("nothing", "")
+        verdicts.quote("nothing", html)
 
 
 def test_the_document_quotes_the_committed_page():

@@ -127,7 +127,7 @@ def against_steps(found: Mapping[str, Sequence[Losses]], png: Path | None = None
     step_axis(left, counts, "steps from σ = 80 to 0.05", 8)
     step_axis(right, counts, "steps, before the last one to σ = 0")
     caption = (
-        "First: what the sampler <code>ddpm</code> loses, by grid. Second: what its "
+        "First panel: what the sampler <code>ddpm</code> loses, by grid. Second panel: what its "
         "images are like, the lower the better; "
         "values below 0.1 "
         "are drawn there."

@@ -57,11 +57,11 @@ def main(found: CandidatesResult, shown: Sequence[float]) -> Figure:
         f"{first:.0f} to {last:.1f}; single paths rise at times. "
         "Components and classes fall likewise. Information rises without end on images "
         "and levels off on the cloud.",
-        "Noise falls to the right, as in sampling. First: how many images of a finite "
+        "Noise falls to the right, as in sampling. First panel: how many images of a finite "
         "set (<code>digits-cloud</code>) it can still be; "
-        "grey lines are single paths. Second: how many kinds of garment "
+        "grey lines are single paths. Second panel: how many kinds of garment "
         "(<code>fashion-mppca</code>, and the finer groups that it is made "
-        "of). Third: what the noisy image tells of the clean one. Where N images are all "
+        "of). Third panel: what the noisy image tells of the clean one. Where N images are all "
         "that there are, it ends at log N; otherwise it "
         "grows for ever, as ever finer detail is decided.",
     )

@@ -133,8 +133,8 @@ ALT = (
 )
 CAPTION = (
     "A network rebuilds pictures of garments from which everything was removed, in one of six ways. "
-    "First: the distance of what comes out to real pictures, by the best of two or three rules for a "
-    "step. Second: how many different pictures there are after the best number of steps. Rule and "
+    "First panel: the distance of what comes out to real pictures, by the best of two or three rules for a "
+    "step. Second panel: how many different pictures there are after the best number of steps. Rule and "
     "number were chosen on other pictures. Bands and bars: 95 % intervals; an arrow says at least so "
     "many."
 )
@@ -172,7 +172,7 @@ DETAILS = (
     "start. The disc has one start, and blur leaves one number, how light the picture was. An "
     "exact R would not even use that: for pictures from a Gaussian, blurred, masked or coarsened, "
     "both algorithms end at the average after one step and after a thousand "
-    "(a test; the derivation is in docs/explanation/why-steps.md). What steps add to such a start comes from the "
+    "(a test; the derivation is in studies/measured/why-steps.md). What steps add to such a start comes from the "
     "network’s errors.</p>"
     "<p>How alike pairs must be is measured on 2,500 real pictures, which have an effective number "
     "of different ones as well; rough pictures, which are farther from each other, may have a larger "

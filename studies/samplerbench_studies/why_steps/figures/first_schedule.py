@@ -136,22 +136,22 @@ def first_rate(found: FirstRate) -> Figure:
 
 
 SCHEDULES_ALT = (
-    "First: along equal shares the signal rises in a straight line, along the others slowly at "
-    "first. Second: what is lost falls with the steps on every schedule; with two steps equal "
+    "First panel: along equal shares the signal rises in a straight line, along the others slowly at "
+    "first. Second panel: what is lost falls with the steps on every schedule; with two steps equal "
     "shares lose the least, with many the most."
 )
 SCHEDULES = (
-    "First: a schedule says how much of the image there is after each step of making one. In equal "
-    "shares every step adds as much. Second: what ancestral sampling loses on each, on "
+    "First panel: a schedule says how much of the image there is after each step of making one. In equal "
+    "shares every step adds as much. Second panel: what ancestral sampling loses on each, on "
     "<code>fashion-mppca</code>, as in part 3: from σ = 80 to 0.05. Bands: 95 % intervals."
 )
 BINARY_ALT = (
-    "First: the bound on the bits a pixel falls with the number of steps, most of it with the "
-    "first few. Second: the Fréchet distance of the samples to the data falls too."
+    "First panel: the bound on the bits a pixel falls with the number of steps, most of it with the "
+    "first few. Second panel: the Fréchet distance of the samples to the data falls too."
 )
 BINARY = (
-    "Binomial diffusion on black and white pictures, in equal shares. First: how many yes-or-no "
-    "answers a pixel of an unseen picture takes at most. Second: how far the samples are from the "
+    "Binomial diffusion on black and white pictures, in equal shares. First panel: how many yes-or-no "
+    "answers a pixel of an unseen picture takes at most. Second panel: how far the samples are from the "
     "data, by Hamming distances; less than a thousandth is drawn as that. Bands: 95 % intervals."
 )
 PICTURES_ALT = (

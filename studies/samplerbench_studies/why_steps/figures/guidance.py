@@ -77,10 +77,10 @@ ALT = (
     "falls sooner, and the variance inside classes falls while more samples lie in their class."
 )
 CAPTION = (
-    "First and second: how sure the noisy images on the way are of their class, and how "
+    "First and second panel: how sure the noisy images on the way are of their class, and how "
     "many classes they leave open "
     "(<code>fashion-mppca</code>, ten classes), means over samples; the noise falls to "
-    "the right, as in sampling. Third: the "
+    "the right, as in sampling. Third panel: the "
     "share of samples in the class that was asked for, and the variance "
     "inside classes, as a share of that at guidance 1. Bands: 95 % intervals."
 )

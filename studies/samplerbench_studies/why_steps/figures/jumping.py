@@ -96,20 +96,20 @@ def strips(found: JumpingResult) -> Figure:
         canvas,
         "Pictures from the same noise: blurred averages in the first row, ever clearer garments "
         "in those of one, two and four jumps, and those of the teacher in the last.",
-        "Each column starts from the same noise, and each row is told the same class. First: the "
+        "Each column starts from the same noise, and each row is told the same class. First panel: the "
         "teacher’s one prediction. Last: where the teacher ends after many steps.",
         cut=0.5,
     )
 
 
 ALT = (
-    "First: FID proxy against evaluations on logarithmic axes, of the map after one, two and four "
-    "jumps and of the teacher’s samplers after up to ten. Second: distance from the map’s answer "
+    "First panel: FID proxy against evaluations on logarithmic axes, of the map after one, two and four "
+    "jumps and of the teacher’s samplers after up to ten. Second panel: distance from the map’s answer "
     "and from the teacher’s prediction to the end of the path, which falls with the noise level."
 )
 CAPTION = (
-    "First: the map, which was taught to jump, beside the samplers of its teacher "
-    "<code>fashion</code>, from the same noise. Second: states of the teacher’s paths are given to "
+    "First panel: the map, which was taught to jump, beside the samplers of its teacher "
+    "<code>fashion</code>, from the same noise. Second panel: states of the teacher’s paths are given to "
     "the map, which should say where the path ends, and to the teacher, which says the average of "
     "all ends; the noise falls to the right, as in sampling. Bands: 95 % intervals."
 )

@@ -99,12 +99,12 @@ def training(price: Price) -> str:
 
 
 ALT = (
-    "First: the error of the images against steps, for pixels and for latents. Second: the "
+    "First panel: the error of the images against steps, for pixels and for latents. Second panel: the "
     "distance to the data against milliseconds an image; that of latents falls sooner."
 )
 CAPTION = (
-    "First: how far an image is from the one that many steps from the same noise give, as "
-    "a share of how far images are from their average. Second: the same runs by what they "
+    "First panel: how far an image is from the one that many steps from the same noise give, as "
+    "a share of how far images are from their average. Second panel: the same runs by what they "
     "cost, the decoder included. Thin lines: two more trainings of each network. Bands: 95 % "
     "intervals."
 )

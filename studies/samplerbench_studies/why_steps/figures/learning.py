@@ -83,14 +83,14 @@ def _grids(axes: Axes, case: LearnedCase) -> None:
 
 
 ALT = (
-    "First: the error that each method has left, against the evaluations that it has spent. Second: "
+    "First panel: the error that each method has left, against the evaluations that it has spent. Second panel: "
     "the noise levels that each of them found, as points on a line."
 )
 CAPTION = (
-    "First: searches see the error alone, descents (Adam, gradient) also in which direction it "
+    "First panel: searches see the error alone, descents (Adam, gradient) also in which direction it "
     "falls. All begin at the best formula and are measured on starting noises that nothing was tuned "
     "on; means over all samplers and models here. Dashed: not the grid alone is free, but all "
-    "coefficients of the sampler too. Second: the grids that they ended with, for <code>{}</code> on "
+    "coefficients of the sampler too. Second panel: the grids that they ended with, for <code>{}</code> on "
     "<code>{}</code>; the last step, from the last point to 0, is not shown."
 )
 DETAILS = (

@@ -46,10 +46,10 @@ def draw(found: OneShotResults) -> Figure:
         "below the mean’s. On paths both come together. At the right the errors on other pairs are "
         + " and ".join(f"{one.fresh.value:.2f}" for one in ends)
         + ".",
-        "A small network goes from noise to image in one step. First: every image has a noise of "
+        "A small network goes from noise to image in one step. First panel: every image has a noise of "
         "its own, drawn once. The network learns few such pairs by heart (blue, 0 is perfect), "
         "which is of no use for other noises (orange); of many pairs it can only learn the mean. "
-        "Second: the same images, each with the noise from which the sampler’s path leads to it. "
+        "Second panel: the same images, each with the noise from which the sampler’s path leads to it. "
         "With few pairs the network memorises here too; with many it has learned the rule. Bands: "
         "95 % intervals.",
     )

@@ -46,15 +46,15 @@ def draw(found: NoNoiseResult) -> Figure:
 
 
 ALT = (
-    "First: with and without added noise the distance to the data falls from the same "
+    "First panel: with and without added noise the distance to the data falls from the same "
     "value at one step to near zero at fifty; without "
-    "noise it falls sooner. Second: without noise the error falls with the steps, faster "
+    "noise it falls sooner. Second panel: without noise the error falls with the steps, faster "
     "for methods of higher order."
 )
 CAPTION = (
-    "First: images of <code>fashion-mppca</code> from the same starts, without noise "
+    "First panel: images of <code>fashion-mppca</code> from the same starts, without noise "
     "after the first draw (solid) and with it (dashed). "
-    "One step is the same jump for all. Second: on <code>gmm-64d</code>, how far samples "
+    "One step is the same jump for all. Second panel: on <code>gmm-64d</code>, how far samples "
     "without noise are from where their paths end "
     "exactly, in standard deviations of the data. Bands: 95 % intervals."
 )

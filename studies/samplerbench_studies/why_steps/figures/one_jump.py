@@ -56,7 +56,7 @@ def curves(found: JumpResults) -> Figure:
     )
     first = {name: rows[0] for name, rows in found.items()}
     alt = (
-        "Two charts against the number of steps. First: variance. Second: samples that "
+        "Two charts against the number of steps. First panel: variance. Second panel: samples that "
         "pass for real. At one step: "
     ) + "; ".join(
         f"{name} {100 * row.spread.value:.1f} % and {100 * row.among.value:.0f} %"
@@ -65,9 +65,9 @@ def curves(found: JumpResults) -> Figure:
     return figure(
         canvas,
         alt,
-        "One step is the jump to the prediction. First: what it gives "
+        "One step is the jump to the prediction. First panel: what it gives "
         "hardly varies, because all of it is the same average. "
-        "Second: how many samples pass for real; dashed, how many unseen real images do. "
+        "Second panel: how many samples pass for real; dashed, how many unseen real images do. "
         "Bands are 95 % intervals.",
     )
 
@@ -110,7 +110,7 @@ def opening(model: str, rows: Sequence[JumpResult]) -> Figure:
     """The same with few rows and columns, for the top of the page."""
     few = [row for row in rows if row.steps in OPENING] or rows
     caption = (
-        "Pictures of garments that a network makes. Each column starts from one noise; "
+        "Garments drawn by a network. Each column starts from one noise; "
         "the first row jumps to the prediction, "
         "the others take "
         "more steps, each with a new prediction. The network is told which kind of "
@@ -209,8 +209,8 @@ def quality(found: JumpResults) -> Figure:
     )
     return figure(
         canvas,
-        "First: the Fréchet distance falls with the number of steps. Second: one "
+        "First panel: the Fréchet distance falls with the number of steps. Second panel: one "
         "step lacks power at high spatial frequency.",
-        "First: quality, down to 10⁻⁴. Second: blur, as a spectrum: the jump lacks the "
+        "First panel: quality, down to 10⁻⁴. Second panel: blur, as a spectrum: the jump lacks the "
         "fine scales most; many steps bring them back.",
     )

@@ -73,14 +73,14 @@ def pictures(found: OneLevelResult) -> tuple[Figure, ...]:
 
 
 ALT = (
-    "First: the distance to the data against evaluations, of networks of one level that denoise "
+    "First panel: the distance to the data against evaluations, of networks of one level that denoise "
     "again and again, and of the network of all levels, whose distance falls farthest. "
-    "Second: the nats that are lost fall with the steps over all levels, and those of one level "
+    "Second panel: the nats that are lost fall with the steps over all levels, and those of one level "
     "lie far above."
 )
 CAPTION = (
-    "First: images from pure noise, by denoising again and again at one level, and by a "
-    "sampler that goes through all of them. Bands: 95 % intervals. Second: what one jump "
+    "First panel: images from pure noise, by denoising again and again at one level, and by a "
+    "sampler that goes through all of them. Bands: 95 % intervals. Second panel: what one jump "
     "from one level loses on an exact model (dashed), against steps over all levels."
 )
 DETAILS = (

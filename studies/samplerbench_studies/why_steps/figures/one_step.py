@@ -43,15 +43,15 @@ def draw(
 
 
 ALT = (
-    "First: distance of Euler samples to image data falls from its largest at one step "
-    "to near zero at fifty, in both clocks. Second: "
+    "First panel: distance of Euler samples to image data falls from its largest at one step "
+    "to near zero at fifty, in both clocks. Second panel: "
     "on a Gaussian the error of one clock falls as one over the steps, that of the other "
     "is at rounding error from one step on."
 )
 CAPTION = (
-    "Euler’s method without noise, in two clocks. First: in the clock σ one step is the "
+    "Euler’s method without noise, in two clocks. First panel: in the clock σ one step is the "
     "average image, and in the other it is the average "
-    "under white noise of the data’s variance. Second: for one isotropic Gaussian of "
+    "under white noise of the data’s variance. Second panel: for one isotropic Gaussian of "
     "variance v the paths are straight lines in the clock "
     "√(v + σ²), and there a single step is exact to rounding. Straight paths, not the "
     "absence of noise, make one step enough. Bands: 95 % "

@@ -71,11 +71,11 @@ def draw_sampler(found: StabilityResult) -> Figure:
     separate_labels(right, labels)
     return figure(
         canvas,
-        "First: eigenvalues against the noise level, between minus one and about two. Second: "
+        "First panel: eigenvalues against the noise level, between minus one and about two. Second panel: "
         "variance of samples against steps, which stays below the data’s for Euler’s method and is "
         "far above it for the others with few steps.",
-        "First: the smallest (dotted) and largest eigenvalues of exact models. Above 0, where images "
-        "part, deviations grow; below it they die out, never faster than at the rate −1. Second: "
+        "First panel: the smallest (dotted) and largest eigenvalues of exact models. Above 0, where images "
+        "part, deviations grow; below it they die out, never faster than at the rate −1. Second panel: "
         "with few steps Euler’s method gives too little variance, never too much; in the variable "
         "log σ, and for <code>heun</code>, few steps are unstable.",
     )
@@ -121,10 +121,10 @@ def draw_even(sampler: StabilityResult, even: EqualStepsResult) -> Figure:
     right.grid(axis="x")
     return figure(
         canvas,
-        "First: the prediction moves fastest at a noise level of about 1 to 7. Second: ratios of "
+        "First panel: the prediction moves fastest at a noise level of about 1 to 7. Second panel: ratios of "
         "errors: "
         + ", ".join(f"{one.model} {one.sampler} {one.ratio.value:.2f}" for one in even.rows),
-        "First: where the prediction moves fast, a step of Euler’s method errs much; above, the "
-        "levels of two grids on <code>fashion</code>. Second: the error to the path’s end on the "
+        "First panel: where the prediction moves fast, a step of Euler’s method errs much; above, the "
+        "levels of two grids on <code>fashion</code>. Second panel: the error to the path’s end on the "
         "grid with equal errors; below 1 it is the better one. Bars are 95 % intervals.",
     )

@@ -92,10 +92,9 @@ def _midst(jumps: Mapping[str, tuple[JumpResult, JumpResult]]) -> str:
     for name, (jump, _) in jumps.items():
         if jump.near > CROWDED * jump.usual:
             return (
-                f"An average need not be far from all images: on <code>{name}</code> it "
-                f"is in the midst of them, near to {jump.near:,.0f} "
-                f"real ones, where a real one is near to {jump.usual:.0f}. It is too "
-                "typical to be one of them."
+                f"An average need not be far from all images. On <code>{name}</code> it is among "
+                f"the nearest neighbours of {jump.near:,.0f} real images, and the usual real image "
+                f"of {jump.usual:.0f}. The average is too typical to be one of them."
             )
     return ""
 

@@ -37,36 +37,36 @@ def judge(first: Interval, last: Interval, rising: Interval) -> Verdict:
     numbers = (
         f"Candidates among the images of <code>digits-cloud</code>: {start} at the start, "
         f"{end} at the end.",
-        f"PathEntropies on which their number grows again by more than {RISE:g} nats, seen at "
+        f"Paths on which their number grows again by more than {RISE:g} nats, seen at "
         f"{len(LEVELS)} levels: {percent(rising)}.",
         INTERVALS,
     )
     if first.value <= ONE_LEFT:
         return Verdict(
             "inconclusive",
-            "There is only one candidate from the start, so nothing can shrink.",
+            "Only one image is possible from the start, so there is nothing to decide.",
             numbers,
         )
     if last.low > ONE_LEFT:
         return Verdict(
-            "refutes", "More than one candidate is left when the noise is gone.", numbers
+            "refutes", "More than one image is possible when the noise is gone.", numbers
         )
     if last.high > ONE_LEFT:
         return Verdict(
             "inconclusive",
-            "These samples are too few to say whether one candidate is left.",
+            "These samples are too few to say whether one image is left.",
             numbers,
         )
     if rising.low > OFTEN:
         sentence = (
-            "On average the candidates become fewer until one is left, but on "
-            f"{rising.value:.0%} of the paths a step reopens something."
+            "On average fewer and fewer images stay possible until one is left, but on "
+            f"{rising.value:.0%} of the ways to an image a step makes some possible again."
         )
         return Verdict("refines", sentence, numbers)
     return Verdict(
         "supports",
-        "The candidates become fewer until one is left, and "
-        "hardly ever does a step reopen something.",
+        "Fewer and fewer images stay possible until one is left, and hardly ever does a step make "
+        "some possible again.",
         numbers,
     )
 

@@ -59,8 +59,8 @@ def judge(
     if all(share.high < NEGLIGIBLE for share in shares.values()):
         return verdict(
             "refutes",
-            "Going back is a Gaussian step at every size, so that nothing "
-            "breaks but the covariance that the sampler assumes.",
+            "Going back is a Gaussian step at every size, so only the width that the sampler "
+            "assumes is wrong.",
         )
     if not all(steps[0].total.high < 0.2 * steps[-1].total.low for steps in single.values()):
         return verdict(
@@ -70,18 +70,17 @@ def judge(
         return verdict(
             "supports",
             "Big steps lose much more than small ones, and most "
-            "of it because the truth is no Gaussian.",
+            "of it because the truth is not a bell curve.",
         )
     if all(share.high < MOSTLY for share in shares.values()):
         text = (
-            "Big steps do lose, but mostly because the sampler assumes too narrow a "
-            "spread, and only a little because the truth "
-            "is no Gaussian."
+            "Big steps do lose, but mostly because the sampler draws from too narrow a bell curve, "
+            "and only a little because the truth is not a bell curve."
         )
         return verdict("refines", text)
     return verdict(
         "inconclusive",
-        "Big steps lose, but whether by the shape or by the spread that they assume is open.",
+        "Big steps lose, but it is open whether they assume a wrong shape or a wrong width.",
     )
 
 
@@ -122,9 +121,8 @@ def _surprise(found: Mapping[str, Sequence[Losses]]) -> str:
         f"{best.steps} steps it loses "
         f"{usual.nats.value / best.nats.value:.0f} "
         f"times fewer, and its FID proxy is {best.quality.value:.1f} against "
-        f"{usual.quality.value:.1f} (smaller is better), "
-        "because nats count "
-        "every detail alike, also the finest grain, which nobody sees."
+        f"{usual.quality.value:.1f} (smaller is better). Nats count every detail alike, also "
+        "the finest grain, which the eye does not see."
     )
 
 

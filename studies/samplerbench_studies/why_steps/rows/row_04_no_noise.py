@@ -73,7 +73,7 @@ def judge(noise: Mapping[int, Interval], trade: Interval, scale: float) -> Verdi
         )
     return Verdict(
         "supports",
-        "No noise is needed after the first draw, and big steps cost quality all the same.",
+        "No noise is needed after the first draw, and big steps make worse images all the same.",
         numbers,
     )
 

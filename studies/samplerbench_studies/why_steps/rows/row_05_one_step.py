@@ -61,9 +61,8 @@ def judge(gaps: Mapping[str, Interval], scale: float, straight: float) -> Verdic
         )
     if best.low > NEGLIGIBLE * scale:
         sentence = (
-            "Leaving out the noise does not make one step enough: that takes straight "
-            "paths, which a single Gaussian has and "
-            "images have not."
+            "Leaving out the added noise does not make one step enough, because one step follows a "
+            "straight line and the paths from noise to images bend."
         )
         return Verdict("refutes", sentence, numbers)
     return Verdict(

@@ -87,8 +87,10 @@ def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -
         "holds for all.",
     )
     if lost or merged:
-        images = "copies of training images" if copied else "averages, and not training images"
-        return Verdict("supports", f"Big steps make a few outputs: {images}.", numbers)
+        images = "copies of training images" if copied else "averages, not training images"
+        return Verdict(
+            "supports", f"With big steps the outputs become alike: they are {images}.", numbers
+        )
     if min(variance.value, modes.value) < KEPT:
         return Verdict(
             "inconclusive",

@@ -89,8 +89,8 @@ def judge(found: MemorisingResult) -> Verdict:
             others = "averages" if random[-1].known.low > HALF else "memorises"
             return Verdict(
                 "refines",
-                "A one-step network memorises few pairs; of many it learns those that a path "
-                f"pairs and {others} random ones; a plain sampler’s big steps are {steps}.",
+                "A one-step network learns few pairs by heart; of many it learns those that "
+                f"sampling makes and {others} random ones; big steps of a plain sampler are {steps}.",
                 numbers,
                 surprise,
             )
@@ -131,11 +131,11 @@ def unstable(found: StabilityResult) -> str:
         for name, one in zip(found.big, usual, strict=True)
     )
     return (
-        f"Stability does matter to a better sampler on some grids. In {BIG} steps of equal length in "
-        f"log σ, <code>heun</code> makes samples with {min(one.value for one in even):.0f} to "
-        f"{max(one.value for one in even):.0f} times the variance of the data, on {len(even)} models; "
-        f"Euler’s method keeps {100 * found.spread['euler'][place].value:.0f} %. On "
-        f"<code>karras</code> it depends on the data: {told}."
+        f"Stability does matter to a better sampler on some grids. With {BIG} steps of equal length in "
+        f"log σ, the samples of <code>heun</code> have {min(one.value for one in even):.0f} to "
+        f"{max(one.value for one in even):.0f} times the variance of the data, on {len(even)} models. "
+        f"Euler’s method keeps {100 * found.spread['euler'][place].value:.0f} % of it. On the grid "
+        f"<code>karras</code> the factor depends on the data: {told}."
     )
 
 

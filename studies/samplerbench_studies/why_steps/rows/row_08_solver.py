@@ -59,19 +59,18 @@ def judge(orders: Sequence[tuple[str, int, Interval]]) -> Verdict:
     if len(right) == len(orders):
         return Verdict(
             "supports",
-            "The error of every method falls with the steps as "
-            "fast as the theory of such equations says.",
+            "With more steps the error of every method shrinks as fast as the theory predicts.",
             numbers,
         )
     if not right:
         return Verdict(
             "refutes",
-            "The error of no method falls with the steps as fast as the theory says.",
+            "With more steps the error of no method shrinks as fast as the theory predicts.",
             numbers,
         )
     sentence = (
-        f"The error of {len(right)} of {len(orders)} methods falls with the steps "
-        "as fast as the theory of such equations says."
+        f"With more steps the error of {len(right)} of {len(orders)} methods shrinks as fast as the "
+        "theory predicts."
     )
     return Verdict("refines", sentence, numbers)
 

@@ -75,8 +75,9 @@ def judge(found: OneLevelResult) -> Verdict:
             numbers,
         )
     sentence = (
-        "It removes the noise at once, into an average; repeated to make images, at the best of "
-        f"{len(SINGLE)} levels, it ends {times:.1f} times as far from the data as all levels together."
+        "It removes all noise at once, but the result is an average; repeated at the best of "
+        f"{len(SINGLE)} levels, it makes images {times:.1f} times as far from real ones as a network of "
+        "all levels."
     )
     return Verdict("refines", sentence, numbers, surprise(found))
 
@@ -113,9 +114,9 @@ def surprise(found: OneLevelResult) -> str:
     equal = evaluations_for(found, nearest.value)
     farther = others[second].distances[where].value / nearest.value
     return (
-        f"At the right one of {len(SINGLE)} levels, denoising again and again does make images: "
-        f"{found.counts[place]} times give what all levels give in {equal:.0f} evaluations. At the "
-        f"others they stay {farther:.0f} times as far from the data, or more."
+        f"At the right one of {len(SINGLE)} noise levels, denoising again and again does make images: "
+        f"{found.counts[place]} times are as good as {equal:.0f} evaluations of the network of all "
+        f"levels. At the other levels images stay {farther:.0f} times as far from the data, or more."
     )
 
 

@@ -73,7 +73,7 @@ def judge(found: FirstScheduleResult) -> Verdict:
         return Verdict(
             "inconclusive", "These samples are too few to tell steps, or schedules, apart.", numbers
         )
-    first = f"a first one left to learning would {'' if overfits else 'not '}overfit"
+    first = f"a learned first step would {'' if overfits else 'not '}overfit"
     own = "worse than" if behind else "as well as"
     moved = (
         "and for Gaussian noise it depends"
@@ -83,8 +83,8 @@ def judge(found: FirstScheduleResult) -> Verdict:
         else "and well for Gaussian noise too"
     )
     sentence = (
-        f"Many steps pay and {first}; equal shares, made for black and white pictures, do {own} cosine "
-        f"there, {moved}."
+        f"Many steps pay and {first}; erasing equal shares does {own} a cosine schedule on black "
+        f"and white pictures, {moved}."
     )
     good = overfits and not behind and worse == {False}
     return Verdict("supports" if good else "refines", sentence, numbers, surprise)
@@ -155,9 +155,9 @@ def _surprise(counts: Sequence[int], nats: Mapping[str, Sequence[Interval]]) -> 
     if not (few[0].high < few[1].low and many[0].low > many[1].high):
         return ""
     return (
-        "For Gaussian noise the paper learned its rates. Equal shares would have lost "
-        f"{few[1].value / few[0].value:.1f} times <em>fewer</em> nats than <code>{TODAY}</code> there in two "
-        f"steps, and {many[0].value / many[1].value:.1f} times more in {counts[-1]:,}."
+        "The paper used equal shares for black and white pictures only. With Gaussian noise they would "
+        f"have lost {few[1].value / few[0].value:.1f} times <em>fewer</em> nats than <code>{TODAY}</code> in "
+        f"two steps, and {many[0].value / many[1].value:.1f} times more in {counts[-1]:,}."
     )
 
 

@@ -14,7 +14,12 @@ from .wording import INTERVALS, between, half
 
 SAME = 0.05
 """Errors that differ by less than this share are equally good."""
-PRACTICE = "what is done in practice was not measured"
+PRACTICE = "what people do in practice was not measured"
+IN_WORDS = {
+    "random": "random search",
+    "coordinates": "coordinate search",
+    "differences": "finite differences",
+}
 NOTHING = 0.98
 """A grid with more than this share of the error that it began with has gained nothing."""
 
@@ -39,7 +44,7 @@ def judge(found: LearnedResult) -> Verdict:
     surprise = ""
     if found.coefficients.high < 1 - SAME:
         surprise = (
-            "What pays is to learn more than the grid. With all coefficients of the sampler free, the "
+            "Learning more than the grid pays. With all coefficients of the sampler free, the "
             f"gradient leaves {100 * found.coefficients.value:.0f} % of the error of the best grid, "
             "for the same evaluations."
         )
@@ -58,10 +63,11 @@ def judge(found: LearnedResult) -> Verdict:
     if beaten:
         less = sorted(100 * (1 - one.value) for one in beaten.values())
         gain = f"{less[0]:.0f} %" if len(less) == 1 else f"{less[0]:.0f} to {less[-1]:.0f} %"
-        rest = f", and {_listed(level)} are not surely {100 * SAME:.0f} % behind" if level else ""
+        rest = f", but not surely {100 * SAME:.0f} % less than {_listed(level)}" if level else ""
         kind: Kind = "refines" if level else "refutes"
         sentence = (
-            f"The gradient leaves {gain} less error than {_listed(beaten)}{rest}; {PRACTICE}."
+            f"Placing the steps by gradient leaves {gain} less error than {_listed(beaten)}{rest}; "
+            f"{PRACTICE}."
         )
         return Verdict(kind, sentence, numbers, surprise)
     if closest.low > 1 - SAME and closest.high < 1 + SAME:
@@ -76,8 +82,8 @@ def judge(found: LearnedResult) -> Verdict:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Names with commas and an "and"."""
-    *most, last = names
+    """Return names of searches with commas and an "and"."""
+    *most, last = (IN_WORDS.get(name, name) for name in names)
     return f"{', '.join(most)} and {last}" if most else last
 
 

@@ -148,8 +148,8 @@ def _surprise(found: ColdResult, nearer: Sequence[str]) -> str:
         before, after = (rounded(share) for share in freed[name])
         return (
             f"A trace of noise in the start, too weak to be seen, makes about {after} different "
-            f"pictures of the {before} of {NAMES[name]}, and better ones: what little chance "
-            "there is decides them."
+            f"pictures of the {before} of {NAMES[name]}, and better ones. The little chance that there "
+            "is decides them."
         )
     if not nearer:
         return ""

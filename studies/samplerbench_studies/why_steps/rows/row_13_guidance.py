@@ -79,8 +79,8 @@ def judge(
         return Verdict("refutes", nothing)
     if earlier.low > 1 and variance.high < 1:
         sentence = (
-            f"Guidance decides the class earlier, at {earlier.value:.2g} times the "
-            "noise, and its images differ less."
+            f"With guidance the class is decided earlier, at {earlier.value:.2g} times the noise, and "
+            "images of a class differ less."
         )
         return Verdict("supports", sentence, numbers)
     if earlier.low > 1:

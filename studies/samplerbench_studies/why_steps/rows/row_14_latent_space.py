@@ -57,7 +57,7 @@ def judge(found: LatentSpaceResult) -> Verdict:
             "A step in latents has less to compute, but here it is not surely faster.",
             numbers,
         )
-    cheaper = f"An image takes {operations:.1f} times less computing in latents"
+    cheaper = f"On compressed images (latents) an image takes {operations:.1f} times less computing"
     alike = found.more.low > 1 / SAME and found.more.high < SAME
     if not alike and (found.more.high < 1 or found.more.low > 1):
         change, other = abs(found.more.value - 1), "fewer" if found.more.high < 1 else "more"
@@ -75,7 +75,7 @@ def judge(found: LatentSpaceResult) -> Verdict:
     steps = (
         "takes about as many steps: it is their price that changes"
         if alike
-        else "no more steps; whether it takes fewer, these trainings are too few to say"
+        else "no more steps; too few trainings to say whether it takes fewer"
     )
     return Verdict("supports", f"{cheaper}, and {steps}.", numbers, surprise(found))
 
@@ -86,8 +86,8 @@ def surprise(found: LatentSpaceResult) -> str:
     if not found.gap.high < 0:
         return ""
     return (
-        f"The images from latents are also better: FID proxy {latents:.1f} against {pixels:.1f}, means of "
-        f"{len(found.pixels)} trainings, each about as long; the autoencoder’s is not counted."
+        f"The images from latents are also better: FID proxy {latents:.1f} against {pixels:.1f}. These are "
+        f"means of {len(found.pixels)} trainings, each about as long. The autoencoder’s training is not counted."
     )
 
 

@@ -76,29 +76,29 @@ def judge(found: JumpingResult) -> Verdict:
         )
     far, enough = one.low >= AIM, most.high < NEGLIGIBLE * found.variance
     varied = found.likeness[called(1)].variance.low > VARIED
-    told = f"the Fréchet distance of one jump is {_times(one)} times smaller than a prediction’s"
+    told = f"one jump has a {_times(one)} times smaller Fréchet distance than a prediction"
     several = f"{found.jumps[-1]} jumps"
     if not varied:
         kind, how, end = "refines", "learn it in part", "but its images are too much alike"
     elif far and enough:
-        kind, how, end = "supports", "learn it", f"and {several} do what Euler’s ten steps do"
+        kind, how, end = "supports", "learn it", f"and {several} do as well as ten plain steps"
     elif far:
         kind, how, end = (
             "refines",
             "learn it in part",
-            f"but {several} may do less than Euler’s ten steps",
+            f"but {several} may do worse than ten plain steps",
         )
     elif enough:
         kind, how, end = (
             "refines",
             "learn it in a few goes",
-            f"and {several} do what Euler’s ten steps do",
+            f"and {several} do as well as ten plain steps",
         )
     else:
         kind, how, end = (
             "refines",
             "learn it in part",
-            f"and {several} may do less than Euler’s ten steps",
+            f"and {several} may do worse than ten plain steps",
         )
     sentence = f"A network of the same size can {how}: {told}, {end}."
     return Verdict(kind, sentence, numbers, _surprise(found))
@@ -205,7 +205,7 @@ def _surprise(found: JumpingResult) -> str:
         share = found.cost / found.teacher_cost
         return (
             f"Learning to jump took {share:.0%} of the evaluations that learning to denoise had taken: "
-            f"a network that denoises all but knows where its paths end.{beside}"
+            f"a network that denoises nearly knows where its paths end.{beside}"
         )
     return ""
 

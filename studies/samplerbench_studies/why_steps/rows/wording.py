@@ -50,8 +50,16 @@ def between(one: Interval) -> str:
     if not width > VISIBLE * abs(one.value):
         return _sensible(one.value)
     places = 1 - math.floor(math.log10(width))
-    value, low, high = (f"{round(end, places):,.{max(0, places)}f}" for end in one)
+    value, low, high = (f"{round(end, places):,.{max(0, places)}f}" for end in _inside(one))
     return f"{value} [{low}, {high}]"
+
+
+def _inside(one: Interval) -> Interval:
+    """Return the interval with its value moved into it.
+
+    A squared distance may be estimated below 0 once its bias is removed. Its interval begins at 0.
+    """
+    return one._replace(value=min(max(one.value, one.low), one.high))
 
 
 def _sensible(value: float) -> str:
@@ -60,7 +68,7 @@ def _sensible(value: float) -> str:
 
 
 def _bracketed(one: Interval, scale: float, unit: str) -> str:
-    value, low, high = (scale * end for end in one)
+    value, low, high = (scale * end for end in _inside(one))
     places = 0 if high - low > 10 else 1 if high - low > 0.5 else 2
     printed = [f"{end:,.{places}f}" for end in (value, low, high)]
     if len(set(printed)) == 1:

@@ -1,0 +1,172 @@
+"""Command ``status``: state of the cells of a run directory, and commands to continue."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from .common.console import duration_in_words, err, out, print_json, print_rows, say, say_next
+from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, setting
+from .results import Folder
+
+if TYPE_CHECKING:
+    from ...results.run_directory.run_dir import RunDir
+
+MOST_LINES = 40  # most groups of cells that are printed: a terminal's height
+
+
+def status(
+    folder: Folder,
+    changes: bool = setting(
+        "--changes",
+        "Show what changed code, models or files would recompute, and why.",
+        default=False,
+    ),
+    trust_suite: TrustOption = False,
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    as_json: Json = False,
+) -> None:
+    """Show which cells of a run are done, failed or missing."""
+    if changes:
+        load_plugins(plugin, peers_path)
+        return print_changes(folder, trust=trust_suite, as_json=as_json)
+
+    import pandas as pd
+
+    from ...results.result_table import load
+    from ...results.run_directory.run_dir import RunDir
+
+    records = load(folder).frame.to_dict(orient="records")
+    aside = RunDir(folder).cells_set_aside()
+    if as_json:
+        rows = [
+            {"name": row.get("cell") or row["sampler"]}
+            | {k: None if v is pd.NA else v for k, v in row.items()}
+            for row in records
+        ]
+        for cell in aside:
+            state = {"status": "set aside", "reason": cell.why}
+            rows.append({"name": cell.cell, **cell.record, **state})
+        return print_json(rows)
+    counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
+    say(f"{len(records)} cells in {folder}")
+    print_rows(
+        [{"name": s, "cells": n} for s, n in counts.items()], {"name": "status", "cells": "cells"}
+    )
+    _print_alike(
+        (row["status"], "{model} {sampler} steps={steps}".format(**row), row["reason"])
+        for row in records
+        if row["status"] not in ("ok", "missing")
+    )
+    _print_alike(
+        (
+            "set aside",
+            "{model} {sampler} steps={steps}".format_map(defaultdict(lambda: "?", cell.record)),
+            cell.why,
+        )
+        for cell in aside
+    )
+    missing = [row for row in records if row["status"] == "missing"]
+    if seconds := _seconds_of_sampling(RunDir(folder), records):
+        say(
+            f"Sampling the missing cells takes about {duration_in_words(seconds)}, judged by the stored samples."
+        )
+    failed = set(counts) - {"ok", "missing", "skipped", "set aside"}
+    return _say_next_of_run(folder, go_on=bool(missing or failed), retry=not missing)
+
+
+def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> float:
+    """Return the seconds that sampling the missing cells takes; 0 if that is unknown.
+
+    The speed on each model is the median over pairs of shards that were stored one after the other.
+    """
+    stored, left = defaultdict(list), Counter()
+    for row in records:
+        cost = row.get("budget") or row.get("steps") or 0
+        shards = run.stored_shards(row["cell"])
+        for start, stop in shards:
+            with suppress(OSError):
+                at = run.shard(row["cell"], start, stop).stat().st_mtime
+                stored[row["model"]].append((at, cost * (stop - start)))
+        if row["status"] == "missing":
+            left[row["model"]] += cost * (row["samples"] - sum(b - a for a, b in shards))
+    seconds = 0.0
+    for model, work in left.items():
+        pairs = pairwise(sorted(stored[model]))
+        rates = [(end - begin) / cost for (begin, _), (end, cost) in pairs if cost]
+        if work and not rates:
+            return 0.0
+        seconds += work * median(rates) if work else 0.0
+    return seconds
+
+
+def _say_next_of_run(folder: Path, *, go_on: bool, retry: bool) -> None:
+    """Print the commands that continue a run, show it and write its report."""
+    from ...results.report.provenance import command_of
+    from ...results.run_directory.reading import read_run_record
+
+    words = shlex.split(command_of(read_run_record(folder)))[1:]
+    words += ["--retry"] if retry and "--retry" not in words else []
+    resume = [words] if go_on and words[:1] == ["run"] else []
+    say_next(*resume, ["show", folder], ["report", folder])
+
+
+def _print_alike(lines: Iterable[tuple[str, str, str]]) -> None:
+    """Print cells in groups that share a state and a reason; a line is state, name and reason."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for state, name, why in lines:
+        alike.setdefault((state, why), []).append(name)
+    for (state, why), names in list(alike.items())[:MOST_LINES]:
+        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        out.print(f"  {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
+    if len(alike) > MOST_LINES:
+        say(f"  and {len(alike) - MOST_LINES} more kinds; --json prints each cell")
+
+
+def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
+    """Print the states of a run directory's cells in groups, or the state of each cell as JSON.
+
+    Raises:
+        ValueError: ``folder`` is no run directory, or its suite is unknown or cannot be loaded
+            here. Or ``run.json`` names code or files elsewhere, and ``trust`` is False.
+    """
+    from ...results.run_directory.reading import read_run_record
+    from ...results.run_directory.run_dir import RunDir
+    from ..running.cell_states import cell_states_of
+    from ..running.setup import resolve_device, set_up
+    from ..suites.files import refuse_untrusted
+    from ..suites.suite import check_suite
+
+    RunDir.open(folder)
+    record = read_run_record(folder).get("suite")
+    if not isinstance(record, dict):
+        raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
+    suite = check_suite(record, f"{folder}/run.json")
+    if not trust:
+        refuse_untrusted(suite, f"{folder}/run.json")
+    device = resolve_device("auto", suite)
+    cells = cell_states_of(set_up(suite, folder, device=device, console=err, write=False))
+    if as_json:
+        return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
+    counts = Counter(cell.state for cell in cells)
+    out.print(
+        f"{len(cells)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
+        markup=False,
+    )
+    _print_alike(
+        (
+            f"{cell.model}: {cell.state}",
+            cell.sampler if cell.steps is None else f"{cell.sampler} steps={cell.steps}",
+            cell.why,
+        )
+        for cell in cells
+        if cell.state != "up to date"
+    )
+    return _say_next_of_run(folder, go_on=set(counts) > {"up to date"}, retry=False)

@@ -1,0 +1,259 @@
+"""Findings as sentences: opening of a model's section, answer, Markdown summary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+import pandas as pd
+
+from .comparison.findings import BestRow, Findings, TableFindings
+from .comparison.significance import Verdict
+from .comparison.verdicts import Line
+from .escaping import escape_markdown
+from .intervals import (
+    BELOW_NOTE,
+    interval_bounds,
+    interval_flag,
+    printed_value,
+    shown_number,
+    value_with_bounds,
+)
+from .labels import label_of_curve
+from .quantities import Quantity, flags, quantities
+from .record import Record
+from .result_table import ResultTable
+from .table.curves import comparable_parts
+from .table.description import names_in_words
+from .text import format_number, markdown_table, without_empty_columns
+from .values import number, rows_as_dicts, text
+
+TYPICAL = 10
+"""Budget of the first sentence: the one nearest to this, by ratio, is taken."""
+FACTOR = 2
+"""Smallest factor between intervals that a sentence names."""
+NAMED = 3
+"""Largest number of level samplers that a sentence names."""
+
+NOTHING = "Nothing was measured."
+
+
+def answer_in_words(found: Findings) -> tuple[str, ...]:
+    """Return sentences on one problem: its lowest rows, and the model's error if it dominates."""
+    distinct = [item for item in found.best if item.standing != "the same"]
+    words = []
+    for (curve, verdict), items in groupby(distinct, lambda item: (item.curve, item.verdict)):
+        budgets = names_in_words([str(item.budget) for item in items])
+        words.append(f"{curve} at {budgets} NFE ({verdict})")
+    lowest = f"Lowest {found.quantity.title}: {'; '.join(words)}." if words else ""
+    return tuple(filter(None, (lowest, DOMINATED if found.dominated else "")))
+
+
+DOMINATED = (
+    "In some rows the network's own error outweighs the sampler's. "
+    "Samplers are ranked by their distance to converged samples instead."
+)
+
+
+def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
+    """Return the opening sentences on one problem; ``crossings`` is its ``headline_table``."""
+    best = headline_row(found)
+    if best is None:
+        return ("At these budgets all samplers give the same result.",)
+    sentences = (
+        _sentence_of_advice(best, found.quantity),
+        _sentence_on_plateau(found),
+        _sentence_on_floor(crossings),
+    )
+    return tuple(filter(None, sentences))
+
+
+def headline_row(found: Findings) -> BestRow | None:
+    """Return the lowest row that the first sentence is about; None if all samplers coincide."""
+    distinct = [best for best in found.best if best.standing != "the same"]
+    return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
+
+
+def _distance_to_typical(budget: int) -> float:
+    return abs(math.log(max(budget, 1) / TYPICAL))
+
+
+def _evaluations(budget: int) -> str:
+    return f"At {budget} evaluation{'s' if budget != 1 else ''}"
+
+
+def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
+    """Return the sentence that recommends a sampler at one budget, or says which are level."""
+    at, name = _evaluations(best.budget), label_of_curve(best.curve)
+    value = f"{quantity.title} {value_with_bounds(best.row, quantity.name)}"
+    if not best.others:
+        return f"{at} {name} has {value}; no other sampler was run there."
+    if best.refusal:
+        return f"{at} {name} has the lowest value, {value}, without a verdict ({best.refusal})."
+    against = _comparison_with_baseline(best, quantity)
+    if best.is_shown_best:
+        return f"{at} use {name}, with {value}." if not against else f"{at} use {name}; {against}."
+    samples = number(best.row, "samples")
+    subject = f"{samples:,.0f} samples show" if samples else "the run shows"
+    otherwise = f"{subject} no significant difference"
+    return f"{at} {_level_samplers(best)}; {against or otherwise}."
+
+
+def _level_samplers(best: BestRow) -> str:
+    name, rivals = label_of_curve(best.curve), [label_of_curve(rival) for rival in best.rivals]
+    if len(rivals) == 1:
+        return f"{name} and {rivals[0]} are level"
+    others = names_in_words(rivals) if len(rivals) <= NAMED else f"{len(rivals)} others"
+    return f"{name} is level with {others}"
+
+
+def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
+    """Return a clause that compares the level rows with the baseline; "" without a claim.
+
+    It is about the lowest row alone unless its ties are shown to be better than the baseline too.
+    """
+    if best.standing == "alone":
+        return f"this run has no {best.against} to compare with"
+    if best.standing != "better" or best.baseline is None:
+        return ""
+    rows = [best.row, *(best.ties if best.all_better else ())]
+    who = "it is" if best.is_shown_best else f"{label_of_curve(best.curve)} is"
+    if len(rows) > 1:
+        who = "both are" if len(rows) == 2 else "all are"
+    values = sorted(printed_value(quantity.name, number(row, quantity.name)) or 0.0 for row in rows)
+    shown = dict.fromkeys(format_number(value, 2) for value in (values[0], values[-1]))
+    listed = (" and " if len(rows) == 2 else " to ").join(shown)
+    base = format_number(printed_value(quantity.name, number(best.baseline, quantity.name)))
+    factor = _least_factor(rows, best.baseline, quantity.name)
+    if factor < FACTOR:
+        title = quantity.title
+        return f"{who} better than {best.against} ({title} {listed} against {base})"
+    is_distance = quantity.to and quantity.summary != "share"
+    nearer = f"closer to the {quantity.to}" if is_distance else "lower"
+    return f"{who} at least {factor} times {nearer} than {best.against} ({listed} against {base})"
+
+
+def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
+    """Return the factor from the largest upper end of rows to the baseline's lower end, rounded
+    down; 0 without intervals.
+    """
+    low, *ends = (interval_bounds(row, name) for row in (baseline, *rows))
+    high = max((end[1] for end in ends if end), default=0.0)
+    if low is None or not all(ends) or high <= 0 or not 0 < low[0] / high < math.inf:
+        return 0
+    factor = math.floor(low[0] / high)
+    return factor - factor % 10 ** max(len(str(factor)) - 2, 0)
+
+
+def _sentence_on_plateau(findings: Findings) -> str:
+    if findings.plateau is None:
+        return ""
+    budget, kind = findings.plateau.budget, findings.plateau.kind
+    if kind == "falling":
+        return f"The lowest value still falls at {budget} evaluations, the most that were tried."
+    if kind == "none":
+        return f"More than {budget} evaluations bring no lower {findings.quantity.title}."
+    samples = number(findings.best[0].row, "samples")
+    size = f" ({samples:,.0f} samples)" if samples else ""
+    return f"We could not show that more than {budget} evaluations help{size}."
+
+
+def _sentence_on_floor(crossings: pd.DataFrame) -> str:
+    """Return the sentence on the fewest evaluations to the floor; "" if no curve reaches it."""
+    reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
+    if not len(reached):
+        return ""
+    first, others = reached.iloc[0], crossings.iloc[1:]
+    rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
+    need = f"{first['shown']}{' †' * bool(first['flag'])}"
+    sentence = (
+        f"With about {need} evaluations the error of {label_of_curve(first['curve'])} is no larger "
+        f"than the sampling noise of {first['samples']:,} samples ({format_number(first['tolerance'])})"
+    )
+    if len(others) and not rivals:
+        return f"{sentence}; every other sampler needs more."
+    if rivals:
+        alike = label_of_curve(rivals[0]) if len(rivals) == 1 else f"{len(rivals)} others"
+        sentence += f"; {alike} may need as few"
+    return f"{sentence}."
+
+
+def sentence_on_comparison(lines: Sequence[Line]) -> str:
+    """Return a sentence on lines of one model and metric, at their budget nearest to 10."""
+    budgets = {line.budget for line in lines if line.budget is not None}
+    budget = min(budgets, key=_distance_to_typical, default=None)
+    chosen = [line for line in lines if line.budget == budget and budget is not None]
+    itself = all(line.sampler == line.baseline for line in chosen)
+    phrases: list[str] = []
+    for verdict, words in RELATIONS.items():
+        names = [label_of_curve(line.sampler) for line in chosen if line.verdict == verdict]
+        if names:
+            against = "in the baseline" if itself else label_of_curve(chosen[0].baseline)
+            subject = names_in_words(names) if len(names) <= NAMED else f"{len(names)} samplers"
+            verb = "is" if len(names) == 1 else "are"
+            phrases.append(f"{subject} {verb} {words} {'it' if phrases else against}")
+    return f"{_evaluations(budget)} {'; '.join(phrases)}." if budget and phrases else ""
+
+
+RELATIONS: dict[Verdict, str] = {
+    "better": "better than",
+    "equivalent": "equivalent to",
+    "inconclusive": "level with",
+    "worse": "worse than",
+    "no verdict": "without a verdict against",
+}
+
+
+_BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
+
+
+def markdown_summary(table: ResultTable, page: TableFindings) -> str:
+    """Return a table and its findings as Markdown, problem by problem."""
+    parts = ["# Sampler benchmark", ""]
+    summarised = [quantity for quantity in quantities() if quantity.short]
+    for title, rows in comparable_parts(table.frame):
+        found = page.by_title[title]
+        parts += [f"## {escape_markdown(title)}", ""]
+        sentences = answer_in_words(found) if found else (NOTHING,)
+        parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
+        lines = [
+            (
+                *(text(row, name) for name in ("curve", "slot", "steps")),
+                format_number(number(row, "nfe")),
+                *(cell for quantity in summarised for cell in _summary_cells(row, quantity)),
+                format_number(number(row, "ms_per_sample")),
+            )
+            for row in rows_as_dicts(rows.loc[rows["status"] == "ok"])
+        ]
+        heads = (
+            *_BEFORE,
+            *(head for quantity in summarised for head in _summary_heads(quantity)),
+            *_AFTER,
+        )
+        parts += ["", markdown_table(*without_empty_columns(heads, lines))]
+    failed = [row for row in rows_as_dicts(table.frame) if row["status"] != "ok"]
+    if failed:
+        names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
+        parts += [
+            "## Rows without results",
+            "",
+            markdown_table(names, [tuple(text(row, name) for name in names) for row in failed]),
+        ]
+    flag_columns = " and ".join(f"`{column}`" for column in flags().values())
+    parts += [f"† unreliable interval; {flag_columns} in table.csv say why. {BELOW_NOTE}.", ""]
+    return "\n".join(parts)
+
+
+def _summary_heads(quantity: Quantity) -> list[str]:
+    head = quantity.short + (" [95 %]" if quantity.error == "interval" else "")
+    return [head, "floor"] if quantity.floor and quantity.floor.perfect else [head]
+
+
+def _summary_cells(row: Record, quantity: Quantity) -> list[str]:
+    name, floor = quantity.name, quantity.floor
+    if quantity.error == "interval":
+        value = value_with_bounds(row, name) + (" †" if interval_flag(row, name) else "")
+    else:
+        value = shown_number(name, number(row, name))
+    return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]
