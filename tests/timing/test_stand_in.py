@@ -44,7 +44,7 @@ FILES = [
     for path in sorted(Path(package.__file__).parent.glob("*.py"))
     if path.name != "sm_counters.py"  # a kernel: Triton compiles it
 ]
-WHOLE, PARTS = ("gpu.py",), ("sm_clock", "start", "mhz")
+WHOLE, PARTS = ("gpu_state.py",), ("sm_clock", "start", "mhz")
 """Files, and functions of other files, that nothing but CUDA reaches."""
 
 
