@@ -73,6 +73,7 @@ ELSEWHERE = {
 }
 """Commands that do not run here, by a pattern at their start, and why, and where they are tested."""
 WITHOUT = {
+    "docs/choosing.md": "advice takes minutes; tests/advice",
     "docs/how-to/advise.md": "each command takes minutes; tests/advice",
     "docs/how-to/adding-an-executor.md": "the executor is the reader's; tests/test_adding_an_executor.py runs the page's code",
     "docs/how-to/execution.md": "a GPU; tests/timing",

@@ -218,5 +218,5 @@ def test_help_reads_well():
     text = pydoc.plain(pydoc.render_doc(benchmarks))
     assert "plan(suite:" in text
     assert "cells that a suite would run, without sampling or writing anything." in text
-    assert "Run a suite into a folder, but only the cells that are missing" in text
+    assert "Run the cells of a suite that a run directory lacks" in text
     assert set(benchmarks.__all__) <= set(dir(benchmarks))

@@ -17,7 +17,7 @@ from .curves import comparable_parts
 
 HEAD = """\
 % Needs \\usepackage{booktabs}. Values with their standard errors; estimates below 0 are printed as 0.
-% Bold: not told apart from the smallest of a column. Dagger: the interval is not to be trusted."""
+% Bold: level with the smallest of a column. Dagger: unreliable interval."""
 SPECIAL = str.maketrans(
     {
         **{letter: f"\\{letter}" for letter in "&%$#_{}"},
