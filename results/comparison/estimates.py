@@ -141,6 +141,9 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
     ``same_latents`` is True if sample i of both starts from the same latent, False for independent
     runs, None if unknown. The error is paired if it is True and both have influence values. The
     error is the largest possible if it is None, or if influence values are missing.
+
+    If one side has more samples, its surplus may add more variance than it removes, since it has no
+    pair. A difference of means is then taken over the shared samples alone, if its error is smaller.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:
@@ -150,7 +153,13 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
         paired = min(map(len, sides[0]))
         if a.summary == "share":
             changed = count_changes(a.influence, b.influence)
+            if len(a.influence) != len(b.influence):
+                value = (changed[0] - changed[1]) / paired
             return Difference(value, share_error(*changed, paired), paired, changed)
+        if a.summary == "mean" and _is_better_on_shared(*sides[0]):
+            ours, theirs = a.influence[:paired], b.influence[:paired]
+            value += theirs.mean() - b.influence.mean() - ours.mean() + a.influence.mean()
+            sides[0] = (ours, theirs)
         variance = sum(_variance_of_difference(*side) for side in sides)
         if a.summary != "mean":
             unseen = IMAGINARY_FLIPS * max(a.jump, b.jump) / paired
@@ -180,6 +189,12 @@ def _derivative_of_value(a: Estimate) -> float:
     if a.summary == "root mean square":
         return 1 / (2 * a.value) if a.value > 0 else 0.0
     return a.value
+
+
+def _is_better_on_shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Return True if the shared samples alone give the mean difference a smaller variance."""
+    n = min(len(a), len(b))
+    return _variance_of_difference(a[:n], b[:n]) < _variance_of_difference(a, b)
 
 
 def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

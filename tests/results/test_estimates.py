@@ -54,6 +54,29 @@ def test_runs_of_different_lengths_have_the_error_that_repetition_measures():
     assert {gap.paired for gap in gaps} == {120}
 
 
+def test_difference__surplus_samples_of_one_side_do_not_undo_the_pairing():
+    """16,384 and 1,024 samples that agree to 5 %: the shared ones decide, as if nobody had more."""
+    rng = np.random.default_rng(2)
+    gaps, shared_alone = [], []
+    for _ in range(60):
+        latents = rng.normal(size=16384)
+        b = (1.01 * latents + 0.05 * rng.normal(size=16384))[:1024]
+        gaps.append(difference(of(latents), of(b), same_latents=True))
+        shared_alone.append(difference(of(latents[:1024]), of(b), same_latents=True))
+    assert [gap.value for gap in gaps] == pytest.approx([gap.value for gap in shared_alone])
+    assert gaps[0].se == pytest.approx(shared_alone[0].se)
+    assert np.mean([gap.se for gap in gaps]) == pytest.approx(
+        np.std([gap.value for gap in gaps]), rel=0.25
+    )
+
+
+def test_difference__of_shares_is_that_of_the_shared_samples():
+    a = Estimate(0.5, 0.1, np.array([1.0, 0, 1, 0, 0, 0, 1, 1]), summary="share")
+    b = Estimate(0.5, 0.2, np.array([1.0, 1, 0, 0]), summary="share")
+    gap = difference(a, b, same_latents=True)
+    assert (gap.value, gap.changed, gap.paired) == (0.0, (1, 1), 4)
+
+
 def test_difference__of_root_mean_squares_is_that_of_squares():
     """r_b - r_a = (q_b - q_a) / (r_a + r_b), with two and a half imaginary flips."""
     e = np.abs(np.random.default_rng(0).normal(size=(2, 200))) + 0.5
