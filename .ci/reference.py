@@ -18,11 +18,15 @@ _ROLE = re.compile(r":\w+:`~?\.?(?:[\w.]+\.)?(\w+)`")  # as :mod:`.openai`
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the generated pages to the site."""
+    """Put the generated pages in place of the files of ``docs/reference/generated/``.
+
+    These say which command prints the same, for readers of the repository.
+    """
     from mkdocs.structure.files import File
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     for name, page in PAGES.items():
+        files.remove(files.src_uris[FOLDER + name])
         files.append(File.generated(config, FOLDER + name, content=page()))
     return files
 
