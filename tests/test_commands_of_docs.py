@@ -391,9 +391,9 @@ def test_page__commands_run_one_after_the_other_from_a_fresh_folder(
         if words[0] == "docs/examples/own_checkpoints.py":
             shutil.copytree(checkpoints, folder / words[words.index("--out") + 1])
             return 0, "", ""
-        assert words[0] == "-c", f"{program} {words}"
+        code = words[1] if words[0] == "-c" else (folder / words[0]).read_text(encoding="utf-8")
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(words[1], {"__name__": "__main__"})
+            exec(code, {"__name__": "__main__"})
         return 0, out.getvalue(), ""
 
     run_in_order(page, folder, call)

@@ -221,9 +221,11 @@ def _new_package(kind: Kind, name: str, folder: Path) -> None:
         say(f"  {line}")
 
 
-def cite(sampler: Annotated[list[str], typer.Argument(help="Samplers.")]) -> None:
+def cite(
+    sampler: Annotated[list[str], typer.Argument(help="Samplers.")], plugin: Plugins = None
+) -> None:
     """Print the BibTeX entries of samplers."""
     from ... import samplers
 
-    load_plugins(None)
+    load_plugins(plugin)
     say(samplers.bibtex([samplers.get(name).source.key for name in sampler]))
