@@ -10,7 +10,7 @@ import pandas as pd
 
 from .comparison.findings import BestRow, Findings, TableFindings
 from .comparison.significance import Verdict
-from .comparison.verdicts import Line
+from .comparison.verdicts import COINCIDE, Line
 from .escaping import escape_markdown
 from .intervals import (
     BELOW_NOTE,
@@ -75,6 +75,13 @@ def headline_row(found: Findings) -> BestRow | None:
     return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
 
 
+def are_all_alike(best: BestRow, name: str) -> bool:
+    """Return True if all curves at a budget have the lowest row's value of column ``name``."""
+    lowest, values = number(best.row, name) or 0.0, [number(row, name) or 0.0 for row in best.ties]
+    alike = all(math.isclose(value, lowest, rel_tol=COINCIDE) for value in values)
+    return 0 < best.others == len(values) and alike
+
+
 def _distance_to_typical(budget: int) -> float:
     return abs(math.log(max(budget, 1) / TYPICAL))
 
@@ -131,7 +138,10 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
         return f"{who} better than {best.against} ({title} {listed} against {base})"
     is_distance = quantity.to and quantity.summary != "share"
     nearer = f"closer to the {quantity.to}" if is_distance else "lower"
-    return f"{who} at least {factor} times {nearer} than {best.against} ({listed} against {base})"
+    return (
+        f"{who} at least {factor} times {nearer} than {best.against}, allowing for the 95 % intervals "
+        f"({listed} against {base})"
+    )
 
 
 def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:

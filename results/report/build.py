@@ -20,7 +20,6 @@ from ..comparison.compare import Comparison, compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
 from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
-from ..escaping import strip_control_characters
 from ..intervals import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..labels import label_of_curve
 from ..result_table import ResultTable, load
@@ -28,15 +27,15 @@ from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
-from ..sentences import DOMINATED, markdown_summary
+from ..sentences import DOMINATED, are_all_alike, markdown_summary
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import (
     brief_model_name,
     distinct_texts,
-    extent_in_words,
     heading_of,
     names_in_words,
     number_in_words,
+    samples_in_words,
 )
 from ..table.latex import latex_tables
 from ..table.reading import run_names
@@ -58,48 +57,29 @@ from .provenance import (
 )
 from .timing import throughput_of, times_by_batch_size
 
-RunFacts = tuple[str, tuple[str, ...], str]
-"""Name of a run ("" for the only one), phrases on device and day, and its command."""
-
 
 @dataclass(frozen=True)
 class Title:
-    """Head of a page: heading, phrases ``facts`` on all runs, and facts of each run."""
+    """Head of a page: heading, phrases ``facts`` on all runs, and name and day of each of several."""
 
     heading: str
     facts: tuple[str, ...]
-    runs: tuple[RunFacts, ...]
+    runs: tuple[tuple[str, str], ...] = ()
 
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
     """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``."""
     suites = names_in_words(distinct_texts(frame["suite"]) or [""])
-    facts = (*extent_in_words(frame), *((f"suite {suites}",) if suites else ()))
-    if len(runs) == 1:
-        _, made, command = _run_facts("", frame, runs[0][1])
-        return Title(heading_of(frame), (*facts, *made), (("", (), command),))
-    names = frame.get("run", pd.Series(dtype="string"))
-    parts = tuple(_run_facts(name, frame.loc[names == name], record) for name, record in runs)
-    return Title(f"{number_in_words(len(runs))} runs: {heading_of(frame)}", facts, parts)
-
-
-def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
-    provenance = record.get("provenance") or {}
-    facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
-    return name, tuple(filter(None, facts)), strip_control_characters(command_of(record))
-
-
-def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
-    device = _mapping_or_empty(provenance.get("device"))
-    machine = _mapping_or_empty(provenance.get("machine"))
-    kind = str(device.get("type") or "")
-    if not kind:
-        return names_in_words(distinct_texts(frame["device"]) or [""])
-    cores = machine.get("cores_allowed") or machine.get("cores")
-    words = {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind)
-    if kind == "cpu" and cores:
-        words += f", {cores} cores"
-    return strip_control_characters(f"{device.get('name') or kind} ({words})")
+    days = [
+        (name, _day_in_words((record.get("provenance") or {}).get("started")))
+        for name, record in runs
+    ]
+    is_single = len(days) == 1
+    day = days[0][1] if is_single else ""
+    facts = tuple(filter(None, (samples_in_words(frame), suites and f"suite {suites}", day)))
+    if is_single:
+        return Title(heading_of(frame), facts)
+    return Title(f"{number_in_words(len(runs))} runs: {heading_of(frame)}", facts, tuple(days))
 
 
 def _day_in_words(started: object) -> str:
@@ -109,10 +89,6 @@ def _day_in_words(started: object) -> str:
     except ValueError:
         return ""
     return f"{day.day} {day:%B %Y}"
-
-
-def _mapping_or_empty(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 @dataclass(frozen=True)
@@ -295,6 +271,8 @@ def _template_environment() -> Environment:
     environment.filters.update(
         brief=brief_model_name,
         whole=_with_unbroken_names,
+        is_alike_by=are_all_alike,
+        timed=lambda found: [row for row in found if number(row.row, "ms_per_sample") is not None],
         label=label_of_curve,
         with_bounds=value_with_bounds,
         plus_minus=value_plus_minus,

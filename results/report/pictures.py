@@ -16,6 +16,7 @@ from ..comparison.lowest import ranked_curves
 from ..labels import label_of_curve
 from ..record import Record
 from ..run_directory.reading import read_pictures_at
+from ..sentences import NAMED
 from ..text import format_number
 from ..values import number, rows_by_index, text
 from .drawing import (
@@ -218,8 +219,10 @@ class SampleRows(NamedTuple):
 def sample_rows_of(
     title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow
 ) -> SampleRows | None:
-    """Draw samples of the baseline, of the lowest row, and converged ones."""
-    shown = (row for row in (best.baseline, best.row) if row and row["seed"] == best.row["seed"])
+    """Draw samples of the baseline, of the lowest row and a level one if named, and converged ones."""
+    level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
+    leaders = (best.baseline, best.row, *level[: len(best.rivals) <= NAMED])
+    shown = (row for row in leaders if row and row["seed"] == best.row["seed"])
     curves = list(dict.fromkeys(text(row, "curve") for row in shown))
     chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
     kept = KeptSamples.read(title, chosen, files)

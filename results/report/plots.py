@@ -22,6 +22,8 @@ from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_by_index, text
 
+DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
+"""Plotly's lines for a curve whose colour and line another curve has."""
 VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Suffixes of Plotly's markers, for further curves of one sampler."""
 
@@ -49,12 +51,12 @@ def plot_data_of(
     first sentence is about: its budget is marked, and its curve, its rivals and its baseline stand out.
 
     Returns:
-        ``{"title", "first", "budget", "measures": […], "work": [{"name", "title"}], "curves": […]}``.
-            A measure has ``name``, ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve
-            has ``name``, ``label``, ``main``, the items of its style, ``row`` (row indices of its
-            points), ``x[work]`` and ``y[quantity]``. The latter is ``{"text", "y", "low", "high",
-            "limit", "flagged"}``, lists over the points, with y, low, high and limit of
-            :func:`..intervals.bar_on_log_axis`.
+        ``{"title", "first", "budget", "auto", "measures": […], "work": [{"name", "title"}],
+            "curves": […]}``. ``auto`` is True if a curve is of this sampler. A measure has ``name``,
+            ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve has ``name``, ``label``,
+            ``main``, the items of its style, ``row`` (row indices of its points), ``x[work]`` and
+            ``y[quantity]``. The latter is ``{"text", "y", "low", "high", "limit", "flagged"}``, lists
+            over the points, with y, low, high and limit of :func:`..intervals.bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
@@ -90,6 +92,7 @@ def plot_data_of(
         "title": escape(title),
         "first": first if first in {quantity.name for quantity in measures} else measures[0].name,
         "budget": best and best.budget,
+        "auto": any(text(row, "sampler") == "auto" for row in finished),
         "measures": about,
         "work": [{"name": name, "title": WORK[name]} for name in work],
         "curves": sorted(curves, key=lambda curve: (curve["family"], curve["name"])),
@@ -144,12 +147,21 @@ class CurveStyle(NamedTuple):
 def curve_styles(
     curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
 ) -> dict[str, CurveStyle]:
-    """Return each curve's style, given all (curve, sampler) pairs and each sampler's origin."""
+    """Return each curve's style, given all (curve, sampler) pairs and each sampler's origin.
+
+    It is the sampler's usual style, with another symbol or line if a curve has that already.
+    """
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()
-    for curve, sampler in sorted(set(curves)):
-        usual = style(sampler, (origins or {}).get(sampler, ""))
+    looks = {pair: style(pair[1], (origins or {}).get(pair[1], "")) for pair in sorted(set(curves))}
+    known, used = {(look.family, look.dash) for look in looks.values()}, set[tuple[str, str]]()
+    for (curve, sampler), usual in looks.items():
+        if (usual.family, usual.dash) in used:
+            free = (dash for dash in DASHES if (usual.family, dash) not in known)
+            usual = usual._replace(dash=next(free, usual.dash))
+        used.add((usual.family, usual.dash))
+        known.add((usual.family, usual.dash))
         symbol = usual.symbol
         if counts[sampler]:
             symbol = symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ..escaping import strip_control_characters
-from ..text import format_number
 from ..values import is_empty, rows_as_dicts
 
 WORDS = (
@@ -17,8 +16,8 @@ WORDS = (
 )
 NAMED = 3
 """Largest number of samplers that a heading names."""
-MOST_MODELS, MOST_BUDGETS = 4, 9
-"""Largest numbers of models and budgets to list; beyond them, the count or the range is given."""
+MOST_MODELS = 4
+"""Largest number of models to list; beyond it, the count or the range is given."""
 
 NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
@@ -39,11 +38,6 @@ def heading_of(frame: pd.DataFrame) -> str:
     if len(models) > MOST_MODELS:
         return f"{who} on {number_in_words(len(models)).lower()} models"
     return f"{who} on {names_in_words([brief_model_name(name) for name in models])}"
-
-
-def extent_in_words(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return phrases on a table's numbers of samples and budgets, omitting unknown ones."""
-    return tuple(filter(None, (_samples_in_words(frame), _budgets_in_words(frame))))
 
 
 def why_no_data(rows: pd.DataFrame) -> str:
@@ -82,8 +76,8 @@ def names_in_words(names: Sequence[str]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def _samples_in_words(frame: pd.DataFrame) -> str:
-    """Return the number of samples a row as a phrase, by model if they differ; "" if unknown."""
+def samples_in_words(frame: pd.DataFrame) -> str:
+    """Return the number of samples of each row as a phrase, by model if they differ; "" if unknown."""
     sizes: dict[int, list[str]] = {}
     for row in rows_as_dicts(
         frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()
@@ -94,24 +88,13 @@ def _samples_in_words(frame: pd.DataFrame) -> str:
     if not sizes:
         return ""
     if len(sizes) == 1:
-        return f"{next(iter(sizes)):,} samples a row"
+        return f"{next(iter(sizes)):,} samples each"
     if sum(map(len, sizes.values())) > MOST_MODELS:
-        return f"{min(sizes):,} to {max(sizes):,} samples a row"
-    return "samples a row: " + "; ".join(
-        f"{size:,} on {names_in_words(models)}" for size, models in sorted(sizes.items())
+        return f"{min(sizes):,} to {max(sizes):,} samples each"
+    return ", ".join(
+        f"{size:,} {'samples ' * (place == 0)}each on {names_in_words(models)}"
+        for place, (size, models) in enumerate(sorted(sizes.items()))
     )
-
-
-def _budgets_in_words(frame: pd.DataFrame) -> str:
-    """Return the budgets as a phrase, else the numbers of steps; "" without either."""
-    for column, unit in (("budget", "network evaluation"), ("steps", "step")):
-        values_of = sorted({int(value) for value in frame[column].dropna()})
-        if values_of:
-            values = names_in_words([format_number(value) for value in values_of])
-            if len(values_of) > MOST_BUDGETS:
-                values = f"{values_of[0]} to {format_number(values_of[-1])}"
-            return f"{values} {unit}{'s' if values_of != [1] else ''} a sample"
-    return ""
 
 
 def distinct_texts(values: Iterable[object]) -> list[str]:

@@ -233,7 +233,8 @@ def check_sentences(problem, said):
 
 
 CLAIM = re.compile(
-    r"; (?:(it) is|(both) are|(all) are|(.+?) is) (?:at least (\d+) times [\w ]+|better) than Euler \("
+    r"; (?:(it) is|(both) are|(all) are|(.+?) is) (?:at least (\d+) times [\w ]+ than Euler, "
+    r"allowing for the 95 % intervals|better than Euler) \("
 )
 
 

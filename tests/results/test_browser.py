@@ -7,7 +7,7 @@ import pytest
 from synthetic import HOSTILE_MODEL, synthetic_run
 
 from samplerbench.results.report.build import write_report
-from samplerbench.results.result_table import load
+from samplerbench.results.result_table import ResultTable, load
 
 AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
@@ -105,7 +105,8 @@ def test_plots_show_the_table_on_every_axis(show, run):
 def test_the_floor_is_drawn_where_it_belongs(show):
     figure = plotted(show(), 1)
     shapes = (
-        "canvas => canvas.layout.shapes.filter(line => line.xref === 'paper').map(({y0}) => y0)"
+        "canvas => canvas.layout.shapes"
+        ".filter(line => line.xref === 'paper' && !line.xsizemode).map(({y0}) => y0)"
     )
     assert figure.locator(".canvas").evaluate(shapes) == []
     figure.get_by_role("button", name="FID proxy, plug-in").click()
@@ -298,15 +299,18 @@ def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
     assert links.count() >= 6
     answers = page.locator("#answer ~ article").locator("td, tbody th, .verdict")
     assert answers.count() > 20
-    for parts in (links, answers):
-        places = parts.evaluate_all(
-            "all => all.map(one => "
-            "one.getBoundingClientRect()).map(({ left, right }) "
-            "=> [left, right])"
-        )
-        assert min(left for left, _ in places) >= 0
-        assert max(right for _, right in places) <= 390
-    assert page.locator("#answer ~ article .lead").first.bounding_box()["y"] < 844 - 60
+    places = answers.evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect()).map(({ left, right }) => [left, right])"
+    )
+    assert min(left for left, _ in places) >= 0
+    assert max(right for _, right in places) <= 390
+    tops = {round(link.bounding_box()["y"]) for link in links.all()}
+    assert len(tops) == 1, "the menu is one line"
+    links.last.focus()
+    last = links.last.bounding_box()
+    assert 0 <= last["x"] <= last["x"] + last["width"] <= 390, "which scrolls sideways"
+    lead, note = (page.locator(part).first.bounding_box() for part in (".lead", "header .partial"))
+    assert lead["y"] - note["height"] - 15 < 170, "a run without missing rows has no note"
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -353,6 +357,36 @@ def test_first_screen__names_stand_at_the_curves(show):
     assert all("<img" not in text for text, _ in names), "names of strangers are escaped"
     heights = sorted(y for _, y in names)
     assert len(set(heights)) == len(heights)
+
+
+def test_first_screen__lines_lead_to_the_names_in_the_curves_dash(show):
+    figure = plotted(show(fresh=True), 1)
+    look = """canvas => [canvas.data.map(({line}) => line.dash),
+        canvas.layout.shapes.filter(({type, xsizemode}) => type === "line" && xsizemode).map(({line}) => line.dash)]"""
+    curves, leaders = figure.locator(".canvas").evaluate(look)
+    assert sorted("dash" if dash == "5px,3px" else dash for dash in leaders) == sorted(curves)
+
+
+def test_first_screen__an_interval_that_leaves_the_plot_ends_in_an_arrow(browser, tmp_path):
+    about = {"model": "m", "status": "ok", "schedule": "karras"}
+    rows = [
+        about
+        | {"sampler": name, "budget": n, "nfe": float(n), "fid_proxy": value, "fid_proxy_se": 1.0}
+        for name, n, value in (("euler", 5, 20.0), ("euler", 10, 9.0), ("heun", 10, 1.5))
+    ]
+    ResultTable.of(rows).to_csv(tmp_path / "table.csv")
+    page = browser.new_page()
+    page.goto(write_report(tmp_path / "table.csv", tmp_path / "out").as_uri())
+    figure = plotted(page)
+    look = """canvas => [10 ** canvas.layout.yaxis.range[0],
+        canvas.layout.shapes.filter(({type}) => type === "path").map(({xanchor}) => xanchor),
+        canvas.data.flatMap(({y, error_y}) => y.map((value, i) => value - error_y.arrayminus[i]))]"""
+    floor, arrows, ends = figure.locator(".canvas").evaluate(look)
+    said = figure.locator("figcaption").inner_text()
+    page.close()
+    assert arrows == [10]
+    assert min(ends) == pytest.approx(floor)
+    assert "95 % intervals (an arrow: it goes on below)" in said
 
 
 def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):

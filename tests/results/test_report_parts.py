@@ -17,7 +17,7 @@ from samplerbench.results.report.drawing import (
 )
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.model_section import fronts_of
-from samplerbench.results.report.pictures import grids_of, trajectory_strips_of
+from samplerbench.results.report.pictures import grids_of, sample_rows_of, trajectory_strips_of
 from samplerbench.results.report.plots import curve_styles, plot_data_of
 from samplerbench.results.report.timing import throughput_of, times_by_batch_size, timing_of
 from samplerbench.results.result_table import ResultTable, load
@@ -240,6 +240,34 @@ def test_a_curve_looks_the_same_everywhere_and_unlike_the_others():
         == found["ddim"].family
         != found["euler_maruyama"].family
     )
+
+
+def test_curves_of_one_colour_have_different_lines():
+    names = ("ddpm", "edm_stochastic", "euler_maruyama", "dpmpp_2m", "dpmpp_3m", "dpmpp_2s")
+    found = curve_styles((name, name) for name in names)
+    lines = [(look.family, look.dash) for look in found.values()]
+    assert len(set(lines)) == len(lines)
+    assert (found["ddpm"].dash, found["dpmpp_3m"].dash) == ("solid", "dash"), "the usual ones"
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ({"euler": 90.0, "heun": 9.0, "ddim": 9.1}, ["Euler", "Heun", "DDIM", "converged"]),
+        ({"euler": 90.0, "heun": 9.0, "ddim": 50.0}, ["Euler", "Heun", "converged"]),
+        ({"euler": 9.1, "heun": 9.0, "ddim": 50.0}, ["Euler", "Heun", "converged"]),
+        ({"euler": 90.0} | {f"mine_{n}": 9.0 + n / 10 for n in range(5)}, ["Euler", "mine_0", "converged"]),
+    ],
+)  # fmt: skip
+def test_pictures_are_of_the_baseline_and_up_to_two_leaders(tmp_path, values, labels):
+    rows = [row(name, fid_proxy=value, fid_proxy_se=1.0, seed=0) for name, value in values.items()]
+    frame, best = part(*rows), judged(*rows).best[0]
+    pixels = np.zeros((8, 1, 4, 4), np.uint8)
+    run = RunDir.create(tmp_path)
+    run.write_pictures("c", {"images": pixels, "converged": pixels})
+    found = sample_rows_of("m", frame, dict.fromkeys(frame.index, run.pictures_path("c")), best)
+    assert found is not None
+    assert [label for label, _, _ in found.rows] == labels
 
 
 def test_the_front_is_a_recommendation_for_each_budget():
