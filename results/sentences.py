@@ -210,7 +210,7 @@ def sentence_on_comparison(lines: Sequence[Line]) -> str:
 RELATIONS: dict[Verdict, str] = {
     "better": "better than",
     "equivalent": "equivalent to",
-    "inconclusive": "level with",
+    "inconclusive": "not distinguished from",
     "worse": "worse than",
     "no verdict": "without a verdict against",
 }

@@ -162,7 +162,7 @@ def print_table(
             for sentence in lead_sentences(found, crossings):
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
-        legend = "* lowest, bold: level with it, † unreliable interval"
+        legend = "* lowest, bold: level with it (no significant difference), † unreliable interval"
         notes = [f"{column} by NFE budget, lower is better; {legend}"]
         if console.width >= _WIDE:
             notes.append("bars: error by budget")
