@@ -203,10 +203,11 @@ class BrownianNoise:
         return self._white_noise.initial()
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the noise of step ``step``: for draw 0 the path's increment over the step.
+        """Return a function that draws the noise of step ``step``.
 
-        With an explicit interval, every draw gives the increment over it; other draws are white
-        noise. All draws are white outside of the path's range, as in a step to 0, and upwards.
+        Draw 0 is the path's increment over the step, later draws are white noise. If the function is
+        given ``cur`` and ``nxt``, every draw is the increment over that interval. Intervals that the
+        path does not cover (outside its range, as in a step to 0, or rising) give white noise.
         """
         white = self._white_noise.at(step, cur, nxt)
         whole = cur, nxt

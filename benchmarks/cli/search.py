@@ -216,7 +216,7 @@ def tune(
     """
     from ..api import make_sampler
     from ..api import tune as tune_levels
-    from ..planning.remedy import loading_options
+    from ..planning.remedy import plugin_arguments
     from ..planning.tuned_file import WHATS
 
     announce(f"Tuning on {model}: loading PyTorch and the model …")
@@ -251,7 +251,7 @@ def tune(
         for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
             words += [word for value in values if value is not None for word in (name, value)]
         words += [
-            *loading_options([*map(make_sampler, sampler)]),
+            *plugin_arguments([*map(make_sampler, sampler)]),
             "--schedule",
             f"tuned(file='{file}')",
         ]

@@ -201,7 +201,8 @@ def add_installed_commands(app: Typer) -> None:
     """Add the commands of installed packages, and a hint for studies that are missing.
 
     An entry point of the group ``samplerbench.commands`` names a function whose signature typer reads.
-    The help ends with the tuple ``EXAMPLES`` of its module. If the import fails, a warning says so.
+    A command's help ends with the tuple ``EXAMPLES`` of the function's module. If that module cannot be
+    imported, a warning says so.
     """
     missing = set(STUDIES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

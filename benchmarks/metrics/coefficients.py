@@ -95,8 +95,12 @@ def coefficients(cell: Context) -> Measured:
     first = cell.known_rows[:MOST]
     if not len(first):
         return Measured({})
-    floor = cell.once(("w2 floor", len(first)), lambda: _distance(cell, _exact(cell, len(first))))
-    return Measured({"w2_coefficients": _distance(cell, first), "w2_coefficients_floor": floor})
+    floor = cell.once(
+        ("w2 floor", len(first)), lambda: _rms_distance_to_exact(cell, _exact(cell, len(first)))
+    )
+    return Measured(
+        {"w2_coefficients": _rms_distance_to_exact(cell, first), "w2_coefficients_floor": floor}
+    )
 
 
 def _exact(cell: Context, n: int) -> NDArray:
@@ -105,6 +109,6 @@ def _exact(cell: Context, n: int) -> NDArray:
     return x
 
 
-def _distance(cell: Context, x: NDArray) -> float:
+def _rms_distance_to_exact(cell: Context, x: NDArray) -> float:
     distances = coefficient_distances(cell.coefficients(x), *cell.mixtures)
     return float(np.sqrt(distances.mean()))

@@ -226,7 +226,7 @@ class Pilot:
 
 @cache
 def _code_digest() -> str:
-    """Return a digest of the source files that probe models and search rules."""
+    """Return a digest of the source files whose code probes a model and searches for its rule."""
     paths = [*sorted(Path(auto.__file__).parent.glob("*.py")), Path(__file__)]
     files = (path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]

@@ -50,7 +50,7 @@ def tuning_command(
         ]
         words = [
             *(word for axis in axes for word in axis),
-            *loading_options(list(samplers.values())),
+            *plugin_arguments(list(samplers.values())),
         ]
         commands.append(shlex.join(["samplerbench", "tune", *words]))
     if not commands:
@@ -58,7 +58,7 @@ def tuning_command(
     return f"make it with: {' && '.join(commands)}"
 
 
-def loading_options(made: Sequence[Any]) -> list[str]:
+def plugin_arguments(made: Sequence[Any]) -> list[str]:
     """Return the options that load the samplers' plugin files and clones of other libraries."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None

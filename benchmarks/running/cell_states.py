@@ -61,7 +61,7 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
 
 
 def _failure_inputs(cell: Cell) -> Record:
-    """Return inputs of a failure besides the cell's identity; a changed input allows a new try."""
+    """Return the settings, beside the cell's identity, on which a failure may depend. If one changes, the cell is tried again."""
     return {
         "batch_size": cell.batch_size,
         "samplerbench": package_version(),

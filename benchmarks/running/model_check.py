@@ -111,7 +111,7 @@ def _compare_with_data(
     """Check the denoising error; return "", or the reason why it could not be checked."""
     if model.kind == "map":
         return "it is a few-step map"
-    if is_altered(model):
+    if has_altering_wrapper(model):
         return "it is no posterior mean under guidance, clipping and the like"
     samples = data_samples(model, reference, device) if data is None else data.to(device)
     if samples is None or len(samples) < 2:
@@ -201,7 +201,7 @@ def _largest_difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def is_altered(model: Denoiser) -> bool:
+def has_altering_wrapper(model: Denoiser) -> bool:
     """Return True if a wrapper makes the output different from the posterior mean."""
     inner: object = model
     while isinstance(inner, Denoiser):

@@ -36,7 +36,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ...results.comparison.pairing import Entry, Pair, match_with_sampler, read_source
-from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at
+from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at_level
 from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
 from ...results.record import Record
@@ -238,7 +238,9 @@ def level_of_test(look: int, rows: int, level: float = LEVEL) -> float:
 
 def verdict_of(evidence: Evidence, level: float) -> Verdict:
     """Return the verdict of a row at a significance level, without correction for other rows."""
-    return verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
+    return verdict_at_level(
+        evidence.difference, evidence.p_difference, evidence.p_equivalence, level
+    )
 
 
 def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:

@@ -98,7 +98,7 @@ class Compiled(Wrapper):
         return Compiled(inner)
 
     def instrumented(self, wrap: Any) -> Denoiser:
-        """Wrap the compiled program as a whole, so that its calls are counted."""
+        """Return this compiled model with ``wrap`` around it as a whole, so that each of its calls is counted."""
         return wrap(self)
 
 

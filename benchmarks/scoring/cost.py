@@ -43,7 +43,7 @@ def reference_evaluations(
             from .path_curvature import MOST, STEPS  # imported here, since few runs need them
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
-    if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):
+    if any(_needs_brownian_reference(cell) for cell in cells) and isinstance(model, ExactModel):
         total += endpoints * STAGES * _steps_of_doublings(PATH.first)
     if reference is not None and reference.converged is None:
         total += suite.converged_samples * CONVERGED_STEPS * model.passes
@@ -78,5 +78,5 @@ def _steps_of_doublings(first: int) -> float:
     return float(sum(first << k for k in range(DOUBLINGS)))
 
 
-def _follows_path(cell: Cell) -> bool:
+def _needs_brownian_reference(cell: Cell) -> bool:
     return cell.noise == "brownian" and getattr(cell.sampler, "strong_order", None) is not None

@@ -102,7 +102,7 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """RMS change of endpoints per dimension when steps were last doubled; 0 if exact."""
+        """RMS change of the endpoints, per dimension, when the teacher's steps were last doubled; 0 if they are exact."""
         difference = self.endpoints - self.teacher.endpoints(self.steps // 2)
         return float(difference.double().square().mean().sqrt())
 

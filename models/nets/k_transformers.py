@@ -289,7 +289,7 @@ class Merge(nn.Module):
 
 
 class Split(nn.Module):
-    """Layer that maps each place to a patch; if ``mixed``, it interpolates to a skip state."""
+    """Layer that maps each place to a patch; if ``mixed``, it mixes in the skip connection's state, by a learned weight."""
 
     def __init__(
         self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True

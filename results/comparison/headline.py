@@ -42,7 +42,7 @@ COLUMNS = (
 )
 
 
-class Crossing(NamedTuple):
+class EvaluationsToTolerance(NamedTuple):
     """Evaluations until a curve stays within a tolerance, with a 95 % interval; inf if it does not."""
 
     value: float
@@ -72,13 +72,13 @@ def find_crossing(
     values: Sequence[float],
     ends: Sequence[tuple[float, float]],
     tolerance: float,
-) -> Crossing:
+) -> EvaluationsToTolerance:
     """Return the evaluations from which on a curve stays within a tolerance > 0.
 
     ``ends`` are the 95 % intervals of ``values``. All sequences are by ascending ``nfe``.
     """
     low, high = zip(*ends, strict=True)
-    return Crossing(
+    return EvaluationsToTolerance(
         *(_interpolated_crossing(nfe, curve, tolerance) for curve in (values, low, high))
     )
 
@@ -99,7 +99,7 @@ def _interpolated_crossing(
     return float(nfe[last]) * (nfe[last + 1] / nfe[last]) ** (rise / reach)
 
 
-def crossing_in_words(found: Crossing, smallest: float, largest: float) -> str:
+def crossing_in_words(found: EvaluationsToTolerance, smallest: float, largest: float) -> str:
     """Return a crossing as text, ``12 [10, 15]``, with ``≤`` or ``>`` outside measured budgets."""
 
     def format_bounded(value: float) -> str:

@@ -115,7 +115,7 @@ def judge_table(
     )
     adjusted = iter(zip(different, equivalent, strict=True))
     return [
-        "no verdict" if item is None else verdict_at(item.difference, *next(adjusted), level)
+        "no verdict" if item is None else verdict_at_level(item.difference, *next(adjusted), level)
         for item in evidence
     ]
 
@@ -128,13 +128,15 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     """
     if evidence is None:
         return "no verdict"
-    verdict = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
+    verdict = verdict_at_level(
+        evidence.difference, evidence.p_difference, evidence.p_equivalence, level
+    )
     if verdict in ("better", "worse") and abs(evidence.difference) <= evidence.margin:
         return "inconclusive"
     return verdict
 
 
-def verdict_at(
+def verdict_at_level(
     difference: float, p_difference: float, p_equivalence: float, level: float
 ) -> Verdict:
     """Return the verdict on a difference from its p values, corrected or not."""

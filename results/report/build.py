@@ -60,7 +60,7 @@ from .timing import throughput_of, times_by_batch_size
 
 @dataclass(frozen=True)
 class Title:
-    """Head of a page: heading, phrases ``facts`` on all runs, and name and day of each of several."""
+    """Head of a page: its heading, phrases ``facts`` on all runs, and each run's name and day if there are several."""
 
     heading: str
     facts: tuple[str, ...]

@@ -57,7 +57,7 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     columns = columns.reset_index(drop=True)
     groups = [group for _, group in columns.groupby("model", dropna=False, sort=False)]
     order = np.argsort(np.concatenate([group.index for group in groups])) if groups else []
-    rows = [row for group in groups for row in _curves_and_slots(group)]
+    rows = [row for group in groups for row in _curves_and_budgets(group)]
     return frame.assign(
         curve=pd.array([rows[i][0] for i in order], dtype="string"),
         slot=pd.array([rows[i][1] for i in order], dtype="Int64"),
@@ -81,7 +81,7 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return parts
 
 
-def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
+def _curves_and_budgets(group: pd.DataFrame) -> list[tuple[str, int | None]]:
     """Return the curve and the slot (:func:`with_curves`) of each row of one model."""
     varying = [
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1

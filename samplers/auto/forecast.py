@@ -131,9 +131,10 @@ class _RuleArrays:
 
 
 def _propagate_error(probe: ProbeData, many: _RuleArrays, levels: Array, to_zero: bool) -> Forecast:
-    """Propagate the error of the state along the levels by its recursion.
+    """Propagate the error of the state from level to level.
 
-    v is remembered, v = [x - (1 + sigma / k) d] k / sigma with y = x / (k + sigma), and dy/du = v.
+    The rule's history holds v = [x - (1 + sigma / k) d] k / sigma, with its knee k. In y = x / (k + sigma)
+    and u = sigma / (k + sigma), the probability flow is dy/du = v.
     """
     d, x = probe.at(levels)
     gain = (many.knee[:, None] / levels)[..., None, None]

@@ -61,7 +61,7 @@ HOPEFUL = 4.0
 """Largest forecast of a rule that is tried, relative to the best."""
 
 MOSTLY = 0.7
-"""Weight of the errors' geometric mean in :func:`cost_of`; the root mean square has the rest."""
+"""Weight of the errors' geometric mean in :func:`log_mean_error`; the root mean square has the rest."""
 ALLOWANCES = ((1.0, 2), (0.1, 1))
 """Penalties weight * e^power that searches add to the forecast, with e the largest error of a state
 in units of the data's spread. The square estimates the terms that first order omits, and the linear
@@ -74,7 +74,7 @@ Kind = tuple[int, bool, bool]
 Trial = Callable[[Rule], Array]
 
 
-def cost_of(errors: Array, spread: float) -> Array:
+def log_mean_error(errors: Array, spread: float) -> Array:
     """Return the log of a weighted geometric mean of two averages: geometric and root mean square.
 
     The geometric mean follows the median, the root mean square the few worst samples. A search that
@@ -115,7 +115,7 @@ def find_finalists(
     in_turn = (rule for rank in zip_longest(*best, *near) for rule in rank if rule is not None)
     count = TRIALS // n if n <= CONFIRMED else UNCONFIRMED
     trials = list(islice(dict.fromkeys(in_turn), count))
-    costs = [float(cost_of(trial(rule), probe.spread)) for rule in trials]
+    costs = [float(log_mean_error(trial(rule), probe.spread)) for rule in trials]
     ranked = sorted(zip(costs, trials, strict=True))
     close = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
     return [
@@ -175,7 +175,7 @@ def _search_parameters(
             forecasts = forecast(probe, rules, n, start, to_zero=to_zero)
             largest_error = np.minimum(forecasts.largest_error / probe.spread, HOPELESS) ** power
             doubtful = forecasts.second_order + weight * probe.spread * largest_error
-            values[members] = cost_of(forecasts.errors + doubtful, probe.spread)
+            values[members] = log_mean_error(forecasts.errors + doubtful, probe.spread)
             costed = list(zip(values[members].tolist(), rules, strict=True))
             costed_rules.extend(costed)
             best_of[kinds[i]] = min([*costed, best_of.get(kinds[i], costed[0])])
@@ -256,7 +256,7 @@ def choose_rule(
 ) -> Rule:
     """Return the best of the finalists.
 
-    1. Rules within a factor :data:`ALIKE` of the smallest error (:func:`.cost_of`) remain.
+    1. Rules within a factor :data:`ALIKE` of the smallest error (:func:`.log_mean_error`) remain.
     2. A rule whose moment error is surely larger than the smallest is dropped.
     3. Of the rest, the lowest order wins, and within an order the smallest error.
 
@@ -267,7 +267,7 @@ def choose_rule(
         axes: ``(dim, A)`` principal axes of the data.
         spread: standard deviation of the data.
     """
-    costs = cost_of(np.sqrt(np.square(ends - truth).mean(-1)), spread)
+    costs = log_mean_error(np.sqrt(np.square(ends - truth).mean(-1)), spread)
     near = [i for i in range(len(rules)) if costs[i] <= costs.min() + math.log(ALIKE)]
     rows = np.isfinite(ends[near]).all((0, 2))
     if rows.sum() >= LATENTS_PER_AXIS and axes.shape[1]:  # data that are one point have no axes

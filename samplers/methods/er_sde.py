@@ -161,7 +161,7 @@ class ERSDE3Published(ERSDE):
     )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return weights with the slope of the last two d and the curvature of the last three."""
+        """Return the weights of d for a polynomial with the slope of the last two d and the curvature of the last three."""
         line = monomial_weights(nodes[:2], moments[:2])
         if len(nodes) < 3:
             return line

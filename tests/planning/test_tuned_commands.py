@@ -11,7 +11,7 @@ from tuned_home import TUNE, cells, fails, invoke
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app, main
-from samplerbench.benchmarks.planning.remedy import loading_options
+from samplerbench.benchmarks.planning.remedy import plugin_arguments
 from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
 from samplerbench.results.result_table import load
 from samplerbench.samplers import make
@@ -125,11 +125,11 @@ def test_another_model_is_tuned_in_the_same_way_but_for_where_it_is_scored_too(h
 def test_peers_from_clones_are_loaded_by_the_command(tmp_path):
     try:
         set_peers_path(tmp_path)
-        assert loading_options([SimpleNamespace(name="edm:heun"), make("heun")]) == [
+        assert plugin_arguments([SimpleNamespace(name="edm:heun"), make("heun")]) == [
             "--peers-path",
             str(tmp_path),
         ]
-        assert loading_options([make("heun")]) == []
+        assert plugin_arguments([make("heun")]) == []
     finally:
         set_peers_path(None)
 

@@ -24,7 +24,7 @@ from samplerbench.samplers.auto import (
 from samplerbench.samplers.auto import search as search
 from samplerbench.samplers.auto.forecast import _RuleArrays, forecast
 from samplerbench.samplers.auto.rule import read_rule
-from samplerbench.samplers.auto.search import ALIKE, cost_of, moment_error
+from samplerbench.samplers.auto.search import ALIKE, log_mean_error, moment_error
 
 LOW, HIGH = 0.01, 40.0
 RULES = [
@@ -240,10 +240,10 @@ def test_a_model_without_finite_trajectories_is_refused_and_some_latents_are_lef
 
 def test_the_cost_weighs_the_typical_sample_and_the_worst():
     errors = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 2.0], [0.5, 1.0, 1.0], [1.0, 1.0, math.nan]])
-    cost = cost_of(errors, 1.0)
+    cost = log_mean_error(errors, 1.0)
     assert cost[0] == pytest.approx(0)
     assert cost[2] < cost[0] < cost[1] < cost[3]
-    assert cost_of(errors[:3] * 7, 7.0) == pytest.approx(cost[:3])
+    assert log_mean_error(errors[:3] * 7, 7.0) == pytest.approx(cost[:3])
 
 
 RULE = Rule(2, True, True, 0.540329511, 12.96, 2.032, 0.7035, 0.4557, 1.062, 0.0)

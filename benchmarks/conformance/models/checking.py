@@ -15,7 +15,7 @@ from ....models.adapters import NativeDenoiser, Network
 from ....models.checkpoints.mapping import Checkpoint, digest_of_value
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
-from ...running.model_check import check_model, is_altered
+from ...running.model_check import check_model, has_altering_wrapper
 from .alternative_readings import (
     alternative_specifications,
     readings_of_images,
@@ -213,7 +213,7 @@ def check_denoiser(
     if images is not None and tuple(images.shape[1:]) != model.event:
         raise _shape_error(images, model.event)
     behaviour = check_behaviour(model, device)
-    if not behaviour.passed or is_altered(model):
+    if not behaviour.passed or has_altering_wrapper(model):
         detail = (
             "a model under guidance, clipping and the like is no posterior mean, and its error says "
             "nothing; check it without them"

@@ -277,7 +277,7 @@ class OneStepScheduler:
         raise _CapturedSignal
 
 
-class CapturedNetwork(nn.Module):
+class PipelineNetwork(nn.Module):
     """Network that is called by running its pipeline for one step.
 
     Args:

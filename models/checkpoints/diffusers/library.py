@@ -18,7 +18,7 @@ from ...networks import copy_to_device
 from ..conditions import read_tables
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import DECODER_PARTS, USER, Specification, is_number
-from .calls import CONVENTIONS, CalledNetwork, CapturedNetwork, scalars_of
+from .calls import CONVENTIONS, CalledNetwork, PipelineNetwork, scalars_of
 from .folder import (
     CONFIG,
     DECODERS_READ,
@@ -35,7 +35,7 @@ BATCH = 8
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
-def network(spec: Specification, opened: Opened) -> CalledNetwork | CapturedNetwork:
+def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetwork:
     """Return the network of a folder with its weights, in float32 on the CPU.
 
     Raises:
@@ -53,7 +53,7 @@ def network(spec: Specification, opened: Opened) -> CalledNetwork | CapturedNetw
     return CalledNetwork(loaded, CONVENTIONS[of["class"]], tables, scalars)
 
 
-def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwork:
+def make_captured_network(spec: Specification, opened: Opened) -> PipelineNetwork:
     """Return the network of a folder that is called by its pipeline, in float32 on the CPU.
 
     Only classes of diffusers itself are used, and text encoders are not loaded. Times are the scheduler's, and the
@@ -88,7 +88,7 @@ def make_captured_network(spec: Specification, opened: Opened) -> CapturedNetwor
             part.float().eval().requires_grad_(False)
     names = {"guidance": "guidance_scale"}
     scalars = {names.get(k, k): v for k, v in spec.scalars.items() if k != "time_ids"}
-    return CapturedNetwork(pipeline, spec.event, tables, scalars)
+    return PipelineNetwork(pipeline, spec.event, tables, scalars)
 
 
 def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:

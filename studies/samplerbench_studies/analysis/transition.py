@@ -70,7 +70,7 @@ def transition_kl(
     bayes = model.log_density(end, nxt) - model.log_density(start, cur)
     exact = bayes - 0.5 * (noised + model.dim * math.log(2 * math.pi * (cur**2 - nxt**2)))
     parts = [
-        _gaussians(model, x, y, cur, nxt)
+        _matched_density_and_covariance(model, x, y, cur, nxt)
         for x, y in zip(start.split(ROWS), end.split(ROWS), strict=True)
     ]
     matched, covariance = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -80,7 +80,7 @@ def transition_kl(
     )
 
 
-def _gaussians(
+def _matched_density_and_covariance(
     model: ExactModel, start: Tensor, end: Tensor, cur: float, nxt: float
 ) -> tuple[Tensor, Tensor]:
     """Return two ``(n,)``: log-density of ``end`` under the Gaussian of true moments, covariance

@@ -85,7 +85,7 @@ class AnalyticAtOneLevel:
         return type(self)(self.inner.take(rows), self.level)
 
 
-class AnalyticFirstRow(NamedTuple):
+class AnalyticFirstStep(NamedTuple):
     """Row of an analytic first step.
 
     Attributes:
@@ -101,9 +101,9 @@ class _AnalyticFirst:
     """Mixin of single-step methods: the first stage of the first step takes no evaluation."""
 
     def plan(self, grid: Grid) -> list[Any]:
-        """Return the method's rows, with the first as :class:`AnalyticFirstRow`."""
+        """Return the method's rows, with the first as :class:`AnalyticFirstStep`."""
         first, *others = super().plan(grid)  # type: ignore[misc]
-        return [AnalyticFirstRow(first, grid.sigma[0]), *others]
+        return [AnalyticFirstStep(first, grid.sigma[0]), *others]
 
     def nfe(self, grid: Grid) -> int:
         """Return the method's evaluations less one."""
@@ -113,7 +113,7 @@ class _AnalyticFirst:
         self, x: Tensor, row: Any, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:
         """Return the result of the method's step."""
-        if isinstance(row, AnalyticFirstRow):
+        if isinstance(row, AnalyticFirstStep):
             row, denoise = row.row, AnalyticAtOneLevel(denoise, row.level)
         return super().step(x, row, past, denoise, noise)  # type: ignore[misc]
 

@@ -166,14 +166,14 @@ def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
         + "; ".join(_nearest(found, name, rules[name]) for name in NAMES if name in best)
         + ".",
         "Farther from the data than noise by (or nearer, if negative): "
-        + "; ".join(f"{NAMES[name]} {between(one.behind)}" for name, one in _others(best))
+        + "; ".join(f"{NAMES[name]} {between(one.behind)}" for name, one in _without_noise(best))
         + ".",
         "Nearer to the data than after one step by: "
-        + "; ".join(f"{NAMES[name]} {between(one.gain)}" for name, one in _others(best))
+        + "; ".join(f"{NAMES[name]} {between(one.gain)}" for name, one in _without_noise(best))
         + ".",
         "Effective number of different pictures: noise "
         f"{number(best[NOISE].alike)}; "
-        + "; ".join(f"{NAMES[name]} {number(one.alike)}" for name, one in _others(best))
+        + "; ".join(f"{NAMES[name]} {number(one.alike)}" for name, one in _without_noise(best))
         + f". Of real pictures {1 / found.alike:,.0f}; fewer than a tenth of that counts as few.",
         f"After {steps_of(found.counts[-1])}: "
         + "; ".join(
@@ -205,7 +205,7 @@ def _nearest(found: ColdResult, name: str, rule: str) -> str:
     return f"{NAMES[name]} {between(one.distances[one.best])} ({RULES[rule]}, {steps})"
 
 
-def _others(best: Mapping[str, Course]) -> list[tuple[str, Course]]:
+def _without_noise(best: Mapping[str, Course]) -> list[tuple[str, Course]]:
     return [(name, best[name]) for name in NAMES if name in best and name != NOISE]
 
 

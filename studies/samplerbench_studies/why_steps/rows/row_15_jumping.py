@@ -56,7 +56,7 @@ def judge(found: JumpingResult) -> Verdict:
         f"{found.jumps[-1]} jumps it is {between(found.map[-1])}; after ten evaluations of "
         + ", ".join(f"<code>{name}</code> {between(one)}" for name, one in _tens(found).items())
         + ".",
-        *_beside(found),
+        *_against_teacher(found),
         *_paying(found),
         *_own(found),
         "On an exact model, one call of the true map is at a Fréchet distance of "
@@ -133,7 +133,7 @@ def _more(one: Interval) -> str:
     return f"higher by {between(one)}"
 
 
-def _beside(found: JumpingResult) -> list[str]:
+def _against_teacher(found: JumpingResult) -> list[str]:
     """Return the comparison of the map with its teacher's best sampler at equal evaluations."""
     known = [k for k in found.jumps if k in found.counts]
     return [
