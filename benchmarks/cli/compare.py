@@ -76,6 +76,12 @@ def compare(
 
     for comparison in comparisons:
         print_comparison(comparison, out)
+    for run in runs:
+        if (run / "looks.json").is_file():
+            say(
+                f"{run} was sampled until decided. Its own verdicts, which allow for that, are printed "
+                "by the same run command; these verdicts do not allow for it."
+            )
     return _say_next_view(runs[-1])
 
 

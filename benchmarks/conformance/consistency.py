@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +20,10 @@ from ...samplers import (
     StartRow,
     karras,
     make,
+    names,
     non_default,
 )
+from ...samplers.families.tabulated import tabulate, why_not_tabulable
 from .check import Check, exception_in_words
 from .problems import (
     GRIDS,
@@ -169,12 +172,38 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
         yield Check("algebra", worst < CLOSE, detail, {"error": worst})
 
 
+def _registered_twin(sampler: Sampler) -> str:
+    """Return the name of a registered sampler with the same tables of coefficients; "" if there is none."""
+    grids = [karras(7, *RANGE, to_zero=to_zero) for to_zero in (True, False)]
+
+    def weights(of: Sampler) -> list[float] | None:
+        if any(why_not_tabulable(of, grid) for grid in grids):
+            return None
+        rows = [row for grid in grids for row in tabulate(of, grid)]
+        return [w for row in rows for w in (row.a, *row.b, *[0.0] * (7 - len(row.b)))]
+
+    mine = weights(sampler)
+    if mine is None:
+        return ""
+    for other in map(make, sorted(set(names()) - {sampler.name})):
+        its = None if other.same_as else weights(other)
+        if its and np.allclose(mine, its, rtol=1e-9, atol=CLOSE):
+            return other.name
+    return ""
+
+
 def check_twin(sampler: Sampler) -> Iterator[Check]:
     """Check that a sampler gives the same samples as the sampler that it names in ``same_as``.
 
-    There is no check without ``same_as`` or with options other than the defaults.
+    Without ``same_as``, a check says which registered sampler takes the very same steps, if one does.
     """
-    if not sampler.same_as or non_default(sampler):
+    if not sampler.same_as:
+        twin = _registered_twin(sampler)
+        if twin:
+            detail = f"takes the steps of {twin}; declare same_as = {twin!r} if it is meant"
+            yield Check("same as", True, detail, asserted=False)
+        return
+    if non_default(sampler):
         return
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)
     mine, other = (draw_samples(s, problem, grid, IDS) for s in (sampler, make(sampler.same_as)))

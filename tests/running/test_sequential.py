@@ -251,6 +251,8 @@ def test_the_command_prints_verdicts_and_samples(tmp_path):
     )
     assert line.split()[:4] == ["heun", "gmm-2d", "5", "128"]
     assert "1 looks at fd_conv: 1 worse." in done.stdout
+    compared = CliRunner().invoke(app, ["compare", str(tmp_path / "run"), "--baseline", "euler"])
+    assert "was sampled until decided" in " ".join(compared.stdout.split())
 
 
 def test_show_prints_the_errors_apart_and_the_evaluations_to_the_floor(finished):
