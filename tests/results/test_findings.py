@@ -157,12 +157,12 @@ def test_the_lowest_of_many_equal_samplers_is_rarely_called_better():
 
 def test_the_report_finds_the_influence_values(path, tmp_path):
     page = write_report(path, tmp_path / "out")
-    assert "better than Euler at 10 NFE" in page.read_text()
-    assert "better than Euler at 10 NFE" in page.with_name("table.md").read_text()
+    assert "At 10 evaluations use Heun; it is better than Euler" in page.read_text()
+    assert "heun at 10 NFE (better than Euler)" in page.with_name("table.md").read_text()
 
 
 def test_the_report_of_two_runs_finds_those_of_each(path, tmp_path):
     other = make_run(tmp_path / "other")
     add(other, "ddpm", influence=np.arange(100.0), budget=10)
     page = write_report([path, other.path], tmp_path / "both")
-    assert "better than Euler at 10 NFE" in page.read_text()
+    assert "At 10 evaluations use Heun; it is better than Euler" in page.read_text()
