@@ -165,4 +165,4 @@ def test_the_report_of_two_runs_finds_those_of_each(path, tmp_path):
     other = make_run(tmp_path / "other")
     add(other, "ddpm", influence=np.arange(100.0), budget=10)
     page = write_report([path, other.path], tmp_path / "both")
-    assert "At 10 evaluations use Heun; it is better than Euler" in page.read_text()
+    assert "At 10 evaluations use Heun · run; it is better than Euler" in page.read_text()
