@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.checkpoints.answers import cache_answers
+from ..models.checkpoints.answers import cache_answers, note_passed_check
 from ..models.checkpoints.diffusers.library import decoder_of
 from ..models.checkpoints.families import family
 from ..models.checkpoints.opening import open_checkpoint
 from ..models.denoiser import Denoiser
-from ..models.loaders.checkpoint import specify_checkpoint, split_settings
+from ..models.loaders.checkpoint import build_model, specify_checkpoint, split_settings
 from ..models.registry import is_checkpoint, make_model
 from ..samplers.spec import parse_spec
 from .arguments import Device, make_sampler, model_spec, resolve_device_argument
@@ -152,6 +153,9 @@ def _check_checkpoint(
         result = _with_range_check(result, spec.limits, clean)
     if result.passed and result.answers:
         cache_answers(spec, opened.sha256, result.answers)
+    if result.passed and result.spec is not None:
+        with suppress(ValueError):  # a decoder may be missing
+            note_passed_check(build_model(result.spec, opened))
     return result
 
 
@@ -188,6 +192,8 @@ def _check_loaded_model(
     )
     if images is not None and clean is not None and model.decoder is None:
         result = _with_range_check(result, model.limits, clean)
+    if result.passed:
+        note_passed_check(model)
     return replace(result, source=result.source and source)
 
 

@@ -208,6 +208,12 @@ class Budget:
         """Number of all configurations, tried or not."""
         return self.tried + self.left_out + self.hopeless
 
+    def plain_lines(self, library: str) -> str:
+        """Return the recommended steps for "python" in plain PyTorch; "" for others, or without such lines."""
+        mine, other = self.best.get("python"), self.best.get("k-diffusion")
+        code = other.lines.code if mine and other and mine.choice == other.choice else ""
+        return "" if library != "python" or "from k_diffusion" in code else code
+
 
 @dataclass(frozen=True)
 class Advice:

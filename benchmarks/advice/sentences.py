@@ -116,7 +116,7 @@ def _headline(pairs: Pairs) -> str:
             return f"No configuration was shown to be closer to the converged samples than {now}."
         return f"No difference from {now} was shown with {compared}."
     text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
-    nearest = nearest_alternative(budget)
+    nearest = nearest_alternative(budget, best.library)
     if nearest and nearest.ratio and verdict(nearest.ratio) == "closer":
         closer = times_in_words(inverse(nearest.ratio), "closer")
         text += f". It is {closer} to the converged samples than {name_in_sentence(nearest.choice)}"
@@ -135,12 +135,13 @@ def _headline(pairs: Pairs) -> str:
 
 def _beside_own_solvers(pairs: Pairs, library: str) -> str:
     """Return a comparison with the library's best own solver at the headline's budget, or ""."""
-    budget, _ = _headline_pair(pairs)
-    nearest = nearest_alternative(budget)
+    budget, best = _headline_pair(pairs)
+    nearest = nearest_alternative(budget, library)
     if nearest is None or nearest.ratio is None:
         return ""
-    whose = "the library" if library == "python" else title(library)
-    other = f"{name_in_sentence(nearest.choice)}, the best of the solvers that {whose} has"
+    whose = title("diffusers" if library == "python" else library)
+    solvers = f"solvers of {whose} that were tried" if best.own else f"usual solvers of {whose}"
+    other = f"{name_in_sentence(nearest.choice)}, the best of the {solvers}"
     at = evaluations_in_words(budget.nfe)
     if verdict(nearest.ratio) == "open":
         return f"With {at}, the recommendation showed no difference from {other}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 
 from rich.cells import cell_len
@@ -38,9 +37,9 @@ def print_advice(advice: Advice, console: Console) -> None:
         evaluations = number_with_noun(budget.nfe, "evaluation")
         console.print(Text(f"For {title(library)}, with {evaluations}:", style="bold"))
         if best.lines.code:
-            code = textwrap.indent(_printable_code(best.lines.code), "    ", lambda _: True)
-            console.print(Text(f"\n{code}\n"), soft_wrap=True)
-        for remark in filter(None, (best.lines.remark, own_solver(best))):
+            console.print(Text(f"\n{_printable_code(best.lines.code)}\n"), soft_wrap=True)
+        plain = "In plain PyTorch, the same steps are in advice.md."
+        for remark in filter(None, (best.lines.remark, budget.plain_lines(library) and plain)):
             console.print(_safe_text(remark, "dim"))
     console.print()
     console.print(Text(_describe_measurement(advice), style="dim"))
@@ -167,6 +166,9 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
             if best.lines.code:
                 yield _fence(_printable_code(best.lines.code), language(library))
             yield from map(escape_markdown, (best.lines.remark, own_solver(best)))
+            if plain := budget.plain_lines(library):
+                yield "The same steps in plain PyTorch, without samplerbench:"
+                yield _fence(_printable_code(plain), "python")
 
 
 def _fence(code: str, language: str) -> str:

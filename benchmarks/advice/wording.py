@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from ...results.table.description import names_in_words
@@ -106,15 +107,23 @@ def name_in_sentence(choice: Choice) -> str:
     )
 
 
+def _own_choice(best: Best) -> Choice | None:
+    """Return the library's best own solver, by the name that its lines use; None if there is none."""
+    code = best.own_lines.code if best.own_lines else ""
+    named = re.search(r"(?:sampling\.sample_|from diffusers import )(\w+)", code)
+    return replace(best.own, sampler=named[1]) if best.own and named else best.own
+
+
 def own_solver(best: Best) -> str:
     """Return a sentence on the error of the library's best own solver, or "" if ``best.own`` is None."""
-    if best.own is None:
+    own = _own_choice(best)
+    if own is None:
         return ""
-    text = f"The best solver that {title(best.library)} has itself is {name_in_sentence(best.own)}"
+    text = f"Without numbers: {name_in_sentence(own)} of {title(best.library)}"
     if best.own_ratio is None:
         return f"{text}."
-    shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
-    return f"{text}: {times_in_words(best.own_ratio, 'the error')}{shown}."
+    shown = "" if verdict(best.own_ratio) == "farther" else " (no difference shown)"
+    return f"{text} has {times_in_words(best.own_ratio, 'the error')}{shown}."
 
 
 def is_same_configuration(first: Choice, other: Choice) -> bool:
@@ -157,7 +166,7 @@ class TableRow:
         use: label of the recommendation, with its number of evaluations if that is not ``nfe``.
         now: comparison with the default at this budget, or why there is none.
         best: comparison with the best configuration that was tried.
-        beside_own_solvers: comparison with the best of the library's own solvers at their defaults.
+        beside_own_solvers: comparison with the best of the library's own solvers.
         error, ms: error and milliseconds a sample, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from the recommendation.
@@ -204,7 +213,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
         ),
         beside_best(best, budget),
         "python" in budget.best and is_same_configuration(choice, budget.best["python"].choice),
-        beside_own_solvers(budget),
+        beside_own_solvers(budget, library),
         _with_now(
             "" if choice.ms is None else format_number(choice.ms),
             "" if default.ms is None or not other else format_number(default.ms),
@@ -252,17 +261,20 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
     return TableCell(f"{word} in distribution", numbers, outcome)
 
 
-def beside_own_solvers(budget: Budget) -> TableCell:
+def beside_own_solvers(budget: Budget, library: str) -> TableCell:
     """Return the cell that compares with the library's best own solver; empty if there is none."""
-    nearest = nearest_alternative(budget)
+    nearest = nearest_alternative(budget, library)
     if nearest is None or nearest.ratio is None:
         return NOTHING
     return _compare(nearest.ratio, name_in_sentence(nearest.choice))
 
 
-def nearest_alternative(budget: Budget) -> Alternative | None:
-    """Return the alternative with the smallest error; None if none has an error."""
-    some = [(a.choice.error.value, a) for a in budget.alternatives if a.choice.error]
+def nearest_alternative(budget: Budget, library: str) -> Alternative | None:
+    """Return the library's own solver with the smallest error, by its name there; None if none has an error."""
+    solvers, best = [*budget.alternatives], budget.best.get(library)
+    if best and best.own_ratio and (own := _own_choice(best)):
+        solvers.append(Alternative(own, inverse(best.own_ratio)))
+    some = [(a.choice.error.value, a) for a in solvers if a.choice.error]
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 

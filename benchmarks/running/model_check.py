@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...models.checkpoints.answers import has_passed_check
 from ...models.denoiser import Denoiser
 from ...models.guidance import Altered
 from ...models.reference import Identity, Reference
@@ -62,7 +63,7 @@ def check_model(
         model: model on ``device``, not compiled.
         reference: reference of the model; its held-out samples are data if features are samples.
         data: ``(n, *event)`` clean samples; None takes the model's own or the reference's. Without
-            any, or if the model is no posterior mean, a warning says that the error was not checked.
+            any, or if it is no posterior mean, a warning says so, unless ``check-model`` passed before.
         denoising: True to check the denoising error, which built-in models do not need.
         device: "cpu" or "cuda".
 
@@ -96,7 +97,7 @@ def check_model(
         _check_decoder(model, z)
     if denoising:
         why = _compare_with_data(model, reference, data, device)
-        if why:
+        if why and not has_passed_check(model):
             log.warning(
                 "nothing compared the output of model %s with data: %s; a wrong sign, scale or time would "
                 "not show. Check it with samplerbench check-model MODEL --images DATA.",

@@ -1,12 +1,14 @@
-"""Cache of the answers of ``check-model`` to open questions, settings that a checkpoint lacks."""
+"""Cache of passed checks of ``check-model``, and of its answers to open questions, settings that a checkpoint lacks."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..denoiser import Denoiser, innermost_model
 from .specification import CHECK, Specification
 
 
@@ -36,3 +38,22 @@ def cache_answers(spec: Specification, content: str, answers: Mapping[str, str])
 
 def _answers_file(spec: Specification, content: str) -> Path:
     return cache_folder() / f"checkpoint-{spec.family}-{content[:32]}.json"
+
+
+def note_passed_check(model: Denoiser) -> None:
+    """Cache that a model passed ``check-model``."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    _passed_file(model).touch()
+
+
+def has_passed_check(model: Denoiser) -> bool:
+    """Return True if the model below any guidance once passed ``check-model``, with the same files."""
+    return _passed_file(model).exists()
+
+
+def _passed_file(model: Denoiser) -> Path:
+    network, read = innermost_model(model), model.read
+    # a checkpoint's identity has the hash of its files, others have a user's words
+    files = {} if hasattr(network, "spec") or read is None else dict(read.hashes)
+    key = json.dumps([network.identity, files], sort_keys=True)
+    return cache_folder() / f"passed-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

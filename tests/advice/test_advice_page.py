@@ -283,10 +283,20 @@ def test_names_that_are_longer_than_a_line_are_whole():
 def test_code_is_printed_and_written_as_it_is():
     answer = whole()
     code = answer.budgets[1].best["diffusers"].lines.code
-    at = next(n for n, line in enumerate(told(answer)) if line.strip() == "import it")
-    printed = told(answer)[at : at + len(code.splitlines())]
-    assert [line.removeprefix("    ") for line in printed] == code.splitlines()
+    at = told(answer).index("import it")
+    assert told(answer)[at : at + len(code.splitlines())] == code.splitlines()
     assert f"````python\n{code}\n````" in markdown(answer)
+
+
+def test_plain_pytorch_stands_beside_lines_for_python():
+    auto = choice("auto", "", 8, (0.05, 0.04, 0.06))
+    mine = best(auto, "python", (0.1, 0.08, 0.12))
+    for code, is_plain in (("import torch\nROWS = []", True), ("from k_diffusion import x", False)):
+        answer = advice(budget(8, mine, best(auto, "k-diffusion", code=code)), library="python")
+        assert ("In plain PyTorch, the same steps are in advice.md." in told(answer)) == is_plain
+        assert (f"```python\n{code}\n```" in markdown(answer)) == is_plain
+    other = best(choice("euler", "karras", 8), "k-diffusion", code="import torch\nROWS = []")
+    assert "plain PyTorch" not in markdown(advice(budget(8, mine, other), library="python"))
 
 
 def test_markdown_is_the_table_and_no_more_columns():

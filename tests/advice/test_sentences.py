@@ -7,10 +7,12 @@ import pytest
 from answers import best, budget, choice
 
 from samplerbench.benchmarks.advice.answer import Alternative, Value
+from samplerbench.benchmarks.advice.exports import Export
 from samplerbench.benchmarks.advice.sentences import conclusions, headline_budget
 from samplerbench.benchmarks.advice.wording import (
     decided_ratio_in_words,
     inverse,
+    own_solver,
     ratio_in_words,
     table_row,
     undecided_ratio_in_words,
@@ -252,6 +254,30 @@ def test_default__without_an_error_is_said_to_draw_noise_only_if_it_does():
     assert table_row(late, "diffusers").now.whole == "not compared (time ran out)"
     assert not any("adds noise" in text for text in said(late))
     assert any("adds noise" in text for text in said(beside_noise()))
+
+
+def test_own_solver__is_one_notion_by_the_name_that_users_know():
+    """Of the usual solvers and of those that were raced and fitted, the best, in every place."""
+    auto = best(choice("auto", "", 8, (0.01, 0.009, 0.011)), "k-diffusion", (0.1, 0.09, 0.12))
+    own = choice("zab_4(through_zero=True)", "tuned levels", 8, (0.04, 0.03, 0.05))
+    lines = Export("k-diffusion", "samples = sampling.sample_lms(model, x, sigmas)", "")
+    auto = replace(auto, own=own, own_ratio=Value(4, 3.6, 4.5), own_lines=lines)
+    usual = Alternative(choice("dpmpp_2m", "karras", 8, (0.45, 0.4, 0.5)), Value(0.02, 0.01, 0.03))
+    one = budget(8, auto, alternatives=(usual,))
+    about = [text for text in said(one, library="k-diffusion") if "solvers of" in text]
+    assert about == [
+        "With 8 evaluations the recommendation is 4 times closer [3.6, 4.5] than lms on tuned levels, the best of "
+        "the solvers of k-diffusion that were tried."
+    ]
+    cell = table_row(one, "k-diffusion").beside_own_solvers
+    assert cell.whole == "4 × closer [3.6, 4.5] (lms on tuned levels)"
+    assert own_solver(auto) == (
+        "Without numbers: lms on tuned levels of k-diffusion has 4 times the error [3.6, 4.5]."
+    )
+    plain = budget(8, replace(auto, own=None, own_ratio=None), alternatives=(usual,))
+    assert "dpmpp_2m on karras, the best of the usual solvers of k-diffusion." in " ".join(
+        said(plain, library="k-diffusion")
+    )
 
 
 def test_alternatives__are_not_claimed_to_be_farther_than_their_interval_shows():

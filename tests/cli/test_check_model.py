@@ -12,6 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from samplerbench.benchmarks.advice.request import load_subject
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.common.console import Warnings
 from samplerbench.models.nets.adm_unet import ADMUNet
@@ -79,6 +80,27 @@ def test_check_model__without_data_it_is_not_decided_with_the_remedy(file, tmp_p
     assert "give --images" in next(c["said"] for c in found["checks"] if c["name"] == "data")
     np.save(tmp_path / "x.npy", 0.5 * np.random.default_rng(0).standard_normal((64, 4)))
     assert checked(f"{file}:factory(known=False)", "--images", str(tmp_path / "x.npy"))[0] == 0
+
+
+def test_check_model__a_model_that_passed_is_not_said_to_be_unchecked(file, tmp_path, caplog):
+    """The very same model: not one of other options, and none of which the file was changed."""
+    np.save(tmp_path / "x.npy", 0.5 * np.random.default_rng(0).standard_normal((64, 4)))
+    mine = file.with_name("passing.py")
+    mine.write_text(file.read_text())
+
+    def warnings(spec):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "samplerbench"):
+            load_subject(spec, "cpu", 0, "card", ("euler",))
+        return [r.getMessage() for r in caplog.records if "nothing compared" in r.getMessage()]
+
+    spec = f"{mine}:factory(known=False)"
+    assert warnings(spec)
+    assert checked(spec, "--images", str(tmp_path / "x.npy"))[0] == 0
+    assert not warnings(spec)
+    assert warnings(f"{mine}:factory(known=False, sign=-1)")
+    mine.write_text(file.read_text() + "# changed\n")
+    assert warnings(spec)
 
 
 def test_check_model__shipped_names_are_taken():

@@ -96,6 +96,10 @@ def _remark(sampler: Sampler, coords: Coordinates, start: float, first: str = ""
         remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
+    if code := coords.wrapped_network:
+        remarks.append(
+            f"wrap your net(x, t), so that the network of pipe returns {code} for (x, timestep)"
+        )
     if sampler.stochastic:
         remarks.append(OWN_DRAWS)
     pipeline = spec.preset.get("pipeline") if spec else None

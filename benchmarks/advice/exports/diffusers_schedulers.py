@@ -10,7 +10,7 @@ on a grid are compared with those that each combination of flags gives.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -23,6 +23,7 @@ from ....models.process import EDM, Discrete, RectifiedFlow
 from ....samplers import Grid, Sampler
 from ....samplers.spec import format_spec
 from .equivalents import name_and_options
+from .wrapper import time_code, times_code
 
 Kind = Literal["table", "flow", "edm"]
 
@@ -69,6 +70,16 @@ class Coordinates:
         return (alpha, -sigma * alpha) if prediction == "flow" else (0.0, 1.0)
 
     @property
+    def wrapped_network(self) -> str:
+        """Code of what the pipeline's network has to return, by the user's own ``net``; "" if that is ``net``."""
+        if self.kind == "edm" or self.model.time.of != "t":
+            return ""
+        given = self.time(1.0) / float(self._process.t_of(1.0)) if self.kind == "flow" else 1.0
+        time = replace(self.model.time, scale=self.model.time.scale / given)
+        code = times_code(self.model.factor, f"net(x, {time_code(time, 'timestep')})")
+        return "" if code == "net(x, timestep)" else code
+
+    @property
     def prediction_type(self) -> str:
         """``prediction_type`` of the network in diffusers."""
         if self.kind == "edm":
@@ -92,8 +103,6 @@ def why_no_coordinates(model: Denoiser) -> str:
     process, prediction = network.process, network.prediction
     if network.kind == "map":
         return f"{model.name} is a few-step map, which this library samples in its own way"
-    if network.factor != 1 and prediction != "edm":
-        return f"{_NONE} a network that gives the opposite of what it predicts"
     if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
         return ""
     if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":

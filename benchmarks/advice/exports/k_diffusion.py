@@ -11,6 +11,7 @@ from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
 from .equivalents import Configured, Steps, name_and_options, tabulate_steps, why_no_table
 from .literals import OWN_DRAWS, call_code, list_code, step_code
+from .wrapper import given_lines
 
 TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
 FUNCTIONS: dict[str, str] = {
@@ -25,7 +26,6 @@ RENAMED = {"churn": "s_churn", "s_min": "s_tmin", "s_max": "s_tmax"}
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Smallest number of steps of functions that fail with fewer."""
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
-_NOISE = "# noise: standard normal, of the samples' shape; model(x, sigma): the clean image (k_diffusion.external)"
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
@@ -70,8 +70,8 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
             raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
         call = None
     if call is not None:
-        return _call_code(*call, grid), OWN_DRAWS if sampler.stochastic else ""
-    return _loop_code(tabulate_steps(sampler, grid), grid), _NUMBERS
+        return _call_code(*call, grid, model), OWN_DRAWS if sampler.stochastic else ""
+    return _loop_code(tabulate_steps(sampler, grid), grid, model), _NUMBERS
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
@@ -89,13 +89,13 @@ def _why_not_on_grid(function: str, sampler: Any, grid: Grid) -> str:
     return ""
 
 
-def _call_code(function: str, arguments: dict[str, Any], grid: Grid) -> str:
+def _call_code(function: str, arguments: dict[str, Any], grid: Grid, model: Denoiser) -> str:
     return "\n".join(
         [
             "import torch",
             "from k_diffusion import sampling",
             "",
-            _NOISE,
+            *given_lines(model),
             list_code("levels", grid.sigma),
             "sigmas = torch.tensor(levels, device=noise.device)",
             call_code(
@@ -105,13 +105,13 @@ def _call_code(function: str, arguments: dict[str, Any], grid: Grid) -> str:
     )
 
 
-def _loop_code(steps: Steps, grid: Grid) -> str:
+def _loop_code(steps: Steps, grid: Grid, model: Denoiser) -> str:
     first = steps.start * grid.sigma[0]
     return "\n".join(
         [
             "import torch",
             "",
-            _NOISE,
+            *given_lines(model),
             "# level of the evaluation; the next state, as weights of the state and of the clean images",
             "ROWS = [",
             indent("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows), "    "),

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.answers import has_passed_check
 from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
@@ -174,6 +175,9 @@ def test_check_model_tells_the_size_by_the_images_and_run_uses_what_it_found(
         load(files["cosine"], {"attention": "4-heads"})
     found = CliRunner().invoke(app, ["check-model", given, "--images", f"{tmp_path}/images.npy"])
     assert found.exit_code == 0, found.output
+    answered = {"attention": "4-heads", "schedule": "cosine", "size": str(SIDE)}
+    assert has_passed_check(load(files["cosine"], {**answered, "limits": "null"}))
+    assert not has_passed_check(load(files["cosine"], {**answered, "limits": "null", "sign": "-1"}))
     outside = CliRunner().invoke(
         app, ["check-model", given.replace("null", "[-1,1]"), "--images", f"{tmp_path}/images.npy"]
     )

@@ -1,0 +1,78 @@
+"""Code of ``model(x, sigma)``, the clean image at x = x0 + sigma z, by a user's own network."""
+
+from __future__ import annotations
+
+from ....models.adapters import NativeDenoiser, NetworkTime
+from ....models.denoiser import Denoiser
+from ....models.process import EDM, VE, Discrete, RectifiedFlow, Trigonometric
+
+_PRESERVING = "(1 + s**2) ** -0.5"
+_PROCESSES = {
+    RectifiedFlow: ("1 / (1 + s)", "sigma / (1 + sigma)"),
+    EDM: ("(s**2 + DATA**2) ** -0.5", "sigma"),
+    VE: ("1.0", "sigma"),
+    Trigonometric: (_PRESERVING, "sigma.atan() / (torch.pi / 2)"),
+    Discrete: (_PRESERVING, "(log_sigmas.to(sigma)[:, None] - sigma.log()).abs().argmin(0)"),
+}
+"""Code of the scale alpha of the data for levels s, and of the native time for levels sigma, by process."""
+_PREDICTIONS = {
+    "x0": ("the clean image", "out"),
+    "eps": ("the noise", "x - s * out"),
+    "v": ("v", "alpha * (alpha * x - s * out)"),
+    "flow": ("noise less data", "alpha * (x - s * out)"),
+    "edm": ("F (the network inside EDMPrecond)", "DATA * alpha * (DATA * alpha * x + s * out)"),
+}
+"""Output in words and code of the clean image, by prediction."""
+_TABLE = "log_sigmas = (1 / alphas_cumprod - 1).log() / 2  # alphas_cumprod: of its training"
+_NOISE = "# noise: standard normal, of the samples' shape"
+
+
+def given_lines(model: Denoiser) -> list[str]:
+    """Return the lines on what the user gives: ``noise``, and ``net`` or, without a short formula, ``model``."""
+    if not isinstance(model, NativeDenoiser) or not _has_formula(model):
+        return [f"{_NOISE}; model(x, sigma): the clean image (k_diffusion.external)"]
+    (alpha, time), (output, clean) = _PROCESSES[type(model.process)], _PREDICTIONS[model.prediction]
+    of = {"t": time, "level": "sigma", "log_level": "sigma.log()"}[model.time.of]
+    takes = [("x", "alpha * x"), ("t", time_code(model.time, of))]
+    if "torchcfm" in " ".join(getattr(getattr(model, "spec", None), "evidence", ())):
+        takes.reverse()
+    if model.classes or model.conditions:
+        takes.append(("y", "y"))
+    names, codes = (", ".join(part) for part in zip(*takes, strict=True))
+    half = f".chunk(2, 1)[{int(model.half == 'second')}]" if model.half else ""
+    if model.factor < 0:
+        output = "data less noise" if model.prediction == "flow" else f"minus {output}"
+    code = [
+        "",
+        f"# net({names}): your network{', with labels y' * ('y' in names)}, whose output is {output}",
+        *[_TABLE] * ("log_sigmas" in of),
+        "def model(x, sigma):  # the clean image",
+        "    s = sigma.reshape(-1, *[1] * (x.dim() - 1))",
+        f"    alpha = {alpha}",
+        f"    out = {times_code(model.factor, f'net({codes}){half}')}",
+        f"    return {clean}",
+        *("", "", _NOISE),
+    ]
+    return [line.replace("DATA", repr(getattr(model.process, "sigma_data", 1))) for line in code]
+
+
+def _has_formula(model: NativeDenoiser) -> bool:
+    process, prediction, times = model.process, model.prediction, model.times
+    kind, levels = type(process), getattr(process, "levels", ())
+    fits = {"flow": kind is RectifiedFlow, "v": kind in (Trigonometric, Discrete)}
+    known = kind in _PROCESSES and prediction in _PREDICTIONS and fits.get(prediction, True)
+    usual = model.nearest == "time" and getattr(process, "noise_scale", 1) == 1
+    every = [*range(len(levels))] == ([] if times is None else times.tolist())
+    return known and usual and every and model.boundary is None
+
+
+def time_code(time: NetworkTime, of: str) -> str:
+    """Return the code of a network's time input, for the code ``of`` of its quantity."""
+    scaled = times_code(time.scale, of)
+    sign = "-" if time.scale < 0 else "+"
+    return f"{time.offset:.12g} {sign} {scaled.removeprefix('-')}" if time.offset else scaled
+
+
+def times_code(factor: float, code: str) -> str:
+    """Return the code of a product, without a factor of 1."""
+    return {1.0: code, -1.0: f"-{code}"}.get(factor, f"{factor!r} * {code}")
