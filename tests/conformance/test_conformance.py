@@ -114,10 +114,8 @@ def test_result_is_plain_data_and_prints() -> None:
 
 
 def test_check__names_the_registered_sampler_that_takes_the_same_steps():
-    class Renamed(type(make("dpmpp_2m"))):
-        name = "renamed"
-
-    found = next(check for check in check_twin(Renamed()) if check.name == "same as")
+    renamed = type("Renamed", (type(make("dpmpp_2m")),), {"name": "renamed"})
+    found = next(check for check in check_twin(renamed()) if check.name == "same as")
     assert (found.mark, "takes the steps of dpmpp_2m" in found.detail) == ("measured", True)
     assert not list(check_twin(make("dpmpp_2m")))
 
