@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Opening = Callable[[Any, str], None]
 """Callback before a check: gets a checkpoint's specification or another model; and its identity."""
+LARGE = 1 << 30  # bytes of a file for which a network for each other answer takes too much memory
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
@@ -92,7 +93,7 @@ def check_model(
         teacher: model that a few-step map was distilled from.
         samples: largest number of images or samples to use.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        progress: called with a sentence on assumptions about the images, if there are any.
+        progress: called with sentences on assumptions about the images, and on a long check.
         opened: called before the check with two arguments. The first is the specification of a
             checkpoint, or another model; the second is its identity.
 
@@ -129,7 +130,14 @@ def _check_checkpoint(
     """Check a checkpoint; if all checks pass, cache the settings that its files left open."""
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened, named).overridden(settings)
+    recognised = specify_checkpoint(opened, named)
+    spec = recognised.overridden(settings)
+    stated = [
+        (f"{question}={other}", recognised.overridden({**settings, question: other}))
+        for question, answers in recognised.open.items()
+        for other in answers
+        if settings.get(question, other) != other and path.stat().st_size < LARGE
+    ]
     described(spec, opened.sha256)
     builds = family(spec.family).network
     clean, labels = (None, None)
@@ -137,6 +145,8 @@ def _check_checkpoint(
         clean, labels, note = _read_images(images, spec, opened, samples)
         if note:
             say(note)
+        if labels is not None and not (spec.classes or spec.embeddings):
+            say("The labels of the images are not used, since the network takes no classes.")
     kinds = {candidate.kind for _, candidate in spec.candidates()}
     events = {candidate.event for _, candidate in spec.candidates()}
     result = check_checkpoint(
@@ -148,6 +158,8 @@ def _check_checkpoint(
         teacher=_load_teacher(teacher, kinds, events, device),
         samples=samples,
         device=device,
+        stated=stated,
+        progress=say,
     )
     if not spec.decoder and clean is not None:
         result = _with_range_check(result, spec.limits, clean)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
@@ -52,7 +53,7 @@ def check_model(
 ) -> None:
     """Identify a model, and check that it predicts E[x0 | x].
 
-    Exit code 1 if the mapping is wrong or several fit, 3 if it is not decided (as without data).
+    Exit code 1 if the mapping is wrong, 3 if it is not decided, as without data or if several fit.
     """
     from ..checking import check_model as check
 
@@ -81,6 +82,11 @@ def check_model(
             say_next(["advise", "--model", model], ["run", "quick", "--model", model])
         elif images is None:
             say_next(["check-model", model, "--images", "images/"])
+        elif result.verdict == "not decided" and result.alike:
+            say("The images do not decide this; state the answer of the training.")
+            begin = f"{model}{'&' if '?' in model else '?'}"
+            paths = [f"{begin}{urlencode(answers)}" for answers in result.alike]
+            say_next(*(["check-model", path, "--images", images] for path in paths))
     if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 
@@ -132,7 +138,7 @@ def _print_checks(result: Checked) -> None:
             for s, e, d, q in _levels_of_fit(result.fit)
         ]
         print_rows(rows, {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "se": "±"})
-    say(f"Verdict: {result.verdict}.")
+    say(f"Verdict: {result.verdict_in_words}.")
 
 
 def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
@@ -153,6 +159,8 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
         "content": content,
         "specification": None if result.spec is None else result.spec.as_json(),
         "answers": result.answers,
+        "alike": result.alike,
+        "given": result.given,
         "images": result.images,
         "checks": [vars(check) for check in result.checks],
         "candidates": list(result.candidates),

@@ -108,7 +108,7 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
     if limits is None:
         raise ValueError(
             f"--reference {folder} is a folder of images, and the model does not say which "
-            "range its values have; say it behind a checkpoint, as in PATH?limits=[-1,1], or give a model of "
+            "range its values have; say it behind a checkpoint, as in 'PATH?limits=[-1,1]', or give a model of "
             "yours an attribute limits = (-1.0, 1.0)"
         )
     pixels = np.stack([_read_image(path, event) for path in image_files(folder, "--reference ")])

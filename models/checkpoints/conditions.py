@@ -116,7 +116,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
         raise CheckpointError(
             f"{checkpoint}: its network takes embeddings ({', '.join(needs) or 'of prompts'}); compute them once with "
             "the pipeline's encode_prompt, save them as safetensors, and give the file, as in "
-            "PATH?embeddings=prompts.safetensors (docs/how-to/checkpoints.md)"
+            "'PATH?embeddings=prompts.safetensors' (docs/how-to/checkpoints.md)"
         )
     conditions = read_conditions(Path(embeddings["file"]), needs)
     if conditions.described()["sha256"] != embeddings["sha256"]:

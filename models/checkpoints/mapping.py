@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -89,14 +90,17 @@ class Checkpoint(NativeDenoiser):
     ) -> None:
         if spec.open:
             questions = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
+            said = [source for source in spec.sources.values() if "=" in source]
+            said += [f"{question}={next(iter(answers))}" for question, answers in spec.open.items()]
+            example = f"{spec.weights.get('file') or 'PATH'}?{'&'.join(dict.fromkeys(said))}"
             raise ValueError(
                 f"{name}: the checkpoint ({spec.family}) does not say everything: {questions}. Say it behind "
-                "the path, as in PATH?schedule=linear, or let samplerbench check-model find out"
+                f"the path, as in {shlex.quote(example)}, or let samplerbench check-model find out"
             )
         if not spec.event:
             raise ValueError(
                 f"{name}: the checkpoint does not say of which shape its samples are; say it behind the "
-                "path, as in PATH?event=[4,64,64]"
+                "path, as in 'PATH?event=[4,64,64]'"
             )
         if spec.embeddings and spec.labels == "none" and not spec.null_label:
             raise ValueError(

@@ -99,7 +99,8 @@ class Specification:
         preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`), which is no part of the model or
             its identity.
         evidence: sentences that say from what the family and other fields were inferred.
-        sources: source of each field's value: ``file``, ``family``, ``user`` or ``check``.
+        sources: source of each field's value: ``file``, ``family``, ``user``, ``check``, or the user's answer that sets
+            it, such as ``training=straight``.
         open: questions that the file leaves open: by name, the possible answers, and the fields that each sets.
     """
 
@@ -175,7 +176,8 @@ class Specification:
             )
         remaining = {name: options for name, options in self.open.items() if name != question}
         changes = _typed_values(answers[answer])
-        sources = {**self.sources, **dict.fromkeys(changes, source)}
+        by = f"{question}={answer}" if source == USER else source
+        sources = {**self.sources, **dict.fromkeys(changes, by)}
         return replace(self, **changes, sources=sources, open=remaining)
 
     def settled(self) -> Specification:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,8 +37,8 @@ UNDOTTED = "model_ema."
 """Prefix of averaged weights in latent diffusion's files, where all other dots are missing from the names."""
 FIT = "sets of weights fit"
 """Marker by which :func:`chosen_set_in_words` finds the sentence of :func:`choice_in_words`."""
-DEPTH, MOST_NETWORKS = 4, 16
-"""Largest depth of nested tables searched for weights, and most networks searched in a table."""
+DEPTH, MOST_NETWORKS, MOST_NAMES = 4, 16, 3
+"""Limits of the search for weights: depth of tables, networks in a table, and names of the same table."""
 
 M = TypeVar("M", bound=nn.Module)
 WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
@@ -54,7 +55,7 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _walk_tables(opened.value, "", DEPTH, set()):
+    for name, value in _walk_tables(opened.value, "", DEPTH, Counter()):
         if isinstance(value, list):
             averages[name] = value
             continue
@@ -118,15 +119,17 @@ def training_arguments(opened: Opened) -> Mapping[str, Any]:
 
 def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
     """Return the names of the tensors in each table of a file, by entry name."""
-    tables = _walk_tables(opened.value, "", DEPTH, set())
+    tables = _walk_tables(opened.value, "", DEPTH, Counter())
     return {name: list(value) for name, value in tables if isinstance(value, dict)}
 
 
-def _walk_tables(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
+def _walk_tables(
+    value: Any, name: str, depth: int, visited: Counter[int]
+) -> Iterator[tuple[str, Any]]:
     """Yield the entry name and content of each table of tensors, and of each list of tensors named as an average."""
-    if id(value) in visited or not isinstance(value, Mapping | list | tuple | Record):
+    if not isinstance(value, Mapping | list | tuple | Record) or visited[id(value)] >= MOST_NAMES:
         return
-    visited.add(id(value))
+    visited[id(value)] += 1
     if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors

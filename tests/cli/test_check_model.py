@@ -12,9 +12,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from samplerbench.benchmarks import checking
 from samplerbench.benchmarks.advice.request import load_subject
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.common.console import Warnings
+from samplerbench.benchmarks.conformance.models import Checked
+from samplerbench.benchmarks.conformance.models.fit import Check
+from samplerbench.models import make_model
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 FILE = """
@@ -158,10 +162,9 @@ def test_check_model__networks_of_the_guide_pass_and_wrong_steps_of_them_do_not(
     assert "the map is wrong: with the opposite sign of the noise" in said
 
 
-def test_check_model__the_set_of_weights_that_a_user_names_is_no_choice(tmp_path):
-    file, said = tmp_path / "two.pt", "is taken; weights.entry=model takes the other"
+def untrained() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    weights = ADMUNet(
+    return ADMUNet(
         in_channels=1,
         out_channels=1,
         embedding=8,
@@ -171,6 +174,42 @@ def test_check_model__the_set_of_weights_that_a_user_names_is_no_choice(tmp_path
         attention=(),
         heads=1,
     ).state_dict()
+
+
+def test_check_model__each_answer_that_is_left_is_a_command_to_type(monkeypatch):
+    alike = tuple({"training": "straight", "attention": heads} for heads in ("1-head", "4-heads"))
+    undecided = Checked(None, {}, (Check("open questions", None, ""),), None, 96, alike=alike)
+    monkeypatch.setattr(checking, "check_model", lambda *_, **__: undecided)
+    code, said = checked("my model.pt?size=8", "--images", "images/")
+    assert code == 3
+    assert "Verdict: not decided: attention." in said
+    for answers in ("training=straight&attention=1-head", "training=straight&attention=4-heads"):
+        line = f"samplerbench check-model 'my model.pt?size=8&{answers}' --images images/\n"
+        assert line in said
+
+
+def test_check_model__labels_that_the_network_does_not_take_are_named(tmp_path):
+    file, images, notes = tmp_path / "net.pt", tmp_path / "images.npz", []
+    torch.save({"net_model": untrained()}, file)
+    np.savez(images, x=np.random.default_rng(0).uniform(-1, 1, (16, 1, 8, 8)), y=np.arange(16))
+    settings = "training=straight&size=8&attention=1-head"
+    checking.check_model(f"{file}?{settings}", images=images, progress=notes.append)
+    assert notes == ["The labels of the images are not used, since the network takes no classes."]
+    said = checked(f"{file}?{settings}", "--images", str(images))[1]
+    assert re.search(r"factor +-1.0 +training=straight", said)
+
+
+def test_load_model__an_open_question_is_refused_with_the_path_to_type(tmp_path):
+    file = tmp_path / "my net.pt"
+    torch.save({"net_model": untrained()}, file)
+    with pytest.raises(ValueError, match="does not say everything: attention=") as refused:
+        make_model(f"checkpoint:{file}?training=circle")
+    assert f"as in '{file}?training=circle&attention=1-head&size=4', or" in str(refused.value)
+
+
+def test_check_model__the_set_of_weights_that_a_user_names_is_no_choice(tmp_path):
+    file, said = tmp_path / "two.pt", "is taken; weights.entry=model takes the other"
+    weights = untrained()
     torch.save({"model": weights, "ema": dict(weights)}, file)
     settings = "schedule=linear&size=8&attention=1-head"
     assert said in checked(f"{file}?{settings}")[1]

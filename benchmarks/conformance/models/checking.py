@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser, Network
-from ....models.checkpoints.mapping import Checkpoint, digest_of_value
+from ....models.checkpoints.mapping import Checkpoint, digest_of_value, fields_behind_numbers
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, has_altering_wrapper
@@ -45,7 +47,7 @@ from .observations import (
     noise_and_defect_in_words,
     why_outputs_are_broken,
 )
-from .samples import candidate_on_samples
+from .samples import candidate_on_samples, limit_time
 from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
@@ -60,17 +62,23 @@ def misfit_of(of: Candidate, *, own: bool) -> float:
     return median_log_error(of.fit)
 
 
-def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
-    """Check that the best candidate for open settings fits, and that no other fits as well."""
-    is_map, passed = best.model.kind == "map", None if own else False
+def check_answers(
+    best: Candidate, others: Sequence[Candidate], *, own: bool
+) -> tuple[Check, list[str]]:
+    """Check that the best candidate for open settings fits, and that no other fits as well.
+
+    The second result has the settings of the others that fit as well; then nothing is decided.
+    """
+    is_map, passed = best.model.kind == "map", None
     alike = [
         other.settings
         for other in others
         if (is_map or has_small_defect(other.fit) if own else not is_better(best, other))
     ]
     rest = ", ".join(other.settings for other in others)
-    say = f"say which behind the path, as in PATH?{best.settings}"
+    say = f"say which behind the path, as in {shlex.quote(f'PATH?{best.settings}')}"
     if not is_map and not (has_small_defect(best.fit, LARGE) if own else best.may_be_right):
+        passed = None if own else False
         detail = (
             f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
             "with what differs from it"
@@ -85,7 +93,7 @@ def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) ->
         )
     else:
         passed, detail = True, f"{best.settings} fits, and {rest} not"
-    return Check("open questions", passed, detail)
+    return Check("open questions", passed, detail), alike
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,9 @@ class Checked:
     maps settings that the checkpoint left open to the best values; it is empty unless all checks
     passed. ``fit`` is None for a few-step map. ``images`` counts clean samples; it is 0 if the
     model's own samples were used. ``candidates`` has a row for each interpretation of the network
-    that was tried: its settings, excess error and largest defect.
+    that was tried: its settings, excess error and largest defect. ``alike`` has the best answers
+    and those that fit as well, if there are such. ``given`` has the user's answers, such as
+    "attention=1-head", for which others fit as well.
     """
 
     spec: Specification | None
@@ -106,6 +116,8 @@ class Checked:
     images: int
     candidates: tuple[dict[str, Any], ...] = ()
     source: str = "images"
+    alike: tuple[dict[str, str], ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -116,6 +128,14 @@ class Checked:
     def passed(self) -> bool:
         """True if the verdict is "passed"."""
         return self.verdict == "passed"
+
+    @property
+    def verdict_in_words(self) -> str:
+        """Verdict with the undecided questions, or with the user's answers that it relies on."""
+        undecided = [q for q in next(iter(self.alike), ()) if len({a[q] for a in self.alike}) > 1]
+        names = {"passed": self.given, "not decided": undecided}.get(self.verdict, ())
+        link = ", given " if self.passed else ": "
+        return self.verdict + (link + ", ".join(names) if names else "")
 
 
 def check_checkpoint(
@@ -128,6 +148,8 @@ def check_checkpoint(
     teacher: Denoiser | None = None,
     samples: int = 64,
     device: str = "cpu",
+    stated: Sequence[tuple[str, Specification]] = (),
+    progress: Callable[[str], None] = lambda _sentence: None,
 ) -> Checked:
     """Check a checkpoint, and find the best values of settings that its specification leaves open.
 
@@ -142,9 +164,12 @@ def check_checkpoint(
             :meth:`.Specification.teacher`, if ``built`` is given.
         samples: number of samples to draw without ``images``.
         device: "cpu" or "cuda".
+        stated: other answers to questions that the user answered, with their specifications.
+        progress: called with sentences on the candidates that are tried, and on the time.
 
     Raises:
-        ValueError: the images lack the model's shape or needed labels, or no candidate can be made.
+        ValueError: the images lack the model's shape or needed labels, no candidate can be made, or
+            there are no images and the candidates would take too long.
     """
     networks = {digest_of_value(spec.network): network}
 
@@ -155,26 +180,48 @@ def check_checkpoint(
         model = Checkpoint(of, networks[key], spec.family, "")
         return model if device == "cpu" else model.to(device)  # type: ignore[return-value]
 
-    options = []
-    for answers, of in spec.candidates():
-        if images is None or of.event == tuple(images.shape[1:]):
-            settings = "&".join(f"{k}={v}" for k, v in answers.items())
-            fitted = candidate_on_samples(settings, model_of(of), images, labels, samples, device)
-            options.append((answers, fitted))
-    if images is not None and not options:
+    tries = [
+        (answers, model_of(of))
+        for answers, of in spec.candidates()
+        if images is None or of.event == tuple(images.shape[1:])
+    ]
+    if images is None:
+        limit_time([model for _, model in tries], samples, device, progress)
+    elif not tries:
         raise _shape_error(images, spec.event)
+    options, begin = [], time.monotonic()
+    sizes = [math.prod(model.event) for _, model in tries]
+    for k, (answers, model) in enumerate(tries):
+        settings = "&".join(f"{question}={answer}" for question, answer in answers.items())
+        if len(tries) > 1:
+            left = (time.monotonic() - begin) * sum(sizes[k:]) / (sum(sizes[:k]) or math.inf)
+            after = f", about {left:.0f} s left" if k else ""
+            progress(f"trying reading {k + 1} of {len(tries)}{after}: {settings}")
+        fitted = candidate_on_samples(settings, model, images, labels, samples, device)
+        options.append((answers, fitted))
     answers, best = min(options, key=lambda option: misfit_of(option[1], own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
-    checks = [check_answers(best, others, own=images is None)] if others else []
+    check, alike = check_answers(best, others, own=images is None)
+    checks = [check] if others else []
     own = chosen.teacher() if built is not None else None
     if best.model.kind == "map" and teacher is None and own is not None:
         teacher = model_of(own)
-    changed = [(name, partial(model_of, of)) for name, of in alternative_specifications(chosen)]
+    readings = [*alternative_specifications(chosen)]
+    for name, of in stated:
+        same = [c for a, c in of.candidates() if a == answers and c.event == chosen.event]
+        readings += [(name, c) for c in same]
+    distinct = {digest_of_value(fields_behind_numbers(of)): (name, of) for name, of in readings}
+    changed = [(name, partial(model_of, of)) for name, of in distinct.values()]
     results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
+    fitting = [c.settings for c, base in tried if base is best and not is_better(best, c)]
+    named = {name.partition("=")[0] for name, _ in stated if name in fitting}
     tried = [*((other, best) for other in others), *tried]
     answers = answers if verdict_of(checks + results) == "passed" else {}
-    return _result_of_checks(best, checks + results, tried, images, chosen, answers)
+    result = _result_of_checks(best, checks + results, tried, images, chosen, answers)
+    fit_alike = tuple(a for a, c in options if alike and (c is best or c.settings in alike))
+    given = dict.fromkeys(s for s in chosen.sources.values() if s.partition("=")[0] in named)
+    return replace(result, alike=fit_alike, given=tuple(given))
 
 
 def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
-from .fit import SEED, Check, Fit
+from .fit import LEVELS, SEED, SMALL, Check, Fit
 from .judging import Candidate, fit_candidate
 
 
@@ -118,6 +121,38 @@ def _classes_in_file(path: Path) -> Tensor | None:
 
 STEPS, HIGHEST = 40, 1e3
 """Number of steps for drawing samples of the model, and upper bound on their first level."""
+
+
+LONG, LONGEST = 1.0, 10.0
+"""Expected minutes without images above which a check is announced, and open questions are refused."""
+
+
+@torch.no_grad()
+def limit_time(
+    models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
+) -> None:
+    """Announce a long check on own samples, from timed calls of the model with the smallest ones.
+
+    Raises:
+        ValueError: there are several models, and they would take more than LONGEST minutes.
+    """
+    model, seconds = min(models, key=lambda m: math.prod(m.event)), 0.0
+    ids = torch.arange(max(1, min(samples, SMALL // math.prod(model.event))), device=device)
+    x = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+    with suppress(Exception):  # check_behaviour reports a network that cannot be called
+        for _ in range(2):  # the first call is slower
+            begin = time.perf_counter()
+            float(model.bind(ids, SEED)(x, model.sigma_min).sum())  # waits for a GPU
+            seconds = (time.perf_counter() - begin) / x.numel()
+    calls = samples * (LEVELS + (1 if model.kind == "map" else STEPS))
+    minutes = seconds * calls * sum(math.prod(m.event) for m in models) / 60
+    what = f"to try {len(models)} readings" if len(models) > 1 else "the check"
+    said = f"{what} on the model's own samples takes about {minutes:,.0f} minutes; give --images FOLDER"
+    said += ", which decides more, and in seconds for a small network"
+    if len(models) > 1 and minutes > LONGEST:
+        raise ValueError(f"{said}, or state answers behind the path")
+    if minutes > LONG:
+        show(said)
 
 
 def candidate_on_samples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,13 @@ import pytest
 import torch
 from defects import Exact, Mixture
 
-from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.benchmarks.conformance.models import Checked, check_checkpoint, samples
 from samplerbench.benchmarks.conformance.models.alternative_readings import (
     alternative_specifications,
 )
 from samplerbench.benchmarks.conformance.models.fit import measure_fit
 from samplerbench.models.checkpoints.mapping import Checkpoint
-from samplerbench.models.checkpoints.specification import Specification
+from samplerbench.models.checkpoints.specification import USER, Specification
 
 EVENT = (2, 4, 4)
 ROOM = torch.Generator().manual_seed(3)
@@ -130,11 +131,56 @@ def test_two_that_fit_alike_are_refused_by_name() -> None:
     near = {"a": {"process": DDPM}, "b": {"process": {**DDPM, "end": 0.0200001}}}
     asked = specification(open={"schedule": near})
     found = check_checkpoint(asked, exact(specification()), data(96))
-    assert not found.passed
+    assert (found.verdict, found.verdict_in_words) == ("not decided", "not decided: schedule")
     assert found.answers == {}
+    assert {answers["schedule"] for answers in found.alike} == {"a", "b"}
     assert "fit alike" in found.checks[0].said
+    assert "as in 'PATH?schedule=" in found.checks[0].said
     assert "schedule=a" in found.checks[0].said
     assert "schedule=b" in found.checks[0].said
+
+
+def test_check_checkpoint__a_stated_answer_that_fits_no_better_is_named() -> None:
+    answers = {"a": DDPM, "b": {**DDPM, "end": 0.0200001}, "c": {**DDPM, "schedule": "cosine"}}
+    asked = specification(open={"schedule": {a: {"process": p} for a, p in answers.items()}})
+    others = {
+        a: [(f"schedule={b}", asked.answered("schedule", b, USER)) for b in answers if b != a]
+        for a in answers
+    }
+
+    def checked(answer: str) -> Checked:
+        stated = asked.answered("schedule", answer, USER)
+        return check_checkpoint(stated, exact(specification()), data(96), stated=others[answer])
+
+    assert checked("a").verdict_in_words == "passed, given schedule=a"
+    assert checked("c").verdict == "failed"
+    assert re.search("with schedule=[ab] or schedule=[ab] ", checked("c").checks[0].said)
+    others["a"] = others["a"][1:]
+    assert checked("a").verdict_in_words == "passed"
+
+
+def test_limit_time__a_long_search_without_images_is_refused_with_the_remedy(monkeypatch) -> None:
+    halves = {"first": {"half": "first"}, "second": {"half": "second"}}
+    asked = specification(open={"half": halves})
+    shown: list[str] = []
+
+    def checked(images: torch.Tensor | None) -> Checked:
+        return check_checkpoint(
+            asked, exact(specification(half="first")), images, samples=16, progress=shown.append
+        )
+
+    monkeypatch.setattr(samples, "LONG", 0.0)
+    assert checked(None).verdict == "not decided"
+    assert "to try 2 readings on the model's own samples takes about" in shown[0]
+    assert "give --images FOLDER, which decides more" in shown[0]
+    assert shown[1] == "trying reading 1 of 2: half=first"
+    assert re.fullmatch(r"trying reading 2 of 2, about \d+ s left: half=second", shown[2])
+    monkeypatch.setattr(samples, "LONGEST", 0.0)
+    with pytest.raises(
+        ValueError, match=r"give --images FOLDER.*, or state answers behind the path"
+    ):
+        checked(None)
+    assert checked(data(96)).passed
 
 
 def test_the_defect_is_zero_for_an_exact_denoiser_and_not_for_one_that_is_told_another_level() -> (

@@ -123,7 +123,7 @@ def test_a_converted_checkpoint_is_the_same_model(original, truth, folder):
     spec = model.spec
     assert spec.family == "converted"
     assert spec.evidence[0] == "it was converted from ema.pt, of the family openai"
-    assert (spec.source("process"), spec.source("classes")) == ("user", "file")
+    assert (spec.source("process"), spec.source("classes")) == ("schedule=linear", "file")
     assert make_model(f"{folder}?labels=balanced").spec.labels == "balanced"
 
 
@@ -136,7 +136,7 @@ def test_the_card_says_what_is_known_and_nothing_of_this_machine(original, folde
         "sha256": open_checkpoint(original).sha256,
     }
     assert card["specification"]["process"]["schedule"] == "linear"
-    assert card["specification"]["sources"]["process"] == "user"
+    assert card["specification"]["sources"]["process"] == "schedule=linear"
     assert str(original.parent) not in text
 
 

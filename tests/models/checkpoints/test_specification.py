@@ -57,7 +57,7 @@ def test_what_the_user_says_is_set_and_its_source_told():
     assert (spec.factor, spec.sigma_max, spec.limits) == (-1, math.inf, (0, 1))
     assert spec.time == {"of": "t", "scale": 1000}
     assert len(process_of(spec).levels) == 50
-    assert spec.source("factor") == spec.source("process") == "user"
+    assert (spec.source("factor"), spec.source("process")) == ("user", "schedule=linear")
     assert spec.source("prediction") == "family"
     assert json.loads(json.dumps(spec.as_json()))["sigma_max"] == "inf"
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from samplerbench.benchmarks.planning.models import load_model
 from samplerbench.models.checkpoints.families import openai
-from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.checkpoints.weights import chosen_set_in_words
+from samplerbench.models.checkpoints.opening import CheckpointError, Opened, open_checkpoint
+from samplerbench.models.checkpoints.weights import chosen_set_in_words, find_sets
 from samplerbench.models.loaders.checkpoint import specify_checkpoint, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
 
@@ -112,6 +112,18 @@ def test_entries_of__the_average_is_taken_and_the_other_reached(tmp_path, layout
         assert torch.equal(taken(tmp_path / "model.pt", entry)[0], RAW["out.2.weight"])
     with pytest.raises(CheckpointError, match="entry 'none'; they are in: "):
         taken(tmp_path / "model.pt", "none")
+
+
+def test_entries_of__one_table_under_two_names_is_reached_by_both(tmp_path):
+    torch.save({"model": AVERAGE, "ema_model": AVERAGE}, tmp_path / "same.pt")
+    for entry in (None, "ema_model", "model"):
+        weight, said = taken(tmp_path / "same.pt", entry)
+        assert torch.equal(weight, AVERAGE["out.2.weight"])
+        assert "ema_model (an average) is taken; weights.entry=model takes the other" in said[-1]
+    same = list(range(9))
+    for _ in range(9):
+        same = [same] * 9
+    assert find_sets(Opened(tmp_path, "torch", {"model": AVERAGE, "many": same}), openai.KEYS)
 
 
 @pytest.mark.parametrize("prefix", ["model.", "net.", "_orig_mod.module.", "module.unet."])
