@@ -113,19 +113,16 @@ def run(
 ) -> ResultTable:
     """Run the cells of a suite that a run directory lacks, and return its result table.
 
-    Everything runs in this process, because another process could not load Python objects. So a
-    sampler that crashes ends the run, and no limit of time or memory is enforced. For code that may
-    crash or hang, use the command ``samplerbench run``.
+    Everything runs in this process, since another could not load Python objects. So a sampler that
+    crashes ends the run, and no limit of time or memory holds; the command ``samplerbench run`` has both.
 
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None if keywords
             give everything. A suite with ``until`` draws samples until its comparison is decided.
-        out: run directory; None for one under ``results/runs`` with the name of the suite. A second run into it
-            computes only what is missing.
-        models: specs such as ``"fashion"``, or a mapping from names to specs and objects. An object
-            is a :class:`~samplerbench.models.Denoiser`, or anything a factory in a Python file may
-            return. A model is measured again if its outputs differ from those of the last run under
-            its name.
+        out: run directory; None for one under ``results/runs`` with the name of the suite.
+        models: specs such as ``"fashion"``, or a mapping from names to specs and objects: denoisers, or
+            anything a factory in a Python file may return. A model whose outputs differ from those of
+            the last run under its name is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None for only in a terminal or a notebook.
@@ -194,10 +191,8 @@ def run_suite(
 ) -> RunResult:
     """Run the cells of a suite that a run directory lacks.
 
-    A suite with ``until`` is sampled until its comparison is decided.
-
     Args:
-        suite: complete suite to run.
+        suite: complete suite; one with ``until`` is sampled until its comparison is decided.
         folder: run directory.
         device: "cpu" or "cuda".
         console: where to report progress.
@@ -215,9 +210,7 @@ def run_suite(
             directory = RunDir.at(folder)
             if (folder / "run.json").exists():
                 with directory.lock():
-                    directory.set_all_aside(
-                        "it was made before --fresh was asked for", returns=False
-                    )
+                    directory.set_all_aside("it was made before --fresh", returns=False)
             set_measurements_aside(default_cache())
         setup = set_up(
             suite,

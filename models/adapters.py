@@ -3,11 +3,8 @@
 A network sees x_t = alpha x0 + sigma_t z, with clean data x0 and standard normal noise z, at its
 process's native time t. It predicts one of several quantities (:data:`Prediction`). A sampler sees
 x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d = E[x0 | x]. Every prediction p is
-linear in x0 and z, so
-
-    d = a x + b p
-
-with a and b that depend on the level alone. Only this module depends on the type of prediction.
+linear in x0 and z, so d = a x + b p with a and b that depend on the level alone. Only this module
+depends on the type of prediction.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ class OwnSampling(NamedTuple):
         levels: falling noise levels; the last may be 0.
         start: standard deviation of the scheduler's noise at the first level.
         end: factor of the result, for a scheduler that ends in scaled coordinates.
-        clip: bound to which the denoised image, but not the predicted noise, is clamped; None for
-            no clamping.
+        clip: bound to which the denoised image, not the predicted noise, is clamped; None for none.
         told: description of the scheduler and the spacing of its levels, for tables.
         differs: sentences on the remaining differences from the scheduler.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
