@@ -72,7 +72,7 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row as a point; ``limit`` is True if ``y`` is the upper interval end of a value <= 0."""
+    """Row as a point; ``limit`` is True if ``y`` is an upper limit of a value <= 0."""
 
     x: float
     y: float
@@ -91,13 +91,25 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """Return the curves of one problem, sorted by the value of their last point, lowest first."""
+    """Return the curves of one problem, sorted by the value of their last point, lowest first.
+
+    A value whose whole interval is at or below 0 is drawn as a limit at the smallest value of all.
+    """
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
+    below: list[tuple[str, float]] = []
     for row in rows_as_dicts(rows.loc[rows["status"] == "ok"]):
+        curve, x, y = text(row, "curve"), number(row, cost), number(row, metric)
         if point := point_of(row, metric, cost):
-            points[text(row, "curve")].append(point)
-            looks[text(row, "curve")] = style_of(row)
+            points[curve].append(point)
+        elif x is not None and y is not None and x > 0 >= y:
+            below.append((curve, x))
+        else:
+            continue
+        looks[curve] = style_of(row)
+    if ys := [point.y for some in points.values() for point in some]:
+        for curve, x in below:
+            points[curve].append(Point(x, min(ys), limit=True))
     curves = [
         Series(curve_label(curve), looks[curve], tuple(sorted(some)))
         for curve, some in points.items()
