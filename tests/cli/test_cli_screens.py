@@ -170,3 +170,14 @@ def test_progress__has_cells_stage_and_the_time_left(monkeypatch, is_terminal):
         assert max(map(len, lines)) <= 80
     else:
         assert "\x1b" not in text
+
+
+def test_status__of_a_table_alone_has_no_time_left(samplerbench, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "table.csv").write_text(
+        "model,sampler,nfe,budget,steps,status\ngmm-2d,euler,5.0,5,5,ok\ngmm-2d,heun,,9,5,missing\n"
+    )
+    code, out, _ = samplerbench("status", str(tmp_path / "run"))
+    assert code == 0
+    assert "2 cells" in out
+    assert "takes about" not in out

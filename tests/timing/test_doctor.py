@@ -81,7 +81,9 @@ def test_text_fits_80_columns_but_for_the_verdict(doctor, monkeypatch):
     assert code == 0
     facts, _, verdict = out.partition("\ncpu: ")
     assert max(map(len, facts.splitlines())) <= 80
-    assert verdict.strip().endswith(".")
+    sentences, _, following = verdict.partition("\nNext: ")
+    assert sentences.strip().endswith(".")
+    assert following.strip() == "samplerbench run quick"
 
 
 def test_exit_code_1_where_something_needed_is_broken(doctor, found, monkeypatch):
