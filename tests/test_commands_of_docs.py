@@ -323,10 +323,11 @@ def test_commands_of__parts_lines_quotes_comments_and_variables():
 @each("page", PARSED, ids=name_of)
 def test_page__a_command_has_the_options_that_it_gives(page):
     known: Any = typer.main.get_command(app)
+    parent = known.make_context("samplerbench", ["list"])  # without it a command forgets its -h
     for command in commands(page):
         if command.is_ours and command.words[1] not in ("--version", "-h", "--help"):
             _, name, *options = command.words
-            known.commands[name].make_context(name, options)
+            known.commands[name].make_context(name, options, parent=parent)
 
 
 @each("page", RUN, ids=name_of)
