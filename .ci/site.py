@@ -20,8 +20,6 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 """The path of a Markdown link or image, without its anchor."""
 NAMED = re.compile(r"\[([\w/.-]+\.md)\]\(\1(?=[)#])")
 """A link whose text is the file that it leads to, as ``[timing.md](timing.md)``."""
-GENERATED = "docs/reference/generated/"
-"""Folder of the pages that reference.py adds."""
 FENCES = {
     ".py": "python",
     ".toml": "toml",
@@ -82,7 +80,7 @@ def rewritten(link: str, here: str, page: str) -> str:
     ``page``.
     """
     path = posixpath.normpath(posixpath.join(posixpath.dirname(here), link))
-    if not (ROOT / path).is_file() and not path.startswith(GENERATED):
+    if not (ROOT / path).is_file():
         return link
     return posixpath.relpath(uri_on_site(path), posixpath.dirname(page))
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...results.run_directory.files import read_npz, write_npz
-from .exports import Export
+from .exports import Export, named_solver
 
 PICTURES = "pictures.npz"
 COUNT = 6
@@ -212,7 +212,7 @@ class Budget:
         """Return the recommended steps for "python" in plain PyTorch; "" for others, or without such lines."""
         mine, other = self.best.get("python"), self.best.get("k-diffusion")
         code = other.lines.code if mine and other and mine.choice == other.choice else ""
-        return "" if library != "python" or "from k_diffusion" in code else code
+        return "" if library != "python" or named_solver("k-diffusion", code) else code
 
 
 @dataclass(frozen=True)

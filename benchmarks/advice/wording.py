@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -11,7 +10,7 @@ from typing import Literal, NamedTuple
 from ...results.table.description import names_in_words
 from ...results.text import format_number, interval_text
 from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_configuration
-from .exports import title
+from .exports import named_solver, title
 
 Verdict = Literal["closer", "farther", "open"]
 """Verdict on two errors: the first is shown to be smaller ("closer"), larger ("farther"), or neither ("open")."""
@@ -109,9 +108,8 @@ def name_in_sentence(choice: Choice) -> str:
 
 def _own_choice(best: Best) -> Choice | None:
     """Return the library's best own solver, by the name that its lines use; None if there is none."""
-    code = best.own_lines.code if best.own_lines else ""
-    named = re.search(r"(?:sampling\.sample_|from diffusers import )(\w+)", code)
-    return replace(best.own, sampler=named[1]) if best.own and named else best.own
+    named = named_solver(best.library, best.own_lines.code) if best.own_lines else ""
+    return replace(best.own, sampler=named) if best.own and named else best.own
 
 
 def own_solver(best: Best) -> str:

@@ -76,8 +76,10 @@ def compare(
 
     for comparison in comparisons:
         print_comparison(comparison, out)
+    from ...results.run_directory.layout import INTERIM
+
     for run in runs:
-        if (run / "looks.json").is_file():
+        if (run / INTERIM).is_file():
             say(
                 f"{run} was sampled until decided. Its own verdicts, which allow for that, are printed "
                 "by the same run command; these verdicts do not allow for it."

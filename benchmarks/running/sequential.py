@@ -41,6 +41,7 @@ from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
 from ...results.record import Record
 from ...results.result_table import ResultTable
+from ...results.run_directory.layout import INTERIM
 from ...results.text import interval_ends
 from ...results.values import number, text
 from ..suites.cell import Cell
@@ -48,7 +49,6 @@ from ..suites.suite import Until
 from . import runner
 from .setup import Setup
 
-FILE = "looks.json"
 GROWTH = 16  # default limit of a row's samples, as a multiple of its first number
 
 UNDECIDED = "undecided"
@@ -161,7 +161,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
         retry = False  # failed cells are tried again once only
         rows = {**looks.found, **analyse_open_rows(setup, looks, extended)}
         looks = replace(looks, number=number, samples=samples, found=rows)
-        run.write_log(FILE, looks.to_json())
+        run.write_log(INTERIM, looks.to_json())
     return SequentialResult(runner.run(_with_samples(setup, looks.samples), retry=retry), looks)
 
 
@@ -178,7 +178,7 @@ def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
         question["against"] = {
             name: reference.identity for name, reference in setup.references.items() if reference
         }
-    stored = setup.directory.read_log(FILE)
+    stored = setup.directory.read_log(INTERIM)
     if stored.get("question") != question:
         return InterimAnalyses(until, question)
     fingerprints, samples, rows = stored.get("made") or {}, stored["samples"], stored["rows"]

@@ -41,19 +41,24 @@ def _answers_file(spec: Specification, content: str) -> Path:
 
 
 def note_passed_check(model: Denoiser) -> None:
-    """Cache that a model passed ``check-model``."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    _passed_file(model).touch()
+    """Cache that a model passed ``check-model``, if its content can be told from another model's."""
+    if path := _passed_file(model):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
 
 def has_passed_check(model: Denoiser) -> bool:
     """Return True if the model below any guidance once passed ``check-model``, with the same files."""
-    return _passed_file(model).exists()
+    path = _passed_file(model)
+    return path is not None and path.exists()
 
 
-def _passed_file(model: Denoiser) -> Path:
+def _passed_file(model: Denoiser) -> Path | None:
+    """Return the file that stands for a passed check; None for an object that no file defines."""
     network, read = innermost_model(model), model.read
     # a checkpoint's identity has the hash of its files, others have a user's words
+    if not hasattr(network, "spec") and read is None:
+        return None
     files = {} if hasattr(network, "spec") or read is None else dict(read.hashes)
     key = json.dumps([network.identity, files], sort_keys=True)
     return cache_folder() / f"passed-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..run_directory.files import read_regular
+from ..run_directory.layout import INTERIM
 from ..run_directory.reading import RunReader
 from ..terminal.path_curvature import KEY
 
@@ -40,7 +41,7 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
             _add_file_to_digest(digest, path.relative_to(package).as_posix(), path)
     for path in (
         folder / "run.json",
-        folder / "looks.json",
+        folder / INTERIM,
         *_files_below(folder / "parts"),
         *_files_below(folder / "samples"),
     ):

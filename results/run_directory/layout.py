@@ -39,10 +39,11 @@ from . import sealed
 from .files import PART, read_json
 
 LOCK, LEASE = ".lock", ".leader"
+INTERIM = "looks.json"
 ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
-        *("run.json", "parts", "made", "reference", "samples", "looks.json", "claims", ASIDE),
+        *("run.json", "parts", "made", "reference", "samples", INTERIM, "claims", ASIDE),
         "unchanged.json",  # written by runs up to November 2026, read by nothing
         *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "throughput.csv"),
         *("report.html", "figures", LOCK, LEASE),

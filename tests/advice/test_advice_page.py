@@ -291,7 +291,8 @@ def test_code_is_printed_and_written_as_it_is():
 def test_plain_pytorch_stands_beside_lines_for_python():
     auto = choice("auto", "", 8, (0.05, 0.04, 0.06))
     mine = best(auto, "python", (0.1, 0.08, 0.12))
-    for code, is_plain in (("import torch\nROWS = []", True), ("from k_diffusion import x", False)):
+    own = "from k_diffusion import sampling\nsampling.sample_heun(model, x, sigmas)"
+    for code, is_plain in (("import torch\nROWS = []", True), (own, False)):
         answer = advice(budget(8, mine, best(auto, "k-diffusion", code=code)), library="python")
         assert ("In plain PyTorch, the same steps are in advice.md." in told(answer)) == is_plain
         assert (f"```python\n{code}\n```" in markdown(answer)) == is_plain

@@ -12,7 +12,6 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.suite_options import with_sequential_options
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.sequential import (
-    FILE,
     analyse_open_rows,
     judged_rows,
     level_of_test,
@@ -21,6 +20,7 @@ from samplerbench.benchmarks.running.sequential import (
 )
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.results.comparison.pairing import Entry
+from samplerbench.results.run_directory.layout import INTERIM
 
 SUITE = {
     "models": ["gmm-2d"],
@@ -94,7 +94,9 @@ def test_more_samples_go_on_from_there_and_end_as_if_asked_at_once(finished, tmp
     assert max(row["samples"] for row in stopped.rows) == 256
     assert on_record(tmp_path / "a").number == 2
     decided(tmp_path / "a")
-    assert json.loads((tmp_path / "a" / FILE).read_text()) == json.loads((out / FILE).read_text())
+    assert json.loads((tmp_path / "a" / INTERIM).read_text()) == json.loads(
+        (out / INTERIM).read_text()
+    )
 
 
 def test_a_kill_between_looks_loses_no_decision(finished, tmp_path, monkeypatch):
@@ -111,7 +113,9 @@ def test_a_kill_between_looks_loses_no_decision(finished, tmp_path, monkeypatch)
             decided(tmp_path / "a")
     assert on_record(tmp_path / "a").number == 2
     decided(tmp_path / "a")
-    assert json.loads((tmp_path / "a" / FILE).read_text()) == json.loads((out / FILE).read_text())
+    assert json.loads((tmp_path / "a" / INTERIM).read_text()) == json.loads(
+        (out / INTERIM).read_text()
+    )
 
 
 def test_another_question_starts_over(finished):

@@ -11,7 +11,8 @@ SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
 Each library has a module here, with ``TITLE`` (its name for readers), ``LANGUAGE`` (of its lines), ``SOLVERS`` (its
 own solvers that its users would try next, by our names, on karras), ``missing(sampler, model)`` and
-``lines(sampler, grid, model, spec)``. If it takes steps as numbers, ``written_out(sampler, grid, model)`` is there too.
+``lines(sampler, grid, model, spec)``. If it takes steps as numbers, ``written_out(sampler, grid, model)`` is there too,
+and ``named_solver(code)``, the library's own name of the solver in its lines.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "is_written_as_numbers",
     "language",
     "missing",
+    "named_solver",
     "solvers",
     "title",
 ]
@@ -72,6 +74,11 @@ def title(library: str) -> str:
 def language(library: str) -> str:
     """Return the language of a library's lines, for Markdown; raise ValueError if it is unknown."""
     return _target(library).LANGUAGE
+
+
+def named_solver(library: str, code: str) -> str:
+    """Return a library's own name of the solver that lines use; "" if they name none."""
+    return _target(library).named_solver(code) if library in BY_NUMBERS else ""
 
 
 def solvers(library: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ States are in the coordinates of the process, because some pipelines do not scal
 from __future__ import annotations
 
 import math
+import re
 from textwrap import indent
 from typing import Any, NamedTuple
 
@@ -77,6 +78,12 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     steps = tabulate_steps(sampler, grid, coords.denoising_weights)
     start = steps.start * grid.sigma[0] * coords.scale(steps.rows[0].sigma)
     return _table_code(steps.rows, coords, start), _remark(sampler, coords, start, _NUMBERS)
+
+
+def named_solver(code: str) -> str:
+    """Return the library's scheduler that lines use; "" if there is none."""
+    found = re.search(r"from diffusers import (\w+)", code)
+    return found[1] if found else ""
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:

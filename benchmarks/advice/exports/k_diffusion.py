@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import indent
 from typing import Any
 
@@ -72,6 +73,12 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     if call is not None:
         return _call_code(*call, grid, model), OWN_DRAWS if sampler.stochastic else ""
     return _loop_code(tabulate_steps(sampler, grid), grid, model), _NUMBERS
+
+
+def named_solver(code: str) -> str:
+    """Return the library's solver that lines call; "" if they write the steps out as numbers."""
+    found = re.search(r"sampling\.sample_(\w+)", code)
+    return found[1] if found else ""
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
