@@ -1,82 +1,19 @@
 """The report in a real browser."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
+from report_pages import plotted, traces
 from synthetic import HOSTILE_MODEL, synthetic_run
 
 from samplerbench.results.report.build import write_report
-from samplerbench.results.result_table import ResultTable, load
+from samplerbench.results.result_table import load
 
 AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
     # thousands of elements that pass would take longest to hand over
     "resultTypes": ["violations"],
 }
-
-
-@pytest.fixture(scope="module")
-def report(run, tmp_path_factory):
-    return write_report(run.path, tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture(scope="module")
-def show(browser, report):
-    """Opens the report, one page for each window and colour scheme, which takes a second; demands
-    that nothing was said on the console and nothing asked of a network.
-
-    A page that was asked for before is as a test left it: one that does not put everything back
-    asks for a ``fresh`` one.
-    """
-    opened, known = [], {}
-
-    def open_page(*, fresh=False, **options):
-        options = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light", **options}
-        if fresh or str(options) not in known:
-            page = load_page(options)
-            if fresh:
-                return page
-            known[str(options)] = page
-        known[str(options)].evaluate("scrollTo(0, 0)")
-        return known[str(options)]
-
-    def load_page(options):
-        context = browser.new_context(**options)
-        context.set_default_timeout(10_000)
-        context.set_default_navigation_timeout(60_000)  # a page is loaded when it can be drawn
-        page, noise, requests = context.new_page(), [], []
-        page.on("console", lambda message: noise.append(message.text))
-        page.on("pageerror", lambda error: noise.append(str(error)))
-        page.on(
-            "dialog", lambda dialog: noise.append(f"dialog {dialog.message}") or dialog.dismiss()
-        )
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(report.as_uri())
-        opened.append(SimpleNamespace(context=context, noise=noise, requests=requests))
-        return page
-
-    yield open_page
-    for one in opened:
-        one.context.close()
-        assert one.noise == []
-        assert [url for url in one.requests if not url.startswith(("data:", "blob:"))] == [
-            report.as_uri()
-        ]
-
-
-def plotted(page, place=0):
-    """The figure at a place, drawn."""
-    figure = page.locator("figure.plot").nth(place)
-    figure.scroll_into_view_if_needed()
-    figure.locator(".main-svg").first.wait_for()
-    figure.locator("details").evaluate("part => { part.open = true; }")
-    return figure
-
-
-def traces(figure):
-    look = "({name, opacity, x, y, line}) => ({name, opacity, x, y, colour: line.color})"
-    return figure.locator(".canvas").evaluate(f"canvas => canvas.data.map({look})")
 
 
 def column(page, name, rows="#listing tbody tr:not([hidden])"):
@@ -311,82 +248,6 @@ def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
     assert 0 <= last["x"] <= last["x"] + last["width"] <= 390, "which scrolls sideways"
     lead, note = (page.locator(part).first.bounding_box() for part in (".lead", "header .partial"))
     assert lead["y"] - note["height"] - 15 < 170, "a run without missing rows has no note"
-
-
-@pytest.mark.parametrize("width", [1440, 390])
-def test_first_screen__a_sentence_then_plot_and_samples_then_the_table(show, width):
-    page = show(viewport={"width": width, "height": 900})
-    article = page.locator("#answer ~ article").nth(1)
-    tops = [
-        article.locator(part).first.bounding_box()
-        for part in (".lead", ".canvas", ".shots", ".stacked")
-    ]
-    lead, plot, samples, table = tops
-    assert lead["y"] + lead["height"] <= plot["y"] < table["y"]
-    assert samples["y"] + samples["height"] <= table["y"]
-    labels = article.locator(".shots figcaption").all_inner_texts()
-    assert (labels[0], labels[-1]) == ("Euler", "converged")
-    edges = [
-        (box["x"], box["width"])
-        for box in (image.bounding_box() for image in article.locator(".shots img").all())
-    ]
-    assert len(set(edges)) == 1, "the same noise is in one column"
-    if width == 1440:
-        assert samples["x"] >= plot["x"] + plot["width"]
-        first = page.locator("#answer ~ article").first.locator(".stacked").bounding_box()
-        assert first["y"] < 900, "the table begins on the first screen"
-    else:
-        assert samples["y"] >= plot["y"] + plot["height"]
-
-
-def test_first_screen__values_that_are_not_positive_stand_at_a_tick_of_0(show):
-    figure = plotted(show(fresh=True), 1)
-    figure.get_by_role("button", name="FD to converged").click()
-    ticks = "canvas => [canvas.layout.yaxis.tickvals[0], canvas.layout.yaxis.ticktext[0]]"
-    zero, label = figure.locator(".canvas").evaluate(ticks)
-    assert label == "0"
-    assert any(zero in trace["y"] for trace in traces(figure))
-
-
-def test_first_screen__names_stand_at_the_curves(show):
-    figure = plotted(show(fresh=True), 1)
-    names = figure.locator(".canvas").evaluate(
-        "canvas => canvas.layout.annotations.map(({text, y}) => [text, y])"
-    )
-    assert any("DPM-Solver++(2M)" in text for text, _ in names)
-    assert all("<img" not in text for text, _ in names), "names of strangers are escaped"
-    heights = sorted(y for _, y in names)
-    assert len(set(heights)) == len(heights)
-
-
-def test_first_screen__lines_lead_to_the_names_in_the_curves_dash(show):
-    figure = plotted(show(fresh=True), 1)
-    look = """canvas => [canvas.data.map(({line}) => line.dash),
-        canvas.layout.shapes.filter(({type, xsizemode}) => type === "line" && xsizemode).map(({line}) => line.dash)]"""
-    curves, leaders = figure.locator(".canvas").evaluate(look)
-    assert sorted("dash" if dash == "5px,3px" else dash for dash in leaders) == sorted(curves)
-
-
-def test_first_screen__an_interval_that_leaves_the_plot_ends_in_an_arrow(browser, tmp_path):
-    about = {"model": "m", "status": "ok", "schedule": "karras"}
-    rows = [
-        about
-        | {"sampler": name, "budget": n, "nfe": float(n), "fid_proxy": value, "fid_proxy_se": 1.0}
-        for name, n, value in (("euler", 5, 20.0), ("euler", 10, 9.0), ("heun", 10, 1.5))
-    ]
-    ResultTable.of(rows).to_csv(tmp_path / "table.csv")
-    page = browser.new_page()
-    page.goto(write_report(tmp_path / "table.csv", tmp_path / "out").as_uri())
-    figure = plotted(page)
-    look = """canvas => [10 ** canvas.layout.yaxis.range[0],
-        canvas.layout.shapes.filter(({type}) => type === "path").map(({xanchor}) => xanchor),
-        canvas.data.flatMap(({y, error_y}) => y.map((value, i) => value - error_y.arrayminus[i]))]"""
-    floor, arrows, ends = figure.locator(".canvas").evaluate(look)
-    said = figure.locator("figcaption").inner_text()
-    page.close()
-    assert arrows == [10]
-    assert min(ends) == pytest.approx(floor)
-    assert "95 % intervals (an arrow: it goes on below)" in said
 
 
 def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
