@@ -215,10 +215,9 @@ def checkpoint_families() -> str:
     ]
     for name in families.family_names():
         module: Any = families.family(name)
-        paragraphs, _, facts = module.__doc__.partition("\nFiles: ")
+        paragraphs = module.__doc__.partition("\nFiles: ")[0]
         parts += [f"## {name}\n", *(f"{prose(part)}\n" for part in paragraphs.split("\n\n"))]
-        found = re.findall(r"^(\w[\w ]+): (.*(?:\n {4}.*)*)", f"Files: {facts}", re.MULTILINE)
-        rows = ([f"**{key}**", prose(fact)] for key, fact in found)
+        rows = ([f"**{key}**", prose(fact)] for key, fact in families.family_facts(name).items())
         parts.append(table(("Property", "Value"), rows))
         # lightning_dit imports the trainings of dit
         own = {} if name == "lightning_dit" else getattr(module, "TRAININGS", {})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from ... import samplers
 from ...models import model_names
+from ...models.checkpoints.families import family_facts, family_names
 from ...models.extractors import EXTRACTORS
 from ...models.loaders import LOADERS
 from ...models.registry import make_model
@@ -181,10 +183,28 @@ def list_suites() -> list[Row]:
     return rows
 
 
+def list_families() -> list[Row]:
+    """Return a row per family of checkpoints: its files, what a user must say, and what is refused."""
+    return [
+        {"name": name, **{key.lower(): unmarked(fact) for key, fact in family_facts(name).items()}}
+        for name in family_names()
+    ]
+
+
+def unmarked(docstring: str) -> str:
+    """Return text of a docstring without backticks and roles.
+
+    >>> unmarked("``size``, as :mod:`.openai` asks")
+    'size, as openai asks'
+    """
+    return re.sub(r":\w+:`\.?([^`]*)`|``", r"\1", docstring)
+
+
 KINDS: dict[str, Callable[[], list[Row]]] = {
     "samplers": list_samplers,
     "schedules": list_schedules,
     "models": list_models,
+    "families": list_families,
     "extractors": list_extractors,
     "metrics": list_metrics,
     "suites": list_suites,
@@ -197,6 +217,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "schedules": {"summary": "levels"},
     "models": {"event": "shape", "classes": "classes", "sigma_min": "sigma_min"}
     | {"sigma_max": "sigma_max"},
+    "families": {"files": "files", "say": "say behind the path"},
     "suites": {"samples": "samples", "description": "description"},
     "metrics": {"meaning": "meaning"},
 }
@@ -212,6 +233,7 @@ NEXT: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "schedules": (("run", "quick", "--schedule", "NAME"),),
     "models": (("check-model", "NAME"), ("run", "quick", "--model", "NAME")),
+    "families": (("check-model", "FILE", "--images", "images/"),),
     "extractors": (("run", "quick", "--model", "MODEL", "--extractor", "NAME"),),
     "metrics": (("show", "RUN", "--metric", "NAME"), ("new-metric", "my_metric")),
     "suites": (("plan", "NAME"), ("run", "NAME")),

@@ -93,8 +93,10 @@ def check_model(
 
 def _print_description(subject: Any) -> None:
     """Print the description of a model, or of a checkpoint's specification."""
+    from ...models.checkpoints.families import family_facts
     from ...models.checkpoints.weights import FIT, chosen_set_in_words
     from ...models.denoiser import Denoiser
+    from .listing import unmarked
 
     if isinstance(subject, Denoiser):
         say(f"{subject.name}, {subject.identity}:")
@@ -107,8 +109,15 @@ def _print_description(subject: Any) -> None:
         if FIT not in sentence or chosen_set_in_words(spec):
             say(f"  {sentence}")
     plain = spec.as_json()
+    asked = {
+        name: question
+        for question, answers in spec.open.items()
+        for name in set().union(*answers.values()) - {"network", "event"}
+    }
     rows = [
         {"field": name, "value": _shortened(plain[name]), "known from": spec.source(name)}
+        if name not in asked
+        else {"field": name, "value": f"see {asked[name]}", "known from": "open"}
         for name in SHOWN
         if plain[name] not in ("", None, {}, [])
     ]
@@ -116,7 +125,10 @@ def _print_description(subject: Any) -> None:
         {"field": name, "value": " or ".join(answers), "known from": "open"}
         for name, answers in spec.open.items()
     ]
-    return print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+    print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+    if spec.open:
+        say(f"How to answer what is open: {unmarked(family_facts(spec.family)['Say'])}")
+    return None
 
 
 def _shortened(value: Any) -> str:

@@ -207,6 +207,15 @@ def test_load_model__an_open_question_is_refused_with_the_path_to_type(tmp_path)
     assert f"as in '{file}?training=circle&attention=1-head&size=4', or" in str(refused.value)
 
 
+def test_check_model__fields_that_an_answer_decides_are_open_and_answers_are_explained(tmp_path):
+    file = tmp_path / "net.pt"
+    torch.save({"net_model": untrained()}, file)
+    said = checked(f"{file}?size=8&attention=1-head")[1]
+    assert re.search(r"factor +see training +open", said)
+    assert "training for torchcfm: straight (icfm, otcfm, fm) or circle (si)" in said
+    assert "How to answer" not in checked(f"{file}?size=8&attention=1-head&training=circle")[1]
+
+
 def test_check_model__the_set_of_weights_that_a_user_names_is_no_choice(tmp_path):
     file, said = tmp_path / "two.pt", "is taken; weights.entry=model takes the other"
     weights = untrained()

@@ -154,7 +154,8 @@ def test_run_then_report_then_show(samplerbench, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["samplers", "schedules", "models", "extractors", "metrics", "suites", "peers"]
+    "kind",
+    ["samplers", "schedules", "models", "extractors", "families", "metrics", "suites", "peers"],
 )
 def test_every_listing_has_text_and_json(samplerbench, kind):
     code, out, _ = samplerbench("list", kind, "--json")

@@ -119,6 +119,13 @@ def test_export__a_network_of_the_opposite_sign_runs_in_diffusers_once_wrapped()
     assert "wrap" not in export("diffusers", sampler, GRID, flow, "folder").remark
 
 
+def test_export__numbers_name_the_option_with_which_a_function_takes_the_steps():
+    remark = export("k-diffusion", make("lms"), karras(6, 0.01, 10.0), MIXTURE, "gmm-2d").remark
+    assert "lms(through_zero=True)" in remark
+    called = make("lms(through_zero=True)")
+    assert "sample_lms" in export("k-diffusion", called, karras(6, 0.01, 10.0), MIXTURE, "m").code
+
+
 DDPM = Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
 WRAPPED: dict[str, Any] = {
     "torchcfm": {

@@ -26,6 +26,7 @@ RENAMED = {"churn": "s_churn", "s_min": "s_tmin", "s_max": "s_tmax"}
 """Names in k-diffusion of options that it names differently, by our names."""
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Smallest number of steps of functions that fail with fewer."""
+_LAST_STEP = "takes its last step, to 0, like any other"
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
 
 
@@ -66,13 +67,17 @@ _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
     """Return the lines and a remark; raise ValueError if neither a function nor numbers will do."""
     call = find_function_call(sampler)
-    if call is not None and (why := _why_not_on_grid(call[0], sampler, grid)):
-        if sampler.stochastic:
-            raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
-        call = None
-    if call is not None:
+    why = _why_not_on_grid(call[0], sampler, grid) if call is not None else ""
+    if call is not None and not why:
         return _call_code(*call, grid, model), OWN_DRAWS if sampler.stochastic else ""
-    return _loop_code(tabulate_steps(sampler, grid), grid, model), _NUMBERS
+    if call is not None and sampler.stochastic:
+        raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
+    remark = (
+        _NUMBERS if call is None else f"{call[0]} {why}, so the steps are written out as numbers"
+    )
+    if why == _LAST_STEP:
+        remark += f"; {sampler.name}(through_zero=True) takes that step too, as a call"
+    return _loop_code(tabulate_steps(sampler, grid), grid, model), remark
 
 
 def named_solver(code: str) -> str:
@@ -92,7 +97,7 @@ def _why_not_on_grid(function: str, sampler: Any, grid: Grid) -> str:
     if len(grid) < FEWEST.get(function, 1):
         return "fails on one step"
     if function == "sample_lms" and grid.to_zero and not getattr(sampler, "through_zero", False):
-        return "takes its last step, to 0, like any other"
+        return _LAST_STEP
     return ""
 
 

@@ -220,7 +220,7 @@ def check_range(limits: tuple[float, float], images: Tensor) -> Check:
     """Check that images lie within ``limits``, to which samples are clamped before scoring."""
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
-    text = f"the images go from {least:.3g} to {most:.3g}, and samples are clamped to limits {low:g} and {high:g}"
+    text = f"the images go from {least:.3g} to {most:.3g}, and scores clamp samples to {low:g} and {high:g}"
     if outside > MOST_OUTSIDE:
         text += f", which {outside:.1%} of their values are outside of; correct the limits or the images"
     return Check("range", outside <= MOST_OUTSIDE, text)

@@ -8,7 +8,9 @@ scheduler's evaluations. To add a family, write a module here and a test; the mo
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+import re
 from typing import Protocol, cast
 
 from ...adapters import Network
@@ -60,3 +62,14 @@ def family(name: str) -> Family:
             f"there is no family {name!r} of checkpoints; there are: {', '.join(family_names())}"
         )
     return cast(Family, importlib.import_module(f"{__name__}.{name}"))
+
+
+def family_facts(name: str) -> dict[str, str]:
+    """Return facts of a family from its docstring, such as ``Files``, ``Say`` and ``Refused``.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    text = (inspect.getdoc(family(name)) or "").partition("\nFiles: ")[2]
+    facts = re.findall(r"^(\w[\w ]+): (.*(?:\n {4}.*)*)", f"Files: {text}", re.MULTILINE)
+    return {key: " ".join(fact.split()) for key, fact in facts}

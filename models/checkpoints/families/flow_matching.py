@@ -6,8 +6,9 @@ The shapes give the sizes; open questions are the path, and the questions of :mo
 Files: ``.pt`` of torchcfm (``net_model``, ``ema_model``) or flow_matching (``model``, ``lr_schedule``).
 Process: the answer to ``training``, data at t = 1.
 Prediction: the velocity, with the time t. The velocity of ``otcfm`` is only nearly the velocity of a posterior mean.
-Say: ``training`` for torchcfm: ``straight`` (``icfm``, ``otcfm``, ``fm``) or ``circle`` (``si``). ``attention`` and
-    ``size``, as for :mod:`.openai`.
+Say: ``training`` for torchcfm: ``straight`` (``icfm``, ``otcfm``, ``fm``) or ``circle`` (``si``). ``attention``:
+    ``1-head`` and ``4-heads`` are num_heads, ``64-wide`` is num_head_channels, and ``-together`` is
+    use_new_attention_order. ``size``: the side of the images.
 Refused: networks whose output has other channels than their input.
 From noise alone: yes, the path ends there.
 """
