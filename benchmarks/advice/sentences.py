@@ -313,7 +313,7 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
     parts = []
     if since := _from_which_budget_on(pairs, holds_zero):
         more = ", more evaluations brought no measurable gain: the intervals of fd_conv contain 0."
-        one = ", fd_conv shows no error: its interval contains 0."
+        one = ", fd_conv, the distance in distribution, shows no error: its interval contains 0."
         parts.append(since + (more if since.startswith("From") else one))
     if since := _from_which_budget_on(pairs, is_invisible):
         parts.append(

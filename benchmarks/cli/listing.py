@@ -217,7 +217,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "schedules": {"summary": "levels"},
     "models": {"event": "shape", "classes": "classes", "sigma_min": "sigma_min"}
     | {"sigma_max": "sigma_max"},
-    "families": {"files": "files", "say": "say behind the path"},
+    "families": {"say": "say behind the path"},
     "suites": {"samples": "samples", "description": "description"},
     "metrics": {"meaning": "meaning"},
 }

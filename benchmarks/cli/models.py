@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}  # by verdict; 2 is bad input
 SHOWN = ("event", "process", "prediction", "factor", "half", "time", "snap", "sigma_min")
 SHOWN += ("sigma_max", "limits", "classes", "labels", "embeddings", "scalars", "kind", "boundary")
-SHOWN += ("network", "weights", "decoder", "decode")
+SHOWN += ("weights", "decoder", "decode")
 """Printed fields of a checkpoint's specification, in order."""
 WIDEST = 54  # most characters of a printed value; ``--json`` has the whole value
 OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", "kind", "passes")
@@ -126,6 +126,8 @@ def _print_description(subject: Any) -> None:
         for name, answers in spec.open.items()
     ]
     print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+    words = ", ".join(f"{k}={v}" for k, v in spec.network.get("arguments", {}).items())
+    say(f"The network is {spec.network.get('class', 'a program')}({words}).")
     if spec.open:
         say(f"How to answer what is open: {unmarked(family_facts(spec.family)['Say'])}")
     return None

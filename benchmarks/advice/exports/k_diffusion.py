@@ -124,7 +124,7 @@ def _loop_code(steps: Steps, grid: Grid, model: Denoiser) -> str:
             "import torch",
             "",
             *given_lines(model),
-            "# level of the evaluation; the next state, as weights of the state and of the clean images",
+            "# level of the evaluation; the next state, as weights of the state and of clean images, newest first",
             "ROWS = [",
             indent("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows), "    "),
             "]",
@@ -139,6 +139,8 @@ def _loop_code(steps: Steps, grid: Grid, model: Denoiser) -> str:
             "    return x",
             "",
             "",
+            *["# the first step, which makes no evaluation, is in the scale of the noise"]
+            * (steps.start != 1),
             f"samples = sample_rows(model, {first!r} * noise)",
         ]
     )

@@ -25,12 +25,15 @@ _PREDICTIONS = {
 """Output in words and code of the clean image, by prediction."""
 _TABLE = "log_sigmas = (1 / alphas_cumprod - 1).log() / 2  # alphas_cumprod: of its training"
 _NOISE = "# noise: standard normal, of the samples' shape"
+_CLAMP = "; clamp samples to {:g} … {:g} before you save them"
 
 
 def given_lines(model: Denoiser) -> list[str]:
     """Return the lines on what the user gives: ``noise``, and ``net`` or, without a short formula, ``model``."""
+    limits = model.limits if model.decoded_event == model.event else None
+    noise = _NOISE + (_CLAMP.format(*limits) if limits else "")
     if not isinstance(model, NativeDenoiser) or not _has_formula(model):
-        return [f"{_NOISE}; model(x, sigma): the clean image (k_diffusion.external)"]
+        return [noise, "# model(x, sigma): the clean image (k_diffusion.external)"]
     (alpha, time), (output, clean) = _PROCESSES[type(model.process)], _PREDICTIONS[model.prediction]
     of = {"t": time, "level": "sigma", "log_level": "sigma.log()"}[model.time.of]
     takes = [("x", "alpha * x"), ("t", time_code(model.time, of))]
@@ -42,16 +45,18 @@ def given_lines(model: Denoiser) -> list[str]:
     half = f".chunk(2, 1)[{int(model.half == 'second')}]" if model.half else ""
     if model.factor < 0:
         output = "data less noise" if model.prediction == "flow" else f"minus {output}"
+    entry = getattr(getattr(model, "spec", None), "weights", {}).get("entry", "")
     code = [
         "",
-        f"# net({names}): your network{', with labels y' * ('y' in names)}, whose output is {output}",
+        f"# net({names}): your network{f' with the weights {entry}' if entry else ''}"
+        f"{', with labels y' * ('y' in names)}, whose output is {output}",
         *[_TABLE] * ("log_sigmas" in of),
         "def model(x, sigma):  # the clean image",
         "    s = sigma.reshape(-1, *[1] * (x.dim() - 1))",
         f"    alpha = {alpha}",
         f"    out = {times_code(model.factor, f'net({codes}){half}')}",
         f"    return {clean}",
-        *("", "", _NOISE),
+        *("", "", noise),
     ]
     return [line.replace("DATA", repr(getattr(model.process, "sigma_data", 1))) for line in code]
 

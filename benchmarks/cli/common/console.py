@@ -108,6 +108,10 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
     wrapped = [
         _WRAPPED if place and width > _PROSE else width for place, width in enumerate(widths)
     ]
+    if not out.is_terminal and sum(widths) + 2 * (len(columns) - 1) <= out.width:
+        for cells in (columns.values(), *texts):
+            say(_line(cells, [*widths[:-1], 0]))
+        return None
     if sum(wrapped) + 2 * (len(columns) - 1) <= out.width:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
         for place, heading in enumerate(columns.values()):
@@ -132,7 +136,8 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
 
 def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
     return "  ".join(
-        set_cell_size(cell, width) for cell, width in zip(cells, widths, strict=False)
+        set_cell_size(cell, width) if width else cell
+        for cell, width in zip(cells, widths, strict=False)
     ).rstrip()
 
 
