@@ -51,7 +51,7 @@ from .suites.suite import Suite
 
 if TYPE_CHECKING:
     from .advice import Advice
-    from .planning.tuned_file import Tuned, What
+    from .planning.tuned_file import Also, Tuned, What
     from .tuning.tuning import Target
 
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
@@ -296,6 +296,7 @@ def tune(
     seed: int = 0,
     objective: str = "mean",
     what: What = "grid",
+    also: Sequence[Also] = (),
     holdout_model: Any = None,
     device: Device = "auto",
     executor: Executor | None = None,
@@ -318,6 +319,7 @@ def tune(
         seed: root seed of the latents.
         objective: which mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
         what: "grid" (the noise levels), "coefficients", or "both".
+        also: further numbers to tune: "network-levels" and "sums" (:data:`~.tuned_file.Also`).
         holdout_model: another model to score the result on; None for a built-in one.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         executor: where samplers run; None for this process.
@@ -334,11 +336,13 @@ def tune(
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
     solvers = [make_sampler(sampler) for sampler in samplers]
-    targets = targets_of(solvers, subject.model, steps, nfe, what)
+    targets = targets_of(solvers, subject.model, steps, nfe, what, also)
     if holdout_model is None:
         holdout_model = next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(holdout_model), where)
-    how = ModelTuning(subject, other, latents, test_latents, seed, objective, what, where)
+    how = ModelTuning(
+        subject, other, latents, test_latents, seed, objective, what, tuple(also), where
+    )
     entries, failures = tune_targets(
         Path(out), how, targets, executor or InProcess(), progress or (lambda _stage: None)
     )

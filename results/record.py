@@ -215,7 +215,8 @@ AROUND: tuple[Column, ...] = (
     Column(
         "tuning_what",
         "text",
-        "tuned schedule: what was tuned, coefficients of the sampler or both (empty: its levels)",
+        "tuned schedule: what was tuned, coefficients of the sampler or both, and further numbers "
+        "(empty: its levels)",
     ),
     Column(
         "tuning_objective", "text", "tuned schedule: which mean of the distances was made small"

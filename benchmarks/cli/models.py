@@ -127,7 +127,11 @@ def _print_description(subject: Any) -> None:
     ]
     print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
     words = ", ".join(f"{k}={v}" for k, v in spec.network.get("arguments", {}).items())
-    say(f"The network is {spec.network.get('class', 'a program')}({words}).")
+    name = f"{spec.network.get('class', 'a program')}({words})"
+    given = [
+        f"{q}={next(iter(a))}" for q, a in spec.open.items() if "network" in next(iter(a.values()))
+    ]
+    say(f"The network{', with ' + given[0] + ',' if given else ''} is {name}.")
     if spec.open:
         say(f"How to answer what is open: {unmarked(family_facts(spec.family)['Say'])}")
     return None

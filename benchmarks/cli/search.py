@@ -201,6 +201,11 @@ def tune(
         "What to tune: grid (noise levels), coefficients (of a multistep sampler) or both.",
         default="grid",
     ),
+    also: list[str] | None = setting(
+        "--also NAME",
+        "Tune further numbers of a multistep sampler: network-levels (the levels that the network is "
+        "given) or sums (of coefficients; repeatable).",
+    ),
     holdout_model: str | None = setting(
         "--holdout-model MODEL", "Another model to score the tuned levels on."
     ),
@@ -217,7 +222,7 @@ def tune(
     from ..api import make_sampler
     from ..api import tune as tune_levels
     from ..planning.remedy import plugin_arguments
-    from ..planning.tuned_file import WHATS
+    from ..planning.tuned_file import ALSO, WHATS
 
     announce(f"Tuning on {model}: loading PyTorch and the model …")
     load_plugins(plugin, peers_path)
@@ -233,6 +238,7 @@ def tune(
             seed=seed,
             objective=objective,
             what=check_choice(what, "--what", WHATS),
+            also=[check_choice(name, "--also", ALSO) for name in dict.fromkeys(also or ())],
             holdout_model=holdout_model,
             device=check_choice(device, "--device", DEVICES),
             executor=executor,

@@ -22,6 +22,9 @@ FORMAT: Literal[2] = 2
 What = Literal["grid", "coefficients", "both"]
 """Kind of tuned numbers: levels ("grid", by search), coefficients (by least squares), or "both"."""
 WHATS: tuple[What, ...] = get_args(What)
+Also = Literal["network-levels", "sums"]
+"""Further numbers to tune: the levels that the network is given, and the sum of each row of coefficients."""
+ALSO: tuple[Also, ...] = get_args(Also)
 
 
 class Score(StrictTable):
@@ -61,6 +64,7 @@ class HoldOutResult(StrictTable):
     identity: str
     levels: tuple[float, ...]
     coefficients: tuple[tuple[float, ...], ...] | None = None
+    network_levels: tuple[float, ...] | None = None
     latents: int
     scores: Scores
 
@@ -78,6 +82,7 @@ class Setting(StrictTable):
 
     format: Literal[2] = FORMAT
     what: What = "grid"
+    also: tuple[Also, ...] = ()
     seed: int
     latents: int
     test_latents: int
@@ -104,6 +109,7 @@ class Tuned(StrictTable):
         levels: ``steps + 1`` levels from sigma_max to 0.
         coefficients: a row for each step: weight of the state, then weights of the denoised images,
             newest first (:class:`.TableRow`); None if the sampler keeps its own.
+        network_levels: level that the network is given in each step; None for those of ``levels``.
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
         train, test: scores on the training latents, and on other latents.
@@ -117,6 +123,7 @@ class Tuned(StrictTable):
     setting: Setting
     levels: tuple[float, ...]
     coefficients: tuple[tuple[float, ...], ...] | None = None
+    network_levels: tuple[float, ...] | None = None
     nfe: int
     schedule: str
     train: Scores
@@ -135,7 +142,8 @@ class Tuned(StrictTable):
             raise ValueError(
                 f"levels of {self.subject.sampler} must fall from {top:g} to 0 in {steps} steps"
             )
-        if (self.coefficients is None) != (self.setting.what == "grid"):
+        own = self.setting.what == "grid" and "network-levels" not in self.setting.also
+        if (self.coefficients is None) != own:
             raise ValueError(
                 f"{self.subject.sampler} has coefficients where {self.setting.what} was tuned, or none"
             )
@@ -147,6 +155,11 @@ class Tuned(StrictTable):
                 f"coefficients of {self.subject.sampler} must be 2, 3, … numbers (1, 2, … where the "
                 f"first step makes no evaluation), a row for each of {self.subject.steps} steps"
             )
+        given = self.network_levels
+        if given is not None and (len(given) != steps or not all(0 < s <= top for s in given)):
+            raise ValueError(
+                f"network_levels of {self.subject.sampler} must be {steps} numbers above 0, at most {top:g}"
+            )
         return self
 
     @property
@@ -154,7 +167,9 @@ class Tuned(StrictTable):
         """Coefficients as a table; None if the sampler keeps its own."""
         if self.coefficients is None:
             return None
-        return tuple(TableRow(a, tuple(b)) for a, *b in self.coefficients)
+        levels = self.network_levels or [None] * len(self.coefficients)
+        rows = zip(self.coefficients, levels, strict=True)
+        return tuple(TableRow(a, tuple(b), level) for (a, *b), level in rows)
 
     @property
     def unresolved(self) -> float:
@@ -164,18 +179,21 @@ class Tuned(StrictTable):
     @property
     def digest(self) -> str:
         """Digest of the levels and any coefficients, which determine samples of the subject."""
-        content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
+        parts = (self.levels, self.coefficients, self.network_levels)
+        given = [part for part in parts if part is not None]
+        content = given if len(given) > 1 else self.levels
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:8]
 
     @property
     def facts(self) -> dict[str, Any]:
         """Columns of the result table for a row with the tuned levels."""
         scores = self.elsewhere.scores
+        words = "+".join([self.setting.what, *self.setting.also])
         return {
             "tuning_digest": self.digest,
             "tuning_teacher": self.teacher.evaluations,
             "tuning_search": self.search.evaluations,
-            "tuning_what": None if self.setting.what == "grid" else self.setting.what,
+            "tuning_what": None if words == "grid" else words,
             "tuning_objective": self.setting.objective,
             "tuning_latents": self.setting.latents,
             "tuning_seed": self.setting.seed,

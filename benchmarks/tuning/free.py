@@ -17,6 +17,8 @@ from ..planning.tuned_schedule import LEAST, Spacing
 FreeKind = Literal["levels", "coefficients", "both"]
 """Numbers to tune: levels of an unchanged sampler, coefficients on fixed levels, or both."""
 
+MOST_MOVED = 5.0
+"""Largest logarithm of the network's level over the grid's."""
 _GAIN = 0.1  # factor of a free number in the weight of the state, which is mostly noise
 
 
@@ -28,14 +30,17 @@ class FreeParameters:
 
         gain_i      the weight of the state is (1 + 0.1 gain_i) times the one at the start
         weight_ij   added, in step i, to the starting weight of the image denoised in step j < i
+        sum_i       added to the newest weight of a row, with ``free_sums``
         gap_i       added to the starting number of a gap between levels (:class:`.Spacing`)
+        level_i     added to the logarithm of the level that the network is given, with ``network_levels``
 
-    The newest weight compensates for changes of the others, so that a row keeps its sum. So shifted
-    data give shifted samples. A first step without an evaluation has no such weight: its weight of
+    Without ``free_sums`` the newest weight compensates for changes of the others, so that a row keeps its sum.
+    So shifted data give shifted samples. A first step without an evaluation has no such weight: its weight of
     the state follows from the level where the step ends.
 
-    The sampler is deterministic and on a fixed grid, whose levels are ``start``. If coefficients are free, it makes one
-    evaluation a step. ``older`` limits the free weights of a row to so many images before the newest; None frees all.
+    The sampler is deterministic and on a fixed grid, whose levels are ``start``. If coefficients or the network's
+    levels are free, it makes one evaluation a step. ``older`` limits the free weights of a row to so many images
+    before the newest; None frees all.
     """
 
     sampler: Sampler
@@ -44,10 +49,17 @@ class FreeParameters:
     sigma_max: float
     what: FreeKind
     older: int | None = None
+    free_sums: bool = False
+    network_levels: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.start)
         self.skipped = 0  # number of first steps without an evaluation
+        rows = self.sampler.table if isinstance(self.sampler, Tabulated) else ()
+        self._moved = np.zeros(n)  # logarithms of the network's levels over the grid's
+        if any(row.level for row in rows):
+            pairs = zip(rows, self.start.sigma, strict=False)
+            self._moved = np.log([(row.level or sigma) / sigma for row, sigma in pairs])
         rows, columns = torch.tril_indices(n, n, -1)
         if self.what != "levels":
             table = tabulate(self.sampler, self.start)
@@ -59,32 +71,49 @@ class FreeParameters:
         # a single step has no inner levels
         self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.has_free_levels else None
         self._z = self._spacing.free_numbers(self.start) if self._spacing else np.zeros(0)
+        sizes = {"gains": n, "weights": len(self._lower[0]), "sums": n * self.free_sums}
+        sizes = {name: size * (self.what != "levels") for name, size in sizes.items()}
+        sizes |= {"gaps": len(self._z), "levels": n * self.network_levels}
+        ends = np.cumsum(list(sizes.values())).tolist()
+        self.size = ends[-1]
+        self._part = {
+            name: slice(end - size, end)
+            for (name, size), end in zip(sizes.items(), ends, strict=True)
+        }
 
     @property
     def has_free_levels(self) -> bool:
         """True if there are levels to move."""
         return self.what != "coefficients" and len(self.start) > 1
 
-    @property
-    def size(self) -> int:
-        """Number of free numbers."""
-        table = 0 if self.what == "levels" else len(self.start) + len(self._lower[0])
-        return table + len(self._z)
-
     def grid(self, z: NDArray[np.float64]) -> Grid:
         """Return the grid at the free numbers ``z`` ``(size,)``."""
-        if self._spacing is None or not z[-len(self._z) :].any():
+        gaps = z[self._part["gaps"]]
+        if self._spacing is None or not gaps.any():
             return self.start
-        return self._spacing.grid(self._z + z[-len(self._z) :])
+        return self._spacing.grid(self._z + gaps)
+
+    def given_levels(self, z: NDArray[np.float64]) -> list[float | None]:
+        """Return the levels that the network is given at ``z`` ``(size,)``, in the range; None for the grid's."""
+        if not (self.network_levels or self._moved.any()):
+            return [None] * len(self.start)
+        moved = self._moved + (z[self._part["levels"]] if self.network_levels else 0.0)
+        levels = np.array(self.grid(z).sigma[:-1]) * np.exp(np.clip(moved, -MOST_MOVED, MOST_MOVED))
+        return np.clip(levels, self.sigma_min, self.sigma_max).tolist()
 
     def table(self, z: NDArray[np.float64]) -> Table | None:
         """Return the coefficients at ``z`` ``(size,)``; None if the sampler keeps its own."""
+        levels = self.given_levels(z)
         if self.what == "levels":
-            return None
+            if levels[0] is None:
+                return None
+            own = tabulate(self.sampler, self.grid(z))
+            return tuple(row._replace(level=s) for row, s in zip(own, levels, strict=True))
         _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
+        weights = (w[i, self.skipped : i + 1].flip(0).tolist() for i in range(len(a)))
         return tuple(
-            TableRow(float(a[i]), tuple(w[i, self.skipped : i + 1].flip(0).tolist()))
-            for i in range(len(a))
+            TableRow(a_i, tuple(b_i), level)
+            for a_i, b_i, level in zip(a.tolist(), weights, levels, strict=True)
         )
 
     def sampler_at(self, z: NDArray[np.float64]) -> Sampler:
@@ -99,22 +128,25 @@ class FreeParameters:
         """Return the positive levels ``(n,)`` at the free numbers, differentiable."""
         if self._spacing is None:
             return torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
-        return levels_from_numbers(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
+        moved = torch.from_numpy(self._z) + free[self._part["gaps"]]
+        return levels_from_numbers(self._spacing, moved)
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return levels ``(n,)``, weights of state ``(n,)`` and images ``(n, n)``, for autograd."""
         levels = self.levels(free)
         n, (rows, columns) = len(self._a), self._lower
-        a = self._a * (1 + _GAIN * free[:n])
+        a = self._a * (1 + _GAIN * free[self._part["gains"]])
         if self.skipped:
             follows = torch.ones_like(a)
             follows[0] = self.start.sigma[1] / self.start.sigma[0]
             moved = torch.cat([levels[1:2] / levels[0], torch.ones_like(levels[1:])])
             a = a * moved / follows
-        weights = free[n : n + len(rows)]
+        weights = free[self._part["weights"]]
         moved = torch.zeros(n, n, dtype=torch.float64).index_put((rows, columns), weights)
         older = (self._w + moved).tril(-1)
         newest = self._a + self._w.sum(1) - a - older.sum(1)
+        if self.free_sums:
+            newest = newest + free[self._part["sums"]]
         evaluated = torch.arange(n) >= self.skipped
         return levels, a, older + torch.diag(newest * evaluated)
 

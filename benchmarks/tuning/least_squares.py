@@ -36,7 +36,7 @@ from .free import FreeParameters
 from .search import power_mean
 
 Steps = Sequence[tuple[float, TableRow]]
-"""Level and coefficients of each step."""
+"""The network's level and the coefficients of each step."""
 
 
 class _Trajectory(NamedTuple):
@@ -78,7 +78,8 @@ class Runs:
         bound = self.model.bind(ids, self.seed)
         if not isinstance(sampler, Tabulated):
             return sampler.sample(bound, x, grid, NoNoise())
-        steps = list(zip(grid.sigma[:-1], sampler.table, strict=True))
+        levels = zip(grid.sigma[:-1], sampler.table, strict=True)
+        steps = [(row.level or sigma, row) for sigma, row in levels]
         key = int(ids[0]), len(ids)
         cached = self._trajectories.get(key)
         others = [i for i, step in enumerate(steps) if cached and cached.steps[i] != step]
@@ -116,6 +117,8 @@ DifferencesOf = Callable[[Sampler, Grid, slice], Floats]
 DIFFERENCE = 1e-2
 """Change of a free number in difference quotients, far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+SHORT_STEPS = (1e1, 1e2, 1e3)
+"""Dampings for where none of :data:`DAMPINGS` gains: far from the best numbers, only short steps do."""
 ITERATIONS = 12
 ENOUGH = 0.003
 """Smallest relative gain of an iteration, on latents not fitted, for the fit to continue."""
@@ -177,12 +180,14 @@ def fit(
     try:
         for _ in range(ITERATIONS):
             linear = _linearise(run, z, parts)
-            tried = [z + _step(*linear, damping, p) for p in {0, power} for damping in DAMPINGS]
-            errors = [error_of(numbers) for numbers in tried]
-            error = min(errors)
-            gained = error < (1 - ENOUGH) * least
-            if error < least:
-                least, z = error, tried[errors.index(error)]
+            before_step = least
+            for dampings in (DAMPINGS, SHORT_STEPS):
+                tried = [z + _step(*linear, damping, p) for p in {0, power} for damping in dampings]
+                errors = [error_of(numbers) for numbers in tried]
+                if (error := min(errors)) < least:
+                    least, z = error, tried[errors.index(error)]
+                if gained := least < (1 - ENOUGH) * before_step:
+                    break
             if not gained:
                 break
     except _TimeUpError:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +14,21 @@ import torch
 from ... import samplers
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
-from ...samplers.families.tabulated import Table, TableRow, tabulate, why_not_tabulable
+from ...samplers.families.tabulated import (
+    Table,
+    TableRow,
+    Tabulated,
+    tabulate,
+    why_not_tabulable,
+)
 from ...samplers.spec import label_of
 from ..planning.budget import evaluations_by_steps, most_steps_within
 from ..planning.models import NamedModel
 from ..planning.schedules import make_schedule
 from ..planning.tuned_file import (
+    ALSO,
     WHATS,
+    Also,
     Cost,
     HoldOutResult,
     Score,
@@ -32,8 +40,8 @@ from ..planning.tuned_file import (
 )
 from ..planning.tuned_schedule import MOST_STEPS, why_untunable
 from ..running.executors import Tell
-from .free import FreeParameters, project_grid
-from .least_squares import Runs, fit
+from .free import FreeKind, FreeParameters, project_grid
+from .least_squares import Fit, Runs, fit
 from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
 
@@ -54,7 +62,7 @@ MOST_TABULATED = 30
 """Most steps of a table, which keeps as many denoised images; its numbers grow with their square."""
 
 
-def check_target(target: Target, what: What = "grid") -> None:
+def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ()) -> None:
     """Raise a ValueError for too few or many steps, or a sampler without levels or coefficients."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
@@ -67,18 +75,18 @@ def check_target(target: Target, what: What = "grid") -> None:
         )
     if target.steps < 2:
         raise ValueError(f"one step of {target.label} has no level to tune; give more")
-    if what == "grid":
+    if what == "grid" and not also:
         return
     if target.steps > MOST_TABULATED:
         raise ValueError(
             f"coefficients of {target.steps} steps of {target.label} are too many to tune; give at "
-            f"most {MOST_TABULATED} steps, or --what grid"
+            f"most {MOST_TABULATED} steps, or --what grid without --also"
         )
     levels = Grid((*(2.0**-i for i in range(target.steps)), 0.0))
     if reason := why_not_tabulable(target.sampler, levels):
         raise ValueError(
             f"sampler {target.label} has no coefficients to tune: it {reason}; give a multistep "
-            "method such as dpmpp_2m, or --what grid"
+            "method such as dpmpp_2m, or --what grid without --also"
         )
 
 
@@ -88,6 +96,7 @@ def targets_of(
     steps: Sequence[int] | None,
     budgets: Sequence[int] | None,
     what: What = "grid",
+    also: Sequence[Also] = (),
 ) -> list[Target]:
     """Return a target for each sampler and number of steps or budget. Raises a ValueError if one cannot be tuned."""
     karras = make_schedule("karras")
@@ -103,7 +112,7 @@ def targets_of(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
-            check_target(target, what)
+            check_target(target, what, also)
             targets.append(target)
     return list(dict.fromkeys(targets))
 
@@ -117,10 +126,11 @@ def fit_coefficients(
     sampler: Sampler,
     steps: int,
     objective: str = "mean",
-    what: Literal["coefficients", "both"] = "both",
+    what: What = "both",
     begun: SearchResult | None = None,
+    also: Sequence[Also] = (),
 ) -> SearchResult:
-    """Fit the coefficients, with "both" the levels too, that bring a sampler nearest to two or more endpoints.
+    """Fit the coefficients, the levels, and ``also``, that bring a sampler nearest to two or more endpoints.
 
     The result is never worse than the best built-in schedule, or than ``begun``, a result with coarser endpoints.
     """
@@ -130,7 +140,8 @@ def fit_coefficients(
         return power_mean(problem.distances(solver, grid), power)
 
     untuned, early = candidate_grids(steps, model)
-    errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
+    moves = what != "coefficients"
+    errors = {g: error(sampler, g) for g in [*untuned, *(early if moves else ())]}
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
     first = SearchResult(start, untuned[best], best) if begun is None else begun
@@ -139,13 +150,31 @@ def fit_coefficients(
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
-    if what == "both":
+    if moves:
         start = project_grid(start, model.sigma_min, model.sigma_max)
-    free = FreeParameters(initial, start, model.sigma_min, model.sigma_max, what)
-    result = fit(free, runs.differences_from_ends, equations, power)
-    if error(result.sampler, result.grid) >= error(initial, own.grid):
+    kind: FreeKind = "levels" if what == "grid" else what
+
+    def fit_from(sampler: Sampler, grid: Grid, further: Sequence[Also] = ()) -> Fit:
+        free = FreeParameters(
+            sampler,
+            grid,
+            model.sigma_min,
+            model.sigma_max,
+            kind,
+            free_sums="sums" in further,
+            network_levels="network-levels" in further,
+        )
+        return fit(free, runs.differences_from_ends, equations, power)
+
+    fits = [fit_from(initial, start)]
+    if also:
+        fits += [fit_from(fits[0].sampler, fits[0].grid, also), fit_from(initial, start, also)]
+    best_fit = min(fits, key=lambda each: each.after)
+    found, at = best_fit.sampler, best_fit.grid
+    if error(found, at) >= error(initial, own.grid):
         return own
-    return own._replace(grid=result.grid, table=result.sampler.table)  # type: ignore[attr-defined]
+    table = found.table if isinstance(found, Tabulated) else None
+    return own._replace(grid=at, table=table)
 
 
 @dataclass
@@ -162,6 +191,7 @@ class ModelTuning:
     seed: int
     objective: str
     what: What
+    also: tuple[Also, ...]
     device: str
     _problems: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
 
@@ -175,6 +205,10 @@ class ModelTuning:
             )
         if self.what not in WHATS:
             raise ValueError(f"--what {self.what!r}: choose one of {', '.join(WHATS)}")
+        if unknown := set(self.also) - set(ALSO):
+            raise ValueError(f"--also {min(unknown)!r}: choose one of {', '.join(ALSO)}")
+        if self.what == "grid" and "sums" in self.also:
+            raise ValueError("--also sums moves coefficients; give --what coefficients or both")
         if self.other.model.identity == self.subject.model.identity:
             raise ValueError(
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
@@ -199,6 +233,7 @@ class ModelTuning:
             setting=self.setting,
             levels=result.grid.sigma,
             coefficients=_plain_coefficients(result.table),
+            network_levels=_plain_levels(result.table),
             nfe=test.nfe(result.apply_coefficients(target.sampler), result.grid),
             schedule=result.schedule,
             train=on_train,
@@ -212,11 +247,11 @@ class ModelTuning:
     def _search(
         self, train: TuningProblem, target: Target, previous: SearchResult | None = None
     ) -> SearchResult:
-        if self.what == "grid":
+        if self.what == "grid" and not self.also:
             grid = () if previous is None else (previous.grid,)
             return search_levels(train, target.sampler, target.steps, self.objective, *grid)
         return fit_coefficients(
-            train, target.sampler, target.steps, self.objective, self.what, previous
+            train, target.sampler, target.steps, self.objective, self.what, previous, self.also
         )
 
     def _score_on_holdout_model(
@@ -234,6 +269,7 @@ class ModelTuning:
             identity=other.identity,
             levels=grid.sigma,
             coefficients=_plain_coefficients(table),
+            network_levels=_plain_levels(table),
             latents=self.test_latents,
             scores=self._scores(problem, target, carried_over),
         )
@@ -283,6 +319,7 @@ class ModelTuning:
             latents=self.latents,
             test_latents=self.test_latents,
             what=self.what,
+            also=self.also,
             objective=self.objective,  # type: ignore[arg-type]
             elsewhere=self.other.model.identity,
         )
@@ -298,15 +335,24 @@ def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | 
     return None if table is None else tuple((row.a, *row.b) for row in table)
 
 
+def _plain_levels(table: Table | None) -> tuple[float, ...] | None:
+    levels = tuple(row.level for row in table or () if row.level is not None)
+    return levels or None
+
+
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients for other levels, with the same sum in each row; None without a table."""
+    """Return coefficients for other levels, with the same sum in each row; None without a table.
+
+    Levels that the network is given keep their ratio to the grid's, up to the highest.
+    """
     if table is None:
         return None
     rows = []
     for row, old, new in zip(table, old_grid.intervals(), new_grid.intervals(), strict=True):
         share = (new[1] / new[0]) / (old[1] / old[0]) if old[1] else 1.0
         newest = [row.b[0] + row.a * (1 - share)] if row.b else []
-        rows.append(TableRow(row.a * share, (*newest, *row.b[1:])))
+        level = row.level and min(row.level * new[0] / old[0], new_grid.sigma[0])
+        rows.append(TableRow(row.a * share, (*newest, *row.b[1:]), level))
     return tuple(rows)
 
 

@@ -22,14 +22,18 @@ class TableRow(NamedTuple):
     Attributes:
         a: weight of the state.
         b: weights of the denoised images, newest first; one more in each step.
+        level: level > 0 that the network is given, without a change of the state; None for the grid's.
     """
 
     a: float
     b: tuple[float, ...]
+    level: float | None = None
 
 
 Table = tuple[TableRow, ...]
 
+SUM_TOLERANCE = 1e-6
+"""Distance from 1 of a row's sum of weights from which on moved data do not move the samples alike."""
 ROUNDING = 1e-12
 """Absolute weight of the state below which it is set to 0, as in a step to sigma = 0."""
 
@@ -63,8 +67,9 @@ class Tabulated(LinearMultistep):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """As ``stands_for.translates``, since tuning does not change the sum of a row's weights."""
-        return self.stands_for.translates
+        """True if ``stands_for`` translates and the weights of each row sum to 1."""
+        sums = (row.a + sum(row.b) for row in self.table)
+        return self.stands_for.translates and all(abs(total - 1) < SUM_TOLERANCE for total in sums)
 
     def nfe(self, grid: Grid) -> int:
         """Return the evaluations per sample: one a step, but none for a first row with empty b."""
@@ -82,7 +87,7 @@ class Tabulated(LinearMultistep):
                 f"{len(grid)}; tune it for that many"
             )
         return [
-            LinearRow(sigma, row.a, row.b or (0.0,), gain=None if row.b else 0.0)
+            LinearRow(row.level or sigma, row.a, row.b or (0.0,), gain=None if row.b else 0.0)
             for sigma, row in zip(grid.sigma[:-1], self.table, strict=True)
         ]
 

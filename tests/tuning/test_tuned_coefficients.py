@@ -159,6 +159,9 @@ def test_coefficients_of_another_number_of_steps_are_refused(entries):
     [
         ("--sampler heun --steps 3 --what both", "has no coefficients to tune: it makes steps"),
         ("--sampler euler --steps 31 --what coefficients", "give at most 30 steps"),
+        ("--sampler euler --steps 3 --also sums", "give --what coefficients or both"),
+        ("--sampler euler --steps 3 --also weights", "choose one of network-levels, sums"),
+        ("--sampler heun --steps 3 --also network-levels", "or --what grid without --also"),
         ("--sampler euler --steps 3 --what all", "choose one of grid, coefficients, both"),
     ],
 )

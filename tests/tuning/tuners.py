@@ -16,6 +16,7 @@ def tuner(file, gmm, **changes):
         "seed": 0,
         "objective": "mean",
         "what": "grid",
+        "also": (),
         "device": "cpu",
     }
     tuning = ModelTuning(**options | changes)

@@ -139,7 +139,7 @@ def _loop_code(steps: Steps, grid: Grid, model: Denoiser) -> str:
             "    return x",
             "",
             "",
-            *["# the first step, which makes no evaluation, is in the scale of the noise"]
+            *[f"# from {grid.sigma[0]:g}, a first step without an evaluation scales the noise"]
             * (steps.start != 1),
             f"samples = sample_rows(model, {first!r} * noise)",
         ]

@@ -7,7 +7,7 @@ Files: ``.pt`` of torchcfm (``net_model``, ``ema_model``) or flow_matching (``mo
 Process: the answer to ``training``, data at t = 1.
 Prediction: the velocity, with the time t. The velocity of ``otcfm`` is only nearly the velocity of a posterior mean.
 Say: ``training`` for torchcfm: ``straight`` (``icfm``, ``otcfm``, ``fm``) or ``circle`` (``si``). ``attention``:
-    ``1-head`` and ``4-heads`` are num_heads, ``64-wide`` is num_head_channels, and ``-together`` is
+    num_heads (``1-head``, ``4-heads``) or num_head_channels (``64-wide``), with ``-together`` for several heads under
     use_new_attention_order. ``size``: the side of the images.
 Refused: networks whose output has other channels than their input.
 From noise alone: yes, the path ends there.
