@@ -358,11 +358,11 @@ class NativeDenoiser(Denoiser):
     ) -> FloatArray:
         """Return the network's time input at ``requested``; for None, at the nearest known time."""
         if requested is not None:
-            return self.time.network_input(np.array([requested]), level)
-        if self.times is None:
-            return self.time.network_input(time, level)
-        snapped_time = self._snap_time(time, level)
-        return self.time.network_input(snapped_time, self.process.level(snapped_time))
+            time = np.array([requested])
+        elif self.times is not None:
+            time = self._snap_time(time, level)
+            level = self.process.level(time)
+        return self.time.network_input(time, level)
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return the nearest times that the network knows; ``time`` itself if it knows all."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .denoiser import Denoiser, level_per_row
@@ -23,11 +22,10 @@ from .exact.base import ExactModel, row_stable_matmul
 from .exact.cloud import KernelDensity, PointCloud
 from .exact.mixture import GaussianMixture
 from .exact.wavelet import Wavelet
+from .reference import FloatArray
 
 if TYPE_CHECKING:
     from scipy.interpolate import CubicSpline
-
-FloatArray = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):

@@ -9,7 +9,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -311,7 +311,7 @@ class Wrapper(Denoiser):
         """Return the inner model's denoised images."""
         return self.inner.denoise(x, sigma, labels)
 
-    def rewrapped(self, inner: Denoiser) -> Wrapper:
+    def rewrapped(self, inner: Denoiser) -> Self:
         """Return a copy of this wrapper around another model."""
         twin = copy.copy(self)
         twin.inner, twin.decoder = inner, inner.decoder

@@ -95,7 +95,7 @@ def mix_guidance(
     return out
 
 
-class _Guided(Altered):
+class _LabelGuidance(Altered):
     """Base class of guidance by labels.
 
     Raises a ValueError for a model without classes and conditions, or without a null label.
@@ -137,7 +137,7 @@ class _Guided(Altered):
         return torch.full((len(x),), self._null_label, dtype=torch.int64, device=x.device)
 
 
-class ClassifierFree(_Guided):
+class ClassifierFree(_LabelGuidance):
     """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6).
 
         d = d_free + scale (d_label - d_free)
@@ -260,18 +260,19 @@ class Autoguided(Altered):
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
         """Return a copy with both networks instrumented."""
-        twin = self.rewrapped(self.inner.instrumented(wrap))
-        twin.guide = self.guide.instrumented(wrap)  # type: ignore[attr-defined]
-        return twin
+        return self._around(self.inner.instrumented(wrap), self.guide.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
         """Return a copy with both models on ``device``."""
-        twin = self.rewrapped(self.inner.to(device))
-        twin.guide = self.guide.to(device)  # type: ignore[attr-defined]
+        return self._around(self.inner.to(device), self.guide.to(device))
+
+    def _around(self, inner: Denoiser, guide: Denoiser) -> Denoiser:
+        twin = self.rewrapped(inner)
+        twin.guide = guide
         return twin
 
 
-class ClassifierGuidance(_Guided):
+class ClassifierGuidance(_LabelGuidance):
     """Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4).
 
         d = d_free + scale sigma² grad_x log p(label | x, sigma)

@@ -7,10 +7,12 @@ import functools
 import inspect
 from collections.abc import Iterator
 from types import CellType, FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Net = TypeVar("Net", bound=nn.Module)
 
 _DEPTH = 4
 _LIBRARIES = ("builtins", "torch", "numpy")
@@ -102,6 +104,12 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
     """Return the dtype of the first floating parameter of the networks in ``holder``, or None."""
     parameters = (p for network in networks_in(holder) for p in network.parameters())
     return next((p.dtype for p in parameters if p.is_floating_point()), None)
+
+
+def freeze(network: Net) -> Net:
+    """Return ``network`` itself, set up to evaluate images: channels last, without gradients."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 def copy_to_device(holder: Any, device: torch.device | str) -> Any:

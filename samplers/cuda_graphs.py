@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -112,24 +111,7 @@ def _explain_errors(reason: str) -> Iterator[None]:
         ) from error
 
 
-Work = Callable[[], Tensor]
 BindBatch = Callable[..., tuple[Denoise, Noise]]
-
-
-class Backend(Protocol):
-    """Interface that records one call of a function and replays it, as :class:`CudaGraph` does."""
-
-    def warm_up(self, work: Work) -> None:
-        """Run ``work`` before it is recorded, so that lazy initialisation is done."""
-        ...
-
-    def capture(self, work: Work) -> Tensor:
-        """Record one call of ``work``; return the tensor that each replay fills."""
-        ...
-
-    def replay(self) -> None:
-        """Repeat the recorded call on the current values of the tensors that it reads."""
-        ...
 
 
 class Recording:
@@ -139,7 +121,7 @@ class Recording:
         function: function to record, which returns one tensor. A replay reads tensors in its
             closure again; all its other values are fixed by the recording.
         inputs: example arguments, whose shapes, dtypes and device later arguments must have.
-        backend: records the call and replays it.
+        backend: records the call and replays it; any object with the methods of :class:`CudaGraph`.
 
     Raises:
         ValueError: the backend cannot record the function.
@@ -147,7 +129,7 @@ class Recording:
 
     @torch.no_grad()
     def __init__(
-        self, function: Callable[..., Tensor], inputs: Sequence[Tensor], backend: Backend
+        self, function: Callable[..., Tensor], inputs: Sequence[Tensor], backend: CudaGraph
     ) -> None:
         self._inputs = tuple(tensor.clone() for tensor in inputs)
         # keeps alive all memory that a replay reads
@@ -184,7 +166,7 @@ def capture(
     grid: Grid,
     bind_batch: BindBatch,
     inputs: Sequence[Tensor],
-    backend: Backend | None = None,
+    backend: CudaGraph | None = None,
 ) -> Recording:
     """Return ``sampler.sample`` as a recorded function of latents and context, on one grid.
 

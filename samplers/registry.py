@@ -85,13 +85,13 @@ def register_unlisted(cls: Any) -> Any:
     return cls
 
 
-def register_family(base: type, name: str, **declared: object) -> None:
+def register_family(base: type, name: str, *, title: str = "", **declared: object) -> None:
     """Register, as ``name``, a new subclass of ``base`` with ``declared`` attributes and defaults.
 
-    The class lives in the module of ``base``, under the name in CamelCase, so that it can be
-    pickled.
+    The class lives in the module of ``base``, under ``title``, by default the name in CamelCase, so
+    that it can be pickled.
     """
-    title = "".join(part.capitalize() for part in name.split("_"))
+    title = title or "".join(part.capitalize() for part in name.split("_"))
     body = {"name": name, "__module__": base.__module__, "__doc__": base.__doc__, **declared}
     # a dataclass takes a new default of an inherited field only with its annotation
     body["__annotations__"] = {f.name: f.type for f in fields(base) if f.name in declared}

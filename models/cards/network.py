@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..denoiser import Denoiser, labels_for, level_per_row
 from ..nets.encoders import Autoencoder
 from ..nets.unet import EDMPrecond, MapPrecond, UNet
+from ..networks import freeze
 from ..reference import Moments, Reference
 from .card import CONVERGED, Card, load_card
 from .reference import FashionExtractor, card_moments, card_reference, extractor_of, value_range
@@ -34,9 +35,8 @@ class NetworkDenoiser(Denoiser):
         self.name, self.event, self.identity = card.name, card.event, card.identity
         self.sigma_min, self.sigma_max = card.sigma_min, card.sigma_max
         self.limits = value_range(card)
-        self._net = self.network(card)
+        self._net = freeze(self.network(card))
         self._net.load_state_dict(card.tensors() if weights is None else weights)
-        self._net = self._net.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         self.class_weights = card.data["class_counts"]
         self.classes = len(card.data["class_counts"])
 
@@ -192,9 +192,8 @@ class LatentNetwork(NetworkDenoiser):
         )
         super().__init__(card, network)
         self.limits = None
-        module = Autoencoder(**card.architecture["autoencoder"])
+        module = freeze(Autoencoder(**card.architecture["autoencoder"]))
         module.load_state_dict(autoencoder)
-        module = module.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
         self.decoder = self.autoencoder
 

@@ -140,18 +140,16 @@ def held_out_flags(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 def family_of_each(emojis: list[Emoji], images: Tensor) -> Tensor:
     """Return the index of the first member of each emoji's family, ``(n,)`` int64."""
+    from scipy.sparse.csgraph import connected_components  # here: few runs have a use for it
+
     alike = are_near(images, images) | are_near(images, images.flip(3))
     bases = [base_code_points(member.code_points) for member in emojis]
     first_of: dict[tuple[int, ...], int] = {}
     for row, key in enumerate(bases):
         alike[row, first_of.setdefault(key, row)] = True
-    alike |= alike.T.clone()
-    family = torch.arange(len(emojis))
-    while True:  # the smallest number spreads from neighbour to neighbour
-        smallest = torch.where(alike, family, len(emojis)).amin(dim=1).minimum(family)
-        if torch.equal(smallest, family):
-            return family
-        family = smallest
+    _, family = connected_components(alike.numpy(), directed=False)
+    _, first = np.unique(family, return_index=True)
+    return torch.from_numpy(first[family])
 
 
 def are_near(a: Tensor, b: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..nets.encoders import Classifier
+from ..networks import freeze
 from ..reference import Blocks, Extractor, FloatArray, Identity, Moments, Reference, Statistics
 from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card
 
@@ -28,9 +29,8 @@ class FashionExtractor:
 
     def __init__(self, card: Card) -> None:
         self._card = card
-        self._net = Classifier(**card.architecture["net"])
+        self._net = freeze(Classifier(**card.architecture["net"]))
         self._net.load_state_dict(card.tensors())
-        self._net = self._net.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._copies = {torch.device("cpu"): self._net}
         self.dim = self._net.classify.in_features
         self.identity = f"{card.identity}-float32-range[-1,1]"

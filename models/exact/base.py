@@ -16,11 +16,10 @@ from typing import Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..denoiser import Denoiser, level_per_row
-from ..reference import Identity, Reference, Statistics
+from ..reference import FloatArray, Identity, Reference, Statistics
 from .flow import flow_states
 
 CHUNK = 96
@@ -30,7 +29,6 @@ It is a multiple of the 4, 6, 8, 12, 16 or 24 rows that kernels take at a time, 
 widths.
 """
 
-FloatArray = NDArray[np.float64]
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Holder = TypeVar("Holder")
 
@@ -111,9 +109,7 @@ class ExactModel(Denoiser):
 
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` exact samples of the data, ``(n, *event)`` float64, a function of ``seed`` >= 0."""
-        return torch.from_numpy(self.draw(n, np.random.default_rng((seed, 0)))).reshape(
-            n, *self.event
-        )
+        return self._draw_events(n, np.random.default_rng((seed, 0)))
 
     def data(self, n: int, seed: int) -> Tensor:
         """Return ``n`` exact samples by ``seed``; the same as :meth:`sample`."""
@@ -121,14 +117,16 @@ class ExactModel(Denoiser):
 
     def held_out(self, n: int) -> Tensor:
         """Return ``n`` exact samples ``(n, *event)``, always the same, which :meth:`sample` never draws."""
-        return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)
+        return self._draw_events(n, np.random.default_rng((0, 1)))
 
     def held_out_blocks(self, n: int, size: int) -> Iterator[Tensor]:
         """Yield the samples of :meth:`held_out`, up to rounding, in blocks of ``size`` or less."""
         rng = _ContinuingGenerator(np.random.PCG64((0, 1)))
         for start in range(0, n, size):
-            count = min(size, n - start)
-            yield torch.from_numpy(self.draw(count, rng)).reshape(count, *self.event)
+            yield self._draw_events(min(size, n - start), rng)
+
+    def _draw_events(self, n: int, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(self.draw(n, rng)).reshape(n, *self.event)
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
@@ -252,6 +250,11 @@ def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:
         if isinstance(value, Tensor):
             setattr(twin, key, value.to(device))
     return twin
+
+
+def to_numpy(*tensors: Tensor) -> tuple[FloatArray, ...]:
+    """Return float64 tensors on any device as arrays."""
+    return tuple(tensor.cpu().numpy() for tensor in tensors)
 
 
 def pad_to_chunk(rows: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..denoiser import level_per_row
-from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul, to_numpy
 
 
 class Gaussian(ExactModel):
@@ -48,14 +48,13 @@ class Gaussian(ExactModel):
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` samples mean + Q [sqrt(v) z]."""
-        parts = (self._mean, self._basis, self._variances.sqrt())
-        mean, basis, std = (part.cpu().numpy() for part in parts)
+        mean, basis, std = to_numpy(self._mean, self._basis, self._variances.sqrt())
         return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean and the covariance Q diag(variances) Q^T."""
-        cov = self._basis * self._variances @ self._basis.T
-        return self._mean.cpu().numpy(), cov.cpu().numpy()
+        mean, cov = to_numpy(self._mean, self._basis * self._variances @ self._basis.T)
+        return mean, cov
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T of x0 given ``x``."""

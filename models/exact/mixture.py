@@ -15,7 +15,7 @@ from ..cards.card import load_card
 from ..cards.reference import card_reference, value_range
 from ..denoiser import level_per_row
 from ..reference import Reference
-from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
+from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul, to_numpy
 
 
 class ComponentTerms(NamedTuple):
@@ -127,8 +127,8 @@ class GaussianMixture(ExactModel):
         The first m of them do not depend on ``n``, but for rounding.
         """
         for_component, for_position = rng.spawn(2)
-        tensors = (self._weights, self._floor, self._factors, self._basis)
-        weights, floor, factors, basis = (tensor.cpu().numpy() for tensor in tensors)
+        tensors = (self._weights, self._floor, self._factors, self._basis, self._centre)
+        weights, floor, factors, basis, centre = to_numpy(*tensors)
         component = np.searchsorted(weights.cumsum(), for_component.random(n), side="right")
         component = np.minimum(component, len(weights) - 1)
         normal = for_position.standard_normal((n, self._rank + self.dim))
@@ -141,7 +141,7 @@ class GaussianMixture(ExactModel):
                 + means[k]
                 + np.sqrt(floor[k]) * normal[rows, self._rank :]
             )
-        return x + self._centre.cpu().numpy()
+        return x + centre
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean and the covariance sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..reference import Reference
-from .base import ExactModel, FloatArray, exact_fingerprint
+from .base import ExactModel, FloatArray, exact_fingerprint, to_numpy
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
@@ -100,7 +100,9 @@ def haar_transform(image: Tensor) -> Tensor:
     out = image.clone()
     n = image.shape[-1]
     while n > 1:
-        out[..., :n, :n] = _join_corners(*_butterfly(*_corners_of_blocks(out[..., :n, :n])))
+        mean, across, down, diagonal = _butterfly(*_corners_of_blocks(out[..., :n, :n]))
+        top, bottom = torch.cat([mean, across], -1), torch.cat([down, diagonal], -1)
+        out[..., :n, :n] = torch.cat([top, bottom], -2)
         n //= 2
     return out
 
@@ -147,11 +149,6 @@ def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         block[..., 1::2, ::2],
         block[..., 1::2, 1::2],
     )
-
-
-def _join_corners(mean: Tensor, across: Tensor, down: Tensor, diagonal: Tensor) -> Tensor:
-    """Return the image that has the means and the three kinds of details as its quarters."""
-    return torch.cat([torch.cat([mean, across], -1), torch.cat([down, diagonal], -1)], -2)
 
 
 SPREAD = 0.25
@@ -224,7 +221,7 @@ class Wavelet(ExactModel):
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` images of random coefficients; the first m images do not depend on ``n``."""
         for_component, for_position = rng.spawn(2)
-        weights, means, stds = self._mixture_parameters()
+        weights, means, stds = to_numpy(self._weights, self._means, self._stds)
         second = for_component.random((n, self.dim)) >= weights[0]
         coefficients = np.where(second, means[1], means[0])
         normal = for_position.standard_normal((n, self.dim))
@@ -255,7 +252,7 @@ class Wavelet(ExactModel):
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
         """Return the state at ``sigma_to`` in closed form (see :func:`transport_mixture`)."""
-        weights, means, stds = self._mixture_parameters()
+        weights, means, stds = to_numpy(self._weights, self._means, self._stds)
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -274,12 +271,6 @@ class Wavelet(ExactModel):
         """Return ``(batch,)`` int64 modes, whose bits are signs of the coarsest coefficients."""
         coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
-
-    def _mixture_parameters(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return weights, means and deviations ``(2, d)`` of the coefficients' mixtures."""
-        tensors = (self._weights, self._means, self._stds)
-        weights, means, stds = (tensor.cpu().numpy() for tensor in tensors)
-        return weights, means, stds
 
     def _to_coefficients(self, rows: Tensor) -> Tensor:
         return haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)

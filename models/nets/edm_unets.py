@@ -73,10 +73,8 @@ class SongUNet(LevelUNet):
             )  # fmt: skip
 
         super().__init__()
-        self.widths, stem = (
-            [model_channels * of for of in channel_mult],
-            Conv(in_channels, model_channels, 3),
-        )
+        self.widths = [model_channels * factor for factor in channel_mult]
+        stem = Conv(in_channels, model_channels, 3)
         self._add_levels(
             img_resolution, self.widths, num_blocks, stem, model_channels, attn_resolutions,
             make_block, everywhere=False,
@@ -171,10 +169,8 @@ class DhariwalUNet(LevelUNet):
             )  # fmt: skip
 
         super().__init__()
-        widths, stem = (
-            [model_channels * of for of in channel_mult],
-            Conv(in_channels, model_channels, 3),
-        )
+        widths = [model_channels * factor for factor in channel_mult]
+        stem = Conv(in_channels, model_channels, 3)
         self._add_levels(
             img_resolution, widths, num_blocks, stem, model_channels, attn_resolutions, make_block
         )

@@ -127,7 +127,7 @@ class Stage(nn.ModuleList):
         return x
 
 
-class _Stages(nn.Module):
+class _EncoderDecoder(nn.Module):
     """Encoder and decoder, with skip connections between stages of the same resolution."""
 
     def __init__(self, down: Sequence[Stage], up: Sequence[Stage]) -> None:
@@ -202,7 +202,7 @@ class KImageV1(nn.Module):
             )
             change = Resampler(up=True) if i else nn.Identity()
             up.append(Stage([*blocks(i, width if last else 2 * width, above), change]))
-        self.u_net = _Stages(down, up[::-1])
+        self.u_net = _EncoderDecoder(down, up[::-1])
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return the raw output for ``x``, both ``(batch, channels, side, side)``.

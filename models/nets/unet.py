@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..denoiser import Denoiser, level_per_row
+from ..networks import freeze
 
 SEED = 20220601
 SIGMA_DATA = 0.5
@@ -84,12 +85,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, channels, h, w)`` to the same shape."""
         n, c, h, w = x.shape
-        q, k, v = (
-            self.qkv(self.norm(x))
-            .reshape(n, 3, self.heads, c // self.heads, h * w)
-            .transpose(3, 4)
-            .unbind(1)
-        )
+        qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w)
+        q, k, v = qkv.transpose(3, 4).unbind(1)
         mixed = F.scaled_dot_product_attention(q, k, v)
         return x + self.out(mixed.transpose(2, 3).reshape(n, c, h, w))
 
@@ -267,12 +264,7 @@ class RandomUNet(Denoiser):
             labels=0,
         )
         randomise(net, torch.Generator().manual_seed(SEED))
-        return (
-            EDMPrecond(net, SIGMA_DATA)
-            .to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            .eval()
-            .requires_grad_(False)
-        )
+        return freeze(EDMPrecond(net, SIGMA_DATA))
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the estimate of E[x0 | x]; see :meth:`Denoiser.denoise`. ``labels`` are ignored."""

@@ -124,11 +124,11 @@ class RosenbrockEAB(Multistep):
         return adams_row(self, levels, nxt)
 
 
-_TWINS = {"zeab_1": "euler", "xeab_1": "euler", "zeab_3": "dpm_solver_3m", "xeab_3": "dpmpp_3m"}
+_EQUAL = {"zeab_1": "euler", "xeab_1": "euler", "zeab_3": "dpm_solver_3m", "xeab_3": "dpmpp_3m"}
 for _points in (1, 2, 3, 4):
     for _base, _name in (
         (NoiseEAB, f"zeab_{_points}"),
         (DataEAB, f"xeab_{_points}"),
         (RosenbrockEAB, f"reab_{_points}"),
     ):
-        register_family(_base, _name, points=_points, order=_points, same_as=_TWINS.get(_name, ""))
+        register_family(_base, _name, points=_points, order=_points, same_as=_EQUAL.get(_name, ""))

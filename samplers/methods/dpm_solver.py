@@ -23,7 +23,7 @@ from ..registry import register
 from ..types import Denoise, Source
 from .edm import Euler
 
-_paper_source = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
+_paper = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
 
 
 @register
@@ -33,7 +33,7 @@ class DPMSolver1(Euler):
 
     name = "dpm_solver_1"
     same_as = "euler"
-    source = _paper_source("eq. (3.7)")
+    source = _paper("eq. (3.7)")
 
 
 @register
@@ -50,7 +50,7 @@ class DPMSolver2(LinearStages):
 
     name = "dpm_solver_2"
     order = 2
-    source = _paper_source("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
+    source = _paper("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
     r1: float = 0.5
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class DPMSolver3(LinearStages):
 
     name = "dpm_solver_3"
     order = 3
-    source = _paper_source("Alg. 2 and Alg. 5")
+    source = _paper("Alg. 2 and Alg. 5")
     r1: float = 1 / 3
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class DPM2(Churned):
     name = "dpm_2"
     same_as = "dpm_solver_2"
     solver_order = 2
-    source = _paper_source("Alg. 1; k-diffusion, sample_dpm_2")
+    source = _paper("Alg. 1; k-diffusion, sample_dpm_2")
     churn: float = 0.0
     s_noise: float = 1.0
 
@@ -127,7 +127,7 @@ class DPM2Ancestral(AncestralStages):
     """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
 
     name = "dpm_2_ancestral"
-    source = _paper_source(
+    source = _paper(
         "Alg. 1; k-diffusion, sample_dpm_2_ancestral",
         deviations=(
             "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
@@ -151,7 +151,7 @@ class DPMSolverFast(LinearMultistep):
     name = "dpm_solver_fast"
     order = 2
     history = 2
-    source = _paper_source(
+    source = _paper(
         "section 3.3 and appendix D.3; authors' code, method='singlestep', order 3",
         deviations=(
             "stages are at the grid's own levels, as in the authors' code for uniform "
@@ -206,7 +206,7 @@ def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
     return [nxt - cur + w, *[0.0] * (k - 2), -w]
 
 
-_ADAPTIVE = _paper_source(
+_ADAPTIVE_SOURCE = _paper(
     "appendix C, Alg. 6 (DPM-Solver-12) and 7 (DPM-Solver-23)",
     deviations=(
         "the tolerance is on the state x0 + sigma z, as in k-diffusion, not on its "
@@ -237,7 +237,7 @@ class DPMSolver12(AdaptiveSampler):
 
     name = "dpm_solver_adaptive_12"
     error_order = 2
-    source = _ADAPTIVE
+    source = _ADAPTIVE_SOURCE
     rtol: float = 0.05
     atol: float = 0.0078
 
@@ -262,7 +262,7 @@ class DPMSolver23(AdaptiveSampler):
 
     name = "dpm_solver_adaptive_23"
     error_order = 3
-    source = _ADAPTIVE
+    source = _ADAPTIVE_SOURCE
     rtol: float = 0.05
     atol: float = 0.0078
 

@@ -16,8 +16,8 @@ from ..types import Source
 from .adams_exponential import DataEAB, NoiseEAB
 
 _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
-_FACTOR = "the second divided difference has the factor 2 that the published code lacks"
-_HALF = "declared at its measured order, 2"
+_FACTOR_RESTORED = "the second divided difference has the factor 2 that the published code lacks"
+_MEASURED_ORDER = "declared at its measured order, 2"
 
 
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
@@ -77,7 +77,7 @@ class DPMSolver3M(NoiseEAB):
     points = 3
     source = _paper(
         "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver",
-        deviations=(_FACTOR,),
+        deviations=(_FACTOR_RESTORED,),
     )
 
 
@@ -91,7 +91,7 @@ class DPMpp3M(DataEAB):
     points = 3
     source = _paper(
         "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++",
-        deviations=(_FACTOR,),
+        deviations=(_FACTOR_RESTORED,),
     )
 
 
@@ -114,7 +114,7 @@ class DPMSolver3MPublished(NoiseEAB):
     name = "dpm_solver_3m_published"
     order = 2
     points = 3
-    source = replace(DPMSolver3M.source, deviations=(_HALF,))
+    source = replace(DPMSolver3M.source, deviations=(_MEASURED_ORDER,))
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         if len(levels) < 3:
@@ -132,7 +132,7 @@ class DPMpp3MPublished(DataEAB):
     name = "dpmpp_3m_published"
     order = 2
     points = 3
-    source = replace(DPMpp3M.source, deviations=(_HALF,))
+    source = replace(DPMpp3M.source, deviations=(_MEASURED_ORDER,))
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         if len(levels) < 3:

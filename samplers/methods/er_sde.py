@@ -21,7 +21,7 @@ from ..registry import register
 from ..types import Source
 
 _paper = partial(Source, "cui2025ersde", url="https://arxiv.org/abs/2309.06169v3")
-_LOG = (
+_PHI_BY_NAME = (
     "phi is an option by name; its integrals are exact to rounding (the published "
     "code: Riemann sums of 100 terms)"
 )
@@ -112,7 +112,7 @@ class ERSDE1(ERSDE):
     name = "er_sde_1"
     order = 1
     points = 1
-    source = _paper("ER-SDE-Solver-1, VE form", deviations=(_LOG,))
+    source = _paper("ER-SDE-Solver-1, VE form", deviations=(_PHI_BY_NAME,))
 
 
 @register
@@ -123,7 +123,7 @@ class ERSDE2(ERSDE):
     name = "er_sde_2"
     order = 2
     points = 2
-    source = _paper("ER-SDE-Solver-2, VE form", deviations=(_LOG,))
+    source = _paper("ER-SDE-Solver-2, VE form", deviations=(_PHI_BY_NAME,))
 
 
 @register
@@ -136,7 +136,7 @@ class ERSDE3(ERSDE):
     source = _paper(
         "ER-SDE-Solver-3, VE form",
         deviations=(
-            _LOG,
+            _PHI_BY_NAME,
             "the slope is that of the parabola at the newest d; the published one is the "
             "secant's, which leaves second order",
             "declared at the measured weak order, 2, where there is noise; 3 with scale ode",
@@ -157,7 +157,7 @@ class ERSDE3Published(ERSDE):
     order = 2
     points = 3
     source = _paper(
-        "ER-SDE-Solver-3, VE form", deviations=(_LOG, "declared at its measured order, 2")
+        "ER-SDE-Solver-3, VE form", deviations=(_PHI_BY_NAME, "declared at its measured order, 2")
     )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..base import Declared
 from ..families.adaptive import Tolerant
 from ..grid import Grid
-from ..registry import register
+from ..registry import register_family
 from ..types import Denoise, Noise, Source
 
 _DIFFEQ = Source("chen2018neuralode", "torchdiffeq", "https://github.com/rtqichen/torchdiffeq")
@@ -122,12 +122,9 @@ class TorchdiffeqAdaptive(Tolerant):
 
 
 def _register_method(base: type, library: str, method: str, **declared: object) -> None:
-    """Register the sampler ``LIBRARY_METHOD`` as a class of this module, where pickle finds it."""
-    body = {"name": f"{library}_{method.lower()}", "method": method, **declared}
-    body |= {"__module__": __name__, "__doc__": base.__doc__}
-    title = f"{library.capitalize()}_{method}"
-    cls = dataclass(frozen=True, kw_only=True)(type(title, (base,), body))
-    globals()[title] = register(cls)
+    """Register the sampler ``LIBRARY_METHOD``."""
+    name, title = f"{library}_{method.lower()}", f"{library.capitalize()}_{method}"
+    register_family(base, name, title=title, method=method, **declared)
 
 
 for _method in ("RK23", "RK45", "DOP853"):

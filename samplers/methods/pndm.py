@@ -61,7 +61,7 @@ register_family(IPNDM, "ipndm_3", points=3, order=2)
 register_family(IPNDM, "ipndm", points=4, order=2)
 
 
-_MID = (
+_MIDDLE_IN_SIGMA = (
     "the middle of a start step is the mean of its sigmas, at which the classical "
     "weights are right, not that of its times"
 )
@@ -73,7 +73,7 @@ class RungeKutta4(LinearStages):
 
     name = "runge_kutta_4"
     order = 4
-    source = _paper("eq. (13)", deviations=(_MID,))
+    source = _paper("eq. (13)", deviations=(_MIDDLE_IN_SIGMA,))
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
         """Return the state moved by eps_1 … eps_4 with weights 1, 2, 2, 1 over 6."""
@@ -134,7 +134,7 @@ class PNDM(PseudoNumerical):
     name = "pndm"
     ramp = (0, 0, 0)
     starter = RungeKutta4()
-    source = _paper("Alg. 2, F-PNDM", deviations=(_MID,))
+    source = _paper("Alg. 2, F-PNDM", deviations=(_MIDDLE_IN_SIGMA,))
 
 
 @register

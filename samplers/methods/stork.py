@@ -61,7 +61,7 @@ for _k in (1, 2, 3, 4):
 
 
 _paper = partial(Source, "tan2025stork", url="https://arxiv.org/abs/2505.24210v2")
-_DEVIATIONS = (
+_STORK_DEVIATIONS = (
     "the flow-matching form for every model, since its time is a function of sigma alone",
     "the derivatives are divided differences for any steps, where the authors' code "
     "takes equal ones for the first derivative",
@@ -86,7 +86,7 @@ class Stork2(VelocityAB):
     source = _paper(
         "STORK-2; authors' code, step_flow_matching_2",
         deviations=(
-            *_DEVIATIONS,
+            *_STORK_DEVIATIONS,
             "stages are at the times of the Gegenbauer method, where the authors' code "
             "has those of the Legendre method, with which "
             "the weight of v' is 0.4896 at 50 stages and not 1/2",
@@ -143,7 +143,7 @@ class Stork4(VelocityAB):
     source = _paper(
         "STORK-4; authors' code, step_flow_matching_4 with derivative_order 3",
         deviations=(
-            *_DEVIATIONS,
+            *_STORK_DEVIATIONS,
             "the order conditions of ROCK4 stand for its tables; the authors' code swaps "
             "the first two stages, so that its weights "
             "sum to 0.9990 at 50 stages",

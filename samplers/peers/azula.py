@@ -15,9 +15,9 @@ from .base import Peer, PeerBatch, define_peer
 from .locate import import_installed, version_of_package
 
 LIBRARY = "azula"
-_LOGARITHMIC = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
+_CANNOT_REACH_ZERO = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
 """Samplers that cannot step to 0, since they would evaluate the denoiser there or take log(0)."""
-_OURS = {"self", "denoiser", "kwargs"}
+_NOT_OFFERED = {"self", "denoiser", "kwargs"}
 _SOURCE = Source(
     "rozet2025azula",
     "sample.py",
@@ -38,17 +38,17 @@ class Azula(Peer):
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        stops = self.target in _LOGARITHMIC
+        stops = self.target in _CANNOT_REACH_ZERO
         levels = batch.levels(x, batch.grid.positive) if stops else batch.levels(x)
         if len(levels) > 1:
             cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
             on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
             with batch.replace_torch_noise():
-                x = on_grid(_Denoiser(batch), silent=True, **self.options)(x)
+                x = on_grid(_AzulaDenoiser(batch), silent=True, **self.options)(x)
         return batch.jump(x) if stops else x
 
 
-class _Denoiser:
+class _AzulaDenoiser:
     """Our denoiser with the schedule alpha = 1, sigma = t, as azula's samplers read them."""
 
     def __init__(self, batch: PeerBatch) -> None:
@@ -71,5 +71,5 @@ def make_class(name: str) -> type[Peer]:
     """Return the peer class of ``azula:SAMPLER``."""
     module = import_installed(name, LIBRARY, "azula.sample")
     takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
-    options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
+    options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     return define_peer(Azula, name, options, source=_SOURCE, origin=version_of_package(LIBRARY))

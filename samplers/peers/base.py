@@ -106,7 +106,7 @@ class PeerBatch:
 
     def replace_torch_noise(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
         """Return a context in which ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
-        return _OurNoise(draw or self.draw)
+        return _NoiseReplacement(draw or self.draw)
 
     def step_of(self, level: float) -> int:
         """Return the index of the last step that starts at or above ``level``; 0 if none does."""
@@ -121,7 +121,7 @@ class PeerBatch:
         return near if abs(near - level) <= ROUNDING * level else level
 
 
-class _OurNoise(TorchFunctionMode):
+class _NoiseReplacement(TorchFunctionMode):
     def __init__(self, draw: Callable[[], Tensor]) -> None:
         super().__init__()
         self._draw = draw

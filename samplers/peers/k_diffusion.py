@@ -22,7 +22,7 @@ from .locate import (
 )
 
 PREFIX = "k-diffusion"
-_OURS = {
+_NOT_OFFERED = {
     "model",
     "x",
     "sigmas",
@@ -103,7 +103,7 @@ def make_class(name: str) -> type[Peer]:
     """Return the peer class of ``k-diffusion:FUNCTION``."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
-    options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
+    options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     adaptive = "rtol" in takes
     file = package_folder(name) / "sampling.py"
     cloned = find_clone("k-diffusion")

@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -239,7 +238,7 @@ def _sampler_names(library: str) -> list[str]:
 
 
 def _adapter_module(library: str) -> Any:
-    return import_module(f"{__package__}.{_MODULES[library]}")
+    return importlib.import_module(f"{__package__}.{_MODULES[library]}")
 
 
 def _path_of_code(library: str, target: str) -> str:

@@ -146,7 +146,7 @@ def make_class(name: str) -> type[Peer]:
     return define_peer(base, name, options, **declared)
 
 
-class _Network(SimpleNamespace):
+class _DenoiserAsNetwork(SimpleNamespace):
     """Our denoiser as the network that EDM's and diff-sampler's samplers call."""
 
     batch: PeerBatch
@@ -174,7 +174,7 @@ class DiffSampler(Peer):
             options["coeff_list"] = module.get_deis_coeff_list(
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
             )
-        net, latents = _Network(batch=batch, shape=x.shape), as_image_batch(x / levels[0])
+        net, latents = _DenoiserAsNetwork(batch=batch, shape=x.shape), as_image_batch(x / levels[0])
         sample = self.function(self.name)
         y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
         return batch.jump(y.reshape(x.shape))
@@ -198,7 +198,7 @@ class EDM(Peer):
         if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = batch.levels(x, batch.grid.positive)
-        net = _Network(
+        net = _DenoiserAsNetwork(
             batch=batch,
             shape=x.shape,
             sigma_min=0.0,

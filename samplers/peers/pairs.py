@@ -39,11 +39,11 @@ class Pair(NamedTuple):
 _KD = "k-diffusion:sample_"
 _DF_2M = "diffusers:DPMSolverMultistepScheduler"
 _DF = "diffusers:"
-_JUMP = "the last step is of order 4, not x <- d"
+_LAST_STEP_OF_ORDER_4 = "the last step is of order 4, not x <- d"
 _rounded = partial(Pair, within=SINGLE, note="rounds the state to float32 in every step")
-_relative = partial(Pair, within=NEAR)
+_similar = partial(Pair, within=NEAR)
 _to_zero = partial(Pair, end="zero")
-_second_order = partial(Pair, label="DPM++ 3M", note="of order 2")
+_dpmpp_3m = partial(Pair, label="DPM++ 3M", note="of order 2")
 
 PAIRS: tuple[Pair, ...] = (
     # k-diffusion
@@ -62,9 +62,9 @@ PAIRS: tuple[Pair, ...] = (
     ),
     Pair("dpm_2", f"{_KD}dpm_2", "DPM2"),
     Pair("dpm_2_ancestral", f"{_KD}dpm_2_ancestral", "DPM2 a"),
-    Pair("lms(through_zero=True)", f"{_KD}lms", "LMS", note=_JUMP),
-    _relative("dpm_solver_fast", f"{_KD}dpm_fast", "DPM fast", note="theirs has levels of its own"),
-    _relative(
+    Pair("lms(through_zero=True)", f"{_KD}lms", "LMS", note=_LAST_STEP_OF_ORDER_4),
+    _similar("dpm_solver_fast", f"{_KD}dpm_fast", "DPM fast", note="theirs has levels of its own"),
+    _similar(
         "dpm_solver_adaptive_23",
         f"{_KD}dpm_adaptive",
         "DPM adaptive",
@@ -94,7 +94,7 @@ PAIRS: tuple[Pair, ...] = (
     _to_zero("heun", f"{_DF}HeunDiscreteScheduler", "Heun"),
     _to_zero("dpm_2", f"{_DF}KDPM2DiscreteScheduler", "DPM2"),
     _to_zero("dpm_2_ancestral", f"{_DF}KDPM2AncestralDiscreteScheduler", "DPM2 a"),
-    Pair("lms(through_zero=True)", f"{_DF}LMSDiscreteScheduler", "LMS", note=_JUMP),
+    Pair("lms(through_zero=True)", f"{_DF}LMSDiscreteScheduler", "LMS", note=_LAST_STEP_OF_ORDER_4),
     Pair("ddim", f"{_DF}DDIMScheduler", "DDIM"),
     Pair("ddim(eta=0.5)", f"{_DF}DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
     _to_zero(
@@ -108,14 +108,14 @@ PAIRS: tuple[Pair, ...] = (
         end="sigma_min",
         note="the step to 0 is of order 4, not x <- d",
     ),
-    Pair("ipndm(through_zero=True)", f"{_DF}IPNDMScheduler", "", note=_JUMP),
+    Pair("ipndm(through_zero=True)", f"{_DF}IPNDMScheduler", "", note=_LAST_STEP_OF_ORDER_4),
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="zero"),
     _rounded("dpmpp_2m(last=(1,))", _DF_2M, "DPM++ 2M", end="sigma_min", most=14),
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15),
-    _second_order(
+    _dpmpp_3m(
         "dpmpp_3m_published(last=(2, 1))", f"{_DF_2M}(solver_order=3)", most=14, within=SINGLE
     ),
-    _second_order(
+    _dpmpp_3m(
         "dpmpp_3m_published",
         f"{_DF_2M}(solver_order=3)",
         fewest=15,
@@ -141,13 +141,13 @@ PAIRS: tuple[Pair, ...] = (
         end="sigma_min",
         note="NaN in the step to 0",
     ),
-    _relative(
+    _similar(
         "dpmpp_2s",
         f"{_DF}DPMSolverSinglestepScheduler",
         "DPM++ 2S",
         note="theirs spends two intervals on a step",
     ),
-    _relative(
+    _similar(
         "sa_solver",
         f"{_DF}SASolverScheduler",
         "SA-Solver",
@@ -169,10 +169,10 @@ PAIRS: tuple[Pair, ...] = (
         for k in (1, 2, 3, 4)
     ),
     *(
-        _relative(f"reab_{k}", f"azula:REABSampler(max_order={k})", note="theirs is of order 1")
+        _similar(f"reab_{k}", f"azula:REABSampler(max_order={k})", note="theirs is of order 1")
         for k in (1, 2, 3, 4)
     ),
-    _relative(
+    _similar(
         "euler_maruyama",
         "azula:ItoSampler",
         note="theirs is explicit in sigma for the drift, in sigma^2 for the noise",
@@ -182,13 +182,13 @@ PAIRS: tuple[Pair, ...] = (
     # official repositories
     _to_zero("dpmpp_2m(last=(1, 1))", "dpm-solver:multistep", "DPM++ 2M", most=10),
     Pair("dpmpp_2m", "dpm-solver:multistep", "DPM++ 2M", fewest=11),
-    _second_order(
+    _dpmpp_3m(
         "dpmpp_3m_published(last=(2, 1, 1))",
         "dpm-solver:multistep(max_order=3)",
         most=10,
         end="zero",
     ),
-    _second_order("dpmpp_3m_published", "dpm-solver:multistep(max_order=3)", fewest=11),
+    _dpmpp_3m("dpmpp_3m_published", "dpm-solver:multistep(max_order=3)", fewest=11),
     Pair("dpm_solver_2m", "dpm-solver:multistep(algorithm_type='dpmsolver')", "", fewest=11),
     Pair(
         "dpm_solver_3m_published",
@@ -215,7 +215,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair("ipndm", "diff-sampler:ipndm_sampler"),
     Pair("ipndm_3", "diff-sampler:ipndm_sampler(max_order=3)"),
     *(
-        _relative(
+        _similar(
             f"deis_tab_{k}",
             f"diff-sampler:deis_sampler(max_order={k})",
             "DEIS",
@@ -280,13 +280,13 @@ def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
         ValueError: another library, or levels that are no grid.
     """
     levels = list(Grid(tuple(sigmas)).sigma)
-    if library not in _CALLS:
+    if library not in _EXPORT_CALLS:
         raise ValueError(f"cannot export to {library!r}; choose diffusers or k-diffusion")
-    call, notes = _CALLS[library]
+    call, notes = _EXPORT_CALLS[library]
     return {"library": library, "sigmas": levels, "call": call, "notes": notes}
 
 
-_DIFFUSERS = (
+_DIFFUSERS_NOTES = (
     "EulerDiscreteScheduler takes the list as it is, the final level included, and "
     "rounds it to float32. Schedulers without this argument "
     "take them by hand after set_timesteps(len(sigmas) - 1): scheduler.sigmas = "
@@ -294,8 +294,8 @@ _DIFFUSERS = (
     "network sees, then have to be set too."
 )
 
-_CALLS = {
+_EXPORT_CALLS = {
     "k-diffusion": ("sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))", ""),
-    "diffusers": ("scheduler.set_timesteps(sigmas=sigmas)", _DIFFUSERS),
+    "diffusers": ("scheduler.set_timesteps(sigmas=sigmas)", _DIFFUSERS_NOTES),
 }
 """By library, the line of Python that takes a list of levels, and notes on what it changes."""

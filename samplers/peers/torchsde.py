@@ -46,7 +46,7 @@ class TorchSDE(Peer):
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
             for cur, nxt in zip(batch.grid.positive, batch.grid.positive[1:], strict=False):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
-                sde, increments = _ReverseSDE(batch, shape), _Increments(batch, y, cur, nxt)
+                sde, increments = _ReverseSDE(batch, shape), _BrownianIncrements(batch, y, cur, nxt)
                 # the solver cuts it off at the end of the span: one step, for any rounding
                 step = 2 * (cur - nxt)
                 y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
@@ -72,7 +72,7 @@ class _ReverseSDE:
         return math.sqrt(-2 * float(time)) * v
 
 
-class _Increments:
+class _BrownianIncrements:
     """Brownian increment of one interval, with its space-time Lévy area on request."""
 
     levy_area_approximation = "space-time"
