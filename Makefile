@@ -14,7 +14,7 @@ QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 
-.PHONY: bench test parity faults quick lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
+.PHONY: bench test parity faults quick style lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml studies/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,8 +24,14 @@ $(VENV)/.ready: pyproject.toml studies/pyproject.toml
 bench: $(VENV)/.ready            ## run the quick suite and write its report
 	$(BIN)/samplerbench run $(SUITE)
 
-test: $(VENV)/.ready lint        ## everything that CI runs
-	$(PYTEST) $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml
+# pyright takes a minute of one core: it runs beside the tests, and what it says comes after them
+test: $(VENV)/.ready style       ## everything that CI runs
+	@mkdir -p build
+	@$(BIN)/pyright > build/pyright.txt 2>&1 & types=$$!; \
+	echo "$(PYTEST) $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml"; \
+	$(PYTEST) $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml; tests=$$?; \
+	wait $$types; types=$$?; echo "$(BIN)/pyright"; cat build/pyright.txt; \
+	exit $$((tests ? tests : types))
 
 # numpy stands first: k-diffusion needs NumPy 1, which pip else finds after trying hundreds of versions
 $(PARITY)/.ready: pyproject.toml studies/pyproject.toml
@@ -46,14 +52,14 @@ faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the
 	$(PYTEST) $(BIN)/python -m pytest -m faults -s tests/faults
 	OMP_NUM_THREADS=1 SAMPLERBENCH_FUZZ=all $(BIN)/python -m pytest tests/fuzz
 
-quick: $(VENV)/.ready            ## what answers within a minute: style, and the mathematics
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+quick: style                     ## what answers within a minute: style, and the mathematics
 	$(PYTEST) $(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
 
-lint: $(VENV)/.ready
+style: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint: style
 	$(BIN)/pyright
 
 $(VENV)/.ready-docs: $(VENV)/.ready

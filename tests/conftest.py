@@ -1,12 +1,10 @@
 """One torch thread as in workers, commands run in this process, fixed examples, and fixtures."""
 
-import atexit
 import functools
 import gc
 import os
 import shutil
 import sys
-import tempfile
 
 import pytest
 import torch
@@ -20,12 +18,18 @@ typer.main.get_command = functools.cache(typer.main.get_command)
 os.fsync = os.fstat
 # of commands that tests call here; those about the worker ask for it
 os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")
-# what was found for a model by other code, or by tests of yesterday, is not what tests are about
-if "SAMPLERBENCH_CACHE" not in os.environ:  # workers have it of the process that started them
-    os.environ["SAMPLERBENCH_CACHE"] = tempfile.mkdtemp(prefix="samplerbench-cache-")
-    atexit.register(shutil.rmtree, os.environ["SAMPLERBENCH_CACHE"], ignore_errors=True)
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("same")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    """Take a new cache: what was found for a model by other code, or by tests of yesterday, is not
+    what tests are about. It is in pytest's folder, which goes even after a run that was killed.
+    """
+    if "SAMPLERBENCH_CACHE" not in os.environ:  # workers have it of the process that started them
+        folder = config._tmp_path_factory.mktemp("cache", numbered=False)
+        os.environ["SAMPLERBENCH_CACHE"] = str(folder)
 
 
 def pytest_collection_finish():
@@ -37,6 +41,21 @@ def pytest_collection_finish():
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registry_as_it_was():
+    """Samplers that tests register are gone when their module ends: other tests look at every
+    registered name, start workers that load every plugin, and find no file of a test that ended.
+    """
+    from samplerbench.samplers import registry
+
+    tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
+    known = [dict(table) for table in tables]
+    yield
+    for registered, before in zip(tables, known, strict=True):
+        registered.clear()
+        registered.update(before)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ import torch
 from samplerbench.benchmarks.scoring import endpoints
 from samplerbench.models.exact import base
 from samplerbench.models.exact.base import ExactModel
-from samplerbench.samplers import registry
 
 _KNOWN: dict[Any, Any] = {}
 _flow = ExactModel.flow
@@ -95,16 +94,3 @@ def remembered():
         patched.setattr(ExactModel, "flow", flow)
         patched.setattr(endpoints, "converged_samples", converged_samples)
         yield
-
-
-@pytest.fixture(autouse=True, scope="module")
-def registry_as_it_was():
-    """Faulty samplers that tests register are gone when their module ends: other tests look at
-    every registered name.
-    """
-    tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
-    known = [dict(table) for table in tables]
-    yield
-    for registered, before in zip(tables, known, strict=True):
-        registered.clear()
-        registered.update(before)

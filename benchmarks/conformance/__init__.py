@@ -8,13 +8,13 @@ True
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 
+from ...models.exact.base import one_thread
 from ...samplers import Sampler, karras, make, non_default
 from .check import Check, Conformance, checks_or_failure, exception_in_words, print_conformance
 from .consistency import (
@@ -64,7 +64,7 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     """
     subject: Any = make(sampler) if isinstance(sampler, (str, Mapping)) else sampler
     began = time.perf_counter()
-    with _one_thread():
+    with one_thread():
         checks = _check_can_run(subject) or [
             check
             for name, run in _checks_by_name(subject, fast).items()
@@ -85,17 +85,6 @@ def _check_can_run(sampler: Sampler) -> list[Check]:
         except Exception as error:
             reasons.append(exception_in_words(error))
     return [Check("runs", False, reasons[0])] if len(reasons) == 2 else []
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread in this context: more slow small tensors up to a hundredfold."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Self, TypeVar
 
 import numpy as np
@@ -27,6 +29,12 @@ CHUNK = 96
 
 It is a multiple of the 4, 6, 8, 12, 16 or 24 rows that kernels take at a time, and of all vector
 widths.
+"""
+
+SMALL = 32768
+"""Numbers in a chunk and a model below which further threads cost more than they save.
+
+It is also the size from which torch divides elementwise operations among threads.
 """
 
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -74,7 +82,7 @@ class ExactModel(Denoiser):
     @property
     def dim(self) -> int:
         """Number of dimensions d of a flattened sample."""
-        return int(np.prod(self.event))
+        return math.prod(self.event)
 
     @abstractmethod
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -234,13 +242,34 @@ class ExactModel(Denoiser):
         flat = x.reshape(n, self.dim).double()
         level = level_per_row(sigma, x)
         parts = []
-        for start in range(0, n, CHUNK):
-            part = slice(start, start + CHUNK)
-            which = None if labels is None else pad_to_chunk(labels[part])
-            parts.append(rows(pad_to_chunk(flat[part]), pad_to_chunk(level[part]), which))
-        if not parts:
-            return rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
+        small = CHUNK * self.dim + _count_numbers(self) < SMALL
+        with one_thread() if small else nullcontext():
+            for start in range(0, n, CHUNK):
+                part = slice(start, start + CHUNK)
+                which = None if labels is None else pad_to_chunk(labels[part])
+                parts.append(rows(pad_to_chunk(flat[part]), pad_to_chunk(level[part]), which))
+            if not parts:
+                return rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
         return torch.cat(parts)[:n]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread in this context: more slow small tensors, up to a hundredfold."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _count_numbers(model: ExactModel) -> int:
+    """Return how many numbers the tensors of a model hold, those of models inside it included."""
+    held = vars(model).values()
+    return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
+        _count_numbers(value) for value in held if isinstance(value, ExactModel)
+    )
 
 
 def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:

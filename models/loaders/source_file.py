@@ -271,9 +271,11 @@ def _importable_names(folder: Path) -> set[str]:
 
 
 def _is_replaceable(name: str) -> bool:
-    """Return True if a loaded module is a user's file, or a namespace package without a file."""
+    """Return True if a loaded module is a user's file, has lost its file, or is a namespace package."""
     module, file = sys.modules[name], module_file(name)
     kept = ("__main__", __name__.partition(".")[0])
     if name.partition(".")[0] in kept or not isinstance(module, ModuleType):
         return False
-    return is_users_file(file) if file else hasattr(module, "__path__")
+    if not file:
+        return hasattr(module, "__path__")
+    return is_users_file(file) or not os.path.exists(file)

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 from quiet_runs import quiet_run
-from remembered import registry_as_it_was, remembered  # noqa: F401
+from remembered import remembered  # noqa: F401
 from started import SUITE
 
 from samplerbench.benchmarks.suites.suite import check_suite

@@ -3,6 +3,7 @@ what the model does.
 """
 
 import json
+import shutil
 import sys
 import textwrap
 import warnings
@@ -188,6 +189,16 @@ def test_helpers_of_one_name_in_two_folders(write, tmp_path):
     a, b, again = (make_model(spec) for spec in (*specs, specs[0]))
     assert [float(model._model.mean[0]) for model in (a, b, again)] == [0.0, 1.0, 0.0]
     assert a.identity == again.identity != b.identity
+
+
+def test_helpers_of_one_name__of_a_folder_that_is_gone_none_is_left(write, tmp_path):
+    found = []
+    for value, folder in enumerate("AB"):
+        spec = write("helper.MEAN", "import helper", folder=folder)
+        (tmp_path / folder / "helper.py").write_text(f"MEAN = [{value}.0, {value}.0]\n")
+        found.append(float(make_model(spec)._model.mean[0]))
+        shutil.rmtree(tmp_path / folder)
+    assert found == [0.0, 1.0]
 
 
 def test_a_helper_that_was_imported_before_counts_and_stays_for_whoever_imported_it(

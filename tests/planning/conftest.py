@@ -1,4 +1,4 @@
 """What the tests of the benchmark share."""
 
-from remembered import registry_as_it_was, remembered  # noqa: F401
+from remembered import remembered  # noqa: F401
 from tuned_home import home, tuned_home  # noqa: F401

@@ -1,3 +1,3 @@
 """What the tests of the benchmark share."""
 
-from remembered import registry_as_it_was, remembered  # noqa: F401
+from remembered import remembered  # noqa: F401

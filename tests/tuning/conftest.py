@@ -1,7 +1,7 @@
 """What the tests of tuning share."""
 
 import pytest
-from remembered import registry_as_it_was, remembered  # noqa: F401
+from remembered import remembered  # noqa: F401
 
 from samplerbench.models import make_model
 
