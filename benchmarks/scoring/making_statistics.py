@@ -13,7 +13,7 @@ from ...models.reference import Extractor, Reference
 from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS
 from .real_data import read_samples
-from .real_files import PREFIX, image_files, name_of_samples, open_arrays
+from .real_files import PREFIX, image_files, name_of_samples, open_arrays, open_image
 from .statistics_files import write_statistics
 
 BYTES = (-1.0, 1.0)
@@ -66,7 +66,9 @@ def _image_shape_and_range(
     """
     path = Path(source)
     if path.is_dir():
-        return _image_shape(image_files(path)[0]), BYTES
+        with open_image(image_files(path)[0]) as image:
+            channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
+            return (channels, image.height, image.width), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
         header = _array_header(path)
         if header is not None and header[1] == np.uint8:
@@ -86,21 +88,6 @@ def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
-
-
-def _image_shape(path: Path) -> tuple[int, ...]:
-    try:
-        from PIL import Image
-
-        with Image.open(path) as image:
-            channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
-            return (channels, image.height, image.width)
-    except ImportError as error:
-        raise ValueError("a folder of images needs Pillow; pip install pillow") from error
-    except Exception as error:  # a damaged file can raise anything
-        raise ValueError(
-            f"{path} cannot be read as an image ({type(error).__name__}: {error})"
-        ) from error
 
 
 def _array_header(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:

@@ -24,9 +24,6 @@ from ..sampling.shard import Arrays
 
 METRICS = "metrics"
 
-_ONE_VERSION = ("quality_version", 8)
-"""Key, and last value, of the single version of all metrics in old files."""
-
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
     """Return the metrics of these names, or all metrics for None.
@@ -67,15 +64,8 @@ def versions_of(chosen: Sequence[Metric]) -> dict[str, str]:
 
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions of the metrics with results in a ``quality.json``, by name."""
-    if METRICS in done:
-        versions = done[METRICS]
-        return dict(versions) if isinstance(versions, dict) else {}
-    key, last = _ONE_VERSION
-    if done.get(key) != last:
-        return {}
-    return {
-        name: str(last) for name, metric in metrics().items() if version_of(metric) == str(last)
-    }
+    versions = done.get(METRICS)
+    return dict(versions) if isinstance(versions, dict) else {}
 
 
 def stored_numbers(
