@@ -16,7 +16,7 @@ from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..metrics.metric import Context, Endpoints, Metric, origin
+from ..metrics.metric import Context, Endpoints, Metric, metrics, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
@@ -43,7 +43,7 @@ from .versions import (
     measured_versions,
     requested_metrics,
     stored_numbers,
-    versions_of,
+    version_of,
 )
 
 
@@ -60,14 +60,14 @@ def measure_metrics(
     ``requested`` and ``stored_versions`` map metrics' names to versions. Numbers of an unchanged
     version are kept from ``done`` and ``arrays``. Other requested metrics with met needs are run.
     """
-    all_metrics = requested_metrics(None)
-    present, versions = versions_of(all_metrics), {}
+    versions: dict[str, str] = {}
     record: Record = {METRICS: versions}
     influences: Arrays = {}
-    for metric in all_metrics:
+    for metric in metrics().values():
         columns: Record | None = {}
         values: Arrays = {}
-        if stored_versions.get(metric.name) == present[metric.name]:
+        version = version_of(metric)
+        if stored_versions.get(metric.name) == version:
             columns, values = stored_numbers(metric, done, arrays)
         elif metric.name not in requested:
             continue
@@ -75,7 +75,7 @@ def measure_metrics(
             columns, values = _run_metric(metric, cell, context, record)
         if columns is None:
             continue  # the metric failed; without a version the next run tries again
-        versions[metric.name] = present[metric.name]
+        versions[metric.name] = version
         record |= columns
         influences |= values
     return record, influences
@@ -145,7 +145,7 @@ class Scorer:
     @cached_property
     def versions(self) -> dict[str, str]:
         """Versions of the suite's metrics, by name."""
-        return versions_of(requested_metrics(self.suite.metrics))
+        return {each.name: version_of(each) for each in requested_metrics(self.suite.metrics)}
 
     @cached_property
     def reporting_model(self) -> Denoiser:

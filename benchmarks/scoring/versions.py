@@ -57,11 +57,6 @@ def _code_digest(metric: Metric) -> str:
         return "unknown"
 
 
-def versions_of(chosen: Sequence[Metric]) -> dict[str, str]:
-    """Return the versions of several metrics, by name."""
-    return {metric.name: version_of(metric) for metric in chosen}
-
-
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions of the metrics with results in a ``quality.json``, by name."""
     versions = done.get(METRICS)

@@ -24,8 +24,7 @@ from .alternative_readings import (
     readings_of_network,
     readings_of_scale,
 )
-from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
-from .judging import (
+from .candidates import (
     Candidate,
     Compared,
     Readings,
@@ -36,8 +35,9 @@ from .judging import (
     is_better,
     usable_readings,
 )
+from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
 from .maps import check_map, check_one_path, check_renoised, is_a_map, measure_movement, variance_of
-from .observations import (
+from .output_checks import (
     check_labels,
     check_noise,
     check_time,

@@ -30,8 +30,8 @@ from .alternative_readings import (
     steps_of_table,
     with_changes,
 )
-from .judging import Candidate, Readings, fit_candidate
-from .observations import record_network_call
+from .candidates import Candidate, Readings, fit_candidate
+from .output_checks import record_network_call
 
 Change = Callable[[Any], Any]
 """Function that maps a time, or a tensor of times, to changed times."""

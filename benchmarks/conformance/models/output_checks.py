@@ -13,8 +13,8 @@ from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
 from .alternative_readings import with_changes
+from .candidates import LARGE_DEFECT, SMALLEST_GAIN, Candidate
 from .fit import BATCH, CHANCE, SEED, Check, noise_of
-from .judging import LARGE_DEFECT, SMALLEST_GAIN, Candidate
 from .maps import variance_of
 
 MOST_CLASSES, OTHER_LABELS = 16, 6
