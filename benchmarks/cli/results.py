@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import out, print_rows, say, say_next
-from .common.options import setting
+from .common.options import flag, setting
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
@@ -39,13 +39,9 @@ def show(
     folder: Folder,
     metric: str | None = setting("--metric COLUMN", "Column to rank by, lower is better."),
     baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
-    errors: bool = setting(
-        "--errors", "Print the parts of the error: start, steps, end, model.", default=False
-    ),
-    to_floor: bool = setting(
-        "--to-floor",
-        "Print the evaluations until fd_conv is below its sampling noise.",
-        default=False,
+    errors: bool = flag("--errors", "Print the parts of the error: start, steps, end, model."),
+    to_floor: bool = flag(
+        "--to-floor", "Print the evaluations until fd_conv is below its sampling noise."
     ),
 ) -> None:
     """Print the ranking of the samplers in a run."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from .common import isolation as isolating
+from .common import executor_options as executors
 from .common.console import (
     announce,
     duration_in_words,
@@ -25,20 +25,9 @@ from .common.console import (
     say,
     say_next,
 )
+from .common.executor_options import ExecutorOptions
 from .common.help_panels import EXECUTION, OUTPUT, WHERE
-from .common.options import (
-    AcceleratorOption,
-    ExecutorOption,
-    GpusOption,
-    IsolationOption,
-    Json,
-    MemoryLimitOption,
-    RayAddressOption,
-    SuiteName,
-    check_choice,
-    setting,
-    with_options_of,
-)
+from .common.options import Json, SuiteName, check_choice, flag, setting, with_grouped_options
 from .results import comparing, print_ranking, write_report_page
 from .suite_options import SuiteOptions, resolve_suite
 
@@ -52,36 +41,26 @@ _MOST_REASONS = 6
 _MOST_NAMES = 3
 
 
-@with_options_of(SuiteOptions)
+@with_grouped_options
 def run(
     suite: SuiteName,
     options: SuiteOptions,
-    executor: ExecutorOption = None,
-    isolation: IsolationOption = None,
+    execution: ExecutorOptions,
     time_limit: float | None = setting(
         "--time-limit SECONDS",
         "Limit for 512 samples of a cell, 0 for none (default: 20 times the forecast).",
         EXECUTION,
         min=0,
     ),
-    memory_limit: MemoryLimitOption = None,
-    retry: bool = setting(
-        "--retry", "Run failed, crashed and timed-out cells again.", OUTPUT, default=False
-    ),
-    fresh: bool = setting(
-        "--fresh",
-        "Set existing results aside and start over, without cached searches.",
-        OUTPUT,
-        default=False,
+    retry: bool = flag("--retry", "Run failed, crashed and timed-out cells again.", OUTPUT),
+    fresh: bool = flag(
+        "--fresh", "Set existing results aside and start over, without cached searches.", OUTPUT
     ),
     jobs: str | None = setting(
         "--jobs N",
         "Number of worker processes, or auto for one per GPU or core. They share --threads.",
         WHERE,
     ),
-    ray_address: RayAddressOption = None,
-    gpus_per_worker: GpusOption = None,
-    accelerator: AcceleratorOption = None,
 ) -> None:
     """Run a suite and write its table and report. Existing results are reused."""
     if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
@@ -90,33 +69,25 @@ def run(
         # GNU's OpenMP reads it when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if options.device != "cpu":
-        isolating.take_gpu_of_rank()
-    runs_in = isolating.pick_executor(
-        executor,
-        isolation,
-        jobs,
-        options.device,
-        isolating.RayOptions(ray_address, gpus_per_worker, accelerator),
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-    )
+        executors.take_gpu_of_rank()
+    executor = executors.pick_executor(execution, jobs, options.device, time_limit)
     announce(f"Running the suite {suite}: loading PyTorch and the models …")
-    with closing(runs_in):
-        if isolating.looks_new(suite, options.out_dir):
-            isolating.start_early(runs_in)
+    with closing(executor):
+        if executors.looks_new(suite, options.out_dir):
+            executors.start_early(executor)
 
         from ..api import run_suite
         from ..running.setup import default_run_folder
 
         resolved, device = resolve_suite(suite, options)
         folder = options.out_dir or default_run_folder(resolved)
-        with isolating.graceful_shutdown(folder, runs_in):
+        with executors.graceful_shutdown(folder, executor):
             done = run_suite(
                 resolved,
                 folder,
                 device,
                 console=err,
-                executor=runs_in,
+                executor=executor,
                 time_limit=time_limit,
                 retry=retry,
                 fresh=fresh,
@@ -138,7 +109,7 @@ def run(
         raise typer.Exit(code)
 
 
-@with_options_of(SuiteOptions)
+@with_grouped_options
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
     """Show what would run, and how long it takes here. Nothing is written."""
     from ..api import plan_cells
@@ -201,7 +172,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     return None
 
 
-@with_options_of(SuiteOptions)
+@with_grouped_options
 def samples(
     suite: SuiteName,
     options: SuiteOptions,

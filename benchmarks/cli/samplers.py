@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import cell_text, err, out, print_json, print_rows, say, say_next
-from .common.options import Json, PeersPath, Plugins, load_plugins, option, setting
+from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, setting
 
 if TYPE_CHECKING:
     from ..conformance import Conformance
@@ -26,7 +26,7 @@ def check(
     sampler: Annotated[
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
-    everything: bool = setting("--all", "Check every registered sampler.", default=False),
+    everything: bool = flag("--all", "Check every registered sampler."),
     write: Path | None = setting("--write FILE", "Also write the measurements to this JSON file."),
     plugin: Plugins = None,
     peers_path: PeersPath = None,

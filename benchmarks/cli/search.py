@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import isolation as isolating
+from .common import executor_options as executors
 from .common.console import (
     announce,
     duration_in_words,
@@ -20,22 +20,16 @@ from .common.console import (
     say,
     say_next,
 )
-from .common.isolation import workers
+from .common.executor_options import ExecutorOptions, workers
 from .common.options import (
     DEVICES,
     LARGEST_SEED,
-    AcceleratorOption,
     DeviceOption,
-    ExecutorOption,
-    GpusOption,
-    IsolationOption,
     Json,
-    MemoryLimitOption,
     NfeOption,
     OutOption,
     PeersPath,
     Plugins,
-    RayAddressOption,
     StepsOption,
     ThreadsOption,
     check_choice,
@@ -43,6 +37,7 @@ from .common.options import (
     load_plugins,
     option,
     setting,
+    with_grouped_options,
 )
 
 if TYPE_CHECKING:
@@ -56,11 +51,12 @@ TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": 
 }
 
 
+@with_grouped_options
 def advise(
     model: Annotated[
-        str,
-        option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder."),
+        str, option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder.")
     ],
+    execution: ExecutorOptions,
     nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
     ms: float | None = setting(
         "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", min=1e-3
@@ -96,13 +92,7 @@ def advise(
     ),
     device: DeviceOption = "auto",
     jobs: str = setting("--jobs N", "Number of worker processes, or auto.", default="auto"),
-    executor: ExecutorOption = None,
-    isolation: IsolationOption = None,
-    memory_limit: MemoryLimitOption = None,
     threads: ThreadsOption = None,
-    ray_address: RayAddressOption = None,
-    gpus_per_worker: GpusOption = None,
-    accelerator: AcceleratorOption = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
@@ -118,18 +108,12 @@ def advise(
         left = duration_in_words(max(0.0, begun + 60 * minutes - time.monotonic()))
         err.print(f"{stage} (up to {left} left)", markup=False)
 
-    has_jobs = executor in (None, "worker") and isolation is not False
-    on_ray = executor is not None and executor.partition(":")[0] == "ray"
-    runs_in = isolating.pick_executor(
-        executor,
-        isolation,
-        jobs if has_jobs or on_ray else None,
-        device,
-        isolating.RayOptions(ray_address, gpus_per_worker, accelerator),
-        memory_limit=memory_limit,
+    has_jobs = execution.executor in (None, "worker") and execution.isolation is not False
+    executor = executors.pick_executor(
+        execution, jobs if has_jobs or execution.is_ray else None, device
     )
-    with closing(runs_in):
-        isolating.start_early(runs_in)
+    with closing(executor):
+        executors.start_early(executor)
         if threads is not None:
             import torch
 
@@ -143,7 +127,7 @@ def advise(
         load_plugins(plugin, peers_path)
         folder = out_dir or api.advice_folder(model)
         suffix = " and what was measured is kept"
-        with isolating.graceful_shutdown(folder, runs_in, suffix), explain_write_errors(folder):
+        with executors.graceful_shutdown(folder, executor, suffix), explain_write_errors(folder):
             advice = api.advise(
                 model,
                 integers(nfe, "--nfe"),
@@ -156,7 +140,7 @@ def advise(
                 extractor=extractor,
                 device=check_choice(device, "--device", DEVICES),
                 seed=seed,
-                executor=runs_in,
+                executor=executor,
                 progress=show_stage,
                 begun=begun,
             )

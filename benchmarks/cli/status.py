@@ -12,7 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from .common.console import duration_in_words, err, out, print_json, print_rows, say, say_next
-from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, setting
+from .common.options import Json, PeersPath, Plugins, TrustOption, flag, load_plugins
 from .results import Folder
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ MOST_LINES = 40  # most groups of cells that are printed: a terminal's height
 
 def status(
     folder: Folder,
-    changes: bool = setting(
-        "--changes",
-        "Show what changed code, models or files would recompute, and why.",
-        default=False,
+    changes: bool = flag(
+        "--changes", "Show what changed code, models or files would recompute, and why."
     ),
     trust_suite: TrustOption = False,
     plugin: Plugins = None,

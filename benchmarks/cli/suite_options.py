@@ -21,6 +21,7 @@ from .common.options import (
     ThreadsOption,
     TrustOption,
     check_choice,
+    flag,
     integers,
     load_plugins,
     parse_share,
@@ -83,23 +84,17 @@ class SuiteOptions:
         "For --extractor: real samples (folder or array), or a file of their statistics.",
         STATISTICS,
     )
-    compiled: bool = setting(
-        "--compile", "Compile the network with torch.compile.", EXECUTION, default=False
-    )
-    cuda_graph: bool = setting(
-        "--cuda-graph",
-        "Replay whole runs as CUDA graphs; combines with --compile.",
-        EXECUTION,
-        default=False,
+    compiled: bool = flag("--compile", "Compile the network with torch.compile.", EXECUTION)
+    cuda_graph: bool = flag(
+        "--cuda-graph", "Replay whole runs as CUDA graphs; combines with --compile.", EXECUTION
     )
     plugin: Plugins = None
     peers_path: PeersPath = None
     trust_suite: TrustOption = False
-    until_decided: bool = setting(
+    until_decided: bool = flag(
         "--until-decided",
         "Add samples until each difference to the baseline is decided.",
         STATISTICS,
-        default=False,
     )
     target_se: float | None = setting(
         "--target-se NUMBER", "Add samples until the standard error is this small.", STATISTICS
@@ -130,11 +125,8 @@ class SuiteOptions:
         "Converged samples for fd_conv, if the model's card has none.",
         STATISTICS,
     )
-    path_curvature: bool = setting(
-        "--path-curvature",
-        "Also measure the curvature of each model's paths.",
-        STATISTICS,
-        default=False,
+    path_curvature: bool = flag(
+        "--path-curvature", "Also measure the curvature of each model's paths.", STATISTICS
     )
 
 

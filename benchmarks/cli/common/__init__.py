@@ -8,7 +8,7 @@ from ....lazy import lazy
 
 if TYPE_CHECKING:
     from .console import error_console, print_rows, say
-    from .isolation import cores, workers
+    from .executor_options import cores, workers
     from .options import JobsOption, OutOption, PeersPath, Plugins, integers, load_plugins
 
 __all__ = [
@@ -31,12 +31,12 @@ _HOMES = {
     "OutOption": "options",
     "PeersPath": "options",
     "Plugins": "options",
-    "cores": "isolation",
+    "cores": "executor_options",
     "integers": "options",
     "load_plugins": "options",
     "print_rows": "console",
     "say": "console",
-    "workers": "isolation",
+    "workers": "executor_options",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)
