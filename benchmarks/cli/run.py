@@ -29,6 +29,7 @@ from .common.executor_options import ExecutorOptions
 from .common.help_panels import EXECUTION, OUTPUT, WHERE
 from .common.options import Json, SuiteName, check_choice, flag, setting, with_grouped_options
 from .results import comparing, print_ranking, write_report_page
+from .status import counts_in_words, print_alike, state_name_reason
 from .suite_options import SuiteOptions, resolve_suite
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
-_MOST_REASONS = 6
-_MOST_NAMES = 3
 
 
 @with_grouped_options
@@ -225,29 +224,28 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
     return f"{count} of these cells have results in {folder}; run goes on from there."
 
 
-def print_answer(looks: InterimAnalyses) -> None:
+def print_answer(analyses: InterimAnalyses) -> None:
     """Print the rows of the interim analyses with their verdicts, and limits of these."""
     from ...results.comparison.significance import LEVEL
 
     rows = [
-        {**row, "interval": _format_difference(row), "name": row["curve"]} for row in looks.rows
+        {**row, "interval": _format_difference(row), "name": row["curve"]} for row in analyses.rows
     ]
     columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
-    columns |= {} if looks.until.baseline is None else {"interval": "Δ [95 %]"}
+    columns |= {} if analyses.until.baseline is None else {"interval": "Δ [95 %]"}
     print_rows(rows, columns | {"verdict": "verdict"})
     counts = Counter(row["verdict"] for row in rows)
     say(
-        f"{looks.number} looks at {looks.until.column}: "
-        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        + "."
+        f"{analyses.number} looks at {analyses.until.column}: "
+        f"{counts_in_words(dict(counts.most_common()))}."
     )
     for reason, n in Counter(
         row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT
     ).items():
         say(f"{n} without a decision: {reason}.")
-    if looks.until.baseline is not None:
+    if analyses.until.baseline is not None:
         say(
-            f"Against {looks.until.baseline}, lower is better; verdicts hold together at "
+            f"Against {analyses.until.baseline}, lower is better; verdicts hold together at "
             f"{LEVEL:.0%}, over rows and looks. Δ is as last seen."
         )
     out.print()
@@ -264,7 +262,7 @@ def _format_difference(row: dict[str, Any]) -> str:
 
 
 def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of these cells have no result, and a line for each reason.
+    """Print how many of these cells have no result, and a line for each common reason.
 
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.
@@ -275,30 +273,10 @@ def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> 
     bad = [row for row in rows if row["status"] != "ok"]
     if not bad:
         return 0
-    kinds = ", ".join(
-        f"{n} {status}" for status, n in Counter(row["status"] for row in bad).items()
-    )
+    counts = Counter(row["status"] for row in bad)
     say(
-        f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); "
+        f"{len(bad)} of {len(rows)} cells are not ok ({counts_in_words(counts)}); "
         f"{shlex.join(['samplerbench', 'status', str(folder)])} says why."
     )
-    reasons: dict[str, list[str]] = {}
-    for row in bad:
-        reason = row["reason"] if isinstance(row["reason"], str) else "no reason is on record"
-        reasons.setdefault(f"{row['status']}: {reason}", []).append(
-            f"{row['model']} {row['sampler']}"
-        )
-    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
-    for reason, names in ordered[:_MOST_REASONS]:
-        say(f"  {len(names)} {reason} ({_first_names(names)})")
-    if len(ordered) > _MOST_REASONS:
-        say(f"  … and {len(ordered) - _MOST_REASONS} other reasons")
+    print_alike(map(state_name_reason, bad), 6, "status prints them")
     return int(len(bad) == len(rows))
-
-
-def _first_names(names: list[str]) -> str:
-    """Return the first few names, each once, and the number of the others."""
-    once = list(dict.fromkeys(names))
-    return ", ".join(once[:_MOST_NAMES]) + (
-        f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else ""
-    )

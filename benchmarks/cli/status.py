@@ -42,35 +42,24 @@ def status(
     from ...results.run_directory.run_dir import RunDir
 
     records = load(folder).frame.to_dict(orient="records")
-    aside = RunDir(folder).cells_set_aside()
+    aside: list[dict[str, Any]] = [
+        {"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why}
+        for cell in RunDir(folder).cells_set_aside()
+    ]
     if as_json:
         rows = [
             {"name": row.get("cell") or row["sampler"]}
             | {k: None if v is pd.NA else v for k, v in row.items()}
             for row in records
         ]
-        for cell in aside:
-            state = {"status": "set aside", "reason": cell.why}
-            rows.append({"name": cell.cell, **cell.record, **state})
-        return print_json(rows)
+        return print_json([*rows, *aside])
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     say(f"{len(records)} cells in {folder}")
     print_rows(
         [{"name": s, "cells": n} for s, n in counts.items()], {"name": "status", "cells": "cells"}
     )
-    _print_alike(
-        (row["status"], "{model} {sampler} steps={steps}".format(**row), row["reason"])
-        for row in records
-        if row["status"] not in ("ok", "missing")
-    )
-    _print_alike(
-        (
-            "set aside",
-            "{model} {sampler} steps={steps}".format_map(defaultdict(lambda: "?", cell.record)),
-            cell.why,
-        )
-        for cell in aside
-    )
+    bad = [row for row in records if row["status"] not in ("ok", "missing")]
+    print_alike(map(state_name_reason, [*bad, *aside]))
     missing = [row for row in records if row["status"] == "missing"]
     if seconds := _seconds_of_sampling(RunDir(folder), records):
         say(
@@ -116,16 +105,35 @@ def _say_next_of_run(folder: Path, *, go_on: bool, retry: bool) -> None:
     say_next(*resume, ["show", folder], ["report", folder])
 
 
-def _print_alike(lines: Iterable[tuple[str, str, str]]) -> None:
-    """Print cells in groups that share a state and a reason; a line is state, name and reason."""
+def state_name_reason(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return a row's state, its name and the reason of the state, for :func:`print_alike`."""
+    name = "{model} {sampler} steps={steps}".format_map(defaultdict(lambda: "?", row))
+    reason = row["reason"] if isinstance(row["reason"], str) else "no reason is on record"
+    return row["status"], name, reason
+
+
+def print_alike(
+    lines: Iterable[tuple[str, str, str]],
+    most: int = MOST_LINES,
+    rest: str = "--json prints each cell",
+) -> None:
+    """Print cells (state, name, reason) in groups of one state and reason, the largest first.
+
+    If there are more than ``most`` groups, ``rest`` says where the others are.
+    """
     alike: dict[tuple[str, str], list[str]] = {}
     for state, name, why in lines:
         alike.setdefault((state, why), []).append(name)
-    for (state, why), names in list(alike.items())[:MOST_LINES]:
-        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        out.print(f"  {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
-    if len(alike) > MOST_LINES:
-        say(f"  and {len(alike) - MOST_LINES} more kinds; --json prints each cell")
+    for (state, why), names in sorted(alike.items(), key=lambda item: -len(item[1]))[:most]:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        out.print(f"  {state}: {', '.join(names[:3])}{more}: {why}", markup=False)
+    if len(alike) > most:
+        say(f"  and {len(alike) - most} more kinds; {rest}")
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """Return counts as part of a sentence, such as ``3 ok, 1 failed``."""
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
 
 
 def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
@@ -154,11 +162,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     if as_json:
         return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
     counts = Counter(cell.state for cell in cells)
-    out.print(
-        f"{len(cells)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
-        markup=False,
-    )
-    _print_alike(
+    say(f"{len(cells)} cells: {counts_in_words(counts)}")
+    print_alike(
         (
             f"{cell.model}: {cell.state}",
             cell.sampler if cell.steps is None else f"{cell.sampler} steps={cell.steps}",
