@@ -141,18 +141,15 @@ def _print_checks(result: Checked) -> None:
     say(f"Verdict: {result.verdict_in_words}.")
 
 
-def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
-    return zip(
-        fit.levels.tolist(),
-        fit.errors.mean(1).tolist(),
-        fit.defect.tolist(),
-        fit.defect_se.tolist(),
-        strict=True,
-    )
+def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, ...]]:
+    """Return the level, the mean error, the defect and its standard error at each level."""
+    columns = (fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se)
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
-    fit = result.fit
+    names = ("sigma", "error", "defect", "defect_se")
+    levels = [] if result.fit is None else _levels_of_fit(result.fit)
     return {
         "verdict": result.verdict,
         "passed": result.passed,
@@ -164,12 +161,7 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
         "images": result.images,
         "checks": [vars(check) for check in result.checks],
         "candidates": list(result.candidates),
-        "levels": []
-        if fit is None
-        else [
-            {"sigma": s, "error": e, "defect": d, "defect_se": q}
-            for s, e, d, q in _levels_of_fit(fit)
-        ],
+        "levels": [dict(zip(names, level, strict=True)) for level in levels],
     }
 
 
