@@ -170,9 +170,7 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
     stored = bench.store.get(key)
     if stored is None:
         samples = [x for _, x in bench.draw_samples(entries, 0, FIRST)]
-        bench.endpoints.find_steps(
-            [sample["endpoint"] for sample in samples if not isinstance(sample, Failure)]
-        )
+        bench.endpoints.find_steps([x for x in samples if not isinstance(x, Failure)])
         bench.store.put(key, [bench.endpoints.steps, bench.endpoints.resolution])
     else:
         bench.endpoints.steps, bench.endpoints.resolution = stored

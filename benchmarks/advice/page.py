@@ -30,7 +30,6 @@ from ...results.figures.sheet import (
 )
 from ...results.palette import Style
 from ...results.report.drawing import data_uri, side_by_side, with_alpha
-from ...results.run_directory.files import write_text
 from ...results.text import format_number
 from .answer import Advice, Best, Budget, Choice, Pictures, Pictures8
 from .exports import title
@@ -157,14 +156,8 @@ TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__
 """Folders of the templates: this page's own, and the one that it shares with reports."""
 
 
-def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
-    """Write the page atomically, with pictures unless they are None, and return its path."""
-    write_text(path, render(advice, pictures))
-    return path
-
-
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """Return the page as HTML text. The same answer and pictures always give the same text."""
+    """Return the page as HTML text, with pictures unless they are None; equal inputs give equal texts."""
     rows, series = table_rows(advice), curves_of(advice)
     colours = [
         f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"

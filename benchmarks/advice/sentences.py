@@ -55,17 +55,18 @@ def conclusions(
     nothing = f"Nothing was found that {title(library)} can use for this model."
     if not pairs:
         return (nothing,)
+    first = headline_budget([budget for budget, _ in pairs], reader)
     fails = _budgets_where(pairs, lambda budget, _: bool(budget.default.failed))
     texts = [
-        _headline(pairs),
+        _headline(pairs, first, first.best[reader]),
         f"What you use now is {default}.",
-        _beside_own_solvers(pairs, reader),
+        _beside_own_solvers(first, reader),
         _coverage(budgets),
         f"{nothing} The recommendation is for {title(reader)}." if reader != library else "",
         _same_error_with_fewer_evaluations(halves),
         _search_cost(pairs, halves),
         _gain_of_fits(pairs),
-        _other_budgets(pairs),
+        _other_budgets(pairs, first),
         f"What you use now fails with {fails}." if fails else "",
         _draws_noise(pairs),
         _by_mean_square(pairs),
@@ -98,13 +99,7 @@ def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
     return evaluations_in_words(*budgets) if budgets else ""
 
 
-def _headline_pair(pairs: Pairs) -> tuple[Budget, Best]:
-    budget = headline_budget([entry for entry, _ in pairs], pairs[0][1].library)
-    return next(pair for pair in pairs if pair[0] is budget)
-
-
-def _headline(pairs: Pairs) -> str:
-    budget, best = _headline_pair(pairs)
+def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     now, at = "what you use now", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
         closer = times_in_words(inverse(best.to_default), "closer")
@@ -133,14 +128,17 @@ def _headline(pairs: Pairs) -> str:
     return f"{text}. As a whole, its samples {shown} (fd_conv {numbers})."
 
 
-def _beside_own_solvers(pairs: Pairs, library: str) -> str:
+def _beside_own_solvers(budget: Budget, library: str) -> str:
     """Return a comparison with the library's best own solver at the headline's budget, or ""."""
-    budget, best = _headline_pair(pairs)
     nearest = nearest_alternative(budget, library)
     if nearest is None or nearest.ratio is None:
         return ""
     whose = title("diffusers" if library == "python" else library)
-    solvers = f"solvers of {whose} that were tried" if best.own else f"usual solvers of {whose}"
+    solvers = (
+        f"solvers of {whose} that were tried"
+        if budget.best[library].own
+        else f"usual solvers of {whose}"
+    )
     other = f"{name_in_sentence(nearest.choice)}, the best of the {solvers}"
     at = evaluations_in_words(budget.nfe)
     if verdict(nearest.ratio) == "open":
@@ -222,9 +220,8 @@ def _gain_of_fits(pairs: Pairs) -> str:
     )
 
 
-def _other_budgets(pairs: Pairs) -> str:
+def _other_budgets(pairs: Pairs, first: Budget) -> str:
     """Return a comparison with the default at budgets that the headline leaves out, or ""."""
-    first, _ = _headline_pair(pairs)
 
     def elsewhere(kind: Verdict) -> str:
         return _budgets_where(

@@ -220,7 +220,7 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
 
     if not (folder / "parts").is_dir():
         return ""
-    count = sum(row["cell"] in cells for row in load(folder).ok.frame.to_dict(orient="records"))
+    count = load(folder).ok.frame["cell"].isin(cells).sum()
     return f"{count} of these cells have results in {folder}; run goes on from there."
 
 
@@ -267,9 +267,9 @@ def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> 
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.
     """
-    rows = [
-        row for row in table.frame.astype(object).to_dict(orient="records") if row["cell"] in cells
-    ]
+    from ...results.values import rows_as_dicts
+
+    rows = [row for row in rows_as_dicts(table.frame) if row["cell"] in cells]
     bad = [row for row in rows if row["status"] != "ok"]
     if not bad:
         return 0

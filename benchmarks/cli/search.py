@@ -146,13 +146,14 @@ def advise(
             )
     if as_json:
         return print_json(advice.to_json())
-    from ..advice.page import write_page
+    from ..advice.page import render
     from ..advice.text_output import markdown, print_advice
 
     print_advice(advice, out)
     write_text(folder / "advice.md", markdown(advice))
-    pictures = read_pictures(folder) if advice.pictures else None
-    say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
+    page = folder / "advice.html"
+    write_text(page, render(advice, read_pictures(folder) if advice.pictures else None))
+    say(f"Page: {page}")
     budgets = ",".join(str(budget.nfe) for budget in advice.budgets)
     return say_next(["run", "quick", "--model", model, "--sampler", "auto", "--nfe", budgets])
 

@@ -36,22 +36,17 @@ def status(
         load_plugins(plugin, peers_path)
         return print_changes(folder, trust=trust_suite, as_json=as_json)
 
-    import pandas as pd
-
     from ...results.result_table import load
     from ...results.run_directory.run_dir import RunDir
+    from ...results.values import rows_as_dicts
 
-    records = load(folder).frame.to_dict(orient="records")
+    records: list[dict[str, Any]] = rows_as_dicts(load(folder).frame)
     aside: list[dict[str, Any]] = [
         {"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why}
         for cell in RunDir(folder).cells_set_aside()
     ]
     if as_json:
-        rows = [
-            {"name": row.get("cell") or row["sampler"]}
-            | {k: None if v is pd.NA else v for k, v in row.items()}
-            for row in records
-        ]
+        rows = [{"name": row.get("cell") or row["sampler"], **row} for row in records]
         return print_json([*rows, *aside])
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     say(f"{len(records)} cells in {folder}")
