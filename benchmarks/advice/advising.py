@@ -22,7 +22,7 @@ from ..running.executors.executor import ignore_progress
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import PICTURES, Advice
-from .answers import (
+from .budget_answer import (
     Distances,
     Scores,
     add_times,
@@ -44,7 +44,7 @@ from .measuring import (
     check_folder,
     most_reference_steps,
 )
-from .races import (
+from .race_planning import (
     COMPARED,
     budgets_of,
     check_time,

@@ -162,10 +162,10 @@ class ConvergedEndpoints:
     def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:
         """Return endpoints of latents ``start`` … ``stop - 1``, with ``self.steps`` for None."""
         steps = (self.steps or 0) if steps is None else steps
-        pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
-        whole = np.concatenate([self._endpoints[steps, first] for first, _ in pieces])
-        return whole[start - pieces[0][0] : stop - pieces[0][0]]
+        firsts = [first for first, _ in _pieces(start, stop)]
+        whole = np.concatenate([self._endpoints[steps, first] for first in firsts])
+        return whole[start - firsts[0] : stop - firsts[0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
         """Solve for the endpoints of latents ``start`` … ``stop - 1`` that are not stored yet.
@@ -206,8 +206,7 @@ class ConvergedEndpoints:
         """Yield each piece's first latent with its endpoints, or their features in ``space``."""
         request = self.request
         tasks = [
-            request.task(solve_latents, request.seed, start, stop, steps, space)
-            for start, stop in pieces
+            request.task(solve_latents, request.seed, *piece, steps, space) for piece in pieces
         ]
         for which, outcome in self.executor.map(tasks, self.world):
             if isinstance(outcome, Failure):
@@ -273,7 +272,7 @@ class Bench:
         for which, outcome in self.draw_samples([entries[n] for n in todo], start, stop, late):
             number = todo[which]
             value = (
-                [outcome.status, outcome.reason]
+                outcome.reason
                 if isinstance(outcome, Failure)
                 else self.endpoints.squared_distances(outcome, start).tolist()
             )
@@ -313,18 +312,16 @@ class Bench:
         tasks = [
             SamplesTask(replace(entry.cell, samples=stop), start, stop, space) for entry in entries
         ]
-        seconds = [
-            self.forecast_seconds(entry, stop - start) * self.executor.size for entry in entries
-        ]
-        limits = [max(SHORTEST, GENEROUS * duration) for duration in seconds]
+        seconds = [self.forecast_seconds(entry, stop - start) for entry in entries]
+        limits = [max(SHORTEST, GENEROUS * self.executor.size * each) for each in seconds]
         yield from self.executor.map(tasks, self.world, limits=limits, wanted=lambda _: not late())
 
     def forecast_seconds(self, entry: Entry, samples: int) -> float:
         """Return an upper estimate of the seconds for samples of a configuration on all workers."""
         return float(entry.cell.budget or 1) * samples / self.rate
 
-    def _read_squares(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
-        if value and isinstance(value[0], str):
-            self.failures[entry.label] = str(value[1])
+    def _read_squares(self, entry: Entry, value: list[float] | str) -> Squares | None:
+        if isinstance(value, str):  # the reason of a failure
+            self.failures[entry.label] = value
             return None
         return np.asarray(value, float)

@@ -130,10 +130,10 @@ def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
 
 def _describe_plot(series: Sequence[Series]) -> str:
     """Return a description of the plot for readers who cannot see it."""
+    ends = [(curve.name, curve.points[0], curve.points[-1]) for curve in series]
     parts = [
-        f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
-        for curve in series
-        for first, last in [(curve.points[0], curve.points[-1])]
+        f"{name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
+        for name, first, last in ends
     ]
     return f"Error against evaluations, both logarithmic: {'; '.join(parts)}."
 

@@ -22,6 +22,7 @@ from .wording import (
     inverse,
     is_same_configuration,
     name_in_sentence,
+    nearer_in_distribution,
     nearest_alternative,
     number_with_noun,
     shown_library,
@@ -88,9 +89,8 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
     """Return True if a recommendation is not the default, and is ``kind`` compared with it."""
-    return (
-        not is_same_configuration(best.choice, budget.default) and verdict(best.to_default) == kind
-    )
+    is_default = is_same_configuration(best.choice, budget.default)
+    return not is_default and verdict(best.to_default) == kind
 
 
 def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
@@ -134,11 +134,8 @@ def _beside_own_solvers(budget: Budget, library: str) -> str:
     if nearest is None or nearest.ratio is None:
         return ""
     whose = title("diffusers" if library == "python" else library)
-    solvers = (
-        f"solvers of {whose} that were tried"
-        if budget.best[library].own
-        else f"usual solvers of {whose}"
-    )
+    own = budget.best[library].own
+    solvers = f"solvers of {whose} that were tried" if own else f"usual solvers of {whose}"
     other = f"{name_in_sentence(nearest.choice)}, the best of the {solvers}"
     at = evaluations_in_words(budget.nfe)
     if verdict(nearest.ratio) == "open":
@@ -344,14 +341,12 @@ def _in_distribution(pairs: Pairs) -> str:
     """Return a sentence on samplers shown to be nearer in distribution than the best that was tried, or ""."""
     parts = []
     for budget, _ in pairs:
-        other, leader = budget.in_distribution, budget.best.get("python")
-        if other is not None and other.fd_conv is not None:
-            numbers = distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
-            at = evaluations_in_words(budget.nfe)
+        if other := budget.in_distribution:
+            numbers, at = nearer_in_distribution(budget).detail, evaluations_in_words(budget.nfe)
             parts.append(f"{name_in_sentence(other)} with {at} ({numbers})")
+    if not parts:
+        return ""
     return (
         f"Compared as whole sets (fd_conv), samples of {names_in_words(parts)} are nearer to the converged ones than "
         "samples of the best by error."
-        if parts
-        else ""
     )

@@ -100,7 +100,7 @@ def _print_description(subject: Any) -> None:
         say(f"{subject.name}, {subject.identity}:")
         values = {key: _shortened(getattr(subject, key)) for key in OF_ANY}
         rows = [{"field": k, "value": v} for k, v in values.items() if v not in ("None", "0")]
-        return print_rows(rows, {"field": "field", "value": "value"})
+        return print_rows(rows)
     spec: Specification = subject
     say(f"A checkpoint of the family {spec.family}:")
     for sentence in spec.evidence:
@@ -116,7 +116,7 @@ def _print_description(subject: Any) -> None:
         {"field": name, "value": " or ".join(answers), "known from": "open"}
         for name, answers in spec.open.items()
     ]
-    return print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+    return print_rows(rows)
 
 
 def _shortened(value: Any) -> str:

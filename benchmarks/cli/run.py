@@ -28,15 +28,16 @@ from .common.console import (
 from .common.executor_options import ExecutorOptions
 from .common.help_panels import EXECUTION, OUTPUT, WHERE
 from .common.options import Json, SuiteName, check_choice, flag, setting, with_grouped_options
-from .results import comparing, print_ranking, write_report_page
 from .status import counts_in_words, print_alike, state_name_reason
 from .suite_options import SuiteOptions, resolve_suite
+from .views import comparing, print_ranking, write_report_page
 
 if TYPE_CHECKING:
+    from ...models.extractors.quantised import Quantisation
     from ...results.result_table import ResultTable
     from ..running.sequential import InterimAnalyses
 
-WITHOUT = ("undecided", "futile", "not compared", "failed")
+UNDECIDED = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
 
 
@@ -99,8 +100,8 @@ def run(
     if done.doubt:
         say(done.doubt)
     if done.analyses:
-        print_answer(done.analyses)
-    code = print_troubles(done.table, done.cells, folder)
+        print_verdicts(done.analyses)
+    code = print_failed_cells(done.table, done.cells, folder)
     write_report_page([folder], None, anew=False)
     failed = [["status", folder]] if code else []
     say_next(*failed, *comparing(done.table, folder), ["figures", folder])
@@ -143,17 +144,12 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
         )
         table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", *times)
     out.print(table)
-    if done := _done_part_in_words(
-        options.out_dir or default_run_folder(resolved), {cell.key for cell in cells}
-    ):
+    folder = options.out_dir or default_run_folder(resolved)
+    if done := _done_part_in_words(folder, {cell.key for cell in cells}):
         out.print(done, markup=False)
-    sampling = sum(row.seconds for row in rows)
-    solving = sum(row.references for row in rows)
-    scoring = sum(row.scoring for row in rows)
-    timing = resolved.timing
-    pace = (
-        f", and timing about {duration_in_words(timing.seconds)} a model" if timing.enabled else ""
-    )
+    sampling, solving = sum(row.seconds for row in rows), sum(row.references for row in rows)
+    scoring, timing = sum(row.scoring for row in rows), duration_in_words(resolved.timing.seconds)
+    pace = f", and timing about {timing} a model" if resolved.timing.enabled else ""
     say(
         f"Sampling takes about {duration_in_words(sampling)} here, references {duration_in_words(solving)} and "
         f"scoring {duration_in_words(scoring)}{pace}."
@@ -166,8 +162,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     if doubts:
         say(f"This machine is busy. All of it may take less than that: {'; '.join(doubts)}.")
     if "plan" in sys.argv:
-        words = sys.argv[sys.argv.index("plan") + 1 :]
-        say_next(["run", *words])
+        say_next(["run", *sys.argv[sys.argv.index("plan") + 1 :]])
     return None
 
 
@@ -189,7 +184,7 @@ def samples(
     from ..sampling.failure import Failure
 
     resolved, device = resolve_suite(suite, options)
-    rounding = check_choice(quantise, "--quantise", ("round", "truncate"))
+    rounding: Quantisation = check_choice(quantise, "--quantise", ("round", "truncate"))
     models = load_models(resolved, device)
     for model in models.values():
         check_exportable(model)
@@ -202,9 +197,7 @@ def samples(
             say(f"{label}: left out, {cell.skip}")
             continue
         try:
-            export_samples(
-                models[cell.model], cell, path, "round" if rounding == "round" else "truncate"
-            )
+            export_samples(models[cell.model], cell, path, rounding)
         except Failure as failure:
             failed = True
             say(f"{label}: {failure.reason}")
@@ -224,7 +217,7 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
     return f"{count} of these cells have results in {folder}; run goes on from there."
 
 
-def print_answer(analyses: InterimAnalyses) -> None:
+def print_verdicts(analyses: InterimAnalyses) -> None:
     """Print the rows of the interim analyses with their verdicts, and limits of these."""
     from ...results.comparison.significance import LEVEL
 
@@ -240,7 +233,7 @@ def print_answer(analyses: InterimAnalyses) -> None:
         f"{counts_in_words(dict(counts.most_common()))}."
     )
     for reason, n in Counter(
-        row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT
+        row["reason"] for row in rows if row["reason"] and row["verdict"] in UNDECIDED
     ).items():
         say(f"{n} without a decision: {reason}.")
     if analyses.until.baseline is not None:
@@ -261,7 +254,7 @@ def _format_difference(row: dict[str, Any]) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
+def print_failed_cells(table: ResultTable, cells: Collection[str], folder: Path) -> int:
     """Print how many of these cells have no result, and a line for each common reason.
 
     Returns:

@@ -43,13 +43,6 @@ from .common.options import (
 if TYPE_CHECKING:
     from ..planning.tuned_file import Scores, Tuned
 
-TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error"} | {
-    "gap": "gap",
-    "elsewhere": "elsewhere",
-    "teacher": "teacher",
-    "seconds": "s",
-}
-
 
 @with_grouped_options
 def advise(
@@ -235,13 +228,9 @@ def tune(
         words = ["run", "quick", "--model", model]
         for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
             words += [word for value in values if value is not None for word in (name, value)]
-        words += [
-            *plugin_arguments([*map(make_sampler, sampler)]),
-            "--schedule",
-            f"tuned(file='{file}')",
-        ]
+        words += plugin_arguments([*map(make_sampler, sampler)])
         say(f"{file} has the grids.")
-        say_next(words)
+        say_next([*words, "--schedule", f"tuned(file='{file}')"])
     if failures:
         raise typer.Exit(1)
 
@@ -250,7 +239,7 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
     """Print the table of tuned entries and how to read it; ``other`` names the held-out model."""
     from ..tuning.problem import RESOLVED
 
-    print_rows([_printed_row(entry) for entry in entries], TUNE_COLUMNS)
+    print_rows([_printed_row(entry) for entry in entries])
     say(
         f"error: {objective} distance to converged endpoints, untuned → tuned, on {test_latents} "
         "initial noises that tuning did not use"
@@ -277,12 +266,12 @@ def _printed_row(entry: Tuned) -> dict[str, Any]:
         return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"
 
     return {
-        "name": entry.subject.sampler,
-        "nfe": entry.nfe,
-        "schedule": entry.schedule,
-        "test": errors(entry.test),
-        "elsewhere": errors(entry.elsewhere.scores),
+        "sampler": entry.subject.sampler,
+        "NFE": entry.nfe,
+        "untuned": entry.schedule,
+        "error": errors(entry.test),
         "gap": f"{entry.gap:+.0%}",
+        "elsewhere": errors(entry.elsewhere.scores),
         "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
-        "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
+        "s": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
     }

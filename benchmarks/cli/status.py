@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common.console import duration_in_words, err, out, print_json, print_rows, say, say_next
 from .common.options import Json, PeersPath, Plugins, TrustOption, flag, load_plugins
-from .results import Folder
+from .views import Folder
 
 if TYPE_CHECKING:
     from ...results.run_directory.run_dir import RunDir
@@ -50,9 +50,8 @@ def status(
         return print_json([*rows, *aside])
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     say(f"{len(records)} cells in {folder}")
-    print_rows(
-        [{"name": s, "cells": n} for s, n in counts.items()], {"name": "status", "cells": "cells"}
-    )
+    rows = [{"status": status, "cells": n} for status, n in counts.items()]
+    print_rows(rows, {"status": "status", "cells": "cells"})
     bad = [row for row in records if row["status"] not in ("ok", "missing")]
     print_alike(map(state_name_reason, [*bad, *aside]))
     missing = [row for row in records if row["status"] == "missing"]

@@ -58,18 +58,16 @@ def _describe_usage_error(error: Any) -> str:
     command = context.command_path if context is not None else "samplerbench"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         close = " or ".join(error.possibilities or ())
-        text = f"there is no option {error.option_name}" + (
-            f"; did you mean {close}?" if close else ";"
-        )
+        hint = f" did you mean {close}?" if close else ""
+        text = f"there is no option {error.option_name};{hint}"
     elif hasattr(error, "param_type"):
         text = f"{_parameter_name(error)} is missing;"
     elif getattr(error, "param", None) is not None:
         text = f"{_parameter_name(error)}: {_in_plain_words(error.message)};"
     else:
         message = error.format_message()
-        text = (
-            message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
-        )
+        end = "" if message.endswith("?") else ";"
+        text = f"{message[:1].lower()}{message[1:].rstrip('.')}{end}"
     return f"{text} see {command} --help"
 
 

@@ -98,13 +98,10 @@ def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
     default.
     """
     signature = inspect.signature(command, eval_str=True)
-    groups = {
-        parameter.name: parameter.annotation
-        for parameter in signature.parameters.values()
-        if is_dataclass(parameter.annotation)
-    }
+    given = signature.parameters.values()
+    groups = {item.name: item.annotation for item in given if is_dataclass(item.annotation)}
     parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
+    for parameter in given:
         group = groups.get(parameter.name)
         parameters += [parameter] if group is None else _parameters_of_fields(group)
 
