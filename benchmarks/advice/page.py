@@ -157,7 +157,7 @@ TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__
 
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """Return the page as HTML text, with pictures unless they are None; equal inputs give equal texts."""
+    """Return the page as HTML text, the same for the same answer and pictures (None for none)."""
     rows, series = table_rows(advice), curves_of(advice)
     colours = [
         f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"

@@ -53,8 +53,8 @@ class PooledPixels:
 class SamplesTask(CellTask):
     """Task that makes samples ``start`` … ``stop - 1`` of a configuration.
 
-    ``space`` names features to return in their place: "" for none, "model" for the run's extractor of the model,
-    or :data:`POOLED`.
+    ``space`` names features to return in their place: "" for none, "model" for the run's extractor
+    of the model, or :data:`POOLED`.
     """
 
     start: int

@@ -213,7 +213,7 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
 
     if not (folder / "parts").is_dir():
         return ""
-    count = load(folder).ok.frame["cell"].isin(cells).sum()
+    count = load(folder).ok.frame["cell"].isin([*cells]).sum()
     return f"{count} of these cells have results in {folder}; run goes on from there."
 
 
@@ -266,7 +266,7 @@ def print_failed_cells(table: ResultTable, cells: Collection[str], folder: Path)
     bad = [row for row in rows if row["status"] != "ok"]
     if not bad:
         return 0
-    counts = Counter(row["status"] for row in bad)
+    counts = Counter(str(row["status"]) for row in bad)
     say(
         f"{len(bad)} of {len(rows)} cells are not ok ({counts_in_words(counts)}); "
         f"{shlex.join(['samplerbench', 'status', str(folder)])} says why."

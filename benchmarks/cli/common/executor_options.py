@@ -140,7 +140,8 @@ def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
     """Make the executor "ray" or "ray:ADDRESS".
 
     Raises:
-        ValueError: the options contradict each other, a value is invalid, or the cluster cannot be joined.
+        ValueError: the options contradict each other, a value is invalid, or the cluster cannot
+            be joined.
     """
     name, address, gpus = str(options.executor), options.ray_address, options.gpus_per_worker
     given = name.partition(":")[2]
@@ -154,7 +155,8 @@ def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
         )
     if gpus is not None and not (0 < gpus < 1 or gpus in range(1, 65)):
         raise ValueError(
-            f"--gpus-per-worker {gpus:g}: give a part of one, such as 0.5, or a number of whole ones"
+            f"--gpus-per-worker {gpus:g}: give a part of one, such as 0.5, or a number of whole "
+            "ones"
         )
     if name == "ray:":
         return make_executor(name)  # its error says that the address is missing
@@ -170,7 +172,7 @@ def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
 
 
 def _number_of_jobs(jobs: str | None) -> int | None:
-    """Return the number in ``--jobs``, None for "auto" or None; raise ValueError for other texts."""
+    """Return the number in ``--jobs``, None for "auto" or None; else raise a ValueError."""
     if jobs in (None, "auto"):
         return None
     if not jobs.isascii() or not jobs.isdecimal() or not 0 < int(jobs) <= MOST_JOBS:

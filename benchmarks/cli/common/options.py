@@ -99,7 +99,9 @@ def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
     """
     signature = inspect.signature(command, eval_str=True)
     given = signature.parameters.values()
-    groups = {item.name: item.annotation for item in given if is_dataclass(item.annotation)}
+    groups: dict[str, Any] = {
+        item.name: item.annotation for item in given if is_dataclass(item.annotation)
+    }
     parameters: list[inspect.Parameter] = []
     for parameter in given:
         group = groups.get(parameter.name)
