@@ -215,7 +215,7 @@ def test_mistakes_are_one_sentence(tmp_path):
 
 def test_the_command_line_fills_in_what_the_suite_leaves_open():
     suite = check_suite({"name": "t", **SUITE}, "t")
-    nothing = dict.fromkeys(("target_se", "baseline", "metric", "margin", "most"))
+    nothing = dict.fromkeys(("target_se", "baseline", "metric", "margin", "max_samples"))
     assert with_sequential_options(suite, decided=False, **nothing) is suite
     plain = with_sequential_options(suite, decided=True, **nothing)
     assert plain.until == Until(baseline="euler")
@@ -226,7 +226,7 @@ def test_the_command_line_fills_in_what_the_suite_leaves_open():
         == "fid_proxy"
     )
     assert with_sequential_options(
-        plain, decided=False, **(nothing | {"margin": "2%", "most": 500})
+        plain, decided=False, **(nothing | {"margin": "2%", "max_samples": 500})
     ).until == Until(baseline="euler", margin=0.02, max_samples=500)
     with pytest.raises(ValueError, match="--margin says how to extend rows; give --until-decided"):
         with_sequential_options(suite, decided=False, **(nothing | {"margin": "2%"}))
