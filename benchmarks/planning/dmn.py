@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,7 +204,6 @@ def _minimise(
         constraints={"type": "ineq", "fun": constraints, "jac": constraint_slopes},
         options={"maxiter": _ITERATIONS, "ftol": 1e-12},
     ).x[:inner]
-    rises = (np.diff(np.hstack([guess[0], found, guess[-1]])) > 0).all()
-    if not rises or not np.abs(scaled_terms(found[None])).sum() < 1:
-        return first
-    return (sigma_max, *np.exp(-found).tolist(), sigma_min)
+    levels = (sigma_max, *np.exp(-found).tolist(), sigma_min)
+    falls = all(upper > lower for upper, lower in pairwise(levels))
+    return levels if falls and np.abs(scaled_terms(found[None])).sum() < 1 else first
