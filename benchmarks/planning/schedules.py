@@ -15,7 +15,7 @@ from ...samplers import Grid, Sampler, make
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
-from . import gits, native, optimal_kl  # noqa: F401 - registers the schedules
+from . import dmn, gits, native, optimal_kl, oss  # noqa: F401 - registers the schedules
 from . import tuned_schedule as tuned
 from .native import default_schedule, log, warning_if_drowned
 
