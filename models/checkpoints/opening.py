@@ -48,6 +48,11 @@ class CheckpointError(ValueError):
     """Error of an unreadable checkpoint: one sentence that names the remedy."""
 
 
+def error_in_words(error: Exception, length: int = 120) -> str:
+    """Return an error's type, and its message in one line of at most ``length`` letters."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}"
+
+
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of a file.
 
@@ -190,8 +195,8 @@ class Opened:
                 if not any(part.startswith(".") for part in name.parts) and path.suffix != ".lock"
             ]
         else:
-            return _hash_of_file(self.path)
-        hashes = [(name, _hash_of_file(path)) for name, path in named]
+            return hash_of_file(self.path)
+        hashes = [(name, hash_of_file(path)) for name, path in named]
         return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def config(self, name: str) -> dict[str, Any]:
@@ -250,7 +255,8 @@ def open_checkpoint(path: Path) -> Opened:
     return _refuse_other_file(path, head)
 
 
-def _hash_of_file(path: Path) -> str:
+def hash_of_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -357,10 +363,9 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
             f"{path} is cut short or damaged ({what}); compare its size with the source's, and {AGAIN}"
         ) from None
     except Exception as error:  # torch and NumPy may raise anything on unexpected records
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise CheckpointError(
-            f"{path} cannot be read without executing it ({what}); save the state_dict() of the "
-            "network as safetensors"
+            f"{path} cannot be read without executing it ({error_in_words(error)}); save the "
+            "state_dict() of the network as safetensors"
         ) from None
 
 

@@ -1,8 +1,8 @@
 """Feature spaces for comparing samples with data: a table of extractors by scheme.
 
-A loader ``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and
-the samples' properties (:class:`Samples`). To add a scheme, write one file of its name in this
-folder, with heavy imports inside the function::
+A loader ``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and the
+samples' properties (:class:`Samples`). To add a scheme, write one file of its name in this folder,
+with heavy imports inside the function::
 
     @extractor("dino", usage="dino:WEIGHTS")
     def load(rest: str, samples: Samples) -> Extractor:
@@ -37,8 +37,7 @@ class Samples:
     Attributes:
         event: shape of one sample.
         limits: range of the data, to which samples are clamped; None for unbounded data.
-        reference: the model's own reference, in its own feature space; None for a model without
-            one.
+        reference: the model's own reference, in its own feature space; None without one.
     """
 
     event: tuple[int, ...]
@@ -50,19 +49,16 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     """Make the extractor that ``spec`` names, for samples of one model.
 
     Args:
-        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for the first 32 principal
-            axes of its features; ``inception:WEIGHTS`` for the 2048 features of the FID;
-            ``path/to/file.py:factory`` for an extractor of your own; or ``scheme:rest`` of a
-            package.
+        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for the first 32 principal axes
+            of its features; ``inception:WEIGHTS`` for the 2048 features of the FID;
+            ``path/to/file.py:factory`` for an extractor of your own; or ``scheme:rest`` of a package.
         samples: properties of the samples.
 
     Returns:
-        The extractor, or, from a scheme that also knows the data to compare with, a reference that
-        contains an extractor.
+        The extractor, or a reference with an extractor, from a scheme that also knows the data.
 
     Raises:
-        ValueError: the extractor or its file is missing, does not fit the samples, or comes from a
-            broken package.
+        ValueError: the extractor or its file is missing, misfits the samples, or its package is broken.
     """
     if spec in EXTRACTORS:
         scheme, rest = EXTRACTORS.find(spec)
@@ -75,12 +71,11 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         )
     if not scheme.origin:
         return scheme.load(rest, samples)
-    product = scheme.load_value(rest, samples)
-    if isinstance(product.value, Reference):
+    loaded = scheme.load_value(rest, samples)
+    if isinstance(loaded.value, Reference):
         raise ValueError(
-            f"{spec}: {scheme.origin} returned a reference; it must return a "
-            "callable from samples to features"
+            f"{spec}: {scheme.origin} returned a reference; it must return a callable from samples to "
+            "features"
         )
-    origin = scheme.origin.replace(" ", "-")
-    display_name = f"{scheme.short_spec(rest)}-{origin}"
-    return CheckedExtractor(product, display_name, samples.event, samples.limits)
+    display_name = f"{scheme.short_spec(rest)}-{scheme.origin.replace(' ', '-')}"
+    return CheckedExtractor(loaded, display_name, samples.event, samples.limits)

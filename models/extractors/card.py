@@ -1,9 +1,9 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
-``card:32`` is for runs of hundreds of samples, since intervals of the Fréchet distance need about
-15 samples per feature. The axes are those of the reference set's covariance, widest first, each
-scaled to standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides
-the errors on the others, and detecting a difference takes about four times as many samples
+``card:32`` is for runs of hundreds of samples, since intervals of the Fréchet distance need about 15
+samples per feature. The axes are those of the reference set's covariance, widest first, each scaled
+to standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides the
+errors on the others, and detecting a difference takes about four times as many samples
 (docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
 eigenvectors of close eigenvalues differ between machines.
 """
@@ -59,8 +59,7 @@ def project_reference(reference: Reference, count: int) -> Reference:
             f"no axes are known for the {inner.dim} features {inner.identity}; use --extractor card"
         )
     axes, digest = inner.axes
-    extractor = ProjectedExtractor(inner, axes[:, :count], digest)
-    on = extractor.axes
+    on = axes[:, :count]
 
     def statistics() -> Statistics:
         whole = reference.statistics
@@ -69,9 +68,6 @@ def project_reference(reference: Reference, count: int) -> Reference:
             whole.mean @ on, on.T @ whole.cov @ on, lambda n: whole.held_out(n) @ on, converged
         )
 
-    return replace(
-        reference,
-        extractor=extractor,
-        identity=f"{reference.identity}-axes{count}-{digest}",
-        make=statistics,
-    )
+    identity = f"{reference.identity}-axes{count}-{digest}"
+    extractor = ProjectedExtractor(inner, on, digest)
+    return replace(reference, extractor=extractor, identity=identity, make=statistics)
