@@ -7,7 +7,6 @@ import json
 import mmap
 import os
 import pickle
-import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +36,8 @@ _INNER = {
     "tensor": {13: "entry"},
 }
 """Kind of the messages inside a message of an ONNX file (onnx.proto3), by the outer kind and the field number."""
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES = 0, 2
+_FIXED_SIZES = {1: 8, 5: 4}
 _KEY, _VALUE = 1, 2
 Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
 LARGEST_JSON = 16 << 20
@@ -46,6 +46,13 @@ INDEX = ".safetensors.index.json"
 
 class CheckpointError(ValueError):
     """Error of an unreadable checkpoint: one sentence that names the remedy."""
+
+
+def damaged_error(path: Path, problem: Any) -> CheckpointError:
+    """Return the error of an incomplete or damaged file."""
+    return CheckpointError(
+        f"{path} is cut short or damaged ({problem}); compare its size with the source's, and {AGAIN}"
+    )
 
 
 def error_in_words(error: Exception, length: int = 120) -> str:
@@ -85,9 +92,7 @@ def shards_of(index: Path) -> list[Path]:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         files = [index.with_name(name) for name in sorted(names)]  # with_name refuses folders
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(
-            f"{index} is no index of weights in its folder; download it again"
-        ) from None
+        raise CheckpointError(f"{index} is no index of weights in its folder; {AGAIN}") from None
     for file in files:
         if not file.is_file():
             raise CheckpointError(f"{file} is missing, a part of the weights; download it too")
@@ -108,14 +113,12 @@ def external_files(path: Path) -> tuple[Path, ...]:
         names = set(_external_locations("model", content))
     except (IndexError, UnicodeDecodeError):
         raise ValueError("it is cut short or no ONNX file") from None
-    files = []
-    for name in sorted(names):
+    for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"it keeps weights outside its folder ({name})")
         if not (path.parent / name).is_file():
             raise ValueError(f"it keeps its weights in {name}, which is not beside it")
-        files.append(path.parent / name)
-    return tuple(files)
+    return tuple(path.parent / name for name in sorted(names))
 
 
 def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
@@ -143,8 +146,8 @@ def _message_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             place += size
         elif wire == _VARINT:
             _, place = _read_varint(message, place)
-        elif wire in (_FIXED64, _FIXED32):
-            place += 8 if wire == _FIXED64 else 4
+        elif wire in _FIXED_SIZES:
+            place += _FIXED_SIZES[wire]
         else:
             raise IndexError
 
@@ -206,17 +209,15 @@ class Opened:
             CheckpointError: the file is missing, incomplete or no JSON object.
         """
         path = self.path / name
-        try:
-            first_bytes(path)
-            if path.stat().st_size > LARGEST_JSON:
-                raise CheckpointError(f"{path} is too large for a file of settings; {AGAIN}")
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except CheckpointError:
-            raise
-        except FileNotFoundError:
+        if not path.exists():
             raise CheckpointError(
                 f"{self.path}: {name} is missing; copy the whole folder of the checkpoint"
-            ) from None
+            )
+        first_bytes(path)
+        if path.stat().st_size > LARGEST_JSON:
+            raise CheckpointError(f"{path} is too large for a file of settings; {AGAIN}")
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} is no JSON ({error}); {AGAIN}") from None
         if not isinstance(value, dict):
@@ -252,7 +253,7 @@ def open_checkpoint(path: Path) -> Opened:
         return Opened(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return _open_pickle(path)
-    return _refuse_other_file(path, head)
+    raise CheckpointError(f"{path} is {_describe_other_file(head)}")
 
 
 def hash_of_file(path: Path) -> str:
@@ -263,14 +264,10 @@ def hash_of_file(path: Path) -> str:
 
 def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        tensors = safetensors.torch.load_file(path)
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            return tensors, dict(json.loads(file.read(length)).get("__metadata__", {}))
-    except (SafetensorError, ValueError, struct.error, MemoryError) as error:
-        raise CheckpointError(
-            f"{path} is cut short or damaged ({error}); compare its size with the source's, and {AGAIN}"
-        ) from None
+        with safetensors.safe_open(path, framework="pt") as file:
+            return safetensors.torch.load_file(path), file.metadata() or {}
+    except (SafetensorError, ValueError, MemoryError) as error:
+        raise damaged_error(path, error) from None
 
 
 def _index_of_folder(folder: Path) -> Path | None:
@@ -284,8 +281,7 @@ def _open_shards(index: Path) -> Opened:
     files = shards_of(index)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
-    for file in files:
-        inside, file_metadata = _tensors_and_metadata(file)
+    for inside, file_metadata in map(_tensors_and_metadata, files):
         tensors |= inside
         metadata |= file_metadata
     return Opened(index, "safetensors", tensors, metadata, tuple(files))
@@ -300,10 +296,7 @@ def _open_zip(path: Path) -> Opened:
             f"{path} is no zip archive that Python reads ({error}): damaged, or packed anew; {AGAIN}"
         ) from None
     except zipfile.BadZipFile:
-        raise CheckpointError(
-            f"{path} is cut short: a zip archive without its end; compare its size with the source's, "
-            f"and {AGAIN}"
-        ) from None
+        raise damaged_error(path, "a zip archive without its end") from None
     names = [member.filename for member in members]
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inside:
@@ -343,10 +336,8 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:
 
     If ``mapped``, tensors are read from the file only when they are used.
     """
-    options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
-    return _read_or_refuse(
-        path, lambda: torch.load(path, map_location="cpu", mmap=mapped, **options)
-    )
+    options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule, "mmap": mapped}
+    return _read_or_refuse(path, lambda: torch.load(path, map_location="cpu", **options))
 
 
 def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
@@ -359,9 +350,7 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
         raise CheckpointError(f"{path} is a pickle with code: {error}") from None
     except (EOFError, pickle.UnpicklingError, RuntimeError, OSError) as error:
         what = " ".join(str(error).split())[:120] or type(error).__name__
-        raise CheckpointError(
-            f"{path} is cut short or damaged ({what}); compare its size with the source's, and {AGAIN}"
-        ) from None
+        raise damaged_error(path, what) from None
     except Exception as error:  # torch and NumPy may raise anything on unexpected records
         raise CheckpointError(
             f"{path} cannot be read without executing it ({error_in_words(error)}); save the "
@@ -369,20 +358,18 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
         ) from None
 
 
-def _refuse_other_file(path: Path, head: bytes) -> Opened:
-    text = head.lstrip()
-    if text[:1] == b"<":
-        raise CheckpointError(
-            f"{path} is a web page, such as one that asks to log in; download the file itself"
-        )
+def _describe_other_file(head: bytes) -> str:
+    """Return the kind of a file that is no checkpoint, by its first bytes, and a remedy."""
+    if head.lstrip().startswith(b"<"):
+        return "a web page, such as one that asks to log in; download the file itself"
     try:
         head.decode("utf-8")
         kind = "a text file"
     except UnicodeDecodeError:
         kind = "of no known format"
-    raise CheckpointError(
-        f"{path} is {kind}; a checkpoint is a .pkl, .pt, .pth, .ckpt, .safetensors, .onnx or .pt2 "
-        "file, or a diffusers folder"
+    return (
+        f"{kind}; a checkpoint is a .pkl, .pt, .pth, .ckpt, .safetensors, .onnx or .pt2 file, or a "
+        "diffusers folder"
     )
 
 

@@ -89,7 +89,7 @@ class Specification:
         boundary: ``scale`` and ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`, for a map that adds
             x_t to its predicted clean image; else empty.
         embeddings: for a network that takes embeddings, ``needs``, their names (if empty, all in the file), and the
-            entries of :meth:`.Conditions.described` once a file is given; else empty.
+            entries of ``Conditions.description`` once a file is given; else empty.
         scalars: further inputs, the same for all samples, such as FLUX's ``guidance`` and Stable Diffusion XL's
             ``time_ids``.
         decoder: settings of the decoder of latents; empty if samples are the data. They are ``class``, ``folder``,
@@ -291,7 +291,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
     needs = spec.embeddings["needs"]
-    description = read_conditions(Path(path), needs).described()
+    description = read_conditions(Path(path), needs).description
     return replace(
         spec,
         embeddings={"needs": needs, **description},
