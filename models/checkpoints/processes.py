@@ -70,11 +70,9 @@ def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
 
 
 _RATES: dict[str, Callable[[int, float, float], FloatArray]] = {
-    "linear": lambda steps, start, end: np.linspace(start, end, steps),
-    "scaled_linear": lambda steps, start, end: np.linspace(start**0.5, end**0.5, steps) ** 2,
-    "sigmoid": lambda steps, start, end: (
-        start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps)))
-    ),
+    "linear": lambda n, start, end: np.linspace(start, end, n),
+    "scaled_linear": lambda n, start, end: np.linspace(start**0.5, end**0.5, n) ** 2,
+    "sigmoid": lambda n, start, end: start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, n))),
 }
 
 

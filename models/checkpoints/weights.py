@@ -47,15 +47,13 @@ WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
 def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
-    A common prefix may precede the keys in the file. The top level of the file is the entry "". The result is empty if
-    no set contains the keys.
-
-    Raises:
-        CheckpointError: an average that is a list without names belongs to another network.
+    A common prefix may precede the keys in the file. The top level of the file is the entry "". The
+    result is empty if no set contains the keys. Raises a CheckpointError if an average that is a list
+    without names belongs to another network.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _walk_tables(opened.value, "", DEPTH, Counter()):
+    for name, value in _walk_tables(opened.value):
         if isinstance(value, list):
             averages[name] = value
             continue
@@ -76,8 +74,7 @@ def entry_by_name(
 ) -> dict[str, Tensor]:
     """Return the set called ``name``, or else the first whose dotted name begins or ends with ``name``.
 
-    Raises:
-        CheckpointError: there is no such set.
+    Raises a CheckpointError if there is no such set.
     """
     wanted = str(name)
     if wanted in sets:
@@ -119,17 +116,18 @@ def training_arguments(opened: Opened) -> Mapping[str, Any]:
 
 def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
     """Return the names of the tensors in each table of a file, by entry name."""
-    tables = _walk_tables(opened.value, "", DEPTH, Counter())
+    tables = _walk_tables(opened.value)
     return {name: list(value) for name, value in tables if isinstance(value, dict)}
 
 
 def _walk_tables(
-    value: Any, name: str, depth: int, visited: Counter[int]
+    value: Any, name: str = "", depth: int = DEPTH, visits: Counter[int] | None = None
 ) -> Iterator[tuple[str, Any]]:
     """Yield the entry name and content of each table of tensors, and of each list of tensors named as an average."""
-    if not isinstance(value, Mapping | list | tuple | Record) or visited[id(value)] >= MOST_NAMES:
+    visits = Counter() if visits is None else visits
+    if not isinstance(value, Mapping | list | tuple | Record) or visits[id(value)] >= MOST_NAMES:
         return
-    visited[id(value)] += 1
+    visits[id(value)] += 1
     if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
@@ -144,7 +142,7 @@ def _walk_tables(
     inside = enumerate(value) if is_list else value.items()
     for part, inner in inside if depth else ():
         at = f"{name}.{part}" if name else str(part)
-        yield from _walk_tables(inner, at, depth - 1, visited)
+        yield from _walk_tables(inner, at, depth - 1, visits)
 
 
 def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
@@ -223,16 +221,14 @@ def _name_of_set(name: str, prefix: str) -> str:
 def _sort_key(name: str) -> tuple[bool, int]:
     """Return the sort key of an entry name: averages come first, then the names in :data:`PREFERRED`."""
     is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
-    order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
-    return not is_average, order
+    return not is_average, PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
 
 
 def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
     """Return a network of class ``kind`` with these arguments, on the CPU.
 
-    Raises:
-        CheckpointError: the class does not accept the arguments, or the network would have more elements than the file
-            at ``path`` has bytes.
+    Raises a CheckpointError if the class does not accept the arguments, or the network would have more
+    elements than the file at ``path`` has bytes.
     """
     try:
         with _SizeLimit(path):
@@ -280,22 +276,19 @@ def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
 def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
     """Load weights into a network, and return it in evaluation mode and without gradients.
 
-    Raises:
-        CheckpointError: names or shapes of the weights differ from the network's.
+    Raises a CheckpointError if names or shapes of the weights differ from the network's.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in tensors]
     unknown = [name for name in tensors if name not in own]
     other = [
-        f"{name} is {tuple(tensors[name].shape)} and should be {tuple(own[name].shape)}"
-        for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
+        f"{name} is {tuple(tensors[name].shape)} and should be {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in tensors and tensors[name].shape != tensor.shape
     ]
-    wrong = [
-        *(f"{len(missing)} weights are missing, such as {name}" for name in missing[:1]),
-        *(f"{len(unknown)} weights are unknown, such as {name}" for name in unknown[:1]),
-        *other[:1],
-    ]
+    wrong = [f"{len(missing)} weights are missing, such as {missing[0]}"] if missing else []
+    wrong += [f"{len(unknown)} weights are unknown, such as {unknown[0]}"] if unknown else []
+    wrong += other[:1]
     if wrong:
         raise CheckpointError(
             f"{path}: the weights do not fit the network that the file describes: "
@@ -314,10 +307,8 @@ def load_network(
 ) -> M:
     """Return the network of a specification, of class ``kind``, with its weights from ``sets``, in float32.
 
-    ``rename`` returns the weights under the class's names.
-
-    Raises:
-        CheckpointError: the class does not accept the arguments, or the weights do not fit the network.
+    ``rename`` returns the weights under the class's names. Raises a CheckpointError if the class does
+    not accept the arguments, or the weights do not fit the network.
     """
     raw = build_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)

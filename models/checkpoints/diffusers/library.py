@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...networks import copy_to_device
 from ..conditions import read_tables
 from ..opening import CheckpointError, Opened, open_checkpoint
-from ..specification import DECODER_PARTS, USER, Specification, is_number
+from ..specification import DECODER_PARTS, USER, Specification, is_number, is_range
 from .calls import CONVENTIONS, CalledNetwork, PipelineNetwork, scalars_of
 from .folder import (
     CONFIG,
@@ -290,11 +290,9 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
                 f"decoder.{part}={parts[part]}: it must be a number{' other than 0' * (part == 'scale')},"
                 f" or a list of {event[0]}, one for each channel"
             )
-    limits, batch = parts["limits"], parts["batch"]
-    pair = isinstance(limits, list | tuple) and len(limits) == 2
-    if not pair or not all(isinstance(v, int | float) for v in limits) or limits[0] >= limits[1]:
+    if not is_range(limits := parts["limits"]):
         raise ValueError(f"decoder.limits={limits}: it must be two numbers, such as [-1, 1]")
-    if not isinstance(batch, int) or batch < 1:
+    if not isinstance(batch := parts["batch"], int) or batch < 1:
         raise ValueError(f"decoder.batch={batch}: it must be a whole number, at least 1")
 
 
