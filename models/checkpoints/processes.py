@@ -22,10 +22,29 @@ from ..process import (
     VPLinear,
 )
 
-VP_ENDS = {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
-"""Range of noise levels of networks of the VP process with a linear rate in continuous time."""
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 """Time input 1 - t, of networks with data at t = 1."""
+
+
+def range_of_process(process: Process) -> dict[str, Any]:
+    """Return the fields ``sigma_min`` and ``sigma_max``: the noise levels at the ends of a process."""
+    return {"sigma_min": process.level(process.t_min), "sigma_max": process.level(process.t_max)}
+
+
+VP_ENDS = range_of_process(VPLinear())
+"""Range of noise levels of networks of the VP process with a linear rate in continuous time."""
+
+
+def ve_fields(low: float, high: float) -> dict[str, Any]:
+    """Return specification fields of minus the noise on the VE process, given ln(sigma)."""
+    return {
+        "process": {"name": "ve", "t_min": low, "t_max": high},
+        "prediction": "eps",
+        "factor": -1.0,
+        "time": {"of": "log_level"},
+        "sigma_min": low,
+        "sigma_max": high,
+    }
 
 
 def edm_fields(sigma_data: float) -> dict[str, Any]:

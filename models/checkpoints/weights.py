@@ -302,14 +302,17 @@ def load_network(
     kind: Callable[..., M],
     spec: Specification,
     opened: Opened,
-    sets: Mapping[str, dict[str, Tensor]],
-    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+    sets: Sets,
+    rename: Callable[[Tensors], Tensors] = dict,
+    dropped: str = "",
 ) -> M:
     """Return the network of a specification, of class ``kind``, with its weights from ``sets``, in float32.
 
-    ``rename`` returns the weights under the class's names. Raises a CheckpointError if the class does
-    not accept the arguments, or the weights do not fit the network.
+    ``rename`` returns the weights under the class's names. Weights whose names begin with ``dropped``
+    are left out. Raises a CheckpointError if the class does not accept the arguments, or the weights
+    do not fit the network.
     """
     raw = build_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)
-    return fill_network(raw, rename(tensors), opened.path)
+    own = {k: t for k, t in tensors.items() if not dropped or not k.startswith(dropped)}
+    return fill_network(raw, rename(own), opened.path)

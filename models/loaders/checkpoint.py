@@ -88,11 +88,7 @@ ORIGINS = (
         "a U-Net of diffusers without its folder",
         IN_A_FOLDER,
     ),
-    (
-        ("transformer_blocks.",),
-        "a transformer of diffusers without its folder",
-        IN_A_FOLDER,
-    ),
+    (("transformer_blocks.",), "a transformer of diffusers without its folder", IN_A_FOLDER),
     (
         ("module.temb.dense.", "module.down.0.block."),
         DDPM,
@@ -110,11 +106,7 @@ ORIGINS = (
         "an autoencoder of latents",
         "give the network that was trained on its latents, and this as decoder.folder=FOLDER of diffusers",
     ),
-    (
-        ("text_model.",),
-        "a text encoder",
-        "compute embeddings with it, and give them as embeddings",
-    ),
+    (("text_model.",), "a text encoder", "compute embeddings with it, and give them as embeddings"),
     (
         ("synthesis.",),
         "a generator of StyleGAN",

@@ -33,10 +33,11 @@ from ..diffusers.folder import UNET_TEXT
 from ..diffusers.library import import_diffusers
 from ..opening import CheckpointError, Opened, state_dict
 from ..processes import betas_of, range_of_betas
-from ..specification import FAMILY, FILE, Specification, size_answers
+from ..specification import FAMILY, FILE, Answers, Specification, size_answers
 from ..weights import (
     WRAP,
     Sets,
+    Tensors,
     build_network,
     choice_in_words,
     entry_by_name,
@@ -46,7 +47,7 @@ from ..weights import (
 )
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
-from .openai import Answers, Tensors, make_unet, read_unet_arguments
+from .openai import make_unet, read_unet_arguments
 from .uvit import SD
 
 KEYS = tuple(WITHIN + key for key in OF_UNET)
@@ -138,8 +139,8 @@ def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
 def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
     """Return the width of the embeddings that the U-Net attends to; 0 if it attends to none."""
     blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
-    keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
-    return keys[0].shape[1] if keys else 0
+    names = (TEXT.format(i) for i in range(blocks))
+    return next((unet[name].shape[1] for name in names if name in unet), 0)
 
 
 def _prediction_answers(context: int, stored: Tensors) -> Answers:
@@ -167,14 +168,13 @@ def _process_and_betas(
     opened: Opened, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
     """Return the process, its betas and their source: the file, or else Stable Diffusion's betas."""
-    if "betas" in stored:
-        betas = stored["betas"].double().tolist()
-        return {"betas": betas}, betas, FILE
-    if "alphas_cumprod" in stored:
-        start = torch.ones(1, dtype=torch.float64)
-        signal_power = torch.cat([start, stored["alphas_cumprod"].double()])
-        betas = (1 - signal_power[1:] / signal_power[:-1]).tolist()
-        return {"betas": betas}, betas, FILE
+    if "betas" in stored or "alphas_cumprod" in stored:
+        if (betas := stored.get("betas")) is None:
+            start = torch.ones(1, dtype=torch.float64)
+            signal_power = torch.cat([start, stored["alphas_cumprod"].double()])
+            betas = 1 - signal_power[1:] / signal_power[:-1]
+        rates = betas.double().tolist()
+        return {"betas": rates}, rates, FILE
     if context not in PUBLISHED or CLASSES in stored:
         raise CheckpointError(
             f"{opened.path} is latent diffusion's without the betas that its training saves; take the "
@@ -248,18 +248,14 @@ def _transformer_count(unet: Tensors, at: str) -> int:
 
 
 def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
-    sentences = {
-        0: "it attends to nothing but its latents",
-        768: "it attends to embeddings of 768 channels, as Stable Diffusion 1",
-        1024: "it attends to embeddings of 1024 channels, as Stable Diffusion 2",
-        2048: "it attends to embeddings of 2048 channels, as Stable Diffusion XL",
-    }
+    owner = {768: "1", 1024: "2", 2048: "XL"}.get(context)
+    embeddings = f"embeddings of {context} channels"
+    embeddings += f", as Stable Diffusion {owner}" if owner else ""
+    missing = "not in the file, and taken to be Stable Diffusion's"
     return (
         "the names of its weights are those of latent diffusion's single files",
-        sentences.get(context, f"it attends to embeddings of {context} channels"),
-        "its rates of noise are in the file"
-        if source == FILE
-        else "its rates of noise are not in the file, and taken to be Stable Diffusion's",
+        f"it attends to {embeddings if context else 'nothing but its latents'}",
+        f"its rates of noise are {'in the file' if source == FILE else missing}",
         "samples are latents, and the decoder in the file is not read: decoder.folder=FOLDER names one",
         *choice_in_words(sets),
     )
