@@ -35,11 +35,9 @@ class Conditions(NamedTuple):
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a safetensors file of embeddings, in which each tensor has a row for each condition.
 
-    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs`` are the names of the
-    tensors that the network takes; if empty, all of the file's are taken.
-
-    Raises:
-        CheckpointError: the file cannot be read, a tensor is missing or unknown, or rows do not fit.
+    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs`` are the
+    names of the tensors that the network takes; if empty, all of the file's are taken. Raises a
+    CheckpointError if the file cannot be read, a tensor is missing or unknown, or rows do not fit.
     """
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
@@ -88,8 +86,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
     """Return the tables of a specification's ``embeddings``; empty if the network takes none.
 
-    Raises:
-        CheckpointError: no file is given, it cannot be read, or it has changed since the specification was made.
+    Raises a CheckpointError if no file is given, it cannot be read, or it has changed since.
     """
     if not embeddings:
         return {}
@@ -102,9 +99,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
         )
     tables, description = read_conditions(Path(embeddings["file"]), needs)
     if description["sha256"] != embeddings["sha256"]:
-        raise CheckpointError(
-            f"embeddings {embeddings['file']} changed while they were read; try again"
-        )
+        raise _error(embeddings["file"], "they changed while they were read; try again")
     return tables
 
 
@@ -123,7 +118,7 @@ def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
     return table[:1].to(rows.dtype)
 
 
-def _error(path: Path, problem: str) -> CheckpointError:
+def _error(path: Path | str, problem: str) -> CheckpointError:
     return CheckpointError(f"embeddings {path}: {problem}")
 
 

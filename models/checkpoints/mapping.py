@@ -46,10 +46,8 @@ def process_of(spec: Specification) -> Process:
         arguments = {
             k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
         }
-    if others := [key for key in arguments if key not in takes]:
-        raise ValueError(
-            f"process {name}: it takes {', '.join(takes)}, and no {' or '.join(others)}"
-        )
+    if more := [key for key in arguments if key not in takes]:
+        raise ValueError(f"process {name}: it takes {', '.join(takes)}, and no {' or '.join(more)}")
     try:
         if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
             raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")

@@ -63,8 +63,7 @@ def error_in_words(error: Exception, length: int = 120) -> str:
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of a file.
 
-    Raises:
-        CheckpointError: the file is empty, an unfinished download, or a pointer of Git LFS, or ``path`` is no file.
+    Raises a CheckpointError for an empty file, an unfinished download, a pointer of Git LFS, and no file.
     """
     if path.suffix in PARTIAL:
         raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
@@ -84,8 +83,7 @@ def first_bytes(path: Path) -> bytes:
 def shards_of(index: Path) -> list[Path]:
     """List the weight files that an index names; all are in its folder.
 
-    Raises:
-        CheckpointError: the file is no index, or it names a file that is elsewhere, missing or incomplete.
+    Raises a CheckpointError for no index, and for a named file that is elsewhere, missing or incomplete.
     """
     first_bytes(index)
     try:
@@ -103,8 +101,7 @@ def shards_of(index: Path) -> list[Path]:
 def external_files(path: Path) -> tuple[Path, ...]:
     """Return the files in which an ONNX file stores weights, sorted; empty for most files.
 
-    Raises:
-        ValueError: the file is no ONNX file, or one of these files is missing or outside its folder.
+    Raises a ValueError for no ONNX file, and if one of these files is missing or outside its folder.
     """
     # memory-mapped, since the file can be large
     with path.open("rb") as file:
@@ -205,14 +202,11 @@ class Opened:
     def config(self, name: str) -> dict[str, Any]:
         """Return the JSON object in the file ``name`` of the folder.
 
-        Raises:
-            CheckpointError: the file is missing, incomplete or no JSON object.
+        Raises a CheckpointError if the file is missing, incomplete or no JSON object.
         """
         path = self.path / name
         if not path.exists():
-            raise CheckpointError(
-                f"{self.path}: {name} is missing; copy the whole folder of the checkpoint"
-            )
+            raise CheckpointError(f"{self.path}: {name} is missing; copy the whole folder")
         first_bytes(path)
         if path.stat().st_size > LARGEST_JSON:
             raise CheckpointError(f"{path} is too large for a file of settings; {AGAIN}")
@@ -228,8 +222,7 @@ class Opened:
 def open_checkpoint(path: Path) -> Opened:
     """Open a checkpoint's file or folder without executing code in it.
 
-    Raises:
-        CheckpointError: it is missing, damaged, partly downloaded, no checkpoint, or a pickle with code.
+    Raises a CheckpointError if it is missing, damaged, incomplete, no checkpoint, or a pickle with code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         index = _index_of_folder(path)
@@ -277,7 +270,6 @@ def _index_of_folder(folder: Path) -> Path | None:
 
 
 def _open_shards(index: Path) -> Opened:
-    """Open weights in several files by their index."""
     files = shards_of(index)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
@@ -308,15 +300,11 @@ def _open_zip(path: Path) -> Opened:
     if any(name.startswith("models/") or name in programs for name in inside | set(names)):
         return Opened(path, "exported")
     if "data.pkl" not in inside:
-        raise CheckpointError(
-            f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …); unpack it, "
-            "and give the checkpoint inside"
-        )
+        problem = f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …)"
+        raise CheckpointError(f"{problem}; unpack it, and give the checkpoint inside")
     if sum(member.file_size for member in members) > path.stat().st_size:
-        raise CheckpointError(
-            f"{path} is larger unpacked than it is, and torch.load would unpack it all; save its "
-            "state_dict() as safetensors"
-        )
+        problem = f"{path} is larger unpacked than it is, and torch.load would unpack it all"
+        raise CheckpointError(f"{problem}; save its state_dict() as safetensors")
     # torch.save compresses nothing, so that tensors can stay in the file until they are used
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
     return Opened(path, "torch", _unpickle(path, mapped=stored))

@@ -238,10 +238,8 @@ class ProgramNetwork:
                 named = zip(self.signature.inputs, inputs, strict=True)
                 sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
                 what = " ".join(str(error).split())[:160]
-                raise ValueError(
-                    f"the program fails on inputs of the sizes {sizes} ({what}); give the sizes that it "
-                    "was exported for"
-                ) from error
+                problem = f"the program fails on inputs of the sizes {sizes} ({what})"
+                raise ValueError(f"{problem}; give the sizes that it was exported for") from error
         return torch.cat(parts)[: len(x)]
 
     def _inputs(self, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:

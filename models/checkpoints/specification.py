@@ -162,16 +162,12 @@ class Specification:
         Raises a ValueError if there is no such question, or it has no such answer.
         """
         if question not in self.open:
-            raise ValueError(
-                f"{question!r} is no open question of this checkpoint ({self.family}); "
-                f"open are: {', '.join(self.open) or 'none'}"
-            )
+            problem = f"{question!r} is no open question of this checkpoint ({self.family})"
+            raise ValueError(f"{problem}; open are: {', '.join(self.open) or 'none'}")
         answers = self.open[question]
         if answer not in answers:
-            raise ValueError(
-                f"{question}={answer!r} is no answer for this checkpoint ({self.family}); "
-                f"choose one of {', '.join(answers)}"
-            )
+            problem = f"{question}={answer!r} is no answer for this checkpoint ({self.family})"
+            raise ValueError(f"{problem}; choose one of {', '.join(answers)}")
         remaining = {name: options for name, options in self.open.items() if name != question}
         changes = _typed_values(answers[answer])
         by = f"{question}={answer}" if source == USER else source
@@ -267,10 +263,8 @@ def _with_field(spec: Specification, name: str, text: str, source: str) -> Speci
     value = _FLAGS.get(text, text) if name == "decode" else read_value(text)
     any_name = "call" in spec.network  # the pipeline itself checks its arguments
     if top == "scalars" and part not in spec.scalars and not any_name:
-        raise ValueError(
-            f"{name!r} is no setting of this network; its scalars are: "
-            f"{', '.join(spec.scalars) or 'none'}"
-        )
+        problem = f"{name!r} is no setting of this network"
+        raise ValueError(f"{problem}; its scalars are: {', '.join(spec.scalars) or 'none'}")
     if dot:
         _check_value(spec, name, value, text)
         value = {**getattr(spec, top), part: value}

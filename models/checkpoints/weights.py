@@ -220,7 +220,7 @@ def _name_of_set(name: str, prefix: str) -> str:
 
 def _sort_key(name: str) -> tuple[bool, int]:
     """Return the sort key of an entry name: averages come first, then the names in :data:`PREFERRED`."""
-    is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
+    is_average = AVERAGE.search(name.lower()) is not None and "online" not in name
     return not is_average, PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
 
 

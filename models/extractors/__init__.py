@@ -73,9 +73,7 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         return scheme.load(rest, samples)
     loaded = scheme.load_value(rest, samples)
     if isinstance(loaded.value, Reference):
-        raise ValueError(
-            f"{spec}: {scheme.origin} returned a reference; it must return a callable from samples to "
-            "features"
-        )
+        problem = f"{spec}: {scheme.origin} returned a reference"
+        raise ValueError(f"{problem}; it must return a callable from samples to features")
     display_name = f"{scheme.short_spec(rest)}-{scheme.origin.replace(' ', '-')}"
     return CheckedExtractor(loaded, display_name, samples.event, samples.limits)

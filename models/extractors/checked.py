@@ -34,10 +34,8 @@ class CheckedExtractor:
     ) -> None:
         self._call, self.read, _ = loaded
         if not callable(self._call):
-            raise ValueError(
-                f"{name} returned {type(self._call).__name__}; it must return a callable from samples to "
-                "features"
-            )
+            problem = f"{name} returned {type(self._call).__name__}"
+            raise ValueError(f"{problem}; it must return a callable from samples to features")
         self.space = str(getattr(self._call, "space", ""))
         self.identity = name  # until its files are known
         low, high = limits or (-1.0, 1.0)

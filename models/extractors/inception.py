@@ -21,10 +21,8 @@ def load(weights: str, samples: Samples) -> RgbNetwork:
     The network, ``inception-v3-compat``, agrees with the FID's original and resizes to 299 x 299.
     """
     if not weights:
-        raise ValueError(
-            "inception needs the file of its weights, which torch-fidelity publishes; write "
-            "inception:WEIGHTS"
-        )
+        problem = "inception needs the file of its weights, which torch-fidelity publishes"
+        raise ValueError(f"{problem}; write inception:WEIGHTS")
     limits = checked_pixel_limits("inception", samples)  # before a long reading of the weights
     network = _load_network(Path(weights))
     made_of = f"inception-v3-compat-{DIM}-{hash_of_file(Path(weights))[:16]}"

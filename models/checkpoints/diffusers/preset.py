@@ -76,10 +76,8 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
     """
     if kind in ALWAYS:
         return ALWAYS[kind]
-    order, (algorithm, solver) = (
-        int(scheduler.get("solver_order", 2)),
-        _algorithm_and_solver(scheduler),
-    )
+    order = int(scheduler.get("solver_order", 2))
+    algorithm, solver = _algorithm_and_solver(scheduler)
     if kind in DPM_KINDS:
         return DPM.get((algorithm, order), DPM.get((algorithm, order, solver), ""))
     if kind == "DPMSolverSinglestep":
@@ -131,9 +129,7 @@ def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dro
 
 
 def _with_option(sampler: str, option: str) -> str:
-    if "(" in sampler:
-        return f"{sampler[:-1]}, {option})"
-    return f"{sampler}({option})"
+    return f"{sampler[:-1]}, {option})" if "(" in sampler else f"{sampler}({option})"
 
 
 def _singlestep_orders(
@@ -344,10 +340,8 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
     """Return the sampling of the folder's own scheduler in ``steps`` steps (``num_inference_steps``).
 
-    ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own.
-
-    Raises:
-        ValueError: no sampler steps as the scheduler does, or its levels do not fall.
+    ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own. Raises a
+    ValueError if no sampler steps as the scheduler does, or its levels do not fall.
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset

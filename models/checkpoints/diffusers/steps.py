@@ -80,8 +80,7 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
 def steps_of(spec: Specification, count: int) -> Steps:
     """Return the evaluations of the folder's own scheduler in ``count`` steps, >= 1 (``num_inference_steps``).
 
-    Raises:
-        ValueError: the scheduler cannot take ``count`` steps, or cannot begin at an infinite level.
+    Raises a ValueError if the scheduler cannot take ``count`` steps, or begin at an infinite level.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
@@ -106,8 +105,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
     """Return the falling levels at which the folder's own scheduler calls the network in ``count`` steps.
 
-    Raises:
-        ValueError: :func:`steps_of` raises it, or the levels do not fall.
+    Raises a ValueError if :func:`steps_of` does, or the levels do not fall.
     """
     levels = steps_of(spec, count).levels
     if any(nxt >= cur for cur, nxt in pairwise(levels)):
@@ -116,12 +114,9 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 
 
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
-    """Check that each step of DDIM or PNDM ends at the time of the next evaluation.
+    """Raise a ValueError unless each step of DDIM or PNDM ends at the time of the next evaluation.
 
     A step is as long as the table divided by the number of steps. Other schedulers pass.
-
-    Raises:
-        ValueError: a step ends at another time.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -149,7 +144,6 @@ def _end_level(spec: Specification, process: Process, last: float) -> float:
 def _levels_and_times_of_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return the levels and times of evaluation of a scheduler with a table of training times."""
     settings = spec.preset["settings"]
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
     if math.isinf(spec.sigma_max):

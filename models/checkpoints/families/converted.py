@@ -68,10 +68,8 @@ def network(spec: Specification, opened: Opened) -> Network:
     """Return the network that the card names, with the weights of the folder."""
     kind = network_class(spec.network.get("class"))
     if kind is None:
-        raise CheckpointError(
-            f"{opened.path}: there is no network {spec.network.get('class')!r} here; use the version "
-            "of samplerbench that converted it"
-        )
+        problem = f"{opened.path}: there is no network {spec.network.get('class')!r} here"
+        raise CheckpointError(f"{problem}; use the version of samplerbench that converted it")
     try:
         tensors = safetensors.torch.load_file(opened.path / WEIGHTS)
     except (SafetensorError, OSError) as error:

@@ -127,10 +127,8 @@ def recognise(opened: Opened) -> Specification | None:
     training = "MeanFlow" if mean else _named_training(settings, repa=repa)
     path = str(settings.get("path_type", "linear"))
     if mean and path != "linear":
-        raise CheckpointError(
-            f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
-            f"(linear) is read: {WRAP}"
-        )
+        problem = f"{opened.path} is MeanFlow's, trained along the path {path!r}"
+        raise CheckpointError(f"{problem}; the straight one (linear) is read: {WRAP}")
     if training in trainings:
         spec = spec.answered("training", training, FILE)
     if training.startswith("SiT"):

@@ -23,6 +23,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,8 @@ def persistent_network(opened: Opened) -> PersistentNetwork | None:
     if isinstance(network := value.get("ema"), PersistentObject):
         return PersistentNetwork(network, "ema")
     if isinstance(value.get("net"), PersistentObject):
-        raise CheckpointError(
-            f"{opened.path} is the state of a training, with weights that are not averaged; give "
-            "the network-snapshot-*.pkl beside it"
-        )
+        problem = f"{opened.path} is the state of a training, with weights that are not averaged"
+        raise CheckpointError(f"{problem}; give the network-snapshot-*.pkl beside it")
     return None
 
 
@@ -124,10 +123,8 @@ def class_and_arguments(
     arguments = arguments_of(inner) or {**outside, **(assumed or {})}
     needed = [key for key, p in parameters.items() if p.default is p.empty]
     if lacking := [key for key in needed if key not in arguments]:
-        raise CheckpointError(
-            f"{path}: its {name} does not say its {', '.join(lacking)}; the file is none that "
-            f"NVIDIA's training wrote; {WRAP}"
-        )
+        problem = f"{path}: its {name} does not say its {', '.join(lacking)}"
+        raise CheckpointError(f"{problem}; the file is none that NVIDIA's training wrote; {WRAP}")
     return name, arguments
 
 
@@ -211,7 +208,7 @@ def recognise(opened: Opened) -> Specification | None:
     doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
     sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
     raw, arguments = class_and_arguments(opened, outer, "model", NETWORKS, OUTER, sizes)
-    of_preconditioning = {**persistent.arguments, **_level_table(opened, outer)}
+    of_preconditioning = {**persistent.arguments, **_level_table(opened.path, outer)}
     classes, side = int(arguments.get("label_dim", 0)), arguments["img_resolution"]
     read = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
     return Specification(
@@ -247,13 +244,11 @@ def raw_network(
     return OneHot(fill_network(raw, tensors, opened.path), spec.classes)
 
 
-def _level_table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
+def _level_table(path: Path, outer: PersistentObject) -> dict[str, Tensor]:
     """Return the table of noise levels of an iDDPMPrecond, as {"u": table}; empty for other preconditionings."""
     if outer.class_name != "iDDPMPrecond":
         return {}
     table = tensors_of(outer).get("u")
     if table is None or table.ndim != 1 or len(table) < 3 or not (table[:-1] > table[1:]).all():
-        raise CheckpointError(
-            f"{opened.path}: its iDDPMPrecond has no table u of falling levels; {AGAIN}"
-        )
+        raise CheckpointError(f"{path}: its iDDPMPrecond has no table u of falling levels; {AGAIN}")
     return {"u": table}

@@ -86,10 +86,8 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
         programs = [n for n in names if n.startswith("models/") and n.endswith(".json")]
         if len(programs) != 1:
             compiled = "; it is compiled code, which is not run: save the exported program itself"
-            raise CheckpointError(
-                f"{path} holds {len(programs)} exported programs, and must hold one"
-                + ("" if programs else compiled)
-            )
+            problem = f"{path} holds {len(programs)} exported programs, and must hold one"
+            raise CheckpointError(problem + ("" if programs else compiled))
         model = programs[0].removeprefix("models/").removesuffix(".json")
         try:
             program = json.loads(file.read(names[programs[0]]))
@@ -317,7 +315,6 @@ def _output_names(outputs: list[Json]) -> Any:
 
 
 def _store_outputs(names: Any, value: Any, values: Values) -> None:
-    """Store an operator's return values in ``values``, by their names."""
     if isinstance(names, list):
         for name, part in zip(names, value, strict=False):
             _store_outputs(name, part, values)

@@ -90,7 +90,7 @@ def _weight_sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
 
 
 def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Specification:
-    kind = config["type"]
+    path, kind = opened.path, config["type"]
     more = [name for name in CONDITIONS if config.get(name)]
     if kind != IMAGE_V1 and config.get("has_variance"):
         more.append("has_variance")
@@ -98,13 +98,11 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
         conditions = f"told or built with {', '.join(more)}"
         what = conditions if kind in NETWORKS else f"a network {kind!r}"
         raise CheckpointError(
-            f"{opened.path} is k-diffusion's, but {what}; {', '.join(NETWORKS)} are read, without "
+            f"{path} is k-diffusion's, but {what}; {', '.join(NETWORKS)} are read, without "
             f"conditions but classes: {WRAP}"
         )
     if not sets:
-        raise CheckpointError(
-            f"{opened.path} has k-diffusion's configuration but no {kind}; {AGAIN}"
-        )
+        raise CheckpointError(f"{path} has k-diffusion's configuration but no {kind}; {AGAIN}")
     entry, tensors = next(iter(sets.items()))
     height, width = _as_pair(config["input_size"])
     classes = 0 if kind == IMAGE_V1 else config["num_classes"]
@@ -113,7 +111,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
     return Specification(
         family="k_diffusion",
         network={"class": NETWORKS[kind].__name__, "arguments": arguments},
-        weights={"file": str(opened.path), "entry": entry},
+        weights={"file": str(path), "entry": entry},
         event=(config["input_channels"], height, width),
         **edm_fields(config["sigma_data"]),
         sigma_min=config["sigma_min"],

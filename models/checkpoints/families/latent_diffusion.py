@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -88,7 +89,7 @@ def recognise(opened: Opened) -> Specification | None:
     usual, side = PUBLISHED.get(context, ("", 0))
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
-    networks = _network_answers(opened, unet, arguments, context, heads)
+    networks = _network_answers(opened.path, unet, arguments, context, heads)
     process, betas, source = _process_and_betas(opened, stored, context)
     return Specification(
         family="latent_diffusion",
@@ -131,7 +132,6 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
-    """Return all tensors in the file's state dict, by name; empty if it has none."""
     content = opened.value
     return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
@@ -176,15 +176,13 @@ def _process_and_betas(
         rates = betas.double().tolist()
         return {"betas": rates}, rates, FILE
     if context not in PUBLISHED or CLASSES in stored:
-        raise CheckpointError(
-            f"{opened.path} is latent diffusion's without the betas that its training saves; take the "
-            f"whole .ckpt, or {WRAP}"
-        )
+        problem = f"{opened.path} is latent diffusion's without the betas that its training saves"
+        raise CheckpointError(f"{problem}; take the whole .ckpt, or {WRAP}")
     return dict(SD), betas_of(**SD), FAMILY
 
 
 def _network_answers(
-    opened: Opened,
+    path: Path,
     unet: Tensors,
     unet_arguments: Mapping[str, Any],
     context: int,
@@ -199,19 +197,19 @@ def _network_answers(
             continue
         network = {"class": "ADMUNet", "arguments": {**unet_arguments, **asdict(of)}}
         if context:
-            of_library = _library_arguments(opened, unet, unet_arguments, context, counts)
+            of_library = _library_arguments(path, unet, unet_arguments, context, counts)
             network = {"class": UNET_TEXT, "arguments": of_library}
         answers[name] = {"network": network}
     return answers
 
 
 def _library_arguments(
-    opened: Opened, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
+    path: Path, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
     """Return the arguments of diffusers' ``UNet2DConditionModel``."""
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
-            f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"
+            f"{path} enlarges or refines images, and is given more of them; {WRAP}"
         )
     depths = [
         _transformer_count(unet, f"input_blocks.{1 + level * (unet_arguments['blocks'] + 1)}.1.")

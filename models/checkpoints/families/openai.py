@@ -73,10 +73,8 @@ def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     try:
         return _read_unet_arguments(tensors)
     except (KeyError, IndexError):
-        raise CheckpointError(
-            f"{path}: its U-Net lacks blocks, or is not in the order of OpenAI's; if the file is "
-            f"whole, {WRAP}"
-        ) from None
+        problem = f"{path}: its U-Net lacks blocks, or is not in the order of OpenAI's"
+        raise CheckpointError(f"{problem}; if the file is whole, {WRAP}") from None
 
 
 def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
@@ -124,31 +122,25 @@ def recognise(opened: Opened) -> Specification | None:
     of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
     if not sets or latent or of_text:
         return None
-    entry, tensors = next(iter(sets.items()))
+    path, (entry, tensors) = opened.path, next(iter(sets.items()))
     if not any(name.startswith("output_blocks.") for name in tensors):
-        raise CheckpointError(
-            f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
-            "give the file of that"
-        )
-    arguments = read_unet_arguments(tensors, opened.path)
+        problem = f"{path} is a classifier that guides a diffusion model, and no diffusion model"
+        raise CheckpointError(f"{problem}; give the file of that")
+    arguments = read_unet_arguments(tensors, path)
     channels, doubled = arguments["in_channels"], arguments["out_channels"]
     if channels == 6:
-        raise CheckpointError(
-            f"{opened.path} enlarges images (6 channels in: the noisy image and a small one) and "
-            f"cannot be sampled alone; {WRAP}"
-        )
+        problem = f"{path} enlarges images (6 channels in: the noisy image and a small one)"
+        raise CheckpointError(f"{problem} and cannot be sampled alone; {WRAP}")
     if doubled not in (channels, 2 * channels):
-        raise CheckpointError(
-            f"{opened.path}: its U-Net gives {doubled} channels of {channels}, neither as many nor "
-            f"twice as many; {WRAP}"
-        )
-    student = opened.path.name.startswith(STUDENTS)
+        problem = f"{path}: its U-Net gives {doubled} channels of {channels}"
+        raise CheckpointError(f"{problem}, neither as many nor twice as many; {WRAP}")
+    student = path.name.startswith(STUDENTS)
     attention = head_answers_of(arguments)
     schedules = _schedule_answers(learned_variance=doubled == 2 * channels)
     return Specification(
         family="openai",
         network=next(iter(attention.values()))["network"],
-        weights={"file": str(opened.path), "entry": entry},
+        weights={"file": str(path), "entry": entry},
         event=(channels, 0, 0),
         process={"name": "discrete"},
         prediction="eps",

@@ -277,7 +277,6 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _weight_sets(opened: Opened) -> Sets:
-    """Return sets of weights by entry name, averaged ones first; empty for other families."""
     return find_sets(opened, (f"{LIST}0.W",)) or find_sets(opened, (f"{LIST}0.weight",))
 
 
