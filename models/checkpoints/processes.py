@@ -57,7 +57,7 @@ def edm_fields(sigma_data: float) -> dict[str, Any]:
 
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
-    """Return the ``steps`` betas of a named schedule.
+    """Return the ``steps`` betas of a named schedule; raise a ValueError if there is none.
 
     Args:
         schedule: name of the schedule. Betas run from ``start`` to ``end`` in ``linear`` (Ho et al. 2020,
@@ -68,9 +68,6 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
         steps: number of times, >= 2.
         start: first beta of the first three schedules, approximately for ``sigmoid``.
         end: last beta of the first three schedules.
-
-    Raises:
-        ValueError: there is no such schedule.
     """
     if schedule in _RATES:
         return _RATES[schedule](steps, start, end).tolist()

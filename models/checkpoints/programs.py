@@ -191,10 +191,7 @@ class ProgramNetwork:
     Args:
         run: function that takes the program's inputs in their order and returns its first output.
         signature: signature of the program.
-        spec: specification, for the number of classes.
-
-    Raises:
-        ValueError: the program takes labels, and the number of classes is unknown.
+        spec: specification, for the number of classes; a ValueError says if labels need it.
     """
 
     def __init__(

@@ -69,9 +69,7 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     return dict(sorted(sets.items(), key=lambda item: _sort_key(item[0])))
 
 
-def entry_by_name(
-    sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
-) -> dict[str, Tensor]:
+def entry_by_name(sets: Sets, name: Any, opened: Opened) -> dict[str, Tensor]:
     """Return the set called ``name``, or else the first whose dotted name begins or ends with ``name``.
 
     Raises a CheckpointError if there is no such set.
@@ -145,7 +143,7 @@ def _walk_tables(
         yield from _walk_tables(inner, at, depth - 1, visits)
 
 
-def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
+def _by_prefix(table: Tensors, keys: Sequence[str]) -> Sets:
     """Return the weights of ``table`` by prefix, for prefixes under which it has all ``keys``."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
@@ -161,9 +159,7 @@ def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
     return sets
 
 
-def _average_without_dots(
-    table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _average_without_dots(table: Tensors, prefix: str, tensors: Tensors) -> dict[str, Tensor]:
     """Return averaged weights that a table has under names without dots; empty if there are none.
 
     A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
@@ -178,7 +174,7 @@ def _average_without_dots(
     return {}
 
 
-def _numbered_average(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
     """Return numbered tensors (``shadow_params.0``, …) as {"ema": tensors in order}; empty if there are none."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
     numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
@@ -273,7 +269,7 @@ def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 
-def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
+def fill_network(network: M, tensors: Tensors, path: Path) -> M:
     """Load weights into a network, and return it in evaluation mode and without gradients.
 
     Raises a CheckpointError if names or shapes of the weights differ from the network's.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..conditions import Lookup
 from ..opening import CheckpointError
 from ..specification import Specification
+from ..weights import Tensors
 from .folder import DIT, FLUX, SANA, SD3, UNET, UNET_TEXT
 
 Config = Mapping[str, Any]
@@ -213,11 +214,7 @@ class CalledNetwork(nn.Module):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        convention: Convention,
-        tables: Mapping[str, Tensor],
-        scalars: Scalars,
+        self, network: nn.Module, convention: Convention, tables: Tensors, scalars: Scalars
     ) -> None:
         super().__init__()
         self.network, self.lookup = network, Lookup(tables)
@@ -282,18 +279,11 @@ class PipelineNetwork(nn.Module):
         pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
         tables: embeddings, a row for each condition, by the name of the pipeline's argument.
-        scalars: further arguments of the pipeline by name.
-
-    Raises:
-        CheckpointError: the pipeline has no argument with the name of a table or scalar.
+        scalars: further arguments of the pipeline by name; an unknown name raises a CheckpointError.
     """
 
     def __init__(
-        self,
-        pipeline: Any,
-        event: tuple[int, ...],
-        tables: Mapping[str, Tensor],
-        scalars: Mapping[str, Any],
+        self, pipeline: Any, event: tuple[int, ...], tables: Tensors, scalars: Scalars
     ) -> None:
         super().__init__()
         self.pipeline, self.event, self.lookup = pipeline, event, Lookup(tables)

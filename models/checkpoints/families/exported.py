@@ -164,9 +164,8 @@ def network(spec: Specification, opened: Opened) -> Network:
 class Program(nn.Module):
     """Module that runs the operators of an exported program one after the other.
 
-    Raises:
-        CheckpointError: the file has another format or version, holds pickled objects, or is damaged; or the program
-            has unsupported operators, inputs or outputs.
+    Raises a CheckpointError if the file has another format or version, holds pickled objects, or is
+    damaged, or the program has unsupported operators, inputs or outputs.
     """
 
     def __init__(self, path: Path) -> None:

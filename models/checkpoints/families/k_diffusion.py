@@ -106,7 +106,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
     entry, tensors = next(iter(sets.items()))
     height, width = _as_pair(config["input_size"])
     classes = 0 if kind == IMAGE_V1 else config["num_classes"]
-    arguments = _network_arguments(opened, config, tensors)
+    arguments = _read_arguments(opened, config, tensors)
     read = ("network", "weights", "event", "process", "sigma_min", "sigma_max", "classes")
     return Specification(
         family="k_diffusion",
@@ -127,9 +127,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
     )
 
 
-def _network_arguments(
-    opened: Opened, config: Mapping[str, Any], tensors: Tensors
-) -> dict[str, Any]:
+def _read_arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
     """Return the arguments of the network that a configuration describes."""
     if config["type"] == IMAGE_V1:
         return {

@@ -184,7 +184,7 @@ def _process_and_betas(
 def _network_answers(
     path: Path,
     unet: Tensors,
-    unet_arguments: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     context: int,
     heads: Mapping[str, Heads],
 ) -> Answers:
@@ -192,12 +192,12 @@ def _network_answers(
     answers: Answers = {}
     for name, of in heads.items():
         try:
-            counts = [of.count_heads(width) for width in unet_arguments["widths"]]
+            counts = [of.count_heads(width) for width in arguments["widths"]]
         except ValueError:
             continue
-        network = {"class": "ADMUNet", "arguments": {**unet_arguments, **asdict(of)}}
+        network = {"class": "ADMUNet", "arguments": {**arguments, **asdict(of)}}
         if context:
-            of_library = _library_arguments(path, unet, unet_arguments, context, counts)
+            of_library = _library_arguments(path, unet, arguments, context, counts)
             network = {"class": UNET_TEXT, "arguments": of_library}
         answers[name] = {"network": network}
     return answers
