@@ -8,7 +8,6 @@ There are two tables: of models (:mod:`samplerbench.models.loaders`) and of feat
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 import importlib.util
 import inspect
 import os
@@ -16,7 +15,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,7 +142,7 @@ class Schemes:
 
         Raises a ValueError if there is none, there are two, or its package cannot be imported.
         """
-        built_in, points = self._built_in(name), self._entry_points_of(name)
+        built_in, points = self._built_in(name), list(entry_points(group=self._group, name=name))
         origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
         if len(origins) > 1:
             raise self._ambiguity_error(name, origins)
@@ -155,7 +154,7 @@ class Schemes:
 
     def installed(self) -> dict[str, str]:
         """Return distribution and version by scheme of installed packages; imports nothing."""
-        return {point.name: origin_of(point) for point in self._entry_points_of()}
+        return {point.name: origin_of(point) for point in entry_points(group=self._group)}
 
     def built_in(self) -> list[Scheme]:
         """Import and list all schemes of this package, sorted by their syntax."""
@@ -180,10 +179,6 @@ class Schemes:
         if name.replace("-", "_").isidentifier() and importlib.util.find_spec(file) is not None:
             importlib.import_module(file)
         return self._known.get(name)
-
-    def _entry_points_of(self, name: str | None = None) -> list[EntryPoint]:
-        points = importlib.metadata.entry_points(group=self._group)
-        return [point for point in points if name is None or point.name == name]
 
     def _ambiguity_error(self, name: str, origins: list[str]) -> ValueError:
         return ValueError(
