@@ -41,7 +41,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
-        raise _error(
+        raise _embeddings_error(
             path,
             f"it is no safetensors file; save the tensors {', '.join(needs) or 'prompt_embeds …'} with "
             "safetensors.torch.save_file",
@@ -49,30 +49,30 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     stored: Mapping[str, Tensor] = opened.value
     needs = needs or [name for name in stored if not name.startswith(NEGATIVE)]
     if not needs:
-        raise _error(path, "it has no tensor of a condition, as prompt_embeds")
+        raise _embeddings_error(path, "it has no tensor of a condition, as prompt_embeds")
     missing = [name for name in needs if name not in stored]
     accepted = {*needs, *(NEGATIVE + name for name in needs)}
     unknown = sorted(set(stored) - accepted)
     if missing or unknown:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(unknown)}"
         takes = f"{', '.join(needs)}, and the same with {NEGATIVE} before them for no condition"
-        raise _error(path, f"it {wrong}; the network takes {takes}")
+        raise _embeddings_error(path, f"it {wrong}; the network takes {takes}")
     rows = {name: len(stored[name]) if stored[name].ndim > 1 else 0 for name in needs}
     count = rows[needs[0]]
     if not count or set(rows.values()) != {count}:
         shapes = ", ".join(f"{name} {tuple(stored[name].shape)}" for name in needs)
         rule = "every tensor must have a row for each condition, as many as the others"
-        raise _error(path, f"{rule}; there are {shapes}")
+        raise _embeddings_error(path, f"{rule}; there are {shapes}")
     negative = {name: _null_row(path, name, stored) for name in needs if NEGATIVE + name in stored}
     if negative and len(negative) < len(needs):
         lacks = ", ".join(NEGATIVE + name for name in needs if name not in negative)
-        raise _error(path, f"it lacks {lacks}; give all of them, or none")
+        raise _embeddings_error(path, f"it lacks {lacks}; give all of them, or none")
     tables = {
         name: torch.cat([stored[name], negative[name]] if negative else [stored[name]]).float()
         for name in needs
     }
     if bad := [name for name, table in tables.items() if not table.isfinite().all()]:
-        raise _error(path, f"{bad[0]} is not finite; compute it again")
+        raise _embeddings_error(path, f"{bad[0]} is not finite; compute it again")
     description = {
         "file": str(path.expanduser()),
         "sha256": hash_of_file(path.expanduser()),
@@ -99,7 +99,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
         )
     tables, description = read_conditions(Path(embeddings["file"]), needs)
     if description["sha256"] != embeddings["sha256"]:
-        raise _error(embeddings["file"], "they changed while they were read; try again")
+        raise _embeddings_error(embeddings["file"], "they changed while they were read; try again")
     return tables
 
 
@@ -107,18 +107,18 @@ def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
     """Return the row for "no condition", ``(1, …)``. Raises a CheckpointError unless one fits."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):
-        raise _error(
+        raise _embeddings_error(
             path,
             f"a row of {NEGATIVE}{name} is {tuple(table.shape[1:])} and one of {name} "
             f"{tuple(rows.shape[1:])}; pad the shorter as the pipeline does",
         )
     if not torch.equal(table, table[:1].expand_as(table)):
         problem = f"the rows of {NEGATIVE}{name} differ, and there is one condition that is none"
-        raise _error(path, f"{problem}; keep one row")
+        raise _embeddings_error(path, f"{problem}; keep one row")
     return table[:1].to(rows.dtype)
 
 
-def _error(path: Path | str, problem: str) -> CheckpointError:
+def _embeddings_error(path: Path | str, problem: str) -> CheckpointError:
     return CheckpointError(f"embeddings {path}: {problem}")
 
 

@@ -55,7 +55,7 @@ def _load_network(folder: Path) -> Any:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # else it lists the texts' weights as unused
     try:
-        with rgb.refuse_file(problem):
+        with rgb.explain_errors(problem):
             network, info = library.CLIPVisionModelWithProjection.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
             )

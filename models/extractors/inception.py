@@ -9,7 +9,7 @@ import torch
 
 from ..checkpoints.opening import hash_of_file
 from . import Samples, extractor
-from .rgb import RgbNetwork, checked_pixel_limits, import_optional, refuse_file
+from .rgb import RgbNetwork, checked_pixel_limits, explain_errors, import_optional
 
 DIM = 2048
 
@@ -41,7 +41,7 @@ def _load_network(weights: Path) -> Any:
         "inception needs torch-fidelity",
         "'samplerbench[inception]'",
     )
-    with refuse_file(f"{weights.name} does not hold torch-fidelity's Inception weights"):
+    with explain_errors(f"{weights.name} does not hold torch-fidelity's Inception weights"):
         torch.load(weights, map_location="cpu", weights_only=True)
         return library.FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)

@@ -113,7 +113,7 @@ def import_optional(module: str, needs: str, package: str) -> Any:
 
 
 @contextmanager
-def refuse_file(problem: str, remedy: str = "") -> Iterator[None]:
+def explain_errors(problem: str, remedy: str = "") -> Iterator[None]:
     """Turn each error in this context into a ValueError: a file of anything can raise anything."""
     try:
         yield

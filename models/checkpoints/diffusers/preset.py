@@ -57,7 +57,7 @@ KNOWN = (*ALWAYS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMult
 SHORT = 15
 """Number of steps below which ``lower_order_final`` lowers the orders of the last steps."""
 
-_OTHER_STEPS = {
+_UNSUPPORTED_EFFECTS = {
     ("", "thresholding"): "it clamps d by quantiles",
     ("", "stochastic_sampling"): "it adds noise in every step of a flow",
     ("HeunDiscrete", "clip_sample"): "it clamps d within Heun's step",
@@ -176,7 +176,7 @@ def reasons_against_preset(scheduler: Settings, kind: str, tokens: int) -> Itera
 
 def _unsupported_steps(scheduler: Settings, kind: str) -> Iterator[str]:
     """Yield the reasons why no sampler takes a scheduler's steps."""
-    for (of, setting), effect in _OTHER_STEPS.items():
+    for (of, setting), effect in _UNSUPPORTED_EFFECTS.items():
         if of in ("", kind) and scheduler.get(setting):
             yield f"with {setting} {effect}"
     if kind == "PNDM" and not scheduler.get("skip_prk_steps"):

@@ -153,9 +153,11 @@ def _edm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _vp_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return VP's specification fields (Karras et al. 2022, Table 1): noise, time input 999 t."""
-    defaults = {"beta_d": 19.9, "beta_min": 0.1, "t_min": 1e-5}
-    names = {"t_min": "epsilon_t"}
-    of_process = {k: arguments.get(names.get(k, k), v) for k, v in defaults.items()}
+    of_process = {
+        "beta_d": arguments.get("beta_d", 19.9),
+        "beta_min": arguments.get("beta_min", 0.1),
+        "t_min": arguments.get("epsilon_t", 1e-5),
+    }
     return {
         "process": {"name": "vp_linear", **of_process},
         "prediction": "eps",

@@ -122,7 +122,8 @@ def recognise(opened: Opened) -> Specification | None:
     of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
     if not sets or latent or of_text:
         return None
-    path, (entry, tensors) = opened.path, next(iter(sets.items()))
+    path = opened.path
+    entry, tensors = next(iter(sets.items()))
     if not any(name.startswith("output_blocks.") for name in tensors):
         problem = f"{path} is a classifier that guides a diffusion model, and no diffusion model"
         raise CheckpointError(f"{problem}; give the file of that")
