@@ -247,9 +247,7 @@ def recognise(opened: Opened) -> Specification | None:
         return None
     entry, tensors = next(iter(sets.items()))
     arguments = read_unet_arguments(tensors, opened.path)
-    trainings = {"VE": _ve_training(tensors)}
-    if arguments["embedding_type"] != "fourier":
-        trainings = _positional_answers(tensors)
+    trainings = _training_answers(tensors, arguments["embedding_type"])
     filters = _filter_answers(arguments)
     return Specification(
         family="score_sde",
@@ -289,24 +287,17 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
     return ("the names of its weights are those of score_sde's list of modules", order, time)
 
 
-def _ve_range(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
-    """Return the range of noise levels of the VE process: the file's own, or else :data:`CIFAR`."""
-    if (levels := tensors.get("sigmas")) is None or levels.ndim != 1 or len(levels) < 2:
-        return CIFAR
-    return float(levels.min()), float(levels.max())
-
-
-def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return specification fields of the VE training, whose output is minus the noise."""
-    return {**ve_fields(*_ve_range(tensors)), "limits": [0.0, 1.0]}
-
-
-def _positional_answers(tensors: Mapping[str, Tensor]) -> Answers:
-    """Return the trainings possible with sinusoidal times: VP, subVP, and VE with 1000 levels."""
-    low, high = _ve_range(tensors)
+def _training_answers(tensors: Tensors, embedding: str) -> Answers:
+    """Return the possible trainings: VE for Fourier features, else VP, subVP, and VE with 1000 levels."""
+    low, high = CIFAR
+    if (levels := tensors.get("sigmas")) is not None and levels.ndim == 1 and len(levels) > 1:
+        low, high = float(levels.min()), float(levels.max())
+    exploding = {**ve_fields(low, high), "limits": [0.0, 1.0]}
+    if embedding == "fourier":
+        return {"VE": exploding}
     per_log_level = (STEPS - 1) / math.log(high / low)
     time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
-    return {**TRAININGS, "VE-1000": {**_ve_training(tensors), "time": time}}
+    return {**TRAININGS, "VE-1000": {**exploding, "time": time}}
 
 
 def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:
