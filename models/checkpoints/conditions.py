@@ -35,17 +35,15 @@ class Conditions(NamedTuple):
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a safetensors file of embeddings, in which each tensor has a row for each condition.
 
-    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs`` are the
-    names of the tensors that the network takes; if empty, all of the file's are taken. Raises a
-    CheckpointError if the file cannot be read, a tensor is missing or unknown, or rows do not fit.
+    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs``
+    are the names of the tensors that the network takes; if empty, all of the file's are taken.
+    Raises a CheckpointError if the file is unreadable, a tensor is missing or unknown, or misfits.
     """
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
-        raise _embeddings_error(
-            path,
-            f"it is no safetensors file; save the tensors {', '.join(needs) or 'prompt_embeds …'} with "
-            "safetensors.torch.save_file",
-        )
+        tensors = ", ".join(needs) or "prompt_embeds …"
+        remedy = f"save the tensors {tensors} with safetensors.torch.save_file"
+        raise _embeddings_error(path, f"it is no safetensors file; {remedy}")
     stored: Mapping[str, Tensor] = opened.value
     needs = needs or [name for name in stored if not name.startswith(NEGATIVE)]
     if not needs:

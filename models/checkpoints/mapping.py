@@ -153,14 +153,12 @@ def _why_unusable(spec: Specification) -> str:
         said += [f"{question}={next(iter(answers))}" for question, answers in spec.open.items()]
         example = f"{spec.weights.get('file') or 'PATH'}?{'&'.join(dict.fromkeys(said))}"
         return (
-            f"the checkpoint ({spec.family}) does not say everything: {questions}. Say it behind the "
-            f"path, as in {shlex.quote(example)}, or let samplerbench check-model find out"
+            f"the checkpoint ({spec.family}) does not say everything: {questions}. Say it behind "
+            f"the path, as in {shlex.quote(example)}, or let samplerbench check-model find out"
         )
     if not spec.event:
-        return (
-            "the checkpoint does not say of which shape its samples are; say it behind the path, as in "
-            "'PATH?event=[4,64,64]'"
-        )
+        problem = "the checkpoint does not say of which shape its samples are"
+        return f"{problem}; say it behind the path, as in 'PATH?event=[4,64,64]'"
     choice = "choose labels=random or labels=balanced"
     if spec.embeddings and must_draw:
         what = f"{spec.embeddings['file']} has nothing for no condition"

@@ -50,9 +50,8 @@ class CheckpointError(ValueError):
 
 def damaged_error(path: Path, problem: Any) -> CheckpointError:
     """Return the error of an incomplete or damaged file."""
-    return CheckpointError(
-        f"{path} is cut short or damaged ({problem}); compare its size with the source's, and {AGAIN}"
-    )
+    remedy = f"compare its size with the source's, and {AGAIN}"
+    return CheckpointError(f"{path} is cut short or damaged ({problem}); {remedy}")
 
 
 def error_in_words(error: Exception, length: int = 120) -> str:
@@ -63,7 +62,7 @@ def error_in_words(error: Exception, length: int = 120) -> str:
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of a file.
 
-    Raises a CheckpointError for an empty file, an unfinished download, a pointer of Git LFS, and no file.
+    Raises a CheckpointError if it is empty, an unfinished download, a pointer of Git LFS, or none.
     """
     if path.suffix in PARTIAL:
         raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
@@ -83,7 +82,7 @@ def first_bytes(path: Path) -> bytes:
 def shards_of(index: Path) -> list[Path]:
     """List the weight files that an index names; all are in its folder.
 
-    Raises a CheckpointError for no index, and for a named file that is elsewhere, missing or incomplete.
+    Raises a CheckpointError if it is no index, or a file is elsewhere, missing or incomplete.
     """
     first_bytes(index)
     try:
@@ -101,7 +100,7 @@ def shards_of(index: Path) -> list[Path]:
 def external_files(path: Path) -> tuple[Path, ...]:
     """Return the files in which an ONNX file stores weights, sorted; empty for most files.
 
-    Raises a ValueError for no ONNX file, and if one of these files is missing or outside its folder.
+    Raises a ValueError if it is no ONNX file, or one of these is missing or outside its folder.
     """
     # memory-mapped, since the file can be large
     with path.open("rb") as file:
@@ -222,7 +221,7 @@ class Opened:
 def open_checkpoint(path: Path) -> Opened:
     """Open a checkpoint's file or folder without executing code in it.
 
-    Raises a CheckpointError if it is missing, damaged, incomplete, no checkpoint, or a pickle with code.
+    Raises a CheckpointError if it is missing, damaged, no checkpoint, or a pickle with code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         index = _index_of_folder(path)

@@ -179,8 +179,8 @@ class RestrictedUnpickler(pickle._Unpickler):
     def load(self) -> Any:
         """Return the content of the pickle.
 
-        Raises an UnpicklingError if the file is cut short or is no pickle, and an UnsafePickleError if
-        it names something that :meth:`find_class` refuses, or nests tuples without end.
+        Raises an UnpicklingError if the file is cut short or is no pickle, and an UnsafePickleError
+        if it names something that :meth:`find_class` refuses, or nests tuples without end.
         """
         try:
             return super().load()

@@ -27,7 +27,7 @@ REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 
 
 def range_of_process(process: Process) -> dict[str, Any]:
-    """Return the fields ``sigma_min`` and ``sigma_max``: the noise levels at the ends of a process."""
+    """Return the fields ``sigma_min`` and ``sigma_max``, the levels at the ends of a process."""
     return {"sigma_min": process.level(process.t_min), "sigma_max": process.level(process.t_max)}
 
 

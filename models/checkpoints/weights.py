@@ -48,8 +48,8 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
     A common prefix may precede the keys in the file. The top level of the file is the entry "". The
-    result is empty if no set contains the keys. Raises a CheckpointError if an average that is a list
-    without names belongs to another network.
+    result is empty if no set contains the keys. Raises a CheckpointError if an average that is a
+    list without names belongs to another network.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
@@ -223,8 +223,8 @@ def _sort_key(name: str) -> tuple[bool, int]:
 def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
     """Return a network of class ``kind`` with these arguments, on the CPU.
 
-    Raises a CheckpointError if the class does not accept the arguments, or the network would have more
-    elements than the file at ``path`` has bytes.
+    Raises a CheckpointError if the class does not accept the arguments, or the network would have
+    more elements than the file at ``path`` has bytes.
     """
     try:
         with _SizeLimit(path):
@@ -304,9 +304,9 @@ def load_network(
 ) -> M:
     """Return the network of a specification, of class ``kind``, with its weights from ``sets``, in float32.
 
-    ``rename`` returns the weights under the class's names. Weights whose names begin with ``dropped``
-    are left out. Raises a CheckpointError if the class does not accept the arguments, or the weights
-    do not fit the network.
+    ``rename`` returns the weights under the class's names. Weights whose names begin with
+    ``dropped`` are left out. Raises a CheckpointError if the class does not accept the arguments,
+    or the weights do not fit the network.
     """
     raw = build_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)

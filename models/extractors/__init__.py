@@ -1,8 +1,8 @@
 """Feature spaces for comparing samples with data: a table of extractors by scheme.
 
-A loader ``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and the
-samples' properties (:class:`Samples`). To add a scheme, write one file of its name in this folder,
-with heavy imports inside the function::
+A loader ``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and
+the samples' properties (:class:`Samples`). To add a scheme, write one file of its name in this
+folder, with heavy imports inside the function::
 
     @extractor("dino", usage="dino:WEIGHTS")
     def load(rest: str, samples: Samples) -> Extractor:
@@ -49,16 +49,17 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     """Make the extractor that ``spec`` names, for samples of one model.
 
     Args:
-        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for the first 32 principal axes
-            of its features; ``inception:WEIGHTS`` for the 2048 features of the FID;
-            ``path/to/file.py:factory`` for an extractor of your own; or ``scheme:rest`` of a package.
+        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for the first 32 principal
+            axes of its features; ``inception:WEIGHTS`` for the 2048 features of the FID;
+            ``path/to/file.py:factory`` for an extractor of your own; or ``scheme:rest`` of a
+            package.
         samples: properties of the samples.
 
     Returns:
         The extractor, or a reference with an extractor, from a scheme that also knows the data.
 
     Raises:
-        ValueError: the extractor or its file is missing, misfits the samples, or its package is broken.
+        ValueError: the extractor or its file is missing or misfits, or its package is broken.
     """
     if spec in EXTRACTORS:
         scheme, rest = EXTRACTORS.find(spec)

@@ -1,9 +1,9 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
-``card:32`` is for runs of hundreds of samples, since intervals of the Fréchet distance need about 15
-samples per feature. The axes are those of the reference set's covariance, widest first, each scaled
-to standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides the
-errors on the others, and detecting a difference takes about four times as many samples
+``card:32`` is for runs of hundreds of samples, since intervals of the Fréchet distance need about
+15 samples per feature. The axes are those of the reference set's covariance, widest first, each
+scaled to standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides
+the errors on the others, and detecting a difference takes about four times as many samples
 (docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
 eigenvectors of close eigenvalues differ between machines.
 """

@@ -21,8 +21,8 @@ class CheckedExtractor:
 
     ``identity`` consists of ``name`` and a hash of the extractor's files, so that results of two
     versions or sets of weights are never compared. The fingerprint of
-    :mod:`samplerbench.benchmarks.identity` covers everything else. Raises a ValueError if a sample's
-    features depend on its batch, or differ between calls.
+    :mod:`samplerbench.benchmarks.identity` covers everything else. Raises a ValueError if a
+    sample's features depend on its batch, or differ between calls.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class CheckedExtractor:
         self.identity = f"{name}-{digest_of(self.read)}"
         if not np.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(together).max()):
             raise ValueError(
-                f"extractor {self.identity} gave a sample other features in another batch, or at another "
-                "time; put its network in eval mode, and seed what it draws"
+                f"extractor {self.identity} gave a sample other features in another batch, or at "
+                "another time; put its network in eval mode, and seed what it draws"
             )
         self.dim = together.shape[1]
 

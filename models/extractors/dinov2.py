@@ -38,8 +38,9 @@ def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
     name, _, path = rest.partition(":")
     if name not in rgb.RESIZINGS or not path:
         raise ValueError(
-            f"dinov2:{rest} does not say whose preprocessing is meant; write dinov2:EVALUATOR:WEIGHTS "
-            f"with one of {', '.join(rgb.RESIZINGS)}, such as dinov2:edm2:dinov2_vitl14_pretrain.pth"
+            f"dinov2:{rest} does not say whose preprocessing is meant; write "
+            f"dinov2:EVALUATOR:WEIGHTS with one of {', '.join(rgb.RESIZINGS)}, such as "
+            "dinov2:edm2:dinov2_vitl14_pretrain.pth"
         )
     limits = rgb.checked_pixel_limits("dinov2", samples)
     network, digest = _load_network(Path(path)), hash_of_file(Path(path))[:16]

@@ -33,9 +33,8 @@ def load(weights: str, samples: Samples) -> RgbNetwork:
 def _load_network(weights: Path) -> Any:
     """Return the network; refuse a file of more than tensors, since torch-fidelity unpickles it."""
     if not weights.is_file():
-        raise ValueError(
-            f"inception:{weights}: there is no such file; give the weights that torch-fidelity publishes"
-        )
+        problem = f"inception:{weights}: there is no such file"
+        raise ValueError(f"{problem}; give the weights that torch-fidelity publishes")
     library = import_optional(
         "torch_fidelity.feature_extractor_inceptionv3",
         "inception needs torch-fidelity",

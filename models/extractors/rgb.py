@@ -26,16 +26,16 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class RgbNetwork:
     """Extractor of a network of 8-bit RGB images.
 
-    Values of the data's range are scaled to 0 … 255 and *rounded*, since truncation would darken all
-    images by half a grey level. Grey images are repeated three times.
+    Values of the data's range are scaled to 0 … 255 and *rounded*, since truncation would darken
+    all images by half a grey level. Grey images are repeated three times.
 
     Args:
         limits: range of the data (:func:`checked_pixel_limits`).
         network: the module, which is moved to the device of the images.
         features: function of ``(network, images)``, from ``(n, 3, h, w)`` uint8 to ``(n, dim)``.
         dim: number of features.
-        made_of: name of the network, hash of its weights, and preprocessing: the identity without the
-            range of the data, which 8-bit images do not depend on.
+        made_of: name of the network, hash of its weights, and preprocessing: the identity without
+            the range of the data, which 8-bit images do not depend on.
         space: common name of these features, such as ``inception-v3-2048``; "" for none.
     """
 
@@ -80,7 +80,7 @@ def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
 
 
 def known_limits(name: str, samples: Samples, alternative: str = "") -> tuple[float, float]:
-    """Return the range of the data; raise a ValueError with the ``alternative`` if it is unknown."""
+    """Return the data's range; raise a ValueError with the ``alternative`` if it is unknown."""
     if samples.limits is None:
         raise ValueError(
             f"{name} needs the range of the images' values, which the model does not state; give a "

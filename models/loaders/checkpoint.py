@@ -202,8 +202,8 @@ def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
         return read()
     except _UNEXPECTED as error:
         raise CheckpointError(
-            f"{opened.path} says something of its network that cannot be ({error_in_words(error)}); "
-            f"compare its files with the source's, and {AGAIN}"
+            f"{opened.path} says something of its network that cannot be "
+            f"({error_in_words(error)}); compare its files with the source's, and {AGAIN}"
         ) from error
 
 
@@ -264,8 +264,8 @@ def load_spec(rest: str) -> Denoiser:
 def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
     """Split ``FAMILY:PATH?setting=value&…`` into path, settings, and family or None.
 
-    Text that is an existing path as a whole has no settings. Raises a ValueError if the text after the
-    last question mark is not ``setting=value&…``.
+    Text that is an existing path as a whole has no settings. Raises a ValueError if the text after
+    the last question mark is not ``setting=value&…``.
     """
     name, colon, remainder = rest.partition(":")
     if colon and name in family_names():

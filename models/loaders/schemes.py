@@ -108,8 +108,8 @@ class Schemes:
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
         """Return a decorator that registers a function of this package as the loader of the scheme ``name``.
 
-        The module is named like the scheme, with "_" for "-". ``usage`` is the syntax for messages, by
-        default ``name:…``. A scheme that another module registered raises a ValueError.
+        The module is named like the scheme, with "_" for "-". ``usage`` is the syntax for messages,
+        by default ``name:…``. A scheme that another module registered raises a ValueError.
         """
 
         def registered(load: Load) -> Load:

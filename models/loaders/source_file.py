@@ -165,8 +165,8 @@ def short_path(text: str) -> str:
 def source_function(spec: str, makes: str) -> SourceFunction:
     """Execute ``path/to/file.py`` and return the function that ``path/to/file.py:function`` names.
 
-    ``makes`` is a word for messages that says what the function returns. Raises a ValueError if there
-    is no such file or function, or the file raises an exception when it is imported.
+    ``makes`` is a word for messages that says what the function returns. Raises a ValueError if
+    there is no such file or function, or the file raises an exception when it is imported.
     """
     path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     path = Path(path_text)

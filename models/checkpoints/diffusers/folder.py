@@ -140,16 +140,17 @@ def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
         if (opened.path / inside).is_file():
             return opened.config(inside)
     raise CheckpointError(
-        f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network predicts at "
-        f"which noise level; copy it there as {wanted}, or give the folder above if that has {INDEX}"
+        f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network predicts "
+        f"at which noise level; copy it there as {wanted}, or give the folder above if that has "
+        f"{INDEX}"
     )
 
 
 def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
     """Return the path of a part's weights in the folder, and their variant, such as ``fp16`` or "".
 
-    Files without a variant are preferred, and then safetensors over pickles. Raises a CheckpointError if
-    the weights are missing or incomplete.
+    Files without a variant are preferred, and then safetensors over pickles. Raises a
+    CheckpointError if the weights are missing or incomplete.
     """
     folder = opened.path / part
     candidates = []
@@ -174,7 +175,7 @@ def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
 def check_no_code(weights: Path) -> None:
     """Check that ``weights``, a file or an index of files, contains no pickle with code.
 
-    Raises a CheckpointError if a ``.bin`` file is such a pickle or unreadable, or the index is damaged.
+    Raises a CheckpointError if a ``.bin`` file is one or unreadable, or the index is damaged.
     """
     for file in shards_of(weights) if weights.suffix == ".json" else [weights]:
         if file.suffix == ".bin":

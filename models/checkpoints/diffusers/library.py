@@ -38,8 +38,8 @@ FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of
 def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetwork:
     """Return the network of a folder with its weights, in float32 on the CPU.
 
-    Raises a CheckpointError if the library is missing, the weights are damaged or do not fit, or the
-    network takes embeddings and none are given.
+    Raises a CheckpointError if the library is missing, the weights are damaged or do not fit, or
+    the network takes embeddings and none are given.
     """
     of, weights = spec.network, (spec.weights["file"], spec.weights["variant"])
     if of.get("call") == PIPELINE:
@@ -124,10 +124,9 @@ def _from_pretrained(
                 **options,
             )
         except Exception as error:  # the library may raise anything on files
-            raise CheckpointError(
-                f"diffusers cannot read {named} ({error_in_words(error, 160)}); compare its size and its "
-                f"config.json with the source's, and {AGAIN}"
-            ) from error
+            remedy = f"compare its size and its config.json with the source's, and {AGAIN}"
+            what = error_in_words(error, 160)
+            raise CheckpointError(f"diffusers cannot read {named} ({what}); {remedy}") from error
 
 
 def import_diffusers() -> Any:

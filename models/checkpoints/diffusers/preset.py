@@ -66,7 +66,7 @@ _UNSUPPORTED_EFFECTS = {
     ("UniPCMultistep", "disable_corrector"): "it leaves single steps uncorrected",
     ("UniPCMultistep", "solver_p"): "another scheduler predicts",
 }
-"""Effects that no sampler has, by scheduler class ("" for all) and the setting that turns them on."""
+"""Effects that no sampler has, by scheduler class ("" for all) and the setting that causes them."""
 _SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
 """Schedulers whose states are x_t of the process, so that their initial noise has variance 1."""
@@ -181,8 +181,8 @@ def _unsupported_steps(scheduler: Settings, kind: str) -> Iterator[str]:
             yield f"with {setting} {effect}"
     if kind == "PNDM" and not scheduler.get("skip_prk_steps"):
         yield (
-            "without skip_prk_steps it begins with Runge-Kutta steps by the middle of times, and ours "
-            "go by that of levels"
+            "without skip_prk_steps it begins with Runge-Kutta steps by the middle of times, and "
+            "ours go by that of levels"
         )
     if kind == "PNDM" and scheduler.get("prediction_type") == "v_prediction":
         yield "with prediction_type v_prediction its formula joins several v, and ours noises"
@@ -333,8 +333,8 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
     """Return the sampling of the folder's own scheduler in ``steps`` steps (``num_inference_steps``).
 
-    ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own. Raises a
-    ValueError if no sampler steps as the scheduler does, or its levels do not fall.
+    ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own.
+    Raises a ValueError if no sampler steps as the scheduler does, or its levels do not fall.
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset

@@ -64,8 +64,8 @@ STEPS = 1000
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of ``SongUNet``, except its image side, sides with attention and filter.
 
-    The entry ``attention`` lists the levels with attention, counted from 0. Raises a CheckpointError if
-    the weights are of another network of score_sde.
+    The entry ``attention`` lists the levels with attention, counted from 0. Raises a
+    CheckpointError if the weights are of another network of score_sde.
     """
     modules = _modules_with_weights(tensors)
     kinds = [_kind_of_module(module) for module in modules]
@@ -288,7 +288,7 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _training_answers(tensors: Tensors, embedding: str) -> Answers:
-    """Return the possible trainings: VE for Fourier features, else VP, subVP, and VE with 1000 levels."""
+    """Return the possible trainings: VE for Fourier features, else VP, subVP and VE-1000."""
     low, high = CIFAR
     if (levels := tensors.get("sigmas")) is not None and levels.ndim == 1 and len(levels) > 1:
         low, high = float(levels.min()), float(levels.max())
