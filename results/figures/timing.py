@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 
 from ..record import Record
-from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
 from ..values import number, text
@@ -30,28 +28,20 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     Raises:
         ValueError: no row of the budget was timed.
     """
-    panels_of = [
-        (title, *_timed_rows(frame, budget)) for title, frame in comparable_parts(table.ok.frame)
-    ]
-    parts = [(title, at, rows) for title, at, rows in panels_of if rows]
+    parts = rows_at_budget(table, budget, "ms_per_sample", "model_ms_per_sample")
+    parts = {title: rows for title, rows in parts.items() if rows}
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(f"no finished row was timed{where}; run the suite with --timing")
-    figure, panels = sheet_with_panels(
-        width, HEAD + LINE * max(len(rows) for _, _, rows in parts), len(parts)
-    )
-    for axes, (title, at, rows) in zip(panels, parts, strict=True):
-        _draw_times(axes, rows)
-        axes.set(title=f"{title}, {at} evaluations", xlabel="Milliseconds per sample")
+    height = HEAD + LINE * max(map(len, parts.values()))
+    figure, panels = sheet_with_panels(width, height, len(parts))
+    for axes, (title, rows) in zip(panels, parts.items(), strict=True):
+        _draw_times(axes, sorted(rows, key=lambda row: (_overhead_ms(row), text(row, "curve"))))
+        axes.set(title=title, xlabel="Milliseconds per sample")
     handles, labels = panels[0].get_legend_handles_labels()
     look: dict[str, Any] = {"ncols": 2, "frameon": False, "handlelength": 1}
     figure.legend(handles, labels, loc="outside lower center", **look)
     return figure
-
-
-def _timed_rows(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
-    at, rows = rows_at_budget(frame, budget, "ms_per_sample", "model_ms_per_sample")
-    return at, sorted(rows, key=lambda row: (_overhead_ms(row), text(row, "curve")))
 
 
 def _overhead_ms(row: Record) -> float:

@@ -6,7 +6,6 @@ import base64
 import gzip
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..comparison.compare import Comparison, compare, comparison_notes
+from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
 from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
@@ -28,58 +27,38 @@ from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
 from ..sentences import DOMINATED, are_all_alike, markdown_summary
+from ..table import description
 from ..table.curves import comparable_parts, with_curves
-from ..table.description import (
-    brief_model_name,
-    distinct_texts,
-    heading_of,
-    names_in_words,
-    number_in_words,
-    samples_in_words,
-)
 from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint
 from ..values import is_empty, number, rows_as_dicts, rows_by_index, text
-from . import TEMPLATES
+from . import TEMPLATES, provenance
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
 from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
-from .provenance import (
-    Provenance,
-    citations_of,
-    command_of,
-    differing_entries,
-    digest_comment,
-    digest_of_ingredients,
-    sections_of,
-)
 from .timing import throughput_of, times_by_batch_size
 
 
-@dataclass(frozen=True)
-class Title:
-    """Head of a page: its heading, phrases ``facts`` on all runs, and each run's name and day if there are several."""
+def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``.
 
-    heading: str
-    facts: tuple[str, ...]
-    runs: tuple[tuple[str, str], ...] = ()
-
-
-def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
-    """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``."""
-    suites = names_in_words(distinct_texts(frame["suite"]) or [""])
+    It has a ``heading``, phrases ``facts`` on all runs, and name and day of each of several ``runs``.
+    """
+    suites = description.names_in_words(description.distinct_texts(frame["suite"]) or [""])
     days = [
         (name, _day_in_words((record.get("provenance") or {}).get("started")))
         for name, record in runs
     ]
-    is_single = len(days) == 1
-    day = days[0][1] if is_single else ""
-    facts = tuple(filter(None, (samples_in_words(frame), suites and f"suite {suites}", day)))
-    if is_single:
-        return Title(heading_of(frame), facts)
-    return Title(f"{number_in_words(len(runs))} runs: {heading_of(frame)}", facts, tuple(days))
+    heading, day = description.heading_of(frame), ""
+    if len(days) == 1:
+        ((_, day),) = days
+        days = []
+    else:
+        heading = f"{description.number_in_words(len(runs))} runs: {heading}"
+    facts = (description.samples_in_words(frame), suites and f"suite {suites}", day)
+    return {"heading": heading, "facts": list(filter(None, facts)), "runs": days}
 
 
 def _day_in_words(started: object) -> str:
@@ -91,30 +70,23 @@ def _day_in_words(started: object) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-@dataclass(frozen=True)
-class RunComparison:
-    """Comparison of two runs with counts of verdicts, or None with the reasons in ``notes``."""
+def comparisons_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the comparison of each further run with the first, by all metrics, with its ``notes``.
 
-    baseline: str
-    candidate: str
-    found: Comparison | None
-    counts: dict[str, int]
-    notes: tuple[str, ...]
-
-
-def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
-    """Return the comparison of each further run with the first, by all metrics."""
+    Without a comparison, the note is the reason.
+    """
     (baseline, first), *further = _names_and_paths(sources)
     comparisons = []
     for candidate, path in further:
-        found, counts = None, {}
+        sides: dict[str, Any] = {"baseline": baseline, "candidate": candidate, "lines": ()}
         try:
             found = compare(first, path, metrics=("all",))
-            remarks = tuple(comparison_notes(found))
-            counts = dict(Counter(line.verdict for line in found.lines).most_common())
         except ValueError as error:
-            remarks = (str(error),)
-        comparisons.append(RunComparison(baseline, candidate, found, counts, remarks))
+            sides["notes"] = [str(error)]
+        else:
+            counts = Counter(line.verdict for line in found.lines).most_common()
+            sides |= {"lines": found.lines, "counts": counts, "notes": comparison_notes(found)}
+        comparisons.append(sides)
     return comparisons
 
 
@@ -163,8 +135,9 @@ def write_report(
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
         # is_current later compares this digest with the digest of the files then
-        made_of = digest_of_ingredients(sources[0], baseline) if is_own else ""
-        write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
+        if is_own:
+            html += provenance.digest_comment(html, sources[0], baseline)
+        write_text(page, html)
     except OSError as error:
         remedy = "free some space, or " * (error.errno in FULL)
         raise ValueError(
@@ -207,7 +180,12 @@ def render_page(
     ]
     records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
     runs = [
-        Provenance(name, command_of(record), tuple(sections_of(record))) for name, record in records
+        {
+            "name": name,
+            "command": provenance.command_of(record),
+            "sections": provenance.sections_of(record),
+        }
+        for name, record in records
     ]
     samplers = frame["sampler"].dropna()
     template = _template_environment().get_template("report.html")
@@ -217,7 +195,7 @@ def render_page(
         unseen=unseen,
         counts=frame["status"].value_counts().to_dict(),
         problems=sections,
-        plots=[problem.plot for problem in sections],
+        plots=[problem["plot"] for problem in sections],
         family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
         listing=listing_of(frame, page.lines),
@@ -226,8 +204,8 @@ def render_page(
         sizes=times_by_batch_size(sources),
         sweeps=throughput_of(sources),
         runs=runs,
-        differences=differing_entries(runs),
-        citations=citations_of((record for _, record in records), samplers),
+        differences=provenance.differing_entries(run["sections"] for run in runs),
+        citations=provenance.citations_of((record for _, record in records), samplers),
         csv=csv,
         plotly=packed_plotly(),
     )
@@ -269,7 +247,7 @@ def _template_environment() -> Environment:
         dominated=DOMINATED,
     )
     environment.filters.update(
-        brief=brief_model_name,
+        brief=description.brief_model_name,
         whole=_with_unbroken_names,
         is_alike_by=are_all_alike,
         timed=lambda found: [row for row in found if number(row.row, "ms_per_sample") is not None],

@@ -57,7 +57,7 @@ class Ranking:
     def curves(self) -> list[str]:
         """Curves sorted by their value at the largest budget, then at the one before, and so on."""
         return sorted(
-            {curve for curve, _ in self.cells},
+            dict.fromkeys(curve for curve, _ in self.cells),  # in order, where there are no values
             key=lambda curve: [
                 float("inf") if v is None else v for v in self.values_by_budget(curve)[::-1]
             ],
