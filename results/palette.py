@@ -55,14 +55,8 @@ FAMILIES = (
         "#b07c10",
         "#f0c03f",
         (
-            "heun",
-            "dpm",
-            "deis_rrk",
-            "stork",
-            "torchdiffeq_heun",
-            "torchdiffeq_midpoint",
-            "torchdiffeq_rk",
-            "paradigms",
+            *("heun", "dpm", "deis_rrk", "stork", "torchdiffeq_heun", "torchdiffeq_midpoint"),
+            *("torchdiffeq_rk", "paradigms"),
         ),
     ),
     Family(
@@ -102,16 +96,8 @@ FAMILIES = (
 """Families, in the order of legends."""
 
 SYMBOLS = (
-    "circle",
-    "square",
-    "diamond",
-    "triangle-up",
-    "x",
-    "star",
-    "pentagon",
-    "cross",
-    "hexagon",
-    "triangle-down",
+    *("circle", "square", "diamond", "triangle-up", "x"),
+    *("star", "pentagon", "cross", "hexagon", "triangle-down"),
 )
 """Plotly's names of symbols, by the index of a method in its family."""
 

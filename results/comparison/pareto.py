@@ -22,6 +22,7 @@ import pandas as pd
 from ..quantities import find
 from ..record import Record
 from ..table.curves import comparable_parts
+from ..table.typed_table import check_columns
 from ..text import interval_ends
 from ..values import number, rows_as_dicts
 from .pairing import Entry
@@ -59,12 +60,7 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     Raises:
         ValueError: the frame lacks one of the columns.
     """
-    for name in (metric, cost):
-        if name not in frame:
-            raise ValueError(
-                f"the table has no column {name!r}; choose a metric and a "
-                f"cost from {', '.join(map(str, frame.columns))}"
-            )
+    check_columns(frame, metric, cost)
     parts = [
         rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
         for _, rows in comparable_parts(frame)

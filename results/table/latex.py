@@ -14,6 +14,7 @@ from ..record import Record
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .curves import comparable_parts
+from .typed_table import check_columns
 
 HEAD = """\
 % Needs \\usepackage{booktabs}. Values with their standard errors; estimates below 0 are printed as 0.
@@ -61,10 +62,7 @@ def latex_tables(
     Raises:
         ValueError: ``frame`` has no column ``metric``.
     """
-    if metric not in frame:
-        raise ValueError(
-            f"the table has no column {metric!r}; choose a metric from {', '.join(map(str, frame.columns))}"
-        )
+    check_columns(frame, metric)
     tables = (
         _latex_tabular(title, rows, metric, budgets, bold.get(title, ()))
         for title, rows in comparable_parts(frame)
