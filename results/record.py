@@ -34,7 +34,6 @@ COLUMN_MAKERS = tuple(partial(_column, kind) for kind in get_args(Kind))
 _text, _integer, _number, _flag = COLUMN_MAKERS
 _milliseconds = partial(_number, unit="ms")
 
-
 ROW: tuple[Column, ...] = (
     _text("suite", "suite that asked for the row"),
     _text("model", "model sampled from"),

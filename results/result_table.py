@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Axis = Literal["budget", "nfe", "steps"]
 
-
 MOST_RANKED = 12
 """Largest number of samplers that a notebook shows for a model."""
 

@@ -5,6 +5,7 @@ Reports and their Markdown put these findings into words. They make no claims of
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,6 @@ from .verdicts import ComparedRows, Judgement, Line, correct_together, judge, ju
 
 BASELINE = "euler"
 """Default baseline sampler."""
-
-
-def baseline_title(baseline: str) -> str:
-    """Return the name of a baseline in sentences: "Euler" for "euler"."""
-    return label_of_curve(baseline)
-
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
 """Standing of a row against the baseline: a verdict, equal values, itself, or no row to compare."""
@@ -144,7 +139,10 @@ def findings_of(
         baseline: sampler or curve that rows are compared with.
         unseen: number of rows that were left out of ``frame``; the correction counts them.
     """
-    parts = {title: _entries_by_index(rows, homes or {}) for title, rows in comparable_parts(frame)}
+    parts: dict[str, dict[int, Entry]] = {}
+    for title, rows in comparable_parts(frame):
+        finished = rows_by_index(rows.loc[rows["status"] == "ok"])
+        parts[title] = {i: row_with_folder(row, homes or {}) for i, row in finished.items()}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
     lines = lines_against_baseline(entries, baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)
@@ -176,11 +174,6 @@ def lines_against_baseline(
     }
 
 
-def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
-    finished = rows_by_index(rows.loc[rows["status"] == "ok"])
-    return {index: row_with_folder(row, homes) for index, row in finished.items()}
-
-
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
     """Return the rows with a value of the default quantity; None if none of them has a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
@@ -197,10 +190,10 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
         entry = group.entries[index]
         return number(entry.record, group.quantity.name) or 0.0, not entry.is_of(baseline)
 
-    slots: dict[int, list[int]] = {}
+    slots: dict[int, list[int]] = defaultdict(list)
     for index, entry in group.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
-            slots.setdefault(int(slot), []).append(index)
+            slots[int(slot)].append(index)
     leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
     best = (
         _best_row_at_budget(group, slot, first, slots[slot], lines, baseline)
@@ -212,12 +205,7 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
 
 
 def _best_row_at_budget(
-    group: ComparedRows,
-    slot: int,
-    first: int,
-    indices: Iterable[int],
-    lines: Lines,
-    baseline: str,
+    group: ComparedRows, slot: int, first: int, indices: Iterable[int], lines: Lines, baseline: str
 ) -> BestRow:
     row, quantity, judged = group.entries[first].record, group.quantity, lines.get(first)
     others = [index for index in indices if group.entries[index].record["curve"] != row["curve"]]
@@ -236,7 +224,7 @@ def _best_row_at_budget(
     return BestRow(
         budget=slot,
         row=row,
-        against=baseline_title(baseline),
+        against=label_of_curve(baseline),
         baseline=record,
         standing=_standing_of_row(group, first, others, judged, baseline),
         rivals=tuple(rivals),

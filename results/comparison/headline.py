@@ -99,7 +99,7 @@ def _interpolated_crossing(
     return float(nfe[last]) * (nfe[last + 1] / nfe[last]) ** (rise / reach)
 
 
-def crossing_in_words(found: EvaluationsToTolerance, smallest: float, largest: float) -> str:
+def crossing_in_words(crossing: EvaluationsToTolerance, smallest: float, largest: float) -> str:
     """Return a crossing as text, ``12 [10, 15]``, with ``≤`` or ``>`` outside measured budgets."""
 
     def format_bounded(value: float) -> str:
@@ -107,8 +107,8 @@ def crossing_in_words(found: EvaluationsToTolerance, smallest: float, largest: f
             return f"> {format_number(largest)}"
         return f"≤ {format_number(smallest)}" if value <= smallest else format_number(value)
 
-    value, low, high = map(format_bounded, found)
-    return f"{value} [{low}, {high}]" if found.low != found.high else value
+    value, low, high = map(format_bounded, crossing)
+    return f"{value} [{low}, {high}]" if crossing.low != crossing.high else value
 
 
 def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:

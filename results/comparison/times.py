@@ -142,7 +142,7 @@ def log_median(times: Sequence[float]) -> tuple[float, float]:
 MARGIN = 0.01
 """Ratios from 1 / (1 + MARGIN) to 1 + MARGIN count as the same speed."""
 
-Word = Literal["same", "faster", "slower", "ambiguous"]
+Speed = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
@@ -151,7 +151,7 @@ class SpeedVerdict(NamedTuple):
     ``reason`` is the reason why a clock gives no ratio; "" if both do.
     """
 
-    verdict: Word
+    verdict: Speed
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
@@ -195,7 +195,7 @@ def _ratio_by_clock(
     return ratio if isinstance(ratio, NoRatio) else (ratio.value, *ratio.ends)
 
 
-def _speed_word(ratio: tuple[float, float, float]) -> Word:
+def _speed_word(ratio: tuple[float, float, float]) -> Speed:
     _, low, high = ratio
     if low >= 1 / (1 + MARGIN) and high <= 1 + MARGIN:
         return "same"

@@ -100,9 +100,9 @@ def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
-        look: dict[str, Any] = {"color": SOFT, "fontsize": 6, "va": "bottom"}
-        look |= {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        axes.annotate(meaning, (0, level), (2, 2), **look)
+        keywords: dict[str, Any] = {"color": SOFT, "fontsize": 6, "va": "bottom"}
+        keywords |= {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        axes.annotate(meaning, (0, level), (2, 2), **keywords)
 
 
 def plottable_metrics(frame: pd.DataFrame) -> list[str]:

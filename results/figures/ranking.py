@@ -93,22 +93,24 @@ def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: f
     axes.set(xlim=(-margins[0] / between, 1 + margins[1] / between), ylim=(len(rows) + 1.2, -0.2))
     axes.set_axis_off()
     for row, a, b, before, after in zip(rows, *ranks, a_texts, b_texts, strict=True):
-        look = style_of(row)
-        thick, above = THICK if look.own else 1, 2 + zorder_increase(look)
-        axes.plot([0, 1], [a, b], color=look.colour, lw=thick, zorder=above)
-        axes.plot([0, 1], [a, b], linestyle="", zorder=above, **marker_keywords(look))
-        _write_names(axes, (0, a), before, "right")
-        _write_names(axes, (1, b), after, "left")
+        style = style_of(row)
+        thick, above = THICK if style.own else 1, 2 + zorder_increase(style)
+        axes.plot([0, 1], [a, b], color=style.colour, lw=thick, zorder=above)
+        axes.plot([0, 1], [a, b], linestyle="", zorder=above, **marker_keywords(style))
+        _write_words(axes, (0, a), before, "right")
+        _write_words(axes, (1, b), after, "left")
     rho = cast("float", ranks[0].corr(ranks[1]))
     head: dict[str, Any] = {"color": SOFT, "weight": "bold"}
-    _write_names(axes, (0, 0), short_title(left), "right", **head)
+    _write_words(axes, (0, 0), short_title(left), "right", **head)
     at, side = ((1, 0), "left") if wide > ROOMY else ((axes.get_xlim()[1], 0), "right")
-    _write_names(axes, at, short_title(right), side, **head)
-    _write_names(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
+    _write_words(axes, at, short_title(right), side, **head)
+    _write_words(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
 
 
-def _write_names(axes: Axes, at: tuple[float, float], words: str, side: Any, **look: Any) -> None:
+def _write_words(
+    axes: Axes, at: tuple[float, float], words: str, side: Any, **keywords: Any
+) -> None:
     aside = {"right": -6, "left": 6, "center": 0}[side] if at[0] in (0, 1) else 0
-    options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **look}
+    options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **keywords}
     options |= {"textcoords": "offset points", "annotation_clip": False, "in_layout": False}
     axes.annotate(words, at, (aside, 0), ha=side, **options)

@@ -23,7 +23,6 @@ LINES: dict[str, Any] = {
     "longdashdot": (0, (7, 1.6, 1, 1.6)),
 }
 
-
 THICK = 2.0
 """Line width, in points, of plugins' samplers."""
 ABOVE = 1.5

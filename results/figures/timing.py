@@ -39,8 +39,8 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
         _draw_times(axes, sorted(rows, key=lambda row: (_overhead_ms(row), text(row, "curve"))))
         axes.set(title=title, xlabel="Milliseconds per sample")
     handles, labels = panels[0].get_legend_handles_labels()
-    look: dict[str, Any] = {"ncols": 2, "frameon": False, "handlelength": 1}
-    figure.legend(handles, labels, loc="outside lower center", **look)
+    keywords: dict[str, Any] = {"ncols": 2, "frameon": False, "handlelength": 1}
+    figure.legend(handles, labels, loc="outside lower center", **keywords)
     return figure
 
 
@@ -56,13 +56,13 @@ def _draw_times(axes: Axes, rows: list[Record]) -> None:
     axes.barh(places, network, color=NETWORK, height=0.62, label="network")
     axes.barh(places, own, left=network, color=OVERHEAD, height=0.62, label="overhead")
     ends = [a + b for a, b in zip(network, own, strict=True)]
-    look: dict[str, Any] = {"va": "center", "color": SOFT, "fontsize": 6}
+    keywords: dict[str, Any] = {"va": "center", "color": SOFT, "fontsize": 6}
     for place, row, end in zip(places, rows, ends, strict=True):
         base = number(row, "model_ms_per_sample")
         share = f"{100 * _overhead_ms(row) / base:.1f} %" if base else "–"
         words = f"{format_number(number(row, 'ms_per_sample'))}, overhead {share}"
         words += " †" if row.get("timing_flag") else ""
-        axes.annotate(words, (end, place), (3, 0), textcoords="offset points", **look)
+        axes.annotate(words, (end, place), (3, 0), textcoords="offset points", **keywords)
     axes.set_yticks(places, [curve_label(text(row, "curve")) for row in rows], color=INK)
     axes.set_xlim(0, 2.2 * max(ends))
     axes.invert_yaxis()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..comparison.compare import compare, comparison_notes
-from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
+from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
 from ..intervals import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
@@ -165,15 +165,8 @@ def render_page(
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
     parts = comparable_parts(frame)
-    kept = [
-        (title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts
-    ]
-    strips = trajectory_strips_of(
-        [
-            (title, rows, _part_folders(rows, homes, RunDir.trajectories_path))
-            for title, rows in parts
-        ]
-    )
+    kept = _with_files(parts, homes, RunDir.pictures_path)
+    strips = trajectory_strips_of(_with_files(parts, homes, RunDir.trajectories_path))
     sections = [
         model_section(title, rows, page.by_title[title], styles, files, grid, strip, homes)
         for (title, rows, files), grid, strip in zip(kept, grids_of(kept), strips, strict=True)
@@ -191,7 +184,7 @@ def render_page(
     template = _template_environment().get_template("report.html")
     return template.render(
         title=title_of(frame, records),
-        baseline=baseline_title(baseline),
+        baseline=label_of_curve(baseline),
         unseen=unseen,
         counts=frame["status"].value_counts().to_dict(),
         problems=sections,
@@ -280,11 +273,13 @@ def _names_and_paths(sources: Sequence[Path]) -> list[tuple[str, Path]]:
     return list(zip(run_names(sources), sources, strict=True))
 
 
-def _part_folders(
-    rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
-) -> dict[int, Path]:
-    return {
-        index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))
-        for index, row in rows_by_index(rows).items()
-        if row.get("cell")
-    }
+def _with_files(
+    parts: Iterable[tuple[str, pd.DataFrame]], homes: Homes, path_of: Callable[[RunDir, str], Path]
+) -> list[tuple[str, pd.DataFrame, dict[int, Path]]]:
+    """Return title, rows, and the path of each row's file by its index, for each part of a table."""
+
+    def paths_of(rows: pd.DataFrame) -> dict[int, Path]:
+        placed = ((index, row) for index, row in rows_by_index(rows).items() if row.get("cell"))
+        return {i: path_of(RunDir(homes[text(row, "run")]), text(row, "cell")) for i, row in placed}
+
+    return [(title, rows, paths_of(rows)) for title, rows in parts]

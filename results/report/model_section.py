@@ -55,11 +55,6 @@ class FrontRow:
             return "the only one"
         return ("use it" if self.alike == 1 else "any of them") if self.certain else "open"
 
-    @property
-    def recommended(self) -> bool:
-        """Return True if the recommendation is "use it"."""
-        return self.verdict == "use it"
-
 
 @dataclass(frozen=True)
 class Front:
@@ -75,11 +70,11 @@ class Front:
     merged: int
 
 
-def fronts_of(found: Findings) -> tuple[Front, ...]:
+def fronts_of(findings: Findings) -> tuple[Front, ...]:
     """Return the Pareto fronts of one problem: by evaluations, and by time if measured."""
-    fronts = [(unit, cost, front_positions(found.group, cost)) for cost, unit in COSTS]
+    fronts = [(unit, cost, front_positions(findings.group, cost)) for cost, unit in COSTS]
     return tuple(
-        _front_by_cost(found.group, unit, cost, place) for unit, cost, place in fronts if place
+        _front_by_cost(findings.group, unit, cost, place) for unit, cost, place in fronts if place
     )
 
 
@@ -131,7 +126,7 @@ Homes = Mapping[str, Path]
 def model_section(
     title: str,
     rows: pd.DataFrame,
-    found: Findings | None,
+    findings: Findings | None,
     styles: Mapping[str, CurveStyle],
     files: Mapping[int, Path],
     grid: SampleGrid | None,
@@ -142,7 +137,7 @@ def model_section(
 
     ``files`` are the paths of kept samples by row index. The page leaves out what is None or empty.
     """
-    best = headline_row(found) if found else None
+    best = headline_row(findings) if findings else None
     model = text(rows.iloc[0].to_dict(), "model")
     undrawn = [
         f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
@@ -150,21 +145,21 @@ def model_section(
     ]
     section = {
         "title": title,
-        "found": found,
-        "plot": plot_data_of(title, rows, styles, found.quantity.name if found else "", best),
+        "findings": findings,
+        "plot": plot_data_of(title, rows, styles, findings.quantity.name if findings else "", best),
         "samples": sample_rows_of(title, rows, files, best) if best else None,
         "grid": grid,
         "trajectories": trajectories,
         "path_curvature": curvature_lines_of_runs(homes.values(), model),
-        "timing": timing_of(rows, homes, found),
+        "timing": timing_of(rows, homes, findings),
         "undrawn": undrawn,
         "missing": len(rows.loc[rows["status"] == "missing"]),
         "without_data": why_no_data(rows) or reference_note_sentence(rows, homes.values()),
         "fronts": (),
     }
-    if found:
+    if findings:
         crossings = headline_table(rows.drop(columns=["curve", "slot"]))
-        section |= {"lead": lead_sentences(found, crossings), "fronts": fronts_of(found)}
+        section |= {"lead": lead_sentences(findings, crossings), "fronts": fronts_of(findings)}
     return section
 
 

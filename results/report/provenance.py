@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
 import sys
@@ -86,17 +85,13 @@ def _digest_of_files(page: bytes, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _files_below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """Yield the files below a folder to a depth, sorted, without shards and hidden files."""
-    entries: Iterable[os.DirEntry[str]] = ()
-    if folder.is_dir():
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.is_dir():
-            yield from _files_below(Path(entry.path), depth - 1) if depth else ()
-        elif not entry.name.startswith(".") and not _SHARD.fullmatch(entry.name):
-            yield Path(entry.path)
+def _files_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and its folders, sorted, without shards and hidden files."""
+    return [
+        path
+        for path in sorted([*folder.glob("*"), *folder.glob("*/*")])
+        if not (path.is_dir() or path.name.startswith(".") or _SHARD.fullmatch(path.name))
+    ]
 
 
 def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
@@ -116,7 +111,6 @@ def _installed_version(package: str) -> str:
 
 
 PARTS = ("where", "key", "url")
-
 
 SHOWN_ELSEWHERE = ("citations", KEY)
 """Items of ``run.json`` that other parts of the report show."""

@@ -11,9 +11,10 @@ from statistics import median
 
 import pandas as pd
 
-from ..comparison.findings import BASELINE, Findings, baseline_title
+from ..comparison.findings import BASELINE, Findings
 from ..comparison.pairing import Entry, row_with_folder
 from ..comparison.times import SpeedVerdict, speed_verdict
+from ..labels import label_of_curve
 from ..record import Record
 from ..values import number, rows_by_index, text
 
@@ -56,7 +57,7 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, found: Findings | None = None
+    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, findings: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the budget with the most timed rows; None without times."""
     timed = {
@@ -78,12 +79,12 @@ def timing_of(
         line = _timed_row(entry, longest)
         if base is not None and place != base:
             speed = speed_verdict(entries[base].timing, entry.timing)
-            line = replace(line, speed=speed, worse=_is_worse(found, place, base))
+            line = replace(line, speed=speed, worse=_is_worse(findings, place, base))
         lines.append(line)
     columns = {name for name in OPTIONAL if any(row.get(name) for _, row in chosen)}
     if any(line.spread for line in lines):
         columns.add("spread")
-    against = "" if base is None or len(lines) == 1 else baseline_title(BASELINE)
+    against = "" if base is None or len(lines) == 1 else label_of_curve(BASELINE)
     names = (text(row, "timing_device_name") or text(row, "device") for _, row in chosen)
     device = ", ".join(filter(None, dict.fromkeys(names)))
     return Timing(budget, device, tuple(lines), frozenset(columns), against)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -78,19 +78,14 @@ def parse_text(value: str) -> object:
     return {"True": True, "False": False}.get(value, value)
 
 
-def _kind_of_values(cells: list[object]) -> Kind:
-    kinds: set[Kind] = {_kind_of_value(cell) for cell in cells if cell is not None}
-    if kinds == {"number", "integer"}:
-        return "number"
-    return next(iter(kinds)) if len(kinds) == 1 else "text"
+_KINDS: dict[str, Kind] = {"boolean": "flag", "integer": "integer"}
+_KINDS |= dict.fromkeys(("floating", "mixed-integer-float"), "number")
 
 
-def _kind_of_value(value: object) -> Kind:
-    if isinstance(value, bool | np.bool_):
-        return "flag"
-    if isinstance(value, int | np.integer):
-        return "integer" if -(2**63) <= value < 2**63 else "number"
-    return "number" if isinstance(value, float | np.floating) else "text"
+def _kind_of_values(cells: list[Any]) -> Kind:
+    kind = _KINDS.get(pd.api.types.infer_dtype(cells), "text")
+    fits = all(cell is None or -(2**63) <= cell < 2**63 for cell in cells if kind == "integer")
+    return kind if fits else "number"
 
 
 _READ: dict[Kind, Callable] = {

@@ -17,7 +17,7 @@ from ..comparison.findings import BASELINE, findings_of
 from ..comparison.headline import headline_table
 from ..comparison.lowest import Place, lowest_places
 from ..comparison.significance import SIGNS, Verdict
-from ..escaping import strip_control_characters as harmless
+from ..escaping import strip_control_characters
 from ..intervals import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import judged
 from ..record import Record
@@ -156,10 +156,10 @@ def print_table(
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable_text(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)
-        found = findings[title]
-        if found and found.quantity.name == column:
+        finding = findings[title]
+        if finding and finding.quantity.name == column:
             crossings = headline_table(rows.drop(columns=["curve", "slot"]))
-            for sentence in lead_sentences(found, crossings):
+            for sentence in lead_sentences(finding, crossings):
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
         legend = "* lowest, bold: level with it (no significant difference), † unreliable interval"
@@ -182,7 +182,7 @@ def print_table(
 
 def _writable_text(words: Text, plain: bool) -> Text:
     """Return words without control characters, and with ``plain`` in ASCII only."""
-    plain_text = harmless(words.plain)
+    plain_text = strip_control_characters(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
     return Text(plain_text, style=words.style)
