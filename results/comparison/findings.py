@@ -5,6 +5,7 @@ Reports and their Markdown put these findings into words. They make no claims of
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from ..table.curves import comparable_parts
 from ..values import number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
-from .pairing import Entry, match_with_sampler, row_with_folder
+from .pairing import Entry, Pair, match_with_sampler, row_with_folder
 from .significance import Verdict
-from .verdicts import ComparedRows, Judgement, Line, correct_together, judge, judge_lines
+from .verdicts import COINCIDE, ComparedRows, Line, correct_together, judge_lines
 
 BASELINE = "euler"
 """Default baseline sampler."""
@@ -152,13 +153,13 @@ def findings_of(
     return TableFindings(findings, {index: line for index, (_, line) in lines.items()})
 
 
-Lines = Mapping[int, tuple[Judgement, Line]]
+Lines = Mapping[int, tuple[Pair, Line]]
 
 
 def lines_against_baseline(
     entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
 ) -> Lines:
-    """Return, by row index, a row's judgement against its baseline row, and the corrected line.
+    """Return, by row index, a row with its baseline row, and the corrected line on both.
 
     Rows without a comparable baseline row are left out.
     """
@@ -166,12 +167,9 @@ def lines_against_baseline(
     if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
     pairs = pairs_with_default_quantity(match_with_sampler(list(entries.values()), baseline).pairs)
-    both = [(item, pair, quantity) for pair, quantity in pairs if (item := judge(pair, quantity))]
-    lines = judge_lines([(pair, quantity) for _, pair, quantity in both], unseen=unseen)
-    return {
-        index[id(pair.candidate)]: (item, line)
-        for (item, pair, _), line in zip(both, lines, strict=True)
-    }
+    known = [item for item in pairs if all(entry.estimate(item[1]) for entry in item[0])]
+    lines = zip(known, judge_lines(known, unseen=unseen), strict=True)
+    return {index[id(pair.candidate)]: (pair, line) for (pair, _), line in lines}
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
@@ -210,7 +208,7 @@ def _best_row_at_budget(
     row, quantity, judged = group.entries[first].record, group.quantity, lines.get(first)
     others = [index for index in indices if group.entries[index].record["curve"] != row["curve"]]
     ties, reasons = [], []
-    against = judged and judged[0].pair.baseline
+    against = judged and judged[0].baseline
     for index in others:
         entry = group.entries[index]
         beaten = judged is not None and entry is against and judged[1].verdict == "better"
@@ -240,7 +238,7 @@ def _standing_of_row(
     group: ComparedRows,
     first: int,
     others: Iterable[int],
-    judged: tuple[Judgement, Line] | None,
+    judged: tuple[Pair, Line] | None,
     baseline: str,
 ) -> Standing:
     if group.entries[first].is_of(baseline):
@@ -248,8 +246,9 @@ def _standing_of_row(
         return "the same" if any(twin and twin.has_equal_values for twin in twins) else "itself"
     if judged is None:
         return "alone"
-    judgement, line = judged
-    return "the same" if judgement.has_equal_values else line.verdict
+    _, line = judged
+    coincide = math.isclose(line.baseline_value, line.value, rel_tol=COINCIDE)
+    return "the same" if coincide else line.verdict
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
