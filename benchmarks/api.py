@@ -301,14 +301,13 @@ def tune(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Tune noise levels of deterministic samplers or coefficients of multistep samplers on a model.
-
-    Tuning minimises the distance of samples to converged endpoints, on latents that no run uses.
+    """Tune noise levels or coefficients on latents that no run uses, towards converged endpoints.
 
     Args:
         model: a spec or an object.
         samplers: samplers to tune: specs, objects or classes.
-        nfe, steps: evaluations per sample, or numbers of steps; give one of them.
+        nfe: evaluations per sample; or give ``steps``.
+        steps: numbers of steps.
         out: JSON file for the schedule ``tuned(file=…)``; its entries are not tuned again.
         latents: number of latents to tune on.
         test_latents: number of further latents, for the error on latents not tuned on.

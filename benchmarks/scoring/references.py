@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from ...models.checkpoints.opening import hash_of_file
 from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
-from ...models.extractors.rgb import hash_of_file
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Reference, Statistics
 from ...results.run_directory.fingerprint import hash_of
 from ..identity import runs_users_code
@@ -246,7 +246,7 @@ def _reference_of_statistics(
     return Reference(
         extractor,
         known.n,
-        f"{path.name}-{hash_of_file(path)}-{extractor.identity}",
+        f"{path.name}-{hash_of_file(path)[:16]}-{extractor.identity}",
         lambda: statistics,
         clamp=model.decoded_limits,
         disjoint=features is None and not fits,
