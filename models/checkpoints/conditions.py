@@ -7,8 +7,9 @@ the model's identity.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +20,28 @@ NEGATIVE = "negative_"
 """Prefix of the tensors for "no condition", named as in pipelines of diffusers."""
 
 
-class Conditions(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Conditions:
     """Embeddings of n conditions.
 
     Attributes:
         tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or
-            ``(n + 1, …)`` if a last row stands for "no condition" (``null``).
+            ``(n + 1, …)`` if a last row stands for "no condition".
         description: ``file``, ``sha256``, ``rows`` (n), ``null`` and row ``shapes``, as for JSON.
     """
 
     tables: Mapping[str, Tensor]
     description: dict[str, Any]
+
+    @property
+    def count(self) -> int:
+        """Number n of conditions."""
+        return self.description["rows"]
+
+    @property
+    def null(self) -> bool:
+        """True if the tables have a row for "no condition"."""
+        return self.description["null"]
 
 
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
@@ -95,10 +107,10 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
             "the pipeline's encode_prompt, save them as safetensors, and give the file, as in "
             "'PATH?embeddings=prompts.safetensors' (docs/how-to/checkpoints.md)"
         )
-    tables, description = read_conditions(Path(embeddings["file"]), needs)
-    if description["sha256"] != embeddings["sha256"]:
+    conditions = read_conditions(Path(embeddings["file"]), needs)
+    if conditions.description["sha256"] != embeddings["sha256"]:
         raise _embeddings_error(embeddings["file"], "they changed while they were read; try again")
-    return tables
+    return conditions.tables
 
 
 def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
