@@ -164,11 +164,10 @@ def run(
 
 
 class RunResult(NamedTuple):
-    """Result of :func:`run_suite`.
+    """Result of :func:`run_suite`; ``table`` is None if another process writes it.
 
-    ``table`` is None if another process writes it. ``cells`` are the keys of the suite's cells.
-    ``analyses`` is None unless the suite has ``until``. ``doubt`` warns of users' samplers that
-    fail ``samplerbench check``; it is "" if none fails.
+    ``cells`` are the keys of the suite's cells. ``analyses`` is None unless the suite has ``until``.
+    ``doubt`` warns of users' samplers that fail ``samplerbench check``, and is "" if none fails.
     """
 
     table: ResultTable | None
@@ -302,22 +301,18 @@ def tune(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Tune noise levels of deterministic samplers or coefficients of multistep samplers on a model.
-
-    Tuning minimises the distance of samples to their converged endpoints. No run uses the latents
-    for tuning.
+    """Tune noise levels or coefficients on latents that no run uses, towards converged endpoints.
 
     Args:
         model: a spec or an object.
         samplers: samplers to tune: specs, objects or classes.
-        nfe: evaluations per sample. Give either this or ``steps``.
+        nfe: evaluations per sample; or give ``steps``.
         steps: numbers of steps.
-        out: JSON file for the schedule ``tuned(file=…)``; entries already in it are not tuned
-            again.
+        out: JSON file for the schedule ``tuned(file=…)``; its entries are not tuned again.
         latents: number of latents to tune on.
         test_latents: number of further latents, for the error on latents not tuned on.
         seed: root seed of the latents.
-        objective: which mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
+        objective: mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
         what: "grid" (the noise levels), "coefficients", or "both".
         also: further numbers to tune: "network-levels" and "sums" (:data:`~.tuned_file.Also`).
         holdout_model: another model to score the result on; None for a built-in one.

@@ -55,14 +55,8 @@ FAMILIES = (
         "#b07c10",
         "#f0c03f",
         (
-            "heun",
-            "dpm",
-            "deis_rrk",
-            "stork",
-            "torchdiffeq_heun",
-            "torchdiffeq_midpoint",
-            "torchdiffeq_rk",
-            "paradigms",
+            *("heun", "dpm", "deis_rrk", "stork", "torchdiffeq_heun", "torchdiffeq_midpoint"),
+            *("torchdiffeq_rk", "paradigms"),
         ),
     ),
     Family(
@@ -102,16 +96,8 @@ FAMILIES = (
 """Families, in the order of legends."""
 
 SYMBOLS = (
-    "circle",
-    "square",
-    "diamond",
-    "triangle-up",
-    "x",
-    "star",
-    "pentagon",
-    "cross",
-    "hexagon",
-    "triangle-down",
+    *("circle", "square", "diamond", "triangle-up", "x"),
+    *("star", "pentagon", "cross", "hexagon", "triangle-down"),
 )
 """Plotly's names of symbols, by the index of a method in its family."""
 
@@ -133,15 +119,15 @@ def style(sampler: str, origin: str = "") -> Style:
     >>> style("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
     """
-    kin, place = _family_and_position(sampler, origin)
+    family, place = _family_and_position(sampler, origin)
     digit = re.search(r"\d", sampler)
-    if kin.methods:
+    if family.methods:
         dash = DASHES.get(digit[0] if digit else "", "longdashdot")
     else:
         dash = tuple(DASHES.values())[crc32(sampler.encode()) % len(DASHES)]
     is_open = sampler.endswith(VARIANT) or place >= len(SYMBOLS)
     symbol = SYMBOLS[place % len(SYMBOLS)] + "-open" * is_open
-    return Style(kin.name, kin.colour, kin.dark, symbol, dash, kin is OWN)
+    return Style(family.name, family.colour, family.dark, symbol, dash, family is OWN)
 
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
@@ -149,12 +135,12 @@ def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
     # the method without its order: dpmpp_m_sde for dpmpp_2m_sde
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [
-        (len(method), kin, place)
-        for kin in FAMILIES
-        for place, method in enumerate(kin.methods)
+        (len(method), family, place)
+        for family in FAMILIES
+        for place, method in enumerate(family.methods)
         if f"{stem}_".startswith(f"{method}_")
     ]
     if origin or not matches:
         return (OTHERS if ":" in sampler else OWN), crc32(sampler.encode()) % len(SYMBOLS)
-    _, kin, place = max(matches, key=lambda match: match[0])
-    return kin, place
+    _, family, place = max(matches, key=lambda match: match[0])
+    return family, place

@@ -5,7 +5,8 @@ The measured columns stand between the two (:func:`.quantities.columns`).
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple, get_args
 
 Kind = Literal["text", "integer", "number", "flag"]
 
@@ -24,239 +25,180 @@ class Column(NamedTuple):
         return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
 
 
+def _column(kind: Kind, name: str, meaning: str, unit: str = "") -> Column:
+    return Column(name, kind, meaning, unit)
+
+
+COLUMN_MAKERS = tuple(partial(_column, kind) for kind in get_args(Kind))
+"""Functions of a name, a meaning and a unit: columns of texts, integers, numbers and flags."""
+_text, _integer, _number, _flag = COLUMN_MAKERS
+_milliseconds = partial(_number, unit="ms")
+
 ROW: tuple[Column, ...] = (
-    Column("suite", "text", "suite that asked for the row"),
-    Column("model", "text", "model sampled from"),
-    Column("sampler", "text", "registry name of the sampler"),
-    Column("params", "text", "canonical JSON of the sampler's non-default fields"),
-    Column(
+    _text("suite", "suite that asked for the row"),
+    _text("model", "model sampled from"),
+    _text("sampler", "registry name of the sampler"),
+    _text("params", "canonical JSON of the sampler's non-default fields"),
+    _text(
         "origin",
-        "text",
-        "where a sampler that is not built in comes from: package "
-        "or file, with a digest (empty: built in)",
+        "where a sampler that is not built in comes from: package or file, with a digest (empty: "
+        "built in)",
     ),
-    Column("schedule", "text", "schedule of the noise levels, with its non-default parameters"),
-    Column("start", "text", "how the initial state is made: noise, mean or gaussian"),
-    Column(
-        "sigma_start",
-        "number",
-        "noise level of the initial state, where the grid begins",
-        "data units",
-    ),
-    Column("end", "text", "where the grid ends: zero or sigma_min"),
-    Column(
+    _text("schedule", "schedule of the noise levels, with its non-default parameters"),
+    _text("start", "how the initial state is made: noise, mean or gaussian"),
+    _number("sigma_start", "noise level of the initial state, where the grid begins", "data units"),
+    _text("end", "where the grid ends: zero or sigma_min"),
+    _text(
         "noise",
-        "text",
-        "noise of a stochastic sampler: white, or brownian (one path "
-        "per sample, whatever the steps)",
+        "noise of a stochastic sampler: white, or brownian (one path per sample, whatever the "
+        "steps)",
     ),
-    Column(
-        "sigma_max",
-        "number",
-        "largest noise level of the model, where the latents lie",
-        "data units",
-    ),
-    Column("sigma_min", "number", "last positive noise level of the schedule", "data units"),
-    Column("steps", "integer", "intervals of the grid; empty for adaptive methods"),
-    Column(
-        "budget", "integer", "evaluations per sample that were allowed, if a budget was asked for"
-    ),
-    Column("nfe", "number", "network evaluations per sample, counted at the model below guidance"),
-    Column("depth", "integer", "sequential network calls, the largest over the batches"),
-    Column("samples", "integer", "number of samples"),
-    Column("seed", "integer", "root seed of latents, labels and step noise"),
+    _number("sigma_max", "largest noise level of the model, where the latents lie", "data units"),
+    _number("sigma_min", "last positive noise level of the schedule", "data units"),
+    _integer("steps", "intervals of the grid; empty for adaptive methods"),
+    _integer("budget", "evaluations per sample that were allowed, if a budget was asked for"),
+    _number("nfe", "network evaluations per sample, counted at the model below guidance"),
+    _integer("depth", "sequential network calls, the largest over the batches"),
+    _integer("samples", "number of samples"),
+    _integer("seed", "root seed of latents, labels and step noise"),
 )
 """Columns that identify a row: what was requested, and counts of evaluations."""
 
 AROUND: tuple[Column, ...] = (
-    Column(
+    _number(
         "clamped",
-        "number",
         "fraction of values outside the data range, clamped before the extractor",
         "share",
     ),
-    Column("ms_per_sample", "number", "median wall time per sample", "ms"),
-    Column("ms_low", "number", "lower end of its 95 % interval; empty below six calls", "ms"),
-    Column("ms_high", "number", "upper end of its 95 % interval", "ms"),
-    Column("ms_iqr", "number", "interquartile range of the wall time per sample", "ms"),
-    Column(
+    _milliseconds("ms_per_sample", "median wall time per sample"),
+    _milliseconds("ms_low", "lower end of its 95 % interval; empty below six calls"),
+    _milliseconds("ms_high", "upper end of its 95 % interval"),
+    _milliseconds("ms_iqr", "interquartile range of the wall time per sample"),
+    _milliseconds(
         "wall_ms_per_sample",
-        "number",
         "the same median by the wall clock, where ms_per_sample is from CUDA events",
-        "ms",
     ),
-    Column(
-        "model_ms_per_sample",
-        "number",
-        "wall time of the bare network for the same evaluations, per sample",
-        "ms",
+    _milliseconds(
+        "model_ms_per_sample", "wall time of the bare network for the same evaluations, per sample"
     ),
-    Column(
+    _milliseconds(
         "solver_ms_per_sample",
-        "number",
         "wall time of the sampler's own work, without the network, per sample",
-        "ms",
     ),
-    Column(
+    _milliseconds(
         "decoder_ms_per_sample",
-        "number",
-        "wall time of decoding a latent, per sample, in none of the other times; "
-        "empty without a decoder",
-        "ms",
+        "wall time of decoding a latent, per sample, in none of the other times; empty without a "
+        "decoder",
     ),
-    Column(
+    _milliseconds(
         "cold_ms_per_sample",
-        "number",
         "the same as ms_per_sample where caches are emptied before each call; batches of 1 only",
-        "ms",
     ),
-    Column("overhead", "number", "solver_ms_per_sample / model_ms_per_sample"),
-    Column(
-        "overhead_us_per_step",
-        "number",
-        "wall time of the sampler's own work, a step and call",
-        "µs",
-    ),
-    Column(
+    _number("overhead", "solver_ms_per_sample / model_ms_per_sample"),
+    _number("overhead_us_per_step", "wall time of the sampler's own work, a step and call", "µs"),
+    _number(
         "launches_per_step",
-        "number",
         "CUDA calls that start work on the GPU, a step, by the profiler; batches of 1 only",
     ),
-    Column("kernels_per_step", "number", "kernels that run on the GPU, a step"),
-    Column("network_kernels_per_step", "number", "those of the bare network"),
-    Column(
-        "latency_ms",
-        "number",
-        "median wall time from latents to images of a whole batch, decoder included",
-        "ms",
+    _number("kernels_per_step", "kernels that run on the GPU, a step"),
+    _number("network_kernels_per_step", "those of the bare network"),
+    _milliseconds(
+        "latency_ms", "median wall time from latents to images of a whole batch, decoder included"
     ),
-    Column(
-        "samples_per_second", "number", "throughput: samples of a batch over its latency", "1/s"
-    ),
-    Column(
+    _number("samples_per_second", "throughput: samples of a batch over its latency", "1/s"),
+    _milliseconds(
         "first_batch_ms",
-        "number",
         "wall time of the first batch, with compilation, recording and all that is done only once",
-        "ms",
     ),
-    Column(
+    _number(
         "peak_memory_mb",
-        "number",
         "most memory that torch held on the GPU during a call; empty on a CPU",
         "MiB",
     ),
-    Column(
-        "joules_per_sample",
-        "number",
-        "energy of the whole GPU per sample, where it is counted",
-        "J",
+    _number("joules_per_sample", "energy of the whole GPU per sample, where it is counted", "J"),
+    _flag("timing_converged", "whether the interval of the median reached the asked half-width"),
+    _integer(
+        "timing_discarded", "rounds in which the machine was disturbed, left out of the times"
     ),
-    Column(
-        "timing_converged",
-        "flag",
-        "whether the interval of the median reached the asked half-width",
-    ),
-    Column(
-        "timing_discarded",
-        "integer",
-        "rounds in which the machine was disturbed, left out of the times",
-    ),
-    Column("timing_flag", "text", "why the times are not to be trusted (empty: they are)"),
-    Column("device", "text", "device of the timing and sampling"),
-    Column("dtype", "text", "dtype of the state"),
-    Column("batch_size", "integer", "samples per batch"),
-    Column(
+    _text("timing_flag", "why the times are not to be trusted (empty: they are)"),
+    _text("device", "device of the timing and sampling"),
+    _text("dtype", "dtype of the state"),
+    _integer("batch_size", "samples per batch"),
+    _integer(
         "batch_used",
-        "integer",
         "samples per batch where memory held no batch_size of them: the smallest that was used "
         "(empty: batch_size)",
     ),
-    Column(
+    _text(
         "execution",
-        "text",
-        "how runs reach the device: eager, compile, cuda-graph "
-        "or compile+cuda-graph (empty: eager)",
+        "how runs reach the device: eager, compile, cuda-graph or compile+cuda-graph (empty: "
+        "eager)",
     ),
-    Column("estimator", "text", "identity of metric, extractor, preprocessing and reference"),
-    Column(
+    _text("estimator", "identity of metric, extractor, preprocessing and reference"),
+    _integer(
         "pilot_evaluations",
-        "integer",
         "network evaluations that a sampler's rule was found with, all latents together: one look "
         "at the model, which its other rows share, and trials",
     ),
-    Column(
+    _text(
         "rule",
-        "text",
-        "rule that was found for sampler auto; auto(rule='…') with this text makes the same samples "
-        "without a search",
+        "rule that was found for sampler auto; auto(rule='…') with this text makes the same "
+        "samples without a search",
     ),
-    Column(
+    _text(
         "preset",
-        "text",
-        "what sampler pipeline was for this model: its own scheduler, and the spacing of its levels",
+        "what sampler pipeline was for this model: its own scheduler, and the spacing of its "
+        "levels",
     ),
-    Column(
+    _text(
         "tuning_digest",
-        "text",
-        "tuned schedule: digest of its levels, which tells "
-        "apart what a file held at different times",
+        "tuned schedule: digest of its levels, which tells apart what a file held at different "
+        "times",
     ),
-    Column(
+    _integer(
         "tuning_teacher",
-        "integer",
         "tuned schedule: network evaluations of its converged endpoints, all training latents "
         "together",
     ),
-    Column(
+    _integer(
         "tuning_search",
-        "integer",
         "tuned schedule: network evaluations of its search, all training latents together",
     ),
-    Column(
+    _text(
         "tuning_what",
-        "text",
         "tuned schedule: what was tuned, coefficients of the sampler or both, and further numbers "
         "(empty: its levels)",
     ),
-    Column(
-        "tuning_objective", "text", "tuned schedule: which mean of the distances was made small"
-    ),
-    Column("tuning_seed", "integer", "tuned schedule: root seed of its latents"),
-    Column(
+    _text("tuning_objective", "tuned schedule: which mean of the distances was made small"),
+    _integer("tuning_seed", "tuned schedule: root seed of its latents"),
+    _integer(
         "tuning_latents",
-        "integer",
         "tuned schedule: latents that it was tuned on, none of which any row scores",
     ),
-    Column("tuning_seconds", "number", "tuned schedule: time that both took", "s"),
-    Column(
+    _number("tuning_seconds", "tuned schedule: time that both took", "s"),
+    _number(
         "tuning_gap",
-        "number",
-        "tuned schedule: train-test gap, (tuned / untuned "
-        "error on other latents) / (the same on its own) - 1",
+        "tuned schedule: train-test gap, (tuned / untuned error on other latents) / (the same on "
+        "its own) - 1",
     ),
-    Column("tuning_other", "text", "tuned schedule: another model, which it was not tuned on"),
-    Column(
+    _text("tuning_other", "tuned schedule: another model, which it was not tuned on"),
+    _number(
         "tuning_other_error",
-        "number",
         "tuned schedule: its error there, carried over in relative position in log sigma",
     ),
-    Column(
-        "tuning_other_untuned",
-        "number",
-        "tuned schedule: the error of the best built-in schedule there",
+    _number(
+        "tuning_other_untuned", "tuned schedule: the error of the best built-in schedule there"
     ),
-    Column(
+    _text(
         "made_by",
-        "text",
-        "digests of what sampler, model and extractor do: rows "
-        "that the present code would not make are set aside",
+        "digests of what sampler, model and extractor do: rows that the present code would not "
+        "make are set aside",
     ),
-    Column(
+    _text(
         "status",
-        "text",
         "ok, failed, diverged, crashed (its process ended), timed out, skipped, missing or damaged",
     ),
-    Column("reason", "text", "why, if not ok"),
+    _text("reason", "why, if not ok"),
 )
 """Columns after the measured ones: clamping, times, settings, origin of schedules, status."""
 

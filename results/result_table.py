@@ -18,15 +18,14 @@ from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
 from .table.latex import latex_tables
 from .table.reading import read_csv, read_parquet, read_table, rows_of_run
-from .table.typed_table import TypedTable
-from .text import csv_lines, format_number, markdown_table, name_hint
-from .values import is_empty, rows_as_dicts
+from .table.typed_table import TypedTable, check_columns, filled_columns
+from .text import csv_lines, format_number, markdown_table
+from .values import rows_as_dicts
 
 if TYPE_CHECKING:
     from .figures import Kind, Sheet, Width
 
 Axis = Literal["budget", "nfe", "steps"]
-
 
 MOST_RANKED = 12
 """Largest number of samplers that a notebook shows for a model."""
@@ -62,7 +61,7 @@ class ResultTable(TypedTable):
         Raises:
             ValueError: the table has no column ``metric``.
         """
-        self._check_columns(metric)
+        check_columns(self.frame, metric)
         frame = with_curves(self.ok.frame).rename(columns={"budget": "asked", "slot": "budget"})
         frame = frame.sort_values("nfe", kind="stable").dropna(subset=[columns, metric])
         frame = frame.drop_duplicates(["model", "curve", columns], keep="last")
@@ -77,7 +76,7 @@ class ResultTable(TypedTable):
         Raises:
             ValueError: the table lacks a given column.
         """
-        self._check_columns(*([index] if isinstance(index, str) else index), columns, values)
+        check_columns(self.frame, *([index] if isinstance(index, str) else index), columns, values)
         return self.ok.frame.pivot_table(
             index=index, columns=columns, values=values, aggfunc="first"
         )
@@ -90,7 +89,7 @@ class ResultTable(TypedTable):
         Raises:
             ValueError: the table has no column ``metric``.
         """
-        self._check_columns(metric)
+        check_columns(self.frame, metric)
         frame = with_curves(self.ok.frame).dropna(subset=["slot", metric])
         best = frame.sort_values(metric, kind="stable").drop_duplicates(["model", "slot"])
         return best.sort_values(["model", "slot"], ignore_index=True)
@@ -162,19 +161,10 @@ class ResultTable(TypedTable):
 
         return draw(self, metric, cost, kind=kind, width=width)
 
-    def _check_columns(self, *names: str) -> None:
-        """Raise a ValueError if the table lacks a column of these names."""
-        for name in names:
-            if name not in self.frame:
-                hints = self.filled or map(str, self.frame.columns)
-                raise ValueError(f"the table has no column {name!r}; {name_hint(name, hints)}")
-
     @property
     def filled(self) -> list[str]:
         """Names of the columns that are not empty."""
-        return [
-            str(name) for name in self.frame.columns if not all(map(is_empty, self.frame[name]))
-        ]
+        return filled_columns(self.frame)
 
     def _repr_html_(self) -> str:
         """Return HTML: a ranking for each model, best first, then all non-empty columns, folded."""

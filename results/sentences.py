@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import pandas as pd
@@ -39,15 +39,15 @@ NAMED = 3
 NOTHING = "Nothing was measured."
 
 
-def answer_in_words(found: Findings) -> tuple[str, ...]:
+def answer_in_words(findings: Findings) -> tuple[str, ...]:
     """Return sentences on one problem: its lowest rows, and the model's error if it dominates."""
-    distinct = [item for item in found.best if item.standing != "the same"]
+    distinct = [item for item in findings.best if item.standing != "the same"]
     words = []
     for (curve, verdict), items in groupby(distinct, lambda item: (item.curve, item.verdict)):
         budgets = names_in_words([str(item.budget) for item in items])
         words.append(f"{curve} at {budgets} NFE ({verdict})")
-    lowest = f"Lowest {found.quantity.title}: {'; '.join(words)}." if words else ""
-    return tuple(filter(None, (lowest, DOMINATED if found.dominated else "")))
+    lowest = f"Lowest {findings.quantity.title}: {'; '.join(words)}." if words else ""
+    return tuple(filter(None, (lowest, DOMINATED if findings.dominated else "")))
 
 
 DOMINATED = (
@@ -56,22 +56,22 @@ DOMINATED = (
 )
 
 
-def lead_sentences(found: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
+def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
     """Return the opening sentences on one problem; ``crossings`` is its ``headline_table``."""
-    best = headline_row(found)
+    best = headline_row(findings)
     if best is None:
         return ("At these budgets all samplers give the same result.",)
     sentences = (
-        _sentence_of_advice(best, found.quantity),
-        _sentence_on_plateau(found),
+        _sentence_of_advice(best, findings.quantity),
+        _sentence_on_plateau(findings),
         _sentence_on_floor(crossings),
     )
     return tuple(filter(None, sentences))
 
 
-def headline_row(found: Findings) -> BestRow | None:
+def headline_row(findings: Findings) -> BestRow | None:
     """Return the lowest row that the first sentence is about; None if all samplers coincide."""
-    distinct = [best for best in found.best if best.standing != "the same"]
+    distinct = [best for best in findings.best if best.standing != "the same"]
     return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
 
 
@@ -216,32 +216,25 @@ RELATIONS: dict[Verdict, str] = {
 }
 
 
-_BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
-
-
 def markdown_summary(table: ResultTable, page: TableFindings) -> str:
     """Return a table and its findings as Markdown, problem by problem."""
     parts = ["# Sampler benchmark", ""]
-    summarised = [quantity for quantity in quantities() if quantity.short]
+    columns: list[tuple[str, Callable[[Record], str]]] = [
+        ("sampler", lambda row: text(row, "curve")),
+        ("NFE budget", lambda row: text(row, "slot")),
+        ("steps", lambda row: text(row, "steps")),
+        ("NFE", lambda row: format_number(number(row, "nfe"))),
+        *(column for q in quantities() if q.short for column in _summary_columns(q)),
+        ("ms/sample", lambda row: format_number(number(row, "ms_per_sample"))),
+    ]
+    heads = [head for head, _ in columns]
     for title, rows in comparable_parts(table.frame):
-        found = page.by_title[title]
+        findings = page.by_title[title]
         parts += [f"## {escape_markdown(title)}", ""]
-        sentences = answer_in_words(found) if found else (NOTHING,)
+        sentences = answer_in_words(findings) if findings else (NOTHING,)
         parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
-        lines = [
-            (
-                *(text(row, name) for name in ("curve", "slot", "steps")),
-                format_number(number(row, "nfe")),
-                *(cell for quantity in summarised for cell in _summary_cells(row, quantity)),
-                format_number(number(row, "ms_per_sample")),
-            )
-            for row in rows_as_dicts(rows.loc[rows["status"] == "ok"])
-        ]
-        heads = (
-            *_BEFORE,
-            *(head for quantity in summarised for head in _summary_heads(quantity)),
-            *_AFTER,
-        )
+        finished = rows_as_dicts(rows.loc[rows["status"] == "ok"])
+        lines = [[cell_of(row) for _, cell_of in columns] for row in finished]
         parts += ["", markdown_table(*without_empty_columns(heads, lines))]
     failed = [row for row in rows_as_dicts(table.frame) if row["status"] != "ok"]
     if failed:
@@ -256,15 +249,15 @@ def markdown_summary(table: ResultTable, page: TableFindings) -> str:
     return "\n".join(parts)
 
 
-def _summary_heads(quantity: Quantity) -> list[str]:
-    head = quantity.short + (" [95 %]" if quantity.error == "interval" else "")
-    return [head, "floor"] if quantity.floor and quantity.floor.perfect else [head]
+def _summary_columns(quantity: Quantity) -> Iterator[tuple[str, Callable[[Record], str]]]:
+    """Yield heading and text of a row, for each column of a quantity in a summary."""
+    name, floor, has_interval = quantity.name, quantity.floor, quantity.error == "interval"
 
+    def value_in_words(row: Record) -> str:
+        if not has_interval:
+            return shown_number(name, number(row, name))
+        return value_with_bounds(row, name) + (" †" if interval_flag(row, name) else "")
 
-def _summary_cells(row: Record, quantity: Quantity) -> list[str]:
-    name, floor = quantity.name, quantity.floor
-    if quantity.error == "interval":
-        value = value_with_bounds(row, name) + (" †" if interval_flag(row, name) else "")
-    else:
-        value = shown_number(name, number(row, name))
-    return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]
+    yield quantity.short + (" [95 %]" if has_interval else ""), value_in_words
+    if floor and floor.perfect:
+        yield "floor", lambda row: format_number(number(row, floor.column))

@@ -240,8 +240,7 @@ def test_the_panel_of_the_guide_says_what_it_should(monkeypatch):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("results/report/model_section.py", "timing: Timing | None"),
-        ("results/report/model_section.py", "timing_of(rows, homes, found)"),
+        ("results/report/model_section.py", '"timing": timing_of(rows, homes, findings)'),
         ("results/report/templates/report.html", '{% include "timing.html" %}'),
     ],
 )

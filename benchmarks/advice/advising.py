@@ -22,7 +22,7 @@ from ..running.executors.executor import ignore_progress
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import PICTURES, Advice
-from .answers import (
+from .budget_answer import (
     Distances,
     Scores,
     add_times,
@@ -44,7 +44,7 @@ from .measuring import (
     check_folder,
     most_reference_steps,
 )
-from .races import (
+from .race_planning import (
     COMPARED,
     budgets_of,
     check_time,
@@ -54,12 +54,7 @@ from .races import (
     share_at_break_off,
     share_at_end_of_races,
 )
-from .request import (
-    AdviceRequest,
-    load_subject,
-    parse_current_sampler,
-    width_of_data_range,
-)
+from .request import AdviceRequest, load_subject, parse_current_sampler, width_of_data_range
 from .run import Clock, OutOfTime, Progress, Run
 from .sentences import conclusions
 from .tasks import BATCH
@@ -196,10 +191,8 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             f"--minutes {clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
-    untuned, not_fitted = (
-        Untuned(),
-        ["Time ran out while noise levels and coefficients were fitted."],
-    )
+    untuned = Untuned()
+    not_fitted = ["Time ran out while noise levels and coefficients were fitted."]
     with suppress(OutOfTime), clock.raise_when_over(over):
         until = share_at_end_of_races(run, bench, budgets)
         races, untuned, not_fitted = fit_leaders(run, bench, races, until)
@@ -225,16 +218,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
         distances, missing = distances_by_budget(run, bench, races, chosen)
     answers = [
-        answer_of_budget(
-            run,
-            bench,
-            race,
-            untuned.get(race.budget, {}),
-            chosen[race.budget],
-            alternatives[race.budget],
-            scores[race.budget],
-            distances[race.budget],
-        )
+        answer_of_budget(run, bench, race, untuned, chosen, alternatives, scores, distances)
         for race in races
     ]
     batch, pictured = 0, False

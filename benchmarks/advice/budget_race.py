@@ -71,11 +71,11 @@ def race_budget(
         OutOfTime: the race was broken off before any configuration had samples.
     """
     some = _order_of_trial([entry for entry in entries if _is_hopeful(entry, before)])
-    least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
     find_steps_for(bench, some[:USUAL], budget)
     fields = {
         name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
     }
+    least = sum(min(OF_EACH, len(members)) for members in fields.values()) + USUAL
 
     def measure(numbers: Sequence[int], start: int, stop: int):
         # the first ones, which lead, are measured even when the time is up
@@ -122,16 +122,12 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
     must = len({entry.label for entry in (*tuned, *leaders)})
     find_steps_for(bench, (), race.budget)
     find_steps_for(bench, tuned, race.budget, " ".join(entry.cell.key[-10:] for entry in tuned))
-    fields = {
-        name: [
-            n
-            for n, entry in enumerate(some)
-            if (
-                name in entry.libraries if n < len(tuned) else entry in race.survivors.get(name, ())
-            )
-        ]
-        for name in FIELDS
-    }
+
+    def is_in(name: str, n: int) -> bool:
+        own = race.survivors.get(name, ())
+        return name in some[n].libraries if n < len(tuned) else some[n] in own
+
+    fields = {name: [n for n in range(len(some)) if is_in(name, n)] for name in FIELDS}
 
     def measure(numbers: Sequence[int], start: int, stop: int):
         first = [n for n in numbers if n < must]
@@ -170,9 +166,7 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
     stored = bench.store.get(key)
     if stored is None:
         samples = [x for _, x in bench.draw_samples(entries, 0, FIRST)]
-        bench.endpoints.find_steps(
-            [sample["endpoint"] for sample in samples if not isinstance(sample, Failure)]
-        )
+        bench.endpoints.find_steps([x for x in samples if not isinstance(x, Failure)])
         bench.store.put(key, [bench.endpoints.steps, bench.endpoints.resolution])
     else:
         bench.endpoints.steps, bench.endpoints.resolution = stored

@@ -16,12 +16,12 @@ from ..running.sequential import level_of_test
 from ..scoring.endpoints import CONVERGED_STEPS
 from ..scoring.references import CARD
 from .answer import Choice, Value
-from .answers import Distances, to_choice
+from .budget_answer import Distances, to_choice
 from .budget_race import RaceResult
 from .exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import LEVEL
-from .races import COMPARED
+from .race_planning import COMPARED
 from .request import AdviceRequest, Entry
 from .run import Run
 from .tasks import POOLED
@@ -109,12 +109,8 @@ def estimate_distances(
                 known[alive[which]] = space.project(features)
             elif len(before) == start:
                 known[alive[which]] = np.concatenate([before, space.project(features)])
-        estimates |= {
-            n: population_estimate(known[n], space.converged)
-            for n in alive
-            if len(known.get(n, ())) == stop
-        }
-        reached = [n for n in alive if n in estimates and estimates[n].n == stop]
+        reached = [n for n in alive if len(known.get(n, ())) == stop]
+        estimates |= {n: population_estimate(known[n], space.converged) for n in reached}
         if late() or not reached:
             break
         best = min((estimates[n] for n in reached), key=lambda estimate: estimate.value)

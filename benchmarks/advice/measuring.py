@@ -62,13 +62,14 @@ class MeasurementStore:
         with self._log.open("a", encoding="utf-8") as log:
             log.write(json.dumps([key, value]) + "\n")
 
-    def get_arrays(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Return the arrays that are stored under a key, by name; None if there are none."""
-        return read_npz(self._file(key))
+    def get_array(self, key: str) -> NDArray[Any] | None:
+        """Return the array that is stored under a key; None if there is none."""
+        arrays = read_npz(self._file(key))
+        return None if arrays is None else arrays["x"]
 
-    def put_arrays(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Store arrays, by name, under a key."""
-        write_npz(self._file(key), arrays)
+    def put_array(self, key: str, array: NDArray[Any]) -> None:
+        """Store an array under a key."""
+        write_npz(self._file(key), {"x": array})
 
     def _file(self, key: str) -> Path:
         return self._place / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"
@@ -161,10 +162,10 @@ class ConvergedEndpoints:
     def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:
         """Return endpoints of latents ``start`` … ``stop - 1``, with ``self.steps`` for None."""
         steps = (self.steps or 0) if steps is None else steps
-        pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
-        whole = np.concatenate([self._endpoints[steps, first] for first, _ in pieces])
-        return whole[start - pieces[0][0] : stop - pieces[0][0]]
+        firsts = [first for first, _ in _pieces(start, stop)]
+        whole = np.concatenate([self._endpoints[steps, first] for first in firsts])
+        return whole[start - firsts[0] : stop - firsts[0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
         """Solve for the endpoints of latents ``start`` … ``stop - 1`` that are not stored yet.
@@ -177,9 +178,9 @@ class ConvergedEndpoints:
         for first, last in _pieces(start, stop):
             if (steps, first) in self._endpoints:
                 continue
-            stored = self.store.get_arrays(f"ends {steps} {first}")
+            stored = self.store.get_array(f"ends {steps} {first}")
             if stored is not None:
-                self._endpoints[steps, first] = stored["x"]
+                self._endpoints[steps, first] = stored
             else:
                 todo.append((first, last))
         if not todo:
@@ -187,17 +188,17 @@ class ConvergedEndpoints:
         for first, x in self._solutions(todo, steps):
             if x is not None:  # None: the model does not know its endpoints
                 self._endpoints[steps, first] = np.asarray(x, float)
-                self.store.put_arrays(f"ends {steps} {first}", {"x": x})
+                self.store.put_array(f"ends {steps} {first}", x)
 
     def converged_features(self, count: int, space: str) -> NDArray:
         """Return features ``(count, d)`` in ``space`` of converged samples that no race uses."""
         starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
-        parts = {first: self.store.get_arrays(f"converged {space} {first}") for first in starts}
+        parts = {first: self.store.get_array(f"converged {space} {first}") for first in starts}
         todo = [(first, first + PIECE) for first in starts if parts[first] is None]
         for first, features in self._solutions(todo, CONVERGED_STEPS, space):
-            parts[first] = {"f": features}
-            self.store.put_arrays(f"converged {space} {first}", {"f": features})
-        return np.concatenate([part["f"] for part in parts.values() if part is not None])[:count]
+            parts[first] = features
+            self.store.put_array(f"converged {space} {first}", features)
+        return np.concatenate([part for part in parts.values() if part is not None])[:count]
 
     def _solutions(
         self, pieces: Sequence[tuple[int, int]], steps: int, space: str = ""
@@ -205,8 +206,7 @@ class ConvergedEndpoints:
         """Yield each piece's first latent with its endpoints, or their features in ``space``."""
         request = self.request
         tasks = [
-            request.task(solve_latents, request.seed, start, stop, steps, space)
-            for start, stop in pieces
+            request.task(solve_latents, request.seed, *piece, steps, space) for piece in pieces
         ]
         for which, outcome in self.executor.map(tasks, self.world):
             if isinstance(outcome, Failure):
@@ -259,21 +259,22 @@ class Bench:
         Distances are None for a failure. Once ``late()`` is true, no task starts.
         """
         keys = [f"{self.endpoints.steps} {e.cell.key} {start} {stop}" for e in entries]
-        stored = {
-            n: found for n, key in enumerate(keys) if (found := self.store.get(key)) is not None
-        }
-        for number, found in stored.items():
-            yield number, self._read_squares(entries[number], found)
-        todo = [number for number in range(len(keys)) if number not in stored]
+        todo = []
+        for number, key in enumerate(keys):
+            stored = self.store.get(key)
+            if stored is None:
+                todo.append(number)
+            else:
+                yield number, self._read_squares(entries[number], stored)
         if not todo or late():
             return
         self.endpoints.solve(start, stop)
         for which, outcome in self.draw_samples([entries[n] for n in todo], start, stop, late):
             number = todo[which]
             value = (
-                [outcome.status, outcome.reason]
+                outcome.reason
                 if isinstance(outcome, Failure)
-                else self.endpoints.squared_distances(outcome["endpoint"], start).tolist()
+                else self.endpoints.squared_distances(outcome, start).tolist()
             )
             self.store.put(keys[number], value)
             yield number, self._read_squares(entries[number], value)
@@ -285,19 +286,19 @@ class Bench:
         keys = [f"{space} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):
-            stored = self.store.get_arrays(key)
+            stored = self.store.get_array(key)
             if stored is None:
                 todo.append(number)
             else:
-                yield number, stored["f"]
+                yield number, stored
         some = [entries[n] for n in todo]
-        for which, outcome in self.draw_samples(some, start, stop, late, space, whole=False):
+        for which, outcome in self.draw_samples(some, start, stop, late, space):
             if isinstance(outcome, Failure):
                 self.failures[some[which].label] = outcome.reason
                 yield todo[which], None
             else:
-                self.store.put_arrays(keys[todo[which]], {"f": outcome["features"]})
-                yield todo[which], np.asarray(outcome["features"], float)
+                self.store.put_array(keys[todo[which]], outcome)
+                yield todo[which], np.asarray(outcome, float)
 
     def draw_samples(
         self,
@@ -306,26 +307,21 @@ class Bench:
         stop: int,
         late: Late = bool,
         space: str = "",
-        *,
-        whole: bool = True,
-    ) -> Iterator[tuple[int, dict[str, NDArray] | Failure]]:
+    ) -> Iterator[tuple[int, NDArray | Failure]]:
         """Yield each entry's index and the result of its :class:`.SamplesTask`, in order of completion."""
         tasks = [
-            SamplesTask(replace(entry.cell, samples=stop), start, stop, space, whole)
-            for entry in entries
+            SamplesTask(replace(entry.cell, samples=stop), start, stop, space) for entry in entries
         ]
-        seconds = [
-            self.forecast_seconds(entry, stop - start) * self.executor.size for entry in entries
-        ]
-        limits = [max(SHORTEST, GENEROUS * duration) for duration in seconds]
+        seconds = [self.forecast_seconds(entry, stop - start) for entry in entries]
+        limits = [max(SHORTEST, GENEROUS * self.executor.size * each) for each in seconds]
         yield from self.executor.map(tasks, self.world, limits=limits, wanted=lambda _: not late())
 
     def forecast_seconds(self, entry: Entry, samples: int) -> float:
         """Return an upper estimate of the seconds for samples of a configuration on all workers."""
         return float(entry.cell.budget or 1) * samples / self.rate
 
-    def _read_squares(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
-        if value and isinstance(value[0], str):
-            self.failures[entry.label] = str(value[1])
+    def _read_squares(self, entry: Entry, value: list[float] | str) -> Squares | None:
+        if isinstance(value, str):  # the reason of a failure
+            self.failures[entry.label] = value
             return None
         return np.asarray(value, float)

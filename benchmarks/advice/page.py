@@ -30,7 +30,6 @@ from ...results.figures.sheet import (
 )
 from ...results.palette import Style
 from ...results.report.drawing import data_uri, side_by_side, with_alpha
-from ...results.run_directory.files import write_text
 from ...results.text import format_number
 from .answer import Advice, Best, Budget, Choice, Pictures, Pictures8
 from .exports import title
@@ -131,10 +130,10 @@ def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
 
 def _describe_plot(series: Sequence[Series]) -> str:
     """Return a description of the plot for readers who cannot see it."""
+    ends = [(curve.name, curve.points[0], curve.points[-1]) for curve in series]
     parts = [
-        f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
-        for curve in series
-        for first, last in [(curve.points[0], curve.points[-1])]
+        f"{name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
+        for name, first, last in ends
     ]
     return f"Error against evaluations, both logarithmic: {'; '.join(parts)}."
 
@@ -157,14 +156,8 @@ TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__
 """Folders of the templates: this page's own, and the one that it shares with reports."""
 
 
-def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
-    """Write the page atomically, with pictures unless they are None, and return its path."""
-    write_text(path, render(advice, pictures))
-    return path
-
-
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """Return the page as HTML text. The same answer and pictures always give the same text."""
+    """Return the page as HTML text, the same for the same answer and pictures (None for none)."""
     rows, series = table_rows(advice), curves_of(advice)
     colours = [
         f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"

@@ -141,11 +141,8 @@ class AdviceRequest:
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
         """Return deterministic entries, usual first; ``auto`` puts sampler ``auto`` in front."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
-        specs = self.only or [
-            spec
-            for name in filter(candidates.is_candidate, samplers.names())
-            for spec in candidates.variants(name)
-        ]
+        names = filter(candidates.is_candidate, samplers.names())
+        specs = self.only or [spec for name in names for spec in candidates.variants(name)]
         cells = self.plan_cells(
             [spec for spec in specs if not candidates.is_stochastic(spec)],
             [*self._native, *candidates.SCHEDULES, *flow],

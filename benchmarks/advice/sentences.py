@@ -22,6 +22,7 @@ from .wording import (
     inverse,
     is_same_configuration,
     name_in_sentence,
+    nearer_in_distribution,
     nearest_alternative,
     number_with_noun,
     shown_library,
@@ -55,17 +56,18 @@ def conclusions(
     nothing = f"Nothing was found that {title(library)} can use for this model."
     if not pairs:
         return (nothing,)
+    first = headline_budget([budget for budget, _ in pairs], reader)
     fails = _budgets_where(pairs, lambda budget, _: bool(budget.default.failed))
     texts = [
-        _headline(pairs),
+        _headline(pairs, first, first.best[reader]),
         f"What you use now is {default}.",
-        _beside_own_solvers(pairs, reader),
+        _beside_own_solvers(first, reader),
         _coverage(budgets),
         f"{nothing} The recommendation is for {title(reader)}." if reader != library else "",
         _same_error_with_fewer_evaluations(halves),
         _search_cost(pairs, halves),
         _gain_of_fits(pairs),
-        _other_budgets(pairs),
+        _other_budgets(pairs, first),
         f"What you use now fails with {fails}." if fails else "",
         _draws_noise(pairs),
         _by_mean_square(pairs),
@@ -87,9 +89,8 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
     """Return True if a recommendation is not the default, and is ``kind`` compared with it."""
-    return (
-        not is_same_configuration(best.choice, budget.default) and verdict(best.to_default) == kind
-    )
+    is_default = is_same_configuration(best.choice, budget.default)
+    return not is_default and verdict(best.to_default) == kind
 
 
 def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
@@ -98,13 +99,7 @@ def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
     return evaluations_in_words(*budgets) if budgets else ""
 
 
-def _headline_pair(pairs: Pairs) -> tuple[Budget, Best]:
-    budget = headline_budget([entry for entry, _ in pairs], pairs[0][1].library)
-    return next(pair for pair in pairs if pair[0] is budget)
-
-
-def _headline(pairs: Pairs) -> str:
-    budget, best = _headline_pair(pairs)
+def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     now, at = "what you use now", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
         closer = times_in_words(inverse(best.to_default), "closer")
@@ -133,14 +128,14 @@ def _headline(pairs: Pairs) -> str:
     return f"{text}. As a whole, its samples {shown} (fd_conv {numbers})."
 
 
-def _beside_own_solvers(pairs: Pairs, library: str) -> str:
+def _beside_own_solvers(budget: Budget, library: str) -> str:
     """Return a comparison with the library's best own solver at the headline's budget, or ""."""
-    budget, best = _headline_pair(pairs)
     nearest = nearest_alternative(budget, library)
     if nearest is None or nearest.ratio is None:
         return ""
     whose = title("diffusers" if library == "python" else library)
-    solvers = f"solvers of {whose} that were tried" if best.own else f"usual solvers of {whose}"
+    own = budget.best[library].own
+    solvers = f"solvers of {whose} that were tried" if own else f"usual solvers of {whose}"
     other = f"{name_in_sentence(nearest.choice)}, the best of the {solvers}"
     at = evaluations_in_words(budget.nfe)
     if verdict(nearest.ratio) == "open":
@@ -222,9 +217,8 @@ def _gain_of_fits(pairs: Pairs) -> str:
     )
 
 
-def _other_budgets(pairs: Pairs) -> str:
+def _other_budgets(pairs: Pairs, first: Budget) -> str:
     """Return a comparison with the default at budgets that the headline leaves out, or ""."""
-    first, _ = _headline_pair(pairs)
 
     def elsewhere(kind: Verdict) -> str:
         return _budgets_where(
@@ -347,14 +341,12 @@ def _in_distribution(pairs: Pairs) -> str:
     """Return a sentence on samplers shown to be nearer in distribution than the best that was tried, or ""."""
     parts = []
     for budget, _ in pairs:
-        other, leader = budget.in_distribution, budget.best.get("python")
-        if other is not None and other.fd_conv is not None:
-            numbers = distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
-            at = evaluations_in_words(budget.nfe)
+        if other := budget.in_distribution:
+            numbers, at = nearer_in_distribution(budget).detail, evaluations_in_words(budget.nfe)
             parts.append(f"{name_in_sentence(other)} with {at} ({numbers})")
+    if not parts:
+        return ""
     return (
         f"Compared as whole sets (fd_conv), samples of {names_in_words(parts)} are nearer to the converged ones than "
         "samples of the best by error."
-        if parts
-        else ""
     )

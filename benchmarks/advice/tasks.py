@@ -53,31 +53,30 @@ class PooledPixels:
 class SamplesTask(CellTask):
     """Task that makes samples ``start`` … ``stop - 1`` of a configuration.
 
-    ``space`` names the features: "" for none, "model" for the run's extractor of the model, or :data:`POOLED`.
-    If ``whole`` is true, the samples themselves are returned too.
+    ``space`` names features to return in their place: "" for none, "model" for the run's extractor
+    of the model, or :data:`POOLED`.
     """
 
     start: int
     stop: int
     space: str = ""
-    whole: bool = True
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, NDArray]:
-        """Return ``endpoint`` ``(n, *event)`` if ``whole``, and ``features`` ``(n, d)`` if there is a space.
+    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray:
+        """Return the samples ``(n, *event)``, or their features ``(n, d)`` if there is a space.
 
         Raises:
             Failure: see :func:`.sample_shard`.
         """
         model, own = world.subject(self.cell.model)
-        extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
-        scored = (
-            FeatureExtraction(extractor, model.decoded_limits) if self.space and extractor else None
-        )
-        keep = self.stop if self.whole else 0
+        scored, keep = None, self.stop
+        if self.space:
+            extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
+            assert extractor is not None
+            scored, keep = FeatureExtraction(extractor, model.decoded_limits), 0
         samples = sample_shard(
             model, scored, self.cell, self.start, self.stop, self.cell.device, 0, keep, tell
         )
-        return {name: samples[name] for name in ("endpoint", "features") if name in samples}
+        return samples["features" if self.space else "endpoint"]
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,8 @@ def value_in_words(value: Value | None) -> str:
     if value.low == value.high and not value.flag:
         return format_number(value.value)
     # an unbiased distance may be below 0, and is shown as 0
-    text = interval_text(max(value.value, 0.0), value.low, value.high).replace(
-        "inf]", f"{NO_LIMIT}]"
-    )
-    return text + ("?" if value.flag else "")
+    text = interval_text(max(value.value, 0.0), value.low, value.high)
+    return text.replace("inf]", f"{NO_LIMIT}]") + ("?" if value.flag else "")
 
 
 def distances_in_words(mine: Value | None, other: Value | None) -> str:
@@ -248,9 +246,8 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
     """Return the cell that compares a recommendation with a default without an error, by ``fd_conv``."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
-        return TableCell(
-            "not compared", "it draws noise" if default.draws_noise else "time ran out"
-        )
+        why = "it draws noise" if default.draws_noise else "time ran out"
+        return TableCell("not compared", why)
     numbers = f"fd_conv {distances_in_words(mine, theirs)}"
     outcome = compare_intervals(mine, theirs)
     if outcome == "open":
@@ -292,14 +289,9 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
 
 def _compare(ratio: Value, name: str = "") -> TableCell:
     """Return the table's cell for the ratio of a recommendation's error to that of ``name``."""
-    outcome = verdict(ratio)
+    outcome, prefix = verdict(ratio), f"{name}: " if name else ""
     if outcome == "open":
-        detail = (
-            f"{name}: {undecided_ratio_in_words(ratio)}"
-            if name
-            else undecided_ratio_in_words(ratio)
-        )
-        return TableCell("no difference shown", detail)
+        return TableCell("no difference shown", f"{prefix}{undecided_ratio_in_words(ratio)}")
     return TableCell(decided_ratio_in_words(ratio), name, outcome)
 
 
@@ -308,6 +300,5 @@ def nearer_in_distribution(budget: Budget) -> TableCell:
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING
-    return TableCell(
-        other.label, distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
-    )
+    numbers = distances_in_words(other.fd_conv, leader and leader.choice.fd_conv)
+    return TableCell(other.label, numbers)

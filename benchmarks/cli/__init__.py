@@ -20,12 +20,12 @@ from .common.help_panels import PanelCommand, PanelGroup
 from .compare import compare, gate
 from .doctor import doctor
 from .models import check_model, convert, reference
-from .results import figures, report, show
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .search import advise, tune
 from .status import status
 from .usage import MACHINE, add_installed_commands, epilog, run_app
+from .views import figures, report, show
 
 __all__ = ["app", "main"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say, say_next
-from .common.options import Json, option, parse_share, setting
+from .common.options import Json, flag, option, parse_share, setting
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -36,16 +36,12 @@ def compare(
     margin: str = setting(
         "--margin SHARE", "Equivalence margin, relative to the baseline.", default="1%"
     ),
-    best_schedule: bool = setting(
-        "--best-schedule", "Take each sampler at its best schedule.", default=False
+    best_schedule: bool = flag("--best-schedule", "Take each sampler at its best schedule."),
+    author_schedule: bool = flag(
+        "--author-schedule", "Take each sampler at the schedule of its paper."
     ),
-    author_schedule: bool = setting(
-        "--author-schedule", "Take each sampler at the schedule of its paper.", default=False
-    ),
-    tuned: bool = setting("--tuned", "Take each sampler at its tuned schedule.", default=False),
-    published: bool = setting(
-        "--published", "Compare the run with what papers report for its model.", default=False
-    ),
+    tuned: bool = flag("--tuned", "Take each sampler at its tuned schedule."),
+    published: bool = flag("--published", "Compare the run with what papers report for its model."),
     published_model: str | None = setting(
         "--published-model NAME",
         "Name of the model in the published table (default: the suite's, or its own).",
@@ -96,7 +92,7 @@ def gate(
     time_margin: str = setting(
         "--time-margin SHARE", "Largest tolerated rise of the median time.", default="5%"
     ),
-    no_time: bool = setting("--no-time", "Do not compare times.", default=False),
+    no_time: bool = flag("--no-time", "Do not compare times."),
     metric: MetricOption = None,
     as_json: Json = False,
 ) -> None:

@@ -98,9 +98,8 @@ def _cores_in_words(diagnosis: Diagnosis) -> str:
         parts.append(f"{machine['cores_allowed']} allowed")
     if machine["cpu_limit"] is not None:
         parts.append(f"limited to {machine['cpu_limit']:g} cores' worth of time")
-    return ", ".join(
-        [*parts, f"torch uses {diagnosis.threads} thread{'s' * (diagnosis.threads != 1)}"]
-    )
+    parts.append(f"torch uses {diagnosis.threads} thread{'s' * (diagnosis.threads != 1)}")
+    return ", ".join(parts)
 
 
 def _gpu_in_words(device: dict[str, Any]) -> str:

@@ -102,7 +102,7 @@ def _print_description(subject: Any) -> None:
         say(f"{subject.name}, {subject.identity}:")
         values = {key: _shortened(getattr(subject, key)) for key in OF_ANY}
         rows = [{"field": k, "value": v} for k, v in values.items() if v not in ("None", "0")]
-        return print_rows(rows, {"field": "field", "value": "value"})
+        return print_rows(rows)
     spec: Specification = subject
     say(f"A checkpoint of the family {spec.family}:")
     for sentence in spec.evidence:
@@ -125,7 +125,7 @@ def _print_description(subject: Any) -> None:
         {"field": name, "value": " or ".join(answers), "known from": "open"}
         for name, answers in spec.open.items()
     ]
-    print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+    print_rows(rows)
     words = ", ".join(f"{k}={v}" for k, v in spec.network.get("arguments", {}).items())
     name = f"{spec.network.get('class', 'a program')}({words})"
     given = [
@@ -159,18 +159,15 @@ def _print_checks(result: Checked) -> None:
     say(f"Verdict: {result.verdict_in_words}.")
 
 
-def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
-    return zip(
-        fit.levels.tolist(),
-        fit.errors.mean(1).tolist(),
-        fit.defect.tolist(),
-        fit.defect_se.tolist(),
-        strict=True,
-    )
+def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, ...]]:
+    """Return the level, the mean error, the defect and its standard error at each level."""
+    columns = (fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se)
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
-    fit = result.fit
+    names = ("sigma", "error", "defect", "defect_se")
+    levels = [] if result.fit is None else _levels_of_fit(result.fit)
     return {
         "verdict": result.verdict,
         "passed": result.passed,
@@ -182,12 +179,7 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
         "images": result.images,
         "checks": [vars(check) for check in result.checks],
         "candidates": list(result.candidates),
-        "levels": []
-        if fit is None
-        else [
-            {"sigma": s, "error": e, "defect": d, "defect_se": q}
-            for s, e, d, q in _levels_of_fit(fit)
-        ],
+        "levels": [dict(zip(names, level, strict=True)) for level in levels],
     }
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from .common import isolation as isolating
+from .common import executor_options as executors
 from .common.console import (
     announce,
     duration_in_words,
@@ -25,63 +25,42 @@ from .common.console import (
     say,
     say_next,
 )
+from .common.executor_options import ExecutorOptions
 from .common.help_panels import EXECUTION, OUTPUT, WHERE
-from .common.options import (
-    AcceleratorOption,
-    ExecutorOption,
-    GpusOption,
-    IsolationOption,
-    Json,
-    MemoryLimitOption,
-    RayAddressOption,
-    SuiteName,
-    check_choice,
-    setting,
-    with_options_of,
-)
-from .results import comparing, print_ranking, write_report_page
+from .common.options import Json, SuiteName, check_choice, flag, setting, with_grouped_options
+from .status import counts_in_words, print_alike, state_name_reason
 from .suite_options import SuiteOptions, resolve_suite
+from .views import comparing, print_ranking, write_report_page
 
 if TYPE_CHECKING:
+    from ...models.extractors.quantised import Quantisation
     from ...results.result_table import ResultTable
     from ..running.sequential import InterimAnalyses
 
-WITHOUT = ("undecided", "futile", "not compared", "failed")
+UNDECIDED = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
-_MOST_REASONS = 6
-_MOST_NAMES = 3
 
 
-@with_options_of(SuiteOptions)
+@with_grouped_options
 def run(
     suite: SuiteName,
     options: SuiteOptions,
-    executor: ExecutorOption = None,
-    isolation: IsolationOption = None,
+    execution: ExecutorOptions,
     time_limit: float | None = setting(
         "--time-limit SECONDS",
         "Limit for 512 samples of a cell, 0 for none (default: 20 times the forecast).",
         EXECUTION,
         min=0,
     ),
-    memory_limit: MemoryLimitOption = None,
-    retry: bool = setting(
-        "--retry", "Run failed, crashed and timed-out cells again.", OUTPUT, default=False
-    ),
-    fresh: bool = setting(
-        "--fresh",
-        "Set existing results aside and start over, without cached searches.",
-        OUTPUT,
-        default=False,
+    retry: bool = flag("--retry", "Run failed, crashed and timed-out cells again.", OUTPUT),
+    fresh: bool = flag(
+        "--fresh", "Set existing results aside and start over, without cached searches.", OUTPUT
     ),
     jobs: str | None = setting(
         "--jobs N",
         "Number of worker processes, or auto for one per GPU or core. They share --threads.",
         WHERE,
     ),
-    ray_address: RayAddressOption = None,
-    gpus_per_worker: GpusOption = None,
-    accelerator: AcceleratorOption = None,
 ) -> None:
     """Run a suite and write its table and report. Existing results are reused."""
     if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
@@ -90,33 +69,25 @@ def run(
         # GNU's OpenMP reads it when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if options.device != "cpu":
-        isolating.take_gpu_of_rank()
-    runs_in = isolating.pick_executor(
-        executor,
-        isolation,
-        jobs,
-        options.device,
-        isolating.RayOptions(ray_address, gpus_per_worker, accelerator),
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-    )
+        executors.take_gpu_of_rank()
+    executor = executors.pick_executor(execution, jobs, options.device, time_limit)
     announce(f"Running the suite {suite}: loading PyTorch and the models …")
-    with closing(runs_in):
-        if isolating.looks_new(suite, options.out_dir):
-            isolating.start_early(runs_in)
+    with closing(executor):
+        if executors.looks_new(suite, options.out_dir):
+            executors.start_early(executor)
 
         from ..api import run_suite
         from ..running.setup import default_run_folder
 
         resolved, device = resolve_suite(suite, options)
         folder = options.out_dir or default_run_folder(resolved)
-        with isolating.graceful_shutdown(folder, runs_in):
+        with executors.graceful_shutdown(folder, executor):
             done = run_suite(
                 resolved,
                 folder,
                 device,
                 console=err,
-                executor=runs_in,
+                executor=executor,
                 time_limit=time_limit,
                 retry=retry,
                 fresh=fresh,
@@ -129,8 +100,8 @@ def run(
     if done.doubt:
         say(done.doubt)
     if done.analyses:
-        print_answer(done.analyses)
-    code = print_troubles(done.table, done.cells, folder)
+        print_verdicts(done.analyses)
+    code = print_failed_cells(done.table, done.cells, folder)
     write_report_page([folder], None, anew=False)
     failed = [["status", folder]] if code else []
     say_next(*failed, *comparing(done.table, folder), ["figures", folder])
@@ -138,7 +109,7 @@ def run(
         raise typer.Exit(code)
 
 
-@with_options_of(SuiteOptions)
+@with_grouped_options
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
     """Show what would run, and how long it takes here. Nothing is written."""
     from ..api import plan_cells
@@ -173,17 +144,12 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
         )
         table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", *times)
     out.print(table)
-    if done := _done_part_in_words(
-        options.out_dir or default_run_folder(resolved), {cell.key for cell in cells}
-    ):
+    folder = options.out_dir or default_run_folder(resolved)
+    if done := _done_part_in_words(folder, {cell.key for cell in cells}):
         out.print(done, markup=False)
-    sampling = sum(row.seconds for row in rows)
-    solving = sum(row.references for row in rows)
-    scoring = sum(row.scoring for row in rows)
-    timing = resolved.timing
-    pace = (
-        f", and timing about {duration_in_words(timing.seconds)} a model" if timing.enabled else ""
-    )
+    sampling, solving = sum(row.seconds for row in rows), sum(row.references for row in rows)
+    scoring, timing = sum(row.scoring for row in rows), duration_in_words(resolved.timing.seconds)
+    pace = f", and timing about {timing} a model" if resolved.timing.enabled else ""
     say(
         f"Sampling takes about {duration_in_words(sampling)} here, references {duration_in_words(solving)} and "
         f"scoring {duration_in_words(scoring)}{pace}."
@@ -196,12 +162,11 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     if doubts:
         say(f"This machine is busy. All of it may take less than that: {'; '.join(doubts)}.")
     if "plan" in sys.argv:
-        words = sys.argv[sys.argv.index("plan") + 1 :]
-        say_next(["run", *words])
+        say_next(["run", *sys.argv[sys.argv.index("plan") + 1 :]])
     return None
 
 
-@with_options_of(SuiteOptions)
+@with_grouped_options
 def samples(
     suite: SuiteName,
     options: SuiteOptions,
@@ -219,7 +184,7 @@ def samples(
     from ..sampling.failure import Failure
 
     resolved, device = resolve_suite(suite, options)
-    rounding = check_choice(quantise, "--quantise", ("round", "truncate"))
+    rounding: Quantisation = check_choice(quantise, "--quantise", ("round", "truncate"))
     models = load_models(resolved, device)
     for model in models.values():
         check_exportable(model)
@@ -232,9 +197,7 @@ def samples(
             say(f"{label}: left out, {cell.skip}")
             continue
         try:
-            export_samples(
-                models[cell.model], cell, path, "round" if rounding == "round" else "truncate"
-            )
+            export_samples(models[cell.model], cell, path, rounding)
         except Failure as failure:
             failed = True
             say(f"{label}: {failure.reason}")
@@ -250,33 +213,32 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
 
     if not (folder / "parts").is_dir():
         return ""
-    count = sum(row["cell"] in cells for row in load(folder).ok.frame.to_dict(orient="records"))
+    count = load(folder).ok.frame["cell"].isin([*cells]).sum()
     return f"{count} of these cells have results in {folder}; run goes on from there."
 
 
-def print_answer(looks: InterimAnalyses) -> None:
+def print_verdicts(analyses: InterimAnalyses) -> None:
     """Print the rows of the interim analyses with their verdicts, and limits of these."""
     from ...results.comparison.significance import LEVEL
 
     rows = [
-        {**row, "interval": _format_difference(row), "name": row["curve"]} for row in looks.rows
+        {**row, "interval": _format_difference(row), "name": row["curve"]} for row in analyses.rows
     ]
     columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
-    columns |= {} if looks.until.baseline is None else {"interval": "Δ [95 %]"}
+    columns |= {} if analyses.until.baseline is None else {"interval": "Δ [95 %]"}
     print_rows(rows, columns | {"verdict": "verdict"})
     counts = Counter(row["verdict"] for row in rows)
     say(
-        f"{looks.number} looks at {looks.until.column}: "
-        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        + "."
+        f"{analyses.number} looks at {analyses.until.column}: "
+        f"{counts_in_words(dict(counts.most_common()))}."
     )
     for reason, n in Counter(
-        row["reason"] for row in rows if row["reason"] and row["verdict"] in WITHOUT
+        row["reason"] for row in rows if row["reason"] and row["verdict"] in UNDECIDED
     ).items():
         say(f"{n} without a decision: {reason}.")
-    if looks.until.baseline is not None:
+    if analyses.until.baseline is not None:
         say(
-            f"Against {looks.until.baseline}, lower is better; verdicts hold together at "
+            f"Against {analyses.until.baseline}, lower is better; verdicts hold together at "
             f"{LEVEL:.0%}, over rows and looks. Δ is as last seen."
         )
     out.print()
@@ -292,42 +254,22 @@ def _format_difference(row: dict[str, Any]) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def print_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of these cells have no result, and a line for each reason.
+def print_failed_cells(table: ResultTable, cells: Collection[str], folder: Path) -> int:
+    """Print how many of these cells have no result, and a line for each common reason.
 
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.
     """
-    rows = [
-        row for row in table.frame.astype(object).to_dict(orient="records") if row["cell"] in cells
-    ]
+    from ...results.values import rows_as_dicts
+
+    rows = [row for row in rows_as_dicts(table.frame) if row["cell"] in cells]
     bad = [row for row in rows if row["status"] != "ok"]
     if not bad:
         return 0
-    kinds = ", ".join(
-        f"{n} {status}" for status, n in Counter(row["status"] for row in bad).items()
-    )
+    counts = Counter(str(row["status"]) for row in bad)
     say(
-        f"{len(bad)} of {len(rows)} cells are not ok ({kinds}); "
+        f"{len(bad)} of {len(rows)} cells are not ok ({counts_in_words(counts)}); "
         f"{shlex.join(['samplerbench', 'status', str(folder)])} says why."
     )
-    reasons: dict[str, list[str]] = {}
-    for row in bad:
-        reason = row["reason"] if isinstance(row["reason"], str) else "no reason is on record"
-        reasons.setdefault(f"{row['status']}: {reason}", []).append(
-            f"{row['model']} {row['sampler']}"
-        )
-    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
-    for reason, names in ordered[:_MOST_REASONS]:
-        say(f"  {len(names)} {reason} ({_first_names(names)})")
-    if len(ordered) > _MOST_REASONS:
-        say(f"  … and {len(ordered) - _MOST_REASONS} other reasons")
+    print_alike(map(state_name_reason, bad), 6, "status prints them")
     return int(len(bad) == len(rows))
-
-
-def _first_names(names: list[str]) -> str:
-    """Return the first few names, each once, and the number of the others."""
-    once = list(dict.fromkeys(names))
-    return ", ".join(once[:_MOST_NAMES]) + (
-        f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else ""
-    )

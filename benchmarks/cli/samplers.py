@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...results.text import name_hint
 from .common.console import cell_text, err, out, print_json, print_rows, say, say_next
-from .common.options import Json, PeersPath, Plugins, load_plugins, option, setting
+from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, setting
 
 if TYPE_CHECKING:
     from ..conformance import Conformance
@@ -26,7 +26,7 @@ def check(
     sampler: Annotated[
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
-    everything: bool = setting("--all", "Check every registered sampler.", default=False),
+    everything: bool = flag("--all", "Check every registered sampler."),
     write: Path | None = setting("--write FILE", "Also write the measurements to this JSON file."),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -136,11 +136,7 @@ def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[
     from .listing import KINDS, list_profiles
 
     if kind not in KINDS:
-        close = difflib.get_close_matches(kind, KINDS, n=1)
-        raise ValueError(
-            f"cannot list {kind!r}; "
-            + (f"did you mean {close[0]}?" if close else f"choose one of {', '.join(KINDS)}")
-        )
+        raise ValueError(f"cannot list {kind!r}; {name_hint(kind, KINDS)}")
     if kind != "samplers" and (profile is not None or translate is not None):
         raise ValueError(f"--profile and --translate go with list samplers, not with list {kind}")
     if profile is not None and translate is not None:

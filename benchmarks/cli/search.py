@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import isolation as isolating
+from .common import executor_options as executors
 from .common.console import (
     announce,
     duration_in_words,
@@ -20,22 +20,16 @@ from .common.console import (
     say,
     say_next,
 )
-from .common.isolation import workers
+from .common.executor_options import ExecutorOptions, workers
 from .common.options import (
     DEVICES,
     LARGEST_SEED,
-    AcceleratorOption,
     DeviceOption,
-    ExecutorOption,
-    GpusOption,
-    IsolationOption,
     Json,
-    MemoryLimitOption,
     NfeOption,
     OutOption,
     PeersPath,
     Plugins,
-    RayAddressOption,
     StepsOption,
     ThreadsOption,
     check_choice,
@@ -43,24 +37,19 @@ from .common.options import (
     load_plugins,
     option,
     setting,
+    with_grouped_options,
 )
 
 if TYPE_CHECKING:
     from ..planning.tuned_file import Scores, Tuned
 
-TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error"} | {
-    "gap": "gap",
-    "elsewhere": "elsewhere",
-    "teacher": "teacher",
-    "seconds": "s",
-}
 
-
+@with_grouped_options
 def advise(
     model: Annotated[
-        str,
-        option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder."),
+        str, option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder.")
     ],
+    execution: ExecutorOptions,
     nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
     ms: float | None = setting(
         "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", min=1e-3
@@ -96,13 +85,7 @@ def advise(
     ),
     device: DeviceOption = "auto",
     jobs: str = setting("--jobs N", "Number of worker processes, or auto.", default="auto"),
-    executor: ExecutorOption = None,
-    isolation: IsolationOption = None,
-    memory_limit: MemoryLimitOption = None,
     threads: ThreadsOption = None,
-    ray_address: RayAddressOption = None,
-    gpus_per_worker: GpusOption = None,
-    accelerator: AcceleratorOption = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
@@ -118,18 +101,12 @@ def advise(
         left = duration_in_words(max(0.0, begun + 60 * minutes - time.monotonic()))
         err.print(f"{stage} (up to {left} left)", markup=False)
 
-    has_jobs = executor in (None, "worker") and isolation is not False
-    on_ray = executor is not None and executor.partition(":")[0] == "ray"
-    runs_in = isolating.pick_executor(
-        executor,
-        isolation,
-        jobs if has_jobs or on_ray else None,
-        device,
-        isolating.RayOptions(ray_address, gpus_per_worker, accelerator),
-        memory_limit=memory_limit,
+    has_jobs = execution.executor in (None, "worker") and execution.isolation is not False
+    executor = executors.pick_executor(
+        execution, jobs if has_jobs or execution.is_ray else None, device
     )
-    with closing(runs_in):
-        isolating.start_early(runs_in)
+    with closing(executor):
+        executors.start_early(executor)
         if threads is not None:
             import torch
 
@@ -143,7 +120,7 @@ def advise(
         load_plugins(plugin, peers_path)
         folder = out_dir or api.advice_folder(model)
         suffix = " and what was measured is kept"
-        with isolating.graceful_shutdown(folder, runs_in, suffix), explain_write_errors(folder):
+        with executors.graceful_shutdown(folder, executor, suffix), explain_write_errors(folder):
             advice = api.advise(
                 model,
                 integers(nfe, "--nfe"),
@@ -156,19 +133,20 @@ def advise(
                 extractor=extractor,
                 device=check_choice(device, "--device", DEVICES),
                 seed=seed,
-                executor=runs_in,
+                executor=executor,
                 progress=show_stage,
                 begun=begun,
             )
     if as_json:
         return print_json(advice.to_json())
-    from ..advice.page import write_page
+    from ..advice.page import render
     from ..advice.text_output import markdown, print_advice
 
     print_advice(advice, out)
     write_text(folder / "advice.md", markdown(advice))
-    pictures = read_pictures(folder) if advice.pictures else None
-    say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
+    page = folder / "advice.html"
+    write_text(page, render(advice, read_pictures(folder) if advice.pictures else None))
+    say(f"Page: {page}")
     budgets = ",".join(str(budget.nfe) for budget in advice.budgets)
     return say_next(["run", "quick", "--model", model, "--sampler", "auto", "--nfe", budgets])
 
@@ -256,13 +234,9 @@ def tune(
         words = ["run", "quick", "--model", model]
         for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
             words += [word for value in values if value is not None for word in (name, value)]
-        words += [
-            *plugin_arguments([*map(make_sampler, sampler)]),
-            "--schedule",
-            f"tuned(file='{file}')",
-        ]
+        words += plugin_arguments([*map(make_sampler, sampler)])
         say(f"{file} has the grids.")
-        say_next(words)
+        say_next([*words, "--schedule", f"tuned(file='{file}')"])
     if failures:
         raise typer.Exit(1)
 
@@ -271,7 +245,7 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
     """Print the table of tuned entries and how to read it; ``other`` names the held-out model."""
     from ..tuning.problem import RESOLVED
 
-    print_rows([_printed_row(entry) for entry in entries], TUNE_COLUMNS)
+    print_rows([_printed_row(entry) for entry in entries])
     say(
         f"error: {objective} distance to converged endpoints, untuned → tuned, on {test_latents} "
         "initial noises that tuning did not use"
@@ -298,12 +272,12 @@ def _printed_row(entry: Tuned) -> dict[str, Any]:
         return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"
 
     return {
-        "name": entry.subject.sampler,
-        "nfe": entry.nfe,
-        "schedule": entry.schedule,
-        "test": errors(entry.test),
-        "elsewhere": errors(entry.elsewhere.scores),
+        "sampler": entry.subject.sampler,
+        "NFE": entry.nfe,
+        "untuned": entry.schedule,
+        "error": errors(entry.test),
         "gap": f"{entry.gap:+.0%}",
+        "elsewhere": errors(entry.elsewhere.scores),
         "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
-        "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
+        "s": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
     }

@@ -12,8 +12,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from .common.console import duration_in_words, err, out, print_json, print_rows, say, say_next
-from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, setting
-from .results import Folder
+from .common.options import Json, PeersPath, Plugins, TrustOption, flag, load_plugins
+from .views import Folder
 
 if TYPE_CHECKING:
     from ...results.run_directory.run_dir import RunDir
@@ -23,10 +23,8 @@ MOST_LINES = 40  # most groups of cells that are printed: a terminal's height
 
 def status(
     folder: Folder,
-    changes: bool = setting(
-        "--changes",
-        "Show what changed code, models or files would recompute, and why.",
-        default=False,
+    changes: bool = flag(
+        "--changes", "Show what changed code, models or files would recompute, and why."
     ),
     trust_suite: TrustOption = False,
     plugin: Plugins = None,
@@ -38,41 +36,24 @@ def status(
         load_plugins(plugin, peers_path)
         return print_changes(folder, trust=trust_suite, as_json=as_json)
 
-    import pandas as pd
-
     from ...results.result_table import load
     from ...results.run_directory.run_dir import RunDir
+    from ...results.values import rows_as_dicts
 
-    records = load(folder).frame.to_dict(orient="records")
-    aside = RunDir(folder).cells_set_aside()
+    records: list[dict[str, Any]] = rows_as_dicts(load(folder).frame)
+    aside: list[dict[str, Any]] = [
+        {"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why}
+        for cell in RunDir(folder).cells_set_aside()
+    ]
     if as_json:
-        rows = [
-            {"name": row.get("cell") or row["sampler"]}
-            | {k: None if v is pd.NA else v for k, v in row.items()}
-            for row in records
-        ]
-        for cell in aside:
-            state = {"status": "set aside", "reason": cell.why}
-            rows.append({"name": cell.cell, **cell.record, **state})
-        return print_json(rows)
+        rows = [{"name": row.get("cell") or row["sampler"], **row} for row in records]
+        return print_json([*rows, *aside])
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     say(f"{len(records)} cells in {folder}")
-    print_rows(
-        [{"name": s, "cells": n} for s, n in counts.items()], {"name": "status", "cells": "cells"}
-    )
-    _print_alike(
-        (row["status"], "{model} {sampler} steps={steps}".format(**row), row["reason"])
-        for row in records
-        if row["status"] not in ("ok", "missing")
-    )
-    _print_alike(
-        (
-            "set aside",
-            "{model} {sampler} steps={steps}".format_map(defaultdict(lambda: "?", cell.record)),
-            cell.why,
-        )
-        for cell in aside
-    )
+    rows = [{"status": status, "cells": n} for status, n in counts.items()]
+    print_rows(rows, {"status": "status", "cells": "cells"})
+    bad = [row for row in records if row["status"] not in ("ok", "missing")]
+    print_alike(map(state_name_reason, [*bad, *aside]))
     missing = [row for row in records if row["status"] == "missing"]
     if seconds := _seconds_of_sampling(RunDir(folder), records):
         say(
@@ -118,16 +99,35 @@ def _say_next_of_run(folder: Path, *, go_on: bool, retry: bool) -> None:
     say_next(*resume, ["show", folder], ["report", folder])
 
 
-def _print_alike(lines: Iterable[tuple[str, str, str]]) -> None:
-    """Print cells in groups that share a state and a reason; a line is state, name and reason."""
+def state_name_reason(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return a row's state, its name and the reason of the state, for :func:`print_alike`."""
+    name = "{model} {sampler} steps={steps}".format_map(defaultdict(lambda: "?", row))
+    reason = row["reason"] if isinstance(row["reason"], str) else "no reason is on record"
+    return row["status"], name, reason
+
+
+def print_alike(
+    lines: Iterable[tuple[str, str, str]],
+    most: int = MOST_LINES,
+    rest: str = "--json prints each cell",
+) -> None:
+    """Print cells (state, name, reason) in groups of one state and reason, the largest first.
+
+    If there are more than ``most`` groups, ``rest`` says where the others are.
+    """
     alike: dict[tuple[str, str], list[str]] = {}
     for state, name, why in lines:
         alike.setdefault((state, why), []).append(name)
-    for (state, why), names in list(alike.items())[:MOST_LINES]:
-        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        out.print(f"  {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
-    if len(alike) > MOST_LINES:
-        say(f"  and {len(alike) - MOST_LINES} more kinds; --json prints each cell")
+    for (state, why), names in sorted(alike.items(), key=lambda item: -len(item[1]))[:most]:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        out.print(f"  {state}: {', '.join(names[:3])}{more}: {why}", markup=False)
+    if len(alike) > most:
+        say(f"  and {len(alike) - most} more kinds; {rest}")
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """Return counts as part of a sentence, such as ``3 ok, 1 failed``."""
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
 
 
 def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
@@ -156,11 +156,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     if as_json:
         return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
     counts = Counter(cell.state for cell in cells)
-    out.print(
-        f"{len(cells)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
-        markup=False,
-    )
-    _print_alike(
+    say(f"{len(cells)} cells: {counts_in_words(counts)}")
+    print_alike(
         (
             f"{cell.model}: {cell.state}",
             cell.sampler if cell.steps is None else f"{cell.sampler} steps={cell.steps}",

@@ -21,6 +21,7 @@ from .common.options import (
     ThreadsOption,
     TrustOption,
     check_choice,
+    flag,
     integers,
     load_plugins,
     parse_share,
@@ -83,23 +84,17 @@ class SuiteOptions:
         "For --extractor: real samples (folder or array), or a file of their statistics.",
         STATISTICS,
     )
-    compiled: bool = setting(
-        "--compile", "Compile the network with torch.compile.", EXECUTION, default=False
-    )
-    cuda_graph: bool = setting(
-        "--cuda-graph",
-        "Replay whole runs as CUDA graphs; combines with --compile.",
-        EXECUTION,
-        default=False,
+    compiled: bool = flag("--compile", "Compile the network with torch.compile.", EXECUTION)
+    cuda_graph: bool = flag(
+        "--cuda-graph", "Replay whole runs as CUDA graphs; combines with --compile.", EXECUTION
     )
     plugin: Plugins = None
     peers_path: PeersPath = None
     trust_suite: TrustOption = False
-    until_decided: bool = setting(
+    until_decided: bool = flag(
         "--until-decided",
         "Add samples until each difference to the baseline is decided.",
         STATISTICS,
-        default=False,
     )
     target_se: float | None = setting(
         "--target-se NUMBER", "Add samples until the standard error is this small.", STATISTICS
@@ -130,12 +125,14 @@ class SuiteOptions:
         "Converged samples for fd_conv, if the model's card has none.",
         STATISTICS,
     )
-    path_curvature: bool = setting(
-        "--path-curvature",
-        "Also measure the curvature of each model's paths.",
-        STATISTICS,
-        default=False,
+    path_curvature: bool = flag(
+        "--path-curvature", "Also measure the curvature of each model's paths.", STATISTICS
     )
+
+
+SAME_NAMES = ("samples", "seed", "batch_size", "dtype", "extractor", "reference")
+SAME_NAMES += ("reference_samples", "converged_samples")
+"""Options with the name and the value of the suite's key that they replace."""
 
 
 def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
@@ -160,26 +157,18 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         raise ValueError("give --steps or --nfe, not both")
     suite = load_suite(name)
     replaced: dict[str, Any] = {
+        **{key: getattr(options, key) for key in SAME_NAMES},
         "models": options.model,
         "samplers": options.sampler,
         "schedules": options.schedule,
         "steps": integers(options.steps, "--steps"),
         "nfe": integers(options.nfe, "--nfe"),
-        "start": tuple(check_choice(value, "--start", STARTS) for value in options.start or ())
-        or None,
+        "start": tuple(check_choice(value, "--start", STARTS) for value in options.start or ()),
         "noise": None if options.noise is None else check_choice(options.noise, "--noise", NOISES),
-        "samples": options.samples,
-        "seed": options.seed,
-        "batch_size": options.batch_size,
-        "dtype": options.dtype,
         "execution": execution_axis(options.compiled, options.cuda_graph),
-        "extractor": options.extractor,
-        "reference": options.reference,
-        "reference_samples": options.reference_samples,
-        "converged_samples": options.converged_samples,
         "path_curvature": options.path_curvature or None,
     }
-    replaced = {key: value for key, value in replaced.items() if value not in (None, [])}
+    replaced = {key: value for key, value in replaced.items() if value not in (None, [], ())}
     if not options.trust_suite:
         refuse_untrusted(suite, name, replaced)
     suite = with_sequential_options(
@@ -189,7 +178,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         baseline=options.baseline,
         metric=options.metric,
         margin=options.margin,
-        most=options.max_samples,
+        max_samples=options.max_samples,
     )
     timing: dict[str, Any] = {} if options.timing else {"enabled": False}
     if options.timing_minutes is not None:
@@ -211,29 +200,26 @@ def with_sequential_options(
     suite: Suite,
     *,
     decided: bool,
-    target_se: float | None,
-    baseline: str | None,
-    metric: str | None,
     margin: str | None,
-    most: int | None,
+    **options: Any,
 ) -> Suite:
     """Return the suite with the command line's options of sequential sampling.
+
+    ``options`` are other values of the suite's ``until``, None for those that are not given.
 
     Raises:
         ValueError: options without ``--until-decided`` or ``--target-se``, or an invalid value.
     """
     from ...samplers.spec import parse_spec
 
-    options: dict[str, Any] = {"target_se": target_se, "baseline": baseline, "metric": metric}
-    options["max_samples"] = most
     options["margin"] = None if margin is None else parse_share(margin, "--margin")
     options = {key: value for key, value in options.items() if value is not None}
     previous = {} if suite.until is None else suite.until.model_dump()
-    if options and not (decided or target_se is not None or previous):
+    if options and not (decided or "target_se" in options or previous):
         raise ValueError(
             f"--{next(iter(options)).replace('_', '-')} says how to extend "
             "rows; give --until-decided or --target-se with it"
         )
-    if decided and not (baseline or previous.get("baseline")):
+    if decided and not (options.get("baseline") or previous.get("baseline")):
         options["baseline"] = parse_spec(suite.samplers[0])["name"]
     return suite.replaced(until={**previous, **options}) if options else suite

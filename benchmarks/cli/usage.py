@@ -58,18 +58,16 @@ def _describe_usage_error(error: Any) -> str:
     command = context.command_path if context is not None else "samplerbench"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         close = " or ".join(error.possibilities or ())
-        text = f"there is no option {error.option_name}" + (
-            f"; did you mean {close}?" if close else ";"
-        )
+        hint = f" did you mean {close}?" if close else ""
+        text = f"there is no option {error.option_name};{hint}"
     elif hasattr(error, "param_type"):
         text = f"{_parameter_name(error)} is missing;"
     elif getattr(error, "param", None) is not None:
         text = f"{_parameter_name(error)}: {_in_plain_words(error.message)};"
     else:
         message = error.format_message()
-        text = (
-            message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
-        )
+        end = "" if message.endswith("?") else ";"
+        text = f"{message[:1].lower()}{message[1:].rstrip('.')}{end}"
     return f"{text} see {command} --help"
 
 
@@ -99,8 +97,6 @@ def _parameter_name(error: Any) -> str:
     return param.opts[0] if is_option else (param.metavar or str(param.name)).upper()
 
 
-_SB = "samplerbench"
-
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "": (
         "run quick",
@@ -121,10 +117,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "samples quick --model checkpoint:edm.pkl --quantise truncate",
     ),
     "status": ("status results/runs/mine", "status results/runs/mine --changes"),
-    "report": (
-        "report results/runs/mine",
-        "report results/runs/a results/runs/b --out both.html",
-    ),
+    "report": ("report results/runs/mine", "report results/runs/a results/runs/b --out both.html"),
     "show": (
         "show results/runs/mine",
         "show results/runs/mine --metric rmse --baseline heun",
@@ -181,13 +174,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 def epilog(command: str) -> str:
     """Return the end of a built-in command's help: its examples, formatted for typer."""
-    more = "" if command else f"\n\nSee {_SB} COMMAND -h for the options of a command."
+    more = "" if command else "\n\nSee samplerbench COMMAND -h for the options of a command."
     return format_examples(EXAMPLES[command]) + more
 
 
 def format_examples(lines: Iterable[str]) -> str:
     """Return a list of example command lines, formatted for typer."""
-    return "\b\nExamples:\n" + "\n".join(f"  {_SB} {line}" for line in lines)
+    return "\b\nExamples:\n" + "\n".join(f"  samplerbench {line}" for line in lines)
 
 
 MACHINE = "Machine and study"

@@ -28,14 +28,7 @@ from .consistency import (
 from .diagnosis import diagnose
 from .moments import check_moments, check_noise
 from .order import check_order, check_strong, check_tolerance, rms, slope
-from .problems import (
-    INTERIOR,
-    AnisotropicGaussian,
-    Rational,
-    ThreeModes,
-    draw_samples,
-    uneven_grid,
-)
+from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, draw_samples, uneven_grid
 from .purity import check_batch, check_purity
 
 __all__ = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...results.run_directory.files import write_text
+from ...results.run_directory.files import json_text, write_text
 from ...samplers import Sampler, karras
 from ...samplers.spec import format_spec
 from .check import Conformance
@@ -43,16 +44,15 @@ def entry_of(result: Conformance) -> Entry:
     return {
         "order": result.order,
         "measured": range_in_words(slopes) if slopes and result.order is not None else None,
-        "weak": round_to_two_decimals(min(weak)) if weak else None,
-        "strong": round_to_two_decimals(strong),
-        "nfe_per_step": cost_per_step(counted[FEW], counted[MANY]) if known else None,
+        "weak": _rounded(min(weak)) if weak else None,
+        "strong": _rounded(strong),
+        "nfe_per_step": _cost_per_step(counted[FEW], counted[MANY]) if known else None,
         "passed": result.passed,
     }
 
 
-def round_to_two_decimals(order: float | None) -> float | None:
-    """Return an order rounded to two decimals; None for None or NaN."""
-    return None if order is None or order != order else round(order, 2)
+def _rounded(order: float | None) -> float | None:
+    return None if order is None or math.isnan(order) else round(order, 2)
 
 
 def nfe_per_step(sampler: Sampler) -> float | None:
@@ -60,18 +60,16 @@ def nfe_per_step(sampler: Sampler) -> float | None:
     if sampler.adaptive:
         return None
     few, many = (sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
-    return None if few is None or many is None else cost_per_step(few, many)
+    return None if few is None or many is None else _cost_per_step(few, many)
 
 
-def cost_per_step(few: float, many: float) -> float:
-    """Return the evaluations per step, from the counts ``few`` of 3 and ``many`` of 10 steps."""
+def _cost_per_step(few: float, many: float) -> float:
     return round((many - few) / (MANY - FEW), 3)
 
 
 def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
     """Write entries by sampler as JSON, one sampler a line to keep diffs small."""
-    lines = (f"  {json.dumps(name)}: {json.dumps(entries[name])}" for name in sorted(entries))
-    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+    write_text(path, json_text(dict(sorted(entries.items())), spread=False))
 
 
 @cache

@@ -13,10 +13,10 @@ gives independent draws. So such a sampler is a different method for each of the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
-from typing import Any
+from itertools import combinations, pairwise, product
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,14 +33,14 @@ CLOSE, SAME = 0.05, 1e-11
 Interval = tuple[float, float]
 Key = tuple[int, int, Interval | None]
 """Identity of a draw: step, number within the step, and the interval of levels it covers, or None."""
-Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
+Units = Callable[[Collection[Key]], dict[Key, dict[Hashable, float]]]
 """Function that writes each draw as a weighted sum of independent standard normals.
 
 It returns {draw: {name of the normal: weight}}.
 """
 
 
-def white_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+def white_noise_units(draws: Collection[Key]) -> dict[Key, dict[Hashable, float]]:
     """Return the weights of white noise: each draw is an independent standard normal."""
     return {key: {key[:2]: 1.0} for key in draws}
 
@@ -65,8 +65,7 @@ class ImpulseNoise:
         return draw
 
 
-@dataclass(frozen=True)
-class Moments:
+class Moments(NamedTuple):
     """Mean ``(d,)`` and covariance ``(d, d)``; exact if ``superposition_error`` is about 0."""
 
     mean: Tensor
@@ -157,35 +156,32 @@ def check_noise(sampler: Sampler) -> list[Check]:
     The check uses one and eight steps. It fails if the sampler never draws, or draws over
     overlapping intervals. Moments are not compared for a sampler that is not affine in its noise.
     """
-    problem, grids = gaussian_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
-    worst, overlaps, drawn = 0.0, [], False
+    problem, worst = gaussian_for(sampler), 0.0
+    draws: list[Key] = []
+    overlaps: list[tuple[Interval, Interval]] = []
 
-    def path(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-        nonlocal drawn
-        keys = list(draws)
-        drawn = drawn or bool(keys)
+    def path(keys: Collection[Key]) -> dict[Key, dict[Hashable, float]]:
+        draws.extend(keys)
         overlaps.extend(overlapping_intervals(keys))
         return path_noise_units(keys)
 
-    for grid in grids:
+    for n, make in product((1, 8), GRIDS.values()):
         white, along = (
-            exact_moments(sampler, problem, grid, of) for of in (white_noise_units, path)
+            exact_moments(sampler, problem, make(n), of) for of in (white_noise_units, path)
         )
         if max(white.superposition_error, along.superposition_error) > 1e-9:
             worst = math.nan
             break
         distances = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()
-        worst = max(worst, *(float(error) for error in distances))
-    data = {"error": worst, "overlapping": overlaps[:1]}
-    if not drawn:
-        passed = False
+        worst = max(worst, *map(float, distances))
+    passed = False
+    if not draws:
         detail = (
             "stochastic = True, and it never draws: call noise() in the step, or declare "
             "stochastic = False"
         )
     elif overlaps:
         (a, b), (c, d) = overlaps[0]
-        passed = False
         detail = (
             f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
             "correlated on a path and independent as white noise: moments differ by "
@@ -196,17 +192,16 @@ def check_noise(sampler: Sampler) -> list[Check]:
     else:
         passed = worst < SAME
         detail = f"the same moments from white noise and from a path, to {worst:.0e}"
-    return [Check("noise", passed, detail, data)]
+    return [Check("noise", passed, detail, {"error": worst, "overlapping": overlaps[:1]})]
 
 
-def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+def path_noise_units(draws: Collection[Key]) -> dict[Key, dict[Hashable, float]]:
     """Return each draw as a weighted sum of increments of a Brownian path in 1 / sigma².
 
     The increments lie between neighbouring levels of all draws, and are scaled to standard normals.
     A draw without an interval, or with an interval down to 0, is an independent standard normal.
     """
-    keys = list(draws)
-    levels = sorted({level for key in keys for level in _interval_on_path(key) or ()}, reverse=True)
+    levels = sorted({s for key in draws for s in _interval_on_path(key) or ()}, reverse=True)
     return {
         key: {
             (high, low): math.sqrt((low**-2 - high**-2) / (span[1] ** -2 - span[0] ** -2))
@@ -215,7 +210,7 @@ def path_noise_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
         }
         if (span := _interval_on_path(key))
         else {key[:2]: 1.0}
-        for key in keys
+        for key in draws
     }
 
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from itertools import pairwise, zip_longest
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from torch import Tensor
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from ...samplers.brownian import BrownianNoise
 from ...samplers.loop import cached_plan
+from ..identity.sampler import CachedNoise
 from ..scoring.path_limit import path_limit
 from .check import Check
 from .problems import GRIDS, INTERIOR, POINTS, SEED, ExactProblem, ThreeModes, problems, uneven_grid
@@ -47,11 +48,6 @@ MENDED_LATER = (
 SHIPPED, UNEVEN = "order as shipped", "order, uneven steps"
 
 
-class _ExactRow(NamedTuple):
-    inner: Any
-    exact: Tensor | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
     """Grid sampler that runs ``inner`` and makes the first ``history`` states exact.
@@ -69,22 +65,18 @@ class ExactStart(GridSampler):
         """Number of history entries that a step of the inner sampler reads."""
         return self.inner.history
 
-    def plan(self, grid: Grid) -> list[_ExactRow]:
+    def plan(self, grid: Grid) -> list[tuple[Any, Tensor | None]]:
         """Return the inner sampler's row of each step, and the exact state after it or None."""
-        rows = zip(cached_plan(self.inner, grid), grid.sigma[1:], strict=True)
-        return [
-            _ExactRow(row, self.problem.truth(s) if i < self.history else None)
-            for i, (row, s) in enumerate(rows)
-        ]
+        truths = [self.problem.truth(s) for s in grid.sigma[1 : self.history + 1]]
+        return list(zip_longest(cached_plan(self.inner, grid), truths))
 
     def step(
-        self, x: Tensor, row: _ExactRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
+        self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
         """Take the inner step, and replace the state by the exact state if the row has one."""
-        x, memo = self.inner.step(x, row.inner, past, denoise, noise)
-        if row.exact is not None:
-            x = torch.cat([row.exact, x[len(row.exact) :]])
-        return x, memo
+        inner_row, exact = row
+        x, memo = self.inner.step(x, inner_row, past, denoise, noise)
+        return x if exact is None else torch.cat([exact, x[len(exact) :]]), memo
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
@@ -109,7 +101,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     gaussian = _errors_and_slopes(sampler, problems()[0], uneven_grid)
     order = sampler.order
     right = order is None or all(
-        _has_declared_order(slope, order, exactly=key.startswith(ThreeModes.name))
+        abs(slope - order) < MARGIN if key.startswith(ThreeModes.name) else slope > order - MARGIN
         for key, slope in slopes.items()
     )
     # with an own grid, the first step depends on the number of steps
@@ -137,11 +129,6 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     yield Check(UNEVEN, falls, detail, gaussian, asserted=not falls)
 
 
-def _has_declared_order(slope: float, order: int, *, exactly: bool) -> bool:
-    """Return True if a slope is at least ``order`` or, with ``exactly``, equal, within MARGIN."""
-    return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
-
-
 @cache
 def _prepare_truths(history: int) -> None:
     """Compute and cache exact states that order checks need: after first steps and at the end."""
@@ -155,20 +142,17 @@ def _errors_and_slopes(
     sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
 ) -> dict[str, Any]:
     """Return errors by number of steps, until they reach rounding level, and their slopes."""
-    errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
+    rows = []
     for n in STEPS:
-        error, local, shipped = _errors_on_grid(sampler, problem, schedule(n))
-        for key, value in zip(errors, (error, local, shipped), strict=True):
-            errors[key].append(value)
-        if not max(error, shipped) > FLOOR:
+        rows.append(_errors_on_grid(sampler, problem, schedule(n)))
+        if not max(rows[-1][0], rows[-1][2]) > FLOOR:
             break
-    steps = list(STEPS[: len(errors["error"])])
+    steps, kinds = list(STEPS[: len(rows)]), ("", "local_", "as_shipped_")
+    errors = dict(zip(kinds, map(list, zip(*rows, strict=True)), strict=True))
     return {
         "N": steps,
-        **errors,
-        "slope": slope(steps, errors["error"]),
-        "local_slope": slope(steps, errors["local_error"]),
-        "as_shipped_slope": slope(steps, errors["as_shipped_error"]),
+        **{f"{kind}error": values for kind, values in errors.items()},
+        **{f"{kind}slope": slope(steps, values) for kind, values in errors.items()},
     }
 
 
@@ -296,35 +280,21 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
     yield Check("strong order", True, detail, data, asserted=False)
 
 
-@dataclass(frozen=True)
-class _CachedPaths(BrownianNoise):
-    """Brownian paths with cached increments, since most samplers draw over the same intervals."""
-
-    _increments: dict[tuple[float, float], Tensor] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-
-    def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return a copy of the paths' increment between two levels; steps may overwrite it."""
-        if (cur, nxt) not in self._increments:
-            self._increments[cur, nxt] = super().increment(cur, nxt)
-        return self._increments[cur, nxt].clone()
-
-
 @cache
-def _shared_paths() -> BrownianNoise:
-    """Return the Brownian paths for measuring strong orders; each call returns the same object."""
-    return _CachedPaths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
+def _shared_paths() -> tuple[BrownianNoise, CachedNoise]:
+    """Return the Brownian paths for measuring strong orders, and a cache around them."""
+    paths = BrownianNoise(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
+    return paths, CachedNoise(paths)  # most samplers draw over the same intervals
 
 
 def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
     """Return a sampler's samples ``(PATHS, 2)`` of the mixture after ``n`` steps on the shared paths."""
-    noise, grid = _shared_paths(), GRIDS["uniform_lambda"](n)
+    noise, grid = _shared_paths()[1], GRIDS["uniform_lambda"](n)
     return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), grid, noise)
 
 
 @cache
 def _limit_on_paths() -> Tensor:
     """Return accurate end states ``(PATHS, 2)`` of the reverse SDE on the shared paths."""
-    noise = _shared_paths()
-    return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)
+    paths, _ = _shared_paths()
+    return path_limit(problems()[1], paths.tree, INTERIOR[1] * paths.initial(), LOG2_LIMIT_STEPS)

@@ -58,36 +58,33 @@ class CallLog:
     calls: int = 0
     rows: int = 0
     levels: list[float] = field(default_factory=list)
-    answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    outputs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @property
-    def modified_answers(self) -> int:
-        """Number of outputs that the caller modified in place."""
-        return sum(not is_identical(answer, copy) for answer, copy in self.answers)
+    def has_modified_output(self) -> bool:
+        """True if the caller modified an output in place."""
+        return not all(is_identical(output, copy) for output, copy in self.outputs)
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Denoiser that logs the calls of ``inner``; with ``keep`` also its outputs."""
+    """Denoiser that logs the calls of ``inner``."""
 
     inner: Denoise
-    keep: bool = False
     log: CallLog = field(default_factory=CallLog)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the inner denoiser's output, and log the call."""
         self.log.calls += 1
         self.log.rows += len(x)
-        levels = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)
-        self.log.levels += levels.tolist()
-        answer = self.inner(x, sigma)
-        if self.keep:
-            self.log.answers.append((answer, answer.clone()))
-        return answer
+        self.log.levels += torch.as_tensor(sigma, dtype=torch.float64).reshape(-1).tolist()
+        output = self.inner(x, sigma)
+        self.log.outputs.append((output, output.clone()))
+        return output
 
     def take(self, rows: Tensor) -> Recorder:
         """Return a recorder for these rows of the batch, with the same log."""
-        return Recorder(self.inner.take(rows), self.keep, self.log)
+        return Recorder(self.inner.take(rows), self.log)
 
 
 INTERIOR = (0.15, 3.0)

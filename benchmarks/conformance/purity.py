@@ -43,9 +43,9 @@ def check_purity(sampler: Sampler) -> list[Check]:
         promises["plan"] = _has_pure_plan
     return [
         check
-        for name, promise in promises.items()
+        for name, holds in promises.items()
         for check in checks_or_failure(
-            name, lambda name=name, holds=promise: [Check(name, *holds(sampler))]
+            name, lambda name=name, holds=holds: [Check(name, *holds(sampler))]
         )
     ]
 
@@ -77,18 +77,21 @@ def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
 def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
     """Return True if a run modifies no latents, outputs or history entries; and a sentence."""
     noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
-    recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
+    recorder, x = Recorder(Rational()), latents * GRID.sigma[0]
     before = x.clone()
     sampler.sample(recorder, x, GRID, noise)
     changes = {
         "the latents": not is_identical(x, before),
-        "denoised images": recorder.log.modified_answers > 0,
+        "denoised images": recorder.log.has_modified_output,
     }
     if isinstance(sampler, GridSampler):
         watched = HistoryWatcher(inner=sampler)
         integrate(watched, Rational(), before, GRID, noise)
         changes["memos of earlier steps"] = not all(
-            _is_unchanged(memo, copied) for memo, copied in watched.seen
+            is_identical(leaf, copied)
+            for pair in watched.seen
+            for leaf, copied in zip(*map(_leaves_of, pair), strict=True)
+            if isinstance(leaf, Tensor)
         )
     if names := [name for name, bad in changes.items() if bad]:
         return False, f"modifies {' and '.join(names)}"
@@ -125,21 +128,15 @@ def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
 
 def _leaves_of(value: Any) -> Iterator[Any]:
     """Yield the leaves of nested tuples, lists, dicts and dataclasses."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = list(vars(value).values())
     if isinstance(value, (tuple, list)):
         for item in value:
             yield from _leaves_of(item)
-    elif isinstance(value, dict):
-        yield from _leaves_of(list(value.values()))
-    elif is_dataclass(value) and not isinstance(value, type):
-        yield from _leaves_of(list(vars(value).values()))
     else:
         yield value
-
-
-def _is_unchanged(memo: Any, copied: Any) -> bool:
-    """Return True if all tensors of a history entry equal the tensors of its copy."""
-    pairs = zip(_leaves_of(memo), _leaves_of(copied), strict=True)
-    return all(is_identical(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,8 @@ class Admission:
     """Admission of cells to a locked run directory; it is only read if ``writes`` is False.
 
     ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a
-    cell's sampler.
+    cell's sampler. ``digests`` are the digests of a model's record and its extractor's ("" for no
+    extractor), by the model's name.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Admission:
         self._records = {
             digest: _parse_fingerprint(record) for digest, record in run.fingerprints().items()
         }
-        self._digests = {
+        self.digests = {
             name: (
                 self._digest_of_record(fingerprints.model, fingerprints.folder),
                 self._digest_of_record(fingerprints.extractor),
@@ -72,7 +73,7 @@ class Admission:
         restored if the present code would reproduce them.
         """
         self.set_aside_if_outdated(cell)
-        sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
+        sampler, (model, extractor) = self.probe(cell), self.digests[cell.model]
         exists = self.exists(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
         # recorded fingerprints come first, so that their digests stay
@@ -115,10 +116,6 @@ class Admission:
         """Return why the present code would not reproduce a cell's results; "" if it would."""
         stored = self.run.read(cell.key, MADE) or {}
         return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
-
-    def digests_of_makers(self, name: str) -> tuple[str, str]:
-        """Return the digests of a model's record and its extractor's ("" for no extractor)."""
-        return self._digests[name]
 
     def exists(self, key: str) -> bool:
         """Return True if the directory has parts of a cell; a cell that was only planned has none."""
@@ -163,18 +160,16 @@ class Admission:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
         folder = self.makers[name].folder
-        for kind, now, digest in zip(kinds, self.makers[name], self._digests[name], strict=False):
-            stands = str(stored.get(kind) or "")
-            if stands == digest:  # both have the same record
+        for kind, now, digest in zip(kinds, self.makers[name], self.digests[name], strict=False):
+            recorded = str(stored.get(kind) or "")
+            if recorded == digest:  # both have the same record
                 continue
-            was = self._records.get(stands)
+            was = self._records.get(recorded)
             if (was is None) != (now is None):
                 return f"the {kind} is another one, or nothing says which it was"
-            if (
-                was is not None
-                and isinstance(now, Fingerprint)
-                and (changes := self._describe_changes(was, now, stands, folder))
-            ):
+            if was is None or not isinstance(now, Fingerprint):
+                continue
+            if changes := self._describe_changes(was, now, recorded, folder):
                 return f"the {kind} is another one: {changes}"
         if before is not sampler and (changes := difference(before, sampler)):
             return f"the sampler is another one: {changes}"
@@ -194,18 +189,17 @@ class Admission:
             return ""
         late: set[str] = set()
         for digest, record in self._records.items():
-            if (
-                record is not None
-                and record.kind == fingerprint.kind
-                and not _describe_difference(record, fingerprint)
-            ):
-                opened = self.run.late_file_hashes(digest)
-                if not change_in_words(folder, opened):
-                    if self._writes and fingerprint.values.keys() - record.values.keys():
-                        whole = replace(record, values={**fingerprint.values, **record.values})
-                        self.run.write_made(digest, whole.to_json())
-                    return digest
-                late |= opened.keys()
+            if record is None or record.kind != fingerprint.kind:
+                continue
+            if _describe_difference(record, fingerprint):
+                continue
+            opened = self.run.late_file_hashes(digest)
+            if not change_in_words(folder, opened):
+                if self._writes and fingerprint.values.keys() - record.values.keys():
+                    whole = replace(record, values={**fingerprint.values, **record.values})
+                    self.run.write_made(digest, whole.to_json())
+                return digest
+            late |= opened.keys()
         # no record is equal, perhaps only because of files that are opened late
         files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
         digest = without_levels(fingerprint).digest

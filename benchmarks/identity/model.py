@@ -6,7 +6,7 @@ import importlib.metadata
 import math
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from weakref import WeakKeyDictionary
 
@@ -101,12 +101,15 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 def runs_users_code(model: Denoiser) -> bool:
     """Return True if a model calls a user's code, or code of an installed package."""
-    inner: object = model
-    while isinstance(inner, Denoiser):
-        if isinstance(inner, FileModel | ForeignDenoiser):
-            return True
-        inner = getattr(inner, "inner", None)
-    return False
+    return any(isinstance(layer, FileModel | ForeignDenoiser) for layer in layers_of(model))
+
+
+def layers_of(model: Denoiser) -> Iterator[Denoiser]:
+    """Yield a model and the models that it wraps, outermost first."""
+    layer: object = model
+    while isinstance(layer, Denoiser):
+        yield layer
+        layer = getattr(layer, "inner", None)
 
 
 @torch.no_grad()
@@ -140,13 +143,11 @@ def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> d
 
 def coarsest_dtype(model: Denoiser) -> torch.dtype:
     """Return the least precise dtype of a model's states, its networks and wrappers' networks."""
-    candidates, inner = [model.dtype], model
-    while isinstance(inner, Denoiser):
-        dtypes = [parameter_dtype(value) for value in vars(inner).values()]
-        dtypes.append(getattr(inner, "network_dtype", None))
-        candidates += [dtype for dtype in dtypes if dtype is not None]
-        inner = getattr(inner, "inner", None)
-    return max(candidates, key=lambda dtype: torch.finfo(dtype).eps)
+    dtypes = [model.dtype]
+    for layer in layers_of(model):
+        dtypes += [parameter_dtype(value) for value in vars(layer).values()]
+        dtypes.append(getattr(layer, "network_dtype", None))
+    return max(filter(None, dtypes), key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def without_folders(text: str) -> str:

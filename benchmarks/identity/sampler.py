@@ -26,6 +26,7 @@ from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
 from ...samplers.loop import cached_plan
 from ...samplers.types import StepNoise
+from ..sampling.batch import noise_of
 from ..suites.cell import Cell, Start
 from .model import MANY_ROWS
 from .reduced_numbers import flatten_value, reduce_plan, reduce_rows
@@ -85,12 +86,9 @@ def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
     """Return the sampler's reduced result for samples of a model's shape."""
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
     dtype = getattr(torch, cell.dtype)
-    source = SampleNoise(PROBE_SEED, ids, event, dtype)
-    if cell.noise == "brownian":
-        source = BrownianNoise(PROBE_SEED, ids, event, cell.sigma_max, cell.sigma_min, dtype)
-    noise = NoNoise() if cell.noise is None else source
+    x = grid.sigma[0] * SampleNoise(PROBE_SEED, ids, event, dtype).initial()
+    noise = noise_of(replace(cell, seed=PROBE_SEED), ids, event)
     with torch.no_grad():
-        x = grid.sigma[0] * source.initial()
         x = cell.sampler.sample(_denoiser_of(cell, event), x, grid, noise)
     return reduce_rows(x[None], dtype)
 

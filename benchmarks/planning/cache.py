@@ -38,7 +38,7 @@ def default_cache() -> Path:
 
 def set_measurements_aside(cache: Path) -> None:
     """Move cached measurements into the subfolder ``past``, so that models are measured again."""
-    kinds = ("auto", "gits", "mmse", "features", "model", "opened")
+    kinds = ("auto", "gits", "oss", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
         (cache / "past").mkdir(exist_ok=True)
         path.replace(cache / "past" / path.name)

@@ -15,7 +15,14 @@ from ...samplers import Grid, Sampler, make
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
-from . import gits, native, optimal_kl, published_schedule  # noqa: F401 - registers the schedules
+from . import (  # noqa: F401 - registers the schedules
+    dmn,
+    gits,
+    native,
+    optimal_kl,
+    oss,
+    published_schedule,
+)
 from . import tuned_schedule as tuned
 from .native import default_schedule, log, warning_if_drowned
 

@@ -61,7 +61,7 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
 
 
 def _failure_inputs(cell: Cell) -> Record:
-    """Return the settings, beside the cell's identity, on which a failure may depend. If one changes, the cell is tried again."""
+    """Return settings outside the cell's identity; if one changes, a failed cell is tried again."""
     return {
         "batch_size": cell.batch_size,
         "samplerbench": package_version(),
@@ -72,11 +72,8 @@ def _failure_inputs(cell: Cell) -> Record:
 class OtherCell(NamedTuple):
     """Cell of an earlier run into the directory that the present run does not request.
 
-    Attributes:
-        key: key of the cell.
-        record: identity columns of its row.
-        space: recorded feature space of its scores; None if unknown.
-        planned: cells of the present plan for the row; [] if none, None if its model is not loaded.
+    ``record`` has its identity columns, ``space`` the feature space of its scores, None if unknown.
+    ``planned`` has the present plan's cells for it: [] if none, None if its model is not loaded.
     """
 
     key: str
@@ -129,25 +126,23 @@ def cell_states_of(setup: Setup) -> list[CellState]:
     def watch(*_: object) -> Any:
         raise AssertionError("nothing is computed here")
 
-    found: dict[str, CellState] = {}
+    states: dict[str, CellState] = {}
     for name in setup.models:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
         report = Reporter(setup.console, 0, 0.0)
-        scorer = make_scorer(setup, name, admission.digests_of_makers(name), planned, watch, report)
+        scorer = make_scorer(setup, name, admission.digests[name], planned, watch, report)
         for cell in cells:
             state, why = _state_and_reason(setup.directory, admission, cell, scorer)
-            standing = CellState(cell.key, cell.model, cell.label, cell.steps, state, why)
-            found[cell.key] = standing
+            states[cell.key] = CellState(cell.key, cell.model, cell.label, cell.steps, state, why)
     for key, record, _, planned in other_cells(setup):
         model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
-        why = "the last run did not ask for it"
-        standing = CellState(key, model, sampler, record.get("steps"), "not told", why)
+        state, why = "not told", "the last run did not ask for it"
         if planned:
             why = admission.why_outdated(planned[0])
-            standing = standing._replace(state="changed" if why else "up to date", why=why)
-        found[key] = standing
-    return [*found.values()]
+            state = "changed" if why else "up to date"
+        states[key] = CellState(key, model, sampler, record.get("steps"), state, why)
+    return [*states.values()]
 
 
 def make_scorer(

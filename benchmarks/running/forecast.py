@@ -26,25 +26,15 @@ TRIED = 256  # number of random features in a trial of scoring
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast of the cost of one model's cells in a suite.
-
-    Attributes:
-        model: name of the model.
-        cells: number of cells that run.
-        adaptive: number of cells with adaptive samplers, whose evaluations are guessed.
-        evaluations: network passes times samples, for sampling.
-        seconds: network time for sampling on this machine, in seconds.
-        references: seconds to make converged endpoints and samples.
-        scoring: seconds to score all cells.
-    """
+    """Forecast of the cost of one model's cells in a suite; seconds are of this machine."""
 
     model: str
-    cells: int
-    adaptive: int
-    evaluations: float
-    seconds: float
-    references: float
-    scoring: float
+    cells: int  # number of cells that run
+    adaptive: int  # number of cells whose samplers are adaptive: their evaluations are guessed
+    evaluations: float  # network passes times samples, for sampling
+    seconds: float  # network time for sampling
+    references: float  # seconds to make converged endpoints and samples
+    scoring: float  # seconds to score all cells
 
 
 @torch.no_grad()

@@ -22,8 +22,9 @@ from ...models.guidance import Altered
 from ...models.reference import Identity, Reference
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
-from ..identity.model import coarsest_dtype
+from ..identity.model import coarsest_dtype, layers_of
 from ..identity.reduced_numbers import tolerance_of
+from ..sampling.failure import error_in_words
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
 FEW, MANY, LARGE = 16, 256, 256  # FEW samples if one has more than LARGE numbers, else MANY
@@ -130,18 +131,14 @@ def _call_checked(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tens
         d = model.bind(ids, SEED)(x, sigma)
     except Exception as error:
         raise ValueError(
-            f"model {model.name} fails on {len(x)} samples at sigma "
-            f"{sigma:.3g} ({_error_in_words(error)}){_remedy_for_failed_call(model, error, x, sigma, ids)}"
+            f"model {model.name} fails on {len(x)} samples at sigma {sigma:.3g} "
+            f"({error_in_words(error, 200)}){_remedy_for_failed_call(model, error, x, sigma, ids)}"
         ) from error
     if not torch.equal(before, x):
         raise ValueError(
             f"model {model.name} writes into its input at sigma {sigma:.3g}; let it work on a copy"
         )
     return d
-
-
-def _error_in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _remedy_for_failed_call(
@@ -182,7 +179,7 @@ def _check_decoder(model: Denoiser, latents: Tensor) -> None:
     except Exception as error:
         raise ValueError(
             f"the decoder of model {model.name} fails on {len(latents)} latents of noise "
-            f"({_error_in_words(error)})"
+            f"({error_in_words(error, 200)})"
         ) from error
     if not images.isfinite().all():
         raise ValueError(
@@ -204,12 +201,7 @@ def _largest_difference(a: Tensor, b: Tensor) -> float:
 
 def has_altering_wrapper(model: Denoiser) -> bool:
     """Return True if a wrapper makes the output different from the posterior mean."""
-    inner: object = model
-    while isinstance(inner, Denoiser):
-        if isinstance(inner, Altered):
-            return True
-        inner = getattr(inner, "inner", None)
-    return False
+    return any(isinstance(layer, Altered) for layer in layers_of(model))
 
 
 def data_samples(
@@ -250,10 +242,12 @@ class DenoisingErrors(NamedTuple):
 def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None:
     """Raise a ValueError if the errors break a bound that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
-    variance = float((x0 - x0.mean(0)).double().square().mean())
-    levels = _levels_to_check(model, math.sqrt(variance))
+    variance = _mean_square(x0 - x0.mean(0))
+    ends, std = {model.sigma_max, model.sigma_min}, math.sqrt(variance)
+    inner = [std * each for each in SPREADS if model.sigma_min < std * each < model.sigma_max]
+    levels = sorted(ends.union(inner), reverse=True)
     errors = [_denoising_errors(model, x0, ids, labels, sigma) for sigma in levels]
-    _check_range(model, x0, ids, labels, [at.sigma for at in errors[1:-1]])
+    _check_range(model, x0, ids, labels, levels[1:-1])
     for at in errors:
         predicted = NOISE * at.sigma**2
         poor = (
@@ -291,7 +285,7 @@ def _check_range(
     States rescaled with their levels are equally hard to denoise, so their errors can be compared.
     """
     bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
-    variance = float((x0 - x0.mean(0)).double().square().mean())
+    variance = _mean_square(x0 - x0.mean(0))
     if low < -1.02 or high > 1.02:
         return
     own, other, scale, shift = ("[0, 1]", "[-1, 1]", 2.0, -1.0)
@@ -303,7 +297,7 @@ def _check_range(
         level = min(max(scale * sigma, model.sigma_min), model.sigma_max)
         read = ((bound(scale * x + shift, level) - shift) / scale, bound(x, sigma))
         most = POOR * variance * sigma**2 / (variance + sigma**2) + ROUGH * variance
-        better, stated = (float((d - x0).double().square().mean()) for d in read)
+        better, stated = (_mean_square(d - x0) for d in read)
         if not better < min(most, stated / SLACK):
             return
         gains.append((better, stated))
@@ -316,10 +310,8 @@ def _check_range(
         )
 
 
-def _levels_to_check(model: Denoiser, std: float) -> list[float]:
-    """Return the model's end levels, and :data:`SPREADS` times ``std``, in falling order."""
-    inner = {level for each in SPREADS if model.sigma_min < (level := std * each) < model.sigma_max}
-    return sorted({model.sigma_max, model.sigma_min, *inner}, reverse=True)
+def _mean_square(x: Tensor) -> float:
+    return float(x.double().square().mean())
 
 
 def _denoising_errors(
@@ -329,8 +321,7 @@ def _denoising_errors(
     x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
 
     def error(level: float) -> float:
-        d = bound(x, min(max(level, model.sigma_min), model.sigma_max))
-        return float((d - x0).double().square().mean())
+        return _mean_square(bound(x, min(max(level, model.sigma_min), model.sigma_max)) - x0)
 
     if sigma in (model.sigma_min, model.sigma_max):  # no inputs beyond the ends
         return DenoisingErrors(sigma, error(sigma), math.inf, math.inf)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -52,20 +51,18 @@ class Reporter:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("starting", total=max(evaluations, 1e-9))
-        self._lines: threading.Thread | None = None
-        if not console.is_terminal:
-            self._lines = threading.Thread(target=self._print_lines, daemon=True)
+        self._lines = threading.Thread(target=self._print_lines, daemon=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
-        if self._lines:
+        if not self._console.is_terminal:
             self._lines.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
         self._stopped.set()
-        if self._lines:
+        if not self._console.is_terminal:
             self._lines.join()
 
     @contextmanager
@@ -141,18 +138,13 @@ class CellProgress:
 
     def evaluations(self, key: str, count: float) -> None:
         """Add ``count`` expected evaluations of a cell."""
-        self._report.evaluations(self._share_within_estimate(key, count))
+        counted = min(count, self._left.get(key, 0.0))
+        self._report.evaluations(counted)
+        if key in self._left:
+            self._left[key] -= counted
 
     def done(self, key: str) -> None:
         """Count a cell that is complete or has failed, once."""
         if key in self._left:
-            self._report.evaluations(self._share_within_estimate(key, math.inf))
-            del self._left[key]
+            self._report.evaluations(self._left.pop(key))
             self._report.count_cell()
-
-    def _share_within_estimate(self, key: str, evaluations: float) -> float:
-        """Subtract evaluations from the cell's remaining estimate; return how many it had left."""
-        counted = min(evaluations, self._left.get(key, 0.0))
-        if key in self._left:
-            self._left[key] -= counted
-        return counted

@@ -25,7 +25,7 @@ from ..sampling.failure import is_out_of_memory
 from ..sampling.trajectories import Trajectories
 from ..scoring.cost import reference_evaluations
 from ..suites.cell import Cell
-from ..timing.pending import LocalTimer, time_pending, write_timings
+from ..timing.pending import Timer, time_pending, write_timings
 from .cell_states import (
     forget_failures,
     is_skipped_or_failed,
@@ -113,11 +113,8 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
     If that process dies, this one takes over. If this process leads and loses the lock, for example
     because it was suspended, it draws samples for the new leader.
 
-    Returns:
-        The table; None if the other process still runs and will write it.
-
-    Raises:
-        BusyError: another process leads and has no samples for this one to draw.
+    Returns the table; None if the other process still runs and will write it. Raises a BusyError if
+    that process has no samples for this one to draw.
     """
     while True:
         try:
@@ -132,10 +129,8 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     """Admit all cells to the locked run directory, and set aside results of other code or files.
 
-    Cells that cannot run get a row with the reason.
-
-    Returns:
-        Digests of the fingerprint records of each model and its extractor, by model name.
+    Cells that cannot run get a row with the reason. Returns the digests of the fingerprint records
+    of each model and its extractor, by model name.
     """
     run = setup.directory
     _write_run_json(setup)
@@ -162,7 +157,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
             record_no_samples(run, cell, "skipped", cell.skip)
         elif failure := setup.probes.probe_once(cell).failure:
             record_no_samples(run, cell, failure.status, failure.reason)
-    return {name: admission.digests_of_makers(name) for name in setup.makers}
+    return admission.digests
 
 
 def _write_run_json(setup: Setup) -> None:
@@ -242,8 +237,8 @@ def score_model(
         redraw(damaged)
 
 
-def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -> None:
-    """Time the cells that have samples at each batch size, on ``timer``; None is this process."""
+def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor | None) -> None:
+    """Time the cells that have samples at each batch size, on ``executor``; None is this process."""
     options = setup.suite.timing
     if not options.enabled:
         return
@@ -262,10 +257,10 @@ def time_sampled_cells(setup: Setup, report: Reporter, timer: Executor | None) -
         cells = [
             cell for cell in setup.cells_of(name) if not is_skipped_or_failed(setup.directory, cell)
         ]
-        place = LocalTimer(model, options, setup.device)
-        if timer is not None:
-            place = RemoteTimer(timer, setup.world, options)
-        time_pending(setup.directory, cells, options, place, report.stage, seconds_for_next_part)
+        timer = Timer(model, options, setup.device)
+        if executor is not None:
+            timer = RemoteTimer(model, options, setup.device, executor, setup.world)
+        time_pending(setup.directory, cells, timer, report.stage, seconds_for_next_part)
 
 
 @contextmanager

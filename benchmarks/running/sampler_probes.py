@@ -16,7 +16,7 @@ from ..identity import origin_of
 from ..planning.cache import cached_result, default_cache
 from ..suites.cell import Cell
 from .executors import Executor, Failure, InProcess
-from .executors.tasks import CellTask, FingerprintTask
+from .executors.tasks import CellTask, FingerprintTask, is_user_sampler
 from .executors.worker_context import WorkerContext
 
 FAULT = "fault"  # key of the reason of a failed probe, among the facts of its fingerprint
@@ -70,9 +70,8 @@ class SamplerProbes:
         the table are not checked either, since they may hang.
         """
         finished = set(table.ok.frame["cell"])
-        own = {
-            cell.label: cell for cell in cells if cell.key in finished and _is_user_sampler(cell)
-        }
+        cells = [cell for cell in cells if cell.key in finished]
+        own = {cell.label: cell for cell in cells if is_user_sampler(cell.sampler)}
         checked = {label: self._run_conformance_checks(cell) for label, cell in own.items()}
         failed = {label: names for label, names in checked.items() if names}
         if not failed:
@@ -135,9 +134,8 @@ class SamplerProbes:
         except ValueError:
             return None
         fault = f"{quality['status']}: {quality.get('reason')}"
-        same = origin_of(cell.sampler).items() <= fingerprint.exact.items()
-        is_same = same and fingerprint.exact.get(FAULT, "") == fault
-        return SamplerProbe(fingerprint) if is_same else None
+        facts = origin_of(cell.sampler) | {FAULT: fault}
+        return SamplerProbe(fingerprint) if facts.items() <= fingerprint.exact.items() else None
 
     def _run_conformance_checks(self, cell: Cell) -> list[str]:
         """Return the names of the checks that a sampler fails; [] if it crashes or hangs in them."""
@@ -173,9 +171,3 @@ class ConformanceTask(CellTask):
         from ..conformance import check_sampler
 
         return [check.name for check in check_sampler(self.cell.sampler, fast=True).failures]
-
-
-def _is_user_sampler(cell: Cell) -> bool:
-    """Return True for a sampler that is neither built in nor another library's."""
-    module = type(cell.sampler).__module__
-    return ":" not in cell.sampler.name and not module.startswith(f"{samplers.__name__}.")

@@ -68,23 +68,18 @@ the cell failed, so that the row lacks the numbers of earlier analyses.
 
 @dataclass(frozen=True)
 class InterimAnalyses:
-    """Results of the interim analyses of a run.
+    """Results of the interim analyses of a run, by the keys of the cells.
 
-    Attributes:
-        until: settings of the analyses.
-        question: settings and initial numbers of samples, on which the results depend.
-        made: fingerprints behind each cell, by key; empty before the first analysis.
-        number: number of analyses so far.
-        samples: number of samples of each extended cell, by key.
-        found: result of each row, by the key of its cell.
+    ``question`` has the settings and initial numbers of samples, on which the results depend.
+    ``made`` has the fingerprints behind the cells, and is empty before the first analysis.
     """
 
     until: Until
     question: Mapping[str, Any]
     made: Mapping[str, str] = field(default_factory=dict)
-    number: int = 0
-    samples: Mapping[str, int] = field(default_factory=dict)
-    found: Mapping[str, Row] = field(default_factory=dict)
+    number: int = 0  # of analyses so far
+    samples: Mapping[str, int] = field(default_factory=dict)  # of each extended cell
+    found: Mapping[str, Row] = field(default_factory=dict)  # result of each row
 
     @property
     def rows(self) -> list[Row]:
@@ -104,19 +99,19 @@ class InterimAnalyses:
         """
         if not self.number:
             return set(self.first)
-        rows, look = self.found, self.number + 1
+        rows, number = self.found, self.number + 1
         still = {
             key
             for key, row in rows.items()
             if row["verdict"] == UNDECIDED
-            and self.samples_at_analysis(key, look)
+            and self.samples_at_analysis(key, number)
             <= (self.until.max_samples or GROWTH * self.first[key])
         }
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
-    def samples_at_analysis(self, key: str, look: int) -> int:
-        """Return the number of samples of an open row at analysis ``look`` >= 1."""
-        return self.first[key] * 2 ** (look - 1)
+    def samples_at_analysis(self, key: str, number: int) -> int:
+        """Return the number of samples of an open row at analysis ``number`` >= 1."""
+        return self.first[key] * 2 ** (number - 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``looks.json``."""
@@ -133,7 +128,7 @@ class SequentialResult(NamedTuple):
     """Final table of a run, and its interim analyses."""
 
     table: ResultTable
-    looks: InterimAnalyses
+    analyses: InterimAnalyses
 
 
 def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> SequentialResult:
@@ -145,24 +140,23 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
         ValueError: the baseline is not among the samplers, or a row starts with more samples than
             ``max_samples``.
     """
-    run, looks = setup.directory, stored_analyses(setup, until)
+    run, analyses = setup.directory, stored_analyses(setup, until)
     with run.lock():  # so that all cells are of the present code
         runner.admit_cells(setup)
-        fingerprints = {key: run.made_by(key) for key in looks.first}
-    if looks.made != fingerprints:  # analyses of other code are void
-        looks = InterimAnalyses(until, looks.question, fingerprints)
-    while extended := looks.cells_to_extend():
-        number = looks.number + 1
-        samples = {
-            **looks.samples,
-            **{key: looks.samples_at_analysis(key, number) for key in extended},
-        }
+        fingerprints = {key: run.made_by(key) for key in analyses.first}
+    if analyses.made != fingerprints:  # analyses of other code are void
+        analyses = InterimAnalyses(until, analyses.question, fingerprints)
+    while extended := analyses.cells_to_extend():
+        number = analyses.number + 1
+        more = {key: analyses.samples_at_analysis(key, number) for key in extended}
+        samples = {**analyses.samples, **more}
         runner.run(_with_samples(setup, samples), retry=retry, timing=False)
         retry = False  # failed cells are tried again once only
-        rows = {**looks.found, **analyse_open_rows(setup, looks, extended)}
-        looks = replace(looks, number=number, samples=samples, found=rows)
-        run.write_log(INTERIM, looks.to_json())
-    return SequentialResult(runner.run(_with_samples(setup, looks.samples), retry=retry), looks)
+        rows = {**analyses.found, **analyse_open_rows(setup, analyses, extended)}
+        analyses = replace(analyses, number=number, samples=samples, found=rows)
+        run.write_log(INTERIM, analyses.to_json())
+    table = runner.run(_with_samples(setup, analyses.samples), retry=retry)
+    return SequentialResult(table, analyses)
 
 
 def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
@@ -209,18 +203,18 @@ def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
 
 
 def analyse_open_rows(
-    setup: Setup, looks: InterimAnalyses, extended: Collection[str]
+    setup: Setup, analyses: InterimAnalyses, extended: Collection[str]
 ) -> dict[str, Row]:
     """Judge the open rows that were extended, and return them by cell key."""
-    number, until, first = looks.number + 1, looks.until, looks.first
+    number, until, first = analyses.number + 1, analyses.until, analyses.first
     compared = [
         cell for cell in setup.cells if cell.key in first and cell.sampler.name != until.baseline
     ]
     source = read_source(setup.directory.path)
-    entries = [entry for entry in source.entries if cell_key_of(entry) in first]
+    entries = [entry for entry in source.entries if text(entry.record, "cell") in first]
     level = level_of_test(number, max(len(compared), 1))
     rows = failed_rows(source.failed, until) | judged_rows(entries, until, level)
-    closed = {key for key, row in looks.found.items() if row["verdict"] != UNDECIDED}
+    closed = {key for key, row in analyses.found.items() if row["verdict"] != UNDECIDED}
     return {
         key: {**row, "look": number}
         for key, row in rows.items()
@@ -228,12 +222,12 @@ def analyse_open_rows(
     }
 
 
-def level_of_test(look: int, rows: int, level: float = LEVEL) -> float:
-    """Return the significance level for one of ``rows`` rows at analysis ``look`` >= 1.
+def level_of_test(number: int, rows: int, level: float = LEVEL) -> float:
+    """Return the significance level for one of ``rows`` rows at analysis ``number`` >= 1.
 
     The levels of all rows and analyses sum to ``level``.
     """
-    return 6 / math.pi**2 * level / look**2 / rows
+    return 6 / math.pi**2 * level / number**2 / rows
 
 
 def verdict_of(evidence: Evidence, level: float) -> Verdict:
@@ -248,16 +242,17 @@ def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[st
 
     Rows of the baseline are included only if a standard error is requested.
     """
-    pairs = {cell_key_of(pair.candidate): pair for pair in _pairs_with_baseline(entries, until)}
+    pairs = _pairs_with_baseline(entries, until)
+    pair_of = {text(pair.candidate.record, "cell"): pair for pair in pairs}
     rows = {}
     for entry in entries:
-        key = cell_key_of(entry)
         if is_judged(entry.record, until):
-            rows[key] = _identity_columns(entry.record) | _comparison_columns(
-                pairs.get(key), until, level
-            )
-            if rows[key]["verdict"] in (UNDECIDED, "futile", "not compared"):
-                rows[key] |= _precision_columns(entry, until)
+            key = text(entry.record, "cell")
+            row = _identity_columns(entry.record)
+            row |= _comparison_columns(pair_of.get(key), until, level)
+            if row["verdict"] in (UNDECIDED, "futile", "not compared"):
+                row |= _precision_columns(entry, until)
+            rows[key] = row
     return rows
 
 
@@ -267,21 +262,14 @@ def failed_rows(failed: Sequence[Record], until: Until) -> dict[str, Row]:
     for row in failed:
         if is_judged(row, until):
             reason = ": ".join(filter(None, (text(row, "status"), text(row, "reason"))))
-            rows[text(row, "cell")] = _identity_columns(row) | {
-                "verdict": "failed",
-                "reason": reason,
-            }
+            verdict = {"verdict": "failed", "reason": reason}
+            rows[text(row, "cell")] = _identity_columns(row) | verdict
     return rows
 
 
 def is_judged(row: Record, until: Until) -> bool:
     """Return True if a row is judged; the baseline's rows only if a standard error is requested."""
     return until.target_se is not None or text(row, "sampler") != until.baseline
-
-
-def cell_key_of(entry: Entry) -> str:
-    """Return the key of an entry's cell."""
-    return text(entry.record, "cell")
 
 
 def _identity_columns(row: Record) -> Row:
@@ -321,7 +309,8 @@ def _comparison_columns(pair: Pair | None, until: Until, level: float) -> Row:
         "high": high,
         "margin": judgement.margin,
     }
-    return {"against": cell_key_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
+    against = text(pair.baseline.record, "cell")
+    return {"against": against, **numbers, "verdict": verdict, "reason": reason}
 
 
 def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:

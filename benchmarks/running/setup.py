@@ -50,36 +50,22 @@ REAL = 256  # number of real samples for the check of a user's model
 
 @dataclass(frozen=True)
 class Setup:
-    """Inputs of a run.
-
-    Attributes:
-        directory: run directory, which is created when a run locks it.
-        executor: executor of the tasks that sample.
-        models, references: models and references on the device, by model name.
-        cells: planned cells.
-        world: models for the tasks.
-        limits: time limits of shards.
-        makers: fingerprints of models and extractors, by model name.
-        probes: fingerprints of samplers.
-        about: content of ``run.json``.
-        watch: detector of changes in the user's files.
-        batches: batch sizes that fit into memory, by cell.
-    """
+    """Inputs of a run; mappings are by model name."""
 
     suite: Suite
-    directory: RunDir
+    directory: RunDir  # created when a run locks it
     device: str
     console: Console
-    executor: Executor
-    models: Mapping[str, Denoiser]
+    executor: Executor  # runs the tasks that sample
+    models: Mapping[str, Denoiser]  # on the device, like the references
     references: Mapping[str, Reference | None]
     cells: Sequence[Cell]
-    world: WorkerContext
+    world: WorkerContext  # models for the tasks
     limits: ShardTimeLimits
-    makers: Mapping[str, ModelFingerprints]
-    probes: SamplerProbes
-    about: Mapping[str, Any]
-    watch: FileWatch
+    makers: Mapping[str, ModelFingerprints]  # of models and their extractors
+    probes: SamplerProbes  # fingerprints of samplers
+    about: Mapping[str, Any]  # content of run.json
+    watch: FileWatch  # detects changes in the user's files
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
     def watch_files_of_models(self, admission: Admission) -> None:
@@ -87,7 +73,7 @@ class Setup:
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
-            self.watch.add_model(name, admission.digests_of_makers(name)[0], folder, prints)
+            self.watch.add_model(name, admission.digests[name][0], folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
         """Return the cells of one model, in the order of the plan."""

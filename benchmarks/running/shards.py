@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
@@ -47,14 +47,12 @@ def groups_of_like_cost(
     So the last shards, for which other processes wait, are short. ``turn``, from 0 to 1, rotates
     each group by a share of its length, so that processes claim different shards.
     """
-    groups: dict[int, list[Item]] = {}
+    by_exponent = defaultdict[int, list[Item]](list)
     for shard in shards:
-        groups.setdefault(frexp(cost(shard))[1], []).append(shard)
-    starts = {size: int(turn * len(group)) for size, group in groups.items()}
-    return [
-        groups[size][starts[size] :] + groups[size][: starts[size]]
-        for size in sorted(groups, reverse=True)
-    ]
+        by_exponent[frexp(cost(shard))[1]].append(shard)
+    groups = [by_exponent[exponent] for exponent in sorted(by_exponent, reverse=True)]
+    starts = [int(turn * len(group)) for group in groups]
+    return [group[at:] + group[:at] for group, at in zip(groups, starts, strict=True)]
 
 
 def seconds_until_next_scan(seconds: float) -> float:
@@ -64,8 +62,6 @@ def seconds_until_next_scan(seconds: float) -> float:
 
 Failed = Callable[[Cell, int, str, str], None]
 """Callback for a cell's first failed shard: the cell, the shard's start, the status, the reason."""
-
-_Todo = Sequence[tuple[Cell, int, int]]
 
 
 def draw_missing_samples(
@@ -83,14 +79,8 @@ def draw_missing_samples(
     gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn in
     smaller batches instead (:class:`.FittingBatchSizes`).
 
-    Args:
-        setup: inputs of the run.
-        cells: cells of one model.
-        report: receives progress.
-        planned: expected evaluations of each cell, by its key.
-        claims: claims of this process.
-        failed: receives failures, also from other processes.
-        turn: see :func:`groups_of_like_cost`.
+    ``planned`` has the expected evaluations by cell key. ``failed`` receives failures, also from
+    other processes. ``turn`` is as in :func:`groups_of_like_cost`.
     """
     directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
@@ -99,21 +89,46 @@ def draw_missing_samples(
     costs = {
         key: expected_evaluations(setup.models[cell.model], cell) for key, cell in by_key.items()
     }
-    first: dict[str, int] = {}
+    first_failures: dict[str, int] = {}
+    todo: list[tuple[Cell, int, int]] = []
+    begun: list[int] = []
+    tried: dict[str, Cell] = {}
     others_shards: _OthersShards | None = _OthersShards(directory, claims)
 
     def fails(cell: Cell, start: int, status: str, reason: str) -> None:
-        if start < first.get(cell.key, cell.samples):
-            first[cell.key] = start
+        if start < first_failures.get(cell.key, cell.samples):
+            first_failures[cell.key] = start
             failed(cell, start, status, reason)
         bar.done(cell.key)
 
+    def wanted(number: int) -> bool:
+        cell, start, stop = todo[number]
+        if cell.key in first_failures:
+            return False
+        if others_shards and others_shards.is_taken(cell.key, start, stop):
+            return False
+        if batches.resize(cell) != tried[cell.key]:  # the next round takes the smaller batch
+            return False
+        if not claims.take(cell.key, start, stop):
+            return False
+        if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
+            claims.release(cell.key, start, stop)
+            return False
+        bar.show_cell(cell.key)
+        begun.append(number)
+        return True
+
+    def tell(number: int, count: int) -> None:
+        key = todo[number][0].key
+        bar.evaluations(key, count * costs[key])
+
     while True:
-        scan_began, begun = time.monotonic(), []
+        scan_began = time.monotonic()
+        begun.clear()
         lacking = [
             (cell, *shard)
             for cell in cells
-            if cell.key not in first
+            if cell.key not in first_failures
             for shard in missing_shards(directory, cell)
         ]
         if not lacking:
@@ -121,34 +136,6 @@ def draw_missing_samples(
         todo = [*chain(*groups_of_like_cost(lacking, lambda shard: costs[shard[0].key], turn))]
         shards_left = Counter(cell.key for cell, *_ in todo)
         tried = {cell.key: batches.resize(cell) for cell, *_ in todo}
-
-        def wanted(
-            number: int,
-            todo: _Todo = todo,
-            others_shards: _OthersShards | None = others_shards,
-            begun: list[int] = begun,
-            tried: Mapping[str, Cell] = tried,
-        ) -> bool:
-            cell, start, stop = todo[number]
-            if cell.key in first or (
-                others_shards and others_shards.is_taken(cell.key, start, stop)
-            ):
-                return False
-            if batches.resize(cell) != tried[cell.key]:  # the next round takes the smaller batch
-                return False
-            if not claims.take(cell.key, start, stop):
-                return False
-            if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
-                claims.release(cell.key, start, stop)
-                return False
-            bar.show_cell(cell.key)
-            begun.append(number)
-            return True
-
-        def tell(number: int, count: int, todo: _Todo = todo) -> None:
-            cell = todo[number][0]
-            bar.evaluations(cell.key, count * costs[cell.key])
-
         results = setup.executor.map(
             [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
             setup.world,
@@ -162,9 +149,8 @@ def draw_missing_samples(
             for number, result in results:
                 cell, start, stop = todo[number]
                 used = tried[cell.key]
-                opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
-                hashes = {} if opened is None else json.loads(str(opened))
-                setup.watch.add_files(cell.model, hashes)
+                opened = "{}" if isinstance(result, Failure) else str(result.pop(OPENED, "{}"))
+                setup.watch.add_files(cell.model, json.loads(opened))
                 setup.watch.check()
                 if isinstance(result, Failure):
                     if not batches.shrink(used, stop - start, result):
@@ -213,15 +199,11 @@ class _OthersShards:
 def draw_for_leader(setup: Setup, report: Reporter) -> bool:
     """Draw samples for the leader, the process that runs in the directory, until none is missing.
 
-    Returns:
-        True if the leader has ended, so that another process must lead.
-
-    Raises:
-        BusyError: the leader has no samples for this process to draw.
+    Returns True if the leader has ended, so that another process must lead. Raises a BusyError if
+    the leader has no samples for this process to draw.
     """
     directory = setup.directory
-    claims = Claims(directory.path)
-    try:
+    with closing(Claims(directory.path)) as claims:
         planned = _await_plan(directory, claims)
         if planned is None:
             return True
@@ -244,8 +226,6 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
                 setup, own, report, {}, claims, failed, random.SystemRandom().random()
             )
         return claims.planned_cells() is None and _has_no_leader(directory)
-    finally:
-        claims.close()
 
 
 def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:

@@ -82,16 +82,16 @@ def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Te
     """Return arguments ``x`` and ``noise`` of :func:`solve_cell` for samples ``ids`` of a cell."""
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
-        return source.initial(), noise_of(model, cell, ids)
-    return cell.start.states(x, model.draw_labels(ids, cell.seed)), noise_of(model, cell, ids)
+        return source.initial(), noise_of(cell, ids, model.event)
+    return cell.start.states(x, model.draw_labels(ids, cell.seed)), noise_of(cell, ids, model.event)
 
 
-def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
-    """Return the noise source of a cell's sampler for the samples ``ids``, on their device."""
+def noise_of(cell: Cell, ids: Tensor, event: tuple[int, ...]) -> Noise:
+    """Return the noise source of a cell's sampler for samples ``ids``, on the device of ``ids``."""
     dtype = getattr(torch, cell.dtype)
     if cell.noise == "brownian":
-        return BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, dtype)
-    return NoNoise() if cell.noise is None else SampleNoise(cell.seed, ids, model.event, dtype)
+        return BrownianNoise(cell.seed, ids, event, cell.sigma_max, cell.sigma_min, dtype)
+    return NoNoise() if cell.noise is None else SampleNoise(cell.seed, ids, event, dtype)
 
 
 def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:

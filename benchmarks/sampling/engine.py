@@ -61,16 +61,8 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
     return Engine(model, cell)
 
 
-class RecordedCall(NamedTuple):
-    """Arguments of a denoiser call: copies of the states ``(n, *event)`` and of their level(s)."""
-
-    denoise: Denoise
-    x: Tensor
-    sigma: float | Tensor
-
-
 class RecordedCalls:
-    """Calls of a run, in order, to be repeated without the sampler.
+    """Calls of a run, in order, to be repeated without the sampler, with copies of their states.
 
     The cost of an evaluation can depend on the level and the rows. On a GPU it can depend on the numbers themselves,
     since their power moves the clocks. So a run's network is timed on the run's own states. When these outgrow ``room``
@@ -78,7 +70,7 @@ class RecordedCalls:
     """
 
     def __init__(self, room: float) -> None:
-        self.stored: list[RecordedCall] = []
+        self.stored: list[partial[Tensor]] = []
         self.count = 0
         self._room, self._stride = room, 1
 
@@ -86,7 +78,7 @@ class RecordedCalls:
         """Count one more call, and store every n-th, where n doubles when ``room`` is exceeded."""
         if self.count % self._stride == 0:
             levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
-            self.stored.append(RecordedCall(denoise, x.clone(), levels))
+            self.stored.append(partial(denoise, x.clone(), levels))
             while len(self.stored) > 1 and self.bytes > self._room:
                 self.stored, self._stride = self.stored[::2], 2 * self._stride
         self.count += 1
@@ -94,7 +86,7 @@ class RecordedCalls:
     @property
     def bytes(self) -> int:
         """Bytes of the stored states."""
-        return sum(call.x.numel() * call.x.element_size() for call in self.stored)
+        return sum(call.args[0].nbytes for call in self.stored)
 
     @property
     def time_factor(self) -> float:
@@ -105,8 +97,8 @@ class RecordedCalls:
         """Repeat the stored calls, at least one, and return the result of the last."""
         *others, last = self.stored
         for call in others:
-            call.denoise(call.x, call.sigma)
-        return last.denoise(last.x, last.sigma)
+            call()
+        return last()
 
 
 class _RecordingDenoiser:
@@ -132,23 +124,15 @@ def bytes_for_states_on(device: torch.device) -> float:
 
 
 class TimedWork(NamedTuple):
-    """Functions to be timed: ``sample`` runs the sampler, ``network`` repeats its model calls.
-
-    Attributes:
-        calls: number of calls of the model in one run of the sampler.
-        time_factor: factor for the time of ``network``, > 1 if not all calls could be stored.
-        first_ms: milliseconds of the first run, with compilation and other one-time work.
-        stored_bytes: bytes of the states stored for ``network``.
-        decode: function that decodes the samples, eager; None for a model without a decoder.
-    """
+    """Functions to be timed: ``sample`` runs the sampler, ``network`` repeats its model calls."""
 
     sample: Callable[[], object]
     network: Callable[[], object]
-    calls: int
-    time_factor: float
-    first_ms: float
-    stored_bytes: int
-    decode: Callable[[], object] | None = None
+    calls: int  # calls of the model in one run of the sampler
+    time_factor: float  # for the time of network; > 1 if not all calls could be stored
+    first_ms: float  # milliseconds of the first run, with compilation and other one-time work
+    stored_bytes: int  # of the states stored for network
+    decode: Callable[[], object] | None = None  # decodes the samples, eager; None without a decoder
 
 
 def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> TimedWork:
@@ -189,7 +173,7 @@ def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recor
     """Return a recording of a cell's run on a batch like ``ids``. Raises a Failure if the run cannot be captured."""
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
-        return model.bind(ids, cell.seed, *labels), noise_of(model, cell, ids)
+        return model.bind(ids, cell.seed, *labels), noise_of(cell, ids, model.event)
 
     assert cell.grid is not None
     x, _ = first_states_and_noise(model, cell, ids)

@@ -114,12 +114,8 @@ def _compiler_error(device: str) -> str:
     """Return the first line of the error from compiling a trivial program; "" if it works."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            torch.compile(_trivial_program)(torch.ones(2, device=device))
+            torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
     except Exception as error:
         lines = (str(error).strip() or type(error).__name__).splitlines()
         return lines[0].strip().rstrip(".")
     return ""
-
-
-def _trivial_program(x: Tensor) -> Tensor:
-    return x + 1

@@ -36,6 +36,15 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
         return Failure, (self.status, self.reason, self.shrink)
 
 
+LONGEST = 500  # most characters of an exception's message in the reason of a failure
+
+
+def error_in_words(error: BaseException, longest: int = LONGEST) -> str:
+    """Return the class name of an exception and its message, on one line."""
+    text = " ".join(str(error).split())[:longest]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True if memory ran out: on a GPU, in Python, or in torch on the CPU."""
     import torch

@@ -22,8 +22,7 @@ from .failure import Failure
 
 Arrays = dict[str, NDArray]
 
-CONVERGED_IDS = 2**31
-"""First sample number of converged samples; runs never use these latents."""
+CONVERGED_IDS = 2**31  # first sample number of converged samples; runs never use these latents
 
 SHARD = 512
 """Smallest size of a whole shard; also the largest dimension of features with stored moments."""

@@ -13,7 +13,7 @@ from ...models.reference import Extractor, Reference
 from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS
 from .real_data import read_samples
-from .real_files import PREFIX, image_files, name_of_samples, open_arrays
+from .real_files import PREFIX, image_files, name_of_samples, open_arrays, open_image
 from .statistics_files import write_statistics
 
 BYTES = (-1.0, 1.0)
@@ -66,13 +66,15 @@ def _image_shape_and_range(
     """
     path = Path(source)
     if path.is_dir():
-        return _image_shape(image_files(path)[0]), BYTES
+        with open_image(image_files(path)[0]) as image:
+            channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
+            return (channels, image.height, image.width), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
-        header = _array_header(path)
-        if header is not None and header[1] == np.uint8:
-            return _channels_first_shape(header[0]), BYTES
-        if header is not None and spec == "pixels":
-            return header[0][1:], None
+        samples = _samples_in_file(path)
+        if samples is not None and samples.dtype == np.uint8:
+            return _channels_first_shape(samples.shape), BYTES
+        if samples is not None and spec == "pixels":
+            return samples.shape[1:], None
     if not path.exists() and source not in DATA_SETS and not source.startswith(PREFIX):
         raise ValueError(f"there is no file or folder {source}")
     raise ValueError(
@@ -88,28 +90,9 @@ def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
 
 
-def _image_shape(path: Path) -> tuple[int, ...]:
-    try:
-        from PIL import Image
-
-        with Image.open(path) as image:
-            channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
-            return (channels, image.height, image.width)
-    except ImportError as error:
-        raise ValueError("a folder of images needs Pillow; pip install pillow") from error
-    except Exception as error:  # a damaged file can raise anything
-        raise ValueError(
-            f"{path} cannot be read as an image ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _array_header(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Return shape and dtype of the array of samples in a file; None if it cannot be read."""
+def _samples_in_file(path: Path) -> np.ndarray | None:
     try:
         stored = open_arrays(path)
-        if isinstance(stored, np.ndarray):
-            return stored.shape, stored.dtype
-        samples = stored[name_of_samples(stored)]
-        return samples.shape, samples.dtype
+        return stored if isinstance(stored, np.ndarray) else stored[name_of_samples(stored)]
     except Exception:  # a damaged file can raise anything
         return None

@@ -13,17 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models.denoiser import Denoiser
+from ...models.reference import FloatArray
 from ...results.run_directory.run_dir import RunDir
 from ...results.terminal.path_curvature import KEY
 from ...samplers import Grid, NoNoise, karras, make
 from ..sampling.batch import latents
+from ..sampling.shard import Arrays
 from ..suites.cell import Cell, moments_of
-from .endpoints import file_tag
-
-SOLVER = "dpm_solver_3m"
-"""Solver of third order with one evaluation a step."""
-
-FloatArray = NDArray[np.float64]
+from .endpoints import SOLVER, file_tag
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +114,6 @@ NEGLIGIBLE = 0.005
 
 _VERSION = 1  # raised when the same latents would give other numbers
 _NUMBERS = 1 << 24  # most values of followed paths in memory at once
-
-Arrays = dict[str, NDArray]
 
 
 def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
@@ -223,14 +218,11 @@ def data_spread(model: Denoiser, ends: NDArray) -> float:
 
 
 def _curvature_values(path: FollowedPaths, unit: float, edges: FloatArray) -> Arrays:
-    lengths_at_nodes = arc_length(path, unit)
-    lam = -np.log(path.sigma)
-    lengths = np.stack([np.interp(-np.log(edges), lam, row) for row in lengths_at_nodes.T])
-    # the error of a polygon's length is of second order in its sides
-    missing = (lengths_at_nodes[-1] - arc_length(path, unit, every=2)[-1]) / 3
+    lengths, lam = arc_length(path, unit), -np.log(path.sigma)
     return {
-        "way": lengths,
-        "missing": missing,
+        "way": np.stack([np.interp(-np.log(edges), lam, row) for row in lengths.T]),
+        # the error of a polygon's length is of second order in its sides
+        "missing": (lengths[-1] - arc_length(path, unit, every=2)[-1]) / 3,
         "jump": one_step_error(path, unit),
         "deviation": largest_deviation(path, unit),
         "straightness": straightness(path, unit),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def read_array(
-    path: Path,
-    event: tuple[int, ...],
-    limits: tuple[float, float] | None,
-    most: int | None = None,
+    path: Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int | None = None
 ) -> Tensor:
     """Read the samples of a file, ``(n, …)`` float32: all, or ``most`` spread evenly over the file.
 
@@ -68,9 +66,7 @@ def read_array(
         )
     try:
         stored = open_arrays(path)
-        arrays: dict[str, np.ndarray] = (
-            {"x": stored} if isinstance(stored, np.ndarray) else dict(stored)
-        )
+        arrays = {"x": stored} if isinstance(stored, np.ndarray) else dict(stored)
     except Exception as error:  # a damaged file can raise anything
         raise ValueError(
             f"--reference {path.name} is no NumPy file of numbers ({why_unreadable(error)})"
@@ -145,26 +141,36 @@ def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return values / 255 * (high - low) + low
 
 
-def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
+@contextmanager
+def open_image(path: Path, option: str = "") -> Iterator[Any]:
+    """Open an image file by Pillow, also for the block; raises a ValueError for any error.
+
+    ``option`` begins its message.
+    """
     try:
         from PIL import Image
+
+        with Image.open(path) as image:
+            yield image
     except ImportError as error:
         raise ValueError(
-            "--reference with a folder of images needs Pillow; pip install pillow, or give a .npy file"
+            f"{option}a folder of images needs Pillow; pip install pillow, or give a .npy file"
         ) from error
-    try:
-        with Image.open(path) as image:
-            if image.size == event[:0:-1]:
-                return pixels_of(image, event, str(path))
-            size = image.size
     except Exception as error:  # a damaged image can raise anything
         raise ValueError(
-            f"--reference: {path} cannot be read as an image ({type(error).__name__}: {error})"
+            f"{option}{path} cannot be read as an image ({type(error).__name__}: {error})"
         ) from error
+
+
+def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
+    with open_image(path, "--reference: ") as image:
+        if image.size == event[:0:-1]:
+            return _pixels_of(image, event, str(path))
+        size = image.size
     raise ValueError(_size_message(str(path), size, event))
 
 
-def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
+def _pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
     """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB.
 
     Raises a ValueError for another size; ``where`` names the image in the message.
@@ -210,7 +216,7 @@ def read_torchvision(
     parts = []
     for is_training in (True, False):
         images = _load_part(source, name, folder, is_training)
-        pixels = np.stack([pixels_of(image, event, source) for image, *_ in images])
+        pixels = np.stack([_pixels_of(image, event, source) for image, *_ in images])
         parts.append(torch.from_numpy(scaled_bytes(pixels.astype(np.float32), limits)))
     return parts[0], parts[1]
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ...models.checkpoints.opening import hash_of_file
 from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
@@ -149,11 +150,21 @@ def _reference_for(
                 f"{file.path.name} has statistics of other features: the moments are of its images"
             )
         else:
-            return statistics_reference(file, moments, model, extractor, cache)
+            return _reference_of_statistics(file, moments, model, extractor, cache)
     data = load_real_data(model, source)
     if source is not None:
         _check_range(data, limits, source)
-    return replace(_reference_from_data(extractor, data, limits, cache), note=note)
+    features, name = real_features(extractor, data, limits, cache)
+    mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
+    statistics = Statistics(mean, cov, lambda n: held_out[:n])
+    return Reference(
+        extractor,
+        len(data.reference),
+        f"{name}-{extractor.identity}",
+        lambda: statistics,
+        clamp=limits,
+        note=note,
+    )
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
@@ -191,7 +202,7 @@ def _pixel_reference(
     if len(means) > 1 and model.class_weights is None:
         return None
     weights = np.ones(1) if len(means) == 1 else np.asarray(model.class_weights, float)
-    weights /= weights.sum()
+    weights = weights / weights.sum()
     mean = weights @ means
     cov = within + (means - mean).T @ ((means - mean) * weights[:, None])
     identity = f"moments-{hashlib.sha256(mean.tobytes() + cov.tobytes()).hexdigest()[:16]}"
@@ -211,23 +222,7 @@ def _pixel_reference(
     )
 
 
-def _reference_from_data(
-    extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
-) -> Reference:
-    """Return a reference with the moments of real samples' features, and held-out features."""
-    features, name = real_features(extractor, real, limits, cache)
-    mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
-    statistics = Statistics(mean, cov, lambda n: held_out[:n])
-    return Reference(
-        extractor,
-        len(real.reference),
-        f"{name}-{extractor.identity}",
-        lambda: statistics,
-        clamp=limits,
-    )
-
-
-def statistics_reference(
+def _reference_of_statistics(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
     """Return a reference with a file's statistics ``known``, which fit the extractor.
@@ -248,12 +243,10 @@ def statistics_reference(
         return features_of(extractor, some, path.name, model.decoded_limits, cache)
 
     statistics = Statistics(known.mean, known.cov, held_out)
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()[:16]
     return Reference(
         extractor,
         known.n,
-        f"{path.name}-{digest}-{extractor.identity}",
+        f"{path.name}-{hash_of_file(path)[:16]}-{extractor.identity}",
         lambda: statistics,
         clamp=model.decoded_limits,
         disjoint=features is None and not fits,

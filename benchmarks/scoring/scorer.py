@@ -16,7 +16,7 @@ from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..metrics.metric import Context, Endpoints, Metric, origin
+from ..metrics.metric import Context, Endpoints, Metric, metrics, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
@@ -43,7 +43,7 @@ from .versions import (
     measured_versions,
     requested_metrics,
     stored_numbers,
-    versions_of,
+    version_of,
 )
 
 
@@ -60,14 +60,14 @@ def measure_metrics(
     ``requested`` and ``stored_versions`` map metrics' names to versions. Numbers of an unchanged
     version are kept from ``done`` and ``arrays``. Other requested metrics with met needs are run.
     """
-    all_metrics = requested_metrics(None)
-    present, versions = versions_of(all_metrics), {}
+    versions: dict[str, str] = {}
     record: Record = {METRICS: versions}
     influences: Arrays = {}
-    for metric in all_metrics:
+    for metric in metrics().values():
         columns: Record | None = {}
         values: Arrays = {}
-        if stored_versions.get(metric.name) == present[metric.name]:
+        version = version_of(metric)
+        if stored_versions.get(metric.name) == version:
             columns, values = stored_numbers(metric, done, arrays)
         elif metric.name not in requested:
             continue
@@ -75,7 +75,7 @@ def measure_metrics(
             columns, values = _run_metric(metric, cell, context, record)
         if columns is None:
             continue  # the metric failed; without a version the next run tries again
-        versions[metric.name] = present[metric.name]
+        versions[metric.name] = version
         record |= columns
         influences |= values
     return record, influences
@@ -145,7 +145,7 @@ class Scorer:
     @cached_property
     def versions(self) -> dict[str, str]:
         """Versions of the suite's metrics, by name."""
-        return versions_of(requested_metrics(self.suite.metrics))
+        return {each.name: version_of(each) for each in requested_metrics(self.suite.metrics)}
 
     @cached_property
     def reporting_model(self) -> Denoiser:
@@ -182,7 +182,7 @@ class Scorer:
             truth = truths.get(choose_endpoint_solver(self.model, cell))
             stamp = self._stamp(cell, truth, scale)
             done = self.run.read(cell.key, QUALITY) or {}
-            before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
+            before = {key: done.get(key, ()) for key in stamp}
             same = done.get("status") == "ok" and before == stamp
             if same and not self.why_unscored(cell):
                 continue
@@ -209,7 +209,7 @@ class Scorer:
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
-        before, now = _stored_inputs(done) or {}, self._inputs(cell)
+        before, now = done.get(ASKED) or {}, self._inputs(cell)
         if before != now:
             other = [name for name in now if before.get(name) != now[name]] or ["what is asked"]
             return f"scored with other {' and '.join(other).replace('_', ' ')}"
@@ -227,10 +227,8 @@ class Scorer:
             PATHS: self.run.trajectories_path(cell.key),
             INFLUENCE: self.run.part(cell.key, INFLUENCE),
         }
-        for name, path in files.items():
-            if written.get(name) and not path.is_file():
-                return f"its {name} is gone"
-        return ""
+        gone = (name for name, path in files.items() if written.get(name) and not path.is_file())
+        return next((f"its {name} is gone" for name in gone), "")
 
     def _inputs(self, cell: Cell) -> Record:
         return {
@@ -244,7 +242,7 @@ class Scorer:
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
         """Write the pictures of a cell, and return its quality columns and influence values."""
-        shards, written = context.shards.parts, {}
+        shards = context.shards.parts
         stored_versions = measured_versions(done)
         arrays = self.run.influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
@@ -252,10 +250,10 @@ class Scorer:
         record, influences = measure_metrics(
             cell, context, self.versions, stored_versions, done, arrays or {}
         )
+        written = {INFLUENCE: bool(influences)}
         record |= {**count_columns(shards), KEPT: written}
         if context.scoring_reference is not None:
             record["clamped"] = mean_over_batches(shards, "clamped")
-        written[INFLUENCE] = bool(influences)
         picture = read_consecutive_samples(shards, "picture")
         if len(picture):
             written[PICTURES] = True
@@ -320,11 +318,3 @@ class Scorer:
                 self.run.drop_shard(cell.key, start, stop)
                 raise _UnusableShardError(cell)
             yield shard
-
-
-def _stored_inputs(done: Mapping[str, Any]) -> Any:
-    """Return a stored score's inputs, if any, without the single version of old files."""
-    inputs = done.get(ASKED)
-    if not isinstance(inputs, dict):
-        return inputs
-    return {name: value for name, value in inputs.items() if name != "quality_version"}

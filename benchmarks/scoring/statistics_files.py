@@ -42,7 +42,6 @@ _CLEAN_FID = re.compile(
 _TORCH_FIDELITY = re.compile(
     r"-(inception-v3-compat|vgg16|clip-[a-z0-9-]+?|dinov2-vit-[a-z]-14)-(?:stat-fid|features)-(\w+)$"
 )
-_OTHER = (".pkl", ".pickle", ".pt", ".pth")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +149,7 @@ def read_statistics(source: str) -> StatisticsFile | None:
         ValueError: a file with statistics is damaged, or a pickle or ``.pt`` file has none.
     """
     path = Path(source)
-    if not path.is_file() or path.suffix not in (".npz", *_OTHER):
+    if not path.is_file() or path.suffix not in (".npz", ".pkl", ".pickle", ".pt", ".pth"):
         return None
     try:
         return _read_npz(path) if path.suffix == ".npz" else _read_pickle(path)
@@ -224,26 +223,24 @@ def _read_pickle(path: Path) -> StatisticsFile:
     space = "" if match is None else _torch_fidelity_space(match[1], match[2])
     if isinstance(value, Tensor):
         return StatisticsFile(path, (_statistics_of_features(value.numpy(), space),))
-    if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
-        known = RealStatistics(*_float_moments(value["mu"], value["sigma"]), space=space)
-        return StatisticsFile(path, (known,))
-    spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
-    parts = value if isinstance(value, Mapping) else {}
+    parts: Mapping[Any, Any] = value if isinstance(value, Mapping) else {}
+    if {"mu", "sigma"} <= set(parts):
+        parts = {space: parts}
     count = parts.get("num_images")
-    spaces_in_file = [
+    n = None if count is None else int(count)
+    spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
+    known = tuple(
         RealStatistics(
-            *_float_moments(part["mu"], part["sigma"]),
-            n=None if count is None else int(count),
-            space=spaces.get(str(name), str(name)),
+            *_float_moments(part["mu"], part["sigma"]), n, spaces.get(str(name), str(name))
         )
         for name, part in parts.items()
         if isinstance(part, Mapping) and {"mu", "sigma"} <= set(part)
-    ]
-    if not spaces_in_file:
+    )
+    if not known:
         raise ValueError(
             "statistics are mu and sigma, or a tensor of features; images go into a folder, .npy or .npz"
         )
-    return StatisticsFile(path, tuple(spaces_in_file))
+    return StatisticsFile(path, known)
 
 
 def _torch_fidelity_space(network: str, layer: str) -> str:

@@ -24,9 +24,6 @@ from ..sampling.shard import Arrays
 
 METRICS = "metrics"
 
-_ONE_VERSION = ("quality_version", 8)
-"""Key, and last value, of the single version of all metrics in old files."""
-
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
     """Return the metrics of these names, or all metrics for None.
@@ -60,22 +57,10 @@ def _code_digest(metric: Metric) -> str:
         return "unknown"
 
 
-def versions_of(chosen: Sequence[Metric]) -> dict[str, str]:
-    """Return the versions of several metrics, by name."""
-    return {metric.name: version_of(metric) for metric in chosen}
-
-
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions of the metrics with results in a ``quality.json``, by name."""
-    if METRICS in done:
-        versions = done[METRICS]
-        return dict(versions) if isinstance(versions, dict) else {}
-    key, last = _ONE_VERSION
-    if done.get(key) != last:
-        return {}
-    return {
-        name: str(last) for name, metric in metrics().items() if version_of(metric) == str(last)
-    }
+    versions = done.get(METRICS)
+    return dict(versions) if isinstance(versions, dict) else {}
 
 
 def stored_numbers(

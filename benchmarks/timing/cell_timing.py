@@ -23,49 +23,29 @@ MOST_DISCARDED = 2
 
 
 class TimedVisit(NamedTuple):
-    """Times of one cell in one round.
-
-    Attributes:
-        round: number of the round.
-        total: times of one whole call of the sampler.
-        network_ms: time of the sampler's calls of the model, made without the sampler.
-        decoder_ms: time to decode the batch; None without a decoder.
-        cold_ms: time of the sampler's whole call with emptied caches; None for batches above 1.
-        block: observations of the machine during the calls.
-        doubts: reasons to distrust the times; empty for none.
-        seconds: duration of the visit.
-    """
+    """Times of one cell in one round."""
 
     round: int
-    total: CallTimes
-    network_ms: float
-    decoder_ms: float | None
-    cold_ms: float | None
-    block: BlockObservations
-    doubts: list[str]
-    seconds: float
+    total: CallTimes  # of one whole call of the sampler
+    network_ms: float  # the sampler's calls of the model, made without the sampler
+    decoder_ms: float | None  # to decode the batch; None without a decoder
+    cold_ms: float | None  # a whole call with emptied caches; None for batches above 1
+    block: BlockObservations  # of the machine during the calls
+    doubts: list[str]  # reasons to distrust the times; empty for none
+    seconds: float  # duration of the visit
 
 
 @dataclass
 class CellTiming:
-    """Times of one cell so far.
-
-    Attributes:
-        batch: number of samples per call.
-        visits: times from each round so far, disturbed ones included.
-        works: functions to time; None before the first round and after the last.
-        facts: columns that are known before the first round.
-        warm: True if the warm-up ended with steady times.
-        joules: energy of a call in J; None if it was not measured.
-    """
+    """Times of one cell so far."""
 
     cell: Cell
-    batch: int
-    visits: list[TimedVisit] = field(default_factory=list)
-    works: TimedWork | None = None
-    facts: Record = field(default_factory=dict)
-    warm: bool = False
-    joules: float | None = None
+    batch: int  # number of samples per call
+    visits: list[TimedVisit] = field(default_factory=list)  # disturbed ones included
+    work: TimedWork | None = None  # None before the first round and after the last
+    facts: Record = field(default_factory=dict)  # columns known before the first round
+    warm: bool = False  # True if the warm-up ended with steady times
+    joules: float | None = None  # energy of a call in J; None if it was not measured
 
     @property
     def undisturbed_visits(self) -> list[TimedVisit]:

@@ -26,7 +26,7 @@ import torch
 from ...models.denoiser import Denoiser
 from ...results.record import Record
 from ..sampling.engine import bytes_for_states_on, prepare_timed_work
-from ..sampling.failure import is_out_of_memory
+from ..sampling.failure import error_in_words, is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cell_timing import CellTiming, TimedVisit
@@ -60,8 +60,7 @@ def joules_per_call(
 
 
 CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-UNKNOWN = 128 * 2**20
-"""Assumed bytes of the last cache if the system does not report them."""
+UNKNOWN = 128 * 2**20  # assumed bytes of the last cache if the system does not report them
 
 
 def cache_filler(device: str) -> torch.Tensor:
@@ -100,8 +99,7 @@ def count_launches(work: Callable[[], object]) -> tuple[int, int]:
     )
 
 
-WARM_UP_SHARE = 0.25
-"""Share of the pass's seconds for the warm-up of all cells together."""
+WARM_UP_SHARE = 0.25  # share of the pass's seconds for the warm-up of all cells together
 
 ROUND_ROOM = 4
 """Memory for the states of all cells of a pass, as a multiple of the memory for one cell's states."""
@@ -164,7 +162,7 @@ def time_cells(
 
 @dataclass
 class _TimingPass:
-    """Timing pass over cells that fit into memory together; ``watches`` are the unfinished ones."""
+    """Timing pass over cells that fit into memory together."""
 
     model: Denoiser
     options: Timing
@@ -176,7 +174,7 @@ class _TimingPass:
     warm_up_ms: float
     about: Record
     until: float | None
-    watches: list[CellTiming] = field(default_factory=list)
+    unfinished: list[CellTiming] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
     rounds: int = 0
     cold: torch.Tensor | None = None
@@ -185,15 +183,15 @@ class _TimingPass:
         """Take cells off ``waiting`` as memory and time allow, time them in rounds, and report."""
         self._begin_cells(waiting)
         order = random.Random(0)
-        while self.watches and not self._is_spent():
-            order.shuffle(self.watches)
-            for watch in list(self.watches):
+        while self.unfinished and not self._is_spent():
+            order.shuffle(self.unfinished)
+            for timing in list(self.unfinished):
                 if self._is_late():
                     break
-                self._visit(watch)
+                self._visit(timing)
             self.rounds += 1
-        for watch in self.watches:
-            self._conclude(watch)
+        for timing in self.unfinished:
+            self._conclude(timing)
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
         """Take cells off ``waiting`` and visit each once; without time for a cell, drop the rest."""
@@ -203,12 +201,12 @@ class _TimingPass:
             if not self._has_time(a_round, longest):
                 waiting.clear()
                 break
-            begin, watch = time.perf_counter(), waiting.popleft()
-            self.watches.append(watch)
-            self._visit(watch, room)
-            if watch.works is not None:
-                bytes_held += watch.works.stored_bytes
-                a_round += watch.visits[-1].seconds
+            begin, timing = time.perf_counter(), waiting.popleft()
+            self.unfinished.append(timing)
+            self._visit(timing, room)
+            if timing.work is not None:
+                bytes_held += timing.work.stored_bytes
+                a_round += timing.visits[-1].seconds
             longest = max(longest, time.perf_counter() - begin)
         self.rounds = 1
 
@@ -218,10 +216,10 @@ class _TimingPass:
         ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
         visit.
         """
-        if self.until is None or not self.watches:
+        if self.until is None or not self.unfinished:
             return not self._is_late()
         seconds_left = self.until - time.monotonic() - longest
-        more = a_round * (1 + 1 / len(self.watches))
+        more = a_round * (1 + 1 / len(self.unfinished))
         return (self.options.min_rounds - 1) * more <= seconds_left
 
     def _seconds(self) -> float:
@@ -237,78 +235,78 @@ class _TimingPass:
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
 
-    def _visit(self, watch: CellTiming, room: float = 0.0) -> None:
+    def _visit(self, timing: CellTiming, room: float = 0.0) -> None:
         """Time a cell once more, and conclude it if its times suffice or an error occurs."""
         share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
-        self.progress(min(1.0, share), watch.cell.label)
+        self.progress(min(1.0, share), timing.cell.label)
         try:
-            if watch.works is None:
-                self._begin(watch, room)
-            self._measure(watch)
+            if timing.work is None:
+                self._begin(timing, room)
+            self._measure(timing)
         except Exception as error:
-            self.watches.remove(watch)
-            watch.works = None
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            self.unfinished.remove(timing)
+            timing.work = None
+            reason = error_in_words(error)
             if is_out_of_memory(error):
-                reason += f"; a batch of {watch.batch} does not fit, and no other is timed for it"
-            self.done(watch.cell.key, {"timing_reason": reason})
+                reason += f"; a batch of {timing.batch} does not fit, and no other is timed for it"
+            self.done(timing.cell.key, {"timing_reason": reason})
             return
-        if watch.is_interval_narrow(self.options) or watch.has_all_rounds(self.options):
-            self.watches.remove(watch)
-            self._conclude(watch)
+        if timing.is_interval_narrow(self.options) or timing.has_all_rounds(self.options):
+            self.unfinished.remove(timing)
+            self._conclude(timing)
 
-    def _begin(self, watch: CellTiming, room: float) -> None:
+    def _begin(self, timing: CellTiming, room: float) -> None:
         """Prepare the calls of a cell, warm them up, and set the columns known from the start."""
-        ids = torch.arange(watch.batch, device=self.device)
-        watch.works = run = prepare_timed_work(self.model, watch.cell, ids, room=room)
-        watch.warm = warm_up(run.sample, self.clock, self.warm_up_ms)
+        ids = torch.arange(timing.batch, device=self.device)
+        timing.work = run = prepare_timed_work(self.model, timing.cell, ids, room=room)
+        timing.warm = warm_up(run.sample, self.clock, self.warm_up_ms)
         for work in filter(None, (run.network, run.decode)):
             self.clock(work)
-        watch.facts = {
+        timing.facts = {
             **self.about,
             "first_batch_ms": run.first_ms,
             "timing_network_calls": [run.calls, run.calls / run.time_factor],
         }
-        if watch.batch == 1:
+        if timing.batch == 1:
             if self.cold is None:  # one tensor for all cells, as it is large
                 self.cold = cache_filler(self.device)
             if self.device.startswith("cuda"):
-                steps = watch.cell.steps or run.calls
+                steps = timing.cell.steps or run.calls
                 calls, kernels = count_launches(run.sample)
                 _, bare = count_launches(run.network)
-                watch.facts |= {
+                timing.facts |= {
                     "launches_per_step": calls / steps,
                     "kernels_per_step": kernels / steps,
                     "network_kernels_per_step": bare * run.time_factor / steps,
                 }
 
-    def _measure(self, watch: CellTiming) -> None:
+    def _measure(self, timing: CellTiming) -> None:
         """Time a cell's sampler, its calls of the model and its decoder, and add the visit."""
-        assert watch.works is not None
-        run, begin = watch.works, time.perf_counter()
+        assert timing.work is not None
+        run, begin = timing.work, time.perf_counter()
         with observe_block(self.device, self.gpu) as block:
             total = self.clock(run.sample)
             network = self.clock(run.network)
             decoder = self.clock(run.decode).ms if run.decode is not None else None
         cold = None
-        if watch.batch == 1 and self.cold is not None:
+        if timing.batch == 1 and self.cold is not None:
             self.cold.zero_()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
         why, bare = doubts_of_blocks([block], [total]), network.ms * run.time_factor
         visit = TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
-        watch.visits.append(visit)
+        timing.visits.append(visit)
 
-    def _conclude(self, watch: CellTiming) -> None:
+    def _conclude(self, timing: CellTiming) -> None:
         """Measure the energy if requested and available, free the cell's memory, report columns."""
-        if watch.works is None:
+        if timing.work is None:
             return
         before = time.perf_counter()
         if self.gpu is not None and self.options.energy_seconds and not self._is_late():
             joules, seconds = self.gpu.joules, self.options.energy_seconds
-            watch.joules = joules_per_call(
-                watch.works.sample, joules, torch.cuda.synchronize, seconds
+            timing.joules = joules_per_call(
+                timing.work.sample, joules, torch.cuda.synchronize, seconds
             )
             self.begun += time.perf_counter() - before  # energy does not take time from rounds
-        watch.works = None  # frees the cell's memory on the device
-        self.done(watch.cell.key, watch.columns(self.options, self.device))
+        timing.work = None  # frees the cell's memory on the device
+        self.done(timing.cell.key, timing.columns(self.options, self.device))

@@ -26,17 +26,11 @@ MEDIAN_OF, MOST_MEDIANS = 3, 20
 
 
 class CallTimes(NamedTuple):
-    """Time of one call.
+    """Time of one call, in milliseconds and by the second clock."""
 
-    Attributes:
-        ms: milliseconds between CUDA events on a GPU, or of the monotonic clock on a CPU.
-        wall_ms: milliseconds of the monotonic clock until the device is idle; ``ms`` on a CPU.
-        second_clock: time in the unit :attr:`Clock.second_clock_unit`; None without a second clock.
-    """
-
-    ms: float
-    wall_ms: float
-    second_clock: float | None = None
+    ms: float  # between CUDA events on a GPU; of the monotonic clock on a CPU
+    wall_ms: float  # of the monotonic clock until the device is idle; ms on a CPU
+    second_clock: float | None = None  # in Clock.second_clock_unit; None without a second clock
 
 
 class CounterClock:

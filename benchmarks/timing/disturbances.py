@@ -29,28 +29,18 @@ CONTENT = 0.02
 """Largest ignored share of time spent waiting for a core; two other checks use multiples of it."""
 OTHERS = 0.10
 """Largest share of the machine that other processes may take before times are doubted."""
-SHORT = 0.2
-"""Shortest interval in seconds over which counters in ticks of 10 ms are used."""
+SHORT = 0.2  # shortest interval in seconds over which counters in ticks of 10 ms are used
 
 
 class LoadCounters(NamedTuple):
-    """Counters of load at one moment, or their growth over an interval.
+    """Counters of load at one moment, or their growth over an interval; None for unknown values."""
 
-    Attributes:
-        wall: seconds of the monotonic clock.
-        cpu: seconds of processor time of all threads of this process.
-        waited: seconds that threads of this process were ready without a core; None if unknown.
-        busy: seconds of processor time of the whole machine, over all cores; None if unknown.
-        stolen: seconds that a hypervisor took from all cores; None if unknown.
-        throttled: number of times that the cgroup's limit stopped the process.
-    """
-
-    wall: float = 0.0
-    cpu: float = 0.0
-    waited: float | None = 0.0
-    busy: float | None = 0.0
-    stolen: float | None = 0.0
-    throttled: int = 0
+    wall: float = 0.0  # seconds of the monotonic clock
+    cpu: float = 0.0  # seconds of processor time of all threads of this process
+    waited: float | None = 0.0  # seconds that threads of this process were ready without a core
+    busy: float | None = 0.0  # seconds of processor time of the whole machine, over all cores
+    stolen: float | None = 0.0  # seconds that a hypervisor took from all cores
+    throttled: int = 0  # number of times that the cgroup's limit stopped the process
 
     @classmethod
     def of_this_moment(cls) -> LoadCounters:
@@ -128,19 +118,12 @@ APART, APART_MS = 0.05, 0.1
 
 @dataclass
 class BlockObservations:
-    """Observations during one block of calls.
+    """Observations during one block of calls."""
 
-    Attributes:
-        load: growth of the load counters.
-        state: state of the GPU at the end of the block; None on a CPU or without NVML.
-        peak: largest number of bytes that torch allocated on the GPU; None on a CPU.
-        memory_requests: number of slow requests of torch's allocator to the driver for memory.
-    """
-
-    load: LoadCounters = field(default_factory=LoadCounters)
-    state: GpuState | None = None
-    peak: int | None = None
-    memory_requests: int = 0
+    load: LoadCounters = field(default_factory=LoadCounters)  # growth of the load counters
+    state: GpuState | None = None  # at the end of the block; None on a CPU or without NVML
+    peak: int | None = None  # most bytes that torch allocated on the GPU; None on a CPU
+    memory_requests: int = 0  # slow requests of torch's allocator to the driver
 
 
 @contextmanager

@@ -221,11 +221,7 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the diagnosis as plain data for JSON."""
-        return {
-            **{
-                name: getattr(self, name)
-                for name in ("version", "machine", "conditions", "device", "threads", "counters")
-            },
+        return asdict(self) | {
             "steadiness": {
                 name: {**asdict(result), "verdict": result.verdict}
                 for name, result in self.steadiness.items()
@@ -238,7 +234,6 @@ class Diagnosis:
                 extra: {"for": PURPOSE[extra], "missing": missing}
                 for extra, missing in self.extras.items()
             },
-            "broken": self.broken,
         }
 
 

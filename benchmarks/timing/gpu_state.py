@@ -24,8 +24,7 @@ REASONS = {
     0x80: "power brake",
 }
 """Descriptions of reasons for lowered clocks under load, by bit (nvml.h, nvmlClocksEventReason)."""
-STEADY = 0.05
-"""Largest relative change of the SM clock while one cell is timed."""
+STEADY = 0.05  # largest relative change of the SM clock while one cell is timed
 
 
 class GpuState(NamedTuple):

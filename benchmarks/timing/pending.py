@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
@@ -24,8 +23,7 @@ from .cells import Done, Progress, time_cells
 from .machine import describe_device, package_version
 from .sweep import sweep_record
 
-SWEEP = "sweep.json"
-"""Name of a cell's file with its sweep over batch sizes."""
+SWEEP = "sweep.json"  # name of a cell's file with its sweep over batch sizes
 
 IDENTITY = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
 _AROUND = [column.name for column in AROUND]
@@ -55,42 +53,25 @@ THROUGHPUT = (
 )
 
 
-class Timer(Protocol):
-    """Timer of a model's cells, in this process or in another one."""
-
-    def timing_conditions(self) -> Record:
-        """Return the result of :func:`conditions_for_times` in the timing process."""
-        ...
-
-    def time(
-        self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
-    ) -> None:
-        """Time cells at batch size ``size``; 0 is each cell's own (see :func:`.time_cells`)."""
-        ...
-
-    def sweep_batch_sizes(
-        self, cell: Cell, within: float | None, progress: Callable[[int], None]
-    ) -> Record:
-        """Time a cell at many batch sizes; see :func:`.sweep_record`."""
-        ...
-
-
 @dataclass(frozen=True)
-class LocalTimer:
-    """Timer in this process; ``model`` is on ``device``, "cpu" or "cuda"."""
+class Timer:
+    """Timer of cells of ``model``, which is on ``device``, "cpu" or "cuda", in this process.
+
+    A subclass may time them in another process.
+    """
 
     model: Denoiser
     options: Timing
     device: str
 
     def timing_conditions(self) -> Record:
-        """Return the result of :func:`conditions_for_times` for :attr:`device`."""
+        """Return the result of :func:`conditions_for_times` in the timing process."""
         return conditions_for_times(self.device)
 
     def time(
         self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
-        """Run :func:`.time_cells` in this process, with batches of ``size``."""
+        """Time cells at batch size ``size``; 0 is each cell's own (see :func:`.time_cells`)."""
         time_cells(
             self.model,
             cells,
@@ -105,7 +86,7 @@ class LocalTimer:
     def sweep_batch_sizes(
         self, cell: Cell, within: float | None, progress: Callable[[int], None]
     ) -> Record:
-        """Run :func:`.sweep_record` in this process, and return its result."""
+        """Time a cell at many batch sizes; see :func:`.sweep_record`."""
         return sweep_record(self.model, cell, self.options, self.device, within, progress)
 
 
@@ -121,8 +102,7 @@ def conditions_for_times(device: str) -> Record:
 def time_pending(
     run: RunDir,
     cells: Sequence[Cell],
-    options: Timing,
-    place: Timer,
+    timer: Timer,
     stage: Callable[[str], None],
     within: Callable[[], float | None] = lambda: None,
 ) -> None:
@@ -131,14 +111,13 @@ def time_pending(
     Args:
         run: run directory that stores the times.
         cells: sampled cells of the model.
-        options: batch sizes, duration and precision.
-        place: timer of the cells.
+        timer: timer of the cells, with the batch sizes, the duration and the precision.
         stage: receives the present stage in words.
         within: called before each batch size and the sweep; returns its seconds, None for no limit.
     """
     if not cells:
         return
-    machine = place.timing_conditions()
+    options, machine = timer.options, timer.timing_conditions()
     for size in options.batch_size:
         file, stamps = timing_file(size, options), {}
         for cell in cells:
@@ -151,7 +130,7 @@ def time_pending(
                 stamps[cell.key] = stamp
         title = f"{cells[0].model}: timing" + (f" batches of {size}" if size else "")
         if stamps:
-            place.time(
+            timer.time(
                 [cell for cell in cells if cell.key in stamps],
                 size,
                 within(),
@@ -167,7 +146,7 @@ def time_pending(
         if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
             return
         title = f"{cell.model}: throughput of {cell.label}"
-        result = place.sweep_batch_sizes(
+        result = timer.sweep_batch_sizes(
             cell, within(), lambda batch: stage(f"{title}, batches of {batch}")
         )
         if result.get("points"):

@@ -11,8 +11,7 @@ try:
 except ImportError:  # torch's builds for CPUs lack Triton
     triton = None
 
-BLOCKS = 4
-"""Blocks to start per multiprocessor, so that at least one runs on multiprocessor 0."""
+BLOCKS = 4  # blocks to start per multiprocessor, so that at least one runs on multiprocessor 0
 
 if triton is not None:
 

@@ -25,10 +25,8 @@ from .clock import Clock, set_backends, warm_up
 
 GAIN = 1.05
 """Smallest factor of throughput that counts as a gain; the sweep ends after two doublings without one."""
-NEARLY = 0.9
-"""Smallest share of the largest throughput at the knee."""
-FEWEST, MOST = 6, 15
-"""Fewest and most timed calls at each batch size."""
+NEARLY = 0.9  # smallest share of the largest throughput at the knee
+FEWEST, MOST = 6, 15  # fewest and most timed calls at each batch size
 WARM_UP_MS = 5000.0
 
 

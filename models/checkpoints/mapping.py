@@ -30,8 +30,7 @@ MOST_STEPS = 1_000_000
 def process_of(spec: Specification) -> Process:
     """Return the process of a specification.
 
-    Raises:
-        ValueError: there is no such process, or it does not take an argument or its value.
+    Raises a ValueError if there is no such process, or it does not take an argument or its value.
     """
     arguments = dict(spec.process)
     name = arguments.pop("name")
@@ -47,10 +46,8 @@ def process_of(spec: Specification) -> Process:
         arguments = {
             k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
         }
-    if others := [key for key in arguments if key not in takes]:
-        raise ValueError(
-            f"process {name}: it takes {', '.join(takes)}, and no {' or '.join(others)}"
-        )
+    if more := [key for key in arguments if key not in takes]:
+        raise ValueError(f"process {name}: it takes {', '.join(takes)}, and no {' or '.join(more)}")
     try:
         if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
             raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")
@@ -88,39 +85,8 @@ class Checkpoint(NativeDenoiser):
         decoder: Decoder | None = None,
         levels: Callable[[Specification, int], tuple[float, ...]] | None = None,
     ) -> None:
-        if spec.open:
-            questions = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
-            said = [source for source in spec.sources.values() if "=" in source]
-            said += [f"{question}={next(iter(answers))}" for question, answers in spec.open.items()]
-            example = f"{spec.weights.get('file') or 'PATH'}?{'&'.join(dict.fromkeys(said))}"
-            raise ValueError(
-                f"{name}: the checkpoint ({spec.family}) does not say everything: {questions}. Say it behind "
-                f"the path, as in {shlex.quote(example)}, or let samplerbench check-model find out"
-            )
-        if not spec.event:
-            raise ValueError(
-                f"{name}: the checkpoint does not say of which shape its samples are; say it behind the "
-                "path, as in 'PATH?event=[4,64,64]'"
-            )
-        if spec.embeddings and spec.labels == "none" and not spec.null_label:
-            raise ValueError(
-                f"{name}: labels=none, but {spec.embeddings['file']} has nothing for no condition; "
-                "give negative_prompt_embeds in it, or choose labels=random or labels=balanced"
-            )
-        if spec.classes and spec.labels == "none" and not spec.null_label:
-            raise ValueError(
-                f"{name}: labels=none, but the network was trained with labels alone; choose "
-                "labels=random or labels=balanced"
-            )
-        if spec.labels != "none" and not (spec.classes or spec.embeddings):
-            raise ValueError(
-                f"{name}: labels={spec.labels}, but the network takes no classes; leave labels out"
-            )
-        if not spec.sigma_min < spec.sigma_max:
-            raise ValueError(
-                f"{name}: sigma_min={spec.sigma_min:g} is not below sigma_max={spec.sigma_max:g}; give "
-                "levels that rise"
-            )
+        if problem := _why_unusable(spec):
+            raise ValueError(f"{name}: {problem}")
         process = process_of(spec)
         super().__init__(
             network,
@@ -176,6 +142,35 @@ class Checkpoint(NativeDenoiser):
         if self.spec.labels == "balanced":
             return ids % count
         return labels_for(ids, seed, [1.0] * count)
+
+
+def _why_unusable(spec: Specification) -> str:
+    """Return the reason why a specification makes no model, with a remedy; "" if it makes one."""
+    must_draw = spec.labels == "none" and not spec.null_label
+    if spec.open:
+        questions = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
+        said = [source for source in spec.sources.values() if "=" in source]
+        said += [f"{question}={next(iter(answers))}" for question, answers in spec.open.items()]
+        example = f"{spec.weights.get('file') or 'PATH'}?{'&'.join(dict.fromkeys(said))}"
+        return (
+            f"the checkpoint ({spec.family}) does not say everything: {questions}. Say it behind "
+            f"the path, as in {shlex.quote(example)}, or let samplerbench check-model find out"
+        )
+    if not spec.event:
+        problem = "the checkpoint does not say of which shape its samples are"
+        return f"{problem}; say it behind the path, as in 'PATH?event=[4,64,64]'"
+    choice = "choose labels=random or labels=balanced"
+    if spec.embeddings and must_draw:
+        what = f"{spec.embeddings['file']} has nothing for no condition"
+        return f"labels=none, but {what}; give negative_prompt_embeds in it, or {choice}"
+    if spec.classes and must_draw:
+        return f"labels=none, but the network was trained with labels alone; {choice}"
+    if spec.labels != "none" and not (spec.classes or spec.embeddings):
+        return f"labels={spec.labels}, but the network takes no classes; leave labels out"
+    if not spec.sigma_min < spec.sigma_max:
+        ends = f"sigma_min={spec.sigma_min:g} is not below sigma_max={spec.sigma_max:g}"
+        return f"{ends}; give levels that rise"
+    return ""
 
 
 def _highest_finite_level(spec: Specification, process: Process) -> float:

@@ -7,7 +7,6 @@ import json
 import mmap
 import os
 import pickle
-import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +36,8 @@ _INNER = {
     "tensor": {13: "entry"},
 }
 """Kind of the messages inside a message of an ONNX file (onnx.proto3), by the outer kind and the field number."""
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES = 0, 2
+_FIXED_SIZES = {1: 8, 5: 4}
 _KEY, _VALUE = 1, 2
 Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
 LARGEST_JSON = 16 << 20
@@ -48,11 +48,21 @@ class CheckpointError(ValueError):
     """Error of an unreadable checkpoint: one sentence that names the remedy."""
 
 
+def damaged_error(path: Path, problem: Any) -> CheckpointError:
+    """Return the error of an incomplete or damaged file."""
+    remedy = f"compare its size with the source's, and {AGAIN}"
+    return CheckpointError(f"{path} is cut short or damaged ({problem}); {remedy}")
+
+
+def error_in_words(error: Exception, length: int = 120) -> str:
+    """Return an error's type, and its message in one line of at most ``length`` letters."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}"
+
+
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of a file.
 
-    Raises:
-        CheckpointError: the file is empty, an unfinished download, or a pointer of Git LFS, or ``path`` is no file.
+    Raises a CheckpointError if it is empty, an unfinished download, a pointer of Git LFS, or none.
     """
     if path.suffix in PARTIAL:
         raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
@@ -72,17 +82,14 @@ def first_bytes(path: Path) -> bytes:
 def shards_of(index: Path) -> list[Path]:
     """List the weight files that an index names; all are in its folder.
 
-    Raises:
-        CheckpointError: the file is no index, or it names a file that is elsewhere, missing or incomplete.
+    Raises a CheckpointError if it is no index, or a file is elsewhere, missing or incomplete.
     """
     first_bytes(index)
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         files = [index.with_name(name) for name in sorted(names)]  # with_name refuses folders
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(
-            f"{index} is no index of weights in its folder; download it again"
-        ) from None
+        raise CheckpointError(f"{index} is no index of weights in its folder; {AGAIN}") from None
     for file in files:
         if not file.is_file():
             raise CheckpointError(f"{file} is missing, a part of the weights; download it too")
@@ -93,8 +100,7 @@ def shards_of(index: Path) -> list[Path]:
 def external_files(path: Path) -> tuple[Path, ...]:
     """Return the files in which an ONNX file stores weights, sorted; empty for most files.
 
-    Raises:
-        ValueError: the file is no ONNX file, or one of these files is missing or outside its folder.
+    Raises a ValueError if it is no ONNX file, or one of these is missing or outside its folder.
     """
     # memory-mapped, since the file can be large
     with path.open("rb") as file:
@@ -103,14 +109,12 @@ def external_files(path: Path) -> tuple[Path, ...]:
         names = set(_external_locations("model", content))
     except (IndexError, UnicodeDecodeError):
         raise ValueError("it is cut short or no ONNX file") from None
-    files = []
-    for name in sorted(names):
+    for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"it keeps weights outside its folder ({name})")
         if not (path.parent / name).is_file():
             raise ValueError(f"it keeps its weights in {name}, which is not beside it")
-        files.append(path.parent / name)
-    return tuple(files)
+    return tuple(path.parent / name for name in sorted(names))
 
 
 def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
@@ -138,8 +142,8 @@ def _message_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             place += size
         elif wire == _VARINT:
             _, place = _read_varint(message, place)
-        elif wire in (_FIXED64, _FIXED32):
-            place += 8 if wire == _FIXED64 else 4
+        elif wire in _FIXED_SIZES:
+            place += _FIXED_SIZES[wire]
         else:
             raise IndexError
 
@@ -190,28 +194,23 @@ class Opened:
                 if not any(part.startswith(".") for part in name.parts) and path.suffix != ".lock"
             ]
         else:
-            return _hash_of_file(self.path)
-        hashes = [(name, _hash_of_file(path)) for name, path in named]
+            return hash_of_file(self.path)
+        hashes = [(name, hash_of_file(path)) for name, path in named]
         return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def config(self, name: str) -> dict[str, Any]:
         """Return the JSON object in the file ``name`` of the folder.
 
-        Raises:
-            CheckpointError: the file is missing, incomplete or no JSON object.
+        Raises a CheckpointError if the file is missing, incomplete or no JSON object.
         """
         path = self.path / name
+        if not path.exists():
+            raise CheckpointError(f"{self.path}: {name} is missing; copy the whole folder")
+        first_bytes(path)
+        if path.stat().st_size > LARGEST_JSON:
+            raise CheckpointError(f"{path} is too large for a file of settings; {AGAIN}")
         try:
-            first_bytes(path)
-            if path.stat().st_size > LARGEST_JSON:
-                raise CheckpointError(f"{path} is too large for a file of settings; {AGAIN}")
             value = json.loads(path.read_text(encoding="utf-8"))
-        except CheckpointError:
-            raise
-        except FileNotFoundError:
-            raise CheckpointError(
-                f"{self.path}: {name} is missing; copy the whole folder of the checkpoint"
-            ) from None
         except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} is no JSON ({error}); {AGAIN}") from None
         if not isinstance(value, dict):
@@ -222,8 +221,7 @@ class Opened:
 def open_checkpoint(path: Path) -> Opened:
     """Open a checkpoint's file or folder without executing code in it.
 
-    Raises:
-        CheckpointError: it is missing, damaged, partly downloaded, no checkpoint, or a pickle with code.
+    Raises a CheckpointError if it is missing, damaged, no checkpoint, or a pickle with code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         index = _index_of_folder(path)
@@ -247,24 +245,21 @@ def open_checkpoint(path: Path) -> Opened:
         return Opened(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return _open_pickle(path)
-    return _refuse_other_file(path, head)
+    raise CheckpointError(f"{path} is {_describe_other_file(head)}")
 
 
-def _hash_of_file(path: Path) -> str:
+def hash_of_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        tensors = safetensors.torch.load_file(path)
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            return tensors, dict(json.loads(file.read(length)).get("__metadata__", {}))
-    except (SafetensorError, ValueError, struct.error, MemoryError) as error:
-        raise CheckpointError(
-            f"{path} is cut short or damaged ({error}); compare its size with the source's, and {AGAIN}"
-        ) from None
+        with safetensors.safe_open(path, framework="pt") as file:
+            return safetensors.torch.load_file(path), file.metadata() or {}
+    except (SafetensorError, ValueError, MemoryError) as error:
+        raise damaged_error(path, error) from None
 
 
 def _index_of_folder(folder: Path) -> Path | None:
@@ -274,12 +269,10 @@ def _index_of_folder(folder: Path) -> Path | None:
 
 
 def _open_shards(index: Path) -> Opened:
-    """Open weights in several files by their index."""
     files = shards_of(index)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
-    for file in files:
-        inside, file_metadata = _tensors_and_metadata(file)
+    for inside, file_metadata in map(_tensors_and_metadata, files):
         tensors |= inside
         metadata |= file_metadata
     return Opened(index, "safetensors", tensors, metadata, tuple(files))
@@ -294,10 +287,7 @@ def _open_zip(path: Path) -> Opened:
             f"{path} is no zip archive that Python reads ({error}): damaged, or packed anew; {AGAIN}"
         ) from None
     except zipfile.BadZipFile:
-        raise CheckpointError(
-            f"{path} is cut short: a zip archive without its end; compare its size with the source's, "
-            f"and {AGAIN}"
-        ) from None
+        raise damaged_error(path, "a zip archive without its end") from None
     names = [member.filename for member in members]
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inside:
@@ -309,15 +299,11 @@ def _open_zip(path: Path) -> Opened:
     if any(name.startswith("models/") or name in programs for name in inside | set(names)):
         return Opened(path, "exported")
     if "data.pkl" not in inside:
-        raise CheckpointError(
-            f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …); unpack it, "
-            "and give the checkpoint inside"
-        )
+        problem = f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …)"
+        raise CheckpointError(f"{problem}; unpack it, and give the checkpoint inside")
     if sum(member.file_size for member in members) > path.stat().st_size:
-        raise CheckpointError(
-            f"{path} is larger unpacked than it is, and torch.load would unpack it all; save its "
-            "state_dict() as safetensors"
-        )
+        problem = f"{path} is larger unpacked than it is, and torch.load would unpack it all"
+        raise CheckpointError(f"{problem}; save its state_dict() as safetensors")
     # torch.save compresses nothing, so that tensors can stay in the file until they are used
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
     return Opened(path, "torch", _unpickle(path, mapped=stored))
@@ -337,10 +323,8 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:
 
     If ``mapped``, tensors are read from the file only when they are used.
     """
-    options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
-    return _read_or_refuse(
-        path, lambda: torch.load(path, map_location="cpu", mmap=mapped, **options)
-    )
+    options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule, "mmap": mapped}
+    return _read_or_refuse(path, lambda: torch.load(path, map_location="cpu", **options))
 
 
 def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
@@ -353,31 +337,26 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
         raise CheckpointError(f"{path} is a pickle with code: {error}") from None
     except (EOFError, pickle.UnpicklingError, RuntimeError, OSError) as error:
         what = " ".join(str(error).split())[:120] or type(error).__name__
-        raise CheckpointError(
-            f"{path} is cut short or damaged ({what}); compare its size with the source's, and {AGAIN}"
-        ) from None
+        raise damaged_error(path, what) from None
     except Exception as error:  # torch and NumPy may raise anything on unexpected records
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise CheckpointError(
-            f"{path} cannot be read without executing it ({what}); save the state_dict() of the "
-            "network as safetensors"
+            f"{path} cannot be read without executing it ({error_in_words(error)}); save the "
+            "state_dict() of the network as safetensors"
         ) from None
 
 
-def _refuse_other_file(path: Path, head: bytes) -> Opened:
-    text = head.lstrip()
-    if text[:1] == b"<":
-        raise CheckpointError(
-            f"{path} is a web page, such as one that asks to log in; download the file itself"
-        )
+def _describe_other_file(head: bytes) -> str:
+    """Return the kind of a file that is no checkpoint, by its first bytes, and a remedy."""
+    if head.lstrip().startswith(b"<"):
+        return "a web page, such as one that asks to log in; download the file itself"
     try:
         head.decode("utf-8")
         kind = "a text file"
     except UnicodeDecodeError:
         kind = "of no known format"
-    raise CheckpointError(
-        f"{path} is {kind}; a checkpoint is a .pkl, .pt, .pth, .ckpt, .safetensors, .onnx or .pt2 "
-        "file, or a diffusers folder"
+    return (
+        f"{kind}; a checkpoint is a .pkl, .pt, .pth, .ckpt, .safetensors, .onnx or .pt2 file, or a "
+        "diffusers folder"
     )
 
 

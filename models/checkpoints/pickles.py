@@ -14,6 +14,7 @@ import pickle
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,7 @@ class PersistentObject(Record):
 def tensors_of(network: Record) -> dict[str, torch.Tensor]:
     """Return the parameters and buffers of a pickled ``nn.Module`` by state dict name; empty for other objects.
 
-    Raises:
-        UnsafePickleError: modules are nested without end.
+    Raises an UnsafePickleError if modules are nested without end.
     """
     return dict(_named_tensors(network, "", iter(range(MOST_MODULES))))
 
@@ -141,12 +141,20 @@ _HARMLESS |= {"pathlib", "string", "types", "typing", "uuid"}
 """Modules of the standard library whose names become records; all its other modules are refused."""
 
 
-def _with_size_check(load: Callable[[Any], None]) -> Callable[[Any], None]:
-    def loaded(unpickler: Any) -> None:
-        load(unpickler)
-        unpickler._check_size()
+def _with_size_check(load_tuple: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a method that loads a tuple, and refuses one of more than :data:`MOST_PARTS` parts."""
 
-    return loaded
+    def load_and_check(unpickler: Any) -> None:
+        load_tuple(unpickler)
+        top = unpickler.stack[-1]
+        size = 1 + sum(unpickler.sizes.get(id(part), (1, None))[0] for part in top)
+        if size > MOST_PARTS:
+            raise UnsafePickleError(
+                "it has tuples in tuples without end; get the file from its author as safetensors"
+            )
+        unpickler.sizes[id(top)] = size, top  # the reference to the tuple keeps its id unique
+
+    return load_and_check
 
 
 def _load_bytearray(unpickler: Any) -> None:
@@ -166,31 +174,18 @@ class RestrictedUnpickler(pickle._Unpickler):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._sizes: dict[int, tuple[int, Any]] = {}
+        self.sizes: dict[int, tuple[int, Any]] = {}
 
     def load(self) -> Any:
         """Return the content of the pickle.
 
-        Raises:
-            UnpicklingError: the file is cut short, or is no pickle.
-            UnsafePickleError: the file names something that :meth:`find_class` refuses, or nests tuples without end.
+        Raises an UnpicklingError if the file is cut short or is no pickle, and an UnsafePickleError
+        if it names something that :meth:`find_class` refuses, or nests tuples without end.
         """
         try:
             return super().load()
         except (IndexError, KeyError, struct.error) as error:
             raise pickle.UnpicklingError(f"no pickle from some place on: {error!r}") from error
-
-    def _check_size(self) -> None:
-        """Raise an UnsafePickleError if the top of the stack is a tuple of more than :data:`MOST_PARTS` parts."""
-        top = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue] - of the Python class
-        if isinstance(top, tuple):
-            part_sizes = (self._sizes.get(id(part), (1, None))[0] for part in top)
-            size = 1 + sum(part_sizes)
-            if size > MOST_PARTS:
-                raise UnsafePickleError(
-                    "it has tuples in tuples without end; get the file from its author as safetensors"
-                )
-            self._sizes[id(top)] = size, top  # the reference to the tuple keeps its id unique
 
     dispatch = {
         **pickle._Unpickler.dispatch,
@@ -204,8 +199,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return the object for a name in the file: a resolved one, or a subclass of :class:`Record`.
 
-        Raises:
-            UnsafePickleError: the name is of a part of the standard library that no checkpoint needs.
+        Raises an UnsafePickleError for a part of the standard library that no checkpoint needs.
         """
         full = f"{'builtins' if module == '__builtin__' else module}.{name}"
         if full in _RESOLVED:
@@ -213,9 +207,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         if (resolved := _library_constructor(module, name)) is not None:
             return resolved
         top = module.partition(".")[0]
-        if top in ("builtins", "__builtin__") or (
-            top in sys.stdlib_module_names and top not in _HARMLESS
-        ):
+        if top == "__builtin__" or (top in sys.stdlib_module_names and top not in _HARMLESS):
             raise UnsafePickleError(
                 f"it names {module}.{name}, which no checkpoint needs; nothing of it was executed. "
                 "Get the file from its author as safetensors"
@@ -227,11 +219,8 @@ def _library_constructor(module: str, name: str) -> Any:
     """Return a torch or NumPy constructor of tensors or arrays, or a dtype; None for other names."""
     if module == "torch" or module.startswith("torch."):
         path = f"{module}.{name}".removeprefix("torch.")
-        holder: Any = torch
         if path in _TORCH or (module == "torch" and path.endswith("Storage")):
-            for part in path.split("."):
-                holder = getattr(holder, part)
-            return holder
+            return attrgetter(path)(torch)
         value = getattr(torch, name, None) if module == "torch" else None
         return value if isinstance(value, torch.dtype | torch.layout) else None
     if module == "numpy" or module.startswith("numpy."):
@@ -248,10 +237,7 @@ def _numpy_object(path: str) -> Any:
     """Return NumPy's object ``path``; the core module has another name in NumPy 2 than in 1."""
     # NumPy 1.26 also has np._core once anything imports it, but it is empty
     core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
-    holder = core if "." in path else np
-    for part in path.split("."):
-        holder = getattr(holder, part)
-    return holder
+    return attrgetter(path)(core if "." in path else np)
 
 
 class PickleModule:

@@ -22,10 +22,29 @@ from ..process import (
     VPLinear,
 )
 
-VP_ENDS = {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
-"""Range of noise levels of networks of the VP process with a linear rate in continuous time."""
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 """Time input 1 - t, of networks with data at t = 1."""
+
+
+def range_of_process(process: Process) -> dict[str, Any]:
+    """Return the fields ``sigma_min`` and ``sigma_max``, the levels at the ends of a process."""
+    return {"sigma_min": process.level(process.t_min), "sigma_max": process.level(process.t_max)}
+
+
+VP_ENDS = range_of_process(VPLinear())
+"""Range of noise levels of networks of the VP process with a linear rate in continuous time."""
+
+
+def ve_fields(low: float, high: float) -> dict[str, Any]:
+    """Return specification fields of minus the noise on the VE process, given ln(sigma)."""
+    return {
+        "process": {"name": "ve", "t_min": low, "t_max": high},
+        "prediction": "eps",
+        "factor": -1.0,
+        "time": {"of": "log_level"},
+        "sigma_min": low,
+        "sigma_max": high,
+    }
 
 
 def edm_fields(sigma_data: float) -> dict[str, Any]:
@@ -38,7 +57,7 @@ def edm_fields(sigma_data: float) -> dict[str, Any]:
 
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
-    """Return the ``steps`` betas of a named schedule.
+    """Return the ``steps`` betas of a named schedule; raise a ValueError if there is none.
 
     Args:
         schedule: name of the schedule. Betas run from ``start`` to ``end`` in ``linear`` (Ho et al. 2020,
@@ -49,9 +68,6 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
         steps: number of times, >= 2.
         start: first beta of the first three schedules, approximately for ``sigmoid``.
         end: last beta of the first three schedules.
-
-    Raises:
-        ValueError: there is no such schedule.
     """
     if schedule in _RATES:
         return _RATES[schedule](steps, start, end).tolist()
@@ -70,11 +86,9 @@ def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
 
 
 _RATES: dict[str, Callable[[int, float, float], FloatArray]] = {
-    "linear": lambda steps, start, end: np.linspace(start, end, steps),
-    "scaled_linear": lambda steps, start, end: np.linspace(start**0.5, end**0.5, steps) ** 2,
-    "sigmoid": lambda steps, start, end: (
-        start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps)))
-    ),
+    "linear": lambda n, start, end: np.linspace(start, end, n),
+    "scaled_linear": lambda n, start, end: np.linspace(start**0.5, end**0.5, n) ** 2,
+    "sigmoid": lambda n, start, end: start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, n))),
 }
 
 

@@ -111,8 +111,7 @@ class Signature:
 def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature:
     """Return the signature of a program by assigning roles to its inputs.
 
-    Raises:
-        CheckpointError: the inputs are not a noisy image, a time and at most labels.
+    Raises a CheckpointError if the inputs are not a noisy image, a time and at most labels.
     """
     ports = "; ".join(map(str, inputs))
     wanted = (
@@ -140,11 +139,8 @@ def program_specification(
     """Return the specification of a program, with open questions for what its file leaves out.
 
     Entries of the file's ``metadata`` whose names begin with :data:`PREFIX` are used as settings.
-
-    Raises:
-        CheckpointError: the channels are not fixed in number, or the output has neither as many
-            channels nor twice as many.
-        ValueError: such an entry is not a valid setting.
+    Raises a ValueError if such an entry is not valid. Raises a CheckpointError if the channels are
+    not fixed in number, or the output has neither as many nor twice as many.
     """
     channels, *sides = signature.state.shape[1:]
     doubled = signature.output.shape[1]
@@ -195,10 +191,7 @@ class ProgramNetwork:
     Args:
         run: function that takes the program's inputs in their order and returns its first output.
         signature: signature of the program.
-        spec: specification, for the number of classes.
-
-    Raises:
-        ValueError: the program takes labels, and the number of classes is unknown.
+        spec: specification, for the number of classes; a ValueError says if labels need it.
     """
 
     def __init__(
@@ -215,8 +208,7 @@ class ProgramNetwork:
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """Return the prediction for noisy states ``x``, times ``(batch,)`` and class numbers.
 
-        Raises:
-            ValueError: the program fails on inputs of these sizes.
+        Raises a ValueError if the program fails on inputs of these sizes.
         """
         if not self.signature.one_time:
             return self._call_in_batches(x, t, labels)
@@ -243,10 +235,8 @@ class ProgramNetwork:
                 named = zip(self.signature.inputs, inputs, strict=True)
                 sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
                 what = " ".join(str(error).split())[:160]
-                raise ValueError(
-                    f"the program fails on inputs of the sizes {sizes} ({what}); give the sizes that it "
-                    "was exported for"
-                ) from error
+                problem = f"the program fails on inputs of the sizes {sizes} ({what})"
+                raise ValueError(f"{problem}; give the sizes that it was exported for") from error
         return torch.cat(parts)[: len(x)]
 
     def _inputs(self, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
@@ -259,9 +249,9 @@ class ProgramNetwork:
             of.time.name: times if of.time.dtype.is_floating_point else times.round(),
         }
         if of.labels is not None:
-            none = torch.full((len(x),), self.classes, device=x.device)
-            numbers = none if labels is None else labels
-            rows = one_hot(numbers, self.classes, x) if of.one_hot else numbers
+            if labels is None:
+                labels = torch.full((len(x),), self.classes, device=x.device)
+            rows = one_hot(labels, self.classes, x) if of.one_hot else labels
             assert rows is not None
             values[of.labels.name] = rows
         return tuple(values[port.name].to(port.dtype) for port in of.inputs)

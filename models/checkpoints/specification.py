@@ -89,7 +89,7 @@ class Specification:
         boundary: ``scale`` and ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`, for a map that adds
             x_t to its predicted clean image; else empty.
         embeddings: for a network that takes embeddings, ``needs``, their names (if empty, all in the file), and the
-            entries of :meth:`.Conditions.described` once a file is given; else empty.
+            entries of ``Conditions.description`` once a file is given; else empty.
         scalars: further inputs, the same for all samples, such as FLUX's ``guidance`` and Stable Diffusion XL's
             ``time_ids``.
         decoder: settings of the decoder of latents; empty if samples are the data. They are ``class``, ``folder``,
@@ -142,8 +142,7 @@ class Specification:
     def from_json(cls, plain: Mapping[str, Value]) -> Specification:
         """Return the specification with the fields ``plain``, as :meth:`as_json` returns them.
 
-        Raises:
-            ValueError: a field is missing, unknown or invalid.
+        Raises a ValueError if a field is missing, unknown or invalid.
         """
         try:
             spec = cls(**_typed_values(plain))
@@ -160,20 +159,15 @@ class Specification:
     def answered(self, question: str, answer: str, source: str) -> Specification:
         """Return a copy with one question answered; ``source`` is noted for the fields it sets.
 
-        Raises:
-            ValueError: there is no such question, or it has no such answer.
+        Raises a ValueError if there is no such question, or it has no such answer.
         """
         if question not in self.open:
-            raise ValueError(
-                f"{question!r} is no open question of this checkpoint ({self.family}); "
-                f"open are: {', '.join(self.open) or 'none'}"
-            )
+            problem = f"{question!r} is no open question of this checkpoint ({self.family})"
+            raise ValueError(f"{problem}; open are: {', '.join(self.open) or 'none'}")
         answers = self.open[question]
         if answer not in answers:
-            raise ValueError(
-                f"{question}={answer!r} is no answer for this checkpoint ({self.family}); "
-                f"choose one of {', '.join(answers)}"
-            )
+            problem = f"{question}={answer!r} is no answer for this checkpoint ({self.family})"
+            raise ValueError(f"{problem}; choose one of {', '.join(answers)}")
         remaining = {name: options for name, options in self.open.items() if name != question}
         changes = _typed_values(answers[answer])
         by = f"{question}={answer}" if source == USER else source
@@ -269,10 +263,8 @@ def _with_field(spec: Specification, name: str, text: str, source: str) -> Speci
     value = _FLAGS.get(text, text) if name == "decode" else read_value(text)
     any_name = "call" in spec.network  # the pipeline itself checks its arguments
     if top == "scalars" and part not in spec.scalars and not any_name:
-        raise ValueError(
-            f"{name!r} is no setting of this network; its scalars are: "
-            f"{', '.join(spec.scalars) or 'none'}"
-        )
+        problem = f"{name!r} is no setting of this network"
+        raise ValueError(f"{problem}; its scalars are: {', '.join(spec.scalars) or 'none'}")
     if dot:
         _check_value(spec, name, value, text)
         value = {**getattr(spec, top), part: value}
@@ -291,7 +283,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
     needs = spec.embeddings["needs"]
-    description = read_conditions(Path(path), needs).described()
+    description = read_conditions(Path(path), needs).description
     return replace(
         spec,
         embeddings={"needs": needs, **description},
@@ -326,9 +318,10 @@ def is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_range(value: Value) -> bool:
-    pair = list(value) if isinstance(value, tuple) else []
-    return len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
+def is_range(value: Value) -> bool:
+    """Return True for two numbers that rise."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and all(map(is_number, value)) and value[0] < value[1]
 
 
 _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
@@ -339,7 +332,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
     "classes": (lambda value: type(value) is int and value >= 0, "be a whole number, 0 for none"),
     "null_label": (lambda value: value in (False, True), "be true or false"),
     "limits": (
-        lambda value: value is None or _is_range(value),
+        lambda value: value is None or is_range(value),
         "be two numbers that rise, such as [-1,1]",
     ),
     "process.steps": (lambda value: type(value) is int, "be a whole number"),
@@ -355,8 +348,7 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
     """Raise a ValueError if ``value`` misfits ``name``, a field or a part such as ``time.of``."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
-        choices = ", ".join(map(repr, _CHOICES[name]))
-        raise ValueError(f"{name}={text} is none of {choices}")
+        raise ValueError(f"{name}={text} is none of {', '.join(map(repr, _CHOICES[name]))}")
     if part and top in _PARTS and part not in _PARTS[top]:
         raise ValueError(f"a {top} has no {part!r}; there are: {', '.join(_PARTS[top])}")
     if name == "event" and not _is_image_shape(value, spec.event):
@@ -364,10 +356,9 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
             f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
             + (", with as many channels" if spec.event else "")
         )
-    types = arguments_of_process(spec.process["name"])
-    numeric = name in ("time.scale", "time.offset")
-    numeric = numeric or (top == "process" and types.get(part) in ("float", "int"))
-    if (numeric or isinstance(getattr(spec, name, None), float)) and not is_number(value):
+    types = arguments_of_process(spec.process["name"]) if top == "process" else {}
+    is_numeric = name in ("time.scale", "time.offset") or types.get(part) in ("float", "int")
+    if (is_numeric or isinstance(getattr(spec, name, None), float)) and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name == "time.of" and value not in TIMES:
         raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")

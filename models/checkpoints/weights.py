@@ -47,15 +47,13 @@ WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
 def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
-    A common prefix may precede the keys in the file. The top level of the file is the entry "". The result is empty if
-    no set contains the keys.
-
-    Raises:
-        CheckpointError: an average that is a list without names belongs to another network.
+    A common prefix may precede the keys in the file. The top level of the file is the entry "". The
+    result is empty if no set contains the keys. Raises a CheckpointError if an average that is a
+    list without names belongs to another network.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _walk_tables(opened.value, "", DEPTH, Counter()):
+    for name, value in _walk_tables(opened.value):
         if isinstance(value, list):
             averages[name] = value
             continue
@@ -71,13 +69,10 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     return dict(sorted(sets.items(), key=lambda item: _sort_key(item[0])))
 
 
-def entry_by_name(
-    sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
-) -> dict[str, Tensor]:
+def entry_by_name(sets: Sets, name: Any, opened: Opened) -> dict[str, Tensor]:
     """Return the set called ``name``, or else the first whose dotted name begins or ends with ``name``.
 
-    Raises:
-        CheckpointError: there is no such set.
+    Raises a CheckpointError if there is no such set.
     """
     wanted = str(name)
     if wanted in sets:
@@ -119,17 +114,18 @@ def training_arguments(opened: Opened) -> Mapping[str, Any]:
 
 def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
     """Return the names of the tensors in each table of a file, by entry name."""
-    tables = _walk_tables(opened.value, "", DEPTH, Counter())
+    tables = _walk_tables(opened.value)
     return {name: list(value) for name, value in tables if isinstance(value, dict)}
 
 
 def _walk_tables(
-    value: Any, name: str, depth: int, visited: Counter[int]
+    value: Any, name: str = "", depth: int = DEPTH, visits: Counter[int] | None = None
 ) -> Iterator[tuple[str, Any]]:
     """Yield the entry name and content of each table of tensors, and of each list of tensors named as an average."""
-    if not isinstance(value, Mapping | list | tuple | Record) or visited[id(value)] >= MOST_NAMES:
+    visits = Counter() if visits is None else visits
+    if not isinstance(value, Mapping | list | tuple | Record) or visits[id(value)] >= MOST_NAMES:
         return
-    visited[id(value)] += 1
+    visits[id(value)] += 1
     if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
@@ -144,10 +140,10 @@ def _walk_tables(
     inside = enumerate(value) if is_list else value.items()
     for part, inner in inside if depth else ():
         at = f"{name}.{part}" if name else str(part)
-        yield from _walk_tables(inner, at, depth - 1, visited)
+        yield from _walk_tables(inner, at, depth - 1, visits)
 
 
-def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
+def _by_prefix(table: Tensors, keys: Sequence[str]) -> Sets:
     """Return the weights of ``table`` by prefix, for prefixes under which it has all ``keys``."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
@@ -163,9 +159,7 @@ def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
     return sets
 
 
-def _average_without_dots(
-    table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _average_without_dots(table: Tensors, prefix: str, tensors: Tensors) -> dict[str, Tensor]:
     """Return averaged weights that a table has under names without dots; empty if there are none.
 
     A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
@@ -180,7 +174,7 @@ def _average_without_dots(
     return {}
 
 
-def _numbered_average(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
     """Return numbered tensors (``shadow_params.0``, …) as {"ema": tensors in order}; empty if there are none."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
     numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
@@ -222,17 +216,15 @@ def _name_of_set(name: str, prefix: str) -> str:
 
 def _sort_key(name: str) -> tuple[bool, int]:
     """Return the sort key of an entry name: averages come first, then the names in :data:`PREFERRED`."""
-    is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
-    order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
-    return not is_average, order
+    is_average = AVERAGE.search(name.lower()) is not None and "online" not in name
+    return not is_average, PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
 
 
 def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
     """Return a network of class ``kind`` with these arguments, on the CPU.
 
-    Raises:
-        CheckpointError: the class does not accept the arguments, or the network would have more elements than the file
-            at ``path`` has bytes.
+    Raises a CheckpointError if the class does not accept the arguments, or the network would have
+    more elements than the file at ``path`` has bytes.
     """
     try:
         with _SizeLimit(path):
@@ -277,25 +269,22 @@ def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 
-def fill_network(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
+def fill_network(network: M, tensors: Tensors, path: Path) -> M:
     """Load weights into a network, and return it in evaluation mode and without gradients.
 
-    Raises:
-        CheckpointError: names or shapes of the weights differ from the network's.
+    Raises a CheckpointError if names or shapes of the weights differ from the network's.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in tensors]
     unknown = [name for name in tensors if name not in own]
     other = [
-        f"{name} is {tuple(tensors[name].shape)} and should be {tuple(own[name].shape)}"
-        for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
+        f"{name} is {tuple(tensors[name].shape)} and should be {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in tensors and tensors[name].shape != tensor.shape
     ]
-    wrong = [
-        *(f"{len(missing)} weights are missing, such as {name}" for name in missing[:1]),
-        *(f"{len(unknown)} weights are unknown, such as {name}" for name in unknown[:1]),
-        *other[:1],
-    ]
+    wrong = [f"{len(missing)} weights are missing, such as {missing[0]}"] if missing else []
+    wrong += [f"{len(unknown)} weights are unknown, such as {unknown[0]}"] if unknown else []
+    wrong += other[:1]
     if wrong:
         raise CheckpointError(
             f"{path}: the weights do not fit the network that the file describes: "
@@ -309,16 +298,17 @@ def load_network(
     kind: Callable[..., M],
     spec: Specification,
     opened: Opened,
-    sets: Mapping[str, dict[str, Tensor]],
-    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+    sets: Sets,
+    rename: Callable[[Tensors], Tensors] = dict,
+    dropped: str = "",
 ) -> M:
     """Return the network of a specification, of class ``kind``, with its weights from ``sets``, in float32.
 
-    ``rename`` returns the weights under the class's names.
-
-    Raises:
-        CheckpointError: the class does not accept the arguments, or the weights do not fit the network.
+    ``rename`` returns the weights under the class's names. Weights whose names begin with
+    ``dropped`` are left out. Raises a CheckpointError if the class does not accept the arguments,
+    or the weights do not fit the network.
     """
     raw = build_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)
-    return fill_network(raw, rename(tensors), opened.path)
+    own = {k: t for k, t in tensors.items() if not dropped or not k.startswith(dropped)}
+    return fill_network(raw, rename(own), opened.path)

@@ -37,8 +37,7 @@ class Samples:
     Attributes:
         event: shape of one sample.
         limits: range of the data, to which samples are clamped; None for unbounded data.
-        reference: the model's own reference, in its own feature space; None for a model without
-            one.
+        reference: the model's own reference, in its own feature space; None without one.
     """
 
     event: tuple[int, ...]
@@ -57,12 +56,10 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         samples: properties of the samples.
 
     Returns:
-        The extractor, or, from a scheme that also knows the data to compare with, a reference that
-        contains an extractor.
+        The extractor, or a reference with an extractor, from a scheme that also knows the data.
 
     Raises:
-        ValueError: the extractor or its file is missing, does not fit the samples, or comes from a
-            broken package.
+        ValueError: the extractor or its file is missing or misfits, or its package is broken.
     """
     if spec in EXTRACTORS:
         scheme, rest = EXTRACTORS.find(spec)
@@ -75,12 +72,9 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         )
     if not scheme.origin:
         return scheme.load(rest, samples)
-    product = scheme.load_value(rest, samples)
-    if isinstance(product.value, Reference):
-        raise ValueError(
-            f"{spec}: {scheme.origin} returned a reference; it must return a "
-            "callable from samples to features"
-        )
-    origin = scheme.origin.replace(" ", "-")
-    display_name = f"{scheme.short_spec(rest)}-{origin}"
-    return CheckedExtractor(product, display_name, samples.event, samples.limits)
+    loaded = scheme.load_value(rest, samples)
+    if isinstance(loaded.value, Reference):
+        problem = f"{spec}: {scheme.origin} returned a reference"
+        raise ValueError(f"{problem}; it must return a callable from samples to features")
+    display_name = f"{scheme.short_spec(rest)}-{scheme.origin.replace(' ', '-')}"
+    return CheckedExtractor(loaded, display_name, samples.event, samples.limits)

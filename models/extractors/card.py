@@ -59,8 +59,7 @@ def project_reference(reference: Reference, count: int) -> Reference:
             f"no axes are known for the {inner.dim} features {inner.identity}; use --extractor card"
         )
     axes, digest = inner.axes
-    extractor = ProjectedExtractor(inner, axes[:, :count], digest)
-    on = extractor.axes
+    on = axes[:, :count]
 
     def statistics() -> Statistics:
         whole = reference.statistics
@@ -69,9 +68,6 @@ def project_reference(reference: Reference, count: int) -> Reference:
             whole.mean @ on, on.T @ whole.cov @ on, lambda n: whole.held_out(n) @ on, converged
         )
 
-    return replace(
-        reference,
-        extractor=extractor,
-        identity=f"{reference.identity}-axes{count}-{digest}",
-        make=statistics,
-    )
+    identity = f"{reference.identity}-axes{count}-{digest}"
+    extractor = ProjectedExtractor(inner, on, digest)
+    return replace(reference, extractor=extractor, identity=identity, make=statistics)

@@ -19,39 +19,36 @@ _PROBES = 4
 class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
-    ``identity`` consists of the name ``called`` and a hash of the extractor's files, so that
-    results of two versions or sets of weights are never compared. The fingerprint of
+    ``identity`` consists of ``name`` and a hash of the extractor's files, so that results of two
+    versions or sets of weights are never compared. The fingerprint of
     :mod:`samplerbench.benchmarks.identity` covers everything else. Raises a ValueError if a
     sample's features depend on its batch, or differ between calls.
     """
 
     def __init__(
         self,
-        made: LoadedValue,
-        called: str,
+        loaded: LoadedValue,
+        name: str,
         event: tuple[int, ...],
         limits: tuple[float, float] | None = None,
     ) -> None:
-        self._call, self.read, _ = made
+        self._call, self.read, _ = loaded
         if not callable(self._call):
-            raise ValueError(
-                f"{called} returned {type(self._call).__name__}; it must "
-                "return a callable from samples to features"
-            )
+            problem = f"{name} returned {type(self._call).__name__}"
+            raise ValueError(f"{problem}; it must return a callable from samples to features")
         self.space = str(getattr(self._call, "space", ""))
-        self.identity = called  # until its files are known
+        self.identity = name  # until its files are known
         low, high = limits or (-1.0, 1.0)
         uniform = torch.rand(_PROBES, *event, generator=torch.Generator().manual_seed(0))
         noise = uniform * (high - low) + low
         with record_files() as files_read:  # weights may be loaded at the first call
             together, alone = self._features(noise.clone()), self._features(noise[:1].clone())
         self.read |= files_read.paths
-        self.identity = f"{called}-{digest_of(self.read)}"
+        self.identity = f"{name}-{digest_of(self.read)}"
         if not np.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(together).max()):
             raise ValueError(
-                f"extractor {self.identity} gave a sample other features in another "
-                "batch, or at another time; "
-                "put its network in eval mode, and seed what it draws"
+                f"extractor {self.identity} gave a sample other features in another batch, or at "
+                "another time; put its network in eval mode, and seed what it draws"
             )
         self.dim = together.shape[1]
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from . import Samples, extractor
-from .rgb import (
-    RgbNetwork,
-    checked_pixel_limits,
-    error_in_short,
-    hash_of_file,
-    normalise_channels,
-    resize_bicubic_as_pillow,
-)
+from ..checkpoints.opening import hash_of_file
+from . import Samples, extractor, rgb
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Mean and standard deviation of the channels in CLIP's training."""
@@ -26,7 +17,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 @extractor("clip", usage="clip:FOLDER")
-def load(folder: str, samples: Samples) -> RgbNetwork:
+def load(folder: str, samples: Samples) -> rgb.RgbNetwork:
     """Load image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020) before their normalisation.
 
     There are 512 of them for ViT-B/32, 768 for ViT-L/14. Images are resized by Pillow's bicubic
@@ -37,18 +28,18 @@ def load(folder: str, samples: Samples) -> RgbNetwork:
         raise ValueError(
             "clip needs a folder with a CLIP model that transformers saved; write clip:FOLDER"
         )
-    limits = checked_pixel_limits("clip", samples)
+    limits = rgb.checked_pixel_limits("clip", samples)
     path = Path(folder)
     network = _load_network(path)
     dim, side = network.config.projection_dim, network.config.image_size
     space = f"clip-vision-{dim}-pillow-bicubic"
-    made_of = f"clip-vision-{dim}-{hash_of_file(path / WEIGHTS)}-pillow-bicubic{side}"
-    return RgbNetwork(limits, network, _features, dim, made_of, space)
+    made_of = f"clip-vision-{dim}-{hash_of_file(path / WEIGHTS)[:16]}-pillow-bicubic{side}"
+    return rgb.RgbNetwork(limits, network, _features, dim, made_of, space)
 
 
 def _features(network: Any, images: Tensor) -> Tensor:
-    scaled = resize_bicubic_as_pillow(images, network.config.image_size) / 255
-    return network(pixel_values=normalise_channels(scaled, MEAN, STD)).image_embeds
+    scaled = rgb.resize_bicubic_as_pillow(images, network.config.image_size) / 255
+    return network(pixel_values=rgb.normalise_channels(scaled, MEAN, STD)).image_embeds
 
 
 def _load_network(folder: Path) -> Any:
@@ -58,37 +49,18 @@ def _load_network(folder: Path) -> Any:
                 f"clip:{folder}: there is no {name}; give a folder of a CLIP model that transformers "
                 "saved, with its weights as safetensors"
             )
+    library = rgb.import_optional("transformers", "clip needs transformers", "'samplerbench[clip]'")
+    problem = f"clip:{folder} does not hold a CLIP model"
+    logging = library.utils.logging
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # else it lists the texts' weights as unused
     try:
-        from transformers import (  # pyright: ignore[reportMissingImports]
-            CLIPVisionModelWithProjection,
-        )
-    except ImportError as error:
-        raise ValueError("clip needs transformers; pip install 'samplerbench[clip]'") from error
-    try:
-        with _only_errors_logged():  # else it lists the texts' weights as unused
-            loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
+        with rgb.explain_errors(problem):
+            network, info = library.CLIPVisionModelWithProjection.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-    except Exception as error:  # a file of anything can raise anything
-        raise ValueError(
-            f"clip:{folder} does not hold a CLIP model ({error_in_short(error)})"
-        ) from error
-    network, info = loaded
-    if info["missing_keys"]:
-        missing = sorted(str(key) for key in info["missing_keys"])[:3]
-        raise ValueError(
-            f"clip:{folder} does not hold a CLIP model: its weights lack {', '.join(missing)}"
-        )
-    return network.float().eval().requires_grad_(False)
-
-
-@contextmanager
-def _only_errors_logged() -> Iterator[None]:
-    from transformers.utils import logging  # pyright: ignore[reportMissingImports]
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
     finally:
-        logging.set_verbosity(before)
+        logging.set_verbosity(verbosity)
+    if missing := sorted(map(str, info["missing_keys"]))[:3]:
+        raise ValueError(f"{problem}: its weights lack {', '.join(missing)}")
+    return network.float().eval().requires_grad_(False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checkpoints.opening import CheckpointError, open_checkpoint, state_dict
-from . import Samples, extractor
-from .rgb import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    RESIZINGS,
-    Resize,
-    RgbNetwork,
-    checked_pixel_limits,
-    error_in_short,
-    hash_of_file,
-    normalise_channels,
-)
+from ..checkpoints.opening import CheckpointError, hash_of_file, open_checkpoint, state_dict
+from . import Samples, extractor, rgb
 
 SIDE, PATCH, HEAD = 224, 14, 64
 """Side of the resized images and of a patch in pixels, and channels of an attention head."""
@@ -39,7 +27,7 @@ The scale is the sum over the position table's side, 37. Without the constant, p
 
 
 @extractor("dinov2", usage="dinov2:EVALUATOR:WEIGHTS")
-def load(rest: str, samples: Samples) -> RgbNetwork:
+def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
     """Load the class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193), 1024 features of ViT-L/14.
 
     Stein et al. 2023 (arXiv:2306.04675) proposed them for Fréchet distances. Three evaluators
@@ -48,23 +36,22 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
     ``torch-fidelity`` TensorFlow 1's bilinear one. ``rest`` is ``EVALUATOR:WEIGHTS``.
     """
     name, _, path = rest.partition(":")
-    if name not in RESIZINGS or not path:
+    if name not in rgb.RESIZINGS or not path:
         raise ValueError(
-            f"dinov2:{rest} does not say whose preprocessing is meant; write dinov2:EVALUATOR:WEIGHTS "
-            f"with one of {', '.join(RESIZINGS)}, such as dinov2:edm2:dinov2_vitl14_pretrain.pth"
+            f"dinov2:{rest} does not say whose preprocessing is meant; write "
+            f"dinov2:EVALUATOR:WEIGHTS with one of {', '.join(rgb.RESIZINGS)}, such as "
+            "dinov2:edm2:dinov2_vitl14_pretrain.pth"
         )
-    limits = checked_pixel_limits("dinov2", samples)
-    weights = Path(path)
-    network = _load_network(weights)
+    limits = rgb.checked_pixel_limits("dinov2", samples)
+    network, digest = _load_network(Path(path)), hash_of_file(Path(path))[:16]
     dim = network.num_features
     space = f"dinov2-vit-{LETTERS.get(dim, dim)}-14-{name}"
-    features = partial(_features, resize=RESIZINGS[name])
-    return RgbNetwork(limits, network, features, dim, f"{space}-{hash_of_file(weights)}", space)
 
+    def features(network: Any, images: Tensor) -> Tensor:
+        scaled = rgb.RESIZINGS[name](images, SIDE) / 255
+        return network(rgb.normalise_channels(scaled, rgb.IMAGENET_MEAN, rgb.IMAGENET_STD))
 
-def _features(network: Any, images: Tensor, *, resize: Resize) -> Tensor:
-    scaled = resize(images, SIDE) / 255
-    return network(normalise_channels(scaled, IMAGENET_MEAN, IMAGENET_STD))
+    return rgb.RgbNetwork(limits, network, features, dim, f"{space}-{digest}", space)
 
 
 def _load_network(weights: Path) -> Any:
@@ -87,22 +74,22 @@ def _load_network(weights: Path) -> Any:
             f"{weights.name} holds a DINOv2 with registers, which no evaluator takes features of; "
             "give the one without, such as dinov2_vitl14_pretrain.pth"
         )
-    try:
-        from timm.layers.mlp import SwiGLUPacked  # pyright: ignore[reportMissingImports]
-        from timm.models.vision_transformer import (  # pyright: ignore[reportMissingImports]
-            VisionTransformer,
-        )
-    except ImportError as error:
-        raise ValueError("dinov2 needs timm; pip install 'samplerbench[dinov2]'") from error
+    mlp, transformer = (
+        rgb.import_optional(module, "dinov2 needs timm", "'samplerbench[dinov2]'")
+        for module in ("timm.layers.mlp", "timm.models.vision_transformer")
+    )
     tensors.pop("mask_token", None)
-    gated = "blocks.0.mlp.w12.weight" in tensors
-    if gated:  # ViT-G's MLP
-        names = {".mlp.w12.": ".mlp.fc1.", ".mlp.w3.": ".mlp.fc2."}
-        tensors = {_renamed_key(key, names): tensor for key, tensor in tensors.items()}
+    gated: dict[str, Any] = {}
+    if "blocks.0.mlp.w12.weight" in tensors:  # ViT-G's MLP
+        gated = {"mlp_layer": mlp.SwiGLUPacked, "act_layer": torch.nn.SiLU}
+        tensors = {
+            key.replace(".mlp.w12.", ".mlp.fc1.").replace(".mlp.w3.", ".mlp.fc2."): tensor
+            for key, tensor in tensors.items()
+        }
     tensors["pos_embed"] = resample_positions(tensors["pos_embed"], SIDE // PATCH)
     width = tensors["pos_embed"].shape[2]
-    try:
-        network = VisionTransformer(
+    with rgb.explain_errors(f"{weights.name} does not hold weights of DINOv2"):
+        network = transformer.VisionTransformer(
             img_size=SIDE,
             patch_size=PATCH,
             num_classes=0,
@@ -112,20 +99,10 @@ def _load_network(weights: Path) -> Any:
             # half a row more, since a product rounded down would lose a row
             mlp_ratio=(tensors["blocks.0.mlp.fc1.weight"].shape[0] + 0.5) / width,
             init_values=1.0,
-            **({"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU} if gated else {}),
+            **gated,
         )
         network.load_state_dict(tensors)
-    except Exception as error:  # a file of other shapes can raise anything
-        raise ValueError(
-            f"{weights.name} does not hold weights of DINOv2 ({error_in_short(error)})"
-        ) from error
     return network.eval().requires_grad_(False)
-
-
-def _renamed_key(key: str, names: dict[str, str]) -> str:
-    for old, new in names.items():
-        key = key.replace(old, new)
-    return key
 
 
 def resample_positions(table: Tensor, side: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..reference import Extractor, FloatArray, Reference
 from . import Samples
-from .rgb import RgbNetwork
+from .rgb import RgbNetwork, known_limits
 
 Quantisation = Literal["round", "truncate"]
 LEVELS = 255
@@ -66,14 +66,9 @@ def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor 
         raise ValueError(f"{how} needs an extractor; write {how}:EXTRACTOR, such as {how}:pixels")
     if spec.partition(":")[0] in ("round", "truncate"):
         raise ValueError(f"{how}:{spec} quantises twice; write one of the two")
-    if samples.limits is None:
-        raise ValueError(
-            f"{how} needs the range of the images' values, which the model does not state; give a "
-            "model of your own an attribute limits, such as limits = (-1.0, 1.0)"
-        )
-    inner = make_extractor(spec, samples)
+    limits, inner = known_limits(how, samples), make_extractor(spec, samples)
     if isinstance(inner, Reference):
-        return Quantised(inner.extractor, how, samples.limits).reference(inner)
+        return Quantised(inner.extractor, how, limits).reference(inner)
     if isinstance(inner, RgbNetwork) and how == "round":
         return inner  # it rounds to grey levels by itself
-    return Quantised(inner, how, samples.limits)
+    return Quantised(inner, how, limits)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checkpoints.opening import error_in_words
 from ..reference import FloatArray
 from . import Samples
 
@@ -64,25 +65,28 @@ class RgbNetwork:
         return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
 
     def _rgb_images(self, x: Tensor) -> Tensor:
-        """Return grey or RGB images in the data's range as uint8 RGB."""
         grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
         return grey.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
 def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
     """Return the range of grey or RGB pixels; raise a ValueError for other samples or no range."""
-    event, limits = samples.event, samples.limits
+    event = samples.event
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
             f"{name} takes grey or RGB images, not samples {event}; use --extractor pixels"
         )
-    if limits is None:
+    return known_limits(name, samples, ", or use --extractor pixels")
+
+
+def known_limits(name: str, samples: Samples, alternative: str = "") -> tuple[float, float]:
+    """Return the data's range; raise a ValueError with the ``alternative`` if it is unknown."""
+    if samples.limits is None:
         raise ValueError(
-            f"{name} needs the range of the images' values, which the model does "
-            "not state; give a model of your own an attribute "
-            "limits, such as limits = (-1.0, 1.0), or use --extractor pixels"
+            f"{name} needs the range of the images' values, which the model does not state; give a "
+            f"model of your own an attribute limits, such as limits = (-1.0, 1.0){alternative}"
         )
-    return limits
+    return samples.limits
 
 
 def normalise_channels(
@@ -100,15 +104,21 @@ def resize_bicubic(images: Tensor, side: int) -> Tensor:
     )
 
 
-def error_in_short(error: Exception) -> str:
-    """Return an error's type, and its message in one line, cut to 120 letters."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+def import_optional(module: str, needs: str, package: str) -> Any:
+    """Import a module; a ValueError says what ``needs`` it and which ``package`` to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(f"{needs}; pip install {package}") from error
 
 
-def hash_of_file(weights: Path) -> str:
-    """Return the first 16 hexadecimal digits of a file's SHA-256."""
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+@contextmanager
+def explain_errors(problem: str, remedy: str = "") -> Iterator[None]:
+    """Turn each error in this context into a ValueError: a file of anything can raise anything."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{problem} ({error_in_words(error)}){remedy}") from error
 
 
 Resize = Callable[[Tensor, int], Tensor]
@@ -117,14 +127,10 @@ Resize = Callable[[Tensor, int], Tensor]
 
 def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
     """Resize ``images`` (n, 3, h, w) by Pillow's bicubic interpolation to 8 bits, on the CPU."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ValueError("this resizing needs Pillow; pip install pillow") from error
-    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+    pillow = import_optional("PIL.Image", "this resizing needs Pillow", "pillow")
     resized = [
-        np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
-        for image in pixels
+        np.asarray(pillow.fromarray(image).resize((side, side), pillow.Resampling.BICUBIC))
+        for image in images.permute(0, 2, 3, 1).cpu().numpy()
     ]
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float().to(images.device)
 
@@ -134,20 +140,17 @@ def resize_bilinear_as_tensorflow(images: Tensor, side: int) -> Tensor:
 
     Output pixel k is read at k · (size / side) of an axis of ``size`` pixels.
     """
+    images = images.float()
     for axis in (2, 3):
-        images = _interpolate_axis(images.float(), axis, side)
+        size = images.shape[axis]
+        at = torch.arange(side, device=images.device, dtype=torch.float32) * (size / side)
+        low = at.floor().long().clamp(max=size - 1)
+        high = (low + 1).clamp(max=size - 1)
+        share = (at - low).view(-1, *[1] * (3 - axis))
+        images = (
+            images.index_select(axis, low) * (1 - share) + images.index_select(axis, high) * share
+        )
     return images
-
-
-def _interpolate_axis(images: Tensor, axis: int, side: int) -> Tensor:
-    size = images.shape[axis]
-    at = torch.arange(side, device=images.device, dtype=torch.float32) * (size / side)
-    low = at.floor().long().clamp(max=size - 1)
-    high = (low + 1).clamp(max=size - 1)
-    shape = [1] * images.ndim
-    shape[axis] = side
-    share = (at - low).view(shape)
-    return images.index_select(axis, low) * (1 - share) + images.index_select(axis, high) * share
 
 
 RESIZINGS: dict[str, Resize] = {

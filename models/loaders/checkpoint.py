@@ -23,7 +23,14 @@ from ..checkpoints.diffusers.library import decoder_of
 from ..checkpoints.families import family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
 from ..checkpoints.mapping import Checkpoint
-from ..checkpoints.opening import AGAIN, SUFFIXES, CheckpointError, Opened, open_checkpoint
+from ..checkpoints.opening import (
+    AGAIN,
+    SUFFIXES,
+    CheckpointError,
+    Opened,
+    error_in_words,
+    open_checkpoint,
+)
 from ..checkpoints.specification import Specification, read_value
 from ..checkpoints.weights import WRAP, tensor_names_by_entry
 from . import loader
@@ -88,11 +95,7 @@ ORIGINS = (
         "a U-Net of diffusers without its folder",
         IN_A_FOLDER,
     ),
-    (
-        ("transformer_blocks.",),
-        "a transformer of diffusers without its folder",
-        IN_A_FOLDER,
-    ),
+    (("transformer_blocks.",), "a transformer of diffusers without its folder", IN_A_FOLDER),
     (
         ("module.temb.dense.", "module.down.0.block."),
         DDPM,
@@ -110,11 +113,7 @@ ORIGINS = (
         "an autoencoder of latents",
         "give the network that was trained on its latents, and this as decoder.folder=FOLDER of diffusers",
     ),
-    (
-        ("text_model.",),
-        "a text encoder",
-        "compute embeddings with it, and give them as embeddings",
-    ),
+    (("text_model.",), "a text encoder", "compute embeddings with it, and give them as embeddings"),
     (
         ("synthesis.",),
         "a generator of StyleGAN",
@@ -145,14 +144,10 @@ AS_IT_IS = {
 def _describe_unknown(opened: Opened) -> str:
     """Return a clause about an unrecognised checkpoint: its tensors, likely origin and remedy."""
     if opened.container == "folder":
-        files = sorted(
-            p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file()
-        )
+        files = sorted(p for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file())
         if files:
-            return (
-                f"it is a folder with {', '.join(files[:SHOWN])}; give the file itself, as in "
-                f"{opened.path / files[0]}"
-            )
+            names = ", ".join(file.name for file in files[:SHOWN])
+            return f"it is a folder with {names}; give the file itself, as in {files[0]}"
         return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
     entries = tensor_names_by_entry(opened)
     names = [name for table in entries.values() for name in table]
@@ -206,10 +201,9 @@ def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
     try:
         return read()
     except _UNEXPECTED as error:
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise CheckpointError(
-            f"{opened.path} says something of its network that cannot be ({what}); compare its "
-            f"files with the source's, and {AGAIN}"
+            f"{opened.path} says something of its network that cannot be "
+            f"({error_in_words(error)}); compare its files with the source's, and {AGAIN}"
         ) from error
 
 
@@ -270,10 +264,8 @@ def load_spec(rest: str) -> Denoiser:
 def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
     """Split ``FAMILY:PATH?setting=value&…`` into path, settings, and family or None.
 
-    Text that is an existing path as a whole has no settings.
-
-    Raises:
-        ValueError: the text after the last question mark is not ``setting=value&…``.
+    Text that is an existing path as a whole has no settings. Raises a ValueError if the text after
+    the last question mark is not ``setting=value&…``.
     """
     name, colon, remainder = rest.partition(":")
     if colon and name in family_names():

@@ -45,10 +45,8 @@ def load(
     from ..registry import make_model
 
     if rest and model is not None:
-        raise ValueError(
-            f"'perturbed:{rest}' names its model; leave out model={model!r}, "
-            "or write perturbed(model=…)"
-        )
+        problem = f"'perturbed:{rest}' names its model"
+        raise ValueError(f"{problem}; leave out model={model!r}, or write perturbed(model=…)")
     if model is not None and not isinstance(model, str):
         raise ValueError(f"perturbed: model must be a model's name, got {model!r}")
     try:

@@ -50,7 +50,7 @@ LARGEST_DECODED = 4096
 """Most values of a decoded image for a reference; a larger covariance takes gigabytes."""
 REFERENCE_SAMPLES = 50_000
 REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
-_WHAT = {
+_REQUIRED = {
     "event": "the shape of one sample, such as (1, 28, 28)",
     "sigma_min": "the smallest noise level",
     "sigma_max": "the largest noise level",
@@ -84,10 +84,8 @@ def file_decoder(
 ) -> FileDecoder | None:
     """Return the decoder of a user's model; None if the model has no ``decode``.
 
-    The size of images is found by decoding one latent of zeros.
-
-    Raises:
-        ValueError: ``decode`` fails, or does not return one image.
+    The size of images is found by decoding one latent of zeros. Raises a ValueError if ``decode``
+    fails, or does not return one image.
     """
     if not hasattr(model, "decode"):
         return None
@@ -118,17 +116,14 @@ def load(spec: str, **params: Any) -> Denoiser:
             a valid model.
     """
     source = source_function(spec, "model")
-    loaded = source.call(**params)
-    return as_denoiser(
-        loaded, source.short_spec, f"{source.short_spec}-{loaded.digest}{options_text(params)}"
-    )
+    loaded, name = source.call(**params), source.short_spec
+    return as_denoiser(loaded, name, f"{name}-{loaded.digest}{options_text(params)}")
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
     """Return a Denoiser around what a factory or loader returned, with its files as ``read``.
 
-    Raises:
-        ValueError: the result is not a valid model.
+    Raises a ValueError if the result is not a valid model.
     """
     kind = ForeignDenoiser if isinstance(loaded.value, Denoiser) else FileModel
     model = kind(loaded.value, name, identity)
@@ -163,15 +158,13 @@ class FileModel(Denoiser):
     """
 
     def __init__(self, model: Any, name: str, identity: str) -> None:
-        for attribute, what in _WHAT.items():
+        for attribute, what in _REQUIRED.items():
             if not hasattr(model, attribute):
                 raise ValueError(f"{name}: the model has no attribute {attribute}, {what}")
         is_shape = isinstance(model.event, tuple | list)
         if not is_shape or not all(isinstance(side, int) and side > 0 for side in model.event):
-            raise ValueError(
-                f"{name}: event is {model.event!r}; it must be a tuple of "
-                "positive integers, such as (1, 28, 28)"
-            )
+            what = "a tuple of positive integers, such as (1, 28, 28)"
+            raise ValueError(f"{name}: event is {model.event!r}; it must be {what}")
         if not 0 < model.sigma_min < model.sigma_max:
             raise ValueError(
                 f"{name}: sigma_min {model.sigma_min} and sigma_max {model.sigma_max} must satisfy "
@@ -184,25 +177,20 @@ class FileModel(Denoiser):
         self.sigma_min, self.sigma_max = float(model.sigma_min), float(model.sigma_max)
         self.passes = getattr(model, "passes", 1)
         if not isinstance(self.passes, int) or self.passes < 1:
-            raise ValueError(
-                f"{name}: passes is {self.passes!r}; it must be a whole "
-                "number of evaluations, at least 1"
-            )
+            what = "a whole number of evaluations, at least 1"
+            raise ValueError(f"{name}: passes is {self.passes!r}; it must be {what}")
         self.decoder = file_decoder(name, model, self.event, _stated_limits(name, model))
         self.limits = None if self.decoder else _stated_limits(name, model)
         self.kind = getattr(model, "kind", "denoiser")
         if self.kind not in get_args(Kind):
-            raise ValueError(
-                f"{name}: kind is {self.kind!r}; it must be one of {', '.join(get_args(Kind))}"
-            )
+            kinds = ", ".join(get_args(Kind))
+            raise ValueError(f"{name}: kind is {self.kind!r}; it must be one of {kinds}")
         self._model: Any = model
         self.network_dtype = getattr(model, "network_dtype", None) or parameter_dtype(model)
         self._latest: tuple[Tensor, Call] | None = None
         if not callable(model):
-            raise ValueError(
-                f"{name} returned {type(model).__name__}, which is not "
-                "callable; it must return a model(x, sigma) -> d"
-            )
+            problem = f"{name} returned {type(model).__name__}, which is not callable"
+            raise ValueError(f"{problem}; it must return a model(x, sigma) -> d")
         check_call(f"{name}: the model", model, ("x", "sigma"))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
@@ -215,8 +203,7 @@ class FileModel(Denoiser):
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the user's estimate of E[x0 | x] in the dtype of ``x``, without gradients.
 
-        Raises:
-            ValueError: the user's callable does not return a tensor of the shape of ``x``.
+        Raises a ValueError if the user's callable does not return a tensor of the shape of ``x``.
         """
         cast_x, level = x, sigma
         if self.network_dtype is not None:
@@ -242,16 +229,14 @@ class FileModel(Denoiser):
     def to(self, device: torch.device | str) -> Denoiser:
         """Return a copy on ``device``; a copy of the user's model is moved by its own ``to``.
 
-        Raises:
-            ValueError: the user's model has no ``to``, and ``device`` is not the CPU.
+        Raises a ValueError if the user's model has no ``to``, and ``device`` is not the CPU.
         """
         if hasattr(self._model, "to"):
             twin = copy.copy(self)
             twin._model, twin._latest = copy_to_device(self._model, device), None
             if self.decoder is not None:
-                twin.decoder = FileDecoder(
-                    twin._model.decode, self.decoder.event, self.decoder.limits, device
-                )
+                event, limits = self.decoder.event, self.decoder.limits
+                twin.decoder = FileDecoder(twin._model.decode, event, limits, device)
             return twin
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
@@ -265,22 +250,16 @@ class FileModel(Denoiser):
 
     @property
     def _has_exact_moments(self) -> bool:
-        """True if the user's model has ``moments``, and its samples are scored undecoded."""
         return self.decoder is None and hasattr(self._model, "moments")
 
     @cached_property
     def _reference(self) -> Reference | None:
-        if not self._has_exact_moments and not hasattr(self._model, "sample"):
+        is_too_large = self.decoder and math.prod(self.decoded_event) > LARGEST_DECODED
+        if is_too_large or not (self._has_exact_moments or hasattr(self._model, "sample")):
             return None
-        if self.decoder is not None and math.prod(self.decoded_event) > LARGEST_DECODED:
-            return None
-        return Reference(
-            Identity(self.decoded_event),
-            None if self._has_exact_moments else REFERENCE_SAMPLES,
-            self.identity,
-            self._statistics,
-            self.decoded_limits,
-        )
+        count = None if self._has_exact_moments else REFERENCE_SAMPLES
+        extractor, limits = Identity(self.decoded_event), self.decoded_limits
+        return Reference(extractor, count, self.identity, self._statistics, limits)
 
     def _statistics(self) -> Statistics:
         extractor = Identity(self.decoded_event)
@@ -291,10 +270,8 @@ class FileModel(Denoiser):
             mean = features.mean(axis=0)
             cov = np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
-            raise ValueError(
-                f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for "
-                f"event {self.event} they must be (d,) and (d, d)"
-            )
+            problem = f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}"
+            raise ValueError(f"{problem}; for event {self.event} they must be (d,) and (d, d)")
 
         def held_out(n: int) -> FloatArray:
             if not hasattr(self._model, "sample"):
@@ -323,10 +300,8 @@ class FileModel(Denoiser):
     def _draw_samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):
-            raise ValueError(
-                f"{self.name}: sample({n}, seed) has shape "
-                f"{tuple(samples.shape)}, not {(n, *self.event)}"
-            )
+            shapes = f"{tuple(samples.shape)}, not {(n, *self.event)}"
+            raise ValueError(f"{self.name}: sample({n}, seed) has shape {shapes}")
         clamped = samples if self.limits is None else samples.clamp(*self.limits)
         outside = float((clamped != samples).double().mean())
         if outside > MOST_OUTSIDE:

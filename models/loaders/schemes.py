@@ -8,7 +8,6 @@ There are two tables: of models (:mod:`samplerbench.models.loaders`) and of feat
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 import importlib.util
 import inspect
 import os
@@ -16,7 +15,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,15 +49,14 @@ class Scheme:
     def load_value(self, rest: str, *args: Any, **options: Any) -> LoadedValue:
         """Return the result of an installed package's loader, with the files that it was made of.
 
-        Raises:
-            ValueError: the loader raises an exception, or ends the program.
+        Raises a ValueError if the loader raises an exception, or ends the program.
         """
         with record_files() as recorder:
             try:
                 value = self.load(rest, *args, **options)
             except (Exception, SystemExit) as error:
-                what = f"{type(error).__name__}: {error}"
-                raise ValueError(f"{self.name}:{rest}: {self.origin} raised {what}") from error
+                what = f"{self.origin} raised {type(error).__name__}: {error}"
+                raise ValueError(f"{self.name}:{rest}: {what}") from error
         read = self._files(recorder)
         return LoadedValue(value, read, digest_of(read))
 
@@ -79,12 +77,9 @@ class Scheme:
         package = module.__name__.partition(".")[0]
         path = Path(module_file(package) or module_file(module.__name__) or os.devnull)
         root = path.parent if path.name == "__init__.py" else path
-        opened = frozenset(
-            p for p in self.opened | set(recorder.opened) if is_package_data(p, root)
-        )
-        return FilesRead(
-            root.parent, frozenset(files_of_modules(module, package)) | opened | recorder.paths
-        )
+        opened = {p for p in self.opened | set(recorder.opened) if is_package_data(p, root)}
+        modules = files_of_modules(module, package)
+        return FilesRead(root.parent, recorder.paths.union(modules, opened))
 
 
 def is_package_data(path: str, root: Path) -> bool:
@@ -113,11 +108,8 @@ class Schemes:
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
         """Return a decorator that registers a function of this package as the loader of the scheme ``name``.
 
-        The module is named like the scheme, with "_" for "-". ``usage`` is the syntax for messages, by default
-        ``name:…``.
-
-        Raises:
-            ValueError: the decorator finds the scheme registered by another module.
+        The module is named like the scheme, with "_" for "-". ``usage`` is the syntax for messages,
+        by default ``name:…``. A scheme that another module registered raises a ValueError.
         """
 
         def registered(load: Load) -> Load:
@@ -137,8 +129,7 @@ class Schemes:
     def find(self, spec: str) -> tuple[Scheme, str]:
         """Return the scheme and the rest of ``spec``, which is ``scheme:rest`` or ``scheme``.
 
-        Raises:
-            ValueError: no text follows the colon, or :meth:`get` finds no single scheme.
+        Raises a ValueError if no text follows the colon, or :meth:`get` finds no single scheme.
         """
         name, colon, rest = spec.partition(":")
         scheme = self.get(name)
@@ -149,10 +140,9 @@ class Schemes:
     def get(self, name: str) -> Scheme:
         """Return the scheme called ``name``; only its own module is imported.
 
-        Raises:
-            ValueError: there is no such scheme, there are two, or its package cannot be imported.
+        Raises a ValueError if there is none, there are two, or its package cannot be imported.
         """
-        built_in, points = self._built_in(name), self._entry_points_of(name)
+        built_in, points = self._built_in(name), list(entry_points(group=self._group, name=name))
         origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
         if len(origins) > 1:
             raise self._ambiguity_error(name, origins)
@@ -164,7 +154,7 @@ class Schemes:
 
     def installed(self) -> dict[str, str]:
         """Return distribution and version by scheme of installed packages; imports nothing."""
-        return {point.name: origin_of(point) for point in self._entry_points_of()}
+        return {point.name: origin_of(point) for point in entry_points(group=self._group)}
 
     def built_in(self) -> list[Scheme]:
         """Import and list all schemes of this package, sorted by their syntax."""
@@ -189,10 +179,6 @@ class Schemes:
         if name.replace("-", "_").isidentifier() and importlib.util.find_spec(file) is not None:
             importlib.import_module(file)
         return self._known.get(name)
-
-    def _entry_points_of(self, name: str | None = None) -> list[EntryPoint]:
-        points = importlib.metadata.entry_points(group=self._group)
-        return [point for point in points if name is None or point.name == name]
 
     def _ambiguity_error(self, name: str, origins: list[str]) -> ValueError:
         return ValueError(
@@ -227,8 +213,7 @@ def check_options(
 ) -> None:
     """Check that a loader takes these arguments and options; one without a signature passes.
 
-    Raises:
-        ValueError: ``load`` does not take them. The message begins with ``what`` and lists the parameters.
+    Otherwise a ValueError, which begins with ``what``, lists the parameters.
     """
     try:
         signature = inspect.signature(load)

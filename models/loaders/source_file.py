@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -33,12 +34,10 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
     The keys are paths relative to the folder of the module, or of its package. Installed modules
     count if they belong to the package ``own``, by default the module's own.
     """
-    package = module.__name__.partition(".")[0]
+    package, dot, _ = module.__name__.partition(".")
     top = Path(module_file(package) or module_file(module.__name__) or ".")
-    in_package = "." in module.__name__ and top.name == "__init__.py"
-    return named_hashes(
-        files_of_modules(module, own), top.parent.parent if in_package else top.parent
-    )
+    folder = top.parent.parent if dot and top.name == "__init__.py" else top.parent
+    return named_hashes(files_of_modules(module, own), folder)
 
 
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
@@ -55,12 +54,11 @@ def files_of_modules(module: ModuleType, package: str | None = None) -> list[str
         file = module_file(name)
         if name in files or file is None:
             continue
-        own = bool(package) and name.partition(".")[0] == package
-        if not (own and os.path.isfile(file)) and not is_users_file(file):
-            continue
-        files[name] = file
-        outer = str(getattr(sys.modules[name], "__package__", "") or "")
-        todo += [imported for imported in imported_names(file, outer) if imported in sys.modules]
+        own = bool(package) and name.partition(".")[0] == package and os.path.isfile(file)
+        if own or is_users_file(file):
+            files[name] = file
+            outer = str(getattr(sys.modules[name], "__package__", "") or "")
+            todo += [name for name in imported_names(file, outer) if name in sys.modules]
     return sorted(set(files.values()))
 
 
@@ -83,18 +81,13 @@ def _cached_imports(file: str, package: str, stamp: str) -> tuple[str, ...]:  # 
 def _imported_names_in(node: ast.AST, package: str) -> Iterator[str]:
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield from _prefixes(alias.name)
+            yield from accumulate(alias.name.split("."), "{}.{}".format)
     elif isinstance(node, ast.ImportFrom):
         parts = package.split(".") if package else []
         outer = parts[: len(parts) - node.level + 1] if node.level else []
-        base = ".".join([*outer, *([node.module] if node.module else [])])
-        yield from _prefixes(base)
-        yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    yield from (".".join(parts[: i + 1]) for i in range(len(parts)) if parts[0])
+        base = [*outer, *(node.module.split(".") if node.module else [])]
+        yield from accumulate(base, "{}.{}".format)
+        yield from (".".join([*base, alias.name]) for alias in node.names)
 
 
 class LoadedValue(NamedTuple):
@@ -132,8 +125,7 @@ class SourceFunction:
     def call(self, **params: Any) -> LoadedValue:
         """Call the function, which may import modules from its file's folder.
 
-        Raises:
-            ValueError: the function raises an exception, or ends the program.
+        Raises a ValueError if the function raises an exception, or ends the program.
         """
         name = self.short_spec.rpartition(":")[2]
         with importing_from(self.read.folder), record_files() as recorder:
@@ -150,9 +142,8 @@ class SourceFunction:
 
 def digest_of(read: FilesRead) -> str:
     """Return 16 hexadecimal digits of a hash of files, and of their names if there are several."""
-    hashes = list(read.hashes.values())
-    if len(hashes) == 1:
-        return hashes[0][:16]
+    if len(read.hashes) == 1:
+        return next(iter(read.hashes.values()))[:16]
     return hashlib.sha256(json.dumps(dict(read.hashes), sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -161,10 +152,8 @@ def options_text(params: dict[str, Any]) -> str:
 
     A path is shortened to its last part; the hashes of the files that were read identify its content.
     """
-    placed = {
-        key: short_path(value) if isinstance(value, str) else value for key, value in params.items()
-    }
-    return json.dumps(placed, sort_keys=True, default=repr) if params else ""
+    short = {k: short_path(v) if isinstance(v, str) else v for k, v in params.items()}
+    return json.dumps(short, sort_keys=True, default=repr) if params else ""
 
 
 def short_path(text: str) -> str:
@@ -176,10 +165,8 @@ def short_path(text: str) -> str:
 def source_function(spec: str, makes: str) -> SourceFunction:
     """Execute ``path/to/file.py`` and return the function that ``path/to/file.py:function`` names.
 
-    ``makes`` is a word for messages that says what the function returns.
-
-    Raises:
-        ValueError: there is no such file or function, or the file raises an exception when it is imported.
+    ``makes`` is a word for messages that says what the function returns. Raises a ValueError if
+    there is no such file or function, or the file raises an exception when it is imported.
     """
     path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     path = Path(path_text)
@@ -227,12 +214,10 @@ def importing_from(folder: Path) -> Iterator[None]:
     with _importing:
         names = _importable_names(folder)
         aside = {
-            name: sys.modules[name]
+            name: sys.modules.pop(name)
             for name in tuple(sys.modules)
             if name.partition(".")[0] in names and _is_replaceable(name)
         }
-        for name in aside:
-            del sys.modules[name]
         # without bytecode: a cached one would hide a second edit within the same second
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         sys.path.insert(0, str(folder))
@@ -261,20 +246,17 @@ def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]
 def _importable_names(folder: Path) -> set[str]:
     """Return the top-level names of the modules in a folder; empty if it cannot be read."""
     try:
-        return {
-            entry.stem if entry.suffix == ".py" else entry.name
-            for entry in folder.iterdir()
-            if entry.suffix == ".py" or entry.is_dir()
-        }
+        entries = [entry for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()]
     except OSError:
         return set()
+    return {entry.stem if entry.suffix == ".py" else entry.name for entry in entries}
 
 
 def _is_replaceable(name: str) -> bool:
     """Return True if a loaded module is a user's file, has lost its file, or is a namespace package."""
     module, file = sys.modules[name], module_file(name)
-    kept = ("__main__", __name__.partition(".")[0])
-    if name.partition(".")[0] in kept or not isinstance(module, ModuleType):
+    top, own = name.partition(".")[0], __name__.partition(".")[0]
+    if top in ("__main__", own) or not isinstance(module, ModuleType):
         return False
     if not file:
         return hasattr(module, "__path__")

@@ -32,11 +32,8 @@ _SYSTEM += ("/usr/share/zoneinfo", "/System", "/Library")
 _OWN = ("samplers", "models", "benchmarks", "results", "samplerbench")
 _INSTALLED = {"site-packages", "dist-packages"}
 _CACHES = ("torchinductor_", "torch_compile_debug", ".triton", "__pycache__")
-_PYTHON = {
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("platstdlib"),
-    os.path.dirname(os.__file__),
-}
+_PYTHON = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+_PYTHON |= {os.path.dirname(os.__file__)}
 _LIBRARIES = tuple(os.path.realpath(folder) + os.sep for folder in _PYTHON if folder)
 
 Stamp = tuple[int, int, int, int]
@@ -93,13 +90,11 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
             one name differ in content, the second is called ``NAME#2`` and so on, in the order of their hashes.
     """
     by_name: dict[str, set[str]] = {}
-    for path in sorted(set(paths)):
-        digest = file_hash(path)
-        if digest is None:
-            continue
-        name = name_from(folder, path)
-        portable = os.path.basename(path) if os.path.isabs(name) else Path(name).as_posix()
-        by_name.setdefault(portable, set()).add(digest)
+    for path in set(paths):
+        if digest := file_hash(path):
+            name = name_from(folder, path)
+            portable = os.path.basename(path) if os.path.isabs(name) else Path(name).as_posix()
+            by_name.setdefault(portable, set()).add(digest)
     return {
         name if i == 0 else f"{name}#{i + 1}": digest
         for name in sorted(by_name)
@@ -148,7 +143,6 @@ def file_hash(path: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _hash_of_version(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
-    """Return the SHA-256 of a file; the arguments are the key of the cache."""
     with open(path, "rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -254,7 +248,6 @@ def _words_of_shell(text: str) -> list[str]:
 
 
 def _files_of_database(path: Any, *_: object) -> list[str]:
-    """Return the file of a database, given as a path or as a URI."""
     return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
 
 
@@ -294,14 +287,12 @@ def _wrap_readers() -> None:
         if holder is None or reader is None:
             continue
         noting = _wrap_reader(reader)
-        if not isinstance(holder, ModuleType):
+        if isinstance(holder, ModuleType):
+            by_name.setdefault(name, []).append((reader, noting))
+        else:
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
-            continue
-        by_name.setdefault(name, []).append((reader, noting))
     for module in tuple(sys.modules.values()):
-        if not isinstance(module, ModuleType):
-            continue
-        names = vars(module)
+        names = vars(module) if isinstance(module, ModuleType) else {}
         for name in by_name.keys() & names.keys():  # few of thousands of modules have one
             for reader, noting in by_name[name]:
                 if names.get(name) is reader:

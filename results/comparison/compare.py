@@ -143,7 +143,13 @@ def compare_matches(
         pairs = pairs_with_default_quantity(matches.pairs, quantities)
     used = {quantity.name for _, quantity in pairs}
     others = tuple(quantity.name for quantity in quantities if quantity.name not in used)
-    lines, unmatched = tuple(judge_lines(pairs, margin)), _unmatched_in_words(matches)
+    sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
+    unmatched = tuple(
+        f"{row_in_words(entry.record)} (only in the {side})"
+        for side, entries in sides
+        for entry in entries
+    )
+    lines = tuple(judge_lines(pairs, margin))
     return Comparison(baseline or str(a), str(b), lines, unmatched, others)
 
 
@@ -207,12 +213,3 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         others = ", ".join(comparison.others)
         remarks.append(f"Also measured: {others} (--metric NAME, or --metric all).")
     return remarks
-
-
-def _unmatched_in_words(matches: Matches) -> tuple[str, ...]:
-    sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
-    return tuple(
-        f"{row_in_words(entry.record)} (only in the {side})"
-        for side, entries in sides
-        for entry in entries
-    )

@@ -5,6 +5,8 @@ Reports and their Markdown put these findings into words. They make no claims of
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +21,12 @@ from ..table.curves import comparable_parts
 from ..values import number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
-from .pairing import Entry, match_with_sampler, row_with_folder
+from .pairing import Entry, Pair, match_with_sampler, row_with_folder
 from .significance import Verdict
-from .verdicts import ComparedRows, Judgement, Line, correct_together, judge, judge_lines
+from .verdicts import COINCIDE, ComparedRows, Line, correct_together, judge_lines
 
 BASELINE = "euler"
 """Default baseline sampler."""
-
-
-def baseline_title(baseline: str) -> str:
-    """Return the name of a baseline in sentences: "Euler" for "euler"."""
-    return label_of_curve(baseline)
-
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
 """Standing of a row against the baseline: a verdict, equal values, itself, or no row to compare."""
@@ -144,7 +140,10 @@ def findings_of(
         baseline: sampler or curve that rows are compared with.
         unseen: number of rows that were left out of ``frame``; the correction counts them.
     """
-    parts = {title: _entries_by_index(rows, homes or {}) for title, rows in comparable_parts(frame)}
+    parts: dict[str, dict[int, Entry]] = {}
+    for title, rows in comparable_parts(frame):
+        finished = rows_by_index(rows.loc[rows["status"] == "ok"])
+        parts[title] = {i: row_with_folder(row, homes or {}) for i, row in finished.items()}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
     lines = lines_against_baseline(entries, baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)
@@ -154,13 +153,13 @@ def findings_of(
     return TableFindings(findings, {index: line for index, (_, line) in lines.items()})
 
 
-Lines = Mapping[int, tuple[Judgement, Line]]
+Lines = Mapping[int, tuple[Pair, Line]]
 
 
 def lines_against_baseline(
     entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
 ) -> Lines:
-    """Return, by row index, a row's judgement against its baseline row, and the corrected line.
+    """Return, by row index, a row with its baseline row, and the corrected line on both.
 
     Rows without a comparable baseline row are left out.
     """
@@ -168,17 +167,9 @@ def lines_against_baseline(
     if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
     pairs = pairs_with_default_quantity(match_with_sampler(list(entries.values()), baseline).pairs)
-    both = [(item, pair, quantity) for pair, quantity in pairs if (item := judge(pair, quantity))]
-    lines = judge_lines([(pair, quantity) for _, pair, quantity in both], unseen=unseen)
-    return {
-        index[id(pair.candidate)]: (item, line)
-        for (item, pair, _), line in zip(both, lines, strict=True)
-    }
-
-
-def _entries_by_index(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
-    finished = rows_by_index(rows.loc[rows["status"] == "ok"])
-    return {index: row_with_folder(row, homes) for index, row in finished.items()}
+    known = [item for item in pairs if all(entry.estimate(item[1]) for entry in item[0])]
+    lines = zip(known, judge_lines(known, unseen=unseen), strict=True)
+    return {index[id(pair.candidate)]: (pair, line) for (pair, _), line in lines}
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
@@ -197,10 +188,10 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
         entry = group.entries[index]
         return number(entry.record, group.quantity.name) or 0.0, not entry.is_of(baseline)
 
-    slots: dict[int, list[int]] = {}
+    slots: dict[int, list[int]] = defaultdict(list)
     for index, entry in group.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
-            slots.setdefault(int(slot), []).append(index)
+            slots[int(slot)].append(index)
     leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
     best = (
         _best_row_at_budget(group, slot, first, slots[slot], lines, baseline)
@@ -212,17 +203,12 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
 
 
 def _best_row_at_budget(
-    group: ComparedRows,
-    slot: int,
-    first: int,
-    indices: Iterable[int],
-    lines: Lines,
-    baseline: str,
+    group: ComparedRows, slot: int, first: int, indices: Iterable[int], lines: Lines, baseline: str
 ) -> BestRow:
     row, quantity, judged = group.entries[first].record, group.quantity, lines.get(first)
     others = [index for index in indices if group.entries[index].record["curve"] != row["curve"]]
     ties, reasons = [], []
-    against = judged and judged[0].pair.baseline
+    against = judged and judged[0].baseline
     for index in others:
         entry = group.entries[index]
         beaten = judged is not None and entry is against and judged[1].verdict == "better"
@@ -236,7 +222,7 @@ def _best_row_at_budget(
     return BestRow(
         budget=slot,
         row=row,
-        against=baseline_title(baseline),
+        against=label_of_curve(baseline),
         baseline=record,
         standing=_standing_of_row(group, first, others, judged, baseline),
         rivals=tuple(rivals),
@@ -252,7 +238,7 @@ def _standing_of_row(
     group: ComparedRows,
     first: int,
     others: Iterable[int],
-    judged: tuple[Judgement, Line] | None,
+    judged: tuple[Pair, Line] | None,
     baseline: str,
 ) -> Standing:
     if group.entries[first].is_of(baseline):
@@ -260,8 +246,9 @@ def _standing_of_row(
         return "the same" if any(twin and twin.has_equal_values for twin in twins) else "itself"
     if judged is None:
         return "alone"
-    judgement, line = judged
-    return "the same" if judgement.has_equal_values else line.verdict
+    _, line = judged
+    coincide = math.isclose(line.baseline_value, line.value, rel_tol=COINCIDE)
+    return "the same" if coincide else line.verdict
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:

@@ -21,7 +21,7 @@ shared latents nearly make them. To first order, no other dependence gives a wid
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -77,9 +77,9 @@ def find_crossing(
 
     ``ends`` are the 95 % intervals of ``values``. All sequences are by ascending ``nfe``.
     """
-    low, high = zip(*ends, strict=True)
+    curves = (values, *zip(*ends, strict=True))
     return EvaluationsToTolerance(
-        *(_interpolated_crossing(nfe, curve, tolerance) for curve in (values, low, high))
+        *(_interpolated_crossing(nfe, curve, tolerance) for curve in curves)
     )
 
 
@@ -99,7 +99,7 @@ def _interpolated_crossing(
     return float(nfe[last]) * (nfe[last + 1] / nfe[last]) ** (rise / reach)
 
 
-def crossing_in_words(found: EvaluationsToTolerance, smallest: float, largest: float) -> str:
+def crossing_in_words(crossing: EvaluationsToTolerance, smallest: float, largest: float) -> str:
     """Return a crossing as text, ``12 [10, 15]``, with ``≤`` or ``>`` outside measured budgets."""
 
     def format_bounded(value: float) -> str:
@@ -107,11 +107,11 @@ def crossing_in_words(found: EvaluationsToTolerance, smallest: float, largest: f
             return f"> {format_number(largest)}"
         return f"≤ {format_number(smallest)}" if value <= smallest else format_number(value)
 
-    value, low, high = map(format_bounded, found)
-    return f"{value} [{low}, {high}]" if found.low != found.high else value
+    value, low, high = map(format_bounded, crossing)
+    return f"{value} [{low}, {high}]" if crossing.low != crossing.high else value
 
 
-def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
+def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )
@@ -122,6 +122,8 @@ def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
     tolerance = number(fewest, "fid_proxy_floor") or 0.0
     if not tolerance > 0:
         return []
+    same = {name: text(fewest, name) for name in ("model", "estimator")}
+    same |= {"samples": int(number(fewest, "samples") or 0), "tolerance": tolerance}
     lines = []
     for curve, points in finished.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
@@ -129,33 +131,29 @@ def _headline_rows(rows: pd.DataFrame) -> list[tuple[object, ...]]:
         records = rows_as_dicts(points)
         ends = [ends for row in records if (ends := interval_bounds(row, "fd_conv"))]
         cross = find_crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
-        flag = next((words for row in records if (words := interval_flag(row, "fd_conv"))), "")
-        scale = (
-            crossing_in_words(cross, nfe[0], nfe[-1]),
-            tolerance,
-            int(number(fewest, "samples") or 0),
-            nfe[0],
-            nfe[-1],
-        )
-        lines.append(
-            (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
-        )
-    first, *others = sorted(lines, key=lambda line: line[2:5])
+        line = {**same, "curve": str(curve), "smallest": nfe[0], "largest": nfe[-1]}
+        line |= {"nfe_to_floor": cross.value, "low": cross.low, "high": cross.high}
+        line["shown"] = crossing_in_words(cross, nfe[0], nfe[-1])
+        line["flag"] = next(filter(None, (interval_flag(row, "fd_conv") for row in records)), "")
+        lines.append(line)
+    lines.sort(key=lambda line: (line["nfe_to_floor"], line["low"], line["high"]))
     level = LEVEL / max(math.comb(len(lines), 2), 1)  # Bonferroni over all pairs
-    return [
-        (*first, ""),
-        *((*line, claim(_evidence_from_intervals(first, line), level)) for line in others),
-    ]
+    for line in lines:
+        line["verdict"] = claim(_evidence_from_intervals(lines[0], line), level)
+    lines[0]["verdict"] = ""
+    return lines
 
 
-def _evidence_from_intervals(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
+def _evidence_from_intervals(first: Mapping[str, Any], other: Mapping[str, Any]) -> Evidence | None:
     """Return evidence that row ``other`` (:data:`COLUMNS`) needs more evaluations than ``first``.
 
     Return None if a row is flagged, or ``first`` has no finite interval.
     """
-    value, high, other_value, other_low = first[2], first[4], other[2], other[3]
-    if first[10] or other[10] or high == math.inf or value == math.inf:
+    value, high = first["nfe_to_floor"], first["high"]
+    if first["flag"] or other["flag"] or high == math.inf or value == math.inf:
         return None
-    ends = [math.log(min(end, other[9])) for end in (other_value, other_low)]
+    most = other["largest"]
+    ends = [math.log(min(other[end], most)) for end in ("nfe_to_floor", "low")]
     gap, up, down = ends[0] - math.log(value), math.log(high) - math.log(value), ends[0] - ends[1]
-    return None if other_value == math.inf and gap <= 0 else Evidence(gap, (up + down) / Z95, 0.0)
+    is_open = other["nfe_to_floor"] == math.inf and gap <= 0
+    return None if is_open else Evidence(gap, (up + down) / Z95, 0.0)

@@ -22,6 +22,7 @@ import pandas as pd
 from ..quantities import find
 from ..record import Record
 from ..table.curves import comparable_parts
+from ..table.typed_table import check_columns
 from ..text import interval_ends
 from ..values import number, rows_as_dicts
 from .pairing import Entry
@@ -45,6 +46,7 @@ class Point(NamedTuple):
 class FrontPosition(NamedTuple):
     """Membership in the Pareto front: ``on_front`` by values alone, ``front`` given errors."""
 
+    point: Point
     on_front: bool
     front: FrontMembership
 
@@ -58,12 +60,7 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     Raises:
         ValueError: the frame lacks one of the columns.
     """
-    for name in (metric, cost):
-        if name not in frame:
-            raise ValueError(
-                f"the table has no column {name!r}; choose a metric and a "
-                f"cost from {', '.join(map(str, frame.columns))}"
-            )
+    check_columns(frame, metric, cost)
     parts = [
         rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
         for _, rows in comparable_parts(frame)
@@ -84,12 +81,12 @@ def front_positions(group: ComparedRows, cost: str) -> dict[int, FrontPosition]:
     points = {
         index: point
         for index, entry in group.entries.items()
-        if (point := cost_point_of(entry.record, group.quantity.name, cost))
+        if (point := _cost_point(entry.record, group.quantity.name, cost))
     }
     leads = dict.fromkeys(_undominated_points(points))
     return {
-        index: FrontPosition(index in leads, _front_membership(index, leads, points, group))
-        for index in points
+        index: FrontPosition(point, index in leads, _front_membership(index, leads, points, group))
+        for index, point in points.items()
     }
 
 
@@ -103,8 +100,7 @@ def _undominated_points(points: Mapping[int, Point]) -> list[int]:
     return [index for index in points if index in front]
 
 
-def cost_point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """Return a row's value and cost as a point; None if it has no value or no cost."""
+def _cost_point(row: Record, metric: str, cost: str) -> Point | None:
     value, price = number(row, metric), number(row, cost)
     if value is None or price is None:
         return None
@@ -164,8 +160,6 @@ def _is_harmless(other: int, index: int, points: dict[int, Point], group: Compar
 
 
 def _with_front_columns(rows: pd.DataFrame, group: ComparedRows, cost: str) -> pd.DataFrame:
-    positions = list(front_positions(group, cost).values())
-    return rows.assign(
-        on_front=[place.on_front for place in positions],
-        front=pd.array([str(place.front) for place in positions], dtype="string"),
-    )
+    places = front_positions(group, cost).values()
+    front = pd.array([str(place.front) for place in places], dtype="string")
+    return rows.assign(on_front=[place.on_front for place in places], front=front)

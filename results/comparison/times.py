@@ -102,14 +102,8 @@ class NoRatio:
 
 def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Ratio | NoRatio:
     """Return the ratio of the median times in two ``timing.json``, or the reason why there is none."""
-    if reason := why_not_comparable(baseline, candidate):
-        return reason
-    times = [list(timing["raw_total_ms"]) for timing in (baseline, candidate)]
-    if min(map(len, times)) < FEWEST:
-        return NoRatio(f"fewer than {FEWEST} times")
-    if min(map(min, times)) <= 0:
-        return NoRatio("a time that is not positive")
-    return median_ratio(*times)
+    reason = why_not_comparable(baseline, candidate)
+    return reason or _median_ratio(baseline["raw_total_ms"], candidate["raw_total_ms"])
 
 
 def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
@@ -126,8 +120,11 @@ def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]
     return NoRatio(f"flagged: {flag}") if flag else None
 
 
-def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio:
-    """Return the ratio of the medians of two lists of at least :data:`FEWEST` positive times."""
+def _median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio | NoRatio:
+    if min(len(baseline), len(candidate)) < FEWEST:
+        return NoRatio(f"fewer than {FEWEST} times")
+    if min(*baseline, *candidate) <= 0:
+        return NoRatio("a time that is not positive")
     (log_a, se_a), (log_b, se_b) = map(log_median, (baseline, candidate))
     return Ratio(log_b - log_a, math.hypot(se_a, se_b))
 
@@ -145,7 +142,7 @@ def log_median(times: Sequence[float]) -> tuple[float, float]:
 MARGIN = 0.01
 """Ratios from 1 / (1 + MARGIN) to 1 + MARGIN count as the same speed."""
 
-Word = Literal["same", "faster", "slower", "ambiguous"]
+Speed = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
@@ -154,7 +151,7 @@ class SpeedVerdict(NamedTuple):
     ``reason`` is the reason why a clock gives no ratio; "" if both do.
     """
 
-    verdict: Word
+    verdict: Speed
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
@@ -194,13 +191,11 @@ def _ratio_by_clock(
             return NoRatio(f"fewer than {FEWEST} rounds in common")
         low, high = median_interval(logs)
         return math.exp(median(logs)), math.exp(low), math.exp(high)
-    if min(map(len, times)) < FEWEST:
-        return NoRatio(f"fewer than {FEWEST} times")
-    ratio = median_ratio(*times)
-    return ratio.value, *ratio.ends
+    ratio = _median_ratio(*times)
+    return ratio if isinstance(ratio, NoRatio) else (ratio.value, *ratio.ends)
 
 
-def _speed_word(ratio: tuple[float, float, float]) -> Word:
+def _speed_word(ratio: tuple[float, float, float]) -> Speed:
     _, low, high = ratio
     if low >= 1 / (1 + MARGIN) and high <= 1 + MARGIN:
         return "same"

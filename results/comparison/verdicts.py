@@ -23,14 +23,13 @@ from .estimates import Difference, Estimate, difference, is_dominated
 from .pairing import Entry, Pair
 from .shares import PairedShares
 from .significance import LEVEL, Evidence, Verdict, claim, judge_table
-from .times import NoRatio, Word, speed_verdict, time_ratio
+from .times import NoRatio, Speed, speed_verdict, time_ratio
 
 MARGIN = 0.01
 """Default margin: differences up to this share of the baseline's value do not matter."""
 
 FLOOR_ERRORS = 10
 """Multiple of the resolution; a margin is a share of it or of the value, whichever is larger."""
-
 
 COINCIDE = 1e-5
 """Largest relative difference of values that counts as rounding."""
@@ -174,7 +173,7 @@ class Line:
     time_low: float | None
     time_high: float | None
     time_reason: str
-    time_verdict: Word
+    time_verdict: Speed
     tuning: Tuning | None = None
     baseline_tuning: Tuning | None = None
 

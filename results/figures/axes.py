@@ -18,7 +18,7 @@ from scipy.optimize import isotonic_regression
 from ..quantities import find, quantities
 from ..record import Record
 from ..text import format_number
-from ..values import is_empty, number
+from ..values import number
 from .series import Series, marker_keywords
 from .sheet import RULE, SOFT, Sheet, Width, sheet_with_panels
 
@@ -100,22 +100,15 @@ def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
-        look: dict[str, Any] = {"color": SOFT, "fontsize": 6, "va": "bottom"}
-        place: dict[str, Any] = {
-            "xycoords": ("axes fraction", "data"),
-            "textcoords": "offset points",
-        }
-        axes.annotate(meaning, (0, level), (2, 2), **place, **look)
+        keywords: dict[str, Any] = {"color": SOFT, "fontsize": 6, "va": "bottom"}
+        keywords |= {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        axes.annotate(meaning, (0, level), (2, 2), **keywords)
 
 
 def plottable_metrics(frame: pd.DataFrame) -> list[str]:
     """Return the names of quantities that have an axis title, and a positive value in a table."""
     names = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
-    return [
-        name
-        for name in names
-        if any(not is_empty(value) and float(value) > 0 for value in frame[name])
-    ]
+    return [name for name in names if len(frame.loc[frame[name] > 0])]
 
 
 def axis_title_of(column: str) -> str:

@@ -26,7 +26,6 @@ from .work_precision import work_precision
 Kind = Literal["work-precision", "pareto"]
 DRAWN: dict[str, Any] = {"work-precision": work_precision, "pareto": front}
 
-
 FORMATS = tuple(METADATA)
 KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
 COSTS = ("nfe", "ms_per_sample")

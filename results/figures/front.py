@@ -55,21 +55,21 @@ def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list
             leads.append((row, point))
     last: dict[str, Series] = {}
     for row, point in sorted(row_points, key=lambda item: item[1].x):
-        look = style_of(row)
-        bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if look.own else {"ms": 3, "alpha": PALE}
-        bold |= {"mew": 0, "color": look.colour, "zorder": 2 + zorder_increase(look)}
+        style = style_of(row)
+        bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if style.own else {"ms": 3, "alpha": PALE}
+        bold |= {"mew": 0, "color": style.colour, "zorder": 2 + zorder_increase(style)}
         axes.plot([point.x], [point.y], ".", **bold)
-        if look.own:  # always named, at its last point
-            last[text(row, "curve")] = Series(curve_label(text(row, "curve")), look, (point,))
+        if style.own:  # always named, at its last point
+            last[text(row, "curve")] = Series(curve_label(text(row, "curve")), style, (point,))
     xs, ys = [point.x for _, point in leads], [point.y for _, point in leads]
     axes.step(xs, ys, where="post", color=SOFT, lw=0.8, zorder=2.5)
     for row, point in leads:
-        look = style_of(row)
-        dot: dict[str, Any] = {**marker_keywords(look), "markersize": 7 if look.own else 5}
+        style = style_of(row)
+        dot: dict[str, Any] = {**marker_keywords(style), "markersize": 7 if style.own else 5}
         if row["front"] != "on":
-            dot |= {"markerfacecolor": "white", "markeredgecolor": look.colour}
+            dot |= {"markerfacecolor": "white", "markeredgecolor": style.colour}
             dot |= {"markeredgewidth": 0.9}
-        axes.plot([point.x], [point.y], linestyle="", zorder=3 + zorder_increase(look), **dot)
-        if not look.own:
-            last[text(row, "curve")] = Series(curve_label(text(row, "curve")), look, (point,))
+        axes.plot([point.x], [point.y], linestyle="", zorder=3 + zorder_increase(style), **dot)
+        if not style.own:
+            last[text(row, "curve")] = Series(curve_label(text(row, "curve")), style, (point,))
     return list(last.values())

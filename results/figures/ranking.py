@@ -43,45 +43,39 @@ def ranking(
     Raises:
         ValueError: no model has two samplers with both metrics at the budget.
     """
-    parts = [
-        (title, at, rows)
-        for title, frame in comparable_parts(table.ok.frame)
-        for at, rows in [rows_at_budget(frame, budget, left, right)]
-        if len(rows) > 1
-    ]
+    parts = rows_at_budget(table, budget, left, right)
+    parts = {title: rows for title, rows in parts.items() if len(rows) > 1}
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(
             f"no model has two samplers with {left} and {right}{where}; "
             "choose metrics that have values"
         )
-    height = HEAD + LINE * (1.4 + max(len(rows) for _, _, rows in parts))
+    height = HEAD + LINE * (1.4 + max(map(len, parts.values())))
     figure, panels = sheet_with_panels(width, height, len(parts))
-    for axes, (title, at, rows) in zip(panels, parts, strict=True):
-        _draw_ranking(
-            axes, rows, left, right, WIDTHS[width] if len(parts) == 1 else WIDTHS["double"] / 2
-        )
-        axes.set_title(f"{title}, {at} evaluations")
+    wide = WIDTHS[width] if len(parts) == 1 else WIDTHS["double"] / 2
+    for axes, (title, rows) in zip(panels, parts.items(), strict=True):
+        _draw_ranking(axes, rows, left, right, wide)
+        axes.set_title(title)
     return figure
 
 
-def rows_at_budget(
-    frame: pd.DataFrame, budget: int | None, *needed: str
-) -> tuple[int, list[Record]]:
-    """Return a budget, and one row of each curve at this budget that has the ``needed`` columns.
+def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[str, list[Record]]:
+    """Return, by panel title, one row of each curve at a budget that has the ``needed`` columns.
 
-    ``budget`` None stands for the one nearest to :data:`NEAR`, by ratio. Without rows: (0, []).
+    ``budget`` None stands for each model's nearest to :data:`NEAR`, by ratio.
     """
-    if not set(needed) <= set(frame):
-        return 0, []
-    known = frame.dropna(subset=[*needed, "slot"]).sort_values("nfe", kind="stable")
-    if known.empty:
-        return 0, []
-    if budget is None:
+    panels: dict[str, list[Record]] = {}
+    if not set(needed) <= set(table.frame):
+        return panels
+    for title, frame in comparable_parts(table.ok.frame):
+        known = frame.dropna(subset=[*needed, "slot"]).sort_values("nfe", kind="stable")
         slots = [int(slot) for slot in known["slot"].unique()]
-        budget = min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot))
-    at = known.loc[known["slot"] == budget].drop_duplicates("curve", keep="last")
-    return budget, rows_as_dicts(at)
+        nearest = min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot), default=0)
+        at = nearest if budget is None else budget
+        rows = known.loc[known["slot"] == at].drop_duplicates("curve", keep="last")
+        panels[f"{title}, {at} evaluations"] = rows_as_dicts(rows)
+    return panels
 
 
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
@@ -99,22 +93,24 @@ def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: f
     axes.set(xlim=(-margins[0] / between, 1 + margins[1] / between), ylim=(len(rows) + 1.2, -0.2))
     axes.set_axis_off()
     for row, a, b, before, after in zip(rows, *ranks, a_texts, b_texts, strict=True):
-        look = style_of(row)
-        thick, above = THICK if look.own else 1, 2 + zorder_increase(look)
-        axes.plot([0, 1], [a, b], color=look.colour, lw=thick, zorder=above)
-        axes.plot([0, 1], [a, b], linestyle="", zorder=above, **marker_keywords(look))
-        _write_names(axes, (0, a), before, "right")
-        _write_names(axes, (1, b), after, "left")
+        style = style_of(row)
+        thick, above = THICK if style.own else 1, 2 + zorder_increase(style)
+        axes.plot([0, 1], [a, b], color=style.colour, lw=thick, zorder=above)
+        axes.plot([0, 1], [a, b], linestyle="", zorder=above, **marker_keywords(style))
+        _write_words(axes, (0, a), before, "right")
+        _write_words(axes, (1, b), after, "left")
     rho = cast("float", ranks[0].corr(ranks[1]))
     head: dict[str, Any] = {"color": SOFT, "weight": "bold"}
-    _write_names(axes, (0, 0), short_title(left), "right", **head)
+    _write_words(axes, (0, 0), short_title(left), "right", **head)
     at, side = ((1, 0), "left") if wide > ROOMY else ((axes.get_xlim()[1], 0), "right")
-    _write_names(axes, at, short_title(right), side, **head)
-    _write_names(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
+    _write_words(axes, at, short_title(right), side, **head)
+    _write_words(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
 
 
-def _write_names(axes: Axes, at: tuple[float, float], words: str, side: Any, **look: Any) -> None:
+def _write_words(
+    axes: Axes, at: tuple[float, float], words: str, side: Any, **keywords: Any
+) -> None:
     aside = {"right": -6, "left": 6, "center": 0}[side] if at[0] in (0, 1) else 0
-    options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **look}
+    options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **keywords}
     options |= {"textcoords": "offset points", "annotation_clip": False, "in_layout": False}
     axes.annotate(words, at, (aside, 0), ha=side, **options)

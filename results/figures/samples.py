@@ -20,7 +20,7 @@ from .series import curve_label, style_of
 from .sheet import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
 
 Arrays = Mapping[str, np.ndarray]
-Found = Mapping[tuple[str, int], tuple[Record, Arrays]]
+KeptRows = Mapping[tuple[str, int], tuple[Record, Arrays]]
 """Rows and their kept samples, by curve and budget."""
 ACROSS = {"single": 1, "double": 3}
 """Number of images side by side in a tile."""
@@ -49,17 +49,17 @@ def samples(
     ]
 
 
-def _found_pictures(run: RunDir, rows: pd.DataFrame) -> Found:
-    found = {}
+def _found_pictures(run: RunDir, rows: pd.DataFrame) -> KeptRows:
+    samples_by_place = {}
     for row in rows_as_dicts(rows):
         slot = number(row, "slot")
         arrays = None if slot is None else run.read_pictures(text(row, "cell"))
         if slot is not None and arrays and ("images" in arrays or "points" in arrays):
-            found[text(row, "curve"), int(slot)] = row, arrays
-    return found
+            samples_by_place[text(row, "curve"), int(slot)] = row, arrays
+    return samples_by_place
 
 
-def _sample_figure(title: str, pictures: Found, width: Width) -> Sheet:
+def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     rows = {curve: row for (curve, _), (row, _) in reversed(list(pictures.items()))}
     curves = dict.fromkeys(curve for curve, _ in pictures)
     slots = sorted({slot for _, slot in pictures})

@@ -9,22 +9,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..intervals import bar_on_log_axis
-from ..palette import Style, style
+from ..palette import SYMBOLS, Style, style
 from ..record import Record
 from ..values import number, rows_as_dicts, text
 
-MARKERS = {
-    "circle": "o",
-    "square": "s",
-    "diamond": "D",
-    "triangle-up": "^",
-    "x": "X",
-    "star": "*",
-    "pentagon": "p",
-    "cross": "P",
-    "hexagon": "h",
-    "triangle-down": "v",
-}
+MARKERS: dict[str, str] = dict(zip(SYMBOLS, "osD^X*pPhv", strict=True))
 LINES: dict[str, Any] = {
     "solid": "-",
     "dot": (0, (1, 1.4)),
@@ -33,7 +22,6 @@ LINES: dict[str, Any] = {
     "longdash": (0, (7, 2)),
     "longdashdot": (0, (7, 1.6, 1, 1.6)),
 }
-
 
 THICK = 2.0
 """Line width, in points, of plugins' samplers."""
@@ -45,11 +33,10 @@ def marker_keywords(style: Style) -> dict[str, Any]:
     """Return the keywords of ``Axes.plot`` for the markers of a curve."""
     is_open = style.symbol.endswith("-open")
     symbol = MARKERS[style.symbol.removesuffix("-open")]
-    face = "white" if is_open else style.colour
     return {
         "marker": symbol,
-        "markersize": (5 if symbol in "*" else 3.6) * (1.5 if style.own else 1),
-        "markerfacecolor": face,
+        "markersize": (5 if symbol == "*" else 3.6) * (1.5 if style.own else 1),
+        "markerfacecolor": "white" if is_open else style.colour,
         "markeredgecolor": style.colour if is_open else "white",
         "markeredgewidth": 0.7 if is_open else 0.35,
     }
@@ -57,9 +44,8 @@ def marker_keywords(style: Style) -> dict[str, Any]:
 
 def line_keywords(style: Style) -> dict[str, Any]:
     """Return the keywords of ``Axes.plot`` for the line of a curve."""
-    return {"color": style.colour, "linestyle": LINES[style.dash]} | (
-        {"linewidth": THICK} if style.own else {}
-    )
+    thick = {"linewidth": THICK} if style.own else {}
+    return {"color": style.colour, "linestyle": LINES[style.dash], **thick}
 
 
 def zorder_increase(style: Style) -> float:

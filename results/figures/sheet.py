@@ -97,11 +97,11 @@ def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
     """Return ``draw`` as a function that draws with the fonts, colours and widths in :data:`RC`."""
 
     @wraps(draw)
-    def under(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context({**DEFAULTS, **RC}):
             return draw(*args, **kwargs)
 
-    return under
+    return wrapper
 
 
 def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 
 from ..record import Record
-from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
 from ..values import number, text
@@ -30,28 +28,20 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     Raises:
         ValueError: no row of the budget was timed.
     """
-    panels_of = [
-        (title, *_timed_rows(frame, budget)) for title, frame in comparable_parts(table.ok.frame)
-    ]
-    parts = [(title, at, rows) for title, at, rows in panels_of if rows]
+    parts = rows_at_budget(table, budget, "ms_per_sample", "model_ms_per_sample")
+    parts = {title: rows for title, rows in parts.items() if rows}
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(f"no finished row was timed{where}; run the suite with --timing")
-    figure, panels = sheet_with_panels(
-        width, HEAD + LINE * max(len(rows) for _, _, rows in parts), len(parts)
-    )
-    for axes, (title, at, rows) in zip(panels, parts, strict=True):
-        _draw_times(axes, rows)
-        axes.set(title=f"{title}, {at} evaluations", xlabel="Milliseconds per sample")
+    height = HEAD + LINE * max(map(len, parts.values()))
+    figure, panels = sheet_with_panels(width, height, len(parts))
+    for axes, (title, rows) in zip(panels, parts.items(), strict=True):
+        _draw_times(axes, sorted(rows, key=lambda row: (_overhead_ms(row), text(row, "curve"))))
+        axes.set(title=title, xlabel="Milliseconds per sample")
     handles, labels = panels[0].get_legend_handles_labels()
-    look: dict[str, Any] = {"ncols": 2, "frameon": False, "handlelength": 1}
-    figure.legend(handles, labels, loc="outside lower center", **look)
+    keywords: dict[str, Any] = {"ncols": 2, "frameon": False, "handlelength": 1}
+    figure.legend(handles, labels, loc="outside lower center", **keywords)
     return figure
-
-
-def _timed_rows(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
-    at, rows = rows_at_budget(frame, budget, "ms_per_sample", "model_ms_per_sample")
-    return at, sorted(rows, key=lambda row: (_overhead_ms(row), text(row, "curve")))
 
 
 def _overhead_ms(row: Record) -> float:
@@ -66,13 +56,13 @@ def _draw_times(axes: Axes, rows: list[Record]) -> None:
     axes.barh(places, network, color=NETWORK, height=0.62, label="network")
     axes.barh(places, own, left=network, color=OVERHEAD, height=0.62, label="overhead")
     ends = [a + b for a, b in zip(network, own, strict=True)]
-    look: dict[str, Any] = {"va": "center", "color": SOFT, "fontsize": 6}
+    keywords: dict[str, Any] = {"va": "center", "color": SOFT, "fontsize": 6}
     for place, row, end in zip(places, rows, ends, strict=True):
         base = number(row, "model_ms_per_sample")
         share = f"{100 * _overhead_ms(row) / base:.1f} %" if base else "–"
         words = f"{format_number(number(row, 'ms_per_sample'))}, overhead {share}"
         words += " †" if row.get("timing_flag") else ""
-        axes.annotate(words, (end, place), (3, 0), textcoords="offset points", **look)
+        axes.annotate(words, (end, place), (3, 0), textcoords="offset points", **keywords)
     axes.set_yticks(places, [curve_label(text(row, "curve")) for row in rows], color=INK)
     axes.set_xlim(0, 2.2 * max(ends))
     axes.invert_yaxis()

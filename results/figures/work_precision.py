@@ -189,6 +189,6 @@ def _draw_curve(axes: Axes, series: Series, *, pale: bool) -> None:
     down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": colour}
     for limit in (False, True):
         some = [point for point in series.points if point.limit == limit]
-        look = marker_keywords(series.style) | (down if limit else {})
+        keywords = marker_keywords(series.style) | (down if limit else {})
         xs, ys = [point.x for point in some], [point.y for point in some]
-        axes.plot(xs, ys, linestyle="", zorder=2.5 + up, **look)
+        axes.plot(xs, ys, linestyle="", zorder=2.5 + up, **keywords)

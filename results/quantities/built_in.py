@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..record import Column
+from ..record import COLUMN_MAKERS
 from .quantity import Floor, Quantity
+
+_text, _integer, _number, _flag = COLUMN_MAKERS
 
 _Share = partial(Quantity, unit="share")
 _Frechet = partial(Quantity, unit="squared feature units")
 _Distance = partial(Quantity, unit="data units", power=1)
+_ToEndpoint = partial(
+    _Distance,
+    to="reference solution",
+    error="interval",
+    floor=Floor(column="rmse_resolution", meaning="resolution of the endpoints"),
+    resolution="rmse_resolution",
+    influence="distance",
+    apart="endpoint_distance",
+    listed=True,
+)
+_ToPathLimit = partial(
+    _Distance,
+    to="path limit",
+    error="interval",
+    floor=Floor(column="strong_resolution", meaning="resolution of the limits"),
+    resolution="strong_resolution",
+    influence="strong",
+    apart="limit_distance",
+    listed=True,
+)
 
 FRECHET = (
     _Frechet(
@@ -46,22 +68,16 @@ FRECHET = (
         floor=Floor(column="fid_proxy_floor", meaning="as many held-out samples", perfect=True),
         listed=True,
         beside=(
-            Column(
+            _number(
                 "fid_proxy_floor",
-                "number",
                 "plug-in Fréchet distance of as many held-out real or exact samples; "
                 "compare with raw",
             ),
-            Column(
+            _number(
                 "fid_proxy_floor_se",
-                "number",
                 "standard error of fid_proxy_floor: smaller distances do not differ from 0 significantly",
             ),
-            Column(
-                "fid_flag",
-                "text",
-                "why the interval of fid_proxy is not to be trusted (empty: it is)",
-            ),
+            _text("fid_flag", "why the interval of fid_proxy is not to be trusted (empty: it is)"),
         ),
     ),
     _Frechet(
@@ -84,9 +100,8 @@ FRECHET = (
         power=2,
         listed=True,
         beside=(
-            Column(
+            _text(
                 "fd_conv_flag",
-                "text",
                 "why the interval of fd_conv is not to be trusted, on either side (empty: it is)",
             ),
         ),
@@ -103,9 +118,8 @@ FRECHET = (
         to="data",
         error="interval",
         beside=(
-            Column(
+            _flag(
                 "dominated",
-                "flag",
                 "whether a ranking by fid_proxy is dominated by the model's error at this row",
             ),
         ),
@@ -157,9 +171,8 @@ SWD = Quantity(
     floor=Floor(column="swd_floor", meaning="as many held-out samples", perfect=True),
     listed=True,
     beside=(
-        Column(
+        _number(
             "swd_floor",
-            "number",
             "the same distance between two sets of as many held-out samples; compare with swd",
         ),
     ),
@@ -197,9 +210,8 @@ MODES = _Share(
     lower=False,
     listed=True,
     beside=(
-        Column(
+        _number(
             "mode_p",
-            "number",
             "p value of the test that they visit them as often as the data do",
             "probability",
         ),
@@ -223,13 +235,11 @@ COEFFICIENTS = Quantity(
     meaning="RMS Wasserstein distance of coefficients to their exact distributions",
     unit="standard deviations",
     to="data",
-    beside=(
-        Column("w2_coefficients_floor", "number", "the same distance of as many exact samples"),
-    ),
+    beside=(_number("w2_coefficients_floor", "the same distance of as many exact samples"),),
 )
 
 ENDPOINTS = (
-    _Distance(
+    _ToEndpoint(
         name="typical_error",
         meaning="typical distance per dimension to the converged ODE endpoint from the same "
         "latent: the geometric mean without the smallest and the largest fifth",
@@ -241,14 +251,7 @@ ENDPOINTS = (
         "Samples that ended in another mode are counted apart. 95 % intervals.",
         brief="how far a typical sample lands from where its own noise leads in very many steps: "
         "the sampler's error alone",
-        to="reference solution",
-        error="interval",
-        floor=Floor(column="rmse_resolution", meaning="resolution of the endpoints"),
-        resolution="rmse_resolution",
-        influence="distance",
         summary="typical",
-        apart="endpoint_distance",
-        listed=True,
     ),
     _Share(
         name="flip_fraction",
@@ -265,7 +268,7 @@ ENDPOINTS = (
         summary="share",
         listed=True,
     ),
-    _Distance(
+    _ToEndpoint(
         name="rmse",
         meaning="root mean square distance per dimension to the converged ODE endpoint "
         "from the same latent",
@@ -273,21 +276,10 @@ ENDPOINTS = (
         axis="RMSE to the converged ODE endpoint",
         brief="how far samples land from where their own noise leads in very many steps, "
         "the few that end elsewhere included",
-        to="reference solution",
-        error="interval",
         flag="rmse_flag",
-        floor=Floor(column="rmse_resolution", meaning="resolution of the endpoints"),
-        resolution="rmse_resolution",
-        influence="distance",
         summary="root mean square",
-        apart="endpoint_distance",
-        listed=True,
         beside=(
-            Column(
-                "rmse_flag",
-                "text",
-                "why rmse and its interval are not to be trusted (empty: they are)",
-            ),
+            _text("rmse_flag", "why rmse and its interval are not to be trusted (empty: they are)"),
         ),
     ),
     _Distance(
@@ -296,21 +288,18 @@ ENDPOINTS = (
         axis="Median distance to the converged ODE endpoint",
         to="reference solution",
         beside=(
-            Column(
+            _integer(
                 "rmse_samples",
-                "integer",
                 "number of samples compared with converged endpoints: the first, as far "
                 "as they were kept whole",
             ),
-            Column(
+            _number(
                 "rmse_resolution",
-                "number",
                 "how far off the converged endpoints themselves may be (RMS); 0 where "
                 "they are exact",
             ),
-            Column(
+            _number(
                 "endpoint_distance",
-                "number",
                 "RMS distance per dimension between two converged endpoints: what a flip costs",
             ),
         ),
@@ -318,7 +307,7 @@ ENDPOINTS = (
 )
 
 STRONG = (
-    _Distance(
+    _ToPathLimit(
         name="strong_typical_error",
         meaning="typical distance per dimension to the pathwise limit of the reverse SDE, for "
         "brownian noise: the geometric mean without the smallest and the largest fifth",
@@ -328,16 +317,9 @@ STRONG = (
         "same Brownian path, without the smallest and the largest fifth. 95 % intervals.",
         brief="how far a typical sample lands from where its own noise leads in very many steps: "
         "the sampler's error alone",
-        to="path limit",
-        error="interval",
-        floor=Floor(column="strong_resolution", meaning="resolution of the limits"),
-        resolution="strong_resolution",
-        influence="strong",
         summary="typical",
-        apart="limit_distance",
-        listed=True,
     ),
-    _Distance(
+    _ToPathLimit(
         name="strong_error",
         meaning="root mean square distance per dimension to the pathwise limit of the "
         "reverse SDE, for brownian noise",
@@ -345,29 +327,16 @@ STRONG = (
         axis="RMSE to the pathwise limit",
         brief="how far samples land from where their own noise leads in very many steps, "
         "the few that end elsewhere included",
-        to="path limit",
-        error="interval",
         flag="strong_flag",
-        floor=Floor(column="strong_resolution", meaning="resolution of the limits"),
-        resolution="strong_resolution",
-        influence="strong",
         summary="root mean square",
-        apart="limit_distance",
-        listed=True,
         beside=(
-            Column(
+            _text(
                 "strong_flag",
-                "text",
                 "why strong_error and its interval are not to be trusted (empty: they are)",
             ),
-            Column(
-                "strong_resolution",
-                "number",
-                "how far off the pathwise limits themselves may be (RMS)",
-            ),
-            Column(
+            _number("strong_resolution", "how far off the pathwise limits themselves may be (RMS)"),
+            _number(
                 "limit_distance",
-                "number",
                 "RMS distance per dimension between two pathwise limits: what a flip costs",
             ),
         ),

@@ -14,7 +14,6 @@ To = Literal["data", "converged samples", "reference solution", "path limit", ""
 endpoint of the same Brownian path. A distance to "data" includes the model's own error.
 """
 
-
 Summary = Literal["mean", "root mean square", "typical", "share"]
 """Statistic over the samples by which a quantity's value is computed.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,8 +15,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..comparison.compare import Comparison, compare, comparison_notes
-from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
+from ..comparison.compare import compare, comparison_notes
+from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
 from ..intervals import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
@@ -28,58 +27,38 @@ from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
 from ..sentences import DOMINATED, are_all_alike, markdown_summary
+from ..table import description
 from ..table.curves import comparable_parts, with_curves
-from ..table.description import (
-    brief_model_name,
-    distinct_texts,
-    heading_of,
-    names_in_words,
-    number_in_words,
-    samples_in_words,
-)
 from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint
 from ..values import is_empty, number, rows_as_dicts, rows_by_index, text
-from . import TEMPLATES
+from . import TEMPLATES, provenance
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
 from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
-from .provenance import (
-    Provenance,
-    citations_of,
-    command_of,
-    differing_entries,
-    digest_comment,
-    digest_of_ingredients,
-    sections_of,
-)
 from .timing import throughput_of, times_by_batch_size
 
 
-@dataclass(frozen=True)
-class Title:
-    """Head of a page: its heading, phrases ``facts`` on all runs, and each run's name and day if there are several."""
+def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``.
 
-    heading: str
-    facts: tuple[str, ...]
-    runs: tuple[tuple[str, str], ...] = ()
-
-
-def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
-    """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``."""
-    suites = names_in_words(distinct_texts(frame["suite"]) or [""])
+    It has a ``heading``, phrases ``facts`` on all runs, and name and day of each of several ``runs``.
+    """
+    suites = description.names_in_words(description.distinct_texts(frame["suite"]) or [""])
     days = [
         (name, _day_in_words((record.get("provenance") or {}).get("started")))
         for name, record in runs
     ]
-    is_single = len(days) == 1
-    day = days[0][1] if is_single else ""
-    facts = tuple(filter(None, (samples_in_words(frame), suites and f"suite {suites}", day)))
-    if is_single:
-        return Title(heading_of(frame), facts)
-    return Title(f"{number_in_words(len(runs))} runs: {heading_of(frame)}", facts, tuple(days))
+    heading, day = description.heading_of(frame), ""
+    if len(days) == 1:
+        ((_, day),) = days
+        days = []
+    else:
+        heading = f"{description.number_in_words(len(runs))} runs: {heading}"
+    facts = (description.samples_in_words(frame), suites and f"suite {suites}", day)
+    return {"heading": heading, "facts": list(filter(None, facts)), "runs": days}
 
 
 def _day_in_words(started: object) -> str:
@@ -91,30 +70,23 @@ def _day_in_words(started: object) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-@dataclass(frozen=True)
-class RunComparison:
-    """Comparison of two runs with counts of verdicts, or None with the reasons in ``notes``."""
+def comparisons_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the comparison of each further run with the first, by all metrics, with its ``notes``.
 
-    baseline: str
-    candidate: str
-    found: Comparison | None
-    counts: dict[str, int]
-    notes: tuple[str, ...]
-
-
-def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
-    """Return the comparison of each further run with the first, by all metrics."""
+    Without a comparison, the note is the reason.
+    """
     (baseline, first), *further = _names_and_paths(sources)
     comparisons = []
     for candidate, path in further:
-        found, counts = None, {}
+        sides: dict[str, Any] = {"baseline": baseline, "candidate": candidate, "lines": ()}
         try:
             found = compare(first, path, metrics=("all",))
-            remarks = tuple(comparison_notes(found))
-            counts = dict(Counter(line.verdict for line in found.lines).most_common())
         except ValueError as error:
-            remarks = (str(error),)
-        comparisons.append(RunComparison(baseline, candidate, found, counts, remarks))
+            sides["notes"] = [str(error)]
+        else:
+            counts = Counter(line.verdict for line in found.lines).most_common()
+            sides |= {"lines": found.lines, "counts": counts, "notes": comparison_notes(found)}
+        comparisons.append(sides)
     return comparisons
 
 
@@ -163,8 +135,9 @@ def write_report(
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
         # is_current later compares this digest with the digest of the files then
-        made_of = digest_of_ingredients(sources[0], baseline) if is_own else ""
-        write_text(page, html + (digest_comment(html, made_of, page.parent) if is_own else ""))
+        if is_own:
+            html += provenance.digest_comment(html, sources[0], baseline)
+        write_text(page, html)
     except OSError as error:
         remedy = "free some space, or " * (error.errno in FULL)
         raise ValueError(
@@ -192,32 +165,30 @@ def render_page(
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
     parts = comparable_parts(frame)
-    kept = [
-        (title, rows, _part_folders(rows, homes, RunDir.pictures_path)) for title, rows in parts
-    ]
-    strips = trajectory_strips_of(
-        [
-            (title, rows, _part_folders(rows, homes, RunDir.trajectories_path))
-            for title, rows in parts
-        ]
-    )
+    kept = _with_files(parts, homes, RunDir.pictures_path)
+    strips = trajectory_strips_of(_with_files(parts, homes, RunDir.trajectories_path))
     sections = [
         model_section(title, rows, page.by_title[title], styles, files, grid, strip, homes)
         for (title, rows, files), grid, strip in zip(kept, grids_of(kept), strips, strict=True)
     ]
     records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
     runs = [
-        Provenance(name, command_of(record), tuple(sections_of(record))) for name, record in records
+        {
+            "name": name,
+            "command": provenance.command_of(record),
+            "sections": provenance.sections_of(record),
+        }
+        for name, record in records
     ]
     samplers = frame["sampler"].dropna()
     template = _template_environment().get_template("report.html")
     return template.render(
         title=title_of(frame, records),
-        baseline=baseline_title(baseline),
+        baseline=label_of_curve(baseline),
         unseen=unseen,
         counts=frame["status"].value_counts().to_dict(),
         problems=sections,
-        plots=[problem.plot for problem in sections],
+        plots=[problem["plot"] for problem in sections],
         family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
         listing=listing_of(frame, page.lines),
@@ -226,8 +197,8 @@ def render_page(
         sizes=times_by_batch_size(sources),
         sweeps=throughput_of(sources),
         runs=runs,
-        differences=differing_entries(runs),
-        citations=citations_of((record for _, record in records), samplers),
+        differences=provenance.differing_entries(run["sections"] for run in runs),
+        citations=provenance.citations_of((record for _, record in records), samplers),
         csv=csv,
         plotly=packed_plotly(),
     )
@@ -269,7 +240,7 @@ def _template_environment() -> Environment:
         dominated=DOMINATED,
     )
     environment.filters.update(
-        brief=brief_model_name,
+        brief=description.brief_model_name,
         whole=_with_unbroken_names,
         is_alike_by=are_all_alike,
         timed=lambda found: [row for row in found if number(row.row, "ms_per_sample") is not None],
@@ -302,11 +273,13 @@ def _names_and_paths(sources: Sequence[Path]) -> list[tuple[str, Path]]:
     return list(zip(run_names(sources), sources, strict=True))
 
 
-def _part_folders(
-    rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
-) -> dict[int, Path]:
-    return {
-        index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))
-        for index, row in rows_by_index(rows).items()
-        if row.get("cell")
-    }
+def _with_files(
+    parts: Iterable[tuple[str, pd.DataFrame]], homes: Homes, path_of: Callable[[RunDir, str], Path]
+) -> list[tuple[str, pd.DataFrame, dict[int, Path]]]:
+    """Return title, rows, and the path of each row's file by its index, for each part of a table."""
+
+    def paths_of(rows: pd.DataFrame) -> dict[int, Path]:
+        placed = ((index, row) for index, row in rows_by_index(rows).items() if row.get("cell"))
+        return {i: path_of(RunDir(homes[text(row, "run")]), text(row, "cell")) for i, row in placed}
+
+    return [(title, rows, paths_of(rows)) for title, rows in parts]

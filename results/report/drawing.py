@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
-
 FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
 """Window of a plot: lower and upper corner, each ``(2,)``."""

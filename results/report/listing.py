@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
-from ..comparison.significance import SIGNS
 from ..comparison.verdicts import Line as JudgedLine
 from ..intervals import interval_flag, value_plus_minus
 from ..quantities import columns, flags, quantities
@@ -41,8 +40,7 @@ def table_columns() -> list[str]:
     return [*BEFORE, *measured, *AFTER]
 
 
-@dataclass(frozen=True)
-class ColumnHead:
+class ColumnHead(NamedTuple):
     """Head of a column: its name, its meaning, and whether it holds numbers."""
 
     name: str
@@ -54,49 +52,39 @@ ListingCell = tuple[str, float | None]
 """Cell of the table: its text, and the number to sort it by (None: sort by the text)."""
 
 
-@dataclass(frozen=True)
-class ListedRow:
+class ListedRow(NamedTuple):
     """Line of the table. ``where`` has parameters, schedule, budget, steps and seed in words."""
 
-    cells: tuple[ListingCell, ...]
-    status: str
-    mark: str
+    row: Record
+    cells: list[ListingCell]
     reason: str
-    model: str
-    sampler: str
     where: str
     verdict: JudgedLine | None
 
-    @property
-    def sign(self) -> str:
-        """Sign of the row's verdict; "" without one."""
-        return SIGNS[self.verdict.verdict] if self.verdict else ""
 
+class Listing(NamedTuple):
+    """Table of all rows. ``same`` has the values of columns that do not vary, by name."""
 
-@dataclass(frozen=True)
-class Listing:
-    """Table of all rows. ``same`` has (name, value) of columns that do not vary."""
-
-    heads: tuple[ColumnHead, ...]
-    lines: tuple[ListedRow, ...]
-    same: tuple[tuple[str, str], ...]
+    heads: list[ColumnHead]
+    lines: list[ListedRow]
+    same: dict[str, str]
     metric: str
 
 
 def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = None) -> Listing:
     """Return the table of all rows of a frame; ``verdicts`` are by row index."""
     kinds = {column.name: column for column in columns()}
-    same = tuple((name, value) for name in frame.columns if (value := _shared_value(frame, name)))
+    same = {name: value for name in frame.columns if (value := _shared_value(frame, name))}
     heads = []
     for name in table_columns():
-        if name in frame and not all(map(is_empty, frame[name])) and name not in dict(same):
+        if name in frame and not all(map(is_empty, frame[name])) and name not in same:
             meaning = kinds[name].meaning_and_unit if name in kinds else "the run"
             heads.append(ColumnHead(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
     lines = [
         _listed_row(row, heads, by_index.get(index)) for index, row in rows_by_index(frame).items()
     ]
-    return Listing(tuple(heads), tuple(lines), same, _metrics_in_words(by_index.values()))
+    return Listing(heads, lines, same, _metrics_in_words(by_index.values()))
 
 
 def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
@@ -121,7 +109,6 @@ def _shared_value(frame: pd.DataFrame, name: str) -> str:
 
 
 def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None) -> ListedRow:
-    status, cells = text(row, "status"), tuple(_listing_cell(row, head) for head in heads)
     names = ("params", "schedule", "budget", "steps", "seed")
     where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
     # quantities may share flags: each is named once
@@ -129,8 +116,7 @@ def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None
         part for name in flags() for part in interval_flag(row, name).split("; ") if part
     )
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
-    mark, model, sampler = MARKS.get(status, "?"), text(row, "model"), text(row, "sampler")
-    return ListedRow(cells, status, mark, reason, model, sampler, where, verdict)
+    return ListedRow(row, [_listing_cell(row, head) for head in heads], reason, where, verdict)
 
 
 def _listing_cell(row: Record, head: ColumnHead) -> ListingCell:

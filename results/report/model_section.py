@@ -12,13 +12,7 @@ import pandas as pd
 
 from ..comparison.findings import Findings
 from ..comparison.headline import headline_table
-from ..comparison.pareto import (
-    FrontPosition,
-    Point,
-    cost_point_of,
-    front_positions,
-    is_surely_cheaper,
-)
+from ..comparison.pareto import FrontPosition, front_positions, is_surely_cheaper
 from ..comparison.verdicts import ComparedRows
 from ..record import Record
 from ..run_directory.reading import read_run_record
@@ -27,9 +21,9 @@ from ..table.description import why_no_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
-from .pictures import SampleGrid, SampleRows, TrajectoryStrips, sample_rows_of
+from .pictures import SampleGrid, TrajectoryStrips, sample_rows_of
 from .plots import CurveStyle, plot_data_of
-from .timing import Timing, timing_of
+from .timing import timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 """Cost columns of fronts, and their units."""
@@ -61,11 +55,6 @@ class FrontRow:
             return "the only one"
         return ("use it" if self.alike == 1 else "any of them") if self.certain else "open"
 
-    @property
-    def recommended(self) -> bool:
-        """Return True if the recommendation is "use it"."""
-        return self.verdict == "use it"
-
 
 @dataclass(frozen=True)
 class Front:
@@ -81,43 +70,42 @@ class Front:
     merged: int
 
 
-def fronts_of(found: Findings) -> tuple[Front, ...]:
+def fronts_of(findings: Findings) -> tuple[Front, ...]:
     """Return the Pareto fronts of one problem: by evaluations, and by time if measured."""
-    fronts = [(unit, cost, front_positions(found.group, cost)) for cost, unit in COSTS]
+    fronts = [(unit, cost, front_positions(findings.group, cost)) for cost, unit in COSTS]
     return tuple(
-        _front_by_cost(found.group, unit, cost, place) for unit, cost, place in fronts if place
+        _front_by_cost(findings.group, unit, cost, place) for unit, cost, place in fronts if place
     )
 
 
 def _front_by_cost(
     group: ComparedRows, unit: str, cost: str, places: dict[int, FrontPosition]
 ) -> Front:
-    rows, name = {index: group.entries[index].record for index in places}, group.quantity.name
-    points = {index: point for index in places if (point := cost_point_of(rows[index], name, cost))}
-    on = [index for index in places if places[index].on_front]
+    on = [index for index, place in places.items() if place.on_front]
     cheapest: dict[float, int] = {}
-    for index in sorted(on, key=lambda index: points[index][1::-1]):
-        cheapest.setdefault(points[index].cost, index)
-    distinct = _rows_with_distinct_costs(list(cheapest.values()), points)
-    costs = [format_number(points[index].cost) for index in distinct]
+    for index in sorted(on, key=lambda index: places[index].point[1::-1]):
+        cheapest.setdefault(places[index].point.cost, index)
+    # of rows whose costs cannot be told apart, only the most expensive
+    distinct: list[int] = []
+    for index in reversed(cheapest.values()):
+        if not distinct or is_surely_cheaper(places[index].point, places[distinct[0]].point):
+            distinct.insert(0, index)
+    costs = [format_number(places[index].point.cost) for index in distinct]
     ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
     ranges += [f"{cost} or more" for cost in costs[-1:]]
     alone = len({entry.record["curve"] for entry in group.entries.values()}) == 1
     choices = [
-        FrontRow(words, rows[n], places[n].front == "on", _count_coinciding(group, n, cost), alone)
-        for words, n in zip(ranges, distinct, strict=True)
+        FrontRow(
+            words,
+            group.entries[index].record,
+            places[index].front == "on",
+            _count_coinciding(group, index, cost),
+            alone,
+        )
+        for words, index in zip(ranges, distinct, strict=True)
     ]
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
     return Front(unit, tuple(choices), uncertain, len(cheapest) - len(distinct))
-
-
-def _rows_with_distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return indices of rows with distinguishable costs; of tied ones, only the most expensive."""
-    distinct: list[int] = []
-    for index in reversed(front):
-        if not distinct or is_surely_cheaper(points[index], points[distinct[-1]]):
-            distinct.append(index)
-    return distinct[::-1]
 
 
 def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
@@ -135,65 +123,44 @@ Homes = Mapping[str, Path]
 """Path of each run by its name in the column ``run``, or of the only run as ""."""
 
 
-@dataclass(frozen=True)
-class ModelSection:
-    """Section of one problem; None and empty fields are left out of the page."""
-
-    title: str
-    found: Findings | None
-    lead: tuple[str, ...]
-    fronts: tuple[Front, ...]
-    plot: dict[str, Any] | None
-    samples: SampleRows | None
-    grid: SampleGrid | None
-    trajectories: TrajectoryStrips | None
-    path_curvature: tuple[str, ...]
-    timing: Timing | None
-    undrawn: tuple[str, ...]
-    missing: int
-    without_data: str
-
-
 def model_section(
     title: str,
     rows: pd.DataFrame,
-    found: Findings | None,
+    findings: Findings | None,
     styles: Mapping[str, CurveStyle],
     files: Mapping[int, Path],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
     homes: Homes,
-) -> ModelSection:
+) -> dict[str, Any]:
     """Return the section of one problem from its rows, findings, styles and pictures.
 
-    ``files`` are the paths of kept samples by row index.
+    ``files`` are the paths of kept samples by row index. The page leaves out what is None or empty.
     """
-    lead: tuple[str, ...] = ()
-    best = headline_row(found) if found else None
-    first = found.quantity.name if found else ""
-    if found:
-        lead = lead_sentences(found, headline_table(rows.drop(columns=["curve", "slot"])))
-    undrawn = tuple(
+    best = headline_row(findings) if findings else None
+    model = text(rows.iloc[0].to_dict(), "model")
+    undrawn = [
         f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
         for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
-    )
-    return ModelSection(
-        title=title,
-        found=found,
-        lead=lead,
-        fronts=fronts_of(found) if found else (),
-        plot=plot_data_of(title, rows, styles, first, best),
-        samples=sample_rows_of(title, rows, files, best) if best else None,
-        grid=grid,
-        trajectories=trajectories,
-        path_curvature=curvature_lines_of_runs(
-            homes.values(), text(rows.iloc[0].to_dict(), "model")
-        ),
-        timing=timing_of(rows, homes, found),
-        undrawn=undrawn,
-        missing=len(rows.loc[rows["status"] == "missing"]),
-        without_data=why_no_data(rows) or reference_note_sentence(rows, homes.values()),
-    )
+    ]
+    section = {
+        "title": title,
+        "findings": findings,
+        "plot": plot_data_of(title, rows, styles, findings.quantity.name if findings else "", best),
+        "samples": sample_rows_of(title, rows, files, best) if best else None,
+        "grid": grid,
+        "trajectories": trajectories,
+        "path_curvature": curvature_lines_of_runs(homes.values(), model),
+        "timing": timing_of(rows, homes, findings),
+        "undrawn": undrawn,
+        "missing": len(rows.loc[rows["status"] == "missing"]),
+        "without_data": why_no_data(rows) or reference_note_sentence(rows, homes.values()),
+        "fronts": (),
+    }
+    if findings:
+        crossings = headline_table(rows.drop(columns=["curve", "slot"]))
+        section |= {"lead": lead_sentences(findings, crossings), "fronts": fronts_of(findings)}
+    return section
 
 
 def reference_note_sentence(rows: pd.DataFrame, homes: Iterable[Path]) -> str:

@@ -95,22 +95,19 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
         for index, stack in stacks.items()
     }
     budgets = tuple(sorted({_budget_of_row(row) for row in rows.values()}))
-    at = {(text(row, "curve"), _budget_of_row(row)): (index, row) for index, row in rows.items()}
+    at = {(text(row, "curve"), _budget_of_row(row)): index for index, row in rows.items()}
     pictured = {text(rows[index], "curve") for index in stacks}
-    lines = []
-    for curve in kept.order:
-        if curve in pictured:
-            places = ((slot, at.get((curve, slot))) for slot in budgets)
-            tiles = (
-                _tile_of_row(kept.title, curve, slot, place, pictures) for slot, place in places
-            )
-            lines.append((curve, tuple(tiles)))
+    lines = tuple(
+        (curve, tuple(_tile_of_row(kept, at.get((curve, slot)), pictures) for slot in budgets))
+        for curve in kept.order
+        if curve in pictured
+    )
     jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
     shown = max(
         len(stack) if kept.points else math.prod(rectangle_for(min(most, len(stack))))
         for stack in stacks.values()
     )
-    return SampleGrid(budgets, jump, tuple(lines), kept.points, shown, limits)
+    return SampleGrid(budgets, jump, lines, kept.points, shown, limits)
 
 
 def _budget_of_row(row: Record) -> int:
@@ -118,19 +115,15 @@ def _budget_of_row(row: Record) -> int:
 
 
 def _tile_of_row(
-    title: str,
-    curve: str,
-    budget: int,
-    place: tuple[Any, Record] | None,
-    pictures: Mapping[Any, tuple[str, int | None]],
+    kept: KeptSamples, index: Any, pictures: Mapping[Any, tuple[str, int | None]]
 ) -> Tile:
-    if place is None:
+    if index is None:
         return Tile("", "", "–")
-    index, row = place
+    row = kept.rows[index]
     if index in pictures:
         image, limit = pictures[index]
-        alt = f"Samples of {title} by {curve} at {budget} network evaluations"
-        return Tile(image, alt, "", limit)
+        by = f"{text(row, 'curve')} at {_budget_of_row(row)} network evaluations"
+        return Tile(image, f"Samples of {kept.title} by {by}", "", limit)
     return Tile("", "", text(row, "status") if row["status"] != "ok" else "no picture")
 
 
@@ -271,38 +264,25 @@ class TrajectoryStrips:
     strips: tuple[TrajectoryStrip, ...]
     points: bool
 
-    @property
-    def image_bytes(self) -> int:
-        """Total size of the pictures in the page, in bytes."""
-        return sum(len(strip.image) for strip in self.strips)
-
-
-class KeptTrajectories(NamedTuple):
-    """Kept trajectories of one problem at one budget, by curve."""
-
-    title: str
-    budget: int
-    arrays: Mapping[str, Arrays]
-
 
 def trajectory_strips_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
     """Return each problem's trajectory strips, as many as fit ``room`` bytes; None without any."""
-    read = [_read_trajectories(*part) for part in parts]
-    strips: list[TrajectoryStrips | None] = []
+    read = [(title, *_read_trajectories(rows, files)) for title, rows, files in parts]
+    found: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
-        strips = [paths and _trajectory_strips(paths, width) for paths in read]
-        if sum(strip.image_bytes for strip in strips if strip) <= room:
-            return strips
-    share = room / sum(strip is not None for strip in strips)
-    return [strip and _cut_to_size(strip, share) for strip in strips]
+        found = [_trajectory_strips(*paths, width) if paths[-1] else None for paths in read]
+        if sum(len(one.image) for part in found if part for one in part.strips) <= room:
+            return found
+    share = room / sum(part is not None for part in found)
+    return [part and _cut_to_size(part, share) for part in found]
 
 
 def _read_trajectories(
-    title: str, rows: pd.DataFrame, files: Mapping[int, Path]
-) -> KeptTrajectories | None:
-    """Read the trajectories of one problem at the budget with most of them; None if none was kept."""
+    rows: pd.DataFrame, files: Mapping[int, Path]
+) -> tuple[int, dict[str, Arrays]]:
+    """Return the budget with most trajectories of one problem, and its trajectories by curve."""
     saved = [
         (files[index], text(row, "curve"), _budget_of_row(row))
         for index, row in rows_by_index(rows).items()
@@ -310,30 +290,32 @@ def _read_trajectories(
     ]
     slots = [slot for _, _, slot in saved]
     if not slots:
-        return None
+        return 0, {}
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
     read = {curve: read_pictures_at(path) for path, curve, slot in saved if slot == budget}
-    trajectories = {
+    return budget, {
         curve: arrays
         for curve in ranked_curves(rows)
         if (arrays := read.get(curve)) is not None and {"sigma", "x", "d", "end"} <= arrays.keys()
     }
-    return KeptTrajectories(title, budget, trajectories) if trajectories else None
 
 
-def _trajectory_strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
+def _trajectory_strips(
+    title: str, budget: int, paths: Mapping[str, Arrays], width: int
+) -> TrajectoryStrips:
     """Draw the strips of one problem, with panels of points ``width`` pixels wide."""
-    ends = [np.asarray(arrays["end"], np.float64) for arrays in paths.arrays.values()]
-    box = common_box(end for end in ends if end.ndim == 2)
-    strips = [
-        _trajectory_strip(paths, curve, arrays, box, width)
-        for curve, arrays in paths.arrays.items()
-    ]
-    return TrajectoryStrips(paths.budget, tuple(strips), any(end.ndim == 2 for end in ends))
+    clouds = [np.asarray(arrays["end"], np.float64) for arrays in paths.values()]
+    clouds = [end for end in clouds if end.ndim == 2]
+    box = common_box(clouds)
+    strips = (
+        _trajectory_strip(f"{title} by {curve} at {budget} evaluations", curve, arrays, box, width)
+        for curve, arrays in paths.items()
+    )
+    return TrajectoryStrips(budget, tuple(strips), bool(clouds))
 
 
 def _trajectory_strip(
-    paths: KeptTrajectories, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int
+    what: str, curve: str, arrays: Arrays, box: Box, width: int
 ) -> TrajectoryStrip:
     parts = np.concatenate([arrays["x"], arrays["end"][None]]), arrays["d"]
     if arrays["end"].ndim == 2:
@@ -345,10 +327,7 @@ def _trajectory_strip(
     panels = np.concatenate([above, below, np.zeros_like(above[:1])])
     image = data_uri(side_by_side(panels, len(above), gap=2))
     levels = (*(format_number(float(sigma), 2) for sigma in arrays["sigma"]), "end")
-    alt = (
-        f"Trajectory on {paths.title} by {curve} at {paths.budget} evaluations, from "
-        f"noise level {levels[0]} to {levels[-2]} and the end"
-    )
+    alt = f"Trajectory on {what}, from noise level {levels[0]} to {levels[-2]} and the end"
     return TrajectoryStrip(curve, image, alt, levels)
 
 
@@ -359,7 +338,7 @@ def _panel_of_points(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
     return panel
 
 
-def _cut_to_size(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
-    sizes = np.cumsum([len(strip.image) for strip in evolution.strips])
+def _cut_to_size(part: TrajectoryStrips, room: float) -> TrajectoryStrips:
+    sizes = np.cumsum([len(strip.image) for strip in part.strips])
     count = int(np.searchsorted(sizes, room, side="right"))
-    return replace(evolution, strips=evolution.strips[:count])
+    return replace(part, strips=part.strips[:count])

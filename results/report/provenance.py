@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..run_directory.files import read_regular
 from ..run_directory.layout import INTERIM
@@ -59,9 +57,13 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
     return digest.hexdigest()
 
 
-def digest_comment(page: str, made_of: str, folder: Path) -> str:
+def digest_comment(page: str, folder: Path, baseline: str) -> str:
     """Return the last line of a page: digests of its inputs, and of the page with its tables."""
-    return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
+    made_of, files = (
+        digest_of_ingredients(folder, baseline),
+        _digest_of_files(page.encode(), folder),
+    )
+    return f"<!-- made of {made_of}, this is {files} -->\n"
 
 
 def is_current(folder: Path, baseline: str) -> bool:
@@ -83,17 +85,13 @@ def _digest_of_files(page: bytes, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _files_below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """Yield the files below a folder to a depth, sorted, without shards and hidden files."""
-    entries: Iterable[os.DirEntry[str]] = ()
-    if folder.is_dir():
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.is_dir():
-            yield from _files_below(Path(entry.path), depth - 1) if depth else ()
-        elif not entry.name.startswith(".") and not _SHARD.fullmatch(entry.name):
-            yield Path(entry.path)
+def _files_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and its folders, sorted, without shards and hidden files."""
+    return [
+        path
+        for path in sorted([*folder.glob("*"), *folder.glob("*/*")])
+        if not (path.is_dir() or path.name.startswith(".") or _SHARD.fullmatch(path.name))
+    ]
 
 
 def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
@@ -114,26 +112,15 @@ def _installed_version(package: str) -> str:
 
 PARTS = ("where", "key", "url")
 
-
 SHOWN_ELSEWHERE = ("citations", KEY)
 """Items of ``run.json`` that other parts of the report show."""
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Part of ``run.json`` as pairs (dotted name, value)."""
 
     title: str
-    entries: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Provenance of a run: its name, command line and sections of ``run.json``."""
-
-    name: str
-    command: str
-    sections: tuple[Section, ...]
+    entries: list[tuple[str, str]]
 
 
 def command_of(run: Mapping[str, object]) -> str:
@@ -150,18 +137,14 @@ def sections_of(run: Mapping[str, object]) -> list[Section]:
     nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
     parts = [*([("run", loose)] if loose else []), *nested.items()]
     shown = [(title, value) for title, value in parts if title not in SHOWN_ELSEWHERE]
-    return [Section(title, tuple(_flat_pairs(value))) for title, value in shown]
+    return [Section(title, list(_flat_pairs(value))) for title, value in shown]
 
 
-def differing_entries(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
+def differing_entries(runs: Iterable[Iterable[Section]]) -> list[tuple[str, tuple[str, ...]]]:
     """Return (dotted name, value in each run) of the items of ``run.json`` in which runs differ."""
     flat = [
-        {
-            f"{section.title}.{key}": value
-            for section in run.sections
-            for key, value in section.entries
-        }
-        for run in runs
+        {f"{title}.{key}": value for title, entries in sections for key, value in entries}
+        for sections in runs
     ]
     names = dict.fromkeys(name for entries in flat for name in entries)
     entries_of = [(name, tuple(entries.get(name, "") for entries in flat)) for name in names]
@@ -181,17 +164,11 @@ def _flat_pairs(value: object, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, "–" if value is None or value == {} else str(value)
 
 
-@dataclass(frozen=True)
-class Citations:
-    """Citations: sources (sampler, place, key, address), BibTeX, and samplers without a source."""
+def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> dict[str, Any]:
+    """Return the citations of ``samplers`` from the ``run.json`` of all runs.
 
-    sources: tuple[tuple[str, ...], ...]
-    bibtex: str
-    unknown: tuple[str, ...]
-
-
-def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> Citations:
-    """Return the citations of ``samplers`` from the ``run.json`` of all runs."""
+    These are ``sources`` (sampler, place, key, address), ``bibtex``, and samplers without a source.
+    """
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         table |= run.get("citations") or {}
@@ -200,4 +177,5 @@ def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> 
     sources = [(name, *(str(table[name].get(part) or "") for part in PARTS)) for name in cited]
     entries = {str(table[name].get("key")): str(table[name].get("bibtex") or "") for name in cited}
     bibtex = "\n\n".join(entries[key] for key in sorted(entries) if entries[key])
-    return Citations(tuple(sources), bibtex, tuple(name for name in names if name not in table))
+    unknown = [name for name in names if name not in table]
+    return {"sources": sources, "bibtex": bibtex, "unknown": unknown}

@@ -8,15 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pandas as pd
 
-from ..comparison.findings import BASELINE, Findings, baseline_title
+from ..comparison.findings import BASELINE, Findings
+from ..comparison.pairing import Entry, row_with_folder
 from ..comparison.times import SpeedVerdict, speed_verdict
+from ..labels import label_of_curve
 from ..record import Record
-from ..run_directory.layout import TIMING
-from ..run_directory.run_dir import RunDir
 from ..values import number, rows_by_index, text
 
 OPTIONAL = (
@@ -45,16 +44,6 @@ class TimedRow:
     speed: SpeedVerdict | None = None
     worse: bool = False
 
-    @property
-    def unsettled(self) -> bool:
-        """Return True if timing stopped before the interval of the median was narrow enough."""
-        return self.row.get("timing_converged") is False
-
-    @property
-    def flag(self) -> str:
-        """Reason against trusting the times; "" if there is none."""
-        return text(self.row, "timing_flag")
-
 
 @dataclass(frozen=True)
 class Timing:
@@ -68,46 +57,37 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, found: Findings | None = None
+    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, findings: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the budget with the most timed rows; None without times."""
-    finished = rows_by_index(rows.loc[rows["status"] == "ok"])
     timed = {
         place: row
-        for place, row in finished.items()
+        for place, row in rows_by_index(rows.loc[rows["status"] == "ok"]).items()
         if row["slot"] is not None and number(row, "ms_per_sample") is not None
     }
     if not timed:
         return None
     slots = [int(number(row, "slot") or 0) for row in timed.values()]
     budget = max(set(slots), key=lambda slot: (slots.count(slot), slot))
-    times = {
-        place: number(row, "ms_per_sample") or 0.0
-        for place, row in timed.items()
-        if row["slot"] == budget
-    }
-    chosen = {place: timed[place] for place in sorted(times, key=times.__getitem__)}
-    raws = {place: _raw_times(row, homes or {}) for place, row in chosen.items()}
-    own = (
-        place
-        for place, row in chosen.items()
-        if raws[place] and BASELINE in (text(row, "sampler"), text(row, "curve"))
-    )
-    base = next(own, None)
-    longest, lines = max(times.values()) or 1.0, []
-    for place, row in chosen.items():
-        line = _timed_row(row, longest, raws[place].get("raw_total_ms") or [])
+    chosen = [item for item in timed.items() if item[1]["slot"] == budget]
+    chosen.sort(key=lambda item: number(item[1], "ms_per_sample") or 0.0)
+    longest = number(chosen[-1][1], "ms_per_sample") or 1.0
+    entries = {place: row_with_folder(row, homes or {}) for place, row in chosen}
+    own = (place for place, entry in entries.items() if entry.is_of(BASELINE) and entry.timing)
+    base, lines = next(own, None), []
+    for place, entry in entries.items():
+        line = _timed_row(entry, longest)
         if base is not None and place != base:
-            pace, worse = speed_verdict(raws[base], raws[place]), _is_worse(found, place, base)
-            line = replace(line, speed=pace, worse=worse)
+            speed = speed_verdict(entries[base].timing, entry.timing)
+            line = replace(line, speed=speed, worse=_is_worse(findings, place, base))
         lines.append(line)
-    columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())}
+    columns = {name for name in OPTIONAL if any(row.get(name) for _, row in chosen)}
     if any(line.spread for line in lines):
         columns.add("spread")
-    against = "" if base is None or len(lines) == 1 else baseline_title(BASELINE)
-    return Timing(
-        budget, _device_in_words(chosen.values()), tuple(lines), frozenset(columns), against
-    )
+    against = "" if base is None or len(lines) == 1 else label_of_curve(BASELINE)
+    names = (text(row, "timing_device_name") or text(row, "device") for _, row in chosen)
+    device = ", ".join(filter(None, dict.fromkeys(names)))
+    return Timing(budget, device, tuple(lines), frozenset(columns), against)
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
@@ -164,24 +144,12 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     return sweeps
 
 
-def _raw_times(row: Record, homes: Mapping[str, Path]) -> dict[str, Any]:
-    """Return a row's ``timing.json``; {} if the row is not of a run directory or was not timed."""
-    home = homes.get(text(row, "run"))
-    if home is None or not (home / "parts").is_dir() or not row.get("cell"):
-        return {}
-    return RunDir(home).read(text(row, "cell"), TIMING) or {}
-
-
-def _timed_row(row: Record, longest: float, raw: list[float]) -> TimedRow:
-    total = number(row, "ms_per_sample") or 0.0
-    model = number(row, "model_ms_per_sample")
+def _timed_row(entry: Entry, longest: float) -> TimedRow:
+    total = number(entry.record, "ms_per_sample") or 0.0
+    model = number(entry.record, "model_ms_per_sample")
     inner = total if model is None else min(model, total)
+    raw = entry.timing.get("raw_total_ms") or []
     middle = median(raw) if raw else 1.0
     places = (0.5 + (time / middle - 1) / (2 * REACH) for time in raw[:200] if middle > 0)
     spread = tuple(min(1.0, max(0.0, place)) for place in places)
-    return TimedRow(row, 100 * inner / longest, 100 * (total - inner) / longest, spread)
-
-
-def _device_in_words(rows: Iterable[Record]) -> str:
-    names = (text(row, "timing_device_name") or text(row, "device") for row in rows)
-    return ", ".join(filter(None, dict.fromkeys(names)))
+    return TimedRow(entry.record, 100 * inner / longest, 100 * (total - inner) / longest, spread)

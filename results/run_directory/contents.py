@@ -83,12 +83,12 @@ class Contents:
         return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise what :meth:`npz` would raise, without reading the arrays if the file has a seal."""
+        """Raise as :meth:`json` or :meth:`npz`, without reading the arrays if the file has a seal."""
         opened = self._opened(place)
-        if isinstance(opened.fault, UnsealedError) and self.predates_checksums:
-            self.npz(place)
-        else:
+        if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
+        elif place.endswith(".npz"):
+            self.npz(place)
 
     def digest(self, place: str) -> str:
         """Return the SHA-256 digest of the JSON or ``.npz`` file at a place; "" without a file."""

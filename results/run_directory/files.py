@@ -27,10 +27,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-PART = ".part"
-"""Suffix of a file that is being written."""
-TRIES = 4
-"""Attempts to write if another process deletes the ``*.part`` file, or to read a stale file."""
+PART = ".part"  # suffix of a file that is being written
+TRIES = 4  # attempts to write if another process deletes the *.part file, or to read a stale file
 
 UNREADABLE = (
     OSError,
@@ -49,8 +47,7 @@ UNREADABLE = (
 )
 """Exceptions that reading a damaged archive can raise."""
 
-PAUSE = 0.05
-"""Seconds between two attempts to read a stale file."""
+PAUSE = 0.05  # seconds between two attempts to read a stale file
 LARGEST_JSON = 32 << 20
 """Bytes of the largest JSON file that is read. Parsed, it may take 50 times as much memory."""
 

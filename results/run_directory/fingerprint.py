@@ -146,9 +146,9 @@ def difference(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def _differences_in_words(before: Fingerprint, after: Fingerprint) -> Iterable[str]:
-    for key in _keys_of_either(before.exact, after.exact):
+    for key in {**before.exact, **after.exact}:
         yield _fact_difference(key, before.exact, after.exact)
-    for key in _keys_of_either(before.values, after.values):
+    for key in {**before.values, **after.values}:
         a, b = before.values.get(key), after.values.get(key)
         if a is None or b is None:
             yield f"its {key} {'are' if _is_plural(key) else 'is'} {'new' if a is None else 'gone'}"
@@ -158,10 +158,6 @@ def _differences_in_words(before: Fingerprint, after: Fingerprint) -> Iterable[s
 
 def _is_plural(key: str) -> bool:
     return key.partition(" ")[0].endswith("s")
-
-
-def _keys_of_either(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    return [*a, *(key for key in b if key not in a)]
 
 
 def _fact_difference(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:

@@ -58,8 +58,7 @@ STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
 
 CELL, MADE, QUALITY, TIMING = "cell.json", "made.json", "quality.json", "timing.json"
 INFLUENCE, WHY = "influence.npz", "why.json"
-PIN = "influence"
-"""Key in ``quality.json`` of the digest of the cell's ``influence.npz``."""
+PIN = "influence"  # key in quality.json of the digest of the cell's influence.npz
 
 
 def part_place(cell: str, name: str) -> str:
@@ -124,8 +123,7 @@ def check_run_folder(path: Path) -> None:
             raise ValueError(
                 f"{path} is a file, not a run directory; choose another folder with --out"
             )
-        stranger = _why_no_run_directory(path) if path.exists() else ""
-        if stranger:
+        if path.exists() and (stranger := _why_no_run_directory(path)):
             raise ValueError(
                 f"{path} is not a run directory ({stranger}); choose an "
                 "empty or new folder with --out"
@@ -186,11 +184,9 @@ FULL = {
 }
 _REMEDIES = {
     errno.EROFS: "make its file system writable",
-    errno.EACCES: "give yourself the right to write there",
-    errno.EPERM: "give yourself the right to write there",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "give yourself the right to write there"),
     errno.EIO: "see to the disk, or the server",
-    errno.ESTALE: "see to the server",
-    errno.ETIMEDOUT: "see to the server",
+    **dict.fromkeys((errno.ESTALE, errno.ETIMEDOUT), "see to the server"),
 }
 
 

@@ -40,11 +40,8 @@ Value = TypeVar("Value")
 class RunReader:
     """Run directory that can be read, file by file; made by :meth:`open`.
 
-    Attributes:
-        path: the folder.
-        model: digest of the model whose reference data are read (:meth:`of_model`); "" for data
-            that are stored without one.
-        extractor: digest of the extractor of that model's features.
+    ``model`` is the digest of the model whose reference data are read (:meth:`of_model`), "" for
+    data that are stored without one. ``extractor`` is the digest of its features' extractor.
     """
 
     path: Path
@@ -135,17 +132,12 @@ class RunReader:
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """Return a JSON file of a cell; None if it is missing or damaged."""
-        return self._read_or_none(
-            part_place(cell, name),
-            self._contents.json,
-            self.made_by(cell) if name not in (CELL, MADE) else None,
-        )
+        return self._read_or_none(part_place(cell, name), lambda _: self.read_or_raise(cell, name))
 
     def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
         """Return a JSON file of a cell. Raises as :meth:`.Contents.json`."""
-        return self._contents.json(
-            part_place(cell, name), self.made_by(cell) if name != CELL else None
-        )
+        made_by = None if name in (CELL, MADE) else self.made_by(cell)
+        return self._contents.json(part_place(cell, name), made_by)
 
     def influence(self, cell: str) -> Arrays | None:
         """Return the arrays of ``influence.npz``; None if missing, damaged or outdated."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,21 +223,18 @@ class RunDir(RunReader):
         places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
         for place in (*places, pictures_place(cell), trajectories_place(cell)):
             if place.endswith((".json", ".npz")):
-                read = self._contents.json if place.endswith(".json") else self._contents.check
-                pin = (self._pinned_digest(cell),) if place.endswith(INFLUENCE) else ()
-                self._set_aside_if_damaged(place, read, self.made_by(cell), *pin)
+                pin = self._pinned_digest(cell) if place.endswith(INFLUENCE) else None
+                self._set_aside_if_damaged(place, self.made_by(cell), pin)
 
     def set_aside_damaged_shards(self, cell: str) -> None:
         """Move a cell's damaged shards to ``set-aside/``. This reads all its shards."""
         for start, stop in sorted(self.stored_shards(cell)):
-            self._set_aside_if_damaged(
-                shard_place(cell, start, stop), self._contents.check, self.made_by(cell)
-            )
+            self._set_aside_if_damaged(shard_place(cell, start, stop), self.made_by(cell))
 
     def set_aside_damaged_references(self) -> None:
         """Move damaged reference data to ``set-aside/``."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
-            self._set_aside_if_damaged(f"reference/{path.name}", self._contents.check)
+            self._set_aside_if_damaged(f"reference/{path.name}")
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move all files of a cell to ``set-aside/``, with the reason ``why``."""
@@ -330,10 +327,10 @@ class RunDir(RunReader):
         return self.path / place
 
     def _set_aside_if_damaged(
-        self, place: str, read: Callable[..., object], *expected: str | None
+        self, place: str, made_by: str | None = None, sha256: str | None = None
     ) -> None:
         try:
-            read(place, *expected)
+            self._contents.check(place, made_by, sha256)
         except FileNotFoundError:
             pass
         except DamagedError as fault:

@@ -66,18 +66,15 @@ class UnsealedError(DamagedError):
 
 @dataclass(frozen=True)
 class Seal:
-    """Seal of a file: place, fingerprint digest and checksum.
+    """Seal of a file: place, digest of the fingerprints that made it, and checksum.
 
-    Attributes:
-        of: place in the run directory, such as ``parts/CELL/quality.json``.
-        made_by: digest of the fingerprints of sampler, model and extractor (:mod:`.fingerprint`);
-            "" for a file that does not depend on them.
-        sha256: digest of the file, 64 hexadecimal digits.
+    ``made_by`` is the digest of the fingerprints of sampler, model and extractor
+    (:mod:`.fingerprint`); "" for a file that does not depend on them.
     """
 
-    of: str
+    of: str  # place in the run directory, such as parts/CELL/quality.json
     made_by: str = ""
-    sha256: str = _EMPTY
+    sha256: str = _EMPTY  # of the file, 64 hexadecimal digits
 
     def as_dict(self) -> dict[str, str | int]:
         """Return the seal as the dictionary that is written to files."""
@@ -251,13 +248,12 @@ def _parse_arrays(data: bytes) -> Arrays:
         raise DamagedError("its arrays cannot be read") from error
 
 
-def _verified_seal(data: bytes, words: object, of: str, start: int = 0) -> Seal:
+def _verified_seal(data: bytes, words: Any, of: str, start: int = 0) -> Seal:
     """Return ``words`` as a seal. Raises a DamagedError if it does not fit ``data`` and ``of``."""
-    if not isinstance(words, dict):
-        raise DamagedError("its seal is damaged")
-    schema, digest = words.pop("schema", 2), words.get("sha256")
+    digest = words.get("sha256") if isinstance(words, dict) else None
     if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
         raise DamagedError("its seal is damaged")
+    schema = words.pop("schema", 2)
     unsealed = data[:start] + data[start:].replace(digest.encode(), _EMPTY.encode(), 1)
     if hashlib.sha256(unsealed).hexdigest() != digest:
         raise DamagedError("its content is not what was written")

@@ -25,7 +25,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -226,23 +226,17 @@ class Lead:
 def hold_lead(folder: Path) -> Iterator[Lead]:
     """Hold the lead in a run directory during the block, or raise a :class:`BusyError`."""
     lead = Lead(folder)
-    with _kernel_lock(folder / LOCK) as free:
-        try:
-            if not free or not lead._leases.take(folder / LEASE):
-                raise _busy_error(folder)
-            yield lead
-        finally:
-            lead._leases.close()
+    with _kernel_lock(folder / LOCK) as free, closing(lead._leases):
+        if not free or not lead._leases.take(folder / LEASE):
+            raise _busy_error(folder)
+        yield lead
 
 
 def check_not_busy(folder: Path) -> None:
     """Raise a :class:`BusyError` if another process leads in a run directory."""
     lead = Lead(folder)
-    with _kernel_lock(folder / LOCK) as free:
-        try:
-            is_leased = (folder / LEASE).exists() and not lead._leases.is_stale(folder / LEASE)
-        finally:
-            lead._leases.close()
+    with _kernel_lock(folder / LOCK) as free, closing(lead._leases):
+        is_leased = (folder / LEASE).exists() and not lead._leases.is_stale(folder / LEASE)
     if is_leased or not free:
         raise _busy_error(folder)
 

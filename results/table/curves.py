@@ -24,21 +24,10 @@ OWN = "own"
 """Registry name of a schedule that a sampler brings itself."""
 
 _DISTINGUISHING = (
-    "schedule",
-    "start",
-    "end",
-    "noise",
-    "sigma_max",
-    "seed",
-    "dtype",
-    "device",
-    "execution",
+    *("schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "device", "execution"),
     "run",
 )
-
-_TELLING = frozenset(
-    {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DISTINGUISHING}
-)
+_NEEDED = {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DISTINGUISHING}
 """Columns that determine the curve or the slot of a row."""
 
 
@@ -53,7 +42,7 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
       of steps of the model's rows take their place. It is empty if there is none.
     """
     # only the needed columns: splitting all of them by model is several times as slow
-    columns = frame.loc[:, [name for name in frame.columns if name in _TELLING]]
+    columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
     columns = columns.reset_index(drop=True)
     groups = [group for _, group in columns.groupby("model", dropna=False, sort=False)]
     order = np.argsort(np.concatenate([group.index for group in groups])) if groups else []
@@ -113,16 +102,13 @@ def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
 
 
 def _curve_label(row: Record, varying: list[str], is_plain: bool) -> str:
+    parameters = _parameters_in_words(text(row, "params"), adaptive=row["steps"] is None)
     parts = [
-        text(row, "sampler"),
-        _parameters_in_words(text(row, "params"), adaptive=row["steps"] is None),
-    ]
-    parts += [
         f"{name} {text(row, name)}" if name in ("seed", "sigma_max") else text(row, name)
         for name in varying
         if not (is_plain and name == "schedule")
     ]
-    return " · ".join(part for part in parts if part)
+    return " · ".join(filter(None, (text(row, "sampler"), parameters, *parts)))
 
 
 def _parameters_in_words(params: str, *, adaptive: bool) -> str:

@@ -28,31 +28,11 @@ from .curves import comparable_parts
 from .typed_table import TypedTable
 
 COPIED = (
-    "model",
-    "curve",
-    "slot",
-    "nfe",
-    "samples",
-    "start",
-    "end",
-    "typical_error",
-    "typical_error_se",
-    "rmse",
-    "rmse_se",
-    "rmse_median",
-    "rmse_flag",
-    "flip_fraction",
-    "fd_conv",
-    "fd_conv_se",
-    "fd_conv_low",
-    "fd_conv_high",
-    "fid_proxy",
-    "fid_proxy_converged",
-    "fid_proxy_converged_se",
-    "fid_proxy_converged_low",
-    "fid_proxy_converged_high",
-    "dominated",
-    "estimator",
+    *("model", "curve", "slot", "nfe", "samples", "start", "end"),
+    *("typical_error", "typical_error_se", "rmse", "rmse_se", "rmse_median", "rmse_flag"),
+    *("flip_fraction", "fd_conv", "fd_conv_se", "fd_conv_low", "fd_conv_high"),
+    *("fid_proxy", "fid_proxy_converged", "fid_proxy_converged_se"),
+    *("fid_proxy_converged_low", "fid_proxy_converged_high", "dominated", "estimator"),
 )
 DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 
@@ -109,13 +89,9 @@ def dominated_from(table: TypedTable) -> pd.DataFrame:
             groups = [("", best_first.drop_duplicates("slot"), "slot")]
             groups += [(str(curve), points, "nfe") for curve, points in finished.groupby("curve")]
             first = rows_as_dicts(finished.head(1))[0]
+            model, estimator = text(first, "model"), text(first, "estimator")
             lines += [
-                (
-                    text(first, "model"),
-                    curve,
-                    _cost_dominated_from(points, at),
-                    text(first, "estimator"),
-                )
+                (model, curve, _cost_dominated_from(points, at), estimator)
                 for curve, points, at in groups
             ]
     return pd.DataFrame(lines, columns=["model", "curve", "dominated_from", "estimator"])

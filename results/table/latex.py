@@ -14,6 +14,7 @@ from ..record import Record
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .curves import comparable_parts
+from .typed_table import check_columns
 
 HEAD = """\
 % Needs \\usepackage{booktabs}. Values with their standard errors; estimates below 0 are printed as 0.
@@ -61,10 +62,7 @@ def latex_tables(
     Raises:
         ValueError: ``frame`` has no column ``metric``.
     """
-    if metric not in frame:
-        raise ValueError(
-            f"the table has no column {metric!r}; choose a metric from {', '.join(map(str, frame.columns))}"
-        )
+    check_columns(frame, metric)
     tables = (
         _latex_tabular(title, rows, metric, budgets, bold.get(title, ()))
         for title, rows in comparable_parts(frame)
@@ -86,19 +84,19 @@ def _latex_tabular(
     }
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
-    order = [kin.name for kin in FAMILIES]
+    order = [family.name for family in FAMILIES]
     curves = {
         text(row, "curve"): order.index(style(text(row, "sampler"), text(row, "origin")).family)
         for row in rows_as_dicts(finished)
     }
     body: list[str] = []
     before = None
-    for curve, kin in sorted(curves.items(), key=lambda item: (item[1], item[0])):
-        body += [r"\addlinespace"] if before not in (None, kin) else []
+    for curve, family in sorted(curves.items(), key=lambda item: (item[1], item[0])):
+        body += [r"\addlinespace"] if before not in (None, family) else []
         marked = {slot for slot in several if (curve, slot) in bold}
         values = (_latex_cell(cells.get((curve, at)), metric, bold=at in marked) for at in slots)
         body.append(_latex_line([escape_latex(curve), *values]))
-        before = kin
+        before = family
     name = (
         rf"\multicolumn{{{1 + len(slots)}}}{{l}}{{\textbf{{{escape_latex(title)}}}, "
         rf"{escape_latex(metric)} by network evaluations}} \\"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from pandas.api.extensions import ExtensionArray
 
 from ..quantities import column_kinds
 from ..record import Kind, Record
+from ..text import name_hint
 from ..values import is_empty
 
 DTYPES: dict[Kind, str] = {
@@ -82,19 +82,14 @@ def parse_text(value: str) -> object:
     return {"True": True, "False": False}.get(value, value)
 
 
-def _kind_of_values(cells: list[object]) -> Kind:
-    kinds: set[Kind] = {_kind_of_value(cell) for cell in cells if cell is not None}
-    if kinds == {"number", "integer"}:
-        return "number"
-    return next(iter(kinds)) if len(kinds) == 1 else "text"
+_KINDS: dict[str, Kind] = {"boolean": "flag", "integer": "integer"}
+_KINDS |= dict.fromkeys(("floating", "mixed-integer-float"), "number")
 
 
-def _kind_of_value(value: object) -> Kind:
-    if isinstance(value, bool | np.bool_):
-        return "flag"
-    if isinstance(value, int | np.integer):
-        return "integer" if -(2**63) <= value < 2**63 else "number"
-    return "number" if isinstance(value, float | np.floating) else "text"
+def _kind_of_values(cells: list[Any]) -> Kind:
+    kind = _KINDS.get(pd.api.types.infer_dtype(cells), "text")
+    fits = all(cell is None or -(2**63) <= cell < 2**63 for cell in cells if kind == "integer")
+    return kind if fits else "number"
 
 
 _READ: dict[Kind, Callable] = {
@@ -167,21 +162,16 @@ class TypedTable:
             ValueError: there is no such column, or no row has the value, so that an empty table is
                 never returned by mistake. The message names existing columns or values.
         """
+        check_columns(self.frame, *equal)
         keep = pd.Series(True, index=self.frame.index)
         for name, value in equal.items():
-            if name not in self.frame:
-                raise ValueError(
-                    f"the table has no column {name!r}"
-                    f"{_hint_of_names(name, map(str, self.frame.columns))}"
-                )
             matches = pd.Series(False, index=self.frame.index)
             for item in value if isinstance(value, list | tuple | set | frozenset) else [value]:
                 rows = self._rows_equal_to(name, item)
                 if len(self) and not bool(rows.any()):
-                    values = [str(v) for v in self.frame[name].dropna().unique()]
-                    raise ValueError(
-                        f"no row has {name} = {item!r}{_hint_of_names(str(item), values)}"
-                    )
+                    values = sorted(map(str, self.frame[name].dropna().unique()))
+                    hint = f"; {name_hint(str(item), values)}" if values else ""
+                    raise ValueError(f"no row has {name} = {item!r}{hint}")
                 matches |= rows
             keep &= matches
         return self._with_rows(keep)
@@ -198,12 +188,14 @@ class TypedTable:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))
 
 
-def _hint_of_names(word: str, names: Iterable[str]) -> str:
-    """Return a hint: up to 3 names similar to ``word``, else the first 12; "" without names."""
-    ordered = sorted(names)
-    if close := difflib.get_close_matches(word, ordered, n=3):
-        return f"; did you mean {' or '.join(close)}?"
-    if not ordered:
-        return ""
-    more = ", …" if len(ordered) > 12 else ""
-    return f"; there {'is' if len(ordered) == 1 else 'are'} {', '.join(ordered[:12])}{more}"
+def check_columns(frame: pd.DataFrame, *names: str) -> None:
+    """Raise a ValueError, which names others, if a table lacks a column of these names."""
+    for name in names:
+        if name not in frame:
+            hint = name_hint(name, filled_columns(frame) or map(str, frame.columns))
+            raise ValueError(f"the table has no column {name!r}; {hint}")
+
+
+def filled_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the columns that are not empty."""
+    return [str(name) for name in frame.columns[frame.notna().any()]]

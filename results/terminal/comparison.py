@@ -22,9 +22,9 @@ from ..text import format_number, interval_text
 from ..values import number, text
 
 
-def print_reproductions(found: Sequence[Reproduction], console: Console) -> None:
+def print_reproductions(reproductions: Sequence[Reproduction], console: Console) -> None:
     """Print each row with the FIDs published for it, then the rows without any."""
-    matched = [item for item in found if item.paper is not None]
+    matched = [item for item in reproductions if item.paper is not None]
     for (model, published), of_model in groupby(
         matched, lambda item: (text(item.row, "model"), item.model)
     ):
@@ -33,7 +33,7 @@ def print_reproductions(found: Sequence[Reproduction], console: Console) -> None
         for _, numbers in groupby(of_model, lambda item: id(item.row)):
             _print_row(list(numbers), console)
     alone: dict[str, list[str]] = {}
-    for item in found:
+    for item in reproductions:
         if item.paper is None:
             alone.setdefault(item.reason, []).append(_row_in_words(item))
     for reason, rows in alone.items():
@@ -99,7 +99,6 @@ _TUNING_NOTE = (
     "scores these latents. "
     "The gap is (tuned / untuned error on other latents) / (the same on the training latents) - 1."
 )
-
 
 STYLES = {
     "better": "bold green",

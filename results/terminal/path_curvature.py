@@ -13,7 +13,6 @@ from ..text import Z95, format_number
 KEY = "path_curvature"
 """Key of ``run.json`` with the path curvature of each model."""
 
-
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.-=+*%@"
 
@@ -42,19 +41,19 @@ def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
     return (min(positive), max(positive)) if positive else (1.0, 1.0)
 
 
-def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
+def curvature_lines(record: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Return text on one model's path curvature, from its item in ``run.json``; () without one."""
-    if not found:
+    if not record:
         return ()
-    se, top, (high, *_, low) = found["curvature_se"], max(found["profile"]), found["edges"]
+    se, top, (high, *_, low) = record["curvature_se"], max(record["profile"]), record["edges"]
     if not top > 0:
         return ("paths: straight",)
-    curvature, jump = format_number(found["curvature"]), format_number(found["jump"])
+    curvature, jump = format_number(record["curvature"]), format_number(record["jump"])
     spread = "" if se is None else f" ± {format_number(Z95 * se, 2)}"
-    bars = sparkline(found["profile"], (top / 100, top))
+    bars = sparkline(record["profile"], (top / 100, top))
     ends = f"from sigma {format_number(high, 2)} |{bars}| to {format_number(low, 1)}"
-    half = " to ".join(format_number(level, 2) for level in found["half"])
-    deviation, straightness = (format_number(found[k], 2) for k in ("deviation", "straightness"))
+    half = " to ".join(format_number(level, 2) for level in record["half"])
+    deviation, straightness = (format_number(record[k], 2) for k in ("deviation", "straightness"))
     return (
         f"paths: curvature {curvature}{spread} standard deviations, a jump misses {jump};",
         f"bars: bending {ends}, half of it {half};",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..comparison.findings import BASELINE, findings_of
 from ..comparison.headline import headline_table
 from ..comparison.lowest import Place, lowest_places
 from ..comparison.significance import SIGNS, Verdict
-from ..escaping import strip_control_characters as harmless
+from ..escaping import strip_control_characters
 from ..intervals import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import judged
 from ..record import Record
@@ -48,29 +49,10 @@ class Ranking:
     marks: Marks
     lowest: Collection[Place]
 
-    @property
-    def slots(self) -> list[int]:
-        """Budgets of the rows, ascending."""
-        return sorted({slot for _, slot in self.cells})
-
-    @property
-    def curves(self) -> list[str]:
-        """Curves sorted by their value at the largest budget, then at the one before, and so on."""
-        return sorted(
-            {curve for curve, _ in self.cells},
-            key=lambda curve: [
-                float("inf") if v is None else v for v in self.values_by_budget(curve)[::-1]
-            ],
-        )
-
     def value(self, curve: str, slot: int) -> float | None:
         """Return the value of a curve at a budget; None if there is no finished row."""
         row = self.cells.get((curve, slot), {})
         return number(row, self.metric) if row.get("status") == "ok" else None
-
-    def values_by_budget(self, curve: str) -> list[float | None]:
-        """Return a curve's values by ascending budget, None for missing ones."""
-        return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
         """Return a cell: value, flag, star if equal to ``best`` and verdict's sign; or a status."""
@@ -90,38 +72,42 @@ class Ranking:
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
         """Return a table no wider than ``width`` letters, and the number of budgets left out."""
-        cells, widths = {}, {}
-        for slot in self.slots:
-            values = (self.value(curve, slot) for curve in self.curves)
-            best = min((value for value in values if value is not None), default=None)
-            column = [_writable_text(self.cell(curve, slot, best), plain) for curve in self.curves]
-            cells[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
-        names = [_writable_text(Text(curve), plain) for curve in self.curves]
+        slots = sorted({slot for _, slot in self.cells})
+        values = {curve: [self.value(curve, slot) for slot in slots] for curve, _ in self.cells}
+        # by the value at the largest budget, then at the one before, and so on
+        curves = sorted(
+            values, key=lambda curve: [math.inf if v is None else v for v in values[curve][::-1]]
+        )
+        columns, widths = {}, {}
+        for place, slot in enumerate(slots):
+            known = (row[place] for row in values.values())
+            best = min((value for value in known if value is not None), default=None)
+            column = [_writable_text(self.cell(curve, slot, best), plain) for curve in curves]
+            columns[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
+        names = [_writable_text(Text(curve), plain) for curve in curves]
         longest = max((name.cell_len for name in names), default=0)
-        strips = _spread_budgets(self.slots, _SPARK if width >= _WIDE else 0)
+        strips = _spread_budgets(slots, _SPARK if width >= _WIDE else 0)
         free = width - len(strips) - 2 * _GAP - 1
 
         def width_of(chosen: Sequence[int]) -> int:
             return sum(widths[slot] + _GAP for slot in chosen)
 
-        candidates = (_spread_budgets(self.slots, room) for room in range(len(self.slots), 1, -1))
+        candidates = (_spread_budgets(slots, room) for room in range(len(slots), 1, -1))
         room = free - min(longest, _NAME)
         fitting = (chosen for chosen in candidates if width_of(chosen) <= room)
-        heads = next(fitting, _spread_budgets(self.slots, 2))
-        ends = positive_range(
-            value for curve in self.curves for value in self.values_by_budget(curve)
-        )
+        heads = next(fitting, _spread_budgets(slots, 2))
+        ends = positive_range(value for row in values.values() for value in row)
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
         name_width = max(min(longest, free - width_of(heads)), _SHORTEST_NAME)
         grid.add_column("sampler", width=name_width, overflow="fold")
         grid.add_column("", width=len(strips), no_wrap=True)
         for slot in heads:
             grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
-        for place, curve in enumerate(self.curves):
+        for place, curve in enumerate(curves):
             strip = Text(sparkline([self.value(curve, slot) for slot in strips], ends))
-            row = (cells[slot][place] for slot in heads)
+            row = (columns[slot][place] for slot in heads)
             grid.add_row(names[place], _writable_text(strip, plain), *row)
-        return grid, len(self.slots) - len(heads)
+        return grid, len(slots) - len(heads)
 
 
 def print_table(
@@ -156,10 +142,10 @@ def print_table(
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable_text(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)
-        found = findings[title]
-        if found and found.quantity.name == column:
+        finding = findings[title]
+        if finding and finding.quantity.name == column:
             crossings = headline_table(rows.drop(columns=["curve", "slot"]))
-            for sentence in lead_sentences(found, crossings):
+            for sentence in lead_sentences(finding, crossings):
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
         legend = "* lowest, bold: level with it (no significant difference), † unreliable interval"
@@ -182,7 +168,7 @@ def print_table(
 
 def _writable_text(words: Text, plain: bool) -> Text:
     """Return words without control characters, and with ``plain`` in ASCII only."""
-    plain_text = harmless(words.plain)
+    plain_text = strip_control_characters(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
     return Text(plain_text, style=words.style)

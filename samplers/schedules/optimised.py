@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -132,25 +133,23 @@ def even_path(cost: Matrix, steps: int) -> list[int]:
     return cheapest_path(mask_costs_above(costs[low]), steps)
 
 
-@dataclass(frozen=True, eq=False)
-class Searched:
-    """Schedule found on one model: the cheapest path through a fine grid of levels.
+class FineGridSearch:
+    """Base class of schedules that select levels of a fine grid; define :meth:`path`.
 
     Attributes:
         levels: the fine grid, from the model's sigma_max to its sigma_min.
-        cost: ``(m, m)`` costs of jumps between two levels (:func:`euler_costs`).
-        weight: as in :func:`cheapest_path`.
-        evaluations: network evaluations that the costs took, all trajectories together.
         name: registry name of the schedule, for messages.
-        size: name of its option that sets the number of fine steps.
+        size: name of its option that sets the largest number of steps.
     """
 
     levels: tuple[float, ...]
-    cost: Matrix
-    weight: float
-    evaluations: int
-    name: str = "gits"
-    size: str = "teacher_steps"
+    name: str
+    size: str
+
+    @property
+    def most(self) -> int:
+        """Largest number of steps above sigma_min."""
+        return len(self.levels) - 1
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
@@ -166,15 +165,37 @@ class Searched:
                 f"{sigma_max:g} to {sigma_min:g}"
             )
             raise ValueError(f"{self.name} was searched {ends}")
-        most, end = len(self.levels) - 1, (0.0,) if to_zero else ()
+        end = (0.0,) if to_zero else ()
         jumps = n - len(end)
-        if jumps > most:
+        if jumps > self.most:
             raise ValueError(
-                f"{self.name} searched {most} fine steps, too few for {n}; "
+                f"{self.name} searched {self.most} steps, too few for {n}; "
                 f"give it {self.size}={jumps} or more"
             )
         path = self.path(jumps) if jumps else [0]
         return Grid((*(self.levels[i] for i in path), *end))
+
+    @abstractmethod
+    def path(self, jumps: int) -> Sequence[int]:
+        """Return the indices of the fine levels of ``jumps`` steps, from the first to the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Searched(FineGridSearch):
+    """Schedule found on one model: the cheapest path through a fine grid of levels.
+
+    Attributes:
+        cost: ``(m, m)`` costs of jumps between two levels (:func:`euler_costs`).
+        weight: as in :func:`cheapest_path`.
+        evaluations: network evaluations that the costs took, all trajectories together.
+    """
+
+    levels: tuple[float, ...]
+    cost: Matrix
+    weight: float
+    evaluations: int
+    name: str = "gits"
+    size: str = "teacher_steps"
 
     def path(self, jumps: int) -> list[int]:
         """Return the indices of the fine levels on the cheapest path of ``jumps`` jumps."""

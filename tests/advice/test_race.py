@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.answers import keep_common_latents
+from samplerbench.benchmarks.advice.budget_answer import keep_common_latents
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
     Race,

@@ -145,7 +145,7 @@ def test_a_run_without_any_result_says_why_and_exits_with_1(samplerbench, faulty
     code, out, _ = samplerbench("run", "smoke", "--out", "mine", *args, *QUICK)
     assert code == 1
     assert "2 of 2 cells are not ok (2 failed); samplerbench status mine says why." in out
-    assert "  2 failed: RuntimeError: no such tableau (gmm-2d bad, gmm-2d worse)" in out
+    assert "failed: gmm-2d bad steps=3, gmm-2d worse steps=3: RuntimeError: no such tableau" in out
     assert "Report: mine/report.html" in out
     code, out, _ = samplerbench(
         "run", "smoke", "--out", "mine", "--sampler", "euler", *args, *QUICK

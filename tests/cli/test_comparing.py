@@ -12,7 +12,7 @@ from samplerbench import samplers
 from samplerbench.benchmarks.cli import app, main
 from samplerbench.benchmarks.cli.common.options import parse_share
 from samplerbench.benchmarks.cli.listing import list_samplers
-from samplerbench.benchmarks.cli.results import print_errors
+from samplerbench.benchmarks.cli.views import print_errors
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, authors_schedules_of
 from samplerbench.benchmarks.tuning import fair_schedules as fairness

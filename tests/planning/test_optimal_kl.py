@@ -158,7 +158,7 @@ def test_too_many_steps_another_range_or_a_high_end_is_a_sentence(gmm):
     schedule = make_schedule("optimal_kl(fine_steps=8, samples=2)").for_model(gmm)
     with pytest.raises(
         ValueError,
-        match="optimal_kl searched 8 fine steps, too few for 20; give it fine_steps=19 or more",
+        match="optimal_kl searched 8 steps, too few for 20; give it fine_steps=19 or more",
     ):
         schedule(20, gmm.sigma_min, gmm.sigma_max)
     with pytest.raises(ValueError, match="optimal_kl was searched from 80"):

@@ -24,7 +24,11 @@ ALONE = {
     for name, entry in SCHEDULES.items()
     if not entry.needs_sampler and name != "native"  # which gmm-2d brings none of
 }
-CLOSED = [name for name, entry in SCHEDULES.items() if not entry.needs_model]
+CLOSED = [
+    name
+    for name, entry in SCHEDULES.items()
+    if not entry.needs_model and name != "dmn"  # which takes seconds; test_dmn.py has its ends
+]
 TABLES = [
     "discrete_trailing(interpolate=True)",
     "discrete_leading(table='scaled_linear')",
@@ -41,8 +45,13 @@ def gmm():
 
 
 @pytest.fixture(scope="module")
-def searched(gmm):
-    return make_schedule("gits").for_model(gmm)
+def alone(gmm):
+    return {name: make_schedule(name).for_model(gmm) for name in ALONE}
+
+
+@pytest.fixture(scope="module")
+def searched(alone):
+    return alone["gits"]
 
 
 @pytest.mark.parametrize("spec", [*CLOSED, *TABLES])
@@ -70,11 +79,8 @@ def close(one, other):
     return one.sigma == pytest.approx(other.sigma, rel=1e-6)
 
 
-def test_no_two_names_give_the_same_levels_unless_one_says_so(gmm, searched):
-    grids = {}
-    for name in ALONE:
-        schedule = searched if name == "gits" else make_schedule(name).for_model(gmm)
-        grids[name] = schedule(10, gmm.sigma_min, gmm.sigma_max)
+def test_no_two_names_give_the_same_levels_unless_one_says_so(gmm, alone):
+    grids = {name: schedule(10, gmm.sigma_min, gmm.sigma_max) for name, schedule in alone.items()}
     said = {name: entry.same_as or name for name, entry in ALONE.items()}
     for one, other in combinations(ALONE, 2):
         assert close(grids[one], grids[other]) == (said[one] == said[other]), (one, other)
@@ -87,16 +93,14 @@ def test_the_schedule_that_a_name_points_to_is_the_same(name, gmm):
         assert close(make_schedule(name)(*ends), make_schedule(SCHEDULES[name].same_as)(*ends))
 
 
-def test_no_two_names_give_the_same_trajectory_on_gmm_2d(gmm, searched):
+def test_no_two_names_give_the_same_trajectory_on_gmm_2d(gmm, alone):
     ids = torch.arange(4)
     bound, x = gmm.bind(ids, 0), latents(gmm, ids, 0, gmm.dtype)[0]
     ends = {}
     for name, entry in ALONE.items():
-        schedule = searched if name == "gits" else make_schedule(name).for_model(gmm)
         if not entry.same_as:
-            ends[name] = make("euler").sample(
-                bound, x, schedule(10, gmm.sigma_min, gmm.sigma_max), NoNoise()
-            )
+            grid = alone[name](10, gmm.sigma_min, gmm.sigma_max)
+            ends[name] = make("euler").sample(bound, x, grid, NoNoise())
     for one, other in combinations(ends, 2):
         assert (ends[one] - ends[other]).abs().max() > 1e-6, (one, other)
 
@@ -158,7 +162,7 @@ def test_a_searched_grid_has_the_right_ends(n, searched, gmm):
 def test_more_steps_than_were_searched_or_another_range_is_a_sentence(searched, gmm):
     with pytest.raises(
         ValueError,
-        match="gits searched 64 fine steps, too few for 70; give it teacher_steps=69 or more",
+        match="gits searched 64 steps, too few for 70; give it teacher_steps=69 or more",
     ):
         searched(70, gmm.sigma_min, gmm.sigma_max)
     with pytest.raises(

@@ -286,7 +286,7 @@ def rendered(table, page):
         fronts = fronts_of(findings)
         problem = {
             "title": title,
-            "found": findings,
+            "findings": findings,
             "lead": first,
             "fronts": fronts,
             "without_data": "",

@@ -70,7 +70,7 @@ def test_all_models_balance(run):
 
 
 def test_an_unknown_metric_is_one_sentence(run):
-    with pytest.raises(ValueError, match="no column 'nonsense'; choose a metric from"):
+    with pytest.raises(ValueError, match="no column 'nonsense'; choose from"):
         load(run.path).to_latex("nonsense")
 
 

@@ -190,7 +190,7 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
     }
     assert found["euler"] == {"fid_proxy": [False], "fd_conv": [True], "typical_error": [False]}
     assert found["heun"] == {"fid_proxy": [True], "fd_conv": [True], "typical_error": [False]}
-    first, second = sorted(listing_of(apart).lines, key=lambda line: line.sampler)
+    first, second = sorted(listing_of(apart).lines, key=lambda line: line.row["sampler"])
     assert (first.reason, second.reason) == ("† too few", "† few; too few")
     table = ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])
     lines = markdown_summary(table, findings_of(table.frame)).splitlines()

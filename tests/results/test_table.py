@@ -219,7 +219,7 @@ def test_where_takes_several_values_and_refuses_what_is_not_there(run):
             {"smapler": "heun"},
             "the table has no column 'smapler'; did you mean sampler or samples?",
         ),
-        ({"model": "zzz"}, "no row has model = 'zzz'; there are "),
+        ({"model": "zzz"}, "no row has model = 'zzz'; choose from "),
     ]:
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
             table.where(**mistake)

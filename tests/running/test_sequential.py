@@ -79,7 +79,7 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
     before = {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
     again = decided(out)
     assert again.table.csv() == table.csv()
-    assert again.looks == looks
+    assert again.analyses == looks
     still = {row["curve"] for row in looks.rows if row["verdict"] == "undecided"}
     # a decision is never made again
     assert {
@@ -90,7 +90,7 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
 
 def test_more_samples_go_on_from_there_and_end_as_if_asked_at_once(finished, tmp_path):
     out, *_ = finished
-    stopped = decided(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256})).looks
+    stopped = decided(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256})).analyses
     assert max(row["samples"] for row in stopped.rows) == 256
     assert on_record(tmp_path / "a").number == 2
     decided(tmp_path / "a")
@@ -215,7 +215,7 @@ def test_mistakes_are_one_sentence(tmp_path):
 
 def test_the_command_line_fills_in_what_the_suite_leaves_open():
     suite = check_suite({"name": "t", **SUITE}, "t")
-    nothing = dict.fromkeys(("target_se", "baseline", "metric", "margin", "most"))
+    nothing = dict.fromkeys(("target_se", "baseline", "metric", "margin", "max_samples"))
     assert with_sequential_options(suite, decided=False, **nothing) is suite
     plain = with_sequential_options(suite, decided=True, **nothing)
     assert plain.until == Until(baseline="euler")
@@ -226,7 +226,7 @@ def test_the_command_line_fills_in_what_the_suite_leaves_open():
         == "fid_proxy"
     )
     assert with_sequential_options(
-        plain, decided=False, **(nothing | {"margin": "2%", "most": 500})
+        plain, decided=False, **(nothing | {"margin": "2%", "max_samples": 500})
     ).until == Until(baseline="euler", margin=0.02, max_samples=500)
     with pytest.raises(ValueError, match="--margin says how to extend rows; give --until-decided"):
         with_sequential_options(suite, decided=False, **(nothing | {"margin": "2%"}))

@@ -5,7 +5,7 @@ as if it were still so.
 import pytest
 from quiet_runs import quiet_setup
 
-from samplerbench.benchmarks.cli.run import print_answer
+from samplerbench.benchmarks.cli.run import print_verdicts
 from samplerbench.benchmarks.running.executors import tasks as running
 from samplerbench.benchmarks.running.sequential import run_until_decided
 from samplerbench.benchmarks.sampling.failure import Failure
@@ -42,7 +42,7 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
     monkeypatch.setattr(
         "samplerbench.benchmarks.running.sequential.level_of_test", lambda look, rows: 0.0
     )
-    looks = run_until_decided(setup, until).looks
+    looks = run_until_decided(setup, until).analyses
     look = 1 if first_sample == 0 else 2
     (row,) = looks.rows
     assert (row["verdict"], row["reason"], row["look"]) == (
@@ -58,7 +58,7 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
     )
     assert "difference" not in row
     assert looks.number == look  # nothing was left to extend
-    print_answer(looks)
+    print_verdicts(looks)
     printed = capsys.readouterr().out
     assert "1 failed." in printed
     assert "1 without a decision: diverged: 3 samples are not finite." in printed

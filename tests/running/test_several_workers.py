@@ -10,7 +10,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli.common import isolation
+from samplerbench.benchmarks.cli.common import executor_options
 from samplerbench.benchmarks.running.executors import Call, Executor, Failure, InProcess, Pool
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -165,11 +165,11 @@ def _seen():
     ],
 )
 def test_a_rank_sees_one_gpu_of_its_machine(monkeypatch, environment, seen):
-    for name in isolation.LOCAL:
+    for name in executor_options.LOCAL:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    isolation.take_gpu_of_rank()
+    executor_options.take_gpu_of_rank()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 

@@ -17,7 +17,7 @@ import typer
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli.common import isolation
+from samplerbench.benchmarks.cli.common import executor_options
 from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
@@ -135,14 +135,20 @@ def test_a_plain_interrupt_that_a_library_made_of_the_signal_says_how_to_go_on_t
             raise KeyboardInterrupt from None
 
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(typer.Exit) as stop, isolation.graceful_shutdown(tmp_path, InProcess()):
+    with (
+        pytest.raises(typer.Exit) as stop,
+        executor_options.graceful_shutdown(tmp_path, InProcess()),
+    ):
         waits()
     assert stop.value.exit_code == 128 + signal.SIGTERM
     assert capfd.readouterr().err == (
         "stopped by SIGTERM before anything was sampled; go on with: samplerbench run quick\n"
     )
     assert signal.getsignal(signal.SIGTERM) == before
-    with pytest.raises(KeyboardInterrupt), isolation.graceful_shutdown(tmp_path, InProcess()):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        executor_options.graceful_shutdown(tmp_path, InProcess()),
+    ):
         raise KeyboardInterrupt
 
 

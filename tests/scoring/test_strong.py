@@ -76,8 +76,8 @@ def test_less_noise_is_another_sde_with_an_order_of_its_own():
 
 
 def test_paths_that_are_remembered_are_the_paths_also_after_a_step_wrote_over_its_noise():
-    shared = order._shared_paths()
-    plain = BrownianNoise(shared.seed, shared.ids, (2,), TOP, FLOOR, torch.float64)
+    paths, shared = order._shared_paths()
+    plain = BrownianNoise(paths.seed, paths.ids, (2,), TOP, FLOOR, torch.float64)
     for _ in range(2):
         found = shared.at(0, 2.0, 1.0)()
         assert torch.equal(found, plain.increment(2.0, 1.0))

@@ -1,15 +1,8 @@
 """Parts that commands share: options, output on the console, and executors."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from ....lazy import lazy
-
-if TYPE_CHECKING:
-    from .console import error_console, print_rows, say
-    from .isolation import cores, workers
-    from .options import JobsOption, OutOption, PeersPath, Plugins, integers, load_plugins
+from .console import error_console, print_rows, say
+from .executor_options import cores, workers
+from .options import JobsOption, OutOption, PeersPath, Plugins, integers, load_plugins
 
 __all__ = [
     "JobsOption",
@@ -24,19 +17,3 @@ __all__ = [
     "say",
     "workers",
 ]
-
-_HOMES = {
-    "error_console": "console",
-    "JobsOption": "options",
-    "OutOption": "options",
-    "PeersPath": "options",
-    "Plugins": "options",
-    "cores": "isolation",
-    "integers": "options",
-    "load_plugins": "options",
-    "print_rows": "console",
-    "say": "console",
-    "workers": "isolation",
-}
-
-__getattr__, __dir__ = lazy(__name__, _HOMES)

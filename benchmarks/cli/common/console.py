@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -39,11 +40,8 @@ class SafeConsole(Console):
     ) -> Iterable[Segment]:
         """Yield rich's segments, with control characters removed from their texts."""
         for segment in super().render(renderable, options):
-            yield (
-                segment
-                if segment.control
-                else Segment(strip_control_characters(segment.text), segment.style)
-            )
+            text = segment.text if segment.control else strip_control_characters(segment.text)
+            yield Segment(text, segment.style, segment.control)
 
 
 out, err = SafeConsole(), SafeConsole(stderr=True)
@@ -95,50 +93,43 @@ def print_json(value: object) -> None:
     out.print_json(json.dumps(value, default=str))
 
 
-def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
-    """Print rows as a table; ``columns`` maps the keys of the printed columns to their headings.
+def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str] | None = None) -> None:
+    """Print rows as a table.
 
+    ``columns`` maps the keys of the printed columns to their headings; None prints all keys.
     Nothing is cut. If the console is too narrow, long texts are wrapped in their columns. If that is
     not enough, the last columns go to a second line under each row, with their headings.
     """
+    columns = columns or {key: key for key in rows[0]}
+    headings = [*columns.values()]
     texts = [[cell_text(row[key]) for key in columns] for row in rows]
-    widths = [
-        max(map(cell_len, column)) for column in zip(list(columns.values()), *texts, strict=True)
-    ]
-    wrapped = [
-        _WRAPPED if place and width > _PROSE else width for place, width in enumerate(widths)
-    ]
+    widths = [max(map(cell_len, column)) for column in zip(headings, *texts, strict=True)]
+    wrapped = [_WRAPPED if place and wide > _PROSE else wide for place, wide in enumerate(widths)]
     if not out.is_terminal and sum(widths) + 2 * (len(columns) - 1) <= out.width:
-        for cells in (columns.values(), *texts):
+        for cells in (headings, *texts):
             say(_line(cells, [*widths[:-1], 0]))
         return None
     if sum(wrapped) + 2 * (len(columns) - 1) <= out.width:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-        for place, heading in enumerate(columns.values()):
-            table.add_column(heading, no_wrap=wrapped[place] == widths[place], overflow="fold")
+        for heading, least, width in zip(headings, wrapped, widths, strict=True):
+            table.add_column(heading, no_wrap=least == width, overflow="fold")
         for cells in texts:
             table.add_row(*map(Text, cells))
         return out.print(table)
-    count = next(
-        (n for n in range(len(columns), 1, -1) if sum(widths[:n]) + 2 * (n - 1) <= out.width), 1
-    )
-    say(_line(columns.values(), widths[:count]))
+    ends = [end + 2 * place for place, end in enumerate(accumulate(widths))]
+    count = max(sum(end <= out.width for end in ends), 1)
+    say(_line(headings, widths[:count]))
     for cells in texts:
         say(_line(cells, widths[:count]))
-        if rest := "; ".join(
-            f"{name} {cell}"
-            for name, cell in zip(list(columns.values())[count:], cells[count:], strict=True)
-            if cell
-        ):
+        others = zip(headings[count:], cells[count:], strict=True)
+        if rest := "; ".join(f"{heading} {cell}" for heading, cell in others if cell):
             out.print(Padding(Text(rest, style="dim"), (0, 0, 0, 4)))
     return None
 
 
 def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
-    return "  ".join(
-        set_cell_size(cell, width) if width else cell
-        for cell, width in zip(cells, widths, strict=False)
-    ).rstrip()
+    pairs = zip(cells, widths, strict=False)
+    return "  ".join(set_cell_size(cell, wide) if wide else cell for cell, wide in pairs).rstrip()
 
 
 def cell_text(value: Any) -> str:

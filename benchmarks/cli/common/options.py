@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -75,49 +75,7 @@ TrustOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, option("--device NAME", "auto, cpu or cuda.", WHERE)]
-IsolationOption = Annotated[
-    bool | None,
-    option(
-        "--isolation/--no-isolation",
-        "Short for --executor worker (the default) or in-process.",
-        EXECUTION,
-    ),
-]
-ExecutorOption = Annotated[
-    str | None,
-    option(
-        "--executor NAME",
-        "Where samplers run: worker (a process of its own, which may crash), in-process, "
-        "ray (a Ray cluster), or an installed package's.",
-        EXECUTION,
-    ),
-]
-RayAddressOption = Annotated[
-    str | None,
-    option(
-        "--ray-address HOST:PORT",
-        "Ray only: head of the cluster, or auto (default: RAY_ADDRESS, else this machine).",
-        EXECUTION,
-    ),
-]
-GpusOption = Annotated[
-    float | None,
-    option("--gpus-per-worker N", "Ray only: GPUs of each worker, e.g. 1 or 0.5.", EXECUTION),
-]
-AcceleratorOption = Annotated[
-    str | None,
-    option("--accelerator NAME", "Ray only: type of GPU to time on, e.g. H100.", EXECUTION),
-]
 JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", min=1)]
-MemoryLimitOption = Annotated[
-    float | None,
-    option(
-        "--memory-limit GIB",
-        "Memory of the samplers' process, 0 for no limit (default: 80 %).",
-        EXECUTION,
-        min=0,
-    ),
-]
 
 
 def setting(
@@ -128,38 +86,43 @@ def setting(
     return typer.Option(default, *words, help=text, rich_help_panel=panel, metavar=value, **limits)
 
 
-def with_options_of(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that replaces a command's parameter ``options`` by a dataclass's fields.
+def flag(names: str, text: str, panel: str | None = None) -> Any:
+    """Return the default value that declares an option which is False unless it is given."""
+    return setting(names, text, panel, default=False)
+
+
+def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameters of a command whose types are dataclasses by the dataclasses' fields.
 
     Each field has an :func:`option` in its annotation and a default, or a :func:`setting` as
     default.
     """
-    hints = get_type_hints(options, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            item.name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=item.default,
-            annotation=hints[item.name],
-        )
-        for item in fields(options)
-    ]
+    signature = inspect.signature(command, eval_str=True)
+    given = signature.parameters.values()
+    groups: dict[str, Any] = {
+        item.name: item.annotation for item in given if is_dataclass(item.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for parameter in given:
+        group = groups.get(parameter.name)
+        parameters += [parameter] if group is None else _parameters_of_fields(group)
 
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def called(**values: Any) -> None:
-            settings = options(**{item.name: values.pop(item.name) for item in shared})
-            command(options=settings, **values)
+    @wraps(command)
+    def called(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{item.name: values.pop(item.name) for item in fields(group)})
+        command(**values)
 
-        signature = inspect.signature(command, eval_str=True)
-        own = list(signature.parameters.values())
-        place = next(k for k, parameter in enumerate(own) if parameter.name == "options")
-        parameters = [*own[:place], *shared, *own[place + 1 :]]
-        called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
-        called.__annotations__ = {item.name: item.annotation for item in parameters}
-        return called
+    called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
+    called.__annotations__ = {item.name: item.annotation for item in parameters}
+    return called
 
-    return decorated
+
+def _parameters_of_fields(group: Any) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for item in fields(group):
+        yield inspect.Parameter(item.name, kind, default=item.default, annotation=hints[item.name])
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:

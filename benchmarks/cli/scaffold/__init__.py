@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import shlex
-from collections.abc import Collection
 from pathlib import Path
 from string import Template
 from typing import Literal
 
 from ....results.quantities import column_names
 from ....samplers import names as sampler_names
+from ...metrics.metric import metrics
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SUFFIX = ".tmpl"
@@ -34,15 +34,6 @@ _STEPS: dict[Kind, tuple[str, ...]] = {
 }
 
 
-def _names_in_use(kind: Kind) -> dict[str, Collection[str]]:
-    """Return the names that a new package may not take, by the noun for their owners."""
-    if kind == "solver":
-        return {"sampler": sampler_names()}
-    from ...metrics.metric import metrics
-
-    return {"metric": metrics(), "column": column_names()}
-
-
 def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
     """Write a plugin package ``folder/name``: an entry point, a working file, its test, a README.
 
@@ -61,8 +52,9 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
     if not plain or keyword.iskeyword(name) or name.startswith("_"):
         wants = f"a {kind} needs a lower-case Python name such as my_{kind}"
         raise ValueError(f"{wants}, got {name!r}; use a-z, 0-9 and _")
-    for noun, names in _names_in_use(kind).items():
-        if name in names:
+    taken = {"sampler": sampler_names, "metric": metrics, "column": column_names}
+    for noun in ("sampler",) if kind == "solver" else ("metric", "column"):
+        if name in taken[noun]():
             raise ValueError(f"a {noun} called {name!r} already exists; choose another name")
     if importlib.util.find_spec(name) is not None:
         reason = f"a Python module called {name!r} is already installed"

@@ -22,21 +22,24 @@ from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.programs import training_answers
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
-from .judging import Candidate, Readings
+from .candidates import Candidate, Readings
 
-VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
-LINEAR = ("vp_linear", "sub_vp")
+VP_PROCESSES = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
+LINEAR_PROCESSES = ("vp_linear", "sub_vp")
 """Processes whose beta(t) is linear."""
-NAMED = ("linear", "scaled_linear", "cosine")
+SCHEDULES = ("linear", "scaled_linear", "cosine")
 """Schedules of betas to try for a discrete process."""
-ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
+SCHEDULE_ENDS = {
+    "scaled_linear": {"start": 0.00085, "end": 0.012},
+    "linear": {"start": 1e-4, "end": 0.02},
+}
 USUAL_STEPS = 1000
-CIRCLE = 2 / math.pi
+CIRCLE_FACTOR = 2 / math.pi
 """Factor that turns the velocity of a trigonometric flow into ``v``."""
-DATA = (0.25, 0.5, 1.0)
+SIGMA_DATA = (0.25, 0.5, 1.0)
 """Usual values of EDM's ``sigma_data``."""
 PREDICTIONS = {
-    **dict.fromkeys(VP, ("eps", "v", "x0", "score")),
+    **dict.fromkeys(VP_PROCESSES, ("eps", "v", "x0", "score")),
     "flow": ("flow", "x0", "eps"),
     "ve": ("x0", "eps", "score"),
     "edm": ("edm", "x0", "eps"),
@@ -119,16 +122,16 @@ def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of_table(process)
         process = {key: value for key, value in process.items() if key != "levels"}
-        for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), NAMED):
+        for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), SCHEDULES):
             if (steps, schedule) != (own, process.get("schedule")):
-                ends = {**ENDS.get(schedule, {}), "schedule": schedule, "steps": steps}
+                ends = {**SCHEDULE_ENDS.get(schedule, {}), "schedule": schedule, "steps": steps}
                 other = "" if steps == own else f"&process.steps={steps}"
                 yield f"process.schedule={schedule}{other}", {"process": {**process, **ends}}
-    if process["name"] in LINEAR:
-        other = LINEAR[1 - LINEAR.index(process["name"])]
+    if process["name"] in LINEAR_PROCESSES:
+        other = LINEAR_PROCESSES[1 - LINEAR_PROCESSES.index(process["name"])]
         yield f"process.name={other}", {"process": {**process, "name": other}}
-    paths = {("flow", "flow"): ("trigonometric", "v", CIRCLE)}
-    paths |= {("trigonometric", "v"): ("flow", "flow", 1 / CIRCLE)}
+    paths = {("flow", "flow"): ("trigonometric", "v", CIRCLE_FACTOR)}
+    paths |= {("trigonometric", "v"): ("flow", "flow", 1 / CIRCLE_FACTOR)}
     if (process["name"], spec.prediction) in paths:
         name, prediction, factor = paths[process["name"], spec.prediction]
         changes = {"prediction": prediction, "factor": spec.factor * factor}
@@ -137,7 +140,7 @@ def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]
         scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
         yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}
     if process["name"] == "edm":
-        for data in DATA:
+        for data in SIGMA_DATA:
             if data != process.get("sigma_data", 0.5):
                 yield f"process.sigma_data={data:g}", {"process": {**process, "sigma_data": data}}
 
@@ -145,9 +148,9 @@ def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]
 Call = Callable[[Tensor, float], Tensor]
 """Denoiser with bound labels: a function of ``(x, sigma)``."""
 
-UNLIKE = 4 / 3
+SCALE_RATIO = 4 / 3
 """Smallest factor, or inverse factor, between two output scales that is reported."""
-STEADY = 1.25
+STEADY_RATIO = 1.25
 """Largest ratio between best factors at different levels for which one factor fits all.
 
 Only levels between the quartiles of the factors count.
@@ -191,13 +194,13 @@ def _denoise_flipped(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: fl
 def _with_flipped_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
     if not isinstance(model, NativeDenoiser):
         return ChangedCall(model, lambda d, x, s: flip(d(x, s)))
-    return with_network(model, lambda x_t, t, labels: flip(model.network(x_t, t, labels)))
+    return with_changes(model, network=lambda x_t, t, labels: flip(model.network(x_t, t, labels)))
 
 
-def with_network(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
-    """Return a copy of the model with another network, called as ``network(x_t, t, labels)``."""
+def with_changes(model: NativeDenoiser, **attributes: Any) -> NativeDenoiser:
+    """Return a copy of the model with other values of some attributes."""
     twin = copy.copy(model)
-    twin.network = network
+    vars(twin).update(attributes)
     return twin
 
 
@@ -223,27 +226,21 @@ def readings_of_scale(stated: Candidate) -> Readings:
     """Yield denoisers with a rescaled output, if one factor fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
-        opposite = _with_factor(model, -1.0)
+        opposite = with_changes(model, factor=-model.factor)
 
         def without_output(x: Tensor, level: float, labels: Tensor | None, d: Tensor) -> Tensor:
             return (d + opposite.denoise(x, level, labels)) / 2
 
         c = _best_multiple(stated, without_output)
         if c is not None:
-            yield f"factor={model.factor * c:.3g}", partial(_with_factor, model, c)
+            factor = c * model.factor
+            yield f"factor={factor:.3g}", partial(with_changes, model, factor=factor)
         return
     for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
         c = _best_multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
             change = partial(_denoise_with_scaled_output, c, base)
             yield f"the {noun}output divided by {1 / c:.3g}", partial(ChangedCall, model, change)
-
-
-def _with_factor(model: NativeDenoiser, c: float) -> NativeDenoiser:
-    """Return a copy of the model with its output factor multiplied by ``c``."""
-    twin = copy.copy(model)
-    twin.factor = c * model.factor
-    return twin
 
 
 def _denoise_with_scaled_output(
@@ -270,9 +267,9 @@ def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> 
     quarter = len(factors) // 4
     middle = np.sort(factors)[quarter : len(factors) - quarter]
     c = float(np.median(middle))
-    if not (np.isfinite(factors).all() and middle[0] > 0 and middle[-1] < STEADY * middle[0]):
+    if not (np.isfinite(factors).all() and middle[0] > 0 and middle[-1] < STEADY_RATIO * middle[0]):
         return None
-    return c if max(c, 1 / c) > UNLIKE else None
+    return c if max(c, 1 / c) > SCALE_RATIO else None
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
@@ -286,11 +283,11 @@ def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:
     time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        of = (t.double().cpu().numpy() - time.offset) / time.scale
+        native = (t.double().cpu().numpy() - time.offset) / time.scale
         if time.of != "t":
-            of = process.t_of(of if time.of == "level" else np.exp(of))
-        alpha = torch.from_numpy(process.alpha(of)).to(x_t)
+            native = process.t_of(native if time.of == "level" else np.exp(native))
+        alpha = torch.from_numpy(process.alpha(native)).to(x_t)
         scale = alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1)
         return model.network(x_t * scale, t, labels)
 
-    return with_network(model, network)
+    return with_changes(model, network=network)

@@ -24,9 +24,7 @@ from .alternative_readings import (
     readings_of_network,
     readings_of_scale,
 )
-from .fit import Check, Fit, Verdict, verdict_of
-from .judging import (
-    LARGE,
+from .candidates import (
     Candidate,
     Compared,
     Readings,
@@ -34,13 +32,12 @@ from .judging import (
     check_denoises,
     check_pythagoras,
     check_readings,
-    has_small_defect,
     is_better,
-    median_log_error,
     usable_readings,
 )
-from .maps import check_map, check_one_path, check_renoised, measure_movement, variance_of
-from .observations import (
+from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
+from .maps import check_map, check_one_path, check_renoised, is_a_map, measure_movement, variance_of
+from .output_checks import (
     check_labels,
     check_noise,
     check_time,
@@ -51,15 +48,14 @@ from .samples import candidate_on_samples, limit_time
 from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
-def misfit_of(of: Candidate, *, own: bool) -> float:
-    """Return a candidate's misfit, smaller for a better fit: the median log error over levels.
+def misfit_of(fit: Fit, *, own: bool) -> float:
+    """Return a misfit, smaller for a better fit: the median log error over levels.
 
     With ``own`` the samples are the model's, and the misfit is the largest defect (:mod:`.fit`).
     """
-    if own:
-        worst = float(abs(of.fit.defect).max())
-        return worst if math.isfinite(worst) else math.inf
-    return median_log_error(of.fit)
+    if not own:
+        return fit.median_log_error
+    return fit.largest_defect if math.isfinite(fit.largest_defect) else math.inf
 
 
 def check_answers(
@@ -73,11 +69,11 @@ def check_answers(
     alike = [
         other.settings
         for other in others
-        if (is_map or has_small_defect(other.fit) if own else not is_better(best, other))
+        if (is_map or other.fit.has_small_defect() if own else not is_better(best, other))
     ]
     rest = ", ".join(other.settings for other in others)
     say = f"say which behind the path, as in {shlex.quote(f'PATH?{best.settings}')}"
-    if not is_map and not (has_small_defect(best.fit, LARGE) if own else best.may_be_right):
+    if not is_map and not (best.fit.has_small_defect(LARGE_DEFECT) if own else best.may_be_right):
         passed = None if own else False
         detail = (
             f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
@@ -173,17 +169,17 @@ def check_checkpoint(
     """
     networks = {digest_of_value(spec.network): network}
 
-    def model_of(of: Specification) -> Checkpoint:
-        key = digest_of_value((of if built else spec).network)
+    def model_of(other: Specification) -> Checkpoint:
+        key = digest_of_value((other if built else spec).network)
         if built and key not in networks:
-            networks[key] = built(of)
-        model = Checkpoint(of, networks[key], spec.family, "")
+            networks[key] = built(other)
+        model = Checkpoint(other, networks[key], spec.family, "")
         return model if device == "cpu" else model.to(device)  # type: ignore[return-value]
 
     tries = [
-        (answers, model_of(of))
-        for answers, of in spec.candidates()
-        if images is None or of.event == tuple(images.shape[1:])
+        (answers, model_of(other))
+        for answers, other in spec.candidates()
+        if images is None or other.event == tuple(images.shape[1:])
     ]
     if images is None:
         limit_time([model for _, model in tries], samples, device, progress)
@@ -199,7 +195,7 @@ def check_checkpoint(
             progress(f"trying reading {k + 1} of {len(tries)}{after}: {settings}")
         fitted = candidate_on_samples(settings, model, images, labels, samples, device)
         options.append((answers, fitted))
-    answers, best = min(options, key=lambda option: misfit_of(option[1], own=images is None))
+    answers, best = min(options, key=lambda option: misfit_of(option[1].fit, own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
     check, alike = check_answers(best, others, own=images is None)
@@ -208,11 +204,11 @@ def check_checkpoint(
     if best.model.kind == "map" and teacher is None and own is not None:
         teacher = model_of(own)
     readings = [*alternative_specifications(chosen)]
-    for name, of in stated:
-        same = [c for a, c in of.candidates() if a == answers and c.event == chosen.event]
+    for name, other in stated:
+        same = [c for a, c in other.candidates() if a == answers and c.event == chosen.event]
         readings += [(name, c) for c in same]
-    distinct = {digest_of_value(fields_behind_numbers(of)): (name, of) for name, of in readings}
-    changed = [(name, partial(model_of, of)) for name, of in distinct.values()]
+    distinct = {digest_of_value(fields_behind_numbers(c)): (name, c) for name, c in readings}
+    changed = [(name, partial(model_of, c)) for name, c in distinct.values()]
     results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
     fitting = [c.settings for c, base in tried if base is best and not is_better(best, c)]
     named = {name.partition("=")[0] for name, _ in stated if name in fitting}
@@ -334,7 +330,7 @@ def _check_paths(
         others = {
             name: measure_movement(model, best.clean, best.labels, std)
             for name, model in usable_readings(changed)
-            if all(check.passed for check in check_map(model, best.clean, best.labels))
+            if is_a_map(model, best.clean, best.labels)
         }
         yield check_renoised(stated, others)
     if teacher is not None:
@@ -359,5 +355,5 @@ def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
             "settings": reading.settings,
             "excess": excess if math.isfinite(excess) else None,
             "excess_se": se,
-            "largest_defect": float(abs(reading.fit.defect).max()),
+            "largest_defect": reading.fit.largest_defect,
         }

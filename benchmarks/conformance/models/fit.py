@@ -45,22 +45,24 @@ def verdict_of(checks: Iterable[Check]) -> Verdict:
 
 
 SEED = 5_000_000
-SURE = 3.0
+CHANCE = 3.0
 """Largest difference, in standard errors, that is attributed to chance."""
+SMALL_DEFECT, LARGE_DEFECT = 0.1, 0.3
+"""Largest absolute defect of a trained network, and of a poorly trained one."""
 BATCH = 64
-SMALL = 1 << 16
+CACHED_VALUES = 1 << 16
 """Largest number of values in a batch whose noise is cached."""
 LEVELS = 9
-NARROWEST, WIDEST = 0.05, 20.0
+LOWEST_LEVEL, HIGHEST_LEVEL = 0.05, 20.0
 """Lowest and highest level to check, in standard deviations of the data.
 
 At other levels right and wrong denoisers differ little.
 """
-NARROWEST_X0 = 0.5
+LOWEST_X0_LEVEL = 0.5
 """Lowest level for networks that predict x0, in standard deviations of the data."""
-NEAR = 0.5
+HIGHEST_MAP_LEVEL = 0.5
 """Highest level for few-step maps, in standard deviations of the data."""
-LEAST = 1e-9
+SMALLEST_SHARE = 1e-9
 """Lower bound of the denominator of a relative excess error, as a share of the largest error."""
 
 
@@ -87,6 +89,21 @@ class Fit:
         with np.errstate(all="ignore"):  # a wrong map may overflow
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
+    @property
+    def largest_defect(self) -> float:
+        """Largest absolute defect over levels."""
+        return float(abs(self.defect).max())
+
+    def has_small_defect(self, most: float = SMALL_DEFECT) -> bool:
+        """Return True if the defect is at most ``most``, plus sampling error, at every level."""
+        return bool((abs(self.defect) <= most + CHANCE * self.defect_se).all())
+
+    @property
+    def median_log_error(self) -> float:
+        """Median over levels of the logarithm of the error; infinite if an error is not finite."""
+        error = self.errors.mean(1)
+        return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
+
     def excess(self, best: Fit) -> tuple[float, float]:
         """Return the relative excess of the error over that of ``best``, and its standard error.
 
@@ -98,21 +115,21 @@ class Fit:
             if not np.isfinite(errors).all():
                 return sign * math.inf, 0.0
         mean = best.errors.mean(1, keepdims=True)
-        share = (self.errors - best.errors) / np.maximum(mean, LEAST * mean.max())
+        share = (self.errors - best.errors) / np.maximum(mean, SMALLEST_SHARE * mean.max())
         order, quarter = np.argsort(share.mean(1)), len(share) // 4
         middle = share[order[quarter : len(share) - quarter]].mean(0)
         return float(middle.mean()), float(middle.std(ddof=1) / math.sqrt(len(middle)))
 
 
-def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
+def usual_levels(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     """Return falling levels ``(LEVELS,)`` around the standard deviation of the data ``x0``.
 
     The levels for a few-step map lie below half of it.
     """
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
-    narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
+    narrowest = LOWEST_X0_LEVEL if getattr(model, "prediction", "") == "x0" else LOWEST_LEVEL
     low = max(model.sigma_min, narrowest * std)
-    high = min(model.sigma_max, (WIDEST if model.kind != "map" else NEAR) * std)
+    high = min(model.sigma_max, (HIGHEST_LEVEL if model.kind != "map" else HIGHEST_MAP_LEVEL) * std)
     if low >= high:  # the model has no levels around the data
         low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)
     return np.geomspace(high, low, LEVELS)
@@ -120,7 +137,7 @@ def levels_for_check(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
 
 def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
     """Return fixed normal noise for clean samples ``(n, *event)`` with ids from ``start`` on."""
-    make = _small_noise if clean.numel() <= SMALL else _noise
+    make = _small_noise if clean.numel() <= CACHED_VALUES else _noise
     return make(start, len(clean), model.event, clean.dtype, clean.device)
 
 

@@ -26,28 +26,29 @@ from torch import Tensor
 
 from ....models.denoiser import Denoiser
 from ....samplers import Grid, karras, make
-from .fit import LEVELS, NARROWEST, SEED, SURE, WIDEST, Check, Fit, noise_of
+from .fit import CHANCE, HIGHEST_LEVEL, LEVELS, LOWEST_LEVEL, SEED, Check, Fit, noise_of
 
-MOVED = 0.02
+BOUNDARY_MOVE = 0.02
 """Largest move of a state at sigma_min, less 2 sigma_min, in standard deviations of the data."""
-LEAST, MOST = 0.5, 2.0
+LEAST_VARIANCE, MOST_VARIANCE = 0.5, 2.0
 """Lowest and highest ratio of the outputs' variance to the data's, for a trained map."""
 
-FAR = 4.0
+FAR_LEVEL = 4.0
 """Level, in standard deviations of the data, above which a state says little about its sample."""
-TWICE = (1.4, 2.3)
+TWICE_VARIANCE = (1.4, 2.3)
 """Range of the error, in variances of the data, that counts as twice the variance."""
 
 
-def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
+def looks_like_a_map(fit: Fit, clean: Tensor) -> bool:
     """Return True if the error at high levels is about twice the data's variance.
 
     That is the squared distance of independent samples: a map outputs one. A posterior mean has
     half the error.
     """
     variance = variance_of(clean)
-    share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
-    return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
+    share = fit.errors.mean(1)[fit.levels > FAR_LEVEL * variance**0.5] / variance
+    low, high = TWICE_VARIANCE
+    return len(share) > 1 and bool(((share > low) & (share < high)).all())
 
 
 @torch.no_grad()
@@ -65,6 +66,11 @@ def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Che
     ]
 
 
+def is_a_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> bool:
+    """Return True if all of :func:`check_map` passes."""
+    return all(check.passed for check in check_map(model, clean, labels))
+
+
 def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
     """Check that a map leaves states ``x`` at sigma_min where they are."""
     moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
@@ -72,7 +78,7 @@ def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: floa
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
         f"have a standard deviation of {std:.2g})"
     )
-    stays = moved <= 2 * model.sigma_min + MOVED * std
+    stays = moved <= 2 * model.sigma_min + BOUNDARY_MOVE * std
     if not stays:
         text += ", and must stay where it is; the map's prediction, time or sigma_min is wrong"
     return Check("boundary", stays, text)
@@ -83,19 +89,19 @@ def _check_distribution(
 ) -> Check:
     """Check that a map's outputs have about the variance of the data at every level."""
     std = variance**0.5
-    high = max(min(model.sigma_max, WIDEST * std), 2 * model.sigma_min)
-    levels = np.geomspace(high, max(model.sigma_min, NARROWEST * std), LEVELS).tolist()
+    high = max(min(model.sigma_max, HIGHEST_LEVEL * std), 2 * model.sigma_min)
+    levels = np.geomspace(high, max(model.sigma_min, LOWEST_LEVEL * std), LEVELS).tolist()
     share = [
         variance_of(model.denoise(clean + level * z, level, labels)) / variance for level in levels
     ]
     least, most = int(np.argmin(share)), int(np.argmax(share))
     passed, times = False, "times the variance of the data"
-    if share[least] < LEAST:
+    if share[least] < LEAST_VARIANCE:
         detail = (
             f"at sigma {levels[least]:.3g} the outputs have {share[least]:.2g} {times}, and those of "
             "a map have all of it; if the model is a denoiser, leave out kind=map"
         )
-    elif not share[most] <= MOST:
+    elif not share[most] <= MOST_VARIANCE:
         detail = (
             f"at sigma {levels[most]:.3g} the outputs have {share[most]:.2g} {times}; the map's "
             "process, prediction, sign or time is wrong"
@@ -114,16 +120,16 @@ def variance_of(x: Tensor) -> float:
     return float((x - x.mean(0)).double().square().mean())
 
 
-BY = 0.1
+LOG_LEVEL_STEP = 0.1
 """Step in ln sigma of the central differences that estimate the output's rate of change."""
 RATE_LEVELS = 7
-DEFECT = 0.15
+MOST_MOVEMENT = 0.15
 """Largest ``worst`` of the :class:`Movement` of a trained map."""
-BETTER, CLOSE = 2.0, 0.03
-"""A map is wrong if its movement exceeds BETTER times that with other settings, plus CLOSE."""
-STOPS, STEPS = 5, 30
+MOVEMENT_RATIO, MOVEMENT_SLACK = 2.0, 0.03
+"""Largest ratio of a right map's movement to that with other settings, and difference besides."""
+PATH_STATES, PATH_STEPS = 5, 30
 """Number of states to check on each path, and number of steps of Heun's method along the path."""
-APART = 0.5
+LARGEST_END_DISTANCE = 0.5
 """Largest squared distance between the ends that a map gives for states of one path.
 
 The unit is the variance of the data; independent samples have distance 2.
@@ -149,15 +155,15 @@ class Movement(NamedTuple):
 @torch.no_grad()
 def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Movement:
     """Measure a map's :class:`Movement` on samples ``clean`` with standard deviation ``std``."""
-    z, ratio = noise_of(model, clean), math.exp(BY)
-    low = max(model.sigma_min, NARROWEST * std) * ratio
-    high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
+    z, ratio = noise_of(model, clean), math.exp(LOG_LEVEL_STEP)
+    low = max(model.sigma_min, LOWEST_LEVEL * std) * ratio
+    high = max(min(model.sigma_max, HIGHEST_LEVEL * std) / ratio, 2 * low)
     worst, squares, shares = Movement(0.0, 0.0, high, "any"), [], []
     for level in np.geomspace(high, low, RATE_LEVELS).tolist():
         above, below = (
             model.denoise(clean + s * z, s, labels) for s in (level * ratio, level / ratio)
         )
-        rate = (above - below).flatten(1).double() / (2 * BY * std)
+        rate = (above - below).flatten(1).double() / (2 * LOG_LEVEL_STEP * std)
         x = clean + level * z
         output = model.denoise(x, level, labels)
         shares.append(variance_of(output) / std**2)
@@ -167,9 +173,9 @@ def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std:
             if not math.isfinite(mean):
                 return Movement(math.inf, math.inf, level, along, varied=False)
             squares.append(mean**2)
-            if abs(mean) - SURE * se > worst.worst:
-                worst = Movement(0.0, abs(mean) - SURE * se, level, along)
-    varied = min(shares) >= LEAST and max(shares) <= MOST
+            if abs(mean) - CHANCE * se > worst.worst:
+                worst = Movement(0.0, abs(mean) - CHANCE * se, level, along)
+    varied = min(shares) >= LEAST_VARIANCE and max(shares) <= MOST_VARIANCE
     return worst._replace(size=float(np.sqrt(np.mean(squares))), varied=varied)
 
 
@@ -197,13 +203,13 @@ def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
         f"sigma {stated.level:.3g}), and not at all on the paths of a map"
     )
-    maps = {k: other.size for k, other in others.items() if other.varied and other.worst <= DEFECT}
+    maps = {key: m.size for key, m in others.items() if m.varied and m.worst <= MOST_MOVEMENT}
     settings = min(maps, key=lambda key: maps[key]) if maps else ""
     passed = False
-    if settings and stated.size > BETTER * maps[settings] + CLOSE:
+    if settings and stated.size > MOVEMENT_RATIO * maps[settings] + MOVEMENT_SLACK:
         text += f"; the map is wrong: with {settings} it is {maps[settings]:.2g}"
-    elif stated.worst <= DEFECT:
-        passed, text = True, f"{text}; {DEFECT:g} is little"
+    elif stated.worst <= MOST_MOVEMENT:
+        passed, text = True, f"{text}; {MOST_MOVEMENT:g} is little"
     else:
         text += (
             ": it is no map along the flow of these data; its prediction, sign, time or process is "
@@ -218,12 +224,13 @@ def check_one_path(
 ) -> Check:
     """Check that a map takes states on a path of the denoiser ``teacher`` to the path's end."""
     z = noise_of(model, clean)
-    high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
+    high = min(model.sigma_max, teacher.sigma_max, HIGHEST_LEVEL * std)
     low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)
-    grid = karras(STEPS, low, high, to_zero=False)
+    grid = karras(PATH_STEPS, low, high, to_zero=False)
     bound = teacher.bind(torch.arange(len(clean), device=clean.device), SEED, labels)
     solver = make("heun")
-    x, states, stops = clean + high * z, [], np.linspace(0, STEPS, STOPS + 1).round().astype(int)
+    x, states = clean + high * z, []
+    stops = np.linspace(0, PATH_STEPS, PATH_STATES + 1).round().astype(int)
     for start, end in pairwise(stops):
         states.append((grid.sigma[start], x))
         x = solver.sample(bound, x, Grid(grid.sigma[start : end + 1]))
@@ -236,7 +243,7 @@ def check_one_path(
         f"of states on one path, which {teacher.name} was followed along, the ends are up to "
         f"{distances[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
     )
-    passed = distances[worst] <= APART
+    passed = distances[worst] <= LARGEST_END_DISTANCE
     if not passed:
         text += (
             "; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "

@@ -18,8 +18,8 @@ from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
-from .fit import LEVELS, SEED, SMALL, Check, Fit
-from .judging import Candidate, fit_candidate
+from .candidates import Candidate, fit_candidate
+from .fit import CACHED_VALUES, LEVELS, SEED, Check, Fit
 
 
 def read_images(
@@ -62,10 +62,7 @@ def read_images(
 
 
 def read_latents(
-    path: Path,
-    event: tuple[int, ...],
-    most: int,
-    autoencoder: Callable[[], Autoencoder | None],
+    path: Path, event: tuple[int, ...], most: int, autoencoder: Callable[[], Autoencoder | None]
 ) -> tuple[Tensor | None, Tensor | None, str]:
     """Read latents from a file, or encode images with the model's autoencoder.
 
@@ -119,11 +116,11 @@ def _classes_in_file(path: Path) -> Tensor | None:
     return torch.from_numpy(arrays[0].astype(np.int64)) if arrays else None
 
 
-STEPS, HIGHEST = 40, 1e3
+SAMPLING_STEPS, HIGHEST_START = 40, 1e3
 """Number of steps for drawing samples of the model, and upper bound on their first level."""
 
 
-LONG, LONGEST = 1.0, 10.0
+ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
 """Expected minutes without images above which a check is announced, and open questions are refused."""
 
 
@@ -134,24 +131,24 @@ def limit_time(
     """Announce a long check on own samples, from timed calls of the model with the smallest ones.
 
     Raises:
-        ValueError: there are several models, and they would take more than LONGEST minutes.
+        ValueError: there are several models, and they would take more than MOST_MINUTES minutes.
     """
     model, seconds = min(models, key=lambda m: math.prod(m.event)), 0.0
-    ids = torch.arange(max(1, min(samples, SMALL // math.prod(model.event))), device=device)
+    ids = torch.arange(max(1, min(samples, CACHED_VALUES // math.prod(model.event))), device=device)
     x = SampleNoise(SEED, ids, model.event, model.dtype).initial()
     with suppress(Exception):  # check_behaviour reports a network that cannot be called
         for _ in range(2):  # the first call is slower
             begin = time.perf_counter()
             float(model.bind(ids, SEED)(x, model.sigma_min).sum())  # waits for a GPU
             seconds = (time.perf_counter() - begin) / x.numel()
-    calls = samples * (LEVELS + (1 if model.kind == "map" else STEPS))
+    calls = samples * (LEVELS + (1 if model.kind == "map" else SAMPLING_STEPS))
     minutes = seconds * calls * sum(math.prod(m.event) for m in models) / 60
     what = f"to try {len(models)} readings" if len(models) > 1 else "the check"
     said = f"{what} on the model's own samples takes about {minutes:,.0f} minutes; give --images FOLDER"
     said += ", which decides more, and in seconds for a small network"
-    if len(models) > 1 and minutes > LONGEST:
+    if len(models) > 1 and minutes > MOST_MINUTES:
         raise ValueError(f"{said}, or state answers behind the path")
-    if minutes > LONG:
+    if minutes > ANNOUNCED_MINUTES:
         show(said)
 
 
@@ -207,9 +204,9 @@ def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> T
 def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, Tensor | None]:
     """Return ``count`` samples of the model itself ``(count, *event)``, and their labels or None."""
     ids = torch.arange(count, device=device)
-    top = min(model.sigma_max, HIGHEST)
+    top = min(model.sigma_max, HIGHEST_START)
     is_map = model.kind == "map"
-    grid = Grid((top, 0.0)) if is_map else karras(STEPS, model.sigma_min, top)
+    grid = Grid((top, 0.0)) if is_map else karras(SAMPLING_STEPS, model.sigma_min, top)
     bound = model.bind(ids, SEED + 1)  # independent of the noise of the checks
     latents = SampleNoise(SEED + 1, ids, model.event, model.dtype).initial()
     sampler = make("consistency" if is_map else "dpmpp_2m")

@@ -21,24 +21,24 @@ from ....models.denoiser import Denoiser, Wrapper
 from ....models.loaders.python_file import ForeignDenoiser
 from ....models.process import Discrete, Process
 from .alternative_readings import (
-    ENDS,
+    SCHEDULE_ENDS,
     USUAL_STEPS,
     Call,
     ChangedCall,
     alternative_specifications,
     raw_network_specifications,
     steps_of_table,
-    with_network,
+    with_changes,
 )
-from .judging import Candidate, Readings, fit_candidate
-from .observations import noisy_samples, record_network_call
+from .candidates import Candidate, Readings, fit_candidate
+from .output_checks import record_network_call
 
 Change = Callable[[Any], Any]
 """Function that maps a time, or a tensor of times, to changed times."""
-COUNTS = (1, 100, 250, 500, 1000, 2000, 4000)
+TIME_COUNTS = (1, 100, 250, 500, 1000, 2000, 4000)
 """Usual numbers of discrete training times; 1 stands for continuous times in [0, 1]."""
-INSTEAD = "given to the network in place of its time t"
-FINEST = 1000
+AS_TIME = "given to the network in place of its time t"
+SHIFT_RESOLUTION = 1000
 """Resolution of the search for a shift of times: the largest time divided by this number."""
 
 
@@ -72,31 +72,28 @@ def readings_of_time(stated: Candidate) -> Readings:
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
         if not stated.may_be_right:
-            calls = [
-                record_network_call(model, noisy_samples(stated, s)[0], s, stated.labels)
-                for s in levels
-            ]
+            calls = (record_network_call(stated, level) for level in levels)
             last = _last_usual_time([float(t[0]) for _, _, t, _ in calls])
             yield from _readings_of_shift(stated, partial(_with_changed_time, model), last)
         return
     module, times = _timed_module(stated, levels)
     if module is None:
-        for schedule, ends in ENDS.items():
+        for schedule, ends in SCHEDULE_ENDS.items():
             process = PROCESSES["discrete"](schedule=schedule, steps=USUAL_STEPS, **ends)
             reading = partial(ChangedCall, model, partial(_denoise_at_reversed_step, process))
             yield f"steps reversed, {USUAL_STEPS - 1} - n of {schedule} betas,", reading
     elif last := _last_usual_time(times):
         unit = 1000 if last == 1 else 1 / (last + 1)
         retimed = partial(Retimed, model, module)
-        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_rescale_time, -1, last, last))
-        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_rescale_time, unit, 0, math.inf))
+        yield f"{last} - t {AS_TIME}", partial(retimed, partial(_rescale_time, -1, last, last))
+        yield f"{unit:g} t {AS_TIME}", partial(retimed, partial(_rescale_time, unit, 0, math.inf))
         if not stated.may_be_right:
             yield from _readings_of_shift(stated, retimed, last)
 
 
 def _last_usual_time(times: list[float]) -> int:
-    """Return the last time of the smallest range in COUNTS that contains ``times``; 0 if none."""
-    counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
+    """Return the last time of the smallest range in TIME_COUNTS that contains ``times``; 0 if none."""
+    counts = [n for n in TIME_COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
 
@@ -114,11 +111,11 @@ def _readings_of_shift(
 
         shift = _best_shift(stated, shifted_model, last)
         sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
-        yield f"about t {sign} {size:g} {INSTEAD}", partial(shifted_model, shift)
+        yield f"about t {sign} {size:g} {AS_TIME}", partial(shifted_model, shift)
 
 
 def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
-    return with_network(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
+    return with_changes(model, network=lambda x_t, t, labels: model.network(x_t, change(t), labels))
 
 
 def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
@@ -134,7 +131,7 @@ def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
     return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
 
 
-def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
+def _timed_module(stated: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
     """Return the outermost module called with a state and a time, and its times at the ``levels``.
 
     A module that gets the level itself as its time does not count. Without such a module the result
@@ -142,7 +139,7 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
     """
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
-        x, _ = noisy_samples(of, level)
+        x, _ = stated.noisy_samples(level)
 
         def record(module: nn.Module, args: Any, like: Tensor = x, sigma: float = level) -> None:
             state, time = args[:2] if len(args) > 1 else (None, None)
@@ -154,7 +151,7 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
 
         hook = register_module_forward_pre_hook(record)
         try:
-            of.model.denoise(x, level, of.labels)
+            stated.model.denoise(x, level, stated.labels)
         finally:
             hook.remove()
     return next(iter(times_by_module.items()), (None, [math.nan]))
@@ -178,7 +175,7 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
     sizes = [last / 2**k for k in range(1, 10)]
     best = min((rounded(sign * size) for size in sizes for sign in (1, -1)), key=error)
     step = abs(best) / 2
-    while step >= last / FINEST / 2:
+    while step >= last / SHIFT_RESOLUTION / 2:
         best = min((best, rounded(best - step), rounded(best + step)), key=error)
         step /= 2
     return best
@@ -196,15 +193,11 @@ def readings_of_user_model(model: Denoiser) -> Readings:
     A model with a noising process of the user's own yields none.
     """
     if not isinstance(model, NativeDenoiser):
-        for words, change in _CALLS.items():
+        for words, change in _CORRECTIONS.items():
             yield words, partial(ChangedCall, model, change)
-
-        def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-            return model.denoise(x_t, t, labels)
-
         spec = _specification_of(model, {"name": "ve"}, "x0")
-        for name, of in raw_network_specifications(spec):
-            yield f"an adapter of {name}", partial(Checkpoint, of, network, "model", "")
+        for name, other in raw_network_specifications(spec):
+            yield f"an adapter of {name}", partial(Checkpoint, other, model.denoise, "model", "")
         return
     process = _process_fields(model.process)
     if process is None:
@@ -218,8 +211,8 @@ def readings_of_user_model(model: Denoiser) -> Readings:
         time=asdict(model.time),
         boundary=asdict(model.boundary) if model.boundary else {},
     )
-    for name, of in alternative_specifications(spec):
-        yield name, partial(_adapter_for, model, spec, of)
+    for name, other in alternative_specifications(spec):
+        yield name, partial(_adapter_for, model, spec, other)
 
 
 def _specification_of(
@@ -255,14 +248,14 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
     return None if name is None else {"name": name, **asdict(process)}
 
 
-def _adapter_for(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
-    """Return a denoiser with the model's network and dtypes, and the specification ``of``.
+def _adapter_for(model: NativeDenoiser, stated: Specification, spec: Specification) -> Denoiser:
+    """Return a denoiser with the model's network and dtypes, and the specification ``spec``.
 
     ``stated`` is the model's own specification.
     """
-    twin = Checkpoint(of, model.network, model.name, "")
+    twin = Checkpoint(spec, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
-    if steps_of_table(of.process) == steps_of_table(stated.process):
+    if steps_of_table(spec.process) == steps_of_table(stated.process):
         twin.times, twin.nearest = model.times, model.nearest
     return twin
 
@@ -277,7 +270,7 @@ def _denoise_unswapped(d: Call, x: Tensor, s: float, data: float = 0.5) -> Tenso
     return skip * x + out / skip * (d(x, s) - out * x)
 
 
-_CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
+_CORRECTIONS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "the opposite sign": lambda d, x, s: -d(x, s),
     "the opposite sign of the noise": lambda d, x, s: 2 * x - d(x, s),
     "the output as the noise": lambda d, x, s: x - s * d(x, s),

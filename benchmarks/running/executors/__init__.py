@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ....lazy import lazy
 from .executor import Call, Executor, Failure, InProcess, Serial, Task, Tell, TellOf
 from .pool import Pool
 from .registry import ENTRY_POINTS, executors, make_executor
@@ -38,10 +39,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import ``WorkerConfig`` or ``WorkerContext`` at first use: their module imports the models."""
-    if name not in ("WorkerConfig", "WorkerContext"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import worker_context
+# worker_context imports the models
+_HOMES = {"WorkerConfig": "worker_context", "WorkerContext": "worker_context"}
 
-    return getattr(worker_context, name)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

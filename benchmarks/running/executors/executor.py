@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...sampling.failure import Failure
+from ...sampling.failure import Failure, error_in_words
 
 if TYPE_CHECKING:
     from .worker_context import WorkerContext
@@ -23,7 +23,6 @@ TellOf = Callable[[int, Any], None]
 """Callback that receives the progress of many tasks: a task's number, then its progress."""
 
 Wanted = Callable[[int], bool]  # predicate on a task's number: True if the task must still run
-LONGEST = 500  # most characters of an exception's message in the reason of a failure
 
 
 def ignore_progress(*_news: object) -> None:
@@ -226,9 +225,3 @@ def run_prepared(task: Task, world: WorkerContext, tell: Tell) -> Any:
         raise
     except BaseException as error:
         raise Failure("failed", error_in_words(error)) from error
-
-
-def error_in_words(error: BaseException) -> str:
-    """Return the class name of an exception and its message, on one line."""
-    text = " ".join(str(error).split())[:LONGEST]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

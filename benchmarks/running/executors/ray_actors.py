@@ -79,17 +79,11 @@ class Environment(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Part of a machine that one actor takes.
+    """Part of a machine that one actor takes."""
 
-    Attributes:
-        cpus: number of cores, >= 1.
-        gpus: number of GPUs, >= 0, possibly a fraction.
-        accelerator: type of the GPU, as Ray calls it, such as "H100"; "" for any.
-    """
-
-    cpus: int
-    gpus: float = 0.0
-    accelerator: str = ""
+    cpus: int  # number of cores, >= 1
+    gpus: float = 0.0  # number of GPUs, >= 0, possibly a fraction
+    accelerator: str = ""  # type of the GPU, as Ray calls it, such as "H100"; "" for any
 
     def count_actors(self, resources: Mapping[str, float]) -> int:
         """Return the number of actors that fit into an empty machine with these Ray resources.

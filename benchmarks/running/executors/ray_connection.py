@@ -31,11 +31,7 @@ QUIET = {
 
 
 def import_ray() -> Any:
-    """Import and return the module ``ray``.
-
-    Raises:
-        ValueError: Ray is not installed.
-    """
+    """Import and return the module ``ray``. Raises a ValueError if it is not installed."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:

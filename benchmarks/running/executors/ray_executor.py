@@ -165,27 +165,21 @@ class Ray(Executor):
 
     def _group_of_setting(self, setting: WorkerConfig) -> WorkerGroup:
         """Return the actors for a setting, new ones if device or number of threads changed."""
-        needs = (setting.device, setting.threads)
-        if self._group is not None and self._needs != needs:
+        device, threads = needs = setting.device, setting.threads
+        if self._group is not None:
+            if self._needs == needs:
+                return self._group
             self._group.dismiss(list(self._group.members))
             self._group = None
-        if self._group is None:
-            self._needs = needs
-            self._group = self._make_group(*needs)
-        return self._group
-
-    def _make_group(self, device: str, threads: int) -> WorkerGroup:
+        self._needs = needs
         gpus = float(device.startswith("cuda")) if self._gpus is None else self._gpus
         ray = self._connected_ray(gpus, threads)
-        share = Share(
-            _threads_per_actor(machine_resources(ray), gpus, self._jobs, threads),
-            gpus,
-            self._required,
-        )
-        grows = not self._connection.local
+        cpus = _threads_per_actor(machine_resources(ray), gpus, self._jobs, threads)
+        share, grows = Share(cpus, gpus, self._required), not self._connection.local
         group = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
         if not grows and not group.count_actors():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
+        self._group = group
         return group
 
     def _connected_ray(self, gpus_per_actor: float, threads: int) -> Any:

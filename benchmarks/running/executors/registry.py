@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from importlib.metadata import EntryPoint, entry_points
 
+from ...sampling.failure import error_in_words
 from .executor import Executor, InProcess
 from .worker import Worker
 
@@ -50,22 +51,18 @@ def make_executor(spec: str) -> Executor:
         make = BUILT_IN[name] if name in BUILT_IN else points[0].load()
     except (Exception, SystemExit) as error:
         raise ValueError(
-            f"executor {name!r} of {origin} failed to load: {_error_in_words(error)}"
+            f"executor {name!r} of {origin} failed to load: {error_in_words(error)}"
         ) from error
     try:
         executor = make(rest) if colon else make()
     except (Exception, SystemExit) as error:
-        raise ValueError(f"executor {spec} of {origin} failed: {_error_in_words(error)}") from error
+        raise ValueError(f"executor {spec} of {origin} failed: {error_in_words(error)}") from error
     if not isinstance(executor, Executor):
         base = f"{Executor.__module__}.{Executor.__qualname__}"
         raise ValueError(
             f"executor {spec} of {origin} made a {type(executor).__name__}, which is no {base}"
         )
     return executor
-
-
-def _error_in_words(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _entry_points() -> list[EntryPoint]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ....results.record import Record
 from ...suites.cell import Cell
 from ...suites.suite import Timing
-from ...timing.cells import Done, Progress, time_cells
-from ...timing.pending import conditions_for_times
+from ...timing.cells import Done, Progress
+from ...timing.pending import Timer, conditions_for_times
 from ...timing.sweep import sweep_record
 from .executor import Call, Executor, Failure, Tell
 from .tasks import CellTask
@@ -38,17 +37,9 @@ class TimesTask:
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
         """Return the timing columns by cell key; ``tell`` gets the arguments of :data:`.Progress`."""
         cells = [part.cell for part in self.parts]
-        records: dict[str, Record] = {}
-        time_cells(
-            world.subject(cells[0].model).model,
-            cells,
-            self.options,
-            world.setting.device,
-            batch_size=self.size,
-            progress=lambda share, label: tell((share, label)),
-            done=records.__setitem__,
-            within=self.within,
-        )
+        model, records = world.subject(cells[0].model).model, dict[str, Record]()
+        timer = Timer(model, self.options, world.setting.device)
+        timer.time(cells, self.size, self.within, lambda *news: tell(news), records.__setitem__)
         return records
 
 
@@ -66,19 +57,16 @@ class SweepTask(CellTask):
 
 
 @dataclass(frozen=True)
-class RemoteTimer:
-    """:class:`.Timer` that times on ``executor``, the result of :meth:`.Executor.alone`."""
+class RemoteTimer(Timer):
+    """Timer that times on ``executor``, the result of :meth:`.Executor.alone`."""
 
     executor: Executor
     world: WorkerContext
-    options: Timing
 
     def timing_conditions(self) -> Record:
         """See :class:`.Timer`; raises a ValueError if the device cannot be reached."""
         try:
-            return self.executor.run(
-                Call(conditions_for_times, (self.world.setting.device,)), self.world
-            )
+            return self.executor.run(Call(conditions_for_times, (self.device,)), self.world)
         except Failure as failure:
             raise ValueError(
                 f"no times can be taken where they were to be: {failure.reason}; --no-timing "
@@ -86,21 +74,13 @@ class RemoteTimer:
             ) from failure
 
     def time(
-        self,
-        cells: Sequence[Cell],
-        size: int,
-        within: float | None,
-        progress: Progress,
-        done: Done,
+        self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
         """See :class:`.Timer`. If the task fails, all cells get the reason in place of times."""
-
-        def tell(news: Any) -> None:
-            progress(*news)
-
         task = TimesTask(tuple(map(CellTask, cells)), self.options, size, within)
+        records: dict[str, Record]
         try:
-            records: dict[str, Record] = self.executor.run(task, self.world, tell=tell)
+            records = self.executor.run(task, self.world, tell=lambda news: progress(*news))
         except Failure as failure:
             records = {cell.key: {"timing_reason": failure.reason} for cell in cells}
         for key, record in records.items():

@@ -14,16 +14,22 @@ from .... import samplers
 from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
 from ...identity import Fingerprint, sampler_fingerprint
-from ...sampling.failure import Failure, is_out_of_memory
+from ...sampling.failure import Failure, error_in_words, is_out_of_memory
 from ...sampling.shard import Arrays, FeatureExtraction, sample_shard
 from ...sampling.trajectories import Trajectories, record_trajectories
 from ...suites.cell import Cell
-from .executor import Tell, error_in_words
+from .executor import Tell
 from .shard_limits import evaluations_per_second
 from .worker_context import WorkerContext
 
 OPENED = "opened"
 """Key in a task's result for hashes of files it opened, as JSON; not stored in the shard."""
+
+
+def is_user_sampler(sampler: Sampler) -> bool:
+    """Return True for a sampler that is neither built in nor another library's."""
+    is_built_in = type(sampler).__module__.startswith(f"{samplers.__name__}.")
+    return not is_built_in and ":" not in sampler.name
 
 
 class SentSampler(NamedTuple):
@@ -44,11 +50,7 @@ class SentSampler(NamedTuple):
         if isinstance(sampler, Tabulated):
             return cls.of(sampler.stands_for)._replace(table=sampler.table)
         name, origin = sampler.name, samplers.origin(sampler.name)
-        if (
-            not origin
-            and ":" not in name
-            and not type(sampler).__module__.startswith(f"{samplers.__name__}.")
-        ):
+        if not origin and is_user_sampler(sampler):
             raise pickle.PicklingError(f"sampler {name} was defined in this process only")
         spec = {"name": name, **samplers.non_default(sampler)}
         return cls(spec, origin, samplers.found_for_model(sampler))

@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .executor import Failure, Task, Tell, ignore_progress, result_or_failure, run_prepared
+from ...sampling.failure import Failure, error_in_words
+from .executor import Task, Tell, ignore_progress, result_or_failure, run_prepared
 
 if TYPE_CHECKING:
     from .worker_context import WorkerConfig, WorkerContext
@@ -66,8 +67,7 @@ def packed_result(task: Task, world: WorkerContext, tell: Tell = ignore_progress
     try:
         result = result_or_failure(partial(run_prepared, task, world, tell))
     except BaseException as error:  # an interrupt that the task raised itself
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        result = Failure("failed", words.removesuffix(":"))
+        result = Failure("failed", error_in_words(error))
     try:
         return _pickled(result)
     except Exception as error:

@@ -82,14 +82,13 @@ class WorkerContext:
         extractors: Mapping[str, Extractor | None] | None = None,
     ) -> None:
         self.setting = setting
-        self.models, self.references = dict(models or {}), dict(references or {})
         spaces = dict(extractors or {})
-        for name, reference in self.references.items():
+        for name, reference in (references or {}).items():
             spaces[name] = reference.extractor if reference else None
-        self._loaded = {
-            name: LoadedModel(model, spaces.get(name)) for name, model in self.models.items()
+        self._given = {
+            name: LoadedModel(model, spaces.get(name)) for name, model in (models or {}).items()
         }
-        self._latest: tuple[str, LoadedModel] | None = None
+        self._latest: dict[str, LoadedModel] = {}  # one at most
         self._results: dict[Hashable, Any] = {}
         self._opened: dict[str, dict[str, Stamp | None]] = {}
 
@@ -106,7 +105,9 @@ class WorkerContext:
         Nothing is recorded for a loaded built-in model, unless the block runs a plugin's sampler
         (``foreign``).
         """
-        if not foreign and self._is_plain(name):
+        loaded = self._find(name)
+        files = loaded and (loaded.model.read, getattr(loaded.extractor, "read", None))
+        if files == (None, None) and not foreign:
             yield
             return
         with record_files() as recorder:
@@ -114,16 +115,6 @@ class WorkerContext:
                 yield
             finally:
                 self._opened[name] = recorder.stamps | self._opened.get(name, {})
-
-    def _is_plain(self, name: str) -> bool:
-        """Return True for a loaded model that has no files of the user's."""
-        if name in self._loaded:
-            loaded = self._loaded[name]
-        elif self._latest is not None and self._latest[0] == name:
-            loaded = self._latest[1]
-        else:
-            return False
-        return loaded.model.read is None and getattr(loaded.extractor, "read", None) is None
 
     def opened_file_hashes(self, name: str) -> dict[str, str]:
         """Return the SHA-256 of files recorded for a model, by path; "" for a file that changed."""
@@ -135,16 +126,18 @@ class WorkerContext:
         Raises:
             ValueError: the model cannot be made.
         """
-        if name in self._loaded:
-            return self._loaded[name]
-        if self._latest is None or self._latest[0] != name:
-            self._latest = None  # before the next is loaded, so that memory never holds two
-            options = parse_spec(name)
-            model = make_model(options.pop("name"), **options)
-            model = model.to(self.setting.device) if self.setting.device != "cpu" else model
-            space = dict(self.setting.extractors).get(name, CARD)
-            self._latest = name, LoadedModel(model, make_scoring_extractor(name, model, space))
-        return self._latest[1]
+        if loaded := self._find(name):
+            return loaded
+        self._latest.clear()  # before the next is loaded, so that memory never holds two
+        options = parse_spec(name)
+        model = make_model(options.pop("name"), **options)
+        model = model.to(self.setting.device) if self.setting.device != "cpu" else model
+        space = dict(self.setting.extractors).get(name, CARD)
+        self._latest[name] = LoadedModel(model, make_scoring_extractor(name, model, space))
+        return self._latest[name]
+
+    def _find(self, name: str) -> LoadedModel | None:
+        return self._given.get(name) or self._latest.get(name)
 
 
 def hashes_of_files(stamps: Mapping[str, Stamp | None]) -> dict[str, str]:

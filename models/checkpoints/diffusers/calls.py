@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from ..conditions import Lookup
 from ..opening import CheckpointError
 from ..specification import Specification
+from ..weights import Tensors
 from .folder import DIT, FLUX, SANA, SD3, UNET, UNET_TEXT
 
 Config = Mapping[str, Any]
-Conditions = Mapping[str, Any]
+Rows = Mapping[str, Any]
 Scalars = Mapping[str, Any]
 PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attention_mask"
 LABELS = "class_labels"
@@ -39,13 +40,13 @@ USUAL = {
 """Arguments for every pipeline that accepts them: one step, latents as output, no guidance."""
 
 
-Call = Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor]
+Call = Callable[[nn.Module, Tensor, Tensor, Rows, Scalars], Tensor]
 
 
 def _call_with(**inputs: str) -> Call:
     """Return a function that calls a network; ``inputs`` names the condition for each argument."""
 
-    def call(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, _: Scalars) -> Tensor:
+    def call(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, _: Scalars) -> Tensor:
         named = {own: rows[name] for own, name in inputs.items()}
         return net(x, timestep=t, **named, return_dict=False)[0]
 
@@ -80,7 +81,7 @@ class Convention:
     refused: Callable[[Config], str] = lambda _: ""
 
 
-def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
+def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalars) -> Tensor:
     """Call the U-Net of Stable Diffusion or DeepFloyd IF.
 
     Stable Diffusion XL also takes a pooled embedding and six sizes, and distilled networks take the scale of guidance.
@@ -128,15 +129,13 @@ def _unet_scalars(config: Config) -> dict[str, Any]:
     return {**sizes, **guided}
 
 
-def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
+def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalars) -> Tensor:
     """Return FLUX's output, shaped like ``x``; its tokens are squares of 2 × 2 latents."""
     batch, channels, height, width = x.shape
     tokens = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
-    y, column = torch.meshgrid(
-        torch.arange(height // 2, dtype=x.dtype, device=x.device),
-        torch.arange(width // 2, dtype=x.dtype, device=x.device),
-        indexing="ij",
-    )
+    sides = (height // 2, width // 2)
+    axes = (torch.arange(side, dtype=x.dtype, device=x.device) for side in sides)
+    y, column = torch.meshgrid(*axes, indexing="ij")
     places = torch.stack([torch.zeros_like(y), y, column], -1).reshape(-1, 3)
     guidance = scalars.get("guidance")
     out = net(
@@ -215,11 +214,7 @@ class CalledNetwork(nn.Module):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        convention: Convention,
-        tables: Mapping[str, Tensor],
-        scalars: Scalars,
+        self, network: nn.Module, convention: Convention, tables: Tensors, scalars: Scalars
     ) -> None:
         super().__init__()
         self.network, self.lookup = network, Lookup(tables)
@@ -227,7 +222,7 @@ class CalledNetwork(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """Return the output for states ``(batch, *event)``, times, and class or row numbers."""
-        rows: Conditions = {LABELS: labels}
+        rows: Rows = {LABELS: labels}
         if self.lookup.names and labels is not None:
             rows = self.lookup(labels)
         return self.convention.call(self.network, x_t, t, rows, self.scalars)
@@ -284,18 +279,11 @@ class PipelineNetwork(nn.Module):
         pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
         tables: embeddings, a row for each condition, by the name of the pipeline's argument.
-        scalars: further arguments of the pipeline by name.
-
-    Raises:
-        CheckpointError: the pipeline has no argument with the name of a table or scalar.
+        scalars: further arguments of the pipeline by name. Unknown names raise a CheckpointError.
     """
 
     def __init__(
-        self,
-        pipeline: Any,
-        event: tuple[int, ...],
-        tables: Mapping[str, Tensor],
-        scalars: Mapping[str, Any],
+        self, pipeline: Any, event: tuple[int, ...], tables: Tensors, scalars: Scalars
     ) -> None:
         super().__init__()
         self.pipeline, self.event, self.lookup = pipeline, event, Lookup(tables)
@@ -305,15 +293,12 @@ class PipelineNetwork(nn.Module):
         self._takes = tuple(inspect.signature(type(pipeline).__call__).parameters)
         unknown = [name for name in (*tables, *scalars) if name not in self._takes]
         if unknown:
-            raise CheckpointError(
-                f"{type(pipeline).__name__} takes no {', '.join(unknown)}; its arguments are: "
-                f"{', '.join(self._takes[1:])}"
-            )
+            problem = f"{type(pipeline).__name__} takes no {', '.join(unknown)}"
+            raise CheckpointError(f"{problem}; its arguments are: {', '.join(self._takes[1:])}")
         side = int(getattr(pipeline, "vae_scale_factor", 1))
         sizes = {"height": event[-2] * side, "width": event[-1] * side} if len(event) > 1 else {}
-        self._arguments = {k: v for k, v in (USUAL | sizes).items() if k in self._takes} | {
-            k: v for k, v in scalars.items() if v is not None
-        }
+        self._arguments = {k: v for k, v in (USUAL | sizes).items() if k in self._takes}
+        self._arguments |= {k: v for k, v in scalars.items() if v is not None}
         pipeline.set_progress_bar_config(disable=True)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
@@ -321,9 +306,8 @@ class PipelineNetwork(nn.Module):
         out = torch.empty_like(x_t)
         for time in t.unique().tolist():
             rows = t == time
-            out[rows] = self._run_pipeline_at_time(
-                x_t[rows], time, None if labels is None else labels[rows]
-            )
+            own = None if labels is None else labels[rows]
+            out[rows] = self._run_pipeline_at_time(x_t[rows], time, own)
         return out
 
     def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:

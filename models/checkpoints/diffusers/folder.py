@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..opening import CheckpointError, Opened, first_bytes, open_checkpoint, shards_of
+from ..opening import AGAIN, CheckpointError, Opened, first_bytes, open_checkpoint, shards_of
 from ..weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
@@ -62,8 +63,7 @@ class Folder:
 def read_folder(opened: Opened) -> Folder | None:
     """Return the content of a folder; None if it is no folder of diffusers.
 
-    Raises:
-        CheckpointError: a part of it is missing, damaged or unsupported.
+    Raises a CheckpointError if a part of it is missing, damaged or unsupported.
     """
     if opened.container != "folder":
         return None
@@ -75,24 +75,17 @@ def read_folder(opened: Opened) -> Folder | None:
     class_name = str(config.get("_class_name"))
     if class_name not in NETWORKS:
         if "_diffusers_version" in config:
-            raise CheckpointError(_unsupported_message(opened, f"a {class_name} of diffusers"))
+            raise _unsupported_error(opened, f"a {class_name} of diffusers")
         return None
-    return Folder(
-        "",
-        "",
-        NETWORKS[class_name],
-        config,
-        *weights_file_of(opened, ""),
-        _read_scheduler(opened, ""),
-        {},
-    )
+    weights, scheduler = weights_file_of(opened, ""), _read_scheduler(opened, "")
+    return Folder("", "", NETWORKS[class_name], config, *weights, scheduler, {})
 
 
 def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     """Return the content of a pipeline's folder; ``index`` lists library and class of each part."""
     pipeline = str(index.get("_class_name"))
     parts = {
-        name: _checked_class(opened, name, value[1])
+        name: _checked_class(opened.path, name, value[1])
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
@@ -100,9 +93,9 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     foreign = [parts[name] for name in networks if index[name][0] != "diffusers"]
     if len(networks) != 1 or foreign:
         what = ", ".join(foreign or [parts[name] for name in networks] or parts.values())
-        raise CheckpointError(_unsupported_message(opened, f"a {pipeline} ({what})"))
+        raise _unsupported_error(opened, f"a {pipeline} ({what})")
     part = _folder_of_part(opened, networks[0], CONFIG)
-    config = opened.config(_path_in_part(part, CONFIG))
+    config = opened.config(posixpath.join(part, CONFIG))
     scheduler = _read_scheduler(opened, _folder_of_part(opened, "scheduler", SCHEDULER))
     scheduler = {"_class_name": parts.get("scheduler"), **scheduler}
     cls = NETWORKS.get(parts[networks[0]], parts[networks[0]])
@@ -119,22 +112,18 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
 
 
-def _checked_class(opened: Opened, name: str, cls: Any) -> str:
+def _checked_class(path: Path, name: str, cls: Any) -> str:
     """Return ``cls``. Raises a CheckpointError unless it is text and ``name`` can name a folder."""
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise CheckpointError(
-            f"{opened.path}: {INDEX} has a part called {name!r}, which is no name of a folder in it; "
-            "download the folder again, from where you trust it"
-        )
+        problem = f"{path}: {INDEX} has a part called {name!r}, which is no name of a folder in it"
+        raise CheckpointError(f"{problem}; download the folder again, from where you trust it")
     if not isinstance(cls, str):
-        raise CheckpointError(
-            f"{opened.path}: {INDEX} has a part of the class {cls!r}; download it again"
-        )
+        raise CheckpointError(f"{path}: {INDEX} has a part of the class {cls!r}; {AGAIN}")
     return cls
 
 
-def _unsupported_message(opened: Opened, what: str) -> str:
-    return (
+def _unsupported_error(opened: Opened, what: str) -> CheckpointError:
+    return CheckpointError(
         f"{opened.path} is {what}, which is not read: only pipelines of one network of diffusers are, "
         f"and folders of one {UNET} or {DIT}; {WRAP}"
     )
@@ -145,31 +134,23 @@ def _folder_of_part(opened: Opened, name: str, file: str) -> str:
     return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
 
 
-def _path_in_part(part: str, file: str) -> str:
-    """Return the path of a part's file, relative to the folder."""
-    return f"{part}/{file}" if part else file
-
-
 def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
-    inside = _path_in_part(part, SCHEDULER)
-    if not part and not (opened.path / inside).is_file():
-        inside = _path_in_part("scheduler", SCHEDULER)
-    if not (opened.path / inside).is_file():
-        raise CheckpointError(
-            f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network "
-            f"predicts at which noise level; copy it there as {_path_in_part(part, SCHEDULER)}, or give the "
-            f"folder above if that has {INDEX}"
-        )
-    return opened.config(inside)
+    wanted = posixpath.join(part, SCHEDULER)
+    for inside in (wanted, posixpath.join(part or "scheduler", SCHEDULER)):
+        if (opened.path / inside).is_file():
+            return opened.config(inside)
+    raise CheckpointError(
+        f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network predicts "
+        f"at which noise level; copy it there as {wanted}, or give the folder above if that has "
+        f"{INDEX}"
+    )
 
 
 def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
     """Return the path of a part's weights in the folder, and their variant, such as ``fp16`` or "".
 
-    Files without a variant are preferred, and then safetensors over pickles.
-
-    Raises:
-        CheckpointError: the weights are missing or incomplete.
+    Files without a variant are preferred, and then safetensors over pickles. Raises a
+    CheckpointError if the weights are missing or incomplete.
     """
     folder = opened.path / part
     candidates = []
@@ -188,14 +169,13 @@ def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
         shards_of(path)
     else:
         first_bytes(path)
-    return _path_in_part(part, path.name), variant
+    return posixpath.join(part, path.name), variant
 
 
 def check_no_code(weights: Path) -> None:
     """Check that ``weights``, a file or an index of files, contains no pickle with code.
 
-    Raises:
-        CheckpointError: a ``.bin`` file is such a pickle or unreadable, or the index is damaged.
+    Raises a CheckpointError if a ``.bin`` file is one or unreadable, or the index is damaged.
     """
     for file in shards_of(weights) if weights.suffix == ".json" else [weights]:
         if file.suffix == ".bin":
@@ -207,8 +187,7 @@ def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:
         return {}
-    config = opened.config(_path_in_part(name, CONFIG))
-    return {"class": parts[name], "folder": name, **scaling_of(config)}
+    return {"class": parts[name], "folder": name, **scaling_of(opened.config(f"{name}/{CONFIG}"))}
 
 
 def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ...networks import copy_to_device
 from ..conditions import read_tables
-from ..opening import CheckpointError, Opened, open_checkpoint
-from ..specification import DECODER_PARTS, USER, Specification, is_number
+from ..opening import AGAIN, CheckpointError, Opened, error_in_words, open_checkpoint
+from ..specification import DECODER_PARTS, USER, Specification, is_number, is_range
 from .calls import CONVENTIONS, CalledNetwork, PipelineNetwork, scalars_of
 from .folder import (
     CONFIG,
@@ -38,29 +38,24 @@ FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of
 def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetwork:
     """Return the network of a folder with its weights, in float32 on the CPU.
 
-    Raises:
-        CheckpointError: the library is missing, the weights are damaged or do not fit, or the network takes embeddings
-            and none are given.
+    Raises a CheckpointError if the library is missing, the weights are damaged or do not fit, or
+    the network takes embeddings and none are given.
     """
-    of, weights = spec.network, spec.weights
+    of, weights = spec.network, (spec.weights["file"], spec.weights["variant"])
     if of.get("call") == PIPELINE:
         return make_captured_network(spec, opened)
     tables = read_tables(spec.embeddings, opened.path)
     scalars = scalars_of(spec, int(of.get("pixels", 1)))
-    loaded = load_pretrained(
-        of["class"], opened.path, of["folder"], weights["file"], weights["variant"]
-    )
+    loaded = load_pretrained(of["class"], opened.path, of["folder"], *weights)
     return CalledNetwork(loaded, CONVENTIONS[of["class"]], tables, scalars)
 
 
 def make_captured_network(spec: Specification, opened: Opened) -> PipelineNetwork:
     """Return the network of a folder that is called by its pipeline, in float32 on the CPU.
 
-    Only classes of diffusers itself are used, and text encoders are not loaded. Times are the scheduler's, and the
-    output has the channels of the state.
-
-    Raises:
-        CheckpointError: as for :func:`network`, or a part of the pipeline is not the library's own.
+    Only classes of diffusers itself are used, and text encoders are not loaded. Times are the
+    scheduler's, and the output has the channels of the state. Raises a CheckpointError as
+    :func:`network` does, or if a part of the pipeline is not the library's own.
     """
     tables = read_tables(spec.embeddings, opened.path)
     for weights in sorted(opened.path.rglob("*.bin")):
@@ -95,10 +90,8 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
     """Load a network of the library with its weights, in float32 on the CPU.
 
     ``cls`` is its class name, ``part`` its folder in the checkpoint ``path``, and ``file`` its
-    weights' path relative to ``path``. ``variant`` is, for example, ``fp16``; "" for none.
-
-    Raises:
-        CheckpointError: the library is missing, or the weights are damaged or do not fit.
+    weights' path relative to ``path``. ``variant`` is, for example, ``fp16``; "" for none. Raises a
+    CheckpointError if the library is missing, or the weights are damaged or do not fit.
     """
     check_no_code(path / file)
     kind = getattr(import_diffusers(), cls)
@@ -131,19 +124,13 @@ def _from_pretrained(
                 **options,
             )
         except Exception as error:  # the library may raise anything on files
-            what = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-            raise CheckpointError(
-                f"diffusers cannot read {named} ({what}); compare its size and its config.json with "
-                "the source's, and download it again"
-            ) from error
+            remedy = f"compare its size and its config.json with the source's, and {AGAIN}"
+            what = error_in_words(error, 160)
+            raise CheckpointError(f"diffusers cannot read {named} ({what}); {remedy}") from error
 
 
 def import_diffusers() -> Any:
-    """Return the module ``diffusers``.
-
-    Raises:
-        CheckpointError: it is not installed.
-    """
+    """Return the module ``diffusers``; raise a CheckpointError if it is not installed."""
     try:
         return importlib.import_module("diffusers")
     except ImportError as error:
@@ -194,7 +181,7 @@ class Autoencoder:
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Return images ``(n, *event)`` of latents ``(n, channels, h, w)``, in the same dtype."""
-        scale, shift = (_values_per_channel(value, latents) for value in (self.scale, self.shift))
+        scale, shift = self._scaling(latents)
         inside = (latents / scale + shift).float()
         return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
 
@@ -216,27 +203,28 @@ class Autoencoder:
                 gaussian = coded.latent_dist
                 mean, std = gaussian.mean.cpu(), gaussian.std.cpu()
                 raw = mean + std * torch.randn(mean.shape, generator=generator)
-            scale, shift = (_values_per_channel(value, raw) for value in (self.scale, self.shift))
+            scale, shift = self._scaling(raw)
             scaled.append((raw - shift) * scale)
         return torch.cat(scaled)
+
+    def _scaling(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scale and shift in a shape that fits ``latents``."""
+        shape = (-1, *[1] * (latents.ndim - 2))
+        scale, shift = (
+            latents.new_tensor(value).reshape(shape) for value in (self.scale, self.shift)
+        )
+        return scale, shift
 
     def to(self, device: torch.device | str) -> Autoencoder:
         """Return a copy on ``device``."""
         return replace(self, network=copy_to_device(self.network, device), device=device)
 
 
-def _values_per_channel(value: Any, latents: Tensor) -> Tensor:
-    values = torch.as_tensor(value, dtype=latents.dtype, device=latents.device).flatten()
-    return values.reshape(-1, *[1] * (latents.ndim - 2))
-
-
 def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
     """Return the decoder of a checkpoint, on the CPU; None if its specification decodes nothing.
 
-    Raises:
-        CheckpointError: the decoder is missing, damaged, of an unsupported class, or for latents of
-            another number of channels.
-        ValueError: a setting of the decoder is invalid.
+    Raises a ValueError if a setting of the decoder is invalid. Raises a CheckpointError if it is
+    missing, damaged, of an unsupported class, or for latents of another number of channels.
     """
     if not spec.decode:
         return None
@@ -257,10 +245,8 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
     event = _image_shape(config, spec.event, home.path)
     network = load_pretrained(cls, home.path, "", *weights_file_of(home, ""))
     network.eval().requires_grad_(False)
-    low, high = parts["limits"]
-    return Autoencoder(
-        network, event, parts["scale"], parts["shift"], (low, high), parts["batch"], identity
-    )
+    limits, scaling = tuple(parts["limits"]), (parts["scale"], parts["shift"])
+    return Autoencoder(network, event, *scaling, limits, parts["batch"], identity)
 
 
 def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
@@ -272,10 +258,8 @@ def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
         if os.path.isdir(path):
             home = open_checkpoint(path)
             return home, home.sha256 if is_users else ""
-    raise CheckpointError(
-        f"{opened.path}: there is no folder {folder} of its decoder here; give {FOLDER}, or "
-        "decode=0 to score latents"
-    )
+    problem = f"{opened.path}: there is no folder {folder} of its decoder here"
+    raise CheckpointError(f"{problem}; give {FOLDER}, or decode=0 to score latents")
 
 
 def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
@@ -290,11 +274,9 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
                 f"decoder.{part}={parts[part]}: it must be a number{' other than 0' * (part == 'scale')},"
                 f" or a list of {event[0]}, one for each channel"
             )
-    limits, batch = parts["limits"], parts["batch"]
-    pair = isinstance(limits, list | tuple) and len(limits) == 2
-    if not pair or not all(isinstance(v, int | float) for v in limits) or limits[0] >= limits[1]:
+    if not is_range(limits := parts["limits"]):
         raise ValueError(f"decoder.limits={limits}: it must be two numbers, such as [-1, 1]")
-    if not isinstance(batch, int) or batch < 1:
+    if not isinstance(batch := parts["batch"], int) or batch < 1:
         raise ValueError(f"decoder.batch={batch}: it must be a whole number, at least 1")
 
 

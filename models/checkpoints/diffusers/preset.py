@@ -18,7 +18,7 @@ import numpy as np
 from ...denoiser import OwnSampling
 from ..mapping import process_of
 from ..specification import Specification
-from .scheduler import kind_of, trained_fields
+from .scheduler import Settings, kind_of, trained_fields
 from .steps import LOG_STEPS, SIGMA_STEPS, TABLE_STEPS, Steps, check_strides, spacing_of, steps_of
 
 ALWAYS = {
@@ -57,6 +57,16 @@ KNOWN = (*ALWAYS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMult
 SHORT = 15
 """Number of steps below which ``lower_order_final`` lowers the orders of the last steps."""
 
+_UNSUPPORTED_EFFECTS = {
+    ("", "thresholding"): "it clamps d by quantiles",
+    ("", "stochastic_sampling"): "it adds noise in every step of a flow",
+    ("HeunDiscrete", "clip_sample"): "it clamps d within Heun's step",
+    ("LCM", "clip_sample"): "it clamps the clean image before the state is added to it",
+    ("PNDM", "set_alpha_to_one"): "its formula goes on to the level 0, where ours ends with d",
+    ("UniPCMultistep", "disable_corrector"): "it leaves single steps uncorrected",
+    ("UniPCMultistep", "solver_p"): "another scheduler predicts",
+}
+"""Effects that no sampler has, by scheduler class ("" for all) and the setting that causes them."""
 _SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
 """Schedulers whose states are x_t of the process, so that their initial noise has variance 1."""
@@ -69,17 +79,15 @@ FAR = 1e6
 _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
 
 
-def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
+def sampler_of(scheduler: Settings, kind: str) -> str:
     """Return the spec of the sampler that makes the same steps as a scheduler; "" for none.
 
     ``kind`` is the scheduler's class without "Scheduler". Orders of the last steps are left out.
     """
     if kind in ALWAYS:
         return ALWAYS[kind]
-    order, (algorithm, solver) = (
-        int(scheduler.get("solver_order", 2)),
-        _algorithm_and_solver(scheduler),
-    )
+    order = int(scheduler.get("solver_order", 2))
+    algorithm, solver = _algorithm_and_solver(scheduler)
     if kind in DPM_KINDS:
         return DPM.get((algorithm, order), DPM.get((algorithm, order, solver), ""))
     if kind == "DPMSolverSinglestep":
@@ -96,7 +104,7 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
     return VARIANCES.get(str(scheduler.get("variance_type", "fixed_small")), "")
 
 
-def _algorithm_and_solver(scheduler: Mapping[str, Any]) -> tuple[str, str]:
+def _algorithm_and_solver(scheduler: Settings) -> tuple[str, str]:
     """Return ``algorithm_type`` and ``solver_type``; other classes' values become defaults."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
@@ -131,14 +139,10 @@ def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dro
 
 
 def _with_option(sampler: str, option: str) -> str:
-    if "(" in sampler:
-        return f"{sampler[:-1]}, {option})"
-    return f"{sampler}({option})"
+    return f"{sampler[:-1]}, {option})" if "(" in sampler else f"{sampler}({option})"
 
 
-def _singlestep_orders(
-    settings: Mapping[str, Any], order: int, count: int, *, to_zero: bool
-) -> list[int]:
+def _singlestep_orders(settings: Settings, order: int, count: int, *, to_zero: bool) -> list[int]:
     """Return the orders of ``count`` single steps: 1, …, ``order``, repeated.
 
     The last orders are lower if the settings ask for it, if ``order`` does not divide ``count``, or
@@ -156,7 +160,7 @@ def _singlestep_orders(
     return [*orders[:-1], 1] if to_zero else orders
 
 
-def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
+def reasons_against_preset(scheduler: Settings, kind: str, tokens: int) -> Iterator[str]:
     """Yield each reason why no sampler equals a scheduler; none if one does."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
@@ -170,36 +174,23 @@ def reasons_against_preset(scheduler: Mapping[str, Any], kind: str, tokens: int)
     yield from _unsupported_levels(scheduler, kind, tokens)
 
 
-def _unsupported_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
+def _unsupported_steps(scheduler: Settings, kind: str) -> Iterator[str]:
     """Yield the reasons why no sampler takes a scheduler's steps."""
-    if scheduler.get("thresholding"):
-        yield "with thresholding it clamps d by quantiles"
-    if scheduler.get("stochastic_sampling"):
-        yield "with stochastic_sampling it adds noise in every step of a flow"
-    if kind == "HeunDiscrete" and scheduler.get("clip_sample"):
-        yield "with clip_sample it clamps d within Heun's step"
-    if kind == "LCM" and scheduler.get("clip_sample"):
-        yield "with clip_sample it clamps the clean image before the state is added to it"
-    if kind == "PNDM":
-        if not scheduler.get("skip_prk_steps"):
-            yield (
-                "without skip_prk_steps it begins with Runge-Kutta steps by the middle of times, and "
-                "ours go by that of levels"
-            )
-        if scheduler.get("prediction_type") == "v_prediction":
-            yield "with prediction_type v_prediction its formula joins several v, and ours noises"
-        if scheduler.get("set_alpha_to_one"):
-            yield "with set_alpha_to_one its formula goes on to the level 0, where ours ends with d"
-    if kind == "UniPCMultistep":
-        if scheduler.get("disable_corrector"):
-            yield "with disable_corrector it leaves single steps uncorrected"
-        if scheduler.get("solver_p"):
-            yield "with solver_p another scheduler predicts"
-        if _ends_at_zero(scheduler):
-            if not scheduler.get("lower_order_final", True):
-                yield "without lower_order_final its last step, to 0, is not a number"
-            if scheduler.get("solver_type") == "bh1" and scheduler.get("predict_x0", True):
-                yield "with solver_type bh1 its last step, to 0, is not a number"
+    for (of, setting), effect in _UNSUPPORTED_EFFECTS.items():
+        if of in ("", kind) and scheduler.get(setting):
+            yield f"with {setting} {effect}"
+    if kind == "PNDM" and not scheduler.get("skip_prk_steps"):
+        yield (
+            "without skip_prk_steps it begins with Runge-Kutta steps by the middle of times, and "
+            "ours go by that of levels"
+        )
+    if kind == "PNDM" and scheduler.get("prediction_type") == "v_prediction":
+        yield "with prediction_type v_prediction its formula joins several v, and ours noises"
+    if kind == "UniPCMultistep" and _ends_at_zero(scheduler):
+        if not scheduler.get("lower_order_final", True):
+            yield "without lower_order_final its last step, to 0, is not a number"
+        if scheduler.get("solver_type") == "bh1" and scheduler.get("predict_x0", True):
+            yield "with solver_type bh1 its last step, to 0, is not a number"
     of_noise = kind in LOG_STEPS and (
         not scheduler.get("predict_x0", True) or _algorithm_and_solver(scheduler)[0] == "dpmsolver"
     )
@@ -207,11 +198,11 @@ def _unsupported_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]
         yield "with final_sigmas_type zero its last step of the noise is not a number"
 
 
-def _ends_at_zero(scheduler: Mapping[str, Any]) -> bool:
+def _ends_at_zero(scheduler: Settings) -> bool:
     return scheduler.get("final_sigmas_type", "zero") == "zero"
 
 
-def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
+def _unsupported_levels(scheduler: Settings, kind: str, tokens: int) -> Iterator[str]:
     """Yield the reasons why a scheduler's levels are not known here."""
     spacing_keys = [key for key in _SPACED if scheduler.get(key)]
     if kind not in (*SIGMA_STEPS, *LOG_STEPS):
@@ -249,9 +240,7 @@ def _unsupported_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) ->
         )
 
 
-def _unsupported_flows(
-    scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]
-) -> Iterator[str]:
+def _unsupported_flows(scheduler: Settings, kind: str, spacing_keys: list[str]) -> Iterator[str]:
     """Yield the reasons why the flow settings of a :data:`LOG_STEPS` scheduler are unsupported."""
     predicts = scheduler.get("prediction_type", "epsilon")
     is_flow = bool(scheduler.get("use_flow_sigmas"))
@@ -264,7 +253,7 @@ def _unsupported_flows(
         yield "with use_flow_sigmas and final_sigmas_type sigma_min it ends at a level of the table"
 
 
-def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
+def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
     """Return the preset for a scheduler's settings, which give its class as ``_class_name``.
 
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
@@ -303,7 +292,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
     }
 
 
-def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
+def _with_pipeline_changes(scheduler: Settings, pipeline: str) -> Settings:
     """Return the settings, with StableDiffusionPipeline's changes if that is the ``pipeline``."""
     if pipeline != "StableDiffusionPipeline":
         return scheduler
@@ -311,7 +300,7 @@ def _with_pipeline_changes(scheduler: Mapping[str, Any], pipeline: str) -> Mappi
     return {**scheduler, **offset, "clip_sample": False}
 
 
-def _end_of_last_step(scheduler: Mapping[str, Any], kind: str) -> str:
+def _end_of_last_step(scheduler: Settings, kind: str) -> str:
     """Return the end of a scheduler's last step: ``zero``, ``sigma_min`` or ``last``, as in :func:`preset_of`."""
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
@@ -345,9 +334,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     """Return the sampling of the folder's own scheduler in ``steps`` steps (``num_inference_steps``).
 
     ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own.
-
-    Raises:
-        ValueError: no sampler steps as the scheduler does, or its levels do not fall.
+    Raises a ValueError if no sampler steps as the scheduler does, or its levels do not fall.
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset

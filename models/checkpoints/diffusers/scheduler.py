@@ -11,6 +11,9 @@ from typing import Any
 from ..opening import CheckpointError
 from .folder import SCHEDULER
 
+Settings = Mapping[str, Any]
+"""Settings in a scheduler's file, with its class as ``_class_name``."""
+
 LATENT_BETAS = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSDE")
 TABLE = (
     *("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete"),
@@ -32,7 +35,7 @@ CAP = 1e4
 """Finite level in place of infinity, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
 
 
-def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def trained_fields(scheduler: Settings) -> dict[str, Any]:
     """Return the fields of a specification that a scheduler's settings determine, with the library's defaults.
 
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
@@ -58,12 +61,12 @@ def trained_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     return _table_fields(scheduler, kind, prediction)
 
 
-def kind_of(scheduler: Mapping[str, Any]) -> str:
+def kind_of(scheduler: Settings) -> str:
     """Return the scheduler's class name without "Scheduler"."""
     return str(scheduler.get("_class_name")).removesuffix("Scheduler")
 
 
-def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
+def _look_up(scheduler: Settings, key: str, names: Mapping[str, Any]) -> Any:
     """Return the value in ``names`` for the setting ``key`` (default: the first); refuse others."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
@@ -74,7 +77,7 @@ def _look_up(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -
     return names[setting]
 
 
-def _table_fields(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str, Any]:
+def _table_fields(scheduler: Settings, kind: str, prediction: str) -> dict[str, Any]:
     process: dict[str, Any] = {"name": "discrete"}
     if scheduler.get("trained_betas") is not None:
         process["betas"] = [float(beta) for beta in scheduler["trained_betas"]]
@@ -93,7 +96,7 @@ def _table_fields(scheduler: Mapping[str, Any], kind: str, prediction: str) -> d
     return {"process": process, "prediction": prediction, "snap": "nearest"}
 
 
-def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def _flow_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for straight paths; time input: t × ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     return {
@@ -103,7 +106,7 @@ def _flow_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def _score_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for a network of the score, given sigma, with data in [0, 1]."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
@@ -114,7 +117,7 @@ def _score_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def _edm_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for EDM's network F, or for -F, which diffusers calls v."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     process = {
@@ -131,7 +134,7 @@ def _edm_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for a consistency model's map, with time input 250 ln(sigma)."""
     return {
         **_edm_fields({**scheduler, "prediction_type": "epsilon"}),
@@ -141,7 +144,7 @@ def _consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _latent_consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for a latent consistency model, ``boundary`` included."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
@@ -156,7 +159,7 @@ def _latent_consistency_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _continuous_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+def _continuous_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for v at any noise level, with time input ln(sigma) / 4."""
     keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
     ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
@@ -167,7 +170,7 @@ def _continuous_fields(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_TRAININGS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+_TRAININGS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "FlowMatchEulerDiscrete": _flow_fields,
     "FlowMatchHeunDiscrete": _flow_fields,
     "EDMEuler": _edm_fields,

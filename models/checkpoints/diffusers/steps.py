@@ -7,7 +7,7 @@ the levels, such as by Karras's formula, and call the network at the correspondi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from scipy.stats import beta
 from ...process import Process
 from ..mapping import process_of
 from ..specification import Specification
-from .scheduler import kind_of
+from .scheduler import Settings, kind_of
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
 """Schedulers, named without "Scheduler", that use whole times of the table."""
@@ -40,6 +40,7 @@ GIVES_TIMES = ("FluxPipeline",)
 ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
 """Noise level by which most schedulers replace the infinite level of no signal."""
 
+LevelsAndTimes = tuple[Sequence[float], Sequence[float]]
 _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
 
 
@@ -63,7 +64,7 @@ class Steps(NamedTuple):
         return (*self.levels, self.end) if self.levels[-1] > self.end else self.levels
 
 
-def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
+def spacing_of(scheduler: Settings, kind: str) -> str:
     """Return the spacing of a scheduler's steps in one word, such as ``leading`` or ``karras``."""
     if kind.startswith("EDM"):
         return str(scheduler.get("sigma_schedule", "karras"))
@@ -80,8 +81,7 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
 def steps_of(spec: Specification, count: int) -> Steps:
     """Return the evaluations of the folder's own scheduler in ``count`` steps, >= 1 (``num_inference_steps``).
 
-    Raises:
-        ValueError: the scheduler cannot take ``count`` steps, or cannot begin at an infinite level.
+    Raises a ValueError if the scheduler cannot take ``count`` steps, or begin at an infinite level.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
@@ -89,14 +89,14 @@ def steps_of(spec: Specification, count: int) -> Steps:
     elif kind == "FlowMatchEulerDiscrete":
         levels, times = _flow_levels(spec, process, count), None
     elif kind == "LCM":
-        levels, times = _levels_and_times_of_distillation(spec, process, count)
+        levels, times = _steps_of_distillation(spec, process, count)
     elif spec.preset["spacing"] == "flow":
-        levels, times = _levels_and_times_of_flow_table(spec, kind, process, count)
+        levels, times = _steps_on_flow(spec, kind, process, count)
     elif spec.time.get("of") == "log_level":  # the network takes the level itself
         top, bottom = (spec.preset["settings"][end] for end in ("sigma_max", "sigma_min"))
         levels, times = _formula_levels(spec, top, bottom, count), None
     else:
-        levels, times = _levels_and_times_of_table(spec, kind, process, count)
+        levels, times = _steps_in_table(spec, kind, process, count)
     levels = [min(float(level), spec.sigma_max) for level in levels]
     network_times = process.t_of(np.asarray(levels)) if times is None else times
     end = _end_level(spec, process, levels[-1])
@@ -106,8 +106,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
     """Return the falling levels at which the folder's own scheduler calls the network in ``count`` steps.
 
-    Raises:
-        ValueError: :func:`steps_of` raises it, or the levels do not fall.
+    Raises a ValueError if :func:`steps_of` does, or the levels do not fall.
     """
     levels = steps_of(spec, count).levels
     if any(nxt >= cur for cur, nxt in pairwise(levels)):
@@ -116,12 +115,9 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 
 
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
-    """Check that each step of DDIM or PNDM ends at the time of the next evaluation.
+    """Raise a ValueError unless each step of DDIM or PNDM ends at the time of the next evaluation.
 
     A step is as long as the table divided by the number of steps. Other schedulers pass.
-
-    Raises:
-        ValueError: a step ends at another time.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -146,10 +142,7 @@ def _end_level(spec: Specification, process: Process, last: float) -> float:
     return last if end == "last" or math.isclose(lowest, last, rel_tol=1e-6) else lowest
 
 
-def _levels_and_times_of_table(
-    spec: Specification, kind: str, process: Process, count: int
-) -> tuple[Sequence[float], Sequence[float]]:
-    """Return the levels and times of evaluation of a scheduler with a table of training times."""
+def _steps_in_table(spec: Specification, kind: str, process: Process, count: int) -> LevelsAndTimes:
     settings = spec.preset["settings"]
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
     if math.isinf(spec.sigma_max):
@@ -175,9 +168,7 @@ def _levels_and_times_of_table(
     return levels.tolist(), (times.round() if whole else times).tolist()
 
 
-def _levels_and_times_of_distillation(
-    spec: Specification, process: Process, count: int
-) -> tuple[Sequence[float], Sequence[float]]:
+def _steps_of_distillation(spec: Specification, process: Process, count: int) -> LevelsAndTimes:
     """Return ``count`` falling levels and times, spread evenly over the distillation's times."""
     total = int(process.t_max) + 1
     most = int(spec.preset["settings"].get("original_inference_steps", 50))
@@ -189,7 +180,7 @@ def _levels_and_times_of_distillation(
 
 
 def _training_times(
-    settings: Mapping[str, Any], kind: str, total: int, last: int, count: int
+    settings: Settings, kind: str, total: int, last: int, count: int
 ) -> list[float]:
     """Return ``count`` falling times of a table, spaced as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
@@ -227,9 +218,7 @@ def _shift_times(t: Any, shift: float) -> Any:
     return shift * t / (1 + (shift - 1) * t)
 
 
-def _levels_and_times_of_flow_table(
-    spec: Specification, kind: str, process: Process, count: int
-) -> tuple[Sequence[float], Sequence[float]]:
+def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int) -> LevelsAndTimes:
     """Return levels and times on a flow, the times rounded down to multiples of its ``t_min``."""
     # same order of operations as in the library, since truncation depends on the last digit
     shift = float(spec.preset["settings"].get("flow_shift", 1.0))

@@ -52,11 +52,7 @@ def family_names() -> list[str]:
 
 
 def family(name: str) -> Family:
-    """Return the module of the family called ``name``.
-
-    Raises:
-        ValueError: there is no such family.
-    """
+    """Return the module of the family called ``name``; raise a ValueError if there is none."""
     if name not in family_names():
         raise ValueError(
             f"there is no family {name!r} of checkpoints; there are: {', '.join(family_names())}"

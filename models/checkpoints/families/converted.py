@@ -25,7 +25,7 @@ from torch import nn
 from ... import nets
 from ...adapters import Network
 from ..mapping import OneHot
-from ..opening import AGAIN, CheckpointError, Opened
+from ..opening import CheckpointError, Opened, damaged_error
 from ..specification import Specification
 from ..weights import build_network, fill_network
 
@@ -68,16 +68,12 @@ def network(spec: Specification, opened: Opened) -> Network:
     """Return the network that the card names, with the weights of the folder."""
     kind = network_class(spec.network.get("class"))
     if kind is None:
-        raise CheckpointError(
-            f"{opened.path}: there is no network {spec.network.get('class')!r} here; use the version "
-            "of samplerbench that converted it"
-        )
+        problem = f"{opened.path}: there is no network {spec.network.get('class')!r} here"
+        raise CheckpointError(f"{problem}; use the version of samplerbench that converted it")
     try:
         tensors = safetensors.torch.load_file(opened.path / WEIGHTS)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{opened.path / WEIGHTS} is cut short or damaged ({error}); {AGAIN}"
-        ) from None
+        raise damaged_error(opened.path / WEIGHTS, error) from None
     bare: nn.Module = build_network(kind, spec.network.get("arguments", {}), opened.path)
     one_hot = spec.network.get("labels") == "one-hot"
     return fill_network(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)

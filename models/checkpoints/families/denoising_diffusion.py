@@ -16,10 +16,10 @@ From noise alone: no. The last level of the table is finite.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...adapters import Network
 from ...nets.linear_attention_unet import LinearAttentionUNet
@@ -30,12 +30,8 @@ from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_netw
 
 WITHIN = "model."
 """Prefix of the U-Net's weights in ``GaussianDiffusion``."""
-KEYS = (
-    "betas",
-    "model.init_conv.weight",
-    "model.downs.0.0.block1.proj.weight",
-    "model.mid_attn.mem_kv",
-)
+KEYS = ("betas", "model.init_conv.weight", "model.downs.0.0.block1.proj.weight")
+KEYS += ("model.mid_attn.mem_kv",)
 OTHERS = ("model.time_mlp.0.weights", "model.classes_emb.weight")
 """Weights that only networks with classes or another time input have."""
 GROUPS = 8
@@ -54,11 +50,12 @@ def recognise(opened: Opened) -> Specification | None:
             f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
             f"its Unet in a GaussianDiffusion is read: {WRAP}"
         )
-    layout = _read_unet_arguments(opened, _within(tensors))
+    layout = _read_unet_arguments(opened, without_prefix(tensors, WITHIN))
     channels, doubled = layout["in_channels"], layout["out_channels"] == 2 * layout["in_channels"]
     betas = tensors["betas"].double().tolist()
     objective = _find_objective(tensors)
     possible = (objective,) if objective else tuple(PREDICTIONS)
+    read = ("network", "weights", "process", "half", "sigma_min", "sigma_max")
     spec = Specification(
         family="denoising_diffusion",
         network={"class": "LinearAttentionUNet", "arguments": layout},
@@ -70,9 +67,7 @@ def recognise(opened: Opened) -> Specification | None:
         snap="nearest",
         **range_of_betas(betas),
         evidence=_evidence(layout, objective, sets),
-        sources=dict.fromkeys(
-            ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
-        ),
+        sources=dict.fromkeys(read, FILE),
         open={
             "objective": {of: {"prediction": PREDICTIONS[of]} for of in possible},
             "size": size_answers(channels, SIDES, len(layout["widths"])),
@@ -83,11 +78,8 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the U-Net with its weights."""
-    return load_network(LinearAttentionUNet, spec, opened, find_sets(opened, KEYS), _within)
-
-
-def _within(tensors: Tensors) -> dict[str, Tensor]:
-    return without_prefix(tensors, WITHIN)
+    within = partial(without_prefix, prefix=WITHIN)
+    return load_network(LinearAttentionUNet, spec, opened, find_sets(opened, KEYS), within)
 
 
 def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
@@ -115,11 +107,8 @@ def _find_objective(tensors: Tensors) -> str:
         return ""
     signal_power = torch.cumprod(1 - tensors["betas"].double(), 0)
     snr = signal_power / (1 - signal_power)
-    clipped = {
-        "pred_noise": weight * snr,
-        "pred_x0": weight * torch.ones_like(snr),
-        "pred_v": weight * (snr + 1),
-    }
+    divisors = {"pred_noise": snr, "pred_x0": torch.ones_like(snr), "pred_v": snr + 1}
+    clipped = {objective: weight * divisor for objective, divisor in divisors.items()}
     fit = [
         objective
         for objective, ratio in clipped.items()

@@ -57,6 +57,9 @@ def recognise(opened: Opened) -> Specification | None:
     if (scale := convention.time_factor(folder.config)) != 1:
         time = training.get("time", {"of": "t"})
         training["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
+    patch = int(folder.config.get("patch_size") or 1)
+    tokens = 0 if folder.by_pipeline else convention.packed * patch
+    preset = preset_of(folder.scheduler, folder.pipeline, tokens)
     spec = Specification(
         family="diffusers",
         network=_network_field(opened, folder),
@@ -65,18 +68,14 @@ def recognise(opened: Opened) -> Specification | None:
         limits=None if folder.decoder else training.pop("limits", (-1.0, 1.0)),
         decoder=folder.decoder,
         decode=folder.decode,
-        evidence=tuple(_evidence(folder)),
+        evidence=(*_evidence(folder), _sampling_in_words(preset)),
         scalars=convention.scalars(folder.config),
+        preset=preset,
+        sources=_sources_of_fields(folder),
         **training,
         **_condition_fields(opened, folder, convention),
     )
-    patch = int(folder.config.get("patch_size") or 1)
-    tokens = 0 if folder.by_pipeline else convention.packed * patch
-    preset = preset_of(folder.scheduler, folder.pipeline, tokens)
-    sentences = (*spec.evidence, _sampling_in_words(preset))
-    return _with_levels(
-        replace(spec, sources=_sources_of_fields(folder), preset=preset, evidence=sentences)
-    )
+    return _with_levels(spec)
 
 
 def _sampling_in_words(preset: Mapping[str, Any]) -> str:
@@ -151,14 +150,13 @@ def _condition_fields(opened: Opened, folder: Folder, convention: Convention) ->
             f"{opened.path}: its {folder.network} takes {channels} channels and makes {channels_out}, so it is "
             f"given more than the noisy state, such as another image; {WRAP}"
         )
-    variance_too = channels_out == 2 * channels
     needs = convention.needs(config)
     return {
         "embeddings": {"needs": list(needs)} if needs else {},
         "classes": classes,
         "null_label": null,
         "labels": "random" if classes else "none",
-        "half": "first" if variance_too else "",
+        "half": "first" if channels_out == 2 * channels else "",
     }
 
 

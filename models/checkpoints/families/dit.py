@@ -49,6 +49,10 @@ OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
 """Range of noise levels of paths whose level becomes infinite at the end."""
 
+STRAIGHT = {"process": {"name": "flow"}, "prediction": "flow"}
+CIRCLE = {"process": {"name": "trigonometric"}, "prediction": "v"}
+"""Fields of the straight path and of the circle, but for the sign of the velocity and the time."""
+
 TRAININGS: dict[str, dict[str, Any]] = {
     "DiT": {
         "process": {"name": "discrete", "schedule": "linear", "steps": 1000},
@@ -57,13 +61,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "sigma_min": 0.0100005,
         "sigma_max": 157.407,
     },
-    "SiT": {"process": {"name": "flow"}, "prediction": "flow", "factor": -1.0, "time": REVERSED},
-    "SiT-GVP": {
-        "process": {"name": "trigonometric"},
-        "prediction": "v",
-        "factor": -2 / math.pi,
-        "time": REVERSED,
-    },
+    "SiT": {**STRAIGHT, "factor": -1.0, "time": REVERSED},
+    "SiT-GVP": {**CIRCLE, "factor": -2 / math.pi, "time": REVERSED},
     "SiT-VP": {
         "process": {"name": "vp_linear"},
         "prediction": "velocity",
@@ -71,13 +70,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "time": REVERSED,
         **VP_ENDS,
     },
-    "REPA": {"process": {"name": "flow"}, "prediction": "flow", "time": {"of": "t"}},
-    "REPA-cosine": {
-        "process": {"name": "trigonometric"},
-        "prediction": "v",
-        "factor": 2 / math.pi,
-        "time": {"of": "t"},
-    },
+    "REPA": {**STRAIGHT, "time": {"of": "t"}},
+    "REPA-cosine": {**CIRCLE, "factor": 2 / math.pi, "time": {"of": "t"}},
 }
 """Fields of each training. DiT predicts the noise at 1000 times.
 
@@ -91,17 +85,11 @@ PREDICTED: dict[str, dict[str, Any]] = {
     "score": {"prediction": "score", "factor": 1.0},
 }
 """Changes to the fields of SiT by its training argument ``prediction``."""
-MEAN_FLOW: dict[str, Any] = {
-    **ENDS,
-    "process": {"name": "flow"},
-    "prediction": "flow",
-    "time": {"of": "t"},
-    "kind": "map",
-}
+MEAN_FLOW: dict[str, Any] = {**ENDS, **STRAIGHT, "time": {"of": "t"}, "kind": "map"}
 """Fields of MeanFlow, on a straight path with noise at t = 1.
 
-The mean velocity u from t to 0 takes a state to its end x0 = x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12, r =
-0).
+The mean velocity u from t to 0 takes a state to its end x0 = x_t - t u (Geng et al. 2025,
+arXiv:2505.13447, eq. 12, r = 0).
 """
 
 
@@ -139,10 +127,8 @@ def recognise(opened: Opened) -> Specification | None:
     training = "MeanFlow" if mean else _named_training(settings, repa=repa)
     path = str(settings.get("path_type", "linear"))
     if mean and path != "linear":
-        raise CheckpointError(
-            f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
-            f"(linear) is read: {WRAP}"
-        )
+        problem = f"{opened.path} is MeanFlow's, trained along the path {path!r}"
+        raise CheckpointError(f"{problem}; the straight one (linear) is read: {WRAP}")
     if training in trainings:
         spec = spec.answered("training", training, FILE)
     if training.startswith("SiT"):
@@ -152,36 +138,31 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the transformer with its weights."""
-
-    def own(tensors: Tensors) -> dict[str, Tensor]:
-        return {k: t for k, t in tensors.items() if not k.startswith(PROJECTORS)}
-
-    return load_network(DiT, spec, opened, find_sets(opened, KEYS), own)
+    return load_network(DiT, spec, opened, find_sets(opened, KEYS), dropped=PROJECTORS)
 
 
 def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
-    learned = "the prediction, then a learned variance"
-    sentences = [
-        "the names of its weights are those of DiT, SiT and REPA",
-        "REPA's projectors are beside them" if repa else "",
+    variance = "no learned variance"
+    if out == 2 * channels:
+        variance = "the prediction, then a learned variance"
+    interval = (
         "it is told the length of an interval of times too, as MeanFlow is: a few-step map; with "
         "kind=denoiser, the interval is 0, and it is an ordinary flow"
-        if mean
-        else "",
-        f"it gives {out} channels for {channels}: "
-        + (learned if out == 2 * channels else "no learned variance"),
-        "samples are latents of 4 channels, and no decoder is in the file" if channels == 4 else "",
+    )
+    return [
+        "the names of its weights are those of DiT, SiT and REPA",
+        *["REPA's projectors are beside them"] * repa,
+        *[interval] * mean,
+        f"it gives {out} channels for {channels}: {variance}",
+        *["samples are latents of 4 channels, and no decoder is in the file"] * (channels == 4),
     ]
-    return [sentence for sentence in sentences if sentence]
 
 
 def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
     """Return the arguments of a transformer with DiT's weight names, except its number of heads.
 
-    ``stem`` is the weight of its first convolution.
-
-    Raises:
-        CheckpointError: the tokens form no square, or the output does not fit a prediction.
+    ``stem`` is the weight of its first convolution. Raises a CheckpointError if the tokens form no
+    square, or the output does not fit a prediction.
     """
     channels, patch = stem.shape[1], stem.shape[2]
     tokens, width = (tensors["pos_embed"].shape[i] for i in (1, 2))

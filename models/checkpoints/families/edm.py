@@ -23,6 +23,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from ...process import VPLinear
 from ..mapping import OneHot
 from ..opening import AGAIN, CheckpointError, Opened
 from ..pickles import PersistentObject, Record, tensors_of
-from ..processes import betas_of, edm_fields
+from ..processes import betas_of, edm_fields, range_of_process, ve_fields
 from ..specification import FILE, Specification
 from ..weights import WRAP, build_network, fill_network
 
@@ -71,8 +72,7 @@ class PersistentNetwork:
 def persistent_network(opened: Opened) -> PersistentNetwork | None:
     """Return the network of a pickle of NVIDIA's, with averaged weights; None for other files.
 
-    Raises:
-        CheckpointError: the file is a training state, whose weights are not averaged.
+    Raises a CheckpointError for a training state, whose weights are not averaged.
     """
     value = opened.value
     if isinstance(value, PersistentObject) and value.state.get("_modules"):
@@ -82,10 +82,8 @@ def persistent_network(opened: Opened) -> PersistentNetwork | None:
     if isinstance(network := value.get("ema"), PersistentObject):
         return PersistentNetwork(network, "ema")
     if isinstance(value.get("net"), PersistentObject):
-        raise CheckpointError(
-            f"{opened.path} is the state of a training, with weights that are not averaged; give "
-            "the network-snapshot-*.pkl beside it"
-        )
+        problem = f"{opened.path} is the state of a training, with weights that are not averaged"
+        raise CheckpointError(f"{problem}; give the network-snapshot-*.pkl beside it")
     return None
 
 
@@ -99,12 +97,10 @@ def class_and_arguments(
 ) -> tuple[str, dict[str, Any]]:
     """Return the class name and the arguments of the network inside a preconditioning.
 
-    ``outer`` is the preconditioning, which holds the network as ``attribute``. ``networks`` are the supported classes
-    by name, and ``own`` the names of arguments that only the preconditioning has. ``assumed`` are the arguments of a
-    network whose arguments are not in the file.
-
-    Raises:
-        CheckpointError: the class or an argument is unknown, or an argument is missing.
+    ``outer`` is the preconditioning, which holds the network as ``attribute``. ``networks`` are the
+    supported classes by name, and ``own`` the names of arguments that only the preconditioning has.
+    ``assumed`` are the arguments of a network whose arguments are not in the file. Raises a
+    CheckpointError if the class or an argument is unknown, or an argument is missing.
     """
     outer_arguments, path = arguments_of(outer), opened.path
     inner = (outer.state.get("_modules") or {}).get(attribute)
@@ -127,10 +123,8 @@ def class_and_arguments(
     arguments = arguments_of(inner) or {**outside, **(assumed or {})}
     needed = [key for key, p in parameters.items() if p.default is p.empty]
     if lacking := [key for key in needed if key not in arguments]:
-        raise CheckpointError(
-            f"{path}: its {name} does not say its {', '.join(lacking)}; the file is none that "
-            f"NVIDIA's training wrote; {WRAP}"
-        )
+        problem = f"{path}: its {name} does not say its {', '.join(lacking)}"
+        raise CheckpointError(f"{problem}; the file is none that NVIDIA's training wrote; {WRAP}")
     return name, arguments
 
 
@@ -148,51 +142,42 @@ def _plain_value(value: Any) -> Any:
     return value if isinstance(value, int | float | str | None) else repr(value)
 
 
-def _edm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _edm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return EDM's specification fields (Karras et al. 2022, Table 1), levels in [0.002, 80]."""
     return {
-        **edm_fields(precond_arguments.get("sigma_data", 0.5)),
-        "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
-        "sigma_max": min(80.0, precond_arguments.get("sigma_max", math.inf)),
+        **edm_fields(arguments.get("sigma_data", 0.5)),
+        "sigma_min": max(0.002, arguments.get("sigma_min", 0.0)),
+        "sigma_max": min(80.0, arguments.get("sigma_max", math.inf)),
     }
 
 
-def _vp_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _vp_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return VP's specification fields (Karras et al. 2022, Table 1): noise, time input 999 t."""
-    arguments = {
-        "beta_d": precond_arguments.get("beta_d", 19.9),
-        "beta_min": precond_arguments.get("beta_min", 0.1),
-        "t_min": precond_arguments.get("epsilon_t", 1e-5),
+    of_process = {
+        "beta_d": arguments.get("beta_d", 19.9),
+        "beta_min": arguments.get("beta_min", 0.1),
+        "t_min": arguments.get("epsilon_t", 1e-5),
     }
-    process = VPLinear(**arguments)
     return {
-        "process": {"name": "vp_linear", **arguments},
+        "process": {"name": "vp_linear", **of_process},
         "prediction": "eps",
-        "time": {"of": "t", "scale": precond_arguments.get("M", 1000) - 1.0},
-        "sigma_min": process.level(process.t_min),
-        "sigma_max": process.level(process.t_max),
+        "time": {"of": "t", "scale": arguments.get("M", 1000) - 1.0},
+        **range_of_process(VPLinear(**of_process)),
     }
 
 
-def _ve_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _ve_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return VE's specification fields (EDM, Table 1): minus noise, time input ln(sigma / 2)."""
-    low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
-    return {
-        "process": {"name": "ve", "t_min": low, "t_max": high},
-        "prediction": "eps",
-        "factor": -1.0,
-        "time": {"of": "log_level", "scale": 1.0, "offset": -math.log(2)},
-        "sigma_min": low,
-        "sigma_max": high,
-    }
+    fields = ve_fields(arguments.get("sigma_min", 0.02), arguments.get("sigma_max", 100.0))
+    return {**fields, "time": {"of": "log_level", "scale": 1.0, "offset": -math.log(2)}}
 
 
-def _iddpm_fields(precond_arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _iddpm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return iDDPM's specification fields (EDM, Table 1): noise, in the first half of channels.
 
     The time input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
     """
-    table = precond_arguments["u"].double().numpy()[-2::-1]
+    table = arguments["u"].double().numpy()[-2::-1]
     steps = len(table)
     signal_power = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))
     cosine = np.allclose(table, np.sqrt(1 / signal_power - 1), rtol=1e-3)
@@ -225,11 +210,8 @@ def recognise(opened: Opened) -> Specification | None:
     doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
     sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
     raw, arguments = class_and_arguments(opened, outer, "model", NETWORKS, OUTER, sizes)
-    fields = PRECONDITIONINGS[outer.class_name](
-        {**persistent.arguments, **_level_table(opened, outer)}
-    )
-    classes = int(arguments.get("label_dim", 0))
-    side = arguments["img_resolution"]
+    of_preconditioning = {**persistent.arguments, **_level_table(opened.path, outer)}
+    classes, side = int(arguments.get("label_dim", 0)), arguments["img_resolution"]
     read = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
     return Specification(
         family="edm",
@@ -241,7 +223,7 @@ def recognise(opened: Opened) -> Specification | None:
         labels="random" if classes else "none",
         evidence=persistent.evidence(f"{outer.class_name} around {raw}"),
         sources=dict.fromkeys(read, FILE),
-        **fields,
+        **PRECONDITIONINGS[outer.class_name](of_preconditioning),
     )
 
 
@@ -255,8 +237,7 @@ def raw_network(
 ) -> OneHot:
     """Return the network in the attribute ``attribute`` of the preconditioning, called with class numbers.
 
-    Raises:
-        CheckpointError: the weights do not fit the network.
+    Raises a CheckpointError if the weights do not fit the network.
     """
     persistent = persistent_network(opened)
     assert persistent is not None
@@ -265,13 +246,11 @@ def raw_network(
     return OneHot(fill_network(raw, tensors, opened.path), spec.classes)
 
 
-def _level_table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
+def _level_table(path: Path, outer: PersistentObject) -> dict[str, Tensor]:
     """Return the table of noise levels of an iDDPMPrecond, as {"u": table}; empty for other preconditionings."""
     if outer.class_name != "iDDPMPrecond":
         return {}
     table = tensors_of(outer).get("u")
     if table is None or table.ndim != 1 or len(table) < 3 or not (table[:-1] > table[1:]).all():
-        raise CheckpointError(
-            f"{opened.path}: its iDDPMPrecond has no table u of falling levels; {AGAIN}"
-        )
+        raise CheckpointError(f"{path}: its iDDPMPrecond has no table u of falling levels; {AGAIN}")
     return {"u": table}

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from ...adapters import Network
-from ..opening import CheckpointError, Opened, state_dict
+from ..opening import CheckpointError, Opened, error_in_words, state_dict
 from ..programs import Port, ProgramNetwork, program_specification, signature_of
 from ..specification import Specification
 
@@ -86,10 +86,8 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
         programs = [n for n in names if n.startswith("models/") and n.endswith(".json")]
         if len(programs) != 1:
             compiled = "; it is compiled code, which is not run: save the exported program itself"
-            raise CheckpointError(
-                f"{path} holds {len(programs)} exported programs, and must hold one"
-                + ("" if programs else compiled)
-            )
+            problem = f"{path} holds {len(programs)} exported programs, and must hold one"
+            raise CheckpointError(problem + ("" if programs else compiled))
         model = programs[0].removeprefix("models/").removesuffix(".json")
         try:
             program = json.loads(file.read(names[programs[0]]))
@@ -119,7 +117,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
         except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
             if isinstance(error, CheckpointError):
                 raise
-            what = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+            what = error_in_words(error, 80)
             raise CheckpointError(f"{path} is damaged ({what}); {AGAIN}") from None
 
 
@@ -166,9 +164,8 @@ def network(spec: Specification, opened: Opened) -> Network:
 class Program(nn.Module):
     """Module that runs the operators of an exported program one after the other.
 
-    Raises:
-        CheckpointError: the file has another format or version, holds pickled objects, or is damaged; or the program
-            has unsupported operators, inputs or outputs.
+    Raises a CheckpointError if the file has another format or version, holds pickled objects, or is
+    damaged, or the program has unsupported operators, inputs or outputs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -194,12 +191,11 @@ class Program(nn.Module):
         }
         values |= {port.name: value for port, value in zip(self.ports, inputs, strict=True)}
         device = inputs[0].device
-        for call, arguments, names, done in self._steps:
-            call_arguments = {
-                name: _argument_value(argument, values, device)
-                for name, argument in arguments.items()
-            }
-            _store_outputs(names, _call_operator(call, call_arguments), values)
+        for call, described, names, done in self._steps:
+            arguments = {k: _argument_value(v, values, device) for k, v in described.items()}
+            by_name = isinstance(call, torch._ops.OpOverload)
+            result = call(**arguments) if by_name else call(*arguments.values())
+            _store_outputs(names, result, values)
             for name in done:
                 values.pop(name, None)
         return values[self._result]
@@ -272,21 +268,6 @@ class Program(nn.Module):
         )
 
 
-def _call_operator(call: Callable[..., Any], call_arguments: Values) -> Any:
-    """Return the result of an operator of torch, called by its schema, or of arithmetic, called by position."""
-    if not isinstance(call, torch._ops.OpOverload):
-        return call(*call_arguments.values())
-    positional, named, in_order = [], {}, True
-    for argument in call._schema.arguments:
-        if argument.name not in call_arguments:
-            in_order = False  # the operator uses the argument's default
-        elif in_order and not argument.kwarg_only:
-            positional.append(call_arguments[argument.name])
-        else:
-            named[argument.name] = call_arguments[argument.name]
-    return call(*positional, **named)
-
-
 def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
     """Return the value of an operator's argument: a constant, or a tensor or size that is looked up in ``values``."""
     ((kind, content),) = argument.items()
@@ -327,15 +308,12 @@ def _output_names(outputs: list[Json]) -> Any:
         ((kind, value),) = output.items()
         if kind == "as_tensors":
             names.append([item["name"] for item in value])
-        elif kind == "as_none":
-            names.append(None)
         else:
-            names.append(value.get("name") or value.get("as_name"))
+            names.append(None if kind == "as_none" else value.get("name") or value.get("as_name"))
     return names[0] if len(names) == 1 else names
 
 
 def _store_outputs(names: Any, value: Any, values: Values) -> None:
-    """Store an operator's return values in ``values``, by their names."""
     if isinstance(names, list):
         for name, part in zip(names, value, strict=False):
             _store_outputs(name, part, values)
@@ -345,12 +323,9 @@ def _store_outputs(names: Any, value: Any, values: Values) -> None:
 
 def _argument_names(arguments: Any) -> Iterator[str]:
     """Yield each name of a tensor or size in an operator's arguments."""
-    if isinstance(arguments, Mapping):
-        for key, value in arguments.items():
-            if key in ("as_name", "name") and isinstance(value, str):
-                yield value
-            else:
-                yield from _argument_names(value)
-    elif isinstance(arguments, list):
-        for item in arguments:
-            yield from _argument_names(item)
+    is_mapping = isinstance(arguments, Mapping)
+    for key, value in arguments.items() if is_mapping else enumerate(arguments):
+        if key in ("as_name", "name") and isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping | list):
+            yield from _argument_names(value)

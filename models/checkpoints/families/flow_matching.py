@@ -24,15 +24,15 @@ from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, choice_in_words, find_sets
-from .dit import ENDS
+from .dit import CIRCLE, ENDS, STRAIGHT
 from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
 COUPLED = "otcfm"
 """File name prefix of torchcfm's networks for which noise and data were coupled within each batch."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
-    "straight": {"process": {"name": "flow"}, "prediction": "flow", "factor": -1.0},
-    "circle": {"process": {"name": "trigonometric"}, "prediction": "v", "factor": -2 / math.pi},
+    "straight": {**STRAIGHT, "factor": -1.0},
+    "circle": {**CIRCLE, "factor": -2 / math.pi},
 }
 """Trainings: ``straight`` is torchcfm's ``icfm``, ``otcfm`` and ``fm``, or flow_matching; ``circle`` is torchcfm's ``si``."""
 
@@ -58,10 +58,9 @@ def recognise(opened: Opened) -> Specification | None:
         network=next(iter(attention.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
         event=(channels, 0, 0),
-        process={"name": "flow"},
-        prediction="flow",
-        time=REVERSED,
+        **STRAIGHT,
         **ENDS,
+        time=REVERSED,
         classes=rows - null,
         null_label=null,
         labels="random" if rows else "none",

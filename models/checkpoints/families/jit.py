@@ -17,14 +17,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
 from ..processes import REVERSED
 from ..specification import FILE, Specification
-from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
+from ..weights import WRAP, choice_in_words, find_sets, load_network
 from .dit import ENDS
 from .lightning_dit import read_rotary_dit_arguments
 
@@ -79,8 +77,4 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the transformer with its weights."""
-
-    def own(tensors: Tensors) -> dict[str, Tensor]:
-        return {k: t for k, t in tensors.items() if not k.startswith("feat_rope")}
-
-    return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS), own)
+    return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS), dropped="feat_rope")

@@ -28,14 +28,7 @@ from ...nets.k_transformers import KTransformerV1, KTransformerV2
 from ..opening import AGAIN, CheckpointError, Opened
 from ..processes import edm_fields
 from ..specification import FILE, Specification
-from ..weights import (
-    WRAP,
-    Sets,
-    Tensors,
-    choice_in_words,
-    find_sets,
-    load_network,
-)
+from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network
 
 IMAGE_V1 = "image_v1"
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -72,9 +65,8 @@ def recognise(opened: Opened) -> Specification | None:
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the U-Net or transformer with its weights."""
     kinds = {kind.__name__: kind for kind in NETWORKS.values()}
-    return load_network(
-        kinds[spec.network["class"]], spec, opened, _weight_sets(opened, _model_config(opened))
-    )
+    sets = _weight_sets(opened, _model_config(opened))
+    return load_network(kinds[spec.network["class"]], spec, opened, sets)
 
 
 def _model_config(opened: Opened) -> Mapping[str, Any]:
@@ -85,10 +77,10 @@ def _model_config(opened: Opened) -> Mapping[str, Any]:
             config = json.loads(opened.metadata["config"])
         except ValueError:
             return {}
-    model = config.get("model") if isinstance(config, Mapping) else None
+    config = config if isinstance(config, Mapping) else {}
+    model, data = config.get("model"), config.get("dataset")
     if not isinstance(model, Mapping) or "sigma_data" not in model:
         return {}
-    data = config.get("dataset") if isinstance(config, Mapping) else None
     classes = data.get("num_classes") if isinstance(data, Mapping) else 0
     return {**model, "num_classes": int(classes or 0)}
 
@@ -98,32 +90,28 @@ def _weight_sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
 
 
 def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Specification:
-    kind = config["type"]
+    path, kind = opened.path, config["type"]
     more = [name for name in CONDITIONS if config.get(name)]
     if kind != IMAGE_V1 and config.get("has_variance"):
         more.append("has_variance")
     if kind not in NETWORKS or more:
-        what = (
-            f"told or built with {', '.join(more)}" if kind in NETWORKS else f"a network {kind!r}"
-        )
+        conditions = f"told or built with {', '.join(more)}"
+        what = conditions if kind in NETWORKS else f"a network {kind!r}"
         raise CheckpointError(
-            f"{opened.path} is k-diffusion's, but {what}; {', '.join(NETWORKS)} are read, without "
+            f"{path} is k-diffusion's, but {what}; {', '.join(NETWORKS)} are read, without "
             f"conditions but classes: {WRAP}"
         )
     if not sets:
-        raise CheckpointError(
-            f"{opened.path} has k-diffusion's configuration but no {kind}; {AGAIN}"
-        )
+        raise CheckpointError(f"{path} has k-diffusion's configuration but no {kind}; {AGAIN}")
     entry, tensors = next(iter(sets.items()))
     height, width = _as_pair(config["input_size"])
     classes = 0 if kind == IMAGE_V1 else config["num_classes"]
+    arguments = _read_arguments(opened, config, tensors)
+    read = ("network", "weights", "event", "process", "sigma_min", "sigma_max", "classes")
     return Specification(
         family="k_diffusion",
-        network={
-            "class": NETWORKS[kind].__name__,
-            "arguments": _network_arguments(opened, config, tensors),
-        },
-        weights={"file": str(opened.path), "entry": entry},
+        network={"class": NETWORKS[kind].__name__, "arguments": arguments},
+        weights={"file": str(path), "entry": entry},
         event=(config["input_channels"], height, width),
         **edm_fields(config["sigma_data"]),
         sigma_min=config["sigma_min"],
@@ -135,15 +123,11 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
             f"it has a configuration of k-diffusion, of its network {kind}",
             *choice_in_words(sets),
         ),
-        sources=dict.fromkeys(
-            ("network", "weights", "event", "process", "sigma_min", "sigma_max", "classes"), FILE
-        ),
+        sources=dict.fromkeys(read, FILE),
     )
 
 
-def _network_arguments(
-    opened: Opened, config: Mapping[str, Any], tensors: Tensors
-) -> dict[str, Any]:
+def _read_arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
     """Return the arguments of the network that a configuration describes."""
     if config["type"] == IMAGE_V1:
         return {
@@ -161,23 +145,20 @@ def _network_arguments(
         """Return the hidden width of the perceptron ``layer``, which the configuration may omit."""
         return tensors[f"{layer}.down_proj.weight"].shape[1]
 
-    channels, patch = config["input_channels"], _as_pair(config["patch_size"])
-    rows = config["num_classes"] + 1 if config["num_classes"] else 0  # plus one for "no label"
+    shared = {
+        "channels": config["input_channels"],
+        "patch": _as_pair(config["patch_size"]),
+        # plus one for "no label"
+        "labels": config["num_classes"] + 1 if config["num_classes"] else 0,
+    }
     if config["type"] == "image_transformer_v1":
-        return {
-            "channels": channels,
-            "width": config["width"],
-            "hidden": hidden("blocks.0.ff"),
-            "depth": config["depth"],
-            "patch": patch,
-            "labels": rows,
-        }
+        sizes = {"width": config["width"], "depth": config["depth"]}
+        return {**shared, **sizes, "hidden": hidden("blocks.0.ff")}
     attention = _attention_by_level(opened, config)
     last = len(config["widths"]) - 1
     levels = [*(f"down_levels.{i}.0" for i in range(last)), "mid_level.0"]
     return {
-        "channels": channels,
-        "patch": patch,
+        **shared,
         "widths": config["widths"],
         "depths": config["depths"],
         "hidden": [hidden(f"{level}.ff") for level in levels],
@@ -185,7 +166,6 @@ def _network_arguments(
         "embedding": config.get("mapping_width", 256),
         "embedding_hidden": hidden("mapping.blocks.0"),
         "embedding_depth": config.get("mapping_depth", 2),
-        "labels": rows,
     }
 
 

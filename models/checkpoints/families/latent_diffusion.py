@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,10 +35,11 @@ from ..diffusers.folder import UNET_TEXT
 from ..diffusers.library import import_diffusers
 from ..opening import CheckpointError, Opened, state_dict
 from ..processes import betas_of, range_of_betas
-from ..specification import FAMILY, FILE, Specification, size_answers
+from ..specification import FAMILY, FILE, Answers, Specification, size_answers
 from ..weights import (
     WRAP,
     Sets,
+    Tensors,
     build_network,
     choice_in_words,
     entry_by_name,
@@ -47,7 +49,7 @@ from ..weights import (
 )
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
-from .openai import Answers, Tensors, make_unet, read_unet_arguments
+from .openai import make_unet, read_unet_arguments
 from .uvit import SD
 
 KEYS = tuple(WITHIN + key for key in OF_UNET)
@@ -88,7 +90,7 @@ def recognise(opened: Opened) -> Specification | None:
     usual, side = PUBLISHED.get(context, ("", 0))
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
-    networks = _network_answers(opened, unet, arguments, context, heads)
+    networks = _network_answers(opened.path, unet, arguments, context, heads)
     process, betas, source = _process_and_betas(opened, stored, context)
     return Specification(
         family="latent_diffusion",
@@ -131,7 +133,6 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
-    """Return all tensors in the file's state dict, by name; empty if it has none."""
     content = opened.value
     return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
@@ -139,8 +140,8 @@ def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
 def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
     """Return the width of the embeddings that the U-Net attends to; 0 if it attends to none."""
     blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
-    keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
-    return keys[0].shape[1] if keys else 0
+    names = (TEXT.format(i) for i in range(blocks))
+    return next((unet[name].shape[1] for name in names if name in unet), 0)
 
 
 def _prediction_answers(context: int, stored: Tensors) -> Answers:
@@ -168,26 +169,23 @@ def _process_and_betas(
     opened: Opened, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
     """Return the process, its betas and their source: the file, or else Stable Diffusion's betas."""
-    if "betas" in stored:
-        betas = stored["betas"].double().tolist()
-        return {"betas": betas}, betas, FILE
-    if "alphas_cumprod" in stored:
-        start = torch.ones(1, dtype=torch.float64)
-        signal_power = torch.cat([start, stored["alphas_cumprod"].double()])
-        betas = (1 - signal_power[1:] / signal_power[:-1]).tolist()
-        return {"betas": betas}, betas, FILE
+    if "betas" in stored or "alphas_cumprod" in stored:
+        if (betas := stored.get("betas")) is None:
+            start = torch.ones(1, dtype=torch.float64)
+            signal_power = torch.cat([start, stored["alphas_cumprod"].double()])
+            betas = 1 - signal_power[1:] / signal_power[:-1]
+        rates = betas.double().tolist()
+        return {"betas": rates}, rates, FILE
     if context not in PUBLISHED or CLASSES in stored:
-        raise CheckpointError(
-            f"{opened.path} is latent diffusion's without the betas that its training saves; take the "
-            f"whole .ckpt, or {WRAP}"
-        )
+        problem = f"{opened.path} is latent diffusion's without the betas that its training saves"
+        raise CheckpointError(f"{problem}; take the whole .ckpt, or {WRAP}")
     return dict(SD), betas_of(**SD), FAMILY
 
 
 def _network_answers(
-    opened: Opened,
+    path: Path,
     unet: Tensors,
-    unet_arguments: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     context: int,
     heads: Mapping[str, Heads],
 ) -> Answers:
@@ -195,24 +193,24 @@ def _network_answers(
     answers: Answers = {}
     for name, of in heads.items():
         try:
-            counts = [of.count_heads(width) for width in unet_arguments["widths"]]
+            counts = [of.count_heads(width) for width in arguments["widths"]]
         except ValueError:
             continue
-        network = {"class": "ADMUNet", "arguments": {**unet_arguments, **asdict(of)}}
+        network = {"class": "ADMUNet", "arguments": {**arguments, **asdict(of)}}
         if context:
-            of_library = _library_arguments(opened, unet, unet_arguments, context, counts)
+            of_library = _library_arguments(path, unet, arguments, context, counts)
             network = {"class": UNET_TEXT, "arguments": of_library}
         answers[name] = {"network": network}
     return answers
 
 
 def _library_arguments(
-    opened: Opened, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
+    path: Path, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
     """Return the arguments of diffusers' ``UNet2DConditionModel``."""
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
-            f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"
+            f"{path} enlarges or refines images, and is given more of them; {WRAP}"
         )
     depths = [
         _transformer_count(unet, f"input_blocks.{1 + level * (unet_arguments['blocks'] + 1)}.1.")
@@ -249,18 +247,14 @@ def _transformer_count(unet: Tensors, at: str) -> int:
 
 
 def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
-    sentences = {
-        0: "it attends to nothing but its latents",
-        768: "it attends to embeddings of 768 channels, as Stable Diffusion 1",
-        1024: "it attends to embeddings of 1024 channels, as Stable Diffusion 2",
-        2048: "it attends to embeddings of 2048 channels, as Stable Diffusion XL",
-    }
+    owner = {768: "1", 1024: "2", 2048: "XL"}.get(context)
+    embeddings = f"embeddings of {context} channels"
+    embeddings += f", as Stable Diffusion {owner}" if owner else ""
+    missing = "not in the file, and taken to be Stable Diffusion's"
     return (
         "the names of its weights are those of latent diffusion's single files",
-        sentences.get(context, f"it attends to embeddings of {context} channels"),
-        "its rates of noise are in the file"
-        if source == FILE
-        else "its rates of noise are not in the file, and taken to be Stable Diffusion's",
+        f"it attends to {embeddings if context else 'nothing but its latents'}",
+        f"its rates of noise are {'in the file' if source == FILE else missing}",
         "samples are latents, and the decoder in the file is not read: decoder.folder=FOLDER names one",
         *choice_in_words(sets),
     )

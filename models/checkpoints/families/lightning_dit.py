@@ -13,14 +13,13 @@ From noise alone: yes, the path ends there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
-from ..opening import CheckpointError, Opened, open_checkpoint
+from ..opening import CheckpointError, Opened, open_checkpoint, state_dict
 from ..specification import FILE, Specification, heads_answers
 from ..weights import Tensors, choice_in_words, find_sets, load_network
 from .dit import ENDS, HEADS, LATER, TRAININGS, possible_heads, read_transformer_arguments
@@ -75,13 +74,12 @@ def network(spec: Specification, opened: Opened) -> Network:
 def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
     """Return the arguments of :class:`.RotaryDiT` without ``heads``, as :func:`.dit.read_transformer_arguments` does."""
     arguments = read_transformer_arguments(tensors, stem, opened)
-    shifts = len(tensors["blocks.0.adaLN_modulation.1.bias"]) == 6 * arguments["width"]
     return {
         **arguments,
         "rms": "blocks.0.norm1.weight" in tensors,
         "swiglu": "blocks.0.mlp.w3.weight" in tensors,
         "rotary": "feat_rope.freqs_cos" in tensors,
-        "shift": shifts,
+        "shift": len(tensors["blocks.0.adaLN_modulation.1.bias"]) == 6 * arguments["width"],
     }
 
 
@@ -98,12 +96,9 @@ def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:
         return {}
-    content = open_checkpoint(path).value
-    statistics = {
-        k: content.get(k) if isinstance(content, Mapping) else None for k in ("mean", "std")
-    }
-    plain = {k: v.flatten().tolist() for k, v in statistics.items() if isinstance(v, Tensor)}
-    if any(len(plain.get(k, ())) != channels for k in statistics):
+    stored = state_dict(open_checkpoint(path).value)
+    plain = {k: stored[k].flatten().tolist() for k in ("mean", "std") if k in stored}
+    if [len(values) for values in plain.values()] != [channels, channels]:
         raise CheckpointError(
             f"{path} has no mean and std of {channels} channels, as the latents of {opened.path.name} "
             "have; take the file that came with it, or move it away"

@@ -42,17 +42,14 @@ def recognise(opened: Opened) -> Specification | None:
     """Return the specification of an ONNX file; None for other files."""
     if opened.container != "onnx":
         return None
-    session = _open_session(opened.path)
+    session, signature = _open_program(opened.path)
     metadata = session.get_modelmeta().custom_metadata_map
-    return program_specification(
-        "onnx", opened, _signature_of_session(session, opened.path), metadata
-    )
+    return program_specification("onnx", opened, signature, metadata)
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return a network that runs the ONNX file."""
-    session = _open_session(opened.path)
-    signature = _signature_of_session(session, opened.path)
+    session, signature = _open_program(opened.path)
 
     def run(*inputs: Tensor) -> Tensor:
         arrays = (np.ascontiguousarray(value.numpy()) for value in inputs)
@@ -67,17 +64,14 @@ class OnnxNetwork(ProgramNetwork):
     """Network that runs a session of onnxruntime."""
 
     def to(self, device: torch.device | str) -> OnnxNetwork:
-        """Return this network, which stays on the CPU.
-
-        Raises:
-            ValueError: ``device`` is not the CPU.
-        """
+        """Return this network, which stays on the CPU; raise a ValueError for another device."""
         if torch.device(device).type != "cpu":
             raise ValueError(f"ONNX files run on the CPU here, not on {device}; use --device cpu")
         return self
 
 
-def _open_session(path: Path) -> Any:
+def _open_program(path: Path) -> tuple[Any, Signature]:
+    """Return a session of onnxruntime that runs a file, and the file's signature."""
     try:
         import onnxruntime
     except ImportError:
@@ -88,7 +82,7 @@ def _open_session(path: Path) -> Any:
     options.log_severity_level = QUIET
     options.intra_op_num_threads = torch.get_num_threads()
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime raises exceptions of its own kinds
@@ -97,14 +91,9 @@ def _open_session(path: Path) -> Any:
             f"{path} cannot be run by onnxruntime {onnxruntime.__version__} ({what}); export it again, "
             "or install a newer onnxruntime"
         ) from None
-
-
-def _signature_of_session(session: Any, path: Path) -> Signature:
-    inputs, outputs = (
-        [_port_of(port, path) for port in ports]
-        for ports in (session.get_inputs(), session.get_outputs())
-    )
-    return signature_of(path, inputs, outputs)
+    inputs = [_port_of(port, path) for port in session.get_inputs()]
+    outputs = [_port_of(port, path) for port in session.get_outputs()]
+    return session, signature_of(path, inputs, outputs)
 
 
 def _port_of(port: Any, path: Path) -> Port:

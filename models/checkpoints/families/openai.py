@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,8 @@ RESCALED = (
 
 It is not among the possible answers, because no check distinguishes schedules this close.
 """
-PUBLISHED_SIDES = {
-    (1, 2, 2, 2): 32,
-    (1, 2, 3, 4): 64,
-    (1, 1, 2, 3, 4): 128,
-    (1, 1, 2, 2, 4, 4): 256,
-}
-PUBLISHED_SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
+PUBLISHED_SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128}
+PUBLISHED_SIDES |= {(1, 1, 2, 2, 4, 4): 256, (0.5, 1, 1, 2, 2, 4, 4): 512}
 """Sides of the images by channel multipliers, in the libraries' published networks."""
 ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
 """Divisions of channels among attention heads in published networks."""
@@ -72,37 +68,30 @@ STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` except its heads.
 
-    Not all shapes are checked here; loading the weights checks them.
-
-    Raises:
-        CheckpointError: blocks are missing.
+    Raises a CheckpointError if blocks are missing. Loading the weights checks the other shapes.
     """
     try:
         return _read_unet_arguments(tensors)
     except (KeyError, IndexError):
-        raise CheckpointError(
-            f"{path}: its U-Net lacks blocks, or is not in the order of OpenAI's; if the file is "
-            f"whole, {WRAP}"
-        ) from None
+        problem = f"{path}: its U-Net lacks blocks, or is not in the order of OpenAI's"
+        raise CheckpointError(f"{problem}; if the file is whole, {WRAP}") from None
 
 
 def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
     embedding = tensors["time_embed.0.weight"].shape[1]
     numbers = {int(name.split(".")[1]) for name in tensors if name.startswith("input_blocks.")}
-    plain = sorted(
-        set(range(max(numbers))) - numbers
-    )  # where the resolution changes without weights
+    # where the resolution changes without weights
+    plain = sorted(set(range(max(numbers))) - numbers)
     up = {int(name.split(".")[1]) for name in tensors if name.startswith("output_blocks.")}
     rising = [_doubles_resolution(tensors, i) for i in range(1 + max(up))]
     stages = rising.index(True) + 1 if True in rising else len(rising)
-    if plain:
-        stages = plain[0]
-    levels = len(rising) // stages
-    firsts = [1 + level * stages for level in range(levels)]
+    stages = plain[0] if plain else stages
+    firsts = [1 + level * stages for level in range(len(rising) // stages)]
     halved = [f"input_blocks.{first - 1}.0" for first in firsts[1:]]
     widths = [tensors[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in firsts]
     modulation = tensors["middle_block.0.emb_layers.1.weight"].shape[0]
     labels = tensors.get("label_emb.weight")
+    attention = [n for n, i in enumerate(firsts) if f"input_blocks.{i}.1.qkv.weight" in tensors]
     return {
         "in_channels": tensors["input_blocks.0.0.weight"].shape[1],
         "out_channels": tensors["out.2.weight"].shape[0],
@@ -110,9 +99,7 @@ def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
         "stem": tensors["input_blocks.0.0.weight"].shape[0],
         "widths": widths,
         "blocks": stages - 1,
-        "attention": [
-            n for n, i in enumerate(firsts) if f"input_blocks.{i}.1.qkv.weight" in tensors
-        ],
+        "attention": attention,
         "scale_shift": modulation == 2 * widths[-1],
         "resample_blocks": bool(halved) and f"{halved[0]}.in_layers.2.weight" in tensors,
         **({"resample_plain": True} if plain else {}),
@@ -135,31 +122,26 @@ def recognise(opened: Opened) -> Specification | None:
     of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
     if not sets or latent or of_text:
         return None
+    path = opened.path
     entry, tensors = next(iter(sets.items()))
     if not any(name.startswith("output_blocks.") for name in tensors):
-        raise CheckpointError(
-            f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
-            "give the file of that"
-        )
-    arguments = read_unet_arguments(tensors, opened.path)
+        problem = f"{path} is a classifier that guides a diffusion model, and no diffusion model"
+        raise CheckpointError(f"{problem}; give the file of that")
+    arguments = read_unet_arguments(tensors, path)
     channels, doubled = arguments["in_channels"], arguments["out_channels"]
     if channels == 6:
-        raise CheckpointError(
-            f"{opened.path} enlarges images (6 channels in: the noisy image and a small one) and "
-            f"cannot be sampled alone; {WRAP}"
-        )
+        problem = f"{path} enlarges images (6 channels in: the noisy image and a small one)"
+        raise CheckpointError(f"{problem} and cannot be sampled alone; {WRAP}")
     if doubled not in (channels, 2 * channels):
-        raise CheckpointError(
-            f"{opened.path}: its U-Net gives {doubled} channels of {channels}, neither as many nor "
-            f"twice as many; {WRAP}"
-        )
-    student = opened.path.name.startswith(STUDENTS)
+        problem = f"{path}: its U-Net gives {doubled} channels of {channels}"
+        raise CheckpointError(f"{problem}, neither as many nor twice as many; {WRAP}")
+    student = path.name.startswith(STUDENTS)
     attention = head_answers_of(arguments)
     schedules = _schedule_answers(learned_variance=doubled == 2 * channels)
     return Specification(
         family="openai",
         network=next(iter(attention.values()))["network"],
-        weights={"file": str(opened.path), "entry": entry},
+        weights={"file": str(path), "entry": entry},
         event=(channels, 0, 0),
         process={"name": "discrete"},
         prediction="eps",
@@ -185,8 +167,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
     """Return the U-Net with its weights from ``sets``; attention may be stored as two-dimensional convolutions.
 
-    Raises:
-        CheckpointError: the weights do not fit the network.
+    Raises a CheckpointError if the weights do not fit the network.
     """
 
     def in_one_dimension(tensors: Tensors) -> dict[str, Tensor]:
@@ -226,17 +207,14 @@ def _schedule_answers(*, learned_variance: bool) -> Answers:
     teacher of consistency models, is possible only without a learned variance.
     """
     answers: Answers = {}
-    for steps in (1000, 4000):
-        for name in ("linear", "cosine"):
-            ends = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
-            answers[name if steps == 1000 else f"{name}-{steps}"] = {
-                "process": {"name": "discrete", "schedule": name, "steps": steps, **ends},
-                "snap": "nearest",
-                **range_of_betas(betas_of(name, steps, **ends)),
-            }
-    if not learned_variance:
-        answers["edm"] = TEACHER
-    return answers
+    for steps, name in product((1000, 4000), ("linear", "cosine")):
+        ends = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
+        answers[name if steps == 1000 else f"{name}-{steps}"] = {
+            "process": {"name": "discrete", "schedule": name, "steps": steps, **ends},
+            "snap": "nearest",
+            **range_of_betas(betas_of(name, steps, **ends)),
+        }
+    return answers if learned_variance else {**answers, "edm": TEACHER}
 
 
 def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
@@ -244,16 +222,15 @@ def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
     widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}
     equivalences = set()
-    for name, heads in ATTENTION.items():
-        for together in (False, True):
-            try:
-                counts = tuple(heads.count_heads(width) for width in sorted(widths))
-            except ValueError:
-                continue
-            equivalence = (counts, together and set(counts) != {1})
-            if equivalence not in equivalences:
-                equivalences.add(equivalence)
-                arguments = {**unet_arguments, **asdict(heads), "together": together}
-                network = {"class": "ADMUNet", "arguments": arguments}
-                answers[f"{name}-together" if together else name] = {"network": network}
+    for (name, heads), together in product(ATTENTION.items(), (False, True)):
+        try:
+            counts = tuple(heads.count_heads(width) for width in sorted(widths))
+        except ValueError:
+            continue
+        equivalence = (counts, together and set(counts) != {1})
+        if equivalence not in equivalences:
+            equivalences.add(equivalence)
+            arguments = {**unet_arguments, **asdict(heads), "together": together}
+            network = {"class": "ADMUNet", "arguments": arguments}
+            answers[f"{name}-together" if together else name] = {"network": network}
     return answers

@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from ...adapters import Network
 from ...nets.edm_unets import SongUNet
-from ...process import SubVP, VPLinear
+from ...process import SubVP
 from ..opening import CheckpointError, Opened
+from ..processes import VP_ENDS, range_of_process, ve_fields
 from ..specification import FILE, Answers, Specification, size_answers
 from ..weights import (
     WRAP,
@@ -63,10 +64,8 @@ STEPS = 1000
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of ``SongUNet``, except its image side, sides with attention and filter.
 
-    The entry ``attention`` lists the levels with attention, counted from 0.
-
-    Raises:
-        CheckpointError: the weights are of another network of score_sde.
+    The entry ``attention`` lists the levels with attention, counted from 0. Raises a
+    CheckpointError if the weights are of another network of score_sde.
     """
     modules = _modules_with_weights(tensors)
     kinds = [_kind_of_module(module) for module in modules]
@@ -92,12 +91,9 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
     middle = next(i for i in range(starts[-1], len(kinds)) if _is_middle(modules[i:], kinds[i:]))
     ends = [*halvings, middle]
     width, channels = modules[stem]["weight"].shape[:2]
-    widths, attention = [], []
-    for level, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        blocks = [i for i in range(start, end) if kinds[i] == "block"]
-        widths.append(modules[blocks[0]]["Conv_0.weight"].shape[0])
-        if "attention" in kinds[start:end]:
-            attention.append(level)
+    firsts = [kinds.index("block", start, end) for start, end in zip(starts, ends, strict=True)]
+    widths = [modules[i]["Conv_0.weight"].shape[0] for i in firsts]
+    attention = [n for n in range(levels) if "attention" in kinds[starts[n] : ends[n]]]
     encoder_kinds = {"residual", "combine"} & set(kinds)
     images = sum(kind == "conv" for kind in kinds) - 1
     if images not in (1, levels):
@@ -213,32 +209,22 @@ def _rename_module(module: Module) -> Module:
 def _interleaved_attention(module: Module) -> Module:
     """Return an attention's weights, with queries, keys and values interleaved by channel and matrices transposed."""
     c = len(module["GroupNorm_0.weight"])
-    projections = [f"NIN_{i}" for i in range(3)]
-    weight = torch.stack([module[f"{name}.W"].mT for name in projections], 1).reshape(
-        3 * c, c, 1, 1
-    )
-    bias = torch.stack([module[f"{name}.b"] for name in projections], 1).reshape(3 * c)
+    weights, biases = ([module[f"NIN_{i}.{part}"] for i in range(3)] for part in "Wb")
     return {
         "norm2.weight": module["GroupNorm_0.weight"],
         "norm2.bias": module["GroupNorm_0.bias"],
-        "qkv.weight": weight,
-        "qkv.bias": bias,
+        "qkv.weight": torch.stack([w.mT for w in weights], 1).reshape(3 * c, c, 1, 1),
+        "qkv.bias": torch.stack(biases, 1).reshape(3 * c),
         "proj.weight": module["NIN_3.W"].mT[..., None, None],
         "proj.bias": module["NIN_3.b"],
     }
 
 
-def _vp_training(name: str, process: VPLinear) -> dict[str, Any]:
-    return {
-        "process": {"name": name},
-        "prediction": "eps",
-        "time": {"of": "t", "scale": 999.0},
-        "sigma_min": process.level(process.t_min),
-        "sigma_max": process.level(process.t_max),
-    }
-
-
-TRAININGS = {"VP": _vp_training("vp_linear", VPLinear()), "subVP": _vp_training("sub_vp", SubVP())}
+_NOISE: dict[str, Any] = {"prediction": "eps", "time": {"of": "t", "scale": 999.0}}
+TRAININGS = {
+    "VP": {**_NOISE, "process": {"name": "vp_linear"}, **VP_ENDS},
+    "subVP": {**_NOISE, "process": {"name": "sub_vp"}, **range_of_process(SubVP())},
+}
 """Specification fields of the trainings that predict the noise, with time input 999 t."""
 
 
@@ -261,7 +247,7 @@ def recognise(opened: Opened) -> Specification | None:
         return None
     entry, tensors = next(iter(sets.items()))
     arguments = read_unet_arguments(tensors, opened.path)
-    exploding = arguments["embedding_type"] == "fourier"
+    trainings = _training_answers(tensors, arguments["embedding_type"])
     filters = _filter_answers(arguments)
     return Specification(
         family="score_sde",
@@ -272,13 +258,7 @@ def recognise(opened: Opened) -> Specification | None:
         prediction="eps",
         evidence=(*_evidence(arguments), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
-        open={
-            "training": {"VE": _ve_training(tensors)}
-            if exploding
-            else _positional_answers(tensors),
-            "filter": filters,
-            "size": _size_answers(arguments),
-        },
+        open={"training": trainings, "filter": filters, "size": _size_answers(arguments)},
     ).settled()
 
 
@@ -295,50 +275,29 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _weight_sets(opened: Opened) -> Sets:
-    """Return sets of weights by entry name, averaged ones first; empty for other families."""
-    exploding = find_sets(opened, (f"{LIST}0.W",))
-    return exploding or find_sets(opened, (f"{LIST}0.weight",))
+    return find_sets(opened, (f"{LIST}0.W",)) or find_sets(opened, (f"{LIST}0.weight",))
 
 
 def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
     name = "NCSN++" if unet_arguments["encoder_type"] != "standard" else "DDPM++"
-    exploding = unet_arguments["embedding_type"] == "fourier"
-    return (
-        "the names of its weights are those of score_sde's list of modules",
-        f"they are in the order of {name}",
-        "it is told the level by sines of random frequencies: the VE process"
-        if exploding
-        else "it is told the time by sines in order: VP, subVP, or VE at 1000 levels",
-    )
+    time = "it is told the time by sines in order: VP, subVP, or VE at 1000 levels"
+    if unet_arguments["embedding_type"] == "fourier":
+        time = "it is told the level by sines of random frequencies: the VE process"
+    order = f"they are in the order of {name}"
+    return ("the names of its weights are those of score_sde's list of modules", order, time)
 
 
-def _ve_range(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
-    """Return the range of noise levels of the VE process: the file's own, or else :data:`CIFAR`."""
-    if (levels := tensors.get("sigmas")) is None or levels.ndim != 1 or len(levels) < 2:
-        return CIFAR
-    return float(levels.min()), float(levels.max())
-
-
-def _ve_training(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return specification fields of the VE training, whose output is minus the noise."""
-    low, high = _ve_range(tensors)
-    return {
-        "process": {"name": "ve", "t_min": low, "t_max": high},
-        "prediction": "eps",
-        "factor": -1.0,
-        "time": {"of": "log_level"},
-        "sigma_min": low,
-        "sigma_max": high,
-        "limits": [0.0, 1.0],
-    }
-
-
-def _positional_answers(tensors: Mapping[str, Tensor]) -> Answers:
-    """Return the trainings possible with sinusoidal times: VP, subVP, and VE with 1000 levels."""
-    low, high = _ve_range(tensors)
+def _training_answers(tensors: Tensors, embedding: str) -> Answers:
+    """Return the possible trainings: VE for Fourier features, else VP, subVP and VE-1000."""
+    low, high = CIFAR
+    if (levels := tensors.get("sigmas")) is not None and levels.ndim == 1 and len(levels) > 1:
+        low, high = float(levels.min()), float(levels.max())
+    exploding = {**ve_fields(low, high), "limits": [0.0, 1.0]}
+    if embedding == "fourier":
+        return {"VE": exploding}
     per_log_level = (STEPS - 1) / math.log(high / low)
     time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
-    return {**TRAININGS, "VE-1000": {**_ve_training(tensors), "time": time}}
+    return {**TRAININGS, "VE-1000": {**exploding, "time": time}}
 
 
 def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:

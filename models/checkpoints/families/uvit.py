@@ -36,11 +36,7 @@ LATENT = 4
 
 SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
 TRAININGS: dict[str, dict[str, Any]] = {
-    "VP": {
-        "process": {"name": "vp_linear"},
-        "time": {"of": "t", "scale": 999.0},
-        **VP_ENDS,
-    },
+    "VP": {"process": {"name": "vp_linear"}, "time": {"of": "t", "scale": 999.0}, **VP_ENDS},
     "SD-betas": {
         "process": {"name": "discrete", **SD},
         "time": {"of": "t", "offset": 1.0},

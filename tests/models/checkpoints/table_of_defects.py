@@ -30,7 +30,7 @@ import trained_mixture as training
 from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.conformance.models.judging import ALIKE
+from samplerbench.benchmarks.conformance.models.candidates import SMALLEST_GAIN
 from samplerbench.models.checkpoints.families import family
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.loaders.checkpoint import specify_checkpoint
@@ -234,7 +234,9 @@ def rows(of: Trained) -> tuple[list[str], bool]:
         if not check.passed:
             print(of.name, check.said, file=sys.stderr)
     # maps that the data cannot tell apart are alike but for chance
-    return lines, found.passed and all(o["excess"] is None or o["excess"] > -ALIKE for o in others)
+    return lines, found.passed and all(
+        o["excess"] is None or o["excess"] > -SMALLEST_GAIN for o in others
+    )
 
 
 def main() -> int:

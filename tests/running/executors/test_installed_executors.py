@@ -12,7 +12,11 @@ import new_processes
 import pandas as pd
 import pytest
 
-from samplerbench.benchmarks.cli.common import isolation
+from samplerbench.benchmarks.cli.common.executor_options import (
+    ExecutorOptions,
+    make_named_executor,
+    workers,
+)
 from samplerbench.benchmarks.running.executors import (
     InProcess,
     Pool,
@@ -89,6 +93,11 @@ def test_two_of_one_name_are_refused_with_both_origins(site):
     assert type(make_executor("in-process")) is InProcess
 
 
+def executor_of(name, isolated, time_limit=None, memory_limit=None):
+    options = ExecutorOptions(name, isolated, memory_limit, None, None, None)
+    return make_named_executor(options, time_limit)
+
+
 @pytest.mark.parametrize(
     ("name", "isolated", "kind"),
     [
@@ -102,18 +111,18 @@ def test_two_of_one_name_are_refused_with_both_origins(site):
 )
 def test_what_options_name_which(monkeypatch, name, isolated, kind):
     monkeypatch.delenv("SAMPLERBENCH_ISOLATION", raising=False)
-    assert type(isolation.make_named_executor(name, isolated, None, None)) is kind
+    assert type(executor_of(name, isolated)) is kind
 
 
 def test_the_environment_says_what_is_not_said_on_the_command_line(monkeypatch):
     monkeypatch.setenv("SAMPLERBENCH_ISOLATION", "0")
-    assert type(isolation.make_named_executor(None, None, None, None)) is InProcess
-    assert type(isolation.make_named_executor("worker", None, 3, 1)) is Worker
-    assert type(isolation.make_named_executor(None, True, None, None)) is Worker
-    assert type(isolation.workers(3)) is InProcess
+    assert type(executor_of(None, None)) is InProcess
+    assert type(executor_of("worker", None, 3, 1)) is Worker
+    assert type(executor_of(None, True)) is Worker
+    assert type(workers(3)) is InProcess
     monkeypatch.setenv("SAMPLERBENCH_ISOLATION", "1")
-    assert type(isolation.make_named_executor(None, None, None, None)) is Worker
-    assert type(isolation.workers(3)) is Pool
+    assert type(executor_of(None, None)) is Worker
+    assert type(workers(3)) is Pool
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,7 @@ def test_the_environment_says_what_is_not_said_on_the_command_line(monkeypatch):
 )  # fmt: skip
 def test_options_that_contradict_each_other_are_refused(given, sentence):
     with pytest.raises(ValueError, match="leave one of them out") as caught:
-        isolation.make_named_executor(*given)
+        executor_of(*given)
     assert str(caught.value).startswith(sentence)
 
 

@@ -14,7 +14,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.cli.common.isolation import RayOptions
+from samplerbench.benchmarks.cli.common.executor_options import ExecutorOptions, pick_executor
 from samplerbench.benchmarks.running.executors import (
     Call,
     Failure,
@@ -261,7 +261,9 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
 def test_a_mistake_is_a_sentence(given, sentence):
     name, isolation, jobs = given
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
-        RayOptions("127.0.0.1:1").make_ray_executor(name, isolation, jobs, None)
+        pick_executor(
+            ExecutorOptions(name, isolation, None, "127.0.0.1:1", None, None), jobs, "cpu"
+        )
     assert str(caught.value).startswith(sentence)
 
 

@@ -25,7 +25,7 @@ from .answer import (
 )
 from .budget_race import RaceResult
 from .exports import LIBRARIES
-from .leader_fits import FittedNumbers, TunedGrid
+from .leader_fits import FittedNumbers, TunedGrid, Untuned
 from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
@@ -114,26 +114,26 @@ def answer_of_budget(
     run: Run,
     bench: Bench,
     race: RaceResult,
-    untuned: Mapping[str, Entry],
-    chosen: Sequence[Entry],
-    alternatives: Sequence[Entry],
-    scores: Mapping[str, Squares],
-    distances: Distances,
+    untuned: Untuned,
+    chosen: Mapping[int, Sequence[Entry]],
+    alternatives: Mapping[int, Sequence[Entry]],
+    scores: Scores,
+    distances: Mapping[int, Distances],
 ) -> Budget:
-    """Return the answer of one budget. ``scores`` and ``distances`` are by label.
+    """Return the answer of the budget of ``race``. The other arguments are by budget.
 
-    ``untuned`` has the leader of each field before the fits. ``chosen`` begins with the default, and
-    ``alternatives`` are the library's own solvers.
+    ``chosen`` begins with the default, and ``alternatives`` are the library's own solvers.
     """
+    squares, nearness = scores[race.budget], distances[race.budget]
 
     def scored(entry: Entry) -> Choice:
-        distance = distances.get(entry.label)
-        return to_choice(bench, entry, scores.get(entry.label), distance and distance[0].fd_conv)
+        distance = nearness.get(entry.label)
+        return to_choice(bench, entry, squares.get(entry.label), distance and distance[0].fd_conv)
 
     def ratio(entry: Entry, other: Entry) -> Value | None:
-        return _ratio_of_errors(scores.get(entry.label), scores.get(other.label))
+        return _ratio_of_errors(squares.get(entry.label), squares.get(other.label))
 
-    default, leader_of_all = chosen[0], race.survivors[LIBRARIES[0]][0]
+    default, leader_of_all = chosen[race.budget][0], race.survivors[LIBRARIES[0]][0]
     answers = {}
     for library in filter(race.survivors.get, LIBRARIES):
         leader, *tied = race.survivors[library]
@@ -149,12 +149,12 @@ def answer_of_budget(
         if own is not None and own.label != leader.label:
             lines = run.request.export_lines(library, own.cell)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
-        plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
-        if plain is not None:
+        plain = untuned.get(race.budget, {}).get(library)
+        if plain is not None and isinstance(leader.cell.schedule, TunedGrid):
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
     mine = next(iter(race.survivors.get(run.library, ())), None)
-    nearer = [choice for choice, is_nearer in distances.values() if is_nearer]
+    nearer = [choice for choice, is_nearer in nearness.values() if is_nearer]
     return Budget(
         nfe=race.budget,
         default=scored(default),
@@ -167,7 +167,7 @@ def answer_of_budget(
         hopeless=race.hopeless,
         alternatives=tuple(
             Alternative(scored(entry), None if mine is None else ratio(mine, entry))
-            for entry in alternatives
+            for entry in alternatives[race.budget]
         ),
     )
 
@@ -255,6 +255,6 @@ def draw_pictures(
         some = [shown[kind] for kind in kinds]
         for which, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                images[kinds[which]][answer.nfe] = pictured(outcome["endpoint"])
+                images[kinds[which]][answer.nfe] = pictured(outcome)
     Pictures(converged, images["default"], images["best"]).write(run.out)
     return True

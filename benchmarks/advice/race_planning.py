@@ -81,15 +81,15 @@ DOUBTS = (0.03, 1.0)
 """Weights to try for a forecast's second-order term; an entry's best rank counts."""
 
 
-def order_by_forecast(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
+def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries, sorted by the best of their forecast ranks; without forecast last."""
-    costs = np.array([_forecast_errors(look, entry) for entry in entries])
+    costs = np.array([_forecast_errors(probe, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
     return [entries[n] for n in np.argsort(ranks, kind="stable")]
 
 
-def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
+def _forecast_errors(probe: ProbeData, entry: Entry) -> list[float]:
     """Return an entry's forecast errors: for each of :data:`DOUBTS`, a geometric mean; else inf."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
@@ -99,38 +99,38 @@ def _forecast_errors(look: ProbeData, entry: Entry) -> list[float]:
         steps = tabulate_steps(entry.cell.sampler, grid)
     except ValueError:  # the sampler is no table of numbers
         return hopeless
-    share = grid.sigma[0] / float(look.levels[0])
+    share = grid.sigma[0] / float(probe.levels[0])
     with np.errstate(all="ignore"):
-        errors, beyond = forecast_errors_of_table(look, steps, share)
+        errors, beyond = forecast_errors_of_table(probe, steps, share)
         costs = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
         costs.append(float(np.exp(np.log(errors + beyond).mean())))
     return [value if math.isfinite(value) else math.inf for value in costs]
 
 
 def forecast_errors_of_table(
-    look: ProbeData, steps: Steps, share: float = 1.0
+    probe: ProbeData, steps: Steps, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return errors ``(K,)`` forecast for ``steps`` on the probe's K trajectories, and corrections.
 
     Corrections ``(K,)`` are second-order terms. An error is the RMS distance of the last state from
     the trajectory's image at sigma_min. ``share`` is the grid's first level over the probe's.
     """
-    low = float(look.levels[-1])
+    low = float(probe.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
-    d, x = look.at(levels)  # (n, K, R)
-    end = look.at(np.array([low]))[0][0]
-    state = share * steps.start * look.first
+    d, x = probe.at(levels)  # (n, K, R)
+    end = probe.at(np.array([low]))[0][0]
+    state = share * steps.start * probe.first
     images: list[NDArray[np.float64]] = []
     beyond = np.zeros(len(state))
     for i, row in enumerate(steps.rows):
         error = state - x[i]
-        change = look.response_at(levels[i : i + 1], error[None])[0]
-        beyond += _root_mean_squares(change) * _root_mean_squares(error) / (look.dim * levels[i])
+        change = probe.response_at(levels[i : i + 1], error[None])[0]
+        beyond += _root_mean_squares(change) * _root_mean_squares(error) / (probe.dim * levels[i])
         images.append(d[i] + change)
         state = row.a * state
         for weight, image in zip(row.b, reversed(images), strict=False):
             state = state + weight * image
-    return _root_mean_squares(state - end) / math.sqrt(look.dim), beyond
+    return _root_mean_squares(state - end) / math.sqrt(probe.dim), beyond
 
 
 def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,14 +147,14 @@ SCREENED = 0.6
 """Largest share of a race's time for its first round."""
 SCORED = 7
 """Approximate number of configurations that are scored at a budget."""
-LOOK = 3000
+PROBED = 3000
 """Approximate number of evaluations that a probe of an image model takes."""
 
 
 def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceResult]:
     """Race the configurations of each budget in its part of the time, and yield each result."""
     run.progress("looking at the model")
-    look = _probe_model(run, bench)
+    probe = _probe_model(run, bench)
     run.progress("auto: searching its rules")
     fitted = _budgets_with_auto_rule(run, bench, budgets, FITTED)
     reserved = _share_of_time_for_fits(run, bench, budgets)
@@ -167,7 +167,7 @@ def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceRe
         at = run.clock.spent / 60 / run.clock.minutes
         share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
         end = at + max(share_at_end_of_races(run, bench, budgets) - reserved - at, 0.0) * share
-        entries = _entries_in_order_of_trial(run, budget, look, auto=budget in fitted)
+        entries = _entries_in_order_of_trial(run, budget, probe, auto=budget in fitted)
         late = run.clock.late_after(end)
         screened = run.clock.late_after(at + (end - at) * SCREENED)
         races.append(race_budget(bench, entries, budget, races, late, screened))
@@ -225,7 +225,7 @@ def share_at_break_off(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
     """Return the probe of the model; None if it fails or would take too much of the time."""
-    if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
+    if PROBED / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
         return run.executor.run(run.request.task(probe_model), bench.world)
@@ -234,7 +234,7 @@ def _probe_model(run: Run, bench: Bench) -> ProbeData | None:
 
 
 def _entries_in_order_of_trial(
-    run: Run, budget: int, look: ProbeData | None, *, auto: bool
+    run: Run, budget: int, probe: ProbeData | None, *, auto: bool
 ) -> list[Entry]:
     """Return the entries to try: a deterministic default, ``auto``, and the others by forecast."""
     first, others = [], []
@@ -244,7 +244,7 @@ def _entries_in_order_of_trial(
     if default.has_steps and not default.cell.sampler.stochastic:
         first = [default, *first]
         others = [entry for entry in others if entry.label != default.label]
-    return [*first, *(order_by_forecast(look, others) if look is not None else others)]
+    return [*first, *(order_by_forecast(probe, others) if probe is not None else others)]
 
 
 def entries_to_score(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> list[Entry]:

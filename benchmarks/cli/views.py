@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import out, print_rows, say, say_next
-from .common.options import setting
+from .common.options import check_choice, flag, setting
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
-
-ERRORS = ("start", "typical", "rmse", "flips", "order", "end", "fd_conv")
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
@@ -39,13 +37,9 @@ def show(
     folder: Folder,
     metric: str | None = setting("--metric COLUMN", "Column to rank by, lower is better."),
     baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
-    errors: bool = setting(
-        "--errors", "Print the parts of the error: start, steps, end, model.", default=False
-    ),
-    to_floor: bool = setting(
-        "--to-floor",
-        "Print the evaluations until fd_conv is below its sampling noise.",
-        default=False,
+    errors: bool = flag("--errors", "Print the parts of the error: start, steps, end, model."),
+    to_floor: bool = flag(
+        "--to-floor", "Print the evaluations until fd_conv is below its sampling noise."
     ),
 ) -> None:
     """Print the ranking of the samplers in a run."""
@@ -160,18 +154,15 @@ def figures(
     """
     from ...results.figures import KINDS, write_figures
 
-    if width not in ("single", "double"):
-        raise ValueError(f"--width {width!r}: choose single or double")
-    kinds = KINDS if kind is None else _split_words(kind)
     paths = write_figures(
         run,
         out or run / "figures",
         formats=_split_words(formats),
-        kinds=kinds,
+        kinds=KINDS if kind is None else _split_words(kind),
         metrics=metric or (),
         models=model or (),
         samplers=sampler or (),
-        width=width,
+        width=check_choice(width, "--width", ("single", "double")),
     )
     for path in paths:
         say(f"Figure: {path}")
@@ -213,6 +204,7 @@ def print_errors(
 
     ``starts`` and ``paths`` are the start errors and path curvatures of ``run.json``, by model name.
     """
+    from ...results.intervals import value_with_bounds
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import curvature_lines
     from ...results.values import rows_as_dicts
@@ -223,37 +215,21 @@ def print_errors(
     ):
         rows = rows_as_dicts(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
-        say(f"{model}{_model_error_in_words(rows[0])}")
+        converged = value_with_bounds(rows[0], "fid_proxy_converged")
+        own = f": the model's own error, fid_proxy of converged samples, is {converged}"
+        say(f"{model}{'' if rows[0]['fid_proxy_converged'] is None else own}")
         for line in curvature_lines((paths or {}).get(str(model))):
             say(line)
-        print_rows(
-            [_error_cells(row) for row in rows],
-            {"curve": "sampler", "nfe": "NFE"} | {name: name for name in ERRORS},
-        )
+        print_rows([_error_cells(row) for row in rows])
         mine = whole.loc[
             (whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")
         ]
-        say(
-            _dominance_in_words(
-                mine, measured=any(row["fid_proxy_converged"] is not None for row in rows)
-            )
-            + "\n"
-        )
+        measured = any(row["fid_proxy_converged"] is not None for row in rows)
+        say(f"{_dominance_in_words(mine, measured=measured)}\n")
     say("start: error of the initial state, for Gaussian data")
     say("end: bound on the error of stopping at sigma_min")
     say("order: from the previous budget to this one, ± 1.96 standard errors")
     say("×: dominated by the model's own error; do not rank by fid_proxy there")
-
-
-def _model_error_in_words(row: dict[str, Any]) -> str:
-    from ...results.intervals import value_with_bounds
-
-    if row["fid_proxy_converged"] is None:
-        return ""
-    return (
-        ": the model's own error, fid_proxy of converged samples, is "
-        f"{value_with_bounds(row, 'fid_proxy_converged')}"
-    )
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
@@ -261,11 +237,8 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
     from ...results.text import format_number
 
     if not len(whole):
-        return (
-            "There are too few converged samples to see where the model's own error dominates."
-            if measured
-            else ""
-        )
+        few = "There are too few converged samples to see where the model's own error dominates."
+        return few if measured else ""
     at = whole["dominated_from"].iloc[0]
     if at != at:
         return "The model's own error dominates the ranking by fid_proxy at none of these budgets."
@@ -285,8 +258,8 @@ def _error_cells(row: dict[str, Any]) -> dict[str, str]:
 
     order = row["order"]
     return {
-        "curve": row["curve"],
-        "nfe": text_of("nfe", 3),
+        "sampler": row["curve"],
+        "NFE": text_of("nfe", 3),
         "start": text_of("start_error"),
         "typical": text_of("typical_error"),
         "rmse": text_of("rmse") + ("†" if row["rmse_flag"] else ""),

@@ -12,19 +12,19 @@ from torch import Tensor
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
-from .alternative_readings import with_network
-from .fit import BATCH, SEED, SURE, Check, noise_of
-from .judging import ALIKE, LARGE, Candidate
+from .alternative_readings import with_changes
+from .candidates import LARGE_DEFECT, SMALLEST_GAIN, Candidate
+from .fit import BATCH, CHANCE, SEED, Check, noise_of
 from .maps import variance_of
 
-ALL, OTHERS = 16, 6
+MOST_CLASSES, OTHER_LABELS = 16, 6
 """Largest number of classes for trying all wrong labels, and number to try of more classes."""
-AT = (0.5, 2.0)
+LABEL_LEVELS = (0.5, 2.0)
 """Levels at which labels are checked, in standard deviations of the data.
 
 At these levels the label strongly affects the posterior mean.
 """
-LEAST, SHOWN = 4, 4
+FEWEST_IMAGES, LABELS_NAMED = 4, 4
 """Fewest images for a verdict on a label, and largest number of labels named in a message."""
 
 
@@ -36,8 +36,8 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     on one half of the images and must be confirmed on the other half.
     """
     count = model.classes
-    others = {1, count - 1, *np.linspace(2, count - 2, OTHERS).astype(int).tolist()}
-    shifts = [0, *(sorted(others) if count > ALL else range(1, count))]
+    others = {1, count - 1, *np.linspace(2, count - 2, OTHER_LABELS).astype(int).tolist()}
+    shifts = [0, *(sorted(others) if count > MOST_CLASSES else range(1, count))]
     errors = np.stack([_errors_by_sample(model, clean, (labels + k) % count) for k in shifts])
     classes = labels.cpu().numpy()
     swaps = []
@@ -50,7 +50,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
         rise = float(np.median(errors[1:].mean(1)) / errors[0].mean() - 1)
         detail = f"with other labels than the images' the error is {100 * rise:.0f} % larger"
         return Check("labels", True, detail)
-    text = ", ".join(swaps[:SHOWN]) + (", …" if len(swaps) > SHOWN else "")
+    text = ", ".join(swaps[:LABELS_NAMED]) + (", …" if len(swaps) > LABELS_NAMED else "")
     detail = (
         "the labels of the images are not those of the network: with others the error is smaller "
         f"({text}); put the classes in the order of its training"
@@ -63,77 +63,77 @@ def _row_of_better_label(errors: np.ndarray) -> int:
 
     The row is chosen on one half of the images, and must have a smaller error on the other half.
     """
-    if errors.shape[1] < LEAST:
+    if errors.shape[1] < FEWEST_IMAGES:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
     gain = (errors[0] - errors[best])[1::2]
-    chance = SURE * gain.std(ddof=1) / len(gain) ** 0.5
-    return best if gain.mean() > max(chance, ALIKE * errors[0].mean()) else 0
+    chance = CHANCE * gain.std(ddof=1) / len(gain) ** 0.5
+    return best if gain.mean() > max(chance, SMALLEST_GAIN * errors[0].mean()) else 0
 
 
 def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
     """Return each sample's mean squared error over sigma², ``(n,)``, averaged over two levels."""
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
+    levels = np.clip(std * np.array(LABEL_LEVELS), model.sigma_min, model.sigma_max).tolist()
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)
         x0 = clean[rows]
         z = noise_of(model, x0, start)
-        for level in (float(np.clip(std * k, model.sigma_min, model.sigma_max)) for k in AT):
+        for level in levels:
             off = (model.denoise(x0 + level * z, level, labels[rows]) - x0).flatten(1).double()
             total[rows] += off.square().mean(1).cpu().numpy() / level**2
-    return total / len(AT)
+    return total / len(LABEL_LEVELS)
 
 
-CLAMPED = 0.02
+CLAMPED_SHARE = 0.02
 """Share of values equal to the minimum or maximum above which outputs count as clamped."""
-AGAIN = 2
-"""Fewest levels with a share above CLAMPED at which outputs count as clamped."""
-HIGHEST, STATES = 1e3, 64
+CLAMPED_LEVELS = 2
+"""Fewest levels with a share above CLAMPED_SHARE at which outputs count as clamped."""
+NOISE_LEVEL, NOISE_STATES = 1e3, 64
 """Upper bound on the level of :func:`check_noise`, and its number of noise states."""
-DEAD = 1e-3
+CONSTANT_SPREAD = 1e-3
 """Standard deviation below which outputs count as constant, as a share of the data's."""
 
 
 @torch.no_grad()
-def why_outputs_are_broken(of: Candidate) -> str:
+def why_outputs_are_broken(candidate: Candidate) -> str:
     """Return a description of outputs that are not finite, constant or clamped; else ""."""
-    levels = of.fit.levels.tolist()
-    outputs = [_outputs_at_level(of, level) for level in levels]
+    levels = candidate.fit.levels.tolist()
+    outputs = [_outputs_at_level(candidate, level) for level in levels]
     bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
     if bad:
         return f"outputs are NaN or infinite at {len(bad)} of {len(levels)} levels"
     spread = max(variance_of(y) ** 0.5 for y in outputs)
-    if spread < DEAD * variance_of(of.clean) ** 0.5:
+    if spread < CONSTANT_SPREAD * variance_of(candidate.clean) ** 0.5:
         return "the outputs are the same for all samples"
     for end in {float(end) for y in outputs for end in (y.min(), y.max())}:
         shares = [float((y == end).double().mean()) for y in outputs]
-        if sum(CLAMPED < share < 1 for share in shares) >= AGAIN:
+        if sum(CLAMPED_SHARE < share < 1 for share in shares) >= CLAMPED_LEVELS:
             return f"up to {max(shares):.0%} of the outputs are exactly {end:.3g}: they are clamped"
     return ""
 
 
 @torch.no_grad()
-def noise_and_defect_in_words(of: Candidate) -> str:
+def noise_and_defect_in_words(candidate: Candidate) -> str:
     """Return a description of the noise left in outputs, and of the largest defect."""
     shares = []
-    for level in of.fit.levels.tolist():
-        x, z = noisy_samples(of, level)
-        d = of.model.denoise(x, level, of.labels)
+    for level in candidate.fit.levels.tolist():
+        x, z = candidate.noisy_samples(level)
+        d = candidate.model.denoise(x, level, candidate.labels)
         shares.append(float(share_of_noise_left(d, z, level).mean()))
     return (
         f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
-        f"{float(abs(of.fit.defect).max()):.2g}"
+        f"{candidate.fit.largest_defect:.2g}"
     )
 
 
 @torch.no_grad()
-def check_time(of: Candidate) -> Check:
+def check_time(candidate: Candidate) -> Check:
     """Check that the output of a candidate's network depends on the time; undecided if it does not."""
-    model = of.model
+    model = candidate.model
     assert isinstance(model, NativeDenoiser)
     (output, x_t, high, own), (_, _, low, _) = (
-        record_network_call(model, noisy_samples(of, float(level))[0], float(level), of.labels)
-        for level in of.fit.levels[[0, -1]]
+        record_network_call(candidate, float(level)) for level in candidate.fit.levels[[0, -1]]
     )
     if not torch.equal(output, model.network(x_t, low, own)):
         return Check("time", True, "the output depends on the time")
@@ -142,31 +142,26 @@ def check_time(of: Candidate) -> Check:
     return Check("time", None, f"the network gives the same at the times {times}: {question}")
 
 
-def noisy_samples(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
-    """Return a candidate's noisy samples x0 + level z, and their noise z."""
-    z = noise_of(of.model, of.clean)
-    return of.clean + level * z, z
-
-
-def _outputs_at_level(of: Candidate, level: float) -> Tensor:
+def _outputs_at_level(candidate: Candidate, level: float) -> Tensor:
     """Return the outputs for noisy samples; for a ``NativeDenoiser``, outputs of its network."""
-    x, _ = noisy_samples(of, level)
-    if isinstance(of.model, NativeDenoiser):
-        return record_network_call(of.model, x, level, of.labels)[0]
-    return of.model.denoise(x, level, of.labels)
+    if isinstance(candidate.model, NativeDenoiser):
+        return record_network_call(candidate, level)[0]
+    return candidate.model.denoise(candidate.noisy_samples(level)[0], level, candidate.labels)
 
 
 def record_network_call(
-    model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
+    candidate: Candidate, level: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Call ``model.denoise``, and return the output, state, time and labels of its network call."""
-    calls = []
+    """Return output, state, time and labels of a native network's call for the noisy samples."""
+    model, calls = candidate.model, []
+    assert isinstance(model, NativeDenoiser)
 
     def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:
         calls.append((model.network(x_t, t, own), x_t, t, own))
         return calls[-1][0]
 
-    with_network(model, network).denoise(x, level, labels)
+    x, _ = candidate.noisy_samples(level)
+    with_changes(model, network=network).denoise(x, level, candidate.labels)
     return calls[-1]
 
 
@@ -183,14 +178,14 @@ def check_noise(model: Denoiser, device: str) -> Check:
     E[x0 | x] leaves a share between 0 and 1 of the noise, since its Jacobian is a covariance over
     sigma². For data in known limits the share is at most their largest variance over sigma².
     """
-    level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
+    level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
     shares = share_of_noise_left(model.bind(ids, SEED)(level * z, level), z, level)
-    share, se = float(shares.mean()), float(shares.std(ddof=1)) / STATES**0.5
+    share, se = float(shares.mean()), float(shares.std(ddof=1)) / NOISE_STATES**0.5
     low, high = model.limits or (-math.inf, math.inf)
     most = min(1.0, ((high - low) / 2 / level) ** 2)
     text = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
-    passed = -LARGE - SURE * se <= share <= most + LARGE + SURE * se
+    passed = -LARGE_DEFECT - CHANCE * se <= share <= most + LARGE_DEFECT + CHANCE * se
     if not passed:
         text += (
             f", and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "

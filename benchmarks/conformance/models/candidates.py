@@ -19,18 +19,16 @@ from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
-from .fit import SURE, Check, Fit, levels_for_check, measure_fit
-from .maps import check_map, looks_like_a_map, variance_of
+from .fit import CHANCE, LARGE_DEFECT, SMALL_DEFECT, Check, Fit, measure_fit, noise_of, usual_levels
+from .maps import is_a_map, looks_like_a_map, variance_of
 
-ALIKE = 0.005
+SMALLEST_GAIN = 0.005
 """Smallest relative difference of errors for which one reading counts as better."""
-SLACK, LARGE = 0.1, 0.3
-"""Largest absolute defect (see :mod:`.fit`) of a trained network, and of a poorly trained one."""
-POOR = 1.2
+MOST_ERROR_RATIO = 1.2
 """Largest :attr:`Candidate.error_ratio` of a right reading."""
-LINEAR = 0.95
+LINEAR_RATIO = 0.95
 """Largest :attr:`Candidate.error_ratio` of a network that does more than scale the noisy sample."""
-FEW, MOST = 24, 6
+FEW_SAMPLES, MOST_READINGS = 24, 6
 """Number of samples to try all readings on, and number of readings to try on all samples."""
 
 MOST_CAUSES = 2
@@ -54,9 +52,14 @@ class Candidate:
 
     @property
     def few_samples(self) -> tuple[Tensor, Tensor | None]:
-        """At most FEW of the samples, spread over all, and their labels or None."""
-        rows = torch.linspace(0, len(self.clean) - 1, min(FEW, len(self.clean))).long()
+        """At most FEW_SAMPLES of the samples, spread over all, and their labels or None."""
+        rows = torch.linspace(0, len(self.clean) - 1, min(FEW_SAMPLES, len(self.clean))).long()
         return self.clean[rows], None if self.labels is None else self.labels[rows]
+
+    def noisy_samples(self, level: float) -> tuple[Tensor, Tensor]:
+        """Return the noisy samples x0 + level z, and their noise z."""
+        z = noise_of(self.model, self.clean)
+        return self.clean + level * z, z
 
     @cached_property
     def error_ratio(self) -> float:
@@ -68,12 +71,12 @@ class Candidate:
     @property
     def may_be_right(self) -> bool:
         """True if the settings may be right and the network poorly trained."""
-        return self.error_ratio <= POOR and has_small_defect(self.fit, LARGE)
+        return self.error_ratio <= MOST_ERROR_RATIO and self.fit.has_small_defect(LARGE_DEFECT)
 
     @property
     def is_right(self) -> bool:
         """True if error and defect are as small as for a trained network with right settings."""
-        return self.error_ratio <= POOR and has_small_defect(self.fit)
+        return self.error_ratio <= MOST_ERROR_RATIO and self.fit.has_small_defect()
 
 
 def fit_candidate(
@@ -87,7 +90,7 @@ def fit_candidate(
 
     None stands for the usual levels. All errors are NaN if the network raises.
     """
-    levels = levels_for_check(model, clean) if at is None else at
+    levels = usual_levels(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # a reading's times may be outside of its process
             result = measure_fit(model, clean, labels, levels)
@@ -99,15 +102,10 @@ def fit_candidate(
     return Candidate(settings, model, result, clean, labels)
 
 
-def has_small_defect(of: Fit, slack: float = SLACK) -> bool:
-    """Return True if the defect is at most ``slack``, plus sampling error, at every level."""
-    return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
-
-
 def is_better(first: Candidate, other: Candidate) -> bool:
     """Return True if ``first`` has a smaller error than ``other``, beyond chance."""
     excess, se = other.fit.excess(first.fit)
-    return excess > max(SURE * se, ALIKE)
+    return excess > max(CHANCE * se, SMALLEST_GAIN)
 
 
 class BetterReadings(NamedTuple):
@@ -133,14 +131,14 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     usable = usable_readings(readings)
     tried = [fit_candidate(name, model, few, labels, at[::2]) for name, model in usable]
     gains = {id(reading): rough.fit.excess(reading.fit)[0] for reading in tried}
-    hopeful = [reading for reading in tried if gains[id(reading)] > -ALIKE]
+    hopeful = [reading for reading in tried if gains[id(reading)] > -SMALLEST_GAIN]
     # first the readings that are right on the few samples, each group best first
-    hopeful = sorted(hopeful, key=lambda c: (not c.is_right, -gains[id(c)]))[:MOST]
+    hopeful = sorted(hopeful, key=lambda c: (not c.is_right, -gains[id(c)]))[:MOST_READINGS]
     full = [fit_candidate(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful]
     compared = [(reading, rough) for reading in tried if reading not in hopeful]
     compared += [(reading, stated) for reading in full]
     better = [reading for reading in full if is_better(reading, stated)]
-    better.sort(key=lambda reading: median_log_error(reading.fit))
+    better.sort(key=lambda reading: reading.fit.median_log_error)
     right = [c for c in better if c.is_right]
     return BetterReadings(right, [c for c in better if c not in right], compared)
 
@@ -153,12 +151,6 @@ def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
         except (ValueError, TypeError):  # such as a prediction that the process lacks
             continue
         yield settings, model
-
-
-def median_log_error(of: Fit) -> float:
-    """Return the median over levels of the logarithm of the error; infinite if an error is not finite."""
-    error = of.errors.mean(1)
-    return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
 
 def check_readings(
@@ -193,7 +185,7 @@ def check_readings(
         passed, other = None, better.failing[0]
         detail = (
             f"the error is smaller with {other.settings}, but its defect is up to "
-            f"{float(abs(other.fit.defect).max()):.2g}: the network is trained little, or its map "
+            f"{other.fit.largest_defect:.2g}: the network is trained little, or its map "
             f"is wrong in a way that is not among {count} readings"
         )
     else:
@@ -201,42 +193,43 @@ def check_readings(
     return Check("usual mistakes", passed, detail)
 
 
-def check_denoises(of: Candidate) -> Check:
-    """Check that a candidate's error ratio is at most :data:`POOR`."""
-    detail = f"the error is {of.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
-    passed = of.error_ratio <= POOR
+def check_denoises(candidate: Candidate) -> Check:
+    """Check that a candidate's error ratio is at most :data:`MOST_ERROR_RATIO`."""
+    detail = f"the error is {candidate.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
+    passed = candidate.error_ratio <= MOST_ERROR_RATIO
     if not passed:
         detail += "; the map is wrong, or the images are not what it was trained on"
     return Check("denoises", passed, detail)
 
 
-def check_pythagoras(of: Candidate, *, own: bool) -> Check:
+def check_pythagoras(candidate: Candidate, *, own: bool) -> Check:
     """Check that the defect is about 0.
 
     On the model's own samples (``own``) the check is undecided if the defect is large.
     """
-    result, passed = of.fit, None
-    worst = int(abs(result.defect).argmax())
-    at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
+    fit, passed = candidate.fit, None
+    worst = int(abs(fit.defect).argmax())
+    at = f"{fit.defect[worst]:+.2g} at sigma {fit.levels[worst]:.3g} (± {fit.defect_se[worst]:.1g})"
     detail = f"the defect is {at} at most, and 0 for a posterior mean"
-    has_time = isinstance(of.model, NativeDenoiser)  # check_time checks the time of these
-    if has_small_defect(result):
+    # check_time checks that the network of a NativeDenoiser does more
+    is_trained = isinstance(candidate.model, NativeDenoiser) or candidate.error_ratio < LINEAR_RATIO
+    if fit.has_small_defect():
         passed = True
     elif (
         not own
-        and looks_like_a_map(result, of.clean)
-        and all(check.passed for check in check_map(of.model, of.clean, of.labels))
+        and looks_like_a_map(fit, candidate.clean)
+        and is_a_map(candidate.model, candidate.clean, candidate.labels)
     ):
         passed = False
         detail = (
             f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
             "another sample; it is a few-step map: say kind=map"
         )
-    elif has_small_defect(result, LARGE) and (has_time or of.error_ratio < LINEAR):
-        passed, detail = True, f"{detail}; more than {SLACK:g}, so it is trained little"
+    elif fit.has_small_defect(LARGE_DEFECT) and is_trained:
+        passed, detail = True, f"{detail}; more than {SMALL_DEFECT:g}, so it is trained little"
     elif own:
         detail += ": the map is wrong, or the network is trained little and makes no data"
-    elif has_small_defect(result, LARGE):
+    elif fit.has_small_defect(LARGE_DEFECT):
         detail += (
             ", and the error is that of a multiple of the noisy sample: the network is trained "
             "hardly at all, or its map is wrong"

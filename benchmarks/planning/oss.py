@@ -1,0 +1,295 @@
+"""Schedule ``oss``: levels whose steps lead a solver's own states closest to a teacher's trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...models.denoiser import Denoiser
+from ...samplers import (
+    Denoise,
+    Grid,
+    GridSampler,
+    NoNoise,
+    SampleNoise,
+    Source,
+    integrate,
+    karras,
+    make,
+)
+from ...samplers.families.linear import LinearRow, compute_memo
+from ...samplers.families.tabulated import why_not_tabulable
+from ...samplers.numerics import as_column, level_tensor
+from ...samplers.schedules import schedule
+from ...samplers.schedules.optimised import FineGridSearch
+from ..sampling.counting import Meter
+from .cache import cached_result, search_key
+from .gits import SEARCH_IDS
+
+_SEED = 0
+_VERSION = 1  # raised when the same options would give other levels
+_TRIAL_STEPS = 8
+
+RowOf = Callable[[tuple[float, ...], float], LinearRow]
+"""Function (levels of the evaluations so far, next level) that returns the step's coefficients."""
+
+
+@dataclass(frozen=True, eq=False)
+class OptimalSteps(FineGridSearch):
+    """Schedule found on one model: a path through a fine grid for each number of steps.
+
+    Attributes:
+        paths: entry n - 1 has the n + 1 indices of levels of the path of n steps.
+        evaluations: network evaluations of the search, all latents together.
+    """
+
+    levels: tuple[float, ...]
+    paths: tuple[tuple[int, ...], ...]
+    evaluations: int
+    name: str = field(default="oss", init=False)
+    size: str = field(default="steps", init=False)
+
+    @property
+    def most(self) -> int:
+        """Largest number of steps above sigma_min."""
+        return len(self.paths)
+
+    def path(self, jumps: int) -> tuple[int, ...]:
+        """Return the indices of the fine levels of the path of ``jumps`` steps."""
+        return self.paths[jumps - 1]
+
+
+@schedule(
+    Source(
+        "pei2025oss",
+        "the authors' OSS/OSS.py, search_OSS",
+        "https://arxiv.org/abs/2503.21774v1",
+        (
+            "A path of n steps has n different steps from sigma_max. In the authors' code it may "
+            "have fewer, and may begin below the level of its noise.",
+            "The teacher is ipndm on a karras grid by default; the authors' is Euler at even times.",
+            "The solver may be any linear multistep method; the authors' is Euler.",
+            "For an odd number of latents the median is the middle one.",
+            "To 0, the last step goes from sigma_min to 0 and is not searched.",
+        ),
+    ),
+    needs_model=True,
+)
+def oss(
+    *,
+    solver: str = "euler",
+    steps: int = 20,
+    teacher: str = "ipndm",
+    teacher_steps: int = 64,
+    latents: int = 16,
+) -> Callable[[Denoiser, Path | None, str], OptimalSteps]:
+    """Levels of a fine karras grid whose steps bring a solver closest to a teacher's trajectory.
+
+    Each level keeps, for each number of steps k, the state of the solver that is closest to the
+    teacher's state there, with its path. The states after k + 1 steps start from those after k.
+    The path to sigma_min is searched for each latent, and the median over latents is taken for each step.
+
+    Args:
+        solver: spec of a deterministic linear method with one evaluation a step, such as dpmpp_2m.
+        steps: largest number of steps to sigma_min, 1 … ``teacher_steps``. One search has all
+            numbers up to it, at ``steps`` evaluations for each fine step and latent.
+        teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
+        teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2.
+        latents: number of trajectories, >= 1.
+
+    Returns:
+        The search, a function of a model, a cache folder or None, and a device.
+
+    Raises:
+        ValueError: an option is out of range, the teacher is stochastic or has no fixed grid, or
+            the solver is not linear.
+    """
+    if teacher_steps < 2 or not 1 <= steps <= teacher_steps or latents < 1:
+        raise ValueError(
+            "oss needs teacher_steps >= 2, steps from 1 to teacher_steps and latents >= 1, got "
+            f"{teacher_steps}, {steps} and {latents}"
+        )
+    guide, student = make(teacher), make(solver)
+    if not isinstance(guide, GridSampler) or guide.stochastic:
+        raise ValueError(
+            f"oss: teacher {teacher!r} must be a deterministic "
+            "sampler on a fixed grid, such as ipndm"
+        )
+    if reason := why_not_searchable(student):
+        raise ValueError(f"oss: solver {solver!r} {reason}; take another, such as dpmpp_2m")
+    assert isinstance(student, GridSampler)
+
+    def search(model: Denoiser, cache: Path | None, device: str) -> OptimalSteps:
+        key = {
+            "solver": solver,
+            "steps": steps,
+            "teacher": teacher,
+            "teacher_steps": teacher_steps,
+            "latents": latents,
+        }
+        key |= search_key(model, cache, device, _SEED, _VERSION)
+        found = cached_result(
+            cache,
+            "oss",
+            key,
+            lambda: _search(model, student, steps, guide, teacher_steps, latents, device),
+        )
+        paths = tuple(map(tuple, found["paths"]))
+        return OptimalSteps(tuple(found["levels"]), paths, found["evaluations"])
+
+    return search
+
+
+def why_not_searchable(solver: Any) -> str:
+    """Return the reason why :func:`oss` cannot search levels for a solver; "" if it can."""
+    grid = karras(_TRIAL_STEPS, 0.01, 10.0)
+    if solver.own_grid:
+        return "has levels of its own"
+    if reason := why_not_tabulable(solver, grid):
+        return reason
+    rows = solver.plan(grid)
+    if any(
+        row.gain is not None or row.sigma != s for row, s in zip(rows, grid.sigma, strict=False)
+    ):
+        return "does not evaluate the network at the level of each step"
+    row_of = row_function(solver, grid.sigma[-2])
+    early = range(_TRIAL_STEPS - 3)  # the last steps may have lower orders
+    if any(rows[i] != row_of(grid.sigma[: i + 1], grid.sigma[i + 1]) for i in early):
+        return "has coefficients that depend on the number of the step"
+    return ""
+
+
+@torch.no_grad()
+def _search(
+    model: Denoiser,
+    solver: GridSampler,
+    steps: int,
+    teacher: GridSampler,
+    teacher_steps: int,
+    latents: int,
+    device: str,
+) -> dict[str, Any]:
+    """Return the fine grid's ``levels``, the median ``paths``, and ``evaluations``."""
+    grid = karras(teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
+    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
+    bound = meter.attach(model).bind(ids, _SEED)
+    x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
+    states = [x]
+    integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _s, y: states.append(y))
+    targets = torch.stack(states, 1)
+    if not targets.isfinite().all():
+        raise ValueError(
+            f"oss: the trajectories of {teacher.name} on model {model.name} are not finite; "
+            "choose another teacher"
+        )
+    row_of, rows = row_function(solver, grid.sigma[-1]), torch.arange(latents, device=device)
+    found = [
+        best_paths(bound.take(row.expand(teacher_steps)), own, grid.sigma, solver, row_of, steps)
+        for row, own in zip(rows.split(1), targets, strict=True)
+    ]
+    paths = [median_path([own[k].path for own in found]) for k in range(steps)]
+    return {"levels": list(grid.sigma), "paths": paths, "evaluations": meter.rows}
+
+
+def row_function(solver: GridSampler, last: float) -> RowOf:
+    """Return the coefficients of a solver's step, as a function of its path so far.
+
+    A step before level ``last`` is followed by one to ``last``, and this by one to 0, as far as
+    lower orders at the end of the plan are concerned.
+    """
+
+    @cache
+    def row_of(recent: tuple[float, ...], nxt: float) -> LinearRow:
+        rest = (0.0,) if nxt == last else (last, 0.0)
+        return solver.plan(Grid((*recent, nxt, *rest)))[len(recent) - 1]
+
+    # levels of older evaluations do not count
+    return lambda path, nxt: row_of(path[-(solver.history + 1) :], nxt)
+
+
+class Student(NamedTuple):
+    """State that a solver reached by its best path to a level.
+
+    Attributes:
+        path: indices of the levels.
+        error: mean square distance from the teacher's state.
+        past: memos, newest first.
+    """
+
+    path: tuple[int, ...]
+    error: float = 0.0
+    past: tuple[Tensor, ...] = ()
+
+
+def best_paths(
+    denoise: Denoise,
+    targets: Tensor,
+    levels: Sequence[float],
+    solver: GridSampler,
+    row_of: RowOf,
+    steps: int,
+) -> list[Student]:
+    """Return the best paths of 1, …, ``steps`` steps of a solver from the first level to the last.
+
+    Of all states after k + 1 steps from the kept states after k, each level keeps the one with the
+    least mean square distance to its target; of equally near ones that from the highest level.
+
+    Args:
+        denoise: denoiser of ``len(levels) - 1`` rows of one latent.
+        targets: states of the teacher at the levels, ``(len(levels), *event)``.
+        levels: sigma_i, falling.
+        solver: the linear method, whose coefficients are those of ``row_of``.
+        row_of: coefficients of a step (:func:`row_function`).
+        steps: at most ``len(levels) - 1``.
+
+    Raises:
+        ValueError: no path has a finite error.
+    """
+    last = len(levels) - 1
+    every = level_tensor(list(levels), targets)
+    students, states, found = {0: Student((0,))}, targets.clone(), []
+    for _ in range(steps):
+        starts = torch.tensor([i for i in students if i < last], device=targets.device)
+        known = denoise.take(torch.arange(len(starts), device=targets.device))
+        images = known(states[starts], every[starts])
+        least = torch.full((last + 1,), torch.inf, dtype=torch.float64, device=targets.device)
+        origin = torch.full((last + 1,), -1, device=targets.device)
+        reached, memos = states.clone(), {}
+        for i, image in zip(starts.tolist(), images, strict=True):
+            path = tuple(levels[j] for j in students[i].path)
+            rows = [row_of(path, level) for level in levels[i + 1 :]]
+            memo = compute_memo(states[i], image, rows[0].p, rows[0].q)
+            terms = (memo, *students[i].past)
+            moved = as_column([row.a for row in rows], targets) * states[i]
+            for weights, term in zip(
+                zip(*(row.b for row in rows), strict=True), terms, strict=False
+            ):
+                moved += as_column(list(weights), targets) * term
+            error = (moved - targets[i + 1 :]).flatten(1).double().square().mean(1)
+            nearer = error < least[i + 1 :]
+            for kept, new in ((least, error), (reached, moved)):
+                kept[i + 1 :][nearer] = new[nearer]
+            origin[i + 1 :][nearer] = i
+            memos[i] = terms[: solver.history]
+        states = reached
+        students = {
+            j: Student((*students[i].path, j), error, memos[i])
+            for j, (i, error) in enumerate(zip(origin.tolist(), least.tolist(), strict=True))
+            if i >= 0
+        }
+        if last not in students:
+            raise ValueError("oss: the solver's states are not finite; choose another solver")
+        found.append(students[last])
+    return found
+
+
+def median_path(paths: Sequence[tuple[int, ...]]) -> list[int]:
+    """Return the median of each index over paths of one length, rounded down; it rises strictly."""
+    return np.floor(np.median(np.array(paths), axis=0)).astype(int).tolist()
