@@ -38,7 +38,7 @@ def evaluations_by_steps(
         top = sigma_start or model.sigma_max
         grid = levels(n, model.sigma_min, top, to_zero=end == "zero")
         rest = without_first_level(grid) if infinite else grid
-        says = 0 if rest is None else sampler.nfe(rest)
+        says = 0 if rest is None else schedule.nfe(sampler, rest)
         if says is None:
             raise ValueError(
                 f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps; "

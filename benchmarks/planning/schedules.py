@@ -15,7 +15,14 @@ from ...samplers import Grid, Sampler, make
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
-from . import dmn, gits, native, optimal_kl, oss  # noqa: F401 - registers the schedules
+from . import (  # noqa: F401 - registers the schedules
+    dmn,
+    gits,
+    native,
+    optimal_kl,
+    oss,
+    published_schedule,
+)
 from . import tuned_schedule as tuned
 from .native import default_schedule, log, warning_if_drowned
 
@@ -110,6 +117,11 @@ class Schedule:
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
         """Return the sampler for ``n`` steps, with tuned coefficients if the schedule has any."""
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
+
+    def nfe(self, sampler: Sampler, grid: Grid) -> int | None:
+        """Return a sampler's evaluations on a grid, with the coefficients of the schedule if it has any."""
+        own = getattr(self.searched, "nfe", sampler.nfe)
+        return own(grid)
 
     def suits(self, sampler: Sampler) -> bool:
         """Return True if this schedule can have levels for a sampler."""

@@ -27,6 +27,48 @@ Also = Literal["network-levels", "sums"]
 ALSO: tuple[Also, ...] = get_args(Also)
 
 
+Rows = tuple[tuple[float, ...], ...]
+"""Coefficients as plain numbers: for each step the weight of the state, then of the images, newest first."""
+
+
+def check_table(
+    name: str,
+    top: float,
+    steps: int,
+    levels: tuple[float, ...],
+    coefficients: Rows | None,
+    network_levels: tuple[float, ...] | None,
+) -> None:
+    """Raise a ValueError unless levels fall from ``top`` to 0 in ``steps`` steps and rows fit them."""
+    falling = all(cur > nxt for cur, nxt in pairwise(levels))
+    ends = (len(levels), levels[0], levels[-1]) if levels else ()
+    if ends != (steps + 1, top, 0) or not falling:
+        raise ValueError(f"levels of {name} must fall from {top:g} to 0 in {steps} steps")
+    sizes = [len(row) for row in coefficients or ()]
+    first = sizes[0] if sizes else 2  # 1 where the first step makes no evaluation
+    whole = list(range(first, steps + first))
+    if coefficients is not None and (first not in {1, 2} or sizes != whole):
+        raise ValueError(
+            f"coefficients of {name} must be 2, 3, … numbers (1, 2, … where the "
+            f"first step makes no evaluation), a row for each of {steps} steps"
+        )
+    given = network_levels
+    if given is not None and (len(given) != steps or not all(0 < s <= top for s in given)):
+        raise ValueError(
+            f"network_levels of {name} must be {steps} numbers above 0, at most {top:g}"
+        )
+
+
+def table_of_numbers(
+    coefficients: Rows | None, network_levels: tuple[float, ...] | None
+) -> Table | None:
+    """Return coefficients as a table; None without any."""
+    if coefficients is None:
+        return None
+    rows = zip(coefficients, network_levels or [None] * len(coefficients), strict=True)
+    return tuple(TableRow(a, tuple(b), level) for (a, *b), level in rows)
+
+
 class Score(StrictTable):
     """Distances to converged endpoints, per dimension: mean by the objective, RMS, median."""
 
@@ -135,41 +177,26 @@ class Tuned(StrictTable):
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
-        falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
-        top, steps = self.subject.sigma_max, self.subject.steps
-        ends = (len(self.levels), self.levels[0], self.levels[-1]) if self.levels else ()
-        if ends != (steps + 1, top, 0) or not falling:
-            raise ValueError(
-                f"levels of {self.subject.sampler} must fall from {top:g} to 0 in {steps} steps"
-            )
-        own = self.setting.what == "grid" and "network-levels" not in self.setting.also
+        steps, what = self.subject.steps, self.setting
+        check_table(
+            self.subject.sampler,
+            self.subject.sigma_max,
+            steps,
+            self.levels,
+            self.coefficients,
+            self.network_levels,
+        )
+        own = what.what == "grid" and "network-levels" not in what.also
         if (self.coefficients is None) != own:
             raise ValueError(
-                f"{self.subject.sampler} has coefficients where {self.setting.what} was tuned, or none"
-            )
-        sizes = [len(row) for row in self.coefficients or ()]
-        first = sizes[0] if sizes else 2  # 1 where the first step makes no evaluation
-        whole = list(range(first, self.subject.steps + first))
-        if self.coefficients is not None and (first not in {1, 2} or sizes != whole):
-            raise ValueError(
-                f"coefficients of {self.subject.sampler} must be 2, 3, … numbers (1, 2, … where the "
-                f"first step makes no evaluation), a row for each of {self.subject.steps} steps"
-            )
-        given = self.network_levels
-        if given is not None and (len(given) != steps or not all(0 < s <= top for s in given)):
-            raise ValueError(
-                f"network_levels of {self.subject.sampler} must be {steps} numbers above 0, at most {top:g}"
+                f"{self.subject.sampler} has coefficients where {what.what} was tuned, or none"
             )
         return self
 
     @property
     def table(self) -> Table | None:
         """Coefficients as a table; None if the sampler keeps its own."""
-        if self.coefficients is None:
-            return None
-        levels = self.network_levels or [None] * len(self.coefficients)
-        rows = zip(self.coefficients, levels, strict=True)
-        return tuple(TableRow(a, tuple(b), level) for (a, *b), level in rows)
+        return table_of_numbers(self.coefficients, self.network_levels)
 
     @property
     def unresolved(self) -> float:

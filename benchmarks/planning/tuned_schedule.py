@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,6 +72,28 @@ class Spacing:
     def width(self) -> float:
         """Width of the range in log sigma."""
         return math.log(self.sigma_max / self.sigma_min)
+
+
+class LevelRange(Protocol):
+    """Anything with a range of levels, such as a model."""
+
+    @property
+    def sigma_min(self) -> float:
+        """Lowest level above 0."""
+        ...
+
+    @property
+    def sigma_max(self) -> float:
+        """Highest level."""
+        ...
+
+
+def carry_grid(grid: Grid, source: LevelRange, target: LevelRange) -> Grid:
+    """Return a grid to 0 at the same relative positions in log sigma in another range."""
+    widths = [math.log(each.sigma_max / each.sigma_min) for each in (target, source)]
+    share = widths[0] / widths[1]
+    levels = (target.sigma_max * (s / source.sigma_max) ** share for s in grid.sigma[:-1])
+    return Grid((*levels, 0.0))
 
 
 FILE = "tuned.json"

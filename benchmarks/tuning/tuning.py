@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -16,8 +15,8 @@ from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import (
     Table,
-    TableRow,
     Tabulated,
+    move_coefficients,
     tabulate,
     why_not_tabulable,
 )
@@ -38,7 +37,7 @@ from ..planning.tuned_file import (
     Tuned,
     What,
 )
-from ..planning.tuned_schedule import MOST_STEPS, why_untunable
+from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
 from ..running.executors import Tell
 from .free import FreeKind, FreeParameters, project_grid
 from .least_squares import Fit, Runs, fit
@@ -338,27 +337,3 @@ def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | 
 def _plain_levels(table: Table | None) -> tuple[float, ...] | None:
     levels = tuple(row.level for row in table or () if row.level is not None)
     return levels or None
-
-
-def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients for other levels, with the same sum in each row; None without a table.
-
-    Levels that the network is given keep their ratio to the grid's, up to the highest.
-    """
-    if table is None:
-        return None
-    rows = []
-    for row, old, new in zip(table, old_grid.intervals(), new_grid.intervals(), strict=True):
-        share = (new[1] / new[0]) / (old[1] / old[0]) if old[1] else 1.0
-        newest = [row.b[0] + row.a * (1 - share)] if row.b else []
-        level = row.level and min(row.level * new[0] / old[0], new_grid.sigma[0])
-        rows.append(TableRow(row.a * share, (*newest, *row.b[1:]), level))
-    return tuple(rows)
-
-
-def carry_grid(grid: Grid, source: Denoiser, target: Denoiser) -> Grid:
-    """Return the grid at the same relative positions in log sigma in another model's range."""
-    widths = [math.log(model.sigma_max / model.sigma_min) for model in (target, source)]
-    share = widths[0] / widths[1]
-    levels = (target.sigma_max * (s / source.sigma_max) ** share for s in grid.sigma[:-1])
-    return Grid((*levels, 0.0))

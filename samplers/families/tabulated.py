@@ -11,6 +11,8 @@ import numpy as np
 from ..base import FOUND, Sampler
 from ..grid import Grid
 from ..loop import GridSampler, cached_plan
+from ..registry import register_unlisted
+from ..types import Source
 from .linear import LinearMultistep, LinearRow
 
 
@@ -92,6 +94,24 @@ class Tabulated(LinearMultistep):
         ]
 
 
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class FromSchedule(LinearMultistep):
+    """Sampler whose coefficients come with the schedule, such as a published table (``published``)."""
+
+    name = "tabulated"
+    source = Source(
+        "shaul2024bns", "section 3.1, non-stationary solvers", "https://arxiv.org/abs/2403.01329v1"
+    )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:  # noqa: ARG002 - of the interface
+        """Raise a ValueError: there are no coefficients yet."""
+        raise ValueError(
+            "sampler tabulated has no coefficients of its own; give a schedule that has them, as in "
+            "--schedule \"published(file='table.json')\""
+        )
+
+
 def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
     """Return the reason why :func:`tabulate` cannot represent a sampler on a grid; "" if it can."""
     if not isinstance(sampler, GridSampler):
@@ -121,7 +141,14 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
             "multistep method such as dpmpp_2m"
         )
     assert isinstance(sampler, GridSampler)
-    rows: Sequence[LinearRow] = cached_plan(sampler, grid)
+    return table_of_rows(cached_plan(sampler, grid), grid)
+
+
+def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
+    """Return the table of linear steps without noise on a grid, of which only the first may have a gain.
+
+    A row whose level is not the grid's keeps it, as the level that the network is given.
+    """
     n = len(rows)
     states = [np.eye(n + 1)[n]]  # weights of d_0 … d_{n-1}, and of the first state
     table, gain = [], rows[0].gain
@@ -136,6 +163,23 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
         a = float(state[n] / states[i][n]) if states[i][n] else 0.0
         a = a if abs(a) > ROUNDING else 0.0
         images = (state - a * states[i])[: i + 1][::-1].tolist()
-        table.append(TableRow(a, tuple(images if gain is None else images[:-1])))
+        level = None if row.gain is not None or row.sigma == grid.sigma[i] else row.sigma
+        table.append(TableRow(a, tuple(images if gain is None else images[:-1]), level))
         states.append(state)
     return tuple(table)
+
+
+def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
+    """Return coefficients for other levels, with the same sum in each row; None without a table.
+
+    Levels that the network is given keep their ratio to the grid's, up to the highest.
+    """
+    if table is None:
+        return None
+    rows = []
+    for row, old, new in zip(table, old_grid.intervals(), new_grid.intervals(), strict=True):
+        share = (new[1] / new[0]) / (old[1] / old[0]) if old[1] else 1.0
+        newest = [row.b[0] + row.a * (1 - share)] if row.b else []
+        level = row.level and min(row.level * new[0] / old[0], new_grid.sigma[0])
+        rows.append(TableRow(row.a * share, (*newest, *row.b[1:]), level))
+    return tuple(rows)
