@@ -61,6 +61,10 @@ def read_tables(path: Path, part: str, sigma_max: float) -> list[PublishedTable]
     """
     if part and path.suffix != ".py":
         raise ValueError(f"{path} has no parts; leave out part={part!r}")
+    if not path.is_file():
+        raise ValueError(
+            f"schedule published: there is no file {path}; give the file of its authors"
+        )
     try:
         if path.suffix == ".json":
             return _read_json(path)

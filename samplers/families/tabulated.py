@@ -104,6 +104,10 @@ class FromSchedule(LinearMultistep):
         "shaul2024bns", "section 3.1, non-stationary solvers", "https://arxiv.org/abs/2403.01329v1"
     )
 
+    def nfe(self, grid: Grid) -> int:
+        """Raise a ValueError, as :meth:`plan` does."""
+        return len(self.plan(grid))
+
     def plan(self, grid: Grid) -> list[LinearRow]:  # noqa: ARG002 - of the interface
         """Raise a ValueError: there are no coefficients yet."""
         raise ValueError(

@@ -267,7 +267,7 @@ def test_read_tables__a_json_file_that_is_no_table_is_one_sentence(tmp_path):
         file = write_json(tmp_path / "a.json", **numbers)
         with pytest.raises(ValueError, match=said):
             read_tables(tmp_path / "a.json", "", 80.0)
-    with pytest.raises(ValueError, match="cannot read the table"):
+    with pytest.raises(ValueError, match="there is no file"):
         read_tables(tmp_path / "b.json", "", 80.0)
     with pytest.raises(ValueError, match="has no parts"):
         read_tables(tmp_path / file, "FM_DATA", 80.0)
@@ -319,3 +319,19 @@ def test_run__a_published_table_by_name(write, tmp_path):
 def test_tabulated__without_a_table_says_what_is_missing(gmm):
     with pytest.raises(ValueError, match="no coefficients of its own"):
         make("tabulated").sample(gmm.bind(torch.arange(1), 0), torch.zeros(1, 2), [80.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "5"], "give a schedule that has them"),
+        (["--nfe", "5"], "give a schedule that has them"),
+        (["--steps", "5", "--schedule", "published(file='none.pkl')"], "there is no file none.pkl"),
+    ],
+)
+def test_run__without_a_table_is_refused_before_anything_runs(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["run", "smoke", "--model", "gmm-2d", "--sampler", "tabulated", *words]
+    result = CliRunner().invoke(app, [*command, "--no-timing", "--out", "run"])
+    assert isinstance(result.exception, ValueError)
+    assert said in str(result.exception)
