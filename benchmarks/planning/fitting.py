@@ -119,7 +119,8 @@ class Pilot:
         path = self._cache_file("statistics")
         if stored := read_arrays(path) if path else None:
             given: dict[str, Any] = {**stored, "event": self.model.event}
-            return Statistics(**given | {"evaluations": int(stored["evaluations"])})
+            given["evaluations"] = int(stored["evaluations"])
+            return Statistics(**given)
         dim, meter = math.prod(self.model.event), Meter()
         count = max(2, min(STATES, ROOM // (2 * MOST * dim)))
         denoise, latents = self._denoiser_and_latents(meter, np.arange(count))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -95,6 +95,8 @@ class ConstantStatistics:
     l = 1 and s = 0 give the data prediction (DPM-Solver++), l = 0 and s = -1 the noise prediction.
     """
 
+    event: ClassVar[None] = None
+    evaluations: ClassVar[int] = 0
     linear: float = 1.0
     slope: float = 0.0
 
@@ -135,7 +137,7 @@ def measure_statistics(
     return Statistics(levels, first, denoised, 1 - diagonal, slope, event)
 
 
-def _shrink(values: Array, noise: Array) -> Array:
+def _shrink(values: NDArray[Any], noise: NDArray[Any]) -> NDArray[Any]:
     """Return the values ``(…, dim)`` of the dimensions, shrunk to their mean (James & Stein 1961).
 
     ``noise`` ``(…, dim)`` has the variances of the estimates. Three dimensions or fewer are not shrunk.
@@ -143,7 +145,8 @@ def _shrink(values: Array, noise: Array) -> Array:
     dim, mean = values.shape[-1], values.mean(-1, keepdims=True)
     total = np.square(values - mean).sum(-1, keepdims=True)
     lost = max(dim - 3, 0) * noise.mean(-1, keepdims=True)
-    return mean + (values - mean) * (1 - lost / np.maximum(total, lost + np.finfo(float).tiny))
+    share = 1 - lost / np.maximum(total, lost + np.finfo(float).tiny)
+    return mean + (values - mean) * share
 
 
 def _mean_diagonals(
@@ -176,7 +179,8 @@ def _signs(count: int, dim: int, rng: np.random.Generator) -> Array:
     parity = rows[:, None] & np.arange(dim)
     for shift in (32, 16, 8, 4, 2, 1):
         parity ^= parity >> shift
-    return (1.0 - 2.0 * (parity & 1)) * (1 - 2 * rng.integers(0, 2, dim))
+    flips: Array = 1.0 - 2.0 * rng.integers(0, 2, dim)
+    return (1.0 - 2.0 * (parity & 1)) * flips
 
 
 def _hadamard_size(dim: int) -> int:

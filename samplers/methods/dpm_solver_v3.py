@@ -90,7 +90,7 @@ class DPMSolverV3(GridSampler):
     corrector: Literal["", "plain", "pseudo"] = "pseudo"
     pseudo: bool = False
     last: tuple[int, ...] = ()
-    found: Statistics | None = field(default=None, metadata=FOUND)
+    found: Statistics | ConstantStatistics | None = field(default=None, metadata=FOUND)
 
     def __post_init__(self) -> None:
         if self.points not in (1, 2, 3) or self.corrector not in ("", "plain", "pseudo"):
@@ -123,7 +123,7 @@ class DPMSolverV3(GridSampler):
     def facts(self) -> dict[str, Any]:
         return {} if self.found is None else {"pilot_evaluations": self.found.evaluations}
 
-    def fitted(self, found: Statistics) -> DPMSolverV3:
+    def fitted(self, found: Statistics | ConstantStatistics) -> DPMSolverV3:
         """Return this sampler with the statistics of a model."""
         return replace(self, found=found)
 
@@ -148,7 +148,9 @@ class DPMSolverV3(GridSampler):
                 b = [a * c - w for c, w in zip_longest(change, weights, fillvalue=0.0)]
                 end = means.state[i + 1]
             own = (1 - means.linear[i], means.state[i], means.image[i], end, a)
-            rows.append(StatisticsRow(cur, *map(_coefficient, own), tuple(map(_coefficient, b))))
+            keep, state, image, end, a = map(_coefficient, own)
+            weights = tuple(map(_coefficient, b))
+            rows.append(StatisticsRow(cur, keep, state, image, end, a, weights))
         return rows
 
     def step(
@@ -159,6 +161,11 @@ class DPMSolverV3(GridSampler):
         denoise: Denoise,
         noise: StepNoise,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor | None]:
+        if self.event not in (None, tuple(x.shape[1:])):
+            raise ValueError(
+                f"{self.name}: the statistics are for samples of shape {self.event}, not "
+                f"{tuple(x.shape[1:])}; measure those of this model"
+            )
         d = denoise(x, row.sigma)
         if not row.b:
             return d, None
@@ -188,7 +195,8 @@ class DPMSolverV3(GridSampler):
         old, new, *older = self._step_weights(nodes, now, pseudo=pseudo)[1]
         weights = [new, old, *older]
         predicted = self._step_weights(before[::-1][:order], now, pseudo=self.pseudo)[1]
-        return [p - w for p, w in zip_longest([0.0, *predicted], weights, fillvalue=0.0)]
+        zero = np.zeros_like(new)
+        return [p - w for p, w in zip_longest([zero, *predicted], weights, fillvalue=zero)]
 
     def _step_weights(
         self, nodes: Sequence[float], nxt: float, *, pseudo: bool

@@ -168,3 +168,8 @@ def test_statistics_go_to_workers_and_are_not_an_option(measured):
 def test_bad_options_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         make({"name": "dpm_solver_v3", **options})
+
+
+def test_statistics_for_another_shape_are_refused(measured):
+    with pytest.raises(ValueError, match="samples of shape"):
+        make("dpm_solver_v3").fitted(measured).sample(ThreeModes(), torch.ones(2, 3), [1.0, 0.5])
