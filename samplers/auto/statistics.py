@@ -179,8 +179,7 @@ def _signs(count: int, dim: int, rng: np.random.Generator) -> Array:
     parity = rows[:, None] & np.arange(dim)
     for shift in (32, 16, 8, 4, 2, 1):
         parity ^= parity >> shift
-    flips: Array = 1.0 - 2.0 * rng.integers(0, 2, dim)
-    return (1.0 - 2.0 * (parity & 1)) * flips
+    return (1.0 - 2.0 * ((parity ^ rng.integers(0, 2, dim)) & 1)).astype(np.float64)
 
 
 def _hadamard_size(dim: int) -> int:
