@@ -6,6 +6,7 @@ LABELS = {
     "ddim": "DDIM",
     "ddpm": "DDPM",
     "dpm_solver_2": "DPM-Solver-2",
+    "dpm_solver_v3": "DPM-Solver-v3",
     "dpmpp_2m": "DPM-Solver++(2M)",
     "dpmpp_3m": "DPM-Solver++(3M)",
     "edm_stochastic": "EDM stochastic",

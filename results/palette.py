@@ -63,7 +63,7 @@ FAMILIES = (
         "DPM-Solver",
         "#259ed5",
         "#a4dbff",
-        ("dpm_solver_m", "dpm_solver", "dpm_solver_fast", "zeab", "reab"),
+        ("dpm_solver_m", "dpm_solver", "dpm_solver_fast", "zeab", "reab", "dpm_solver_v"),
     ),
     Family(
         "DPM-Solver++",

@@ -55,7 +55,8 @@ class Sampler(Protocol):
     ``plan(grid)`` and ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of
     each step. ``levels(grid)`` gives the grid in use if ``own_grid``. ``needs_look = True`` says
     that a probe of the model sets a field (:mod:`.auto`); ``fitted(value)`` returns the sampler
-    with that value.
+    with that value. With ``needs_statistics = True`` the value is the model's
+    :class:`.auto.statistics.Statistics`, and ``event`` the shape of the samples that it is for.
     """
 
     name: ClassVar[str]

@@ -62,7 +62,11 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
 
 
 def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
-    """Return the fingerprint of a cell's sampler from its results for three points in the plane."""
+    """Return the fingerprint of a cell's sampler from its results for three points in the plane.
+
+    A sampler with an attribute ``event``, the shape of the samples that it was fitted to, gets points of that
+    shape.
+    """
     sampler, size = cell.sampler, f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
     exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
@@ -73,7 +77,9 @@ def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
         values[f"plan {size}"] = reduce_plan(numbers)
     noise = _noise_of(cell.noise, cell.sigma_max, cell.sigma_min)
     with torch.no_grad():
-        x = sampler.sample(_denoiser_of(cell), grid.sigma[0] * _WHITE.initial(), grid, noise)
+        event = getattr(sampler, "event", None) or EVENT
+        white = SampleNoise(PROBE_SEED, _IDS, event, torch.float64).initial()
+        x = sampler.sample(_denoiser_of(cell, event), grid.sigma[0] * white, grid, noise)
     # a peer may compute in float32
     dtype = torch.float32 if ":" in sampler.name else torch.float64
     values[f"result for three points {size}"] = reduce_rows(x, dtype)

@@ -39,6 +39,12 @@ USAGES = (
         "authors' code, README.md: uniform in logSNR for low resolutions, uniform in time for high ones",
     ),
     _usage(
+        "dpm_solver_v3",
+        "uniform_lambda",
+        "zheng2023dpmsolverv3",
+        "authors' code, codebases/edm/sample.sh: uniform in logSNR",
+    ),
+    _usage(
         "unipc_1 unipc_2 unipc_2_published unipc_3 unipc_3_published",
         "uniform_lambda uniform_time",
         "zhao2023unipc",

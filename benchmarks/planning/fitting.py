@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +33,7 @@ from ...samplers.auto import (
 )
 from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
+from ...samplers.auto.statistics import Statistics, measure_statistics
 from ...samplers.spec import canonical_json
 from ..sampling.counting import Meter
 from .cache import cached_result, read_arrays, search_key, write_arrays
@@ -45,6 +48,8 @@ NUMBERS = 1024
 """Target for the product of a probe's trajectories and the model's dimensions."""
 ROOM = 2**27
 """Largest number of values in a probe's states, so that large models get fewer trajectories."""
+STATES, PROBES = 64, 1
+"""Trajectories of a model's statistics, and Jacobian probes on each at each level."""
 FRESH = 64
 """Largest number of further latents on which finalists (the best rules found) are compared."""
 FINE, RESOLVED = 32, 4.0
@@ -64,10 +69,10 @@ class _ProbeError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Search for rules of sampler ``auto`` on a model, from one probe of the model.
+    """Search for rules of sampler ``auto`` on a model, from one probe of the model, and its statistics.
 
-    A probe has trajectories of the model and their Jacobians. Probe and rules are cached in
-    ``folder``, unless it is None. ``seed`` is the seed of the latents.
+    A probe has trajectories of the model and their Jacobians. Probe, rules and statistics (for
+    ``dpm_solver_v3``) are cached in ``folder``, unless it is None. ``seed`` is the seed of the latents.
     """
 
     model: Denoiser
@@ -77,11 +82,13 @@ class Pilot:
     _references: dict[bool, dict[str, NDArray[Any]]] = field(default_factory=dict, init=False)
 
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
-        """Return the sampler with the best rule for a grid on this model.
+        """Return the sampler with the best rule for a grid on this model, or with its statistics.
 
-        The sampler is unchanged if it needs no probe, if the grid has one step, or if probing
-        fails.
+        The sampler is unchanged if it needs neither, if it needs a rule and the grid has one step,
+        or if probing fails.
         """
+        if getattr(sampler, "needs_statistics", False):
+            return self._with_statistics(sampler)
         if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
         n, start = min(len(grid), MOST_STEPS), grid.sigma[0]
@@ -97,6 +104,43 @@ class Pilot:
         if len(grid) > n:  # the last level of a shorter grid is too high
             rule = rule._replace(last=0.0)
         return cast(Any, sampler).fitted(Fitted(rule, int(entry["evaluations"])))
+
+    def _with_statistics(self, sampler: Sampler) -> Sampler:
+        """Return the sampler with the model's statistics; unchanged if they cannot be measured."""
+        try:
+            return cast(Any, sampler).fitted(self._statistics)
+        except _ProbeError as unseen:
+            log.warning("%s; %s has no statistics there", unseen, sampler.name)
+            return sampler
+
+    @cached_property
+    def _statistics(self) -> Statistics:
+        """Statistics of the model, cached."""
+        path = self._cache_file("statistics")
+        if stored := read_arrays(path) if path else None:
+            given: dict[str, Any] = {**stored, "event": self.model.event}
+            given["evaluations"] = int(stored["evaluations"])
+            return Statistics(**given)
+        dim, meter = math.prod(self.model.event), Meter()
+        count = max(2, min(STATES, ROOM // (2 * MOST * dim)))
+        denoise, latents = self._denoiser_and_latents(meter, np.arange(count))
+        ends = self.model.sigma_min, self.model.sigma_max
+        with self._explaining():
+            measured = measure_statistics(denoise, latents, *ends, probes=PROBES)
+        found = replace(measured, evaluations=meter.rows)
+        if path:
+            arrays = {f.name: np.asarray(getattr(found, f.name)) for f in fields(found)}
+            write_arrays(path, arrays)
+        return found
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Raise a _ProbeError in place of any error of a user's model."""
+        try:
+            yield
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise _ProbeError(f"model {self.model.name} cannot be looked at ({why})") from error
 
     @property
     def probe(self) -> ProbeData:
@@ -187,11 +231,8 @@ class Pilot:
             return _probe_from_arrays(stored), spent
         meter = Meter()
         bound, latents = self._denoiser_and_latents(meter, np.arange(self._trajectory_count))
-        try:
+        with self._explaining():
             probe = probe_model(bound, latents, self.model.sigma_min, self.model.sigma_max)
-        except Exception as error:  # raised by a user's model
-            why = f"{type(error).__name__}: {error}"
-            raise _ProbeError(f"model {self.model.name} cannot be looked at ({why})") from error
         if path:
             write_arrays(path, _arrays_of_probe(probe) | {"evaluations": np.asarray(meter.rows)})
         return probe, meter.rows

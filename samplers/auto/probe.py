@@ -74,29 +74,18 @@ class Response(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeData:
-    """Result of a probe: K trajectories, each in the R coordinates of its own basis.
+class FlowPaths:
+    """Paths of the probability flow between levels, from their denoised images.
 
     Attributes:
         levels: ``(L + 1,)`` from sigma_max down to sigma_min, even in log sigma.
         first: ``(K, R)`` the states at the first level.
-        denoised: ``(L + 1, K, R)`` the denoised images along the trajectories.
-        response: the Jacobian of d in the state, at every ``STRIDE``-th level.
-        dim: numbers in a sample.
-        spread: standard deviation of the data, estimated from the ends of the trajectories.
-        rows: ``(K,)`` indices of the latents whose trajectories are finite.
-        state, image: ``(K, dim)`` the last state and its denoised image, in all dimensions.
+        denoised: ``(L + 1, K, R)`` the denoised images along the paths.
     """
 
     levels: Array
     first: Array
     denoised: Array
-    response: Response
-    dim: int
-    spread: float
-    rows: NDArray[np.int64]
-    state: Array
-    image: Array
 
     def at(self, levels: Array) -> tuple[Array, Array]:
         """Return denoised images and states, ``(…, K, R)`` each, at ``levels`` ``(…)``.
@@ -114,6 +103,44 @@ class ProbeData:
         shape = (*levels.shape, *self.first.shape)
         return d.reshape(shape), (y * levels.reshape(-1, 1)).reshape(shape)
 
+    @cached_property
+    def _lam(self) -> Array:
+        return -np.log(self.levels)
+
+    @cached_property
+    def _flat(self) -> Array:
+        return self.denoised.reshape(len(self.levels), -1)
+
+    @cached_property
+    def _spline(self) -> BSpline:
+        return spline_weights(self._lam)
+
+    @cached_property
+    def _integrals(self) -> Array:
+        """Weights of d at the nodes in the integral of d e^lam dlam from the first node to each."""
+        panels = _panel_integrals(self._lam, self._spline)
+        return np.concatenate([np.zeros((1, len(self._lam))), panels.cumsum(0)])
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeData(FlowPaths):
+    """Result of a probe: K trajectories, each in the R coordinates of its own basis.
+
+    Attributes:
+        response: the Jacobian of d in the state, at every ``STRIDE``-th level.
+        dim: numbers in a sample.
+        spread: standard deviation of the data, estimated from the ends of the trajectories.
+        rows: ``(K,)`` indices of the latents whose trajectories are finite.
+        state, image: ``(K, dim)`` the last state and its denoised image, in all dimensions.
+    """
+
+    response: Response
+    dim: int
+    spread: float
+    rows: NDArray[np.int64]
+    state: Array
+    image: Array
+
     def response_at(self, levels: Array, error: Array) -> Array:
         """Return the change of d by errors ``(P, K, R)`` of the state at ``levels`` ``(P,)``."""
         place = (-np.log(levels) - self._lam[0]) / (self._lam[1] - self._lam[0]) / STRIDE
@@ -129,24 +156,6 @@ class ProbeData:
         truth = self.image if to_zero else self.state
         return np.sqrt(np.square(end.flatten(1).double().cpu().numpy() - truth).mean(1))
 
-    @cached_property
-    def _lam(self) -> Array:
-        return -np.log(self.levels)
-
-    @cached_property
-    def _flat(self) -> Array:
-        return self.denoised.reshape(len(self.levels), -1)
-
-    @cached_property
-    def _spline(self) -> BSpline:
-        return _spline_weights(self._lam)
-
-    @cached_property
-    def _integrals(self) -> Array:
-        """Weights of d at the nodes in the integral of d e^lam dlam from the first node to each."""
-        panels = _panel_integrals(self._lam, self._spline)
-        return np.concatenate([np.zeros((1, len(self._lam))), panels.cumsum(0)])
-
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 
@@ -158,7 +167,7 @@ def _panel_quadrature(start: Array, stop: Array) -> tuple[Array, Array]:
     return points, half * _WEIGHTS * np.exp(points)
 
 
-def _spline_weights(lam: Array) -> BSpline:
+def spline_weights(lam: Array) -> BSpline:
     """Return a spline: at any lam, the weights of the nodes in a spline interpolation to lam."""
     from scipy.interpolate import make_interp_spline  # here: few runs have a use for it
 
@@ -184,19 +193,7 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
     Raises:
         FloatingPointError: the trajectories of half of the latents or more are not finite.
     """
-    fine = max(FEWEST, min(MOST, math.ceil(PER_E_FOLD * math.log(sigma_max / sigma_min))))
-    levels = np.geomspace(sigma_max, sigma_min, fine + 1)
-    x, d = _correct_trajectories(
-        denoise,
-        *_integrate_trajectories(denoise, sigma_max * latents, levels.tolist()),
-        levels,
-        latents,
-    )
-    good = x.isfinite().all(2).all(0) & d.isfinite().all(2).all(0)
-    if 2 * int(good.sum()) <= len(good):
-        raise FloatingPointError("the trajectories of a look at it are not finite")
-    rows = good.nonzero().flatten()
-    x, d = x[:, rows], d[:, rows]
+    levels, rows, x, d = sample_trajectories(denoise, latents, sigma_min, sigma_max)
     basis = _orthonormal_basis(torch.cat([x[:1] / sigma_max * d.std(), d]).transpose(0, 1))
     response = _measure_response(denoise.take(rows), x, d, basis, levels, latents[0])
     spread = float((d[-1] - d[-1].mean(0)).square().mean().sqrt())
@@ -211,6 +208,41 @@ def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: 
         x[-1].cpu().numpy(),
         d[-1].cpu().numpy(),
     )
+
+
+class Trajectories(NamedTuple):
+    """Trajectories of K latents on L + 1 levels.
+
+    Attributes:
+        levels: ``(L + 1,)`` from sigma_max down to sigma_min, even in log sigma.
+        rows: ``(K,)`` indices of the latents whose trajectories are finite.
+        x, d: ``(L + 1, K, dim)`` float64, states and denoised images.
+    """
+
+    levels: Array
+    rows: Tensor
+    x: Tensor
+    d: Tensor
+
+
+@torch.no_grad()
+def sample_trajectories(
+    denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: float
+) -> Trajectories:
+    """Return fine trajectories of a model; arguments and errors are those of :func:`probe_model`."""
+    fine = max(FEWEST, min(MOST, math.ceil(PER_E_FOLD * math.log(sigma_max / sigma_min))))
+    levels = np.geomspace(sigma_max, sigma_min, fine + 1)
+    x, d = _correct_trajectories(
+        denoise,
+        *_integrate_trajectories(denoise, sigma_max * latents, levels.tolist()),
+        levels,
+        latents,
+    )
+    good = x.isfinite().all(2).all(0) & d.isfinite().all(2).all(0)
+    if 2 * int(good.sum()) <= len(good):
+        raise FloatingPointError("the trajectories of a look at it are not finite")
+    rows = good.nonzero().flatten()
+    return Trajectories(levels, rows, x[:, rows], d[:, rows])
 
 
 def _integrate_trajectories(
@@ -241,7 +273,7 @@ def _correct_trajectories(
     Without the sweep, rules would be fitted to that error.
     """
     lam = -np.log(levels)
-    panels = torch.from_numpy(_panel_integrals(lam, _spline_weights(lam))).to(d.device)
+    panels = torch.from_numpy(_panel_integrals(lam, spline_weights(lam))).to(d.device)
     increments = torch.einsum("ln,nkd->lkd", panels, d)
     states, images = [x[0]], [d[0]]
     for i in range(len(levels) - 1):

@@ -120,6 +120,8 @@ def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
     """Return the reason why :func:`tabulate` cannot represent a sampler on a grid; "" if it can."""
     if not isinstance(sampler, GridSampler):
         return "does not step along a grid"
+    if getattr(sampler, "needs_statistics", False):
+        return "has coefficients of its own for each dimension"
     rows = cached_plan(sampler, grid)
     if len(rows) != len(grid) or not all(isinstance(row, LinearRow) for row in rows):
         return "makes steps of several evaluations"

@@ -176,3 +176,35 @@ def test_run__the_text_of_its_rule_makes_a_row_again(tmp_path):
         for folder in (first, again)
     )
     np.testing.assert_equal(other, one)
+
+
+V3 = make("dpm_solver_v3")
+
+
+def test_statistics_are_kept_for_every_grid_and_counted_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("samplerbench.benchmarks.planning.fitting.STATES", 8)
+    model, meter = counted(make_model("gmm-2d"))
+    behaviour_of(tmp_path, model)
+    meter.reset()
+    pilot = Pilot(model, tmp_path)
+    first = pilot.fitted(V3, GRID)
+    assert first.facts["pilot_evaluations"] == meter.rows > 0
+    assert pilot.fitted(V3, karras(1, 0.002, 80.0)) == first
+    stored = Pilot(model, tmp_path).fitted(V3, GRID)
+    assert meter.rows == first.facts["pilot_evaluations"]
+    x = 80.0 * torch.ones(2, 2, dtype=torch.float64)
+    problem = make_model("gmm-2d").bind(torch.arange(2), 0)
+    assert torch.equal(stored.sample(problem, x, GRID), first.sample(problem, x, GRID))
+
+
+def test_run__statistics_are_in_every_row_of_their_sampler(monkeypatch):
+    """One command: statistics for samples of another shape than a fingerprint's points, in workers too."""
+    monkeypatch.setattr("samplerbench.benchmarks.planning.fitting.STATES", 4)
+    suite = Suite(
+        name="v3", models=("gmm-64d",), samplers=("dpm_solver_v3", "euler"), nfe=(5, 10), samples=8
+    )
+    table = run(suite)
+    frame = table.frame[table.frame["sampler"] == "dpm_solver_v3"]
+    assert set(frame["status"]) == {"ok"}
+    assert (frame["pilot_evaluations"] > 0).all()
+    assert frame["pilot_evaluations"].nunique() == 1

@@ -91,7 +91,10 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 
     The model is not evaluated, and the library is not imported. Raises a ValueError if there is no such library.
     """
-    return _target(library).missing(sampler, model)
+    target = _target(library)
+    if getattr(sampler, "event", None) is not None:
+        return "its statistics of a model are too many numbers for lines to paste"
+    return target.missing(sampler, model)
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
