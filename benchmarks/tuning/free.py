@@ -107,7 +107,9 @@ class FreeParameters:
         if self.what == "levels":
             if levels[0] is None:
                 return None
-            own = tabulate(self.sampler, self.grid(z))
+            given = self.sampler
+            method = given.stands_for if isinstance(given, Tabulated) else given
+            own = tabulate(method, self.grid(z))  # coefficients follow the grid
             return tuple(row._replace(level=s) for row, s in zip(own, levels, strict=True))
         _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
         weights = (w[i, self.skipped : i + 1].flip(0).tolist() for i in range(len(a)))

@@ -127,6 +127,16 @@ def test_free_parameters__start_at_the_sampler_and_count_all_numbers():
     assert all(abs(row.a + sum(row.b) - 1) > 1e-4 for row in moved)
 
 
+def test_free_parameters__coefficients_that_are_not_free_follow_the_grid():
+    """Also from a table, as a search starts that goes on beside finer endpoints."""
+    grid = project_grid(karras(4, 0.1, 10.0), 0.1, 10.0)
+    start = with_levels("dpmpp_2m", grid, (1.0, 0.9, 1.1, 1.2))
+    free = FreeParameters(start, grid, 0.1, 10.0, "levels", network_levels=True)
+    z = np.linspace(-0.3, 0.4, free.size)
+    for row, own in zip(free.table(z), tabulate(make("dpmpp_2m"), free.grid(z)), strict=True):
+        assert [row.a, *row.b] == pytest.approx([own.a, *own.b])
+
+
 def test_tune__what_is_found_is_written_read_and_run(tmp_path, gmm):
     file = tmp_path / "tuned.json"
     target = Target(make("dpmpp_2m"), 3)
