@@ -7,10 +7,10 @@ embeddings of prompts. Most files have the betas. Decoders are read from ``decod
 Files: ``.ckpt`` and ``.safetensors`` with ``model.diffusion_model``. Lightning's average is taken if there is one.
 Process: the file's ``betas`` or ``alphas_cumprod``, else Stable Diffusion's betas.
 Prediction: the noise, with the number of the step; v for some networks of Stable Diffusion 2.
-Say: ``attention`` (num_head_channels ``32-wide``; num_heads ``8-heads``, ``1-head``) and ``size`` for a network without
-    conditions. ``size`` for a
-    network with classes. ``embeddings=FILE`` for Stable Diffusion 1, 2 and XL, ``training`` (``eps`` or ``v``) for
-    Stable Diffusion 2, and ``event=[4,96,96]`` for another size. ``decoder.folder=FOLDER``, to score images.
+Say: ``attention`` (num_head_channels ``32-wide``; num_heads ``8-heads``, ``1-head``) and ``size`` for a network
+    without conditions. ``size`` for a network with classes. ``embeddings=FILE`` for Stable Diffusion 1, 2 and XL,
+    ``training`` (``eps`` or ``v``) for Stable Diffusion 2, and ``event=[4,96,96]`` for another size.
+    ``decoder.folder=FOLDER``, to score images.
 Refused: networks that take another image too (inpainting, enlarging, XL's refiner), and latent diffusion without
     betas. The error names SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan, LTX-Video, ControlNets
     and autoencoders, and says what to give instead, such as a folder of diffusers.

@@ -9,9 +9,9 @@ Process: a table of 1000 or 4000 betas; EDM for teachers and students of consist
 Prediction: the noise, with the number of the step. It is the first half of the channels if the variance is learned.
     EDM's F, with 250 ln(sigma), for a teacher; a jump to the end for a student (``cd_*`` and ``ct_*``).
 Say: ``schedule`` (``linear``, ``cosine``, ``linear-4000``, ``cosine-4000``; without a learned variance also ``edm``).
-    ``attention``: num_heads (``1-head``, ``4-heads``) or num_head_channels (``64-wide``), with ``-together`` for several
-    heads under use_new_attention_order, which consistency_models always has. ``size``, the side, unless it is a published one. A
-    training in thousandths of 4000 steps (rescale_timesteps, improved-diffusion's default) is
+    ``attention``: num_heads (``1-head``, ``4-heads``) or num_head_channels (``64-wide``), with ``-together`` for
+    several heads under use_new_attention_order, which consistency_models always has. ``size``, the side, unless it is
+    a published one. A training in thousandths of 4000 steps (rescale_timesteps, improved-diffusion's default) is
     ``schedule=cosine-4000&time.scale=0.25``. A student under another name is ``schedule=edm&kind=map``. Labels are
     random; no label is "no label".
 Refused: classifiers, and networks that enlarge images.
