@@ -63,7 +63,7 @@ def advise(
     ),
     library: str = setting(
         "--for LIBRARY",
-        "Library whose code is shown first: python, diffusers, k-diffusion or comfyui.",
+        "Library whose code is shown first: python (samplerbench), diffusers, k-diffusion (plain PyTorch) or comfyui.",
         default="python",
     ),
     default: str | None = setting(

@@ -20,7 +20,6 @@ from .cache import cached_result, search_key
 SEARCH_IDS = 2**30
 """First sample id of the latents for searches, which no scored or converged sample has."""
 
-_SEED = 0
 _VERSION = 1  # raised when the same options would give other costs
 
 Search = Callable[[Denoiser, Path | None, str], Searched]
@@ -44,7 +43,12 @@ Search = Callable[[Denoiser, Path | None, str], Searched]
     needs_model=True,
 )
 def gits(
-    *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
+    *,
+    teacher: str = "ipndm",
+    teacher_steps: int = 64,
+    latents: int = 64,
+    weight: float = 1.15,
+    seed: int = 0,
 ) -> Search:
     """Levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
 
@@ -54,6 +58,7 @@ def gits(
         latents: number of trajectories, >= 1.
         weight: factor > 0 by which each jump counts more than the one before. The default is the
             authors'.
+        seed: seed of the trajectories' noise, >= 0.
 
     Returns:
         The search, a function of a model, a cache folder or None, and a device.
@@ -61,7 +66,7 @@ def gits(
     Raises:
         ValueError: an option is out of range, or the teacher is stochastic or has no fixed grid.
     """
-    return _searcher(Searched, "gits", teacher, teacher_steps, latents, weight)
+    return _searcher(Searched, "gits", teacher, teacher_steps, latents, weight, seed)
 
 
 @schedule(
@@ -78,26 +83,34 @@ def gits(
     ),
     needs_model=True,
 )
-def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64) -> Search:
+def equal_error(
+    *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, seed: int = 0
+) -> Search:
     """Levels of a fine karras grid between which Euler steps have errors as equal as possible.
 
     Each Euler step starts on a trajectory of the model. For options, result and errors see
     :func:`gits`.
     """
-    return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0)
+    return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0, seed)
 
 
 def _searcher(
-    schedule: type[Searched], name: str, teacher: str, steps: int, latents: int, weight: float
+    schedule: type[Searched],
+    name: str,
+    teacher: str,
+    steps: int,
+    latents: int,
+    weight: float,
+    seed: int,
 ) -> Search:
     """Return the search of a schedule. All schedules share measured costs in the cache.
 
     Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
     """
-    if steps < 2 or latents < 1 or not weight > 0:
+    if steps < 2 or latents < 1 or not weight > 0 or seed < 0:
         raise ValueError(
-            f"{name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {steps}, "
-            f"{latents} and {weight}"
+            f"{name} needs teacher_steps >= 2, latents >= 1, weight > 0 and seed >= 0, got {steps}, "
+            f"{latents}, {weight} and {seed}"
         )
     solver = make(teacher)
     if not isinstance(solver, GridSampler) or solver.stochastic:
@@ -107,7 +120,7 @@ def _searcher(
         )
 
     def measure(model: Denoiser, device: str) -> dict[str, Any]:
-        costs = _measure_costs(model, solver, steps, latents, device)
+        costs = _measure_costs(model, solver, steps, latents, seed, device)
         if not np.isfinite(costs["cost"]).all():
             raise ValueError(
                 f"{name}: the trajectories of {teacher} on model "
@@ -117,7 +130,7 @@ def _searcher(
 
     def search(model: Denoiser, cache: Path | None, device: str) -> Searched:
         key = {"teacher": teacher, "teacher_steps": steps, "latents": latents}
-        key |= search_key(model, cache, device, _SEED, _VERSION)
+        key |= search_key(model, cache, device, seed, _VERSION)
         found = cached_result(cache, "gits", key, lambda: measure(model, device))
         levels, cost = tuple(found["levels"]), np.array(found["cost"])
         return schedule(levels, cost, weight, found["evaluations"], name)
@@ -127,13 +140,13 @@ def _searcher(
 
 @torch.no_grad()
 def _measure_costs(
-    model: Denoiser, teacher: GridSampler, steps: int, latents: int, device: str
+    model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
 ) -> dict[str, Any]:
     """Return the fine grid's ``levels``, ``cost`` of jumps between them, and ``evaluations``."""
     grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
-    bound = meter.attach(model).bind(ids, _SEED)
-    x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
+    bound = meter.attach(model).bind(ids, seed)
+    x = model.sigma_max * SampleNoise(seed, ids, model.event, model.dtype).initial()
     states: list[Tensor] = [x]
 
     def record_state(_i: int, _level: float, state: Tensor) -> None:

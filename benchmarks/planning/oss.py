@@ -33,7 +33,6 @@ from ..sampling.counting import Meter
 from .cache import cached_result, search_key
 from .gits import SEARCH_IDS
 
-_SEED = 0
 _VERSION = 1  # raised when the same options would give other levels
 _TRIAL_STEPS = 8
 
@@ -89,6 +88,7 @@ def oss(
     teacher: str = "ipndm",
     teacher_steps: int = 64,
     latents: int = 16,
+    seed: int = 0,
 ) -> Callable[[Denoiser, Path | None, str], OptimalSteps]:
     """Levels of a fine karras grid whose steps bring a solver closest to a teacher's trajectory.
 
@@ -103,6 +103,7 @@ def oss(
         teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
         teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2.
         latents: number of trajectories, >= 1.
+        seed: seed of the trajectories' noise, >= 0.
 
     Returns:
         The search, a function of a model, a cache folder or None, and a device.
@@ -111,10 +112,10 @@ def oss(
         ValueError: an option is out of range, the teacher is stochastic or has no fixed grid, or
             the solver is not linear.
     """
-    if teacher_steps < 2 or not 1 <= steps <= teacher_steps or latents < 1:
+    if teacher_steps < 2 or not 1 <= steps <= teacher_steps or latents < 1 or seed < 0:
         raise ValueError(
-            "oss needs teacher_steps >= 2, steps from 1 to teacher_steps and latents >= 1, got "
-            f"{teacher_steps}, {steps} and {latents}"
+            "oss needs teacher_steps >= 2, steps from 1 to teacher_steps, latents >= 1 and "
+            f"seed >= 0, got {teacher_steps}, {steps}, {latents} and {seed}"
         )
     guide, student = make(teacher), make(solver)
     if not isinstance(guide, GridSampler) or guide.stochastic:
@@ -134,12 +135,12 @@ def oss(
             "teacher_steps": teacher_steps,
             "latents": latents,
         }
-        key |= search_key(model, cache, device, _SEED, _VERSION)
+        key |= search_key(model, cache, device, seed, _VERSION)
         found = cached_result(
             cache,
             "oss",
             key,
-            lambda: _search(model, student, steps, guide, teacher_steps, latents, device),
+            lambda: _search(model, student, steps, guide, teacher_steps, latents, seed, device),
         )
         paths = tuple(map(tuple, found["paths"]))
         return OptimalSteps(tuple(found["levels"]), paths, found["evaluations"])
@@ -174,13 +175,14 @@ def _search(
     teacher: GridSampler,
     teacher_steps: int,
     latents: int,
+    seed: int,
     device: str,
 ) -> dict[str, Any]:
     """Return the fine grid's ``levels``, the median ``paths``, and ``evaluations``."""
     grid = karras(teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
-    bound = meter.attach(model).bind(ids, _SEED)
-    x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
+    bound = meter.attach(model).bind(ids, seed)
+    x = model.sigma_max * SampleNoise(seed, ids, model.event, model.dtype).initial()
     states = [x]
     integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _s, y: states.append(y))
     targets = torch.stack(states, 1)

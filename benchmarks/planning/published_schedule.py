@@ -128,9 +128,10 @@ class PublishedGrids:
 
     def nfe(self, grid: Grid) -> int | None:
         """Return the evaluations per sample on a grid of as many steps."""
-        free = any(t.table is not None and not t.table[0].b for t in self.tables.values())
-        takes = isinstance(self.sampler, FromSchedule)
-        return len(grid) - free if takes else self.sampler.nfe(grid)
+        if not isinstance(self.sampler, FromSchedule):
+            return self.sampler.nfe(grid)
+        own = self.tables.get(len(grid))
+        return len(grid) - bool(own and own.table and not own.table[0].b)
 
     def facts(self, n: int) -> dict[str, Any]:
         """Return the digest of the numbers for ``n`` steps, as ``tuning_digest``."""

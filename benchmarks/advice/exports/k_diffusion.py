@@ -139,7 +139,9 @@ def _loop_code(steps: Steps, grid: Grid, model: Denoiser) -> str:
             "    return x",
             "",
             "",
-            *[f"# from {grid.sigma[0]:g}, a first step without an evaluation scales the noise"]
+            *[
+                f"# a first step, from level {grid.sigma[0]:g} to the first row's, needs no evaluation"
+            ]
             * (steps.start != 1),
             f"samples = sample_rows(model, {first!r} * noise)",
         ]
