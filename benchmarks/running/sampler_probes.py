@@ -98,6 +98,7 @@ class SamplerProbes:
         alike = (
             cell.label,
             tuple(samplers.found_for_model(cell.sampler).items()),
+            getattr(cell.sampler, "table", None),
             cell.grid,
             cell.start.means is None,
             cell.noise,

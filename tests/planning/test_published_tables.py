@@ -12,6 +12,7 @@ import torch
 from looping import each
 from typer.testing import CliRunner
 
+import samplerbench
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.planning.published_schedule import published
 from samplerbench.benchmarks.planning.published_tables import (
@@ -314,6 +315,24 @@ def test_run__a_published_table_by_name(write, tmp_path):
     assert done.exit_code == 0, done.output
     cells = list((tmp_path / "r").rglob("*tabulated.nfe3*"))
     assert cells
+
+
+def test_run__tables_on_the_same_levels_are_told_apart(tmp_path):
+    """Their fingerprints were shared once, so that a further run set the second one aside."""
+    schedules = []
+    for name, weight in (("a", 0.0), ("b", 0.5)):
+        content = {
+            "levels": [80.0, 1.0, 0.0],
+            "coefficients": [[0.0125, 0.9875], [0.0, 1.0 + weight, -weight]],
+        }
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps({"sigma_min": 0.002, "sigma_max": 80.0, "tables": [content]}))
+        schedules.append(f"published(file={str(file)!r})")
+    suite = {"models": ["gmm-2d"], "samplers": ["tabulated"], "schedules": schedules, "nfe": [2]}
+    for _again in range(2):
+        table = samplerbench.run(suite, tmp_path / "r", samples=16, timing=False, device="cpu")
+    assert not (tmp_path / "r" / "set-aside").exists()
+    assert len(set(table.frame["made_by"])) == len(table.frame) == 2
 
 
 def test_tabulated__without_a_table_says_what_is_missing(gmm):

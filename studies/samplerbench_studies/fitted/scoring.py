@@ -1,0 +1,75 @@
+"""Scores of the solvers that were found, and of DPM-Solver-v3, on latents that no search uses.
+
+    python -m samplerbench_studies.fitted.scoring --model gmm-64d --nfe 4,5,6,8,10,15 --out DIR
+
+``samplerbench run`` scores them, in ``DIR/runs/MODEL``: every file of ``DIR/MODEL`` as a table,
+and the tables of another model (``--from``), moved to the range of this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import samplerbench
+from samplerbench.results import ResultTable
+
+from .finding import slug
+
+TRANSFERRED = "bns-network"
+"""Method whose tables are also tried on models that they were not fitted to, as NeuralSolver's."""
+V3 = "dpm_solver_v3"
+
+
+def score(
+    name: str, out: Path, budgets: Sequence[int], source: str, settings: dict[str, Any]
+) -> ResultTable:
+    """Score the solvers of a model with the ``settings`` of a suite; return the table."""
+    files = sorted({path.name.rpartition("-")[0] for path in (out / slug(name)).glob("*-*-*.json")})
+    schedules = [published(out, name, stem) for stem in files]
+    if source:
+        schedules.append(published(out, source, f"{TRANSFERRED}-0", ", carry=True"))
+    model = {"name": name} | settings.pop("model", {})
+    common = {"models": [model], "nfe": list(budgets)} | settings
+    folder = out / "runs" / slug(name)
+    for sampler, levels in (("tabulated", schedules), (V3, ["uniform_lambda"])):
+        suite = {**common, "samplers": [sampler], "schedules": levels}
+        table = samplerbench.run(suite, folder, timing=False)
+    return table
+
+
+def published(out: Path, name: str, stem: str, options: str = "") -> str:
+    """Return the schedule of the files with a stem "METHOD-SEED" of a model."""
+    return f"published(file='{out / slug(name) / stem}-*.json'{options})"
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="as run takes it")
+    parser.add_argument("--nfe", default="4,5,6,8,10,15", help="budgets")
+    parser.add_argument("--from", dest="source", default="", help="model whose tables are tried")
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--extractor", default="", help="feature space, such as card:32")
+    parser.add_argument("--reference", default="", help="data for a checkpoint, as run takes it")
+    parser.add_argument("--out", type=Path, default=Path("fitted"))
+    args = parser.parse_args()
+    settings: dict[str, Any] = {
+        "samples": args.samples,
+        "reference_samples": args.samples,
+        "converged_samples": max(2000, args.samples),
+    }
+    if args.extractor:
+        settings["model"] = {"extractor": args.extractor}
+    if args.reference:
+        settings["reference"] = args.reference
+    budgets = [int(text) for text in args.nfe.split(",")]
+    score(args.model, args.out, budgets, args.source, settings)
+
+
+if __name__ == "__main__":
+    main()
