@@ -9,7 +9,7 @@ from ...lazy import lazy
 if TYPE_CHECKING:
     from .distances import typical_error
     from .estimates import Estimate, difference, estimate_of
-    from .pairing import Entry, Pair
+    from .pairing import Entry, Pair, read_source
     from .significance import Evidence, claim, judge_table
     from .verdicts import judge
 
@@ -23,6 +23,7 @@ __all__ = [
     "estimate_of",
     "judge",
     "judge_table",
+    "read_source",
     "typical_error",
 ]
 
@@ -31,6 +32,7 @@ _HOMES = {
     "Estimate": "estimates",
     "Evidence": "significance",
     "Pair": "pairing",
+    "read_source": "pairing",
     "claim": "significance",
     "difference": "estimates",
     "estimate_of": "estimates",

@@ -30,11 +30,17 @@ COLUMNS = ("model", "method", "seed", "nfe", "latents", "search", "teacher", "se
 
 
 def find_solvers(
-    name: str, out: Path, budgets: Sequence[int], seed: int, latents: int, only: Sequence[str] = ()
+    name: str,
+    out: Path,
+    budgets: Sequence[int],
+    seed: int,
+    latents: int,
+    power: int = 0,
+    only: Sequence[str] = (),
 ) -> None:
     """Find and write the solvers that ``out`` lacks, for one model and seed."""
     model = load_subject(name, "cpu", 0, "card", ()).model
-    subject, folder = Subject(model, seed, latents), out / slug(name)
+    subject, folder = Subject(model, seed, latents, power), out / slug(name)
     folder.mkdir(parents=True, exist_ok=True)
     for n in budgets:
         for method in methods_of(seed, only):
@@ -88,6 +94,7 @@ def main() -> None:
     parser.add_argument("--nfe", default="4,5,6,8,10,15", help="budgets")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
     parser.add_argument("--latents", type=int, default=96, help="latents to find solvers on")
+    parser.add_argument("--power", type=int, default=0, help="of the mean of distances")
     parser.add_argument("--method", action="append", default=[], help="only these methods")
     parser.add_argument("--out", type=Path, default=Path("fitted"))
     args = parser.parse_args()
@@ -95,7 +102,7 @@ def main() -> None:
     budgets = [int(text) for text in args.nfe.split(",")]
     for seed in range(args.seeds):
         for name in args.model:
-            find_solvers(name, args.out, budgets, seed, args.latents, args.method)
+            find_solvers(name, args.out, budgets, seed, args.latents, args.power, args.method)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Methods of the study: each finds a solver for a model and a number of evaluations, and counts its cost.
 
 All start from what their authors start from, and are found on the same latents. These are not the
-latents of any score. Where a method leaves a choice open, the mean distance to the converged
-samples of these latents decides:
+latents of any score. Where a method leaves a choice open, the geometric mean of the distances to
+the converged samples of these latents decides, which is close to what verdicts are about:
 
 * A schedule ends with an evaluation at sigma_min, or goes to 0 from the level before. Both are
   tried.
-* Fits minimise the mean distance by least squares (:mod:`samplerbench.benchmarks.tuning`),
-  whatever the loss of the paper is, so that they differ only in the numbers that are free.
+* Fits minimise this mean by least squares (:mod:`samplerbench.benchmarks.tuning`), whatever the
+  loss of the paper is, so that they differ only in the numbers that are free.
 """
 
 from __future__ import annotations
@@ -37,12 +37,10 @@ from samplerbench.benchmarks.tuning import (
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, Sampler, karras, make
 
-POWER = 1
-"""Power of the mean of distances that decides: the arithmetic mean."""
 EQUATIONS = 2 / 3
 """Share of the latents that numbers are fitted to; the others choose the size of each step."""
-FEW = 32
-"""Latents on which the untuned configurations are tried."""
+FEW, SHORTLIST = 32, 8
+"""Latents on which all untuned configurations are tried, and number of the best tried on all latents."""
 WHOLE, OLDER = 12, 4
 """With more than ``WHOLE`` steps, only ``OLDER`` weights of earlier steps are free in each step."""
 SOLVER = "dpmpp_2m"
@@ -83,11 +81,15 @@ class Found(NamedTuple):
 
 @dataclass(eq=False)
 class Subject:
-    """Model with ``latents`` to find solvers on, numbered by ``seed``; results are kept."""
+    """Model with ``latents`` to find solvers on, numbered by ``seed``; results are kept.
+
+    ``power`` is that of the mean of distances that is minimised; 0 is the geometric mean.
+    """
 
     model: Denoiser
     seed: int
     latents: int
+    power: int = 0
     _schedules: dict[str, tuple[Schedule, Cost]] = field(default_factory=dict)
     _found: dict[tuple[str, int], Found] = field(default_factory=dict)
 
@@ -158,15 +160,14 @@ AS_FINE_AS = 30
 def best_of(
     subject: Subject, samplers: Sequence[str], schedules: Sequence[str], n: int, search: Cost
 ) -> Found:
-    """Return the sampler and grid with the least mean distance; the cost includes ``search``.
-
-    More than one sampler or schedule is tried on few latents.
-    """
-    before = subject.spent()
-    problem = subject.few if len(samplers) * len(schedules) > 1 else subject.train
+    """Return the sampler and grid with the least mean distance; the cost includes ``search``."""
+    before, power = subject.spent(), subject.power
     tried = [(make(s), grid) for k in schedules for grid in subject.grids(k, n) for s in samplers]
-    errors = [power_mean(problem.distances(*run), POWER) for run in tried]
-    return Found(*tried[errors.index(min(errors))], cost_since(before, subject, search))
+    for problem, count in ((subject.few, SHORTLIST), (subject.train, 1)):
+        if len(tried) > count:
+            errors = {run: power_mean(problem.distances(*run), power) for run in tried}
+            tried = sorted(errors, key=errors.__getitem__)[:count]
+    return Found(*tried[0], cost_since(before, subject, search))
 
 
 def cost_since(before: Cost, subject: Subject, earlier: Cost) -> Cost:
@@ -232,7 +233,7 @@ def fitted(first: str, free: FreeKind, *, levels: bool = False, sums: bool = Fal
         x = torch.cat([states for _, states in train.batches])
         runs = Runs(model, train.ids, train.seed, x, train.endpoints, len(x))
         equations = round(EQUATIONS * len(x))
-        result = fit(parameters, runs.differences_from_ends, equations, POWER)
+        result = fit(parameters, runs.differences_from_ends, equations, subject.power)
         return Found(result.sampler, result.grid, cost_since(before, subject, start.cost))
 
     return found

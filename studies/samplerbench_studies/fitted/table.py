@@ -1,0 +1,204 @@
+"""Tables of the study: scores and verdicts of every solver, and a line for each method.
+
+    python -m samplerbench_studies.fitted.table --out DIR --csv scores.csv
+
+``scores.csv`` has a row for each solver that was scored, and the Markdown that is printed comes
+from this file alone (``--csv scores.csv`` without ``--out``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from samplerbench.results import markdown_table
+from samplerbench.results.comparison import Entry, Pair, judge, judge_table, read_source
+from samplerbench.results.quantities import find
+
+from .scoring import TRANSFERRED, V3
+
+_FILE = re.compile(r"/([\w-]+)-(\d+)-\*\.json'(, carry=True)?")
+RIVALS = ("auto", "untuned")
+"""Methods that all others are compared with, at equal evaluations and with the same seed."""
+SCORES = ("typical_error", "rmse", "rmse_median", "fd_conv")
+"""Columns of the scores, each with the ends of its interval."""
+QUANTITIES = ("typical_error", "fd_conv")
+"""Columns that verdicts are given on."""
+NAMES = {
+    "log-snr": "DPM-Solver++(2M), uniform log-SNR",
+    "untuned": "best untuned of 84 configurations",
+    "untuned-grid": "DPM-Solver++(2M), best of 6 schedules",
+    "dmn": "DMN",
+    "hso": "HSO",
+    "optimal_kl": "least path divergence",
+    "gits": "GITS, DPM-Solver++(2M)",
+    "gits-ipndm": "GITS, iPNDM (authors')",
+    "oss": "OSS, DPM-Solver++(2M)",
+    "oss-euler": "OSS, Euler (authors')",
+    V3: "DPM-Solver-v3",
+    "auto": "auto",
+    "ld3": "LD3 (levels)",
+    "ld3-network": "LD3 (levels, network levels)",
+    "bns": "BNS, S4S (levels, coefficients)",
+    "bns-network": "BNS with network levels",
+    "dc-solver": "DC-Solver (UniPC, ratios)",
+    "dyweight": "DyWeight (all, free sums)",
+    "transferred": "NeuralSolver (fitted on another model)",
+    "auto-fit": "auto, fitted (levels, coefficients)",
+    "auto-fit-network": "auto, fitted with network levels",
+}
+"""Names of the methods in tables and figures."""
+
+
+def method_and_seed(entry: Entry) -> tuple[str, int] | None:
+    """Return method and seed of a row; None for a row of something else."""
+    if entry.record["sampler"] == V3:
+        return V3, 0
+    match = _FILE.search(str(entry.record["schedule"]))
+    if match is None:
+        return None
+    method = "transferred" if match[3] and match[1] == TRANSFERRED else match[1]
+    return method, int(match[2])
+
+
+Row = Mapping[str, str]
+"""Row of scores: values as text by column, "" for a missing one."""
+
+
+def rows_of_run(run: Path, solvers: Path) -> Iterator[Row]:
+    """Yield the row of each scored solver of a model."""
+    with (solvers / "costs.csv").open(encoding="utf-8", newline="") as file:
+        costs = {(r["method"], int(r["seed"]), int(r["nfe"])): r for r in csv.DictReader(file)}
+    entries = {
+        (*found, int(str(entry.record["budget"]))): entry
+        for entry in read_source(run).entries
+        if (found := method_and_seed(entry))
+    }
+    pairs, places = [], []
+    for quantity, rival, (key, entry) in product(QUANTITIES, RIVALS, entries.items()):
+        method, seed, n = key
+        other = entries.get((rival, seed, n))
+        if other is not None and method != rival:
+            pairs.append(judge(Pair(other, entry), find(quantity)))
+            places.append((key, f"{quantity}_against_{rival}"))
+    verdicts = judge_table([pair and pair.evidence for pair in pairs])
+    given = {place: str(verdict) for place, verdict in zip(places, verdicts, strict=True)}
+    columns = [f"{quantity}_against_{rival}" for quantity in QUANTITIES for rival in RIVALS]
+    for key, entry in entries.items():
+        record, cost = entry.record, costs.get(key, {})
+        row: dict[str, Any] = dict(zip(("method", "seed", "nfe"), key, strict=True))
+        row |= {name: record.get(name) for name in ("model", "samples")}
+        row |= {name: cost.get(name) for name in ("latents", "search", "teacher", "seconds")}
+        row["search"] = row["search"] or record.get("pilot_evaluations")
+        ends = ("", "_low", "_high")
+        row |= {f"{name}{end}": record.get(f"{name}{end}") for name in SCORES for end in ends}
+        row |= {column: given.get((key, column)) for column in columns}
+        yield {name: _text(value) for name, value in row.items()}
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # NaN
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def read_scores(path: Path) -> list[Row]:
+    """Return the rows of a file of scores, with text as values."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def number(row: Row, column: str) -> float:
+    """Return a value of a row; NaN if it is missing."""
+    return float(row.get(column) or "nan")
+
+
+def geometric_means(rows: Iterable[Row], column: str) -> dict[int, float]:
+    """Return the geometric mean over seeds of a column > 0, by number of evaluations."""
+    logs: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        if number(row, column) > 0:
+            logs[int(row["nfe"])].append(math.log(number(row, column)))
+    return {n: math.exp(sum(own) / len(own)) for n, own in sorted(logs.items())}
+
+
+def summary(scores: Sequence[Row]) -> str:
+    """Return a Markdown table with a line for each method."""
+    rows = []
+    for method in _methods(scores):
+        own = [row for row in scores if row["method"] == method]
+        cells = [cell for rival in RIVALS for cell in _against(scores, own, rival)]
+        search = [number(row, "search") for row in own if row.get("search")]
+        rows.append([NAMES[method], *cells, f"{median(search):,.0f}" if search else ""])
+    head = ["method"]
+    for rival in ("auto", "the best untuned"):
+        head += [f"error over that of {rival}", "ahead, level, behind, open"]
+    return markdown_table([*head, "evaluations to find it"], rows)
+
+
+def _methods(scores: Sequence[Row]) -> list[str]:
+    present = {row["method"] for row in scores}
+    return [method for method in NAMES if method in present]
+
+
+def _against(scores: Sequence[Row], own: Sequence[Row], rival: str) -> list[str]:
+    """Return the geometric mean of the ratios of typical errors, and the counts of verdicts."""
+    errors = {_place(row): number(row, "typical_error") for row in scores if row["method"] == rival}
+    logs = [
+        math.log(number(row, "typical_error") / errors[_place(row)])
+        for row in own
+        if _place(row) in errors
+    ]
+    given = Counter(row.get(f"typical_error_against_{rival}") for row in own)
+    counts = [given[verdict] for verdict in ("better", "equivalent", "worse", "inconclusive")]
+    ratio = f"{math.exp(sum(logs) / len(logs)):.2f}" if logs else ""
+    return [ratio, ", ".join(map(str, counts)) if any(counts) else ""]
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    return row["model"], row["seed"], row["nfe"]
+
+
+def by_model(scores: Sequence[Row], budgets: Sequence[int]) -> str:
+    """Return a Markdown table of typical errors: a line for each model and method, means over seeds."""
+    rows = []
+    for model in dict.fromkeys(row["model"] for row in scores):
+        for method in _methods(scores):
+            own = [r for r in scores if (r["model"], r["method"]) == (model, method)]
+            means = geometric_means(own, "typical_error")
+            if means:
+                errors = [f"{means[n]:.3g}" if n in means else "" for n in budgets]
+                rows.append([model, NAMES[method], *errors])
+    return markdown_table(["model", "method", *map(str, budgets)], rows)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, help="folder of the solvers and their runs")
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--nfe", default="4,5,6,8,10,15")
+    args = parser.parse_args()
+    if args.out:
+        runs = sorted((args.out / "runs").iterdir())
+        rows = [row for run in runs for row in rows_of_run(run, args.out / run.name)]
+        with args.csv.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    scores = read_scores(args.csv)
+    print(summary(scores), by_model(scores, [int(n) for n in args.nfe.split(",")]), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
