@@ -39,6 +39,7 @@ class Published:
         extractor: origin of the Inception code.
         thresholding: thresholding of data predictions, "dynamic" or "none".
         afs: "yes" if the first step is analytic, else "no".
+        fit: cost of fitting the solver or its schedule to the model, in the source's words and units.
         also: further sources with the same FID.
         remark: further facts that a reader needs.
     """
@@ -61,6 +62,7 @@ class Published:
     extractor: str
     thresholding: str
     afs: str
+    fit: str
     also: str
     remark: str
 
@@ -149,6 +151,7 @@ class Solver:
 _ORDERS = "the papers' code lowers the order in the last steps"
 _FACTOR = "the papers' code lacks a factor 2 in the third-order term, ours has it"
 _NOT_SAID = "the source does not say which variant"
+_BY_NFE = "the papers' code chooses corrector and pseudo-order by the number of evaluations"
 _TAB = "the source does not say whether its 3 is the degree or the number of points"
 
 SOLVERS = (
@@ -172,6 +175,7 @@ SOLVERS = (
     Solver("dpmpp_2m", "DPM-Solver++", remark=_NOT_SAID),
     Solver("dpmpp_3m_published", "DPM-Solver++(3M)", {"last": [2, 1]}),
     Solver("dpmpp_3m", "DPM-Solver++(3M)", {"last": [2, 1]}, remark=_FACTOR),
+    Solver("dpm_solver_v3", "DPM-Solver-v3", {"last": [2, 1]}, remark=_BY_NFE),
     Solver("dpmpp_2m_sde", "SDE-DPM-Solver++(2M)"),
     Solver("unipc_3_published", "UniPC-3"),
     Solver("unipc_3_published", "UniPC", remark=_NOT_SAID),
@@ -208,6 +212,7 @@ GRIDS = {
     "quadratic time": "quadratic_time",
     "AYS": "align_your_steps",
     "GITS": "gits",
+    "DMN": "dmn",
 }
 """Our schedule, with default options, by the value of ``grid`` in the published table."""
 
