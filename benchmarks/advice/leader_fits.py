@@ -125,8 +125,10 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
     if kind != "coefficients":
         levels = np.geomspace(cell.sigma_min, cell.sigma_max, 64)
         costs = {model.passes_at(sigma) for sigma in levels}
-        if isinstance(sampler, Tabulated) or grid.sigma[0] != cell.sigma_max or len(costs) > 1:
+        if grid.sigma[0] != cell.sigma_max or len(costs) > 1:
             return False
+    if kind == "levels" and isinstance(sampler, Tabulated):  # its coefficients would not follow
+        return False
     return kind == "levels" or not why_not_tabulable(sampler, grid)
 
 
@@ -232,7 +234,7 @@ def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
     passes, others = bench.request.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
-        _evaluations_of_fit(n, k, "coefficients") + others * _evaluations_of_fit(n, k, "levels")
+        _evaluations_of_fit(n, k, "both") + others * _evaluations_of_fit(n, k, "levels")
         for n, k in steps.items()
     )
     return (fits + _evaluations_of_endpoints(bench)) / bench.rate if steps else 0.0
@@ -290,14 +292,18 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield the fits to make: of levels, and of coefficients except for libraries' own solvers."""
+    """Yield the fits to make: of levels, and of coefficients except for libraries' own solvers.
+
+    Where the cost of an evaluation depends on its level, coefficients are fitted alone.
+    """
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
-            free: FreeKind = "coefficients" if entry.cell.sampler.own_grid else "both"
-            kind: FreeKind = "levels" if name in own else free
-            if not can_be_fitted(entry.cell, kind, run.request.model):
+            kinds: tuple[FreeKind, ...] = ("levels",) if name in own else ("both", "coefficients")
+            possible = (k for k in kinds if can_be_fitted(entry.cell, k, run.request.model))
+            kind = next(possible, None)
+            if kind is None:
                 continue
             new = FitTarget(race.budget, [], kind, [])
             target = targets.setdefault((entry.cell.label, kind), new)
@@ -364,11 +370,11 @@ def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
-    """Return grids to start a fit of levels from; () for a fit of coefficients alone.
+    """Return grids to start a fit of levels from; () for the own levels of the cell.
 
     They are the cells' grids, and grids of one more step without their lowest positive level.
     """
-    if target.kind == "coefficients":
+    if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()
     starts: list[Grid] = []
     for entry in target.entries:

@@ -147,6 +147,7 @@ def test_coefficients_go_where_numbers_are_taken(asked):
         ("heun", "both", False),
         ("ddpm", "levels", False),
         ("auto", "coefficients", True),
+        ("auto", "both", True),
         ("auto", "levels", False),
         ("scipy_rk45", "levels", False),
     ],
@@ -207,6 +208,31 @@ def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
     starts = _starting_grids(run, targets[0])
     assert [len(grid) for grid in starts] == [6] * 4
     assert len(set(starts)) == 4
+
+
+@pytest.mark.parametrize(("varies", "kind"), [(False, "both"), (True, "coefficients")])
+def test_targets__levels_are_free_where_they_do_not_change_the_cost(
+    asked, monkeypatch, varies, kind
+):
+    entry = asked.entry(cell_of(asked, "auto"))
+    race = RaceResult(6, {"python": [entry]}, {}, {}, 2, 0, 8, True)
+    if varies:
+        monkeypatch.setattr(type(asked.model), "passes_at", lambda _, sigma: 1 + (sigma > 1))
+    (target,) = _targets(SimpleNamespace(request=asked), race)
+    assert target.kind == kind
+    assert _starting_grids(SimpleNamespace(request=asked), target) == ()
+
+
+def test_tuned_cell__says_that_levels_of_auto_moved(asked):
+    cell = cell_of(asked, "auto")
+    sampler, grid = resolve_levels(cell.sampler, cell.grid)
+    model = asked.model
+    free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, "both")
+    z = np.linspace(0, 0.1, free.size)
+    found = FittedNumbers.of(free.sampler_at(z), free.grid(z))
+    tuned = tuned_cell(cell, found)
+    assert asked.entry(tuned, exported=True).label == "auto with tuned levels and coefficients"
+    assert tuned.grid.sigma == found.levels != grid.sigma
 
 
 def test_a_leader_that_is_plain_is_told_as_plain(tmp_path):

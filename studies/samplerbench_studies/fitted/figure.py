@@ -47,7 +47,7 @@ LINES = {
     "dyweight": Line("DyWeight", "#2a6fb5", "v", "--"),
     "transferred": Line("NeuralSolver", "#7aa6d8", "P", "-."),
     "auto": Line("auto", "#137a4b", "D", width=1.8),
-    "auto-fit": Line("auto, fitted", "#137a4b", "o", "--", 1.4),
+    "advise": Line("advise (auto, fitted)", "#137a4b", "o", "--", 1.4),
 }
 """Methods in the figures, in the order of the legend."""
 BOUND = Line("least error found for any table", "#c0392b", "", ":", 1.2)

@@ -258,8 +258,9 @@ METHODS: dict[str, Method] = {
     "bns": fitted("untuned-grid", "both"),
     "bns-network": fitted("bns", "both", levels=True),
     "dyweight": fitted("bns", "both", levels=True, sums=True),
-    "auto-fit": fitted("auto", "both"),
-    "auto-fit-network": fitted("auto-fit", "both", levels=True),
+    "auto-coefficients": fitted("auto", "coefficients"),
+    "advise": fitted("auto", "both"),
+    "advise-network": fitted("advise", "both", levels=True),
 }
 """Methods by name, in the order of the table."""
 

@@ -52,8 +52,9 @@ NAMES = {
     "dc-solver": "DC-Solver (UniPC, ratios)",
     "dyweight": "DyWeight (all, free sums)",
     "transferred": "NeuralSolver (fitted on another model)",
-    "auto-fit": "auto, fitted (levels, coefficients)",
-    "auto-fit-network": "auto, fitted with network levels",
+    "auto-coefficients": "auto, fitted coefficients",
+    "advise": "advise (auto, fitted levels and coefficients)",
+    "advise-network": "advise with network levels",
 }
 """Names of the methods in tables and figures."""
 
