@@ -21,6 +21,8 @@ from .finding import slug
 TRANSFERRED = "bns-network"
 """Method whose tables are also tried on models that they were not fitted to, as NeuralSolver's."""
 V3 = "dpm_solver_v3"
+V3_SETTINGS = (V3, f"{V3}(corrector='plain')", f"{V3}(corrector='plain', pseudo=True)")
+"""Settings of DPM-Solver-v3 that its authors advise for one case or another."""
 
 
 def score(
@@ -34,8 +36,8 @@ def score(
     model = {"name": name} | settings.pop("model", {})
     common = {"models": [model], "nfe": list(budgets)} | settings
     folder = out / "runs" / slug(name)
-    for sampler, levels in (("tabulated", schedules), (V3, ["uniform_lambda"])):
-        suite = {**common, "samplers": [sampler], "schedules": levels}
+    for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, ["uniform_lambda"])):
+        suite = {**common, "samplers": list(samplers), "schedules": levels}
         table = samplerbench.run(suite, folder, timing=False)
     return table
 
