@@ -124,9 +124,9 @@ class FreeParameters:
             return tuple(row._replace(level=s) for row, s in zip(own, levels, strict=True))
         if self.what == "ratios":
             corrections = correction_weights(self.sampler, self.start)
-            times = -np.log(self.start.sigma[:-1])
+            times = (-np.log(self.start.sigma[:-1])).tolist()
             own = tabulate(self.sampler, self.start)
-            return compensate(own, corrections, times, 1 + z)
+            return compensate(own, corrections, times, (1 + z).tolist())
         _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
         weights = (w[i, self.skipped : i + 1].flip(0).tolist() for i in range(len(a)))
         return tuple(
