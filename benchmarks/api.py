@@ -313,7 +313,7 @@ def tune(
         test_latents: number of further latents, for the error on latents not tuned on.
         seed: root seed of the latents.
         objective: mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
-        what: "grid" (the noise levels), "coefficients", or "both".
+        what: "grid" (the noise levels), "coefficients", "both", or "ratios" (of dynamic compensation).
         also: further numbers to tune: "network-levels" and "sums" (:data:`~.tuned_file.Also`).
         holdout_model: another model to score the result on; None for a built-in one.
         device: where to run; "auto" takes a CUDA GPU if there is one.

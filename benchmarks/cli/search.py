@@ -176,7 +176,8 @@ def tune(
     ),
     what: str = setting(
         "--what NAME",
-        "What to tune: grid (noise levels), coefficients (of a multistep sampler) or both.",
+        "What to tune: grid (noise levels), coefficients (of a multistep sampler), both, or ratios "
+        "(of dynamic compensation, of a UniPC).",
         default="grid",
     ),
     also: list[str] | None = setting(

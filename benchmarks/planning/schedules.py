@@ -18,6 +18,7 @@ from ..suites.suite import LARGEST
 from . import (  # noqa: F401 - registers the schedules
     dmn,
     gits,
+    hso,
     native,
     optimal_kl,
     oss,

@@ -19,8 +19,9 @@ from ..suites.suite import StrictTable
 FORMAT: Literal[2] = 2
 """Version of the file's format."""
 
-What = Literal["grid", "coefficients", "both"]
-"""Kind of tuned numbers: levels ("grid", by search), coefficients (by least squares), or "both"."""
+What = Literal["grid", "coefficients", "both", "ratios"]
+"""Kind of tuned numbers: levels ("grid", by search), coefficients (by least squares), "both", or the
+"ratios" of dynamic compensation (by least squares)."""
 WHATS: tuple[What, ...] = get_args(What)
 Also = Literal["network-levels", "sums"]
 """Further numbers to tune: the levels that the network is given, and the sum of each row of coefficients."""

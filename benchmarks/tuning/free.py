@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...samplers import Grid, Sampler
-from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
+from ...samplers.families.tabulated import (
+    Table,
+    TableRow,
+    Tabulated,
+    compensate,
+    correction_weights,
+    tabulate,
+)
 from ..planning.tuned_schedule import LEAST, Spacing
 
-FreeKind = Literal["levels", "coefficients", "both"]
-"""Numbers to tune: levels of an unchanged sampler, coefficients on fixed levels, or both."""
+FreeKind = Literal["levels", "coefficients", "both", "ratios"]
+"""Numbers to tune: levels of an unchanged sampler; on fixed levels its coefficients, or its ratios
+of dynamic compensation; or levels and coefficients."""
 
 MOST_MOVED = 5.0
 """Largest logarithm of the network's level over the grid's."""
@@ -33,6 +41,7 @@ class FreeParameters:
         sum_i       added to the newest weight of a row, with ``free_sums``
         gap_i       added to the starting number of a gap between levels (:class:`.Spacing`)
         level_i     added to the logarithm of the level that the network is given, with ``network_levels``
+        ratio_i     added to 1, the ratio of step i >= 2 in -log(sigma) (:func:`.compensate`)
 
     Without ``free_sums`` the newest weight compensates for changes of the others, so that a row keeps its sum.
     So shifted data give shifted samples. A first step without an evaluation has no such weight: its weight of
@@ -72,8 +81,10 @@ class FreeParameters:
         self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.has_free_levels else None
         self._z = self._spacing.free_numbers(self.start) if self._spacing else np.zeros(0)
         sizes = {"gains": n, "weights": len(self._lower[0]), "sums": n * self.free_sums}
-        sizes = {name: size * (self.what != "levels") for name, size in sizes.items()}
+        weigh = self.what in ("coefficients", "both")
+        sizes = {name: size * weigh for name, size in sizes.items()}
         sizes |= {"gaps": len(self._z), "levels": n * self.network_levels}
+        sizes |= {"ratios": (n - 2) * (self.what == "ratios")}
         ends = np.cumsum(list(sizes.values())).tolist()
         self.size = ends[-1]
         self._part = {
@@ -84,7 +95,7 @@ class FreeParameters:
     @property
     def has_free_levels(self) -> bool:
         """True if there are levels to move."""
-        return self.what != "coefficients" and len(self.start) > 1
+        return self.what in ("levels", "both") and len(self.start) > 1
 
     def grid(self, z: NDArray[np.float64]) -> Grid:
         """Return the grid at the free numbers ``z`` ``(size,)``."""
@@ -111,6 +122,11 @@ class FreeParameters:
             method = given.stands_for if isinstance(given, Tabulated) else given
             own = tabulate(method, self.grid(z))  # coefficients follow the grid
             return tuple(row._replace(level=s) for row, s in zip(own, levels, strict=True))
+        if self.what == "ratios":
+            corrections = correction_weights(self.sampler, self.start)
+            times = (-np.log(self.start.sigma[:-1])).tolist()
+            own = tabulate(self.sampler, self.start)
+            return compensate(own, corrections, times, (1 + z).tolist())
         _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
         weights = (w[i, self.skipped : i + 1].flip(0).tolist() for i in range(len(a)))
         return tuple(

@@ -16,6 +16,7 @@ from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import (
     Table,
     Tabulated,
+    correction_weights,
     move_coefficients,
     tabulate,
     why_not_tabulable,
@@ -87,6 +88,10 @@ def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ())
             f"sampler {target.label} has no coefficients to tune: it {reason}; give a multistep "
             "method such as dpmpp_2m, or --what grid without --also"
         )
+    if what == "ratios":
+        if target.steps < 3:
+            raise ValueError(f"two steps of {target.label} have no ratio to tune; give more")
+        correction_weights(target.sampler, levels)
 
 
 def targets_of(
@@ -139,7 +144,7 @@ def fit_coefficients(
         return power_mean(problem.distances(solver, grid), power)
 
     untuned, early = candidate_grids(steps, model)
-    moves = what != "coefficients"
+    moves = what in ("grid", "both")
     errors = {g: error(sampler, g) for g in [*untuned, *(early if moves else ())]}
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
@@ -165,7 +170,8 @@ def fit_coefficients(
         )
         return fit(free, runs.differences_from_ends, equations, power)
 
-    fits = [fit_from(initial, start)]
+    # a table with ratios would be compensated again
+    fits = [fit_from(sampler if what == "ratios" else initial, start)]
     if also:
         fits += [fit_from(fits[0].sampler, fits[0].grid, also), fit_from(initial, start, also)]
     best_fit = min(fits, key=lambda each: each.after)
@@ -206,6 +212,8 @@ class ModelTuning:
             raise ValueError(f"--what {self.what!r}: choose one of {', '.join(WHATS)}")
         if unknown := set(self.also) - set(ALSO):
             raise ValueError(f"--also {min(unknown)!r}: choose one of {', '.join(ALSO)}")
+        if self.what == "ratios" and self.also:
+            raise ValueError("--what ratios tunes nothing else; leave out --also")
         if self.what == "grid" and "sums" in self.also:
             raise ValueError("--also sums moves coefficients; give --what coefficients or both")
         if self.other.model.identity == self.subject.model.identity:

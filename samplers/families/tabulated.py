@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,4 +188,59 @@ def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Ta
         newest = [row.b[0] + row.a * (1 - share)] if row.b else []
         level = row.level and min(row.level * new[0] / old[0], new_grid.sigma[0])
         rows.append(TableRow(row.a * share, (*newest, *row.b[1:]), level))
+    return tuple(rows)
+
+
+def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
+    """Return, for each step, the weight of its image in the correction of the step before.
+
+    Raises:
+        ValueError: the sampler has no corrector, or does not keep the denoised image of every step.
+    """
+    own = tabulate(sampler, grid)
+    if not getattr(sampler, "corrector", False):
+        raise ValueError(
+            f"sampler {sampler.name} has no corrector, which ratios need; give unipc_2 or unipc_3"
+        )
+    assert isinstance(sampler, GridSampler)
+    if any(row.p or row.gain is not None for row in cached_plan(sampler, grid)):
+        raise ValueError(
+            f"ratios compensate the denoised image of every step, which {sampler.name} with these "
+            "options does not keep; give unipc_2 or unipc_3 with prediction='data'"
+        )
+    predictor = tabulate(replace(sampler, corrector=False), grid)  # type: ignore[call-arg]
+    return [both.b[0] - alone.b[0] for both, alone in zip(own, predictor, strict=True)]
+
+
+def compensate(
+    table: Table, corrections: Sequence[float], times: Sequence[float], ratios: Sequence[float]
+) -> Table:
+    """Return a table whose images are shifted in time: dynamic compensation (DC-Solver).
+
+    Before step i >= 2 the parabola through d_i and the two images before it, which are shifted
+    themselves, gives the image at times_{i-1} + r_i (times_i - times_{i-1}). It replaces d_i in this
+    and all later steps. The correction of step i - 1 reads d_i as it was. With r_i = 1 the table stays.
+
+    Sources: arXiv:2409.03755v1, section 3.2; the authors' dc_solver.py with dc_order = 2, which has
+    no ratio in the first two steps either.
+
+    Args:
+        table: n rows, all with an evaluation.
+        corrections: weights of d_i in the correction of step i - 1, ``(n,)``.
+        times: distinct times of the evaluations, ``(n,)``.
+        ratios: r_i from step 2 on, ``(n - 2,)``.
+    """
+    shifts = np.eye(len(table))  # row i has the weights of the images in the shifted d_i
+    rows = list(table[:2])
+    for i, (row, ratio) in enumerate(zip(table[2:], ratios, strict=True), 2):
+        nodes = np.array(times[i - 2 : i + 1])
+        to = nodes[1] * (1 - ratio) + nodes[2] * ratio
+        others = [np.delete(nodes, j) for j in range(3)]
+        lagrange = [np.prod((to - o) / (t - o)) for t, o in zip(nodes, others, strict=True)]
+        shifts[i] = lagrange @ shifts[i - 2 : i + 1]
+        weights = np.array(row.b[::-1])
+        read = weights.copy()
+        read[i] -= corrections[i]
+        moved = weights + read @ (shifts - np.eye(len(table)))[: i + 1, : i + 1]
+        rows.append(row._replace(b=tuple(moved[::-1].tolist())))
     return tuple(rows)
