@@ -209,7 +209,7 @@ def fitted(first: str, free: FreeKind, *, levels: bool = False, sums: bool = Fal
 
     Args:
         first: name of that method.
-        free: "levels", "coefficients" or "both".
+        free: "levels", "coefficients", "both", or "ratios" of dynamic compensation.
         levels: whether the levels that the network is given are free.
         sums: whether the sum of each row of coefficients is free.
     """
@@ -218,7 +218,7 @@ def fitted(first: str, free: FreeKind, *, levels: bool = False, sums: bool = Fal
         start, train = subject.find(first, n), subject.train
         before, model = subject.spent(), train.model
         grid = start.grid
-        if free != "coefficients":
+        if free in ("levels", "both"):
             grid = project_grid(grid, model.sigma_min, model.sigma_max)
         parameters = FreeParameters(
             start.sampler,
@@ -247,6 +247,7 @@ METHODS: dict[str, Method] = {
     "untuned": formulas(*UNTUNED),
     "untuned-grid": formulas(SOLVER),
     "dmn": on_levels("dmn"),
+    "hso": on_levels("hso"),
     "optimal_kl": on_levels("optimal_kl"),
     "gits": on_levels("gits(seed={seed})"),
     "gits-ipndm": on_levels("gits(seed={seed})", "ipndm"),
@@ -255,6 +256,8 @@ METHODS: dict[str, Method] = {
     "auto": auto,
     "ld3": fitted("untuned-grid", "levels"),
     "ld3-network": fitted("ld3", "levels", levels=True),
+    "unipc": on_levels("uniform_lambda", "unipc_2"),
+    "dc-solver": fitted("unipc", "ratios"),
     "bns": fitted("untuned-grid", "both"),
     "bns-network": fitted("bns", "both", levels=True),
     "dyweight": fitted("bns", "both", levels=True, sums=True),
@@ -264,7 +267,7 @@ METHODS: dict[str, Method] = {
 }
 """Methods by name, in the order of the table."""
 
-UNSEEDED = {"log-snr", "dmn", "optimal_kl"}
+UNSEEDED = {"log-snr", "dmn", "hso", "optimal_kl", "unipc"}
 """Methods that find the same levels with each seed."""
 
 
