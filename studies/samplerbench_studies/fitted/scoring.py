@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import samplerbench
-from samplerbench.results import ResultTable
 
 from .finding import slug
 
@@ -27,24 +26,23 @@ V3_SETTINGS = (V3, f"{V3}(corrector='plain')", f"{V3}(corrector='plain', pseudo=
 
 def score(
     name: str, out: Path, budgets: Sequence[int], source: str, settings: dict[str, Any]
-) -> ResultTable:
-    """Score the solvers of a model with the ``settings`` of a suite; return the table."""
-    files = sorted({path.name.rpartition("-")[0] for path in (out / slug(name)).glob("*-*-*.json")})
-    schedules = [published(out, name, stem) for stem in files]
-    if source:
-        schedules.append(published(out, source, f"{TRANSFERRED}-0", ", carry=True"))
+) -> None:
+    """Score the solvers of a model with the ``settings`` of a suite, in a run directory."""
     model = {"name": name} | settings.pop("model", {})
-    common = {"models": [model], "nfe": list(budgets)} | settings
-    folder = out / "runs" / slug(name)
-    for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, ["uniform_lambda"])):
-        suite = {**common, "samplers": list(samplers), "schedules": levels}
-        table = samplerbench.run(suite, folder, timing=False)
-    return table
+    folder, own = out / "runs" / slug(name), out / slug(name)
+    for n in budgets:
+        schedules = [published(path) for path in sorted(own.glob(f"*-{n}.json"))]
+        if source:
+            transferred = out / slug(source) / f"{TRANSFERRED}-0-{n}.json"
+            schedules.append(published(transferred, ", carry=True"))
+        for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, ["uniform_lambda"])):
+            suite = {"models": [model], "samplers": list(samplers), "schedules": levels}
+            samplerbench.run(suite | {"nfe": [n]} | settings, folder, timing=False)
 
 
-def published(out: Path, name: str, stem: str, options: str = "") -> str:
-    """Return the schedule of the files with a stem "METHOD-SEED" of a model."""
-    return f"published(file='{out / slug(name) / stem}-*.json'{options})"
+def published(path: Path, options: str = "") -> str:
+    """Return the schedule of a solver's file."""
+    return f"published(file='{path}'{options})"
 
 
 def main() -> None:

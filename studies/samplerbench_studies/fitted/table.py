@@ -25,7 +25,7 @@ from samplerbench.results.quantities import find
 
 from .scoring import TRANSFERRED, V3
 
-_FILE = re.compile(r"/([\w-]+)-(\d+)-\*\.json'(, carry=True)?")
+_FILE = re.compile(r"/([\w-]+)-(\d+)-\d+\.json'(, ?carry=True)?")
 RIVALS = ("auto", "untuned")
 """Methods that all others are compared with, at equal evaluations and with the same seed."""
 SCORES = ("typical_error", "rmse", "rmse_median", "fd_conv")
