@@ -1,4 +1,29 @@
-"""Rows of the page, one per module, each with the function from measurement to answer."""
+r"""Rows of the page, one per module, each with the function from measurement to answer.
+
+A new row has two halves:
+
+* A module in ``measuring/`` measures. Its function takes the effort and returns a named tuple of
+  numbers and arrays. Only that goes to disk.
+* A module ``row_NN_slug.py`` in this folder answers, with a module-level ``ROW`` (number, question,
+  claim, ``measure``, ``answer``). It makes figure, table, verdict and details.
+
+Rules:
+
+* The verdict is one plain sentence and a pure function of the measurement. A test shows that it
+  changes where the claim is false.
+* The measuring module must not import the answering one. A row is measured again when the measuring
+  module, or an import of it, has changed.
+* A new word, symbol or model gets an entry in ``glossary.py``. A test finds words without one.
+* ``tests/studies/why_steps/invented.py`` needs an invented measurement.
+
+docs/explanation/why-steps.md quotes the answer and the verdicts of docs/why-steps.html, and a test
+compares them. These commands renew the page, the quotation and the two figures::
+
+    samplerbench explain && cp results/runs/explain/full/why-steps.html docs/
+    python -m samplerbench_studies.why_steps.verdicts docs/why-steps.html \
+        docs/explanation/why-steps.md
+    python -m samplerbench_studies.why_steps.pictures docs/figures
+"""
 
 from __future__ import annotations
 
