@@ -24,12 +24,12 @@ def subject():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """The folder of a whole study of one model, four methods and two budgets."""
+    """The folder of a whole study of one model, five methods and two budgets."""
     out = tmp_path_factory.mktemp("fitted")
-    names = ["log-snr", "untuned", "auto", "bns"]
+    names = ["log-snr", "untuned", "auto", "bns", "bns-network"]
     find_solvers("gmm-2d", out, [N, 5], seed=0, latents=24, only=names)
     settings = {"samples": 64, "reference_samples": 64, "converged_samples": 128}
-    score("gmm-2d", out, [N, 5], "", settings)
+    score("gmm-2d", out, [N, 5], "gmm-2d", settings)
     return out
 
 
@@ -57,7 +57,7 @@ def test_find_solvers__what_is_there_is_not_found_again(study, capsys):
     find_solvers("gmm-2d", study, [N, 5], seed=0, latents=24, only=["log-snr"])
     assert not capsys.readouterr().out
     rows = list(csv.DictReader((study / "gmm-2d" / "costs.csv").read_text().splitlines()))
-    assert len(rows) == 8
+    assert len(rows) == 10
     (table,) = json.loads((study / "gmm-2d" / f"bns-0-{N}.json").read_text())["tables"]
     assert len(table["coefficients"]) == N
 
@@ -71,7 +71,8 @@ def test_score__counts_the_evaluations_of_the_budget(study):
 
 def test_table__has_costs_and_verdicts_of_each_solver(study):
     scores = list(rows_of_run(study / "runs" / "gmm-2d", study / "gmm-2d"))
-    assert len(scores) == 10  # DPM-Solver-v3 too
+    assert len(scores) == 14  # DPM-Solver-v3 and the table of another model too
+    assert {row["method"] for row in scores} >= {"dpm_solver_v3", "transferred"}
     (formula,) = (row for row in scores if (row["method"], row["nfe"]) == ("log-snr", str(N)))
     assert formula["typical_error_against_auto"] == "worse"
     assert float(formula["search"]) == 2 * N * 24  # both ends on all latents

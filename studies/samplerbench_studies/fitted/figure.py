@@ -6,6 +6,7 @@ python -m samplerbench_studies.fitted.figure --csv scores.csv --bound bound.csv 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from samplerbench.results.figures import Sheet, save
@@ -78,8 +79,8 @@ def draw_errors(scores: Sequence[Row], bound: Sequence[Row] = ()) -> Sheet:
         lowest = geometric_means((row for row in bound if row["model"] == model), "bound")
         if lowest:
             _plot(axes, list(lowest), list(lowest.values()), BOUND)
-        _finish(axes, model, sorted({int(row["nfe"]) for row in scores if row["model"] == model}))
-    panels[0].set_ylabel("typical error")
+        _finish(axes, model, (4, 6, 10, 15))
+    _label(panels, "evaluations", "typical error")
     _legend(figure, panels[0])
     return figure
 
@@ -99,10 +100,12 @@ def draw_costs(scores: Sequence[Row]) -> Sheet:
             rows = _rows_of(scores, model, method)
             errors, search = (geometric_means(rows, name) for name in ("typical_error", "search"))
             total = evaluations_to_target(errors, search, best.get(TARGET), samples)
-            axes.plot(samples, total, color=line.colour, ls=line.dash, lw=line.width)
+            looks: dict[str, Any] = {"color": line.colour, "ls": line.dash, "lw": line.width}
+            axes.plot(samples, total, label=line.name, **looks)
         axes.set(xscale="log", yscale="log", ylim=(3, 60))
-        _finish(axes, model, [], [4, 6, 10, 20, 40])
-    panels[0].set_ylabel("evaluations a sample")
+        _finish(axes, model, (10**2, 10**4, 10**6), (4, 6, 10, 20, 40))
+    _label(panels, "samples made", "evaluations a sample")
+    _legend(figure, panels[0])
     return figure
 
 
@@ -136,7 +139,7 @@ def _interpolate(n: Floats, budgets: list[int], values: list[float]) -> Floats:
 
 def _sheet(panels: int) -> tuple[Sheet, list[Axes]]:
     down = -(-panels // ACROSS)
-    figure = Sheet(figsize=(7.2, 1.75 * down + 0.55), layout="constrained")
+    figure = Sheet(figsize=(7.2, 1.9 * down + 0.75), layout="constrained")
     grid = figure.subplots(down, ACROSS, squeeze=False).ravel().tolist()
     for unused in grid[panels:]:
         unused.remove()
@@ -148,21 +151,43 @@ def _plot(axes: Axes, x: list[int], y: list[float], line: Line) -> None:
     axes.plot(x, y, marker=line.marker, ms=2.8, label=line.name, **looks)
 
 
-def _finish(axes: Axes, model: str, x: list[int], y: list[int] | None = None) -> None:
-    axes.set_title(model.partition("?")[0].rpartition("/")[2].partition("(")[0])
+def _finish(axes: Axes, model: str, x: Sequence[int] = (), y: Sequence[int] = ()) -> None:
+    axes.set_title(short_name(model))
     axes.set(xscale="log", yscale="log")
     for axis, ticks in ((axes.xaxis, x), (axes.yaxis, y)):
-        if ticks:
-            axis.set_major_locator(FixedLocator(ticks))
-            axis.set_major_formatter(FixedFormatter([str(tick) for tick in ticks]))
-            axis.set_minor_locator(NullLocator())
+        axis.set_major_locator(FixedLocator(list(ticks)) if ticks else LogLocator(numticks=6))
+        axis.set_major_formatter(FuncFormatter(_power_or_number))
+        axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, lw=0.4, color="#e4e0d6")
 
 
+def _power_or_number(value: float, _place: int | None = None) -> str:
+    exponent = round(math.log10(value))
+    power = math.isclose(value, 10.0**exponent) and not -2 <= exponent <= 1
+    return f"10{str(exponent).translate(_RAISED)}" if power else f"{value:g}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def short_name(model: str) -> str:
+    """Return the name of a model without folders and options."""
+    return model.partition("?")[0].rpartition("/")[2].partition("(")[0].removeprefix("family:")
+
+
+def _label(panels: Sequence[Axes], x: str, y: str) -> None:
+    """Label the panels of the first column and of the last row."""
+    for place, axes in enumerate(panels):
+        if place % ACROSS == 0:
+            axes.set_ylabel(y)
+        if place + ACROSS >= len(panels):
+            axes.set_xlabel(x)
+
+
 def _legend(figure: Sheet, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=6.5)
 
 
 def main() -> None:

@@ -23,9 +23,9 @@ from samplerbench.results import markdown_table
 from samplerbench.results.comparison import Entry, Pair, judge, judge_table, read_source
 from samplerbench.results.quantities import find
 
-from .scoring import TRANSFERRED, V3
+from .scoring import V3
 
-_FILE = re.compile(r"/([\w-]+)-(\d+)-\d+\.json'(, ?carry=True)?")
+_FILE = re.compile(r"/([\w-]+)-(\d+)-\d+\.json'")
 RIVALS = ("auto", "untuned")
 """Methods that all others are compared with, at equal evaluations and with the same seed."""
 SCORES = ("typical_error", "rmse", "rmse_median", "fd_conv")
@@ -64,11 +64,11 @@ def method_and_seed(entry: Entry) -> tuple[str, int] | None:
     """Return method and seed of a row; None for a row of something else."""
     if entry.record["sampler"] == V3:
         return V3, 0
-    match = _FILE.search(str(entry.record["schedule"]))
+    schedule = str(entry.record["schedule"])
+    match = _FILE.search(schedule)
     if match is None:
         return None
-    method = "transferred" if match[3] and match[1] == TRANSFERRED else match[1]
-    return method, int(match[2])
+    return "transferred" if "carry=True" in schedule else match[1], int(match[2])
 
 
 def _typical_error(entry: Entry) -> float:
