@@ -98,7 +98,7 @@ def draw_costs(scores: Sequence[Row]) -> Sheet:
         best = geometric_means(_rows_of(scores, model, "untuned"), "typical_error")
         for method, line in LINES.items():
             rows = _rows_of(scores, model, method)
-            errors, search = (geometric_means(rows, name) for name in ("typical_error", "search"))
+            errors, search = (geometric_means(rows, name) for name in ("typical_error", "total"))
             total = evaluations_to_target(errors, search, best.get(TARGET), samples)
             looks: dict[str, Any] = {"color": line.colour, "ls": line.dash, "lw": line.width}
             axes.plot(samples, total, label=line.name, **looks)

@@ -267,6 +267,11 @@ METHODS: dict[str, Method] = {
 }
 """Methods by name, in the order of the table."""
 
+TAUGHT = {
+    *("untuned", "untuned-grid", "ld3", "ld3-network", "dc-solver", "bns", "bns-network"),
+    *("dyweight", "auto-coefficients", "advise", "advise-network"),
+}
+"""Methods that need converged samples. Others use them only to choose how their schedule ends."""
 UNSEEDED = {"log-snr", "dmn", "hso", "optimal_kl", "unipc"}
 """Methods that find the same levels with each seed."""
 

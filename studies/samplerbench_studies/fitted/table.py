@@ -2,8 +2,9 @@
 
     python -m samplerbench_studies.fitted.table --out DIR --csv scores.csv
 
-``scores.csv`` has a row for each solver that was scored, and the Markdown that is printed comes
-from this file alone (``--csv scores.csv`` without ``--out``).
+``scores.csv`` has a row for each solver that was scored. Its column ``total`` counts the evaluations
+of the search, and of the converged samples that it needs. The Markdown that is printed comes from
+this file alone (``--csv scores.csv`` without ``--out``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from samplerbench.results import markdown_table
 from samplerbench.results.comparison import Entry, Pair, judge, judge_table, read_source
 from samplerbench.results.quantities import find
 
+from .methods import TAUGHT
 from .scoring import V3
 
 _FILE = re.compile(r"/([\w-]+)-(\d+)-\d+\.json'")
@@ -102,7 +104,9 @@ def rows_of_run(run: Path, solvers: Path) -> Iterator[Row]:
         row: dict[str, Any] = dict(zip(("method", "seed", "nfe"), key, strict=True))
         row |= {name: record.get(name) for name in ("model", "samples")}
         row |= {name: cost.get(name) for name in ("latents", "search", "teacher", "seconds")}
-        row["search"] = row["search"] or record.get("pilot_evaluations")
+        search = _text(cost.get("search") or record.get("pilot_evaluations"))
+        taught = int(cost.get("teacher") or 0) if key[0] in TAUGHT else 0
+        row |= {"search": search, "total": int(search) + taught if search else None}
         ends = ("", "_low", "_high")
         row |= {f"{name}{end}": record.get(f"{name}{end}") for name in SCORES for end in ends}
         row |= {column: given.get((key, column)) for column in columns}
@@ -141,8 +145,8 @@ def summary(scores: Sequence[Row]) -> str:
     for method in _methods(scores):
         own = [row for row in scores if row["method"] == method]
         cells = [cell for rival in RIVALS for cell in _against(scores, own, rival)]
-        search = [number(row, "search") for row in own if row.get("search")]
-        rows.append([NAMES[method], *cells, f"{median(search):,.0f}" if search else ""])
+        total = [number(row, "total") for row in own if row.get("total")]
+        rows.append([NAMES[method], *cells, f"{median(total):,.0f}" if total else ""])
     head = ["method"]
     for rival in ("auto", "the best untuned"):
         head += [f"error over that of {rival}", "ahead, level, behind, open"]
