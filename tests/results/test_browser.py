@@ -295,7 +295,9 @@ def test_lines_of_order_lie_below_all_points(show):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("window", [{"viewport": {"width": 1440, "height": 900}}, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(
+    "window", [{"viewport": {"width": 1440, "height": 900}}, PHONE], ids=["wide", "phone"]
+)
 def test_the_page_is_accessible_and_fits(show, window):
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright",

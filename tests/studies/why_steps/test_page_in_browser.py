@@ -42,8 +42,10 @@ def show(browser, path):
     contexts = []
 
     @cache
-    def open_page(width, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def open_page(width):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme="light"
+        )
         contexts.append(context)
         page = context.new_page()
         page.goto(path.as_uri())
@@ -132,7 +134,9 @@ def test_the_page_is_accessible(show, scheme, width):
         "axe_playwright_python.sync_playwright",
         reason="axe is not installed: accessibility is not tested",
     ).Axe()
-    page = show.__wrapped__(width, scheme)  # no other test sees what is removed here
+    page = show(width)
+    show.cache_clear()  # no other test sees what is removed here
+    page.emulate_media(color_scheme=scheme)
     # 20,000 strokes and groups of them, without word, role or link: axe takes a second for 1,000
     page.evaluate(STROKES + ".forEach(part => part.remove())")
     found = axe.run(page, options=AXE)
