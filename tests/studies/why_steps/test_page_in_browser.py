@@ -5,7 +5,8 @@ and accessible in light and dark.
 from functools import cache
 
 import pytest
-from invented import INVENTED, answered
+from drawn_answers import answered
+from invented import INVENTED
 
 from samplerbench_studies.why_steps.measuring.effort import Effort
 from samplerbench_studies.why_steps.page import write_page
