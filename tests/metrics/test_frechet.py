@@ -12,7 +12,6 @@ from samplerbench.benchmarks.metrics import (
     FrechetReference,
     Moments,
     estimate,
-    floor,
     frechet_distance,
     paired_difference,
     population_estimate,
@@ -336,24 +335,6 @@ def test_flag_names_what_is_wrong_and_only_that() -> None:
     # features that never fire ask for no samples
     dead = FrechetReference(np.zeros(4), np.diag([1.0, 1.0, 0.0, 0.0]))
     assert estimate(dead, x[:30]).flag == ""
-
-
-def test_floor_is_the_plug_in_of_as_many_samples() -> None:
-    ref, held_out = reference(15, 5), sample(16, 400, 5)
-    assert floor(ref, held_out, 300) == frechet_distance(ref, Moments.of(held_out[:300]))
-    assert floor(ref, held_out, 400) == frechet_distance(ref, Moments.of(held_out))
-    with pytest.raises(ValueError, match="at least two"):
-        floor(ref, held_out, 1)
-
-
-def test_floor_beyond_what_is_held_out_is_carried_there() -> None:
-    """On average over held-out sets, 300 samples tell what 1200 would have read."""
-    ref, rng = FrechetReference(np.zeros(5), np.eye(5)), np.random.default_rng(15)
-    sets = rng.standard_normal((100, 1200, 5))
-    carried = np.mean([floor(ref, x[:300], 1200) for x in sets])
-    direct = np.mean([floor(ref, x, 1200) for x in sets])
-    assert carried == pytest.approx(direct, rel=0.1)
-    assert np.mean([floor(ref, x, 300) for x in sets]) > 3 * direct
 
 
 def test_a_run_paired_with_itself_differs_by_nothing() -> None:

@@ -190,12 +190,8 @@ class Problem:
 
 def compare_line(path, curve, budget, models):
     """The line of ``compare --baseline euler``, as it is without any option."""
-    found = [
-        line
-        for line in judge(path, "euler").lines
-        if (line.sampler, line.budget) == (curve, budget)
-    ]
-    (line,) = [line for line in found if line.model in models]
+    lines = [line for line in judge(path, "euler").lines if line.model in models]
+    (line,) = [line for line in lines if (line.sampler, line.budget) == (curve, budget)]
     return line
 
 
@@ -339,9 +335,8 @@ def _check_claims(path, table):
     leads = []
     for title, (findings, first, said) in rendered(table, page).items():
         problem = Problem(path, parts[title], findings.quantity.name)
-        if any(is_dominated(row) for row in problem.rows) and any(
-            number(row, "fd_conv") is not None for row in problem.rows
-        ):
+        converged = any(number(row, "fd_conv") is not None for row in problem.rows)
+        if converged and any(is_dominated(row) for row in problem.rows):
             assert problem.metric not in ("fid_proxy", "kid")
         titles = re.findall(r"Lowest ([^:]+):", markdown[title])
         assert {TITLES[each] for each in titles} <= {problem.metric}

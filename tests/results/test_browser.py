@@ -23,8 +23,12 @@ def column(page, name, rows="#listing tbody tr:not([hidden])"):
     return page.locator(f"{rows} > :nth-child({place})").all_inner_texts()
 
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+"""A window; all tests with it share one page, the last of which unfolds its details."""
+
+
 def test_plots_show_the_table_on_every_axis(show, run):
-    figure = plotted(show(fresh=True), 1)
+    figure = plotted(show(), 1)
     frame = load(run.path).where(model="fashion", sampler="euler").frame
     euler = next(trace for trace in traces(figure) if trace["name"] == "euler")
     assert euler["y"] == pytest.approx(list(frame["fid_proxy"]), rel=1e-5)
@@ -37,6 +41,8 @@ def test_plots_show_the_table_on_every_axis(show, run):
     assert (
         len(traces(figure)) == 3 + load(run.path).where(model="fashion").frame["sampler"].nunique()
     )
+    for button in ("Lines of order", "Evaluations", "FID proxy"):
+        figure.get_by_role("button", name=button, exact=button == "FID proxy").click()
 
 
 def test_the_floor_is_drawn_where_it_belongs(show):
@@ -93,7 +99,7 @@ def test_a_click_on_a_mark_opens_its_row(show, run):
 
 
 def test_columns_are_sorted_by_number_with_empty_cells_last(show):
-    page = show(fresh=True)
+    page = show(color_scheme="dark")  # where no other test looks at the table
     head = page.locator("#listing thead").get_by_role("button", name="fd_conv", exact=True)
     head.click()
     values = [text for text in column(page, "fd_conv") if text]
@@ -149,16 +155,6 @@ def test_a_picture_is_enlarged_and_the_keys_go_on(show):
     assert not large.is_visible()
 
 
-def test_print__figures_are_there_without_scrolling(show):
-    """As a browser without a window does it: at once when the page is loaded."""
-    page = show(fresh=True)
-    drawn = "[...document.querySelectorAll('figure.plot .canvas')].map(part => part.querySelectorAll('.main-svg').length)"
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    counts = page.evaluate(drawn)
-    assert counts
-    assert all(counts)
-
-
 def test_samples__the_converged_ones_stand_right_of_all_budgets(show):
     table = show().locator(".samples table").nth(1)
     heads = table.locator("thead th").all_inner_texts()
@@ -199,7 +195,7 @@ def test_differences_to_the_converged_sample_fall_with_the_budget(show):
 
 def test_the_page_is_dark_where_the_reader_is_and_where_he_says_so(show):
     paper = "getComputedStyle(document.body).backgroundColor"
-    light, dark = show(fresh=True), show(color_scheme="dark")
+    light, dark = show(), show(color_scheme="dark")
     assert light.evaluate(paper) == "rgb(255, 255, 255)" != dark.evaluate(paper)
     before = traces(plotted(light))[0]["colour"]
     light.get_by_role("button", name="Theme: system").click()
@@ -210,17 +206,22 @@ def test_the_page_is_dark_where_the_reader_is_and_where_he_says_so(show):
         == traces(plotted(dark))[0]["colour"]
         != before
     )
+    light.get_by_role("button", name="Theme: dark").click()
+    assert light.get_by_role("button", name="Theme: system").is_visible()
 
 
 def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
+    """As a browser without a window prints: at once when the page is loaded, without scrolling."""
     page = show(fresh=True, color_scheme="dark")
-    plotted(page)
+    drawn = "parts => parts.map(part => part.querySelectorAll('.main-svg').length)"
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    counts = page.locator("figure.plot .canvas").evaluate_all(drawn)
+    assert len(counts) >= 3
+    assert all(counts)
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#filter").is_visible()
     assert not page.locator("nav").is_visible()
-    assert page.locator(".main-svg").count() >= 3  # plots that were never scrolled to are drawn too
     heights = page.locator(".scroll.tall").evaluate_all(
         "parts => parts.map(part => [part.scrollHeight, part.clientHeight])"
     )
@@ -230,7 +231,7 @@ def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
 
 
 def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
-    page = show(viewport={"width": 390, "height": 844})
+    page = show(**PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     links = page.locator("nav a")
     assert links.count() >= 6
@@ -251,7 +252,7 @@ def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
 
 
 def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
-    page = show(viewport={"width": 390, "height": 844})
+    page = show(**PHONE)
     part = page.get_by_role("region", name="Table of all rows")
     inner, outer = part.evaluate("part => [part.scrollWidth, part.clientWidth]")
     assert inner > outer
@@ -264,7 +265,7 @@ def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
 
 
 def test_lines_of_order_lie_below_all_points(show):
-    figure = plotted(show(fresh=True), 1)
+    figure = plotted(show(), 1)
     figure.get_by_role("button", name="FID proxy", exact=True).click()
     # nothing falls like an order to the model's own error
     assert not figure.get_by_role("button", name="Lines of order").is_visible()
@@ -289,19 +290,23 @@ def test_lines_of_order_lie_below_all_points(show):
                     y in (None, zero) or y > y0 * (x / x0) ** slope
                     for x, y in zip(curve["x"], curve["y"], strict=True)
                 )
+    figure.get_by_role("button", name="Lines of order").click()
+    figure.get_by_role("button", name="FID proxy", exact=True).click()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
-def test_the_page_is_accessible_and_fits(show, scheme, width):
+@pytest.mark.parametrize(
+    "window", [{"viewport": {"width": 1440, "height": 900}}, PHONE], ids=["wide", "phone"]
+)
+def test_the_page_is_accessible_and_fits(show, window):
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright",
         reason="axe is not installed: accessibility is not tested",
     ).Axe()
-    page = show(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = show(**window)
     plotted(page)
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= window["viewport"]["width"]
     found = axe.run(page, options=AXE)
     assert found.violations_count == 0, found.generate_report()
 

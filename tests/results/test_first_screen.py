@@ -6,10 +6,12 @@ from report_pages import plotted, traces
 from samplerbench.results.report.build import write_report
 from samplerbench.results.result_table import ResultTable
 
+WIDE = {"width": 1440, "height": 900}
+
 
 @pytest.mark.parametrize("width", [1440, 390])
 def test_first_screen__a_sentence_then_plot_and_samples_then_the_table(show, width):
-    page = show(viewport={"width": width, "height": 900})
+    page = show(viewport=WIDE | {"width": width})
     article = page.locator("#answer ~ article").nth(1)
     tops = [
         article.locator(part).first.bounding_box()
@@ -34,16 +36,17 @@ def test_first_screen__a_sentence_then_plot_and_samples_then_the_table(show, wid
 
 
 def test_first_screen__values_that_are_not_positive_stand_at_a_tick_of_0(show):
-    figure = plotted(show(fresh=True), 1)
+    figure = plotted(show(viewport=WIDE), 1)
     figure.get_by_role("button", name="FD to converged").click()
     ticks = "canvas => [canvas.layout.yaxis.tickvals[0], canvas.layout.yaxis.ticktext[0]]"
     zero, label = figure.locator(".canvas").evaluate(ticks)
     assert label == "0"
     assert any(zero in trace["y"] for trace in traces(figure))
+    figure.get_by_role("button", name="FID proxy", exact=True).click()
 
 
 def test_first_screen__names_stand_at_the_curves(show):
-    figure = plotted(show(fresh=True), 1)
+    figure = plotted(show(viewport=WIDE), 1)
     names = figure.locator(".canvas").evaluate(
         "canvas => canvas.layout.annotations.map(({text, y}) => [text, y])"
     )
@@ -54,7 +57,7 @@ def test_first_screen__names_stand_at_the_curves(show):
 
 
 def test_first_screen__lines_lead_to_the_names_in_the_curves_dash(show):
-    figure = plotted(show(fresh=True), 1)
+    figure = plotted(show(viewport=WIDE), 1)
     look = """canvas => [canvas.data.map(({line}) => line.dash),
         canvas.layout.shapes.filter(({type, xsizemode}) => type === "line" && xsizemode).map(({line}) => line.dash)]"""
     curves, leaders = figure.locator(".canvas").evaluate(look)

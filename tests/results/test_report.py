@@ -1,9 +1,9 @@
 import json
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
+from parsed_page import Page
 from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
 
 from samplerbench.results.report.build import write_report
@@ -14,31 +14,14 @@ from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.table.description import why_no_data
 
 
-class Page(HTMLParser):
-    """The tags, the texts and the scripts of a page."""
+def small_run(path, **how):
+    """A run of one model, two samplers and two budgets, unless something else is given."""
+    plain = {"models": ("fashion",), "orders": {"euler": 1, "heun": 2}, "budgets": (5, 10)}
+    return synthetic_run(path, **{**plain, "samples": 50, **how})
 
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.tags, self.words, self.scripts, self.open = [], [], [], []
-        self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag in ("script", "style"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if self.open and self.open[-1] == tag:
-            self.open.pop()
-
-    def handle_data(self, data):
-        if not self.open:
-            self.words.append(data)
-        elif self.open[-1] == "script":
-            self.scripts.append(data)
-
-    def named(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
+def page_of(source, out, **how):
+    return Page(write_report(source, out, **how).read_text())
 
 
 @pytest.fixture(scope="module")
@@ -182,56 +165,33 @@ def test_the_tables_lie_beside_the_page(path, run):
 
 def test_several_runs_make_one_page(tmp_path):
     runs = [
-        synthetic_run(
-            tmp_path / name, models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50
-        ).path
-        for name in ("a", "b")
+        small_run(tmp_path / name, orders={"euler": 1}, budgets=(1, 5)).path for name in ("a", "b")
     ]
-    page = Page(write_report(runs, tmp_path / "both.html").read_text())
+    page = page_of(runs, tmp_path / "both.html")
     assert {"euler · a", "euler · b", "a", "b"} <= set(page.words)
     assert any("by euler · b at 5" in attrs["alt"] for attrs in page.named("img"))
 
 
 def test_runs_are_compared_and_what_differs_is_marked(tmp_path):
-    small = {
-        "models": ("fashion",),
-        "orders": {"euler": 1, "heun": 2},
-        "budgets": (5, 10),
-        "samples": 50,
-    }
-    runs = [synthetic_run(tmp_path / name, **small) for name in ("a", "b")]
+    runs = [small_run(tmp_path / name) for name in ("a", "b")]
     runs[1].write_run({**runs[1].run(), "models": {"fashion": "v1"}})
-    words = " ".join(
-        Page(write_report([run.path for run in runs], tmp_path / "both.html").read_text()).words
-    )
+    words = " ".join(page_of([run.path for run in runs], tmp_path / "both.html").words)
     assert "b against a" in words
     assert "What differs between the runs" in words
     assert "models.fashion" in words
     runs[0].write_run({**runs[0].run(), "models": {"fashion": "v0"}})
-    words = " ".join(
-        Page(write_report([run.path for run in runs], tmp_path / "both.html").read_text()).words
-    )
+    words = " ".join(page_of([run.path for run in runs], tmp_path / "both.html").words)
     assert "cannot be compared: model fashion is v0 in the first and v1 in the second" in words
 
 
 def test_rows_are_marked_against_euler(tmp_path):
-    run = synthetic_run(
-        tmp_path / "run",
-        models=("fashion",),
-        orders={"euler": 1, "heun": 2},
-        budgets=(10,),
-        samples=50,
-    )
-    rows = [
-        attrs
-        for attrs in Page(write_report(run.path, tmp_path).read_text()).named("tr")
-        if "data-verdict" in attrs
-    ]
+    run = small_run(tmp_path / "run", budgets=(10,))
+    rows = [attrs for attrs in page_of(run.path, tmp_path).named("tr") if "data-verdict" in attrs]
     assert {attrs["data-verdict"] for attrs in rows} == {"", "better"}
 
 
 def test_the_head_says_what_was_asked_of_what(page, run):
-    words = " ".join("".join(page.words).split())
+    words = page.sentences
     assert "Six samplers on evil|<b>model</b>, fashion and gmm-2d" in words
     head = words[: words.index("Partial:")]
     assert "1,000 samples each" in head
@@ -248,14 +208,10 @@ def test_the_head_says_where_when_and_how(tmp_path):
         "device": {"type": "cpu", "name": "AMD EPYC"},
         "machine": machine,
     }
-    run = synthetic_run(
-        tmp_path / "a", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50
-    )
-    other = synthetic_run(
-        tmp_path / "b", models=("fashion",), orders={"euler": 1}, budgets=(1, 5), samples=50
-    )
+    run = small_run(tmp_path / "a", orders={"euler": 1}, budgets=(1, 5))
+    other = small_run(tmp_path / "b", orders={"euler": 1}, budgets=(1, 5))
     run.write_run({"provenance": {**made, "command": ["samplerbench", "run", "x y"]}})
-    words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
+    words = page_of(run.path, tmp_path).sentences
     assert "euler and torchdiffeq_dopri5 on fashion" in words
     head, rest = words.split("Nothing was", 1) if "Nothing was" in words else words.split("At ", 1)
     assert "25 November 2026" in head
@@ -264,11 +220,7 @@ def test_the_head_says_where_when_and_how(tmp_path):
         assert detail not in head
     # not what it should be: left out
     other.write_run({"provenance": {"started": 5, "machine": "cpu"}})
-    words = " ".join(
-        "".join(
-            Page(write_report([run.path, other.path], tmp_path / "both.html").read_text()).words
-        ).split()
-    )
+    words = page_of([run.path, other.path], tmp_path / "both.html").sentences
     assert "Two runs: euler and torchdiffeq_dopri5 on fashion" in words
     assert "a 25 November 2026" in words
 
@@ -277,9 +229,7 @@ def test_the_first_table_says_where_all_are_alike_and_has_times_only_where_they_
     tmp_path,
 ):
     orders = {"euler": 1, "heun": 2, "ddim": 1}
-    run = synthetic_run(
-        tmp_path / "run", models=("fashion",), orders=orders, budgets=(1, 10), samples=50
-    )
+    run = small_run(tmp_path / "run", orders=orders, budgets=(1, 10))
     frame = load(run.path).frame.assign(schedule="karras", seed=0)
     frame.loc[frame["budget"] == 1, ["fid_proxy", "fd_conv"]] = 3.0
 
@@ -302,22 +252,14 @@ def test_the_first_table_says_where_all_are_alike_and_has_times_only_where_they_
 
 @pytest.mark.parametrize(("name", "value"), [("auto", True), ("heun", False)])
 def test_the_plot_explains_auto_only_where_it_is(tmp_path, name, value):
-    run = synthetic_run(
-        tmp_path / "run", models=("fashion",), orders={"euler": 1, name: 2}, budgets=(5, 10)
-    )
-    words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
+    run = small_run(tmp_path / "run", orders={"euler": 1, name: 2})
+    words = page_of(run.path, tmp_path).sentences
     assert ("auto chooses its noise levels and order" in words) == value
     assert "Both axes are logarithmic" in words
 
 
 def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
-    run = synthetic_run(
-        tmp_path / "run",
-        models=("/home/me/net.py:make",),
-        orders={"euler": 1, "heun": 2},
-        budgets=(5, 10),
-        samples=50,
-    )
+    run = small_run(tmp_path / "run", models=("/home/me/net.py:make",))
     for cell in run.cells():
         quality = run.read(cell, "quality.json") or {}
         run.write(
@@ -325,8 +267,8 @@ def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
             "quality.json",
             {k: v for k, v in quality.items() if not k.startswith(("fid_", "fd_", "estimator"))},
         )
-    page = Page(write_report(run.path, tmp_path).read_text())
-    words = " ".join("".join(page.words).split())
+    page = page_of(run.path, tmp_path)
+    words = page.sentences
     assert (
         words.count(
             "net.py:make brings no data to compare with: distances to the "
@@ -353,9 +295,7 @@ def test_without_data__a_folder_of_a_checkpoint_is_not_told_to_write_code():
 
 
 def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_path):
-    run = synthetic_run(
-        tmp_path / "run", models=("fashion",), orders={"euler": 1}, budgets=(5, 10), samples=50
-    )
+    run = small_run(tmp_path / "run", orders={"euler": 1})
     (model,) = {run.read(cell, "cell.json")["model"] for cell in run.cells()}
     for cell in run.cells():
         quality = run.read(cell, "quality.json")
@@ -366,7 +306,7 @@ def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_p
     for identity, count in ((about["identity"], 1), ("another", 0)):
         reference = {"references": {model: about | {"identity": identity}}}
         run.write_run(run.run() | reference)
-        words = " ".join("".join(Page(write_report(run.path, tmp_path).read_text()).words).split())
+        words = page_of(run.path, tmp_path).sentences
         said = "reference statistics: x.npz has moments."
         assert words.count(said) == count
 
@@ -380,34 +320,22 @@ def test_paths_that_nobody_measured_are_not_spoken_of(page):
 
 
 def test_rows_are_marked_against_the_baseline_that_is_asked_for(tmp_path):
-    run = synthetic_run(
-        tmp_path / "run",
-        models=("fashion",),
-        orders={"euler": 1, "heun": 2},
-        budgets=(10,),
-        samples=50,
-    )
-    page = Page(write_report(run.path, tmp_path, baseline="heun").read_text())
+    run = small_run(tmp_path / "run", budgets=(10,))
+    page = page_of(run.path, tmp_path, baseline="heun")
     rows = [attrs for attrs in page.named("tr") if "data-verdict" in attrs]
     assert {attrs["data-verdict"] for attrs in rows} == {"", "worse"}
-    assert "Verdict: against Heun at the same budget" in " ".join("".join(page.words).split())
+    assert "Verdict: against Heun at the same budget" in page.sentences
     with pytest.raises(ValueError, match="no row is of the baseline 'hein'; did you mean heun"):
         write_report(run.path, tmp_path, baseline="hein")
 
 
 def test_a_partial_run_says_so(page):
-    words = " ".join("".join(page.words).split())
+    words = page.sentences
     assert re.search(r"Partial: 1 of \d+ rows have no results yet", words)
 
 
 def test_samplers_are_cited_from_run_json(tmp_path):
-    run = synthetic_run(
-        tmp_path / "run",
-        models=("gmm-2d",),
-        orders={"euler": 1, "heun": 2},
-        budgets=(5,),
-        samples=50,
-    )
+    run = small_run(tmp_path / "run", models=("gmm-2d",), budgets=(5,))
     entry = {
         "key": "k2022",
         "where": "eq. 5",
@@ -415,7 +343,7 @@ def test_samplers_are_cited_from_run_json(tmp_path):
         "bibtex": "@article{k2022,\n  title = {T}\n}",
     }
     run.write_run({**run.run(), "citations": {"euler": entry, "heun": entry}})
-    page = Page(write_report(run.path, tmp_path).read_text())
+    page = page_of(run.path, tmp_path)
     words = "".join(page.words)
     assert words.count("@article{k2022,") == 1
     assert words.count("https://example.org/<p>") == 2

@@ -19,6 +19,12 @@ def flips(data):
         yield bit, bytes(flipped)
 
 
+def put(path, data):
+    """Write a file anew: to empty one that exists waits for the disk."""
+    path.unlink()
+    path.write_bytes(data)
+
+
 def test_what_was_written_is_read_back(tmp_path):
     path = tmp_path / "q.json"
     sealed.write_json(
@@ -50,7 +56,7 @@ def test_no_single_bit_flip_of_a_json_file_is_used(tmp_path):
         path, {"samples": 512, "status": "ok", "fid_proxy": 0.445, "nfe": 9.0}, PLACE, "a-b-c"
     )
     for bit, data in flips(path.read_bytes()):
-        path.write_bytes(data)
+        put(path, data)
         with pytest.raises(DamagedError):
             pytest.fail(f"bit {bit}: {sealed.read_json(path, PLACE, 'a-b-c')}")
 
@@ -59,7 +65,7 @@ def test_no_single_bit_flip_of_an_archive_is_used(tmp_path):
     path = tmp_path / "a.npz"
     write_npz(path, {"x": np.arange(4.0)}, "x", "m")
     for bit, data in flips(path.read_bytes()):
-        path.write_bytes(data)
+        put(path, data)
         with pytest.raises(DamagedError):
             pytest.fail(f"bit {bit}: {read_npz(path, 'x', 'm')}")
 
@@ -71,7 +77,7 @@ def test_every_truncation_is_damaged(tmp_path):
     for path, read in ((json_file, sealed.read_json), (npz_file, read_npz)):
         whole = path.read_bytes()
         for length in range(len(whole)):
-            path.write_bytes(whole[:length])
+            put(path, whole[:length])
             with pytest.raises(DamagedError):
                 read(path, "a")
 

@@ -146,12 +146,8 @@ def test_the_command_line_says_so_and_ends_with_2(command, monkeypatch, capsys, 
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert (
-        capsys.readouterr().err.count(
-            "error: execution cuda-graph (--cuda-graph) needs --device cuda"
-        )
-        == 1
-    )
+    said = "error: execution cuda-graph (--cuda-graph) needs --device cuda"
+    assert capsys.readouterr().err.count(said) == 1
     assert not list(tmp_path.iterdir()), "nothing was begun"
 
 

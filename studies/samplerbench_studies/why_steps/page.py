@@ -16,7 +16,8 @@ from samplerbench.results.report import TEMPLATES as REPORT_TEMPLATES
 from samplerbench.results.run_directory import write_text
 
 from .figures.drawing import css
-from .glossary import Introductions
+from .glossary import TERMS
+from .introductions import Introductions
 from .measuring.effort import Effort
 from .measuring.row import Answer, Figure, Row
 from .opening import PARTS, Part
@@ -51,7 +52,7 @@ def write_page(path: Path, answers: Mapping[int, Answer], effort: Effort) -> Pat
 
 def render(answers: Mapping[int, Answer], effort: Effort) -> str:
     """Return the page as text, a pure function of the answers."""
-    known, introduced = rows(), Introductions()
+    known, introduced = rows(), Introductions(TERMS)
     opening = next(
         (answers[n].opening for n in sorted(known) if n in answers and answers[n].opening), None
     )

@@ -1,11 +1,5 @@
 """Measurements that nobody made: of the shape of a full run, for what is told of them."""
 
-import fcntl
-import os
-import pickle
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 
 from samplerbench.models.analysis import Estimate, MMSECurve, gammas
@@ -30,8 +24,7 @@ from samplerbench_studies.why_steps.measuring import (
     shrinking,
     solver,
     stability,
-)
-from samplerbench_studies.why_steps.rows import rows
+)  # fmt: skip
 from samplerbench_studies.why_steps.statistics import single_steps
 from samplerbench_studies.why_steps.statistics.deciding import ClassCourse
 from samplerbench_studies.why_steps.statistics.intervals import Interval
@@ -393,41 +386,9 @@ def thawed():
     )
 
 
-INVENTED = {
-    1: jump,
-    2: candidates,
-    3: stairs,
-    4: quiet,
-    5: clocks,
-    6: collapsed,
-    7: by_heart,
-    8: solved,
-    9: alone,
-    10: oldest,
-    11: learned,
-    12: thawed,
-    13: guided,
-    14: squeezed,
-    15: jumped,
-    16: fields,
-}
+IN_ORDER = (
+    jump, candidates, stairs, quiet, clocks, collapsed, by_heart, solved, alone, oldest,
+    learned, thawed, guided, squeezed, jumped, fields,
+)  # fmt: skip
+INVENTED = dict(enumerate(IN_ORDER, 1))
 """By number of the row."""
-
-
-@cache
-def answered(number):
-    """What the row tells of them: drawing takes seconds, and no test changes it, so that the
-    workers of one test run draw each once.
-    """
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        return rows()[number].answer(INVENTED[number]())
-    path = Path(os.environ["SAMPLERBENCH_CACHE"]) / run / f"row-{number}.pkl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the other worker may be drawing it
-        if not file.tell():
-            pickle.dump(rows()[number].answer(INVENTED[number]()), file)
-            file.flush()
-        file.seek(0)
-        return pickle.load(file)

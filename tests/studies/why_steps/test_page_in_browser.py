@@ -5,7 +5,8 @@ and accessible in light and dark.
 from functools import cache
 
 import pytest
-from invented import INVENTED, answered
+from drawn_answers import answered
+from invented import INVENTED
 
 from samplerbench_studies.why_steps.measuring.effort import Effort
 from samplerbench_studies.why_steps.page import write_page
@@ -42,8 +43,10 @@ def show(browser, path):
     contexts = []
 
     @cache
-    def open_page(width, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def open_page(width):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme="light"
+        )
         contexts.append(context)
         page = context.new_page()
         page.goto(path.as_uri())
@@ -132,7 +135,9 @@ def test_the_page_is_accessible(show, scheme, width):
         "axe_playwright_python.sync_playwright",
         reason="axe is not installed: accessibility is not tested",
     ).Axe()
-    page = show.__wrapped__(width, scheme)  # no other test sees what is removed here
+    page = show(width)
+    show.cache_clear()  # no other test sees what is removed here
+    page.emulate_media(color_scheme=scheme)
     # 20,000 strokes and groups of them, without word, role or link: axe takes a second for 1,000
     page.evaluate(STROKES + ".forEach(part => part.remove())")
     found = axe.run(page, options=AXE)

@@ -8,11 +8,12 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from invented import answered
+from drawn_answers import answered
 from looping import each
 
 from samplerbench_studies.why_steps import page
-from samplerbench_studies.why_steps.glossary import TERMS, Introductions, Term, plain
+from samplerbench_studies.why_steps.glossary import TERMS
+from samplerbench_studies.why_steps.introductions import Introductions, Term, plain
 from samplerbench_studies.why_steps.measuring.effort import Effort
 from samplerbench_studies.why_steps.opening import PARTS
 from samplerbench_studies.why_steps.rows import rows
@@ -100,10 +101,12 @@ def test_no_symbol_or_name_is_without_an_introduction(html, which):
 
 def test_letters_of_figures_are_introduced_too(answers):
     assert "σ" in answers[3].figure.words
-    known = Introductions()
+    known = Introductions(TERMS)
     known(" ".join(term.name for term in TERMS))
     assert known("σ, nats, karras") == []
-    assert [term.name for term in Introductions()(answers[3].figure.words)][:1] == ["σ (sigma)"]
+    assert [term.name for term in Introductions(TERMS)(answers[3].figure.words)][:1] == [
+        "σ (sigma)"
+    ]
 
 
 def test_the_top_needs_no_terms(answers):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from invented import answered
+from drawn_answers import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
