@@ -244,6 +244,7 @@ Method = Callable[[Subject, int], Found]
 
 METHODS: dict[str, Method] = {
     "log-snr": on_levels("uniform_lambda"),
+    "ipndm": on_levels("karras", "ipndm"),
     "untuned": formulas(*UNTUNED),
     "untuned-grid": formulas(SOLVER),
     "dmn": on_levels("dmn"),
@@ -272,7 +273,7 @@ TAUGHT = {
     *("dyweight", "auto-coefficients", "advise", "advise-network"),
 }
 """Methods that need converged samples. Others use them only to choose how their schedule ends."""
-UNSEEDED = {"log-snr", "dmn", "hso", "optimal_kl", "unipc"}
+UNSEEDED = {"log-snr", "ipndm", "dmn", "hso", "optimal_kl", "unipc"}
 """Methods that find the same levels with each seed."""
 
 

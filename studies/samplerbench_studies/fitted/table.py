@@ -36,6 +36,7 @@ QUANTITIES = ("typical_error", "fd_conv")
 """Columns that verdicts are given on."""
 NAMES = {
     "log-snr": "DPM-Solver++(2M), uniform log-SNR",
+    "ipndm": "iPNDM, EDM's levels",
     "untuned": "best untuned of 84 configurations",
     "untuned-grid": "DPM-Solver++(2M), best of 6 schedules",
     "dmn": "DMN",
