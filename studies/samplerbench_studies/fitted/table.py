@@ -177,6 +177,33 @@ def _place(row: Row) -> tuple[str, str, str]:
     return row["model"], row["seed"], row["nfe"]
 
 
+def at_equal_totals(scores: Sequence[Row], limits: Sequence[int]) -> str:
+    """Return a Markdown table of errors over that of ``log-snr``, by the evaluations that finding may take.
+
+    Of the scores of a method with several numbers of latents, those with the largest total within the
+    limit count. Geometric means over models and budgets, where all of these are within the limit.
+    """
+    plain = {_place(r): number(r, "typical_error") for r in scores if r["method"] == "log-snr"}
+    rows = []
+    for method in _methods(scores):
+        own = [r for r in scores if r["method"] == method and r.get("total") and _place(r) in plain]
+        ratios = []
+        for limit in limits:
+            within = sorted((r for r in own if number(r, "total") <= limit), key=_total)
+            last = {_place(r): number(r, "typical_error") / plain[_place(r)] for r in within}
+            whole = len(last) == len(plain)
+            ratios.append(
+                f"{math.exp(sum(map(math.log, last.values())) / len(last)):.3f}" if whole else ""
+            )
+        if any(ratios):
+            rows.append([NAMES[method], *ratios])
+    return markdown_table(["method", *(f"{limit:,}" for limit in limits)], rows)
+
+
+def _total(row: Row) -> float:
+    return number(row, "total")
+
+
 def by_model(scores: Sequence[Row], budgets: Sequence[int]) -> str:
     """Return a Markdown table of typical errors: a line for each model and method, means over seeds."""
     rows = []
@@ -195,18 +222,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, help="folder of the solvers and their runs")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        action="append",
+        help="folder of the solvers and their runs (repeatable)",
+    )
+    parser.add_argument("--totals", default="", help="evaluations that finding a solver may take")
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--nfe", default="4,5,6,8,10,15")
     args = parser.parse_args()
     if args.out:
-        runs = sorted((args.out / "runs").iterdir())
-        rows = [row for run in runs for row in rows_of_run(run, args.out / run.name)]
+        runs = [run for out in args.out for run in sorted((out / "runs").iterdir())]
+        rows = [row for run in runs for row in rows_of_run(run, run.parents[1] / run.name)]
         with args.csv.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
     scores = read_scores(args.csv)
+    if args.totals:
+        print(at_equal_totals(scores, [int(limit) for limit in args.totals.split(",")]))
+        return
     print(summary(scores), by_model(scores, [int(n) for n in args.nfe.split(",")]), sep="\n\n")
 
 
