@@ -76,7 +76,8 @@ def draw_errors(scores: Sequence[Row], bound: Sequence[Row] = ()) -> Sheet:
             means = geometric_means(_rows_of(scores, model, method), "typical_error")
             if means:
                 _plot(axes, list(means), list(means.values()), line)
-        lowest = geometric_means((row for row in bound if row["model"] == model), "bound")
+        own = (r for r in bound if (r["model"], r["criterion"]) == (model, "median"))
+        lowest = geometric_means(own, "oracle")
         if lowest:
             _plot(axes, list(lowest), list(lowest.values()), BOUND)
         _finish(axes, model, (4, 6, 10, 15))

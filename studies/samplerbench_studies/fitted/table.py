@@ -200,6 +200,33 @@ def at_equal_totals(scores: Sequence[Row], limits: Sequence[int]) -> str:
     return markdown_table(["method", *(f"{limit:,}" for limit in limits)], rows)
 
 
+def shares_of_gap(scores: Sequence[Row], bounds: Sequence[Row]) -> str:
+    """Return a Markdown table of the share of the gap to the bound that each method closes.
+
+    The gap is the logarithm of the best untuned error over the least error that was found for any
+    table (column ``oracle`` of the rows of :mod:`.bound` with the median). Means over budgets.
+    """
+    gaps = {
+        (row["model"], row["nfe"]): math.log(number(row, "untuned") / number(row, "oracle"))
+        for row in bounds
+        if row["criterion"] == "median"
+    }
+    best = {_place(r): number(r, "typical_error") for r in scores if r["method"] == "untuned"}
+    models = [m for m in dict.fromkeys(r["model"] for r in scores) if any(m == k[0] for k in gaps)]
+    rows = []
+    for method in _methods(scores):
+        shares: dict[str, list[float]] = defaultdict(list)
+        for row in (r for r in scores if r["method"] == method):
+            gap = gaps.get((row["model"], row["nfe"]))
+            if gap and _place(row) in best:
+                gain = math.log(best[_place(row)] / number(row, "typical_error"))
+                shares[row["model"]].append(gain / gap)
+        if shares:
+            means = [sum(own) / len(own) if (own := shares[m]) else math.nan for m in models]
+            rows.append([NAMES[method], *("" if math.isnan(m) else f"{m:.0%}" for m in means)])
+    return markdown_table(["method", *models], rows)
+
+
 def _total(row: Row) -> float:
     return number(row, "total")
 
@@ -231,6 +258,7 @@ def main() -> None:
     parser.add_argument("--totals", default="", help="evaluations that finding a solver may take")
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--nfe", default="4,5,6,8,10,15")
+    parser.add_argument("--bound", type=Path, help="rows of the bound, for shares of the gap to it")
     args = parser.parse_args()
     if args.out:
         runs = [run for out in args.out for run in sorted((out / "runs").iterdir())]
@@ -240,6 +268,9 @@ def main() -> None:
             writer.writeheader()
             writer.writerows(rows)
     scores = read_scores(args.csv)
+    if args.bound:
+        print(shares_of_gap(scores, read_scores(args.bound)))
+        return
     if args.totals:
         print(at_equal_totals(scores, [int(limit) for limit in args.totals.split(",")]))
         return
