@@ -28,7 +28,6 @@ def score(
     name: str, out: Path, budgets: Sequence[int], source: str, settings: dict[str, Any]
 ) -> None:
     """Score the solvers of a model with the ``settings`` of a suite, in a run directory."""
-    model = {"name": name} | settings.pop("model", {})
     folder, own = out / "runs" / slug(name), out / slug(name)
     for n in budgets:
         schedules = [published(path) for path in sorted(own.glob(f"*-{n}.json"))]
@@ -36,7 +35,7 @@ def score(
             transferred = out / slug(source) / f"{TRANSFERRED}-0-{n}.json"
             schedules.append(published(transferred, ", carry=True"))
         for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, ["uniform_lambda"])):
-            suite = {"models": [model], "samplers": list(samplers), "schedules": levels}
+            suite = {"models": [name], "samplers": list(samplers), "schedules": levels}
             samplerbench.run(suite | {"nfe": [n]} | settings, folder, timing=False)
 
 
@@ -63,10 +62,8 @@ def main() -> None:
         "reference_samples": args.samples,
         "converged_samples": max(2000, args.samples),
     }
-    if args.extractor:
-        settings["model"] = {"extractor": args.extractor}
-    if args.reference:
-        settings["reference"] = args.reference
+    given = {"extractor": args.extractor, "reference": args.reference}
+    settings |= {key: value for key, value in given.items() if value}
     budgets = [int(text) for text in args.nfe.split(",")]
     score(args.model, args.out, budgets, args.source, settings)
 
