@@ -39,7 +39,7 @@ So NAME_per_sample <= NAME_shared <= NAME. Bounds and estimates among them:
     on the model's distribution is at most this, up to the noise of latents. The excess over
     ``oracle`` is overfitting, which is large by RMS where few latents cross a boundary of the flow.
 
-No column bounds the whole class from below at n > 0, since evaluations elsewhere may span more.
+No column bounds the whole class from below, since evaluations elsewhere may span more.
 
 Gaussian models are a check, since their d is affine. Let the covariance have K distinct variances, and
 the data mean m. Then x_0 - m has K parts, and images and endpoint combine these parts and m with
@@ -93,8 +93,6 @@ METHODS = (
     "vab_4(through_zero=True)",
 )
 """Methods among which the best untuned one is chosen."""
-SCREEN = 128
-"""Most latents on which schedules and methods are chosen."""
 
 
 @dataclass(eq=False)
@@ -129,9 +127,7 @@ class Subject:
         return Run("auto", Pilot(self.model, self.cache).fitted(make("auto"), grid), grid)
 
     def untuned(self, n: int) -> dict[str, list[tuple[Run, FloatArray]]]:
-        """Return each of :data:`METHODS` on all built-in schedules, with the first latents' distances."""
-        few = tuning_problem(self.model, TEST_IDS, min(SCREEN, self.latents), self.seed)
-        few.steps = self.test.steps
+        """Return each of :data:`METHODS` on all built-in schedules, with the latents' distances."""
         found = {}
         for name in METHODS:
             sampler = make(name)
@@ -141,7 +137,7 @@ class Subject:
             found[name] = [
                 (
                     Run(f"{label_of(sampler)} on {label}", sampler, grid),
-                    few.distances(sampler, grid),
+                    self.test.distances(sampler, grid),
                 )
                 for grid, label in grids.items()
             ]

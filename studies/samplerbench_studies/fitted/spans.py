@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.tuning import TuningProblem, power_mean
+from samplerbench.benchmarks.tuning import TuningProblem
 from samplerbench.samplers import Grid, NoNoise, Sampler
 
 from ..arrays import FloatArray
@@ -135,7 +135,8 @@ def summarise(distances: FloatArray, criterion: str) -> float:
     """Return the RMS or the median of distances; infinite if one is not finite."""
     if not np.isfinite(distances).all():
         return float("inf")
-    return float(np.median(distances)) if criterion == "median" else power_mean(distances, 2)
+    mean = np.median(distances) if criterion == "median" else np.sqrt(np.square(distances).mean())
+    return float(mean)
 
 
 def residuals(runs: Trajectories, criterion: str) -> tuple[float, float, float]:
