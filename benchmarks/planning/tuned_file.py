@@ -9,7 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import ValidationError, model_validator
+from pydantic import (
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...samplers.families.tabulated import Table, TableRow
@@ -119,8 +124,27 @@ class Cost(StrictTable):
     seconds: float
 
 
-class Setting(StrictTable):
-    """Settings of a tuning. An entry with different settings is tuned again."""
+class Loss(StrictTable):
+    """Feature space of a loss: extractor as on the command line, and identity of its features."""
+
+    extractor: str
+    identity: str
+
+
+class _Optional(StrictTable):
+    """Table without its key for a loss where there is none, as in files before there was one."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content = serialise(self)
+        return {k: v for k, v in content.items() if v is not None or k not in {"loss", "in_loss"}}
+
+
+class Setting(_Optional):
+    """Settings of a tuning. An entry with different settings is tuned again.
+
+    ``loss`` is the feature space of the distance to minimise; None for that of the samples.
+    """
 
     format: Literal[2] = FORMAT
     what: What = "grid"
@@ -130,6 +154,7 @@ class Setting(StrictTable):
     test_latents: int
     objective: Literal["mean", "rms", "geometric"]
     elsewhere: str
+    loss: Loss | None = None
 
 
 class Subject(StrictTable):
@@ -144,7 +169,14 @@ class Subject(StrictTable):
     steps: int
 
 
-class Tuned(StrictTable):
+class LossScores(StrictTable):
+    """Scores by the loss, per feature, on the training latents and on other latents."""
+
+    train: Scores
+    test: Scores
+
+
+class Tuned(_Optional):
     """Entry of the file: tuned levels of one subject, with their scores and costs.
 
     Attributes:
@@ -154,11 +186,12 @@ class Tuned(StrictTable):
         network_levels: level that the network is given in each step; None for those of ``levels``.
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
-        train, test: scores on the training latents, and on other latents.
-        gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``.
+        train, test: scores on the training latents, and on other latents, by distances of samples.
+        gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``, by the loss.
         teacher: cost of the converged endpoints of the training latents, with coarser solutions; 0
             if exact. Entries of one command share these endpoints.
         search: cost of all other evaluations on the training latents.
+        in_loss: scores by a loss in features; None if the loss is the distance of samples.
     """
 
     subject: Subject
@@ -174,6 +207,7 @@ class Tuned(StrictTable):
     teacher: Cost
     search: Cost
     elsewhere: HoldOutResult
+    in_loss: LossScores | None = None
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
@@ -201,7 +235,9 @@ class Tuned(StrictTable):
     @property
     def unresolved(self) -> float:
         """Largest :attr:`Scores.unresolved` of the entry."""
-        return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
+        scores = [self.train, self.test, self.elsewhere.scores]
+        scores += [] if self.in_loss is None else [self.in_loss.train, self.in_loss.test]
+        return max(each.unresolved for each in scores)
 
     @property
     def digest(self) -> str:
@@ -221,6 +257,7 @@ class Tuned(StrictTable):
             "tuning_teacher": self.teacher.evaluations,
             "tuning_search": self.search.evaluations,
             "tuning_what": None if words == "grid" else words,
+            "tuning_loss": self.setting.loss and self.setting.loss.identity,
             "tuning_objective": self.setting.objective,
             "tuning_latents": self.setting.latents,
             "tuning_seed": self.setting.seed,

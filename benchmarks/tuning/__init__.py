@@ -1,11 +1,13 @@
 """Tuning of a sampler's grid and coefficients on a model, towards the ends of the probability flow.
 
 Each sampler and number of steps is tuned by itself (docs/how-to/tuning.md). Tuning minimises the
-distance to converged endpoints, without features, on latents that no run uses.
+distance to converged endpoints, in samples or in features (:mod:`.loss`), on latents that no run
+uses.
 """
 
 from .free import FreeKind, FreeParameters, arrays_of
 from .least_squares import Runs, fit
+from .loss import FeatureLoss, make_loss
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, candidate_grids, power_mean
 
@@ -13,6 +15,7 @@ __all__ = [
     "OBJECTIVES",
     "TEST_IDS",
     "TRAIN_IDS",
+    "FeatureLoss",
     "FreeKind",
     "FreeParameters",
     "Runs",
@@ -20,6 +23,7 @@ __all__ = [
     "arrays_of",
     "candidate_grids",
     "fit",
+    "make_loss",
     "power_mean",
     "tuning_problem",
 ]

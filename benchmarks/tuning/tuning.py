@@ -30,6 +30,8 @@ from ..planning.tuned_file import (
     Also,
     Cost,
     HoldOutResult,
+    Loss,
+    LossScores,
     Score,
     Scores,
     Setting,
@@ -41,6 +43,7 @@ from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
 from ..running.executors import Tell
 from .free import FreeKind, FreeParameters, project_grid
 from .least_squares import Fit, Runs, fit
+from .loss import FeatureLoss, make_loss
 from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
 
@@ -147,7 +150,7 @@ def fit_coefficients(
     initial = first.apply_coefficients(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
-    runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
+    runs = Runs(model, problem.ids, problem.seed, x, problem.targets, BATCH, problem.features)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if moves:
         start = project_grid(start, model.sigma_min, model.sigma_max)
@@ -181,6 +184,7 @@ class ModelTuning:
     """Tuning of samplers on a model, with shared endpoints, and scoring on another model.
 
     ``latents`` (2 or more) are tuned on. ``test_latents`` (2 or more) measure the train-test gap.
+    ``loss`` is the extractor in whose features distances are minimised; None for the samples' own.
     """
 
     subject: NamedModel
@@ -191,8 +195,11 @@ class ModelTuning:
     objective: str
     what: What
     also: tuple[Also, ...]
+    loss: str | None
     device: str
     _problems: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+    _features: FeatureLoss | None = field(init=False, repr=False)
+    _loss: Loss | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
@@ -212,6 +219,9 @@ class ModelTuning:
             raise ValueError(
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
             )
+        self._features, self._loss = (
+            (None, None) if self.loss is None else make_loss(self.subject, self.loss)
+        )
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
         """Return the entry of a target; report each stage to ``tell``, in words."""
@@ -227,6 +237,10 @@ class ModelTuning:
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
         on_train, on_test = (self._scores(problem, target, result) for problem in (train, test))
+        minimised = LossScores(train=on_train, test=on_test)
+        if self._loss is not None:
+            on_both = (self._scores(problem, target, result, True) for problem in (train, test))
+            minimised = LossScores(train=next(on_both), test=next(on_both))
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
@@ -237,10 +251,11 @@ class ModelTuning:
             schedule=result.schedule,
             train=on_train,
             test=on_test,
-            gap=on_test.ratio / on_train.ratio - 1,
+            gap=minimised.test.ratio / minimised.train.ratio - 1,
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
             elsewhere=self._score_on_holdout_model(target, result, tell),
+            in_loss=None if self._loss is None else minimised,
         )
 
     def _search(
@@ -278,21 +293,29 @@ class ModelTuning:
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
-            problem = tuning_problem(named.model, first, count, self.seed, self.device)
+            features = self._features if named is self.subject else None
+            problem = tuning_problem(named.model, first, count, self.seed, self.device, features)
             self._problems[named.name, first] = problem
         return replace(self._problems[named.name, first])
 
-    def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
-        """Score the untuned and the tuned sampler, with endpoints fine enough for both."""
+    def _scores(
+        self, problem: TuningProblem, target: Target, result: SearchResult, by_loss: bool = False
+    ) -> Scores:
+        """Score the untuned and the tuned sampler, by samples' distances or by the loss.
+
+        The endpoints are fine enough for both samplers.
+        """
         runs = _untuned_and_tuned(target, result)
         problem.converge_endpoints(*runs)
         scores = []
-        for distances in [problem.distances(*run) for run in runs]:
+        distances_of = problem.loss_distances if by_loss else problem.pixel_distances
+        for distances in [distances_of(problem.sample(*run)) for run in runs]:
             error, rms = (
                 power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
             )
             scores.append(Score(error=error, rms=rms, median=float(np.median(distances))))
-        return Scores(untuned=scores[0], tuned=scores[1], resolution=problem.resolution)
+        resolution = problem.loss_resolution if by_loss else problem.resolution
+        return Scores(untuned=scores[0], tuned=scores[1], resolution=resolution)
 
     def _cost(self, evaluations: int, seconds: float) -> Cost:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
@@ -321,6 +344,7 @@ class ModelTuning:
             also=self.also,
             objective=self.objective,  # type: ignore[arg-type]
             elsewhere=self.other.model.identity,
+            loss=self._loss,
         )
 
 
