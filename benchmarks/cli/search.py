@@ -255,14 +255,12 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
         f"error: {objective} distance to converged endpoints, untuned → tuned, on {test_latents} "
         "initial noises that tuning did not use"
     )
+    say(f"elsewhere: the same on {other}")
     minimised = "error"
     if loss := entries[0].setting.loss:
+        say(f"loss: the same in the features {loss.identity}, which tuning minimised")
         minimised = "loss"
-        say(f"loss: the same in the features {loss.identity}, which was minimised")
-    say(f"elsewhere: the error on {other}")
-    say(
-        f"gap: tuned / untuned {minimised}, relative to that on the initial noises of tuning, minus 1"
-    )
+    say(f"gap: tuned / untuned {minimised}, relative to that on the noises of tuning, minus 1")
     say(
         "teacher: how far endpoints moved when its steps were last doubled, relative to the "
         "smallest rms error that they measure"
@@ -287,7 +285,7 @@ def _printed_row(entry: Tuned) -> dict[str, Any]:
         "NFE": entry.nfe,
         "untuned": entry.schedule,
         "error": errors(entry.test),
-        **({} if entry.in_loss is None else {"loss": errors(entry.in_loss.test)}),
+        **({"loss": errors(entry.loss_test)} if entry.loss_test else {}),
         "gap": f"{entry.gap:+.0%}",
         "elsewhere": errors(entry.elsewhere.scores),
         "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",

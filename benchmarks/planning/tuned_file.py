@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import (
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import ValidationError, model_serializer, model_validator
 
 from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...samplers.families.tabulated import Table, TableRow
@@ -131,16 +126,15 @@ class Loss(StrictTable):
     identity: str
 
 
-class _Optional(StrictTable):
-    """Table without its key for a loss where there is none, as in files before there was one."""
+class _WithLoss(StrictTable):
+    """Table without keys of a loss where there is none, as files of earlier versions."""
 
     @model_serializer(mode="wrap")
-    def _without_none(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content = serialise(self)
-        return {k: v for k, v in content.items() if v is not None or k not in {"loss", "in_loss"}}
+    def _serialise(self, plain: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
+        return {k: v for k, v in plain(self).items() if v is not None or not k.startswith("loss")}
 
 
-class Setting(_Optional):
+class Setting(_WithLoss):
     """Settings of a tuning. An entry with different settings is tuned again.
 
     ``loss`` is the feature space of the distance to minimise; None for that of the samples.
@@ -169,14 +163,7 @@ class Subject(StrictTable):
     steps: int
 
 
-class LossScores(StrictTable):
-    """Scores by the loss, per feature, on the training latents and on other latents."""
-
-    train: Scores
-    test: Scores
-
-
-class Tuned(_Optional):
+class Tuned(_WithLoss):
     """Entry of the file: tuned levels of one subject, with their scores and costs.
 
     Attributes:
@@ -191,7 +178,7 @@ class Tuned(_Optional):
         teacher: cost of the converged endpoints of the training latents, with coarser solutions; 0
             if exact. Entries of one command share these endpoints.
         search: cost of all other evaluations on the training latents.
-        in_loss: scores by a loss in features; None if the loss is the distance of samples.
+        loss_train, loss_test: scores by a loss in features, per feature; None without one.
     """
 
     subject: Subject
@@ -207,7 +194,8 @@ class Tuned(_Optional):
     teacher: Cost
     search: Cost
     elsewhere: HoldOutResult
-    in_loss: LossScores | None = None
+    loss_train: Scores | None = None
+    loss_test: Scores | None = None
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
@@ -235,9 +223,8 @@ class Tuned(_Optional):
     @property
     def unresolved(self) -> float:
         """Largest :attr:`Scores.unresolved` of the entry."""
-        scores = [self.train, self.test, self.elsewhere.scores]
-        scores += [] if self.in_loss is None else [self.in_loss.train, self.in_loss.test]
-        return max(each.unresolved for each in scores)
+        scores = (self.train, self.test, self.elsewhere.scores, self.loss_train, self.loss_test)
+        return max(each.unresolved for each in scores if each is not None)
 
     @property
     def digest(self) -> str:

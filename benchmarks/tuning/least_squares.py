@@ -33,7 +33,6 @@ from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, NoNoise, Sampler
 from ...samplers.families.tabulated import TableRow, Tabulated
 from .free import FreeParameters
-from .problem import Features
 from .search import power_mean
 
 Steps = Sequence[tuple[float, TableRow]]
@@ -64,7 +63,7 @@ class Runs:
     x: Tensor
     ends: Tensor
     batch: int
-    features: Features | None = None
+    features: Callable[[Tensor], Tensor] | None = None
     _trajectories: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()

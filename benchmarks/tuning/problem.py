@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
@@ -81,15 +81,11 @@ LOST = 1e6
 """Distance that counts for a sample that is not finite, or further away."""
 
 
-Features = Callable[[Tensor], Tensor]
-"""Function from samples ``(n, *event)`` to features ``(n, d)`` float64 on the CPU."""
-
-
 @dataclass(eq=False)
 class TuningProblem:
     """Latents of a model with converged endpoints, from which samples' distances are measured.
 
-    The loss, the distance to minimise, is that of ``features``; of the samples themselves if None.
+    The loss is the distance in ``features``, which give ``(n, d)`` float64; None for the samples'.
 
     ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the
     model's device. ``steps`` are the teacher's steps for the present endpoints, unless exact.
@@ -101,8 +97,8 @@ class TuningProblem:
     seed: int
     teacher: Teacher
     steps: int
-    features: Features | None = None
-    _solved: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    features: Callable[[Tensor], Tensor] | None = None
+    _targets: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def endpoints(self) -> Tensor:
@@ -116,33 +112,32 @@ class TuningProblem:
         return float(difference.double().square().mean().sqrt())
 
     @property
-    def targets(self) -> Tensor:
-        """Endpoints in the loss's space: features ``(n, d)``, or the endpoints without features."""
-        return self._targets(self.steps)
-
-    @property
     def loss_resolution(self) -> float:
-        """:attr:`resolution` in the loss's space, per feature."""
-        if self.features is None or self.teacher.exact is not None:
-            return self.resolution
-        difference = self.targets - self._targets(self.steps // 2)
-        return float(difference.square().mean().sqrt())
+        """:attr:`resolution` by the loss, per feature."""
+        difference = self.targets(self.steps) - self.targets(self.steps // 2)
+        return float(difference.double().square().mean().sqrt())
+
+    def targets(self, steps: int) -> Tensor:
+        """Return features ``(n, d)`` of the endpoints in ``steps``; the endpoints without features."""
+        if self.features is None:
+            return self.teacher.endpoints(steps)
+        if steps not in self._targets:
+            self._targets[steps] = self.features(self.teacher.endpoints(steps))
+        return self._targets[steps]
 
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Refine the endpoints by doubling the teacher's steps; return True if they changed.
 
         Doubling stops when endpoints move by less than RESOLVED times the smallest RMS distance of
-        the runs, and their features by less than that of the loss. Rounding of the endpoints, or
-        the solver's limit on steps, may stop it earlier.
+        the runs, by samples and by the loss. Rounding, or the solver's limit on steps, may stop it earlier.
         """
         if self.resolution <= self.teacher.rounding:
             return False
         before, samples = self.steps, [self.sample(*run) for run in runs]
         while self.steps < ODE.last and self.resolution > self.teacher.rounding:
-            if self.resolution <= _least(map(self.pixel_distances, samples)) and (
-                self.features is None
-                or self.loss_resolution <= _least(map(self.loss_distances, samples))
-            ):
+            seen = [(self.resolution, self.pixel_distances)]
+            seen += [(self.loss_resolution, self.loss_distances)]
+            if all(moved <= RESOLVED * min(map(_rms, map(of, samples))) for moved, of in seen):
                 break
             self.steps *= 2
         return self.steps != before
@@ -173,42 +168,28 @@ class TuningProblem:
 
     def pixel_distances(self, samples: Tensor) -> NDArray[np.float64]:
         """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d) in data units, at most :data:`LOST`."""
-        return _distances((samples - self.endpoints).double())
+        return _distances(samples - self.endpoints)
 
     def loss_distances(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return :meth:`pixel_distances`, or with features phi e_i = |phi(x_i) - phi(endpoint_i)| / sqrt(d)."""
-        if self.features is None:
-            return self.pixel_distances(samples)
-        return _distances(self.features(samples) - self.targets)
-
-    def _targets(self, steps: int) -> Tensor:
-        if self.features is None:
-            return self.teacher.endpoints(steps)
-        if steps not in self._solved:
-            self._solved[steps] = self.features(self.teacher.endpoints(steps))
-        return self._solved[steps]
+        """Return ``(n,)`` distances between features, per feature, as :meth:`pixel_distances` does."""
+        own = samples if self.features is None else self.features(samples)
+        return _distances(own - self.targets(self.steps))
 
 
 def _distances(differences: Tensor) -> NDArray[np.float64]:
-    squares = differences.square().flatten(1).mean(1)
+    squares = differences.double().square().flatten(1).mean(1)
     return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
 
 
-def _least(distances: Iterable[NDArray[np.float64]]) -> float:
-    """Return the largest change of the endpoints that resolves the distances of some runs."""
-    return RESOLVED * min(float(np.sqrt(np.square(each).mean())) for each in distances)
+def _rms(distances: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.square(distances).mean()))
 
 
 def tuning_problem(
-    model: Denoiser,
-    first: int,
-    count: int,
-    seed: int,
-    device: str = "cpu",
-    features: Features | None = None,
+    model: Denoiser, first: int, count: int, seed: int, device: str = "cpu"
 ) -> TuningProblem:
     """Return a problem of ``count`` <= :data:`MOST` latents, with sample ids from ``first`` on."""
     meter, ids = Meter(), torch.arange(first, first + count, device=device)
     return TuningProblem(
-        meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first, features
+        meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first
     )

@@ -31,7 +31,6 @@ from ..planning.tuned_file import (
     Cost,
     HoldOutResult,
     Loss,
-    LossScores,
     Score,
     Scores,
     Setting,
@@ -150,7 +149,8 @@ def fit_coefficients(
     initial = first.apply_coefficients(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
-    runs = Runs(model, problem.ids, problem.seed, x, problem.targets, BATCH, problem.features)
+    ends = problem.targets(problem.steps)
+    runs = Runs(model, problem.ids, problem.seed, x, ends, BATCH, problem.features)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if moves:
         start = project_grid(start, model.sigma_min, model.sigma_max)
@@ -219,9 +219,8 @@ class ModelTuning:
             raise ValueError(
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
             )
-        self._features, self._loss = (
-            (None, None) if self.loss is None else make_loss(self.subject, self.loss)
-        )
+        made = None if self.loss is None else make_loss(self.subject, self.loss)
+        self._features, self._loss = made or (None, None)
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
         """Return the entry of a target; report each stage to ``tell``, in words."""
@@ -237,10 +236,9 @@ class ModelTuning:
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
         on_train, on_test = (self._scores(problem, target, result) for problem in (train, test))
-        minimised = LossScores(train=on_train, test=on_test)
+        by_loss = [on_train, on_test]
         if self._loss is not None:
-            on_both = (self._scores(problem, target, result, True) for problem in (train, test))
-            minimised = LossScores(train=next(on_both), test=next(on_both))
+            by_loss = [self._scores(problem, target, result, True) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
@@ -251,11 +249,12 @@ class ModelTuning:
             schedule=result.schedule,
             train=on_train,
             test=on_test,
-            gap=minimised.test.ratio / minimised.train.ratio - 1,
+            gap=by_loss[1].ratio / by_loss[0].ratio - 1,
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
             elsewhere=self._score_on_holdout_model(target, result, tell),
-            in_loss=None if self._loss is None else minimised,
+            loss_train=by_loss[0] if self._loss else None,
+            loss_test=by_loss[1] if self._loss else None,
         )
 
     def _search(
@@ -293,18 +292,15 @@ class ModelTuning:
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
-            features = self._features if named is self.subject else None
-            problem = tuning_problem(named.model, first, count, self.seed, self.device, features)
+            problem = tuning_problem(named.model, first, count, self.seed, self.device)
             self._problems[named.name, first] = problem
-        return replace(self._problems[named.name, first])
+        features = self._features if named is self.subject else None
+        return replace(self._problems[named.name, first], features=features)
 
     def _scores(
         self, problem: TuningProblem, target: Target, result: SearchResult, by_loss: bool = False
     ) -> Scores:
-        """Score the untuned and the tuned sampler, by samples' distances or by the loss.
-
-        The endpoints are fine enough for both samplers.
-        """
+        """Score the untuned and the tuned sampler, with endpoints fine enough for both."""
         runs = _untuned_and_tuned(target, result)
         problem.converge_endpoints(*runs)
         scores = []

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ class Linear:
 
 def problem_in(gmm, extractor, count=48):
     features = None if extractor is None else FeatureLoss(gmm, extractor)
-    return tuning_problem(gmm, TRAIN_IDS, count, 0, features=features)
+    return replace(tuning_problem(gmm, TRAIN_IDS, count, 0), features=features)
 
 
 def fitted(problem, what="both", equations=32):
@@ -50,7 +51,7 @@ def fitted(problem, what="both", equations=32):
     grid = karras(STEPS, model.sigma_min, model.sigma_max)
     grid = project_grid(grid, model.sigma_min, model.sigma_max)
     x = torch.cat([states for _, states in problem.batches])
-    runs = Runs(model, problem.ids, 0, x, problem.targets, len(x), problem.features)
+    runs = Runs(model, problem.ids, 0, x, problem.targets(128), len(x), problem.features)
     free = FreeParameters(make("dpmpp_2m"), grid, model.sigma_min, model.sigma_max, what)
     return fit(free, runs.differences_from_ends, equations, power=0), runs, free
 
@@ -90,7 +91,7 @@ def test_fit__a_linear_extractor_gives_weighted_least_squares(monkeypatch):
     problem = problem_in(model, Linear(matrix), 16)
     x, ids, targets, ends = (
         torch.cat([part, part])
-        for part in (problem.batches[0][1], problem.ids, problem.targets, problem.endpoints)
+        for part in (problem.batches[0][1], problem.ids, problem.targets(128), problem.endpoints)
     )
     runs = Runs(model, ids, 0, x, targets, len(x), problem.features)
     pixels = Runs(model, ids, 0, x, ends, len(x))
@@ -186,7 +187,7 @@ def test_converge_endpoints__goes_on_until_features_are_resolved_too(monkeypatch
     error = (problem.sample(*run) - problem.endpoints).flatten(1).double()
     change = (problem.teacher.endpoints(4) - problem.teacher.endpoints(2)).flatten(1).double()
     seen = change[0] - (change[0] @ error[0]) / (error[0] @ error[0]) * error[0]
-    fine = tuning_problem(model, TRAIN_IDS, 3, 0, features=FeatureLoss(model, Linear(seen[None])))
+    fine = problem_in(model, Linear(seen[None]), 3)
     fine.steps = 4
     fine.converge_endpoints(run)
     assert fine.steps > plain.steps
@@ -243,10 +244,10 @@ def test_tune__an_entry_says_its_loss_and_scores_both_distances(tmp_path, gmm):
     assert entry.setting.loss.extractor == "pixels"
     assert entry.setting.loss.identity == entry.facts["tuning_loss"] == "identity-2"
     assert read_tuned(file) == (entry,)
-    for own, by_loss in ((entry.train, entry.in_loss.train), (entry.test, entry.in_loss.test)):
+    for own, by_loss in ((entry.train, entry.loss_train), (entry.test, entry.loss_test)):
         assert by_loss.tuned.error == pytest.approx(own.tuned.error)
         assert by_loss.untuned.rms == pytest.approx(own.untuned.rms)
-    assert entry.gap == pytest.approx(entry.in_loss.test.ratio / entry.in_loss.train.ratio - 1)
+    assert entry.gap == pytest.approx(entry.loss_test.ratio / entry.loss_train.ratio - 1)
     subject = NamedModel("gmm-2d", gmm)
     assert ("--loss", "pixels") in _tuning_options([entry], subject)
     (plain,) = tuner(file, gmm, what="both")([TARGET])
@@ -259,7 +260,8 @@ def test_tune__without_a_loss_the_file_has_no_key_of_it(tmp_path, gmm):
     (entry,) = tuner(file, gmm)([Target(make("euler"), 2)])
     (content,) = json.loads(file.read_text())["tuned"]
     assert "loss" not in content["setting"]
-    assert "in_loss" not in content
+    assert "loss_train" not in content
+    assert "loss_test" not in content
     assert entry.facts["tuning_loss"] is None
     assert power_mean(np.array([1.0]), 1) == 1
 
@@ -286,7 +288,7 @@ def test_tune__scores_of_pixels_stay_those_of_samples(tmp_path):
         for each in (test.sample(make("euler"), grid), test.endpoints)
     )
     by_loss = (x - ends).abs().mean()
-    assert entry.in_loss.test.tuned.error == pytest.approx(float(by_loss), rel=0.02)
+    assert entry.loss_test.tuned.error == pytest.approx(float(by_loss), rel=0.02)
 
 
 # -- mistakes
@@ -297,7 +299,7 @@ def test_tune__scores_of_pixels_stay_those_of_samples(tmp_path):
     [
         ("nowhere", "--loss nowhere on model OWN: unknown extractor 'nowhere'; "),
         ("card:0", "write card:N with a whole number"),
-        ("card", "has no features of its own; give another extractor, such as --loss pixels"),
+        ("card", "has no features of its own; give another extractor, such as pixels"),
         ("efficientnet-lite0", "takes grey or RGB images, not samples (2,)"),
     ],
 )

