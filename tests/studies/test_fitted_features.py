@@ -8,8 +8,10 @@ from samplerbench.models import from_function
 from samplerbench_studies.fitted import features
 from samplerbench_studies.fitted.features import (
     Experiment,
-    Interval,
     Sizes,
+    interval,
+    jackknife,
+    paired_frechet,
     ratio_of_means,
     read,
     study,
@@ -86,6 +88,20 @@ def test_ratio_of_means__is_exact_for_proportional_values_and_covers_by_its_erro
 
 
 def test_interval__has_the_spread_of_seeds_and_the_noise_that_all_share():
-    assert Interval.of([2.0], [0.5]).half == pytest.approx(0.98)
-    assert Interval.of([1.0, 3.0]).half == pytest.approx(12.706, rel=1e-3)
-    assert Interval.of([1.0, 1.0], [0.1, 0.3]).half == pytest.approx(0.392)
+    assert interval([2.0], [0.5])[1] == pytest.approx(0.98)
+    assert interval([1.0, 3.0])[1] == pytest.approx(12.706, rel=1e-3)
+    assert interval([1.0, 1.0], [0.1, 0.3])[1] == pytest.approx(0.392)
+
+
+def test_paired_frechet__has_neither_the_bias_nor_the_noise_of_a_finite_number_of_latents():
+    """|0.1 (1, 1)|² + tr (1.1 - 1)² = 0.04, and 0 for rotated samples, which share no latent's noise."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(40):
+        ends = rng.normal(size=(320, 2))
+        noisy = np.sqrt(0.5) * (ends + rng.normal(size=ends.shape))
+        found.append([jackknife(paired_frechet(x, ends)) for x in (1.1 * ends + 0.1, noisy)])
+    values, errors = np.moveaxis(np.array(found), 2, 0)
+    assert values.mean(0) == pytest.approx([0.04, 0], abs=4e-3)
+    assert values[:, 0].std() < 0.015
+    assert errors[:, 0].mean() == pytest.approx(values[:, 0].std(), rel=0.4)

@@ -30,7 +30,7 @@ from scipy.stats import t as student
 from torch import Tensor
 from torch.nn import functional as F
 
-from samplerbench.benchmarks import make_schedule
+from samplerbench.benchmarks import frechet_distance, make_schedule
 from samplerbench.benchmarks.metrics import FrechetEstimate, population_estimate
 from samplerbench.benchmarks.scoring import solve
 from samplerbench.benchmarks.tuning import (
@@ -58,7 +58,7 @@ FINE = 32
 """Steps of the reference solver for the endpoints and the converged samples that score."""
 OTHERS = 10**6
 """First sample id of the converged samples."""
-BATCH = 96
+BATCH, GROUPS = 96, 16
 SHARE = 2 / 3
 """Share of the latents that the fit's equations take; the others choose its steps."""
 
@@ -120,24 +120,33 @@ def make_space(name: str, model: Denoiser) -> FeatureLoss:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Scores of one solver in one space: distances of samples ``(n,)``, and the Fréchet distance."""
+    """Scores of one solver in one space.
+
+    Attributes:
+        distances: distances ``(n,)`` of samples to their endpoints.
+        frechet: Fréchet distance to converged samples from other latents.
+        paired: plug-in Fréchet distances to the endpoints of the same latents, whose noise cancels:
+            of all samples, then without each of GROUPS groups.
+    """
 
     distances: Floats
     frechet: FrechetEstimate
+    paired: Floats
 
     def compared_with(self, untuned: Scored) -> Row:
         """Return the columns of a row: values, and ratios to the untuned solver on the same latents."""
         ratio, error = ratio_of_means(self.distances, untuned.distances)
-        own, fd = self.frechet, self.frechet.value / untuned.frechet.value
+        parts = self.paired / untuned.paired
         return {
             "distance": self.distances.mean(),
             "distance_ratio": ratio,
             "distance_ratio_se": error,
-            "fd": own.value,
-            "fd_low": own.low,
-            "fd_high": own.high,
-            "fd_ratio": fd,
-            "fd_ratio_se": standard_error_of_ratio(own, untuned.frechet),
+            "fd": self.frechet.value,
+            "fd_low": self.frechet.low,
+            "fd_high": self.frechet.high,
+            "fd_paired": jackknife(self.paired)[0],
+            "fd_ratio": jackknife(self.paired)[0] / jackknife(untuned.paired)[0],
+            "fd_ratio_se": jackknife(parts)[1],
         }
 
 
@@ -147,13 +156,22 @@ def ratio_of_means(a: Floats, b: Floats) -> tuple[float, float]:
     return ratio, (a - ratio * b).std(ddof=1) / b.mean() / math.sqrt(len(a))
 
 
-def standard_error_of_ratio(a: FrechetEstimate, b: FrechetEstimate) -> float:
-    """Return the standard error of the ratio of Fréchet distances from the same latents."""
-    ratio, sides = a.value / b.value, [(a.influence, b.influence)]
-    if a.reference_influence is not None and b.reference_influence is not None:
-        sides.append((a.reference_influence, b.reference_influence))
-    errors = [(x - ratio * y).std(ddof=1) / math.sqrt(len(x)) for x, y in sides]
-    return float(np.hypot.reduce(errors)) / abs(b.value)
+def paired_frechet(own: Floats, ends: Floats) -> Floats:
+    """Return :attr:`Scored.paired` of features ``(n, d)`` of samples and of their endpoints."""
+    group = np.arange(len(own)) % GROUPS
+    kept = [group != k for k in range(-1, GROUPS)]
+    moments = [[(x[k].mean(0), np.atleast_2d(np.cov(x[k].T))) for x in (own, ends)] for k in kept]
+    return np.array([frechet_distance(*a, *b) for a, b in moments])
+
+
+def jackknife(values: Floats) -> tuple[float, float]:
+    """Return a statistic without its bias of order 1 / n, and its standard error.
+
+    ``values`` are the statistic of all samples, then those without each of the groups.
+    """
+    whole, parts = values[0], values[1:]
+    n, spread = len(parts), np.square(parts - parts.mean()).sum()
+    return float(n * whole - (n - 1) * parts.mean()), math.sqrt((n - 1) / n * spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,15 +253,12 @@ class Experiment:
             parts.append(sampler.sample(bound, grid.sigma[0] * noise, grid, NoNoise()))
         x, scores = torch.cat(parts), {}
         for space, phi in self.features.items():
-            own, ends, others = (
-                phi(x),
-                *(self.converged[f"{space}-{k}"] for k in ("ends", "others")),
-            )
-            distances = (own - ends).square().mean(1).sqrt().numpy()
-            on = self.axes[space]
-            scores[space] = Scored(
-                distances, population_estimate(own.numpy() @ on, others.numpy() @ on)
-            )
+            given = (self.converged[f"{space}-{kind}"] for kind in ("ends", "others"))
+            seen = [features.numpy() for features in (phi(x), *given)]
+            distances = np.sqrt(np.square(seen[0] - seen[1]).mean(1))
+            own, ends, others = (features @ self.axes[space] for features in seen)
+            frechet = population_estimate(own, others)
+            scores[space] = Scored(distances, frechet, paired_frechet(own, ends))
         return scores
 
     def rows(self, n: int, space: str, seed: int, untuned: dict[str, Scored]) -> list[Row]:
@@ -258,6 +273,11 @@ class Experiment:
             key | {"score": name} | scores[name].compared_with(untuned[name]) | cost
             for name in self.spaces
         ]
+
+
+def short(value: Any) -> Any:
+    """Return a value as a row has it: floats with six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def study(
@@ -277,12 +297,8 @@ def study(
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             if fresh:
                 writer.writeheader()
-            writer.writerows([{k: _short(v) for k, v in row.items()} for row in rows])
+            writer.writerows([{k: short(v) for k, v in row.items()} for row in rows])
         yield rows
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def read(out: Path) -> list[dict[str, str]]:
@@ -293,28 +309,21 @@ def read(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Mean over fits from several seeds, and the half width of its 95 % interval."""
+def interval(values: Sequence[float], errors: Sequence[float] = ()) -> tuple[float, float]:
+    """Return the mean of ``values``, one a seed, and the half width of its 95 % interval.
 
-    mean: float
-    half: float
+    ``errors`` are their standard errors by the scored latents. All seeds share these latents, so the
+    errors do not average out.
+    """
+    n, spread = len(values), 0.0
+    if n > 1:
+        spread = student.ppf(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    shared = 1.96 * float(np.mean(errors)) if len(errors) else 0.0
+    return float(np.mean(values)), math.hypot(spread, shared)
 
-    @classmethod
-    def of(cls, values: Sequence[float], errors: Sequence[float] = ()) -> Interval:
-        """Return the interval of ``values``, one a seed.
 
-        ``errors`` are their standard errors by the scored latents. All seeds share these latents, so
-        the errors do not average out.
-        """
-        n, spread = len(values), 0.0
-        if n > 1:
-            spread = student.ppf(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-        shared = 1.96 * float(np.mean(errors)) if len(errors) else 0.0
-        return cls(float(np.mean(values)), math.hypot(spread, shared))
-
-    def __str__(self) -> str:
-        return f"{format_number(self.mean)} ± {format_number(self.half)}"
+def _words(values: Sequence[float], errors: Sequence[float] = ()) -> str:
+    return " ± ".join(map(format_number, interval(values, errors)))
 
 
 def summary(rows: Sequence[Mapping[str, str]]) -> str:
@@ -333,9 +342,7 @@ def summary(rows: Sequence[Mapping[str, str]]) -> str:
     for model, n, fitted, score in dict.fromkeys(key[:4] for key in cells):
         own = [cells[key] for key in cells if key[:4] == (model, n, fitted, score)]
         line = [
-            Interval.of(
-                [float(r[f"{c}_ratio"]) for r in own], [float(r[f"{c}_ratio_se"]) for r in own]
-            )
+            _words([float(r[f"{c}_ratio"]) for r in own], [float(r[f"{c}_ratio_se"]) for r in own])
             for c in ("distance", "fd")
         ]
         ratios.append((model, n, fitted, score, len(own), *line))
@@ -366,7 +373,7 @@ def _shares(
     if not gains:
         return ["-"] * 4
     solver, others, own = np.transpose(gains)
-    return [Interval.of(part) for part in (own, solver, others - solver, own - others)]
+    return [_words(part) for part in (own, solver, others - solver, own - others)]
 
 
 def main() -> None:
@@ -385,7 +392,7 @@ def main() -> None:
             experiment = Experiment(name, args.space, folder=args.cache)
             for rows in study(args.out, experiment, args.nfe, args.seeds):
                 for row in rows:
-                    print(*map(_short, row.values()), flush=True)
+                    print(*map(short, row.values()), flush=True)
     print(summary(read(args.out)))
 
 
