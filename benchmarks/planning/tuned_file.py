@@ -120,7 +120,7 @@ class Cost(StrictTable):
 
 
 class Loss(StrictTable):
-    """Feature space of a loss: extractor as on the command line, and identity of its features."""
+    """Feature space of the distance to minimise: extractor as on the command line, and its identity."""
 
     extractor: str
     identity: str
@@ -135,10 +135,7 @@ class _WithLoss(StrictTable):
 
 
 class Setting(_WithLoss):
-    """Settings of a tuning. An entry with different settings is tuned again.
-
-    ``loss`` is the feature space of the distance to minimise; None for that of the samples.
-    """
+    """Settings of a tuning. An entry with different settings is tuned again."""
 
     format: Literal[2] = FORMAT
     what: What = "grid"

@@ -119,11 +119,10 @@ class TuningProblem:
 
     def targets(self, steps: int) -> Tensor:
         """Return features ``(n, d)`` of the endpoints in ``steps``; the endpoints without features."""
-        if self.features is None:
-            return self.teacher.endpoints(steps)
-        if steps not in self._targets:
-            self._targets[steps] = self.features(self.teacher.endpoints(steps))
-        return self._targets[steps]
+        ends = self.teacher.endpoints(steps)
+        if self.features is not None and steps not in self._targets:
+            self._targets[steps] = self.features(ends)
+        return self._targets.get(steps, ends)
 
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Refine the endpoints by doubling the teacher's steps; return True if they changed.

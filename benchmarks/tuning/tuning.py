@@ -41,7 +41,7 @@ from ..planning.tuned_file import (
 from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
 from ..running.executors import Tell
 from .free import FreeKind, FreeParameters, project_grid
-from .least_squares import Fit, Runs, fit
+from .least_squares import ENOUGH, Fit, Runs, fit
 from .loss import FeatureLoss, make_loss
 from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
@@ -156,19 +156,24 @@ def fit_coefficients(
         start = project_grid(start, model.sigma_min, model.sigma_max)
     kind: FreeKind = "levels" if what == "grid" else what
 
-    def fit_from(sampler: Sampler, grid: Grid, further: Sequence[Also] = ()) -> Fit:
+    def fit_from(sampler: Sampler, grid: Grid, more: Sequence[Also] = (), by: Runs = runs) -> Fit:
         free = FreeParameters(
             sampler,
             grid,
             model.sigma_min,
             model.sigma_max,
             kind,
-            free_sums="sums" in further,
-            network_levels="network-levels" in further,
+            free_sums="sums" in more,
+            network_levels="network-levels" in more,
         )
-        return fit(free, runs.differences_from_ends, equations, power)
+        return fit(free, by.differences_from_ends, equations, power)
 
     fits = [fit_from(initial, start)]
+    if problem.features is not None:  # samples are nearer to linear in the numbers than features
+        near = fit_from(initial, start, (), replace(runs, ends=problem.endpoints, features=None))
+        near = fit_from(near.sampler, near.grid)
+        if near.after < (1 - ENOUGH) * fits[0].after:
+            fits.insert(0, near)
     if also:
         fits += [fit_from(fits[0].sampler, fits[0].grid, also), fit_from(initial, start, also)]
     best_fit = min(fits, key=lambda each: each.after)

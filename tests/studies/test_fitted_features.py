@@ -58,7 +58,7 @@ def test_study__has_a_row_for_each_fit_and_score_and_goes_on_where_it_stopped(
     out = tmp_path / "features.csv"
     first = next(study(out, experiment, (3,), 2))
     assert [row["score"] for row in first] == list(SPACES)
-    assert all(row["distance_ratio"] == row["fd_ratio"] == 1 for row in first)
+    assert all(row["distance_ratio"] == row["fd_ratio"] == "1" for row in first)
     rest = list(study(out, experiment, (3,), 2))
     assert [(rows[0]["fit"], rows[0]["seed"]) for rows in rest] == [
         ("pixels", 0),

@@ -16,7 +16,7 @@ from samplerbench.benchmarks.planning.remedy import _tuning_options
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.tuning.free import FreeParameters, project_grid
-from samplerbench.benchmarks.tuning.least_squares import Runs, fit
+from samplerbench.benchmarks.tuning.least_squares import ENOUGH, Runs, fit
 from samplerbench.benchmarks.tuning.loss import FeatureLoss, make_loss
 from samplerbench.benchmarks.tuning.problem import LOST, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import power_mean, search_levels
@@ -134,6 +134,25 @@ def test_fit__a_direction_that_the_features_do_not_see_does_not_count(gmm):
     first, both = ([float(e[:, k].abs().log().mean()) for e in errors] for k in (0, 1))
     assert first[0] < first[1]
     assert both[0] > both[1]
+
+
+class Waves:
+    """Features that no fit far from its best numbers can follow."""
+
+    dim, identity = 2, "waves"
+
+    def __call__(self, x):
+        return np.sin(4 * x.double().flatten(1).numpy())
+
+
+def test_fit_coefficients__features_that_bend_are_fitted_from_the_fit_of_the_samples_too(gmm):
+    plain, features = problem_in(gmm, None, 24), problem_in(gmm, Waves(), 24)
+    found, near = (fit_coefficients(p, make("dpmpp_2m"), STEPS) for p in (features, plain))
+    errors = [
+        power_mean(features.distances(each.apply_coefficients(make("dpmpp_2m")), each.grid)[16:], 1)
+        for each in (found, near)
+    ]
+    assert errors[0] <= errors[1] / (1 - ENOUGH)
 
 
 # -- distances

@@ -3,10 +3,10 @@
     python -m samplerbench_studies.fitted.features --out results/reference/fitted/features.csv --seeds 3
 
 The coefficients and levels of one sampler are fitted by distances in each of three spaces: pixels,
-the model card's features, and EfficientNet-Lite0's. Each fitted sampler is scored in all three, on
-latents that no fit uses: by the mean distance to converged endpoints, and by the Fréchet distance to
-converged samples from other latents. A row is a fit and the space of its score. Fits that the file
-has are not made again, so that an interrupted study goes on. ``--summary`` prints the tables.
+the model card's features, and EfficientNet-Lite0's. Fits in features go on from the fit in pixels of
+the same latents. Each fitted sampler is scored in all three spaces, on latents that no fit uses: by
+the mean distance to converged endpoints, and by Fréchet distances. A row is a fit and the space of
+its score. An interrupted study goes on. ``--summary`` prints the tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import csv
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from itertools import product
@@ -182,6 +182,7 @@ class Experiment:
     spaces: Sequence[str] = SPACES
     sizes: Sizes = Sizes()
     folder: Path | None = None
+    _fitted: dict[tuple[int, str, int], tuple[Any, Grid, Row]] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> Denoiser:
@@ -220,21 +221,23 @@ class Experiment:
     @cached_property
     def axes(self) -> dict[str, Floats]:
         """Principal axes ``(d, axes)`` of the converged samples' features, by space."""
-        moments = {
-            name: np.atleast_2d(np.cov(self.converged[f"{name}-others"].numpy().T))
-            for name in self.spaces
-        }
-        return {k: np.linalg.eigh(cov)[1][:, -self.sizes.axes :] for k, cov in moments.items()}
+        seen = {name: self.converged[f"{name}-others"].numpy() for name in self.spaces}
+        covs = {name: np.atleast_2d(np.cov(x.T)) for name, x in seen.items()}
+        return {name: np.linalg.eigh(cov)[1][:, -self.sizes.axes :] for name, cov in covs.items()}
 
     def fitted(self, n: int, space: str, seed: int) -> tuple[Any, Grid, Row]:
         """Return the sampler and grid of n steps that are fitted in a space, and what it cost."""
+        if known := self._fitted.get((n, space, seed)):
+            return known
+        plain = space == "pixels"
+        begun = (make(SAMPLER), self.grid(n)) if plain else self.fitted(n, "pixels", seed)[:2]
         started, sigmas = time.process_time(), (self.model.sigma_min, self.model.sigma_max)
-        own = None if space == "pixels" else self.features[space]
         problem = tuning_problem(self.model, TRAIN_IDS, self.sizes.latents, seed)
+        own = None if plain else self.features[space]
         target = problem.endpoints if own is None else own(problem.endpoints)
         x = torch.cat([states for _, states in problem.batches])
         runs = Runs(problem.model, problem.ids, seed, x, target, BATCH, own)
-        free = FreeParameters(make(SAMPLER), self.grid(n), *sigmas, "both")
+        free = FreeParameters(*begun, *sigmas, "both")
         found = fit(free, runs.differences_from_ends, round(SHARE * len(x)), power=1)
         cost = {
             "search": problem.meter.rows,
@@ -242,7 +245,7 @@ class Experiment:
             "seconds": round(time.process_time() - started),
             "fit_ratio": found.after / found.before,
         }
-        return found.sampler, found.grid, cost
+        return self._fitted.setdefault((n, space, seed), (found.sampler, found.grid, cost))
 
     def scored(self, sampler: Any, grid: Grid) -> dict[str, Scored]:
         """Return the scores of a solver by space."""
@@ -275,11 +278,6 @@ class Experiment:
         ]
 
 
-def short(value: Any) -> Any:
-    """Return a value as a row has it: floats with six digits."""
-    return f"{value:.6g}" if isinstance(value, float) else value
-
-
 def study(
     out: Path, experiment: Experiment, budgets: Sequence[int], seeds: int
 ) -> Iterator[list[Row]]:
@@ -291,13 +289,14 @@ def study(
             continue
         if n not in untuned:
             untuned[n] = experiment.scored(make(SAMPLER), experiment.grid(n))
-        rows = experiment.rows(n, space, seed, untuned[n])
+        made = experiment.rows(n, space, seed, untuned[n])
+        rows = [{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in r.items()} for r in made]
         fresh = not out.exists()
         with out.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             if fresh:
                 writer.writeheader()
-            writer.writerows([{k: short(v) for k, v in row.items()} for row in rows])
+            writer.writerows(rows)
         yield rows
 
 
@@ -385,14 +384,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--space", nargs="+", choices=SPACES, default=list(SPACES))
     parser.add_argument("--cache", type=Path, help="folder where converged samples are kept")
-    parser.add_argument("--summary", action="store_true", help="print the tables of the file only")
+    parser.add_argument("--summary", action="store_true", help="only print the tables")
     args = parser.parse_args()
     if not args.summary:
         for name in args.model:
             experiment = Experiment(name, args.space, folder=args.cache)
             for rows in study(args.out, experiment, args.nfe, args.seeds):
                 for row in rows:
-                    print(*map(short, row.values()), flush=True)
+                    print(*row.values(), flush=True)
     print(summary(read(args.out)))
 
 
