@@ -9,14 +9,13 @@ from samplerbench_studies.fitted import features
 from samplerbench_studies.fitted.features import (
     Experiment,
     Sizes,
-    interval,
     jackknife,
     paired_frechet,
     ratio_of_means,
     read,
     study,
-    summary,
 )
+from samplerbench_studies.fitted.features_table import interval, summary
 
 SPACES = ("pixels", "card")
 
@@ -63,8 +62,10 @@ def test_study__has_a_row_for_each_fit_and_score_and_goes_on_where_it_stopped(
     assert [(rows[0]["fit"], rows[0]["seed"]) for rows in rest] == [
         ("pixels", 0),
         ("card", 0),
+        ("clamped", 0),
         ("pixels", 1),
         ("card", 1),
+        ("clamped", 1),
     ]
     monkeypatch.setattr(Experiment, "fitted", lambda *_: pytest.fail("fitted again"))
     assert not list(study(out, experiment, (3,), 2))
@@ -74,7 +75,7 @@ def test_study__has_a_row_for_each_fit_and_score_and_goes_on_where_it_stopped(
     assert own["card", "card", "0"] < 0.7
     table = summary(rows)
     assert "own" in table
-    assert table.count("| own | 3 |") == 4 + 2
+    assert table.count("| own | 3 |") == 6 + 2
     assert summary([r for r in rows if r["fit"] != "pixels"])
 
 

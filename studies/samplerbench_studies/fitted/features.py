@@ -3,10 +3,11 @@
     python -m samplerbench_studies.fitted.features --out results/reference/fitted/features.csv --seeds 3
 
 The coefficients and levels of one sampler are fitted by distances in each of three spaces: pixels,
-the model card's features, and EfficientNet-Lite0's. Fits in features go on from the fit in pixels of
-the same latents. Each fitted sampler is scored in all three spaces, on latents that no fit uses: by
-the mean distance to converged endpoints, and by Fréchet distances. A row is a fit and the space of
-its score. An interrupted study goes on. ``--summary`` prints the tables.
+the model card's features, and EfficientNet-Lite0's. Fits in features, which see clamped samples, go
+on from the fit in pixels of the same latents. So does a fit in clamped pixels, for comparison. Each
+solver is scored in all three spaces, on latents that no fit uses: by the mean distance to converged
+endpoints, and by Fréchet distances. A row is a fit and the space of its score. An interrupted study
+goes on. ``--summary`` prints the tables.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import csv
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -26,7 +27,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,15 +43,15 @@ from samplerbench.benchmarks.tuning import (
 )
 from samplerbench.models import Denoiser, Reference, make_model
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.results import format_number, markdown_table
 from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, make
+
+from .features_table import CLAMPED, UNTUNED, summary
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 SPACES = ("pixels", "card", "efficientnet")
-UNTUNED = "untuned"
 SAMPLER, START = "dpmpp_2m", "discrete_trailing"
 """Sampler to fit, and the schedule from which fits start: the built-in one that suits it best."""
 FINE = 32
@@ -233,7 +233,7 @@ class Experiment:
         begun = (make(SAMPLER), self.grid(n)) if plain else self.fitted(n, "pixels", seed)[:2]
         started, sigmas = time.process_time(), (self.model.sigma_min, self.model.sigma_max)
         problem = tuning_problem(self.model, TRAIN_IDS, self.sizes.latents, seed)
-        own = None if plain else self.features[space]
+        own = None if plain else self.features["pixels" if space == CLAMPED else space]
         target = problem.endpoints if own is None else own(problem.endpoints)
         x = torch.cat([states for _, states in problem.batches])
         runs = Runs(problem.model, problem.ids, seed, x, target, BATCH, own)
@@ -284,7 +284,7 @@ def study(
     """Make the fits that the file lacks, and append their rows."""
     known = {(r["model"], int(r["nfe"]), r["fit"], int(r["seed"])) for r in read(out)}
     untuned: dict[int, dict[str, Scored]] = {}
-    for seed, n, space in product(range(seeds), budgets, (UNTUNED, *experiment.spaces)):
+    for seed, n, space in product(range(seeds), budgets, (UNTUNED, *experiment.spaces, CLAMPED)):
         if (experiment.name, n, space, seed) in known or (space == UNTUNED and seed):
             continue
         if n not in untuned:
@@ -306,73 +306,6 @@ def read(out: Path) -> list[dict[str, str]]:
         return []
     with out.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def interval(values: Sequence[float], errors: Sequence[float] = ()) -> tuple[float, float]:
-    """Return the mean of ``values``, one a seed, and the half width of its 95 % interval.
-
-    ``errors`` are their standard errors by the scored latents. All seeds share these latents, so the
-    errors do not average out.
-    """
-    n, spread = len(values), 0.0
-    if n > 1:
-        spread = student.ppf(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    shared = 1.96 * float(np.mean(errors)) if len(errors) else 0.0
-    return float(np.mean(values)), math.hypot(spread, shared)
-
-
-def _words(values: Sequence[float], errors: Sequence[float] = ()) -> str:
-    return " ± ".join(map(format_number, interval(values, errors)))
-
-
-def summary(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return two tables: ratios to the untuned sampler, and the shares of a gain in features.
-
-    A gain is log(untuned / tuned), here of the Fréchet distance and of the mean distance. In the space
-    s, it is the sum of three: the gain of the fit in pixels ("solver"), what the fit in the other
-    feature space gains beyond it ("other features"), and what the fit in s gains beyond that ("own").
-    """
-    cells = {
-        (r["model"], int(r["nfe"]), r["fit"], r["score"], int(r["seed"])): r
-        for r in rows
-        if r["fit"] != UNTUNED
-    }
-    ratios, shares = [], []
-    for model, n, fitted, score in dict.fromkeys(key[:4] for key in cells):
-        own = [cells[key] for key in cells if key[:4] == (model, n, fitted, score)]
-        line = [
-            _words([float(r[f"{c}_ratio"]) for r in own], [float(r[f"{c}_ratio_se"]) for r in own])
-            for c in ("distance", "fd")
-        ]
-        ratios.append((model, n, fitted, score, len(own), *line))
-        if fitted == score != "pixels":
-            shares += [
-                (model, n, score, column, *_shares(cells, (model, n, score), column))
-                for column in ("distance", "fd")
-            ]
-    head = ("model", "NFE", "fit in", "score in", "fits", "distance ratio", "FD ratio")
-    parts = ("model", "NFE", "space", "score", "gain", "solver", "other features", "own features")
-    return f"{markdown_table(head, ratios)}\n\n{markdown_table(parts, shares)}"
-
-
-def _shares(
-    cells: Mapping[tuple[str, int, str, str, int], Mapping[str, str]],
-    where: tuple[str, int, str],
-    column: str,
-) -> list[Any]:
-    """Return the gain in a space, and its three parts, by seed; "-" where a distance is below 0."""
-    model, n, space = where
-    (other,) = {key[2] for key in cells} - {"pixels", space} or {space}
-    gains = []
-    for seed in sorted({key[4] for key in cells}):
-        found = [cells.get((model, n, fit, space, seed)) for fit in ("pixels", other, space)]
-        values = [float(r[f"{column}_ratio"]) for r in found if r is not None]
-        if len(values) == 3 and min(values) > 0:
-            gains.append(-np.log(values))
-    if not gains:
-        return ["-"] * 4
-    solver, others, own = np.transpose(gains)
-    return [_words(part) for part in (own, solver, others - solver, own - others)]
 
 
 def main() -> None:
