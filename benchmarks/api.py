@@ -296,6 +296,7 @@ def tune(
     objective: str = "mean",
     what: What = "grid",
     also: Sequence[Also] = (),
+    loss: str | None = None,
     holdout_model: Any = None,
     device: Device = "auto",
     executor: Executor | None = None,
@@ -315,6 +316,7 @@ def tune(
         objective: mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
         what: "grid" (the noise levels), "coefficients", "both", or "ratios" (of dynamic compensation).
         also: further numbers to tune: "network-levels" and "sums" (:data:`~.tuned_file.Also`).
+        loss: extractor in whose features distances are minimised; None for distances of samples.
         holdout_model: another model to score the result on; None for a built-in one.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         executor: where samplers run; None for this process.
@@ -336,7 +338,7 @@ def tune(
         holdout_model = next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(holdout_model), where)
     how = ModelTuning(
-        subject, other, latents, test_latents, seed, objective, what, tuple(also), where
+        subject, other, latents, test_latents, seed, objective, what, tuple(also), loss, where
     )
     entries, failures = tune_targets(
         Path(out), how, targets, executor or InProcess(), progress or (lambda _stage: None)

@@ -169,6 +169,10 @@ AROUND: tuple[Column, ...] = (
         "tuned schedule: what was tuned, coefficients of the sampler or both, and further numbers "
         "(empty: its levels)",
     ),
+    _text(
+        "tuning_loss",
+        "tuned schedule: feature space of the distances that were made small (empty: samples)",
+    ),
     _text("tuning_objective", "tuned schedule: which mean of the distances was made small"),
     _integer("tuning_seed", "tuned schedule: root seed of its latents"),
     _integer(

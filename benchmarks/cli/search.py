@@ -185,6 +185,10 @@ def tune(
         "Tune further numbers of a multistep sampler: network-levels (the levels that the network is "
         "given) or sums (of coefficients; repeatable).",
     ),
+    loss: str | None = setting(
+        "--loss EXTRACTOR",
+        "Feature space of the distances to minimise, e.g. card (default: distances of the samples).",
+    ),
     holdout_model: str | None = setting(
         "--holdout-model MODEL", "Another model to score the tuned levels on."
     ),
@@ -218,6 +222,7 @@ def tune(
             objective=objective,
             what=check_choice(what, "--what", WHATS),
             also=[check_choice(name, "--also", ALSO) for name in dict.fromkeys(also or ())],
+            loss=loss,
             holdout_model=holdout_model,
             device=check_choice(device, "--device", DEVICES),
             executor=executor,
@@ -252,7 +257,11 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
         "initial noises that tuning did not use"
     )
     say(f"elsewhere: the same on {other}")
-    say("gap: tuned / untuned error, relative to that on the initial noises of tuning, minus 1")
+    minimised = "error"
+    if loss := entries[0].setting.loss:
+        say(f"loss: the same in the features {loss.identity}, which tuning minimised")
+        minimised = "loss"
+    say(f"gap: tuned / untuned {minimised}, relative to that on the noises of tuning, minus 1")
     say(
         "teacher: how far endpoints moved when its steps were last doubled, relative to the "
         "smallest rms error that they measure"
@@ -277,6 +286,7 @@ def _printed_row(entry: Tuned) -> dict[str, Any]:
         "NFE": entry.nfe,
         "untuned": entry.schedule,
         "error": errors(entry.test),
+        **({"loss": errors(entry.loss_test)} if entry.loss_test else {}),
         "gap": f"{entry.gap:+.0%}",
         "elsewhere": errors(entry.elsewhere.scores),
         "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",

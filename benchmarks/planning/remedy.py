@@ -76,6 +76,8 @@ def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple
     setting = last.setting
     return [
         *([] if setting.what == "grid" else [("--what", setting.what)]),
+        *(("--also", name) for name in setting.also),
+        *([] if setting.loss is None else [("--loss", setting.loss.extractor)]),
         ("--objective", setting.objective),
         ("--latents", str(setting.latents)),
         ("--test-latents", str(setting.test_latents)),

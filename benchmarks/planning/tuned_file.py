@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, model_serializer, model_validator
 
 from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...samplers.families.tabulated import Table, TableRow
@@ -120,7 +120,22 @@ class Cost(StrictTable):
     seconds: float
 
 
-class Setting(StrictTable):
+class Loss(StrictTable):
+    """Feature space of the distance to minimise: extractor as on the command line, and its identity."""
+
+    extractor: str
+    identity: str
+
+
+class _WithLoss(StrictTable):
+    """Table without keys of a loss where there is none, as files of earlier versions."""
+
+    @model_serializer(mode="wrap")
+    def _serialise(self, plain: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
+        return {k: v for k, v in plain(self).items() if v is not None or not k.startswith("loss")}
+
+
+class Setting(_WithLoss):
     """Settings of a tuning. An entry with different settings is tuned again."""
 
     format: Literal[2] = FORMAT
@@ -131,6 +146,7 @@ class Setting(StrictTable):
     test_latents: int
     objective: Literal["mean", "rms", "geometric"]
     elsewhere: str
+    loss: Loss | None = None
 
 
 class Subject(StrictTable):
@@ -145,7 +161,7 @@ class Subject(StrictTable):
     steps: int
 
 
-class Tuned(StrictTable):
+class Tuned(_WithLoss):
     """Entry of the file: tuned levels of one subject, with their scores and costs.
 
     Attributes:
@@ -155,11 +171,12 @@ class Tuned(StrictTable):
         network_levels: level that the network is given in each step; None for those of ``levels``.
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
-        train, test: scores on the training latents, and on other latents.
-        gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``.
+        train, test: scores on the training latents, and on other latents, by distances of samples.
+        gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``, by the loss.
         teacher: cost of the converged endpoints of the training latents, with coarser solutions; 0
             if exact. Entries of one command share these endpoints.
         search: cost of all other evaluations on the training latents.
+        loss_train, loss_test: scores by a loss in features, per feature; None without one.
     """
 
     subject: Subject
@@ -175,6 +192,8 @@ class Tuned(StrictTable):
     teacher: Cost
     search: Cost
     elsewhere: HoldOutResult
+    loss_train: Scores | None = None
+    loss_test: Scores | None = None
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
@@ -202,7 +221,8 @@ class Tuned(StrictTable):
     @property
     def unresolved(self) -> float:
         """Largest :attr:`Scores.unresolved` of the entry."""
-        return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
+        scores = (self.train, self.test, self.elsewhere.scores, self.loss_train, self.loss_test)
+        return max(each.unresolved for each in scores if each is not None)
 
     @property
     def digest(self) -> str:
@@ -222,6 +242,7 @@ class Tuned(StrictTable):
             "tuning_teacher": self.teacher.evaluations,
             "tuning_search": self.search.evaluations,
             "tuning_what": None if words == "grid" else words,
+            "tuning_loss": self.setting.loss and self.setting.loss.identity,
             "tuning_objective": self.setting.objective,
             "tuning_latents": self.setting.latents,
             "tuning_seed": self.setting.seed,

@@ -109,7 +109,7 @@ FILE = "tuned.json"
             "Levels are softmax gaps in log sigma; slopes come from finite differences, "
             "not from backpropagation, unless coefficients are tuned too.",
             "The distance is that to the converged endpoint of the same latent, never "
-            "moved, and no perceptual network measures it.",
+            "moved; a perceptual network measures it only where --loss names one.",
             "The time at which the network is evaluated is that of its step: no second "
             "set of times is learnt.",
         ),

@@ -1,11 +1,12 @@
 """Tuning of a sampler's grid and coefficients on a model, towards the ends of the probability flow.
 
 Each sampler and number of steps is tuned by itself (docs/how-to/tuning.md). Tuning minimises the
-distance to converged endpoints, without features, on latents that no run uses.
+distance to converged endpoints, of samples or features (:mod:`.loss`), on latents of no run.
 """
 
 from .free import FreeKind, FreeParameters, arrays_of, project_grid
 from .least_squares import Runs, fit
+from .loss import FeatureLoss
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, candidate_grids, power_mean
 
@@ -13,6 +14,7 @@ __all__ = [
     "OBJECTIVES",
     "TEST_IDS",
     "TRAIN_IDS",
+    "FeatureLoss",
     "FreeKind",
     "FreeParameters",
     "Runs",

@@ -2,7 +2,7 @@ r"""Levels and coefficients that bring a sampler nearest to known endpoints, by 
 
 The fit needs no backward pass, so it works for any model, and takes a few dozen runs. The free numbers z
 (:class:`.free.FreeParameters`) minimise a power mean over latents of the distance e_s = |r_s(z)| between sample and
-endpoint; power 0 is the geometric mean. Samples are nearly linear in z:
+endpoint, or between their features; power 0 is the geometric mean. Samples are nearly linear in z:
 
     r_s(z + dz) = r_s(z) + J_s dz,        J_s from one run a number, by differences.
 
@@ -52,8 +52,9 @@ class _Trajectory(NamedTuple):
 class Runs:
     """Runs of deterministic samplers from latents ``x`` ``(n, *event)`` to endpoints ``ends``.
 
-    The latents are at the grids' first level. Tables that differ in one step from the cached run
-    start at that step, with the cached states and images.
+    With ``features``, those of the samples are compared with ``ends`` ``(n, d)``. The latents are at
+    the grids' first level. Tables that differ in one step from the cached run start at that step,
+    with the cached states and images.
     """
 
     model: Denoiser
@@ -62,16 +63,19 @@ class Runs:
     x: Tensor
     ends: Tensor
     batch: int
+    features: Callable[[Tensor], Tensor] | None = None
     _trajectories: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()
     def differences_from_ends(
         self, sampler: Sampler, grid: Grid, part: slice
     ) -> NDArray[np.float64]:
-        """Return samples of some latents minus their endpoints, ``(n, d)`` in data units."""
+        """Return samples of some latents, or their features, minus their endpoints, ``(n, d)``."""
         ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
-        samples = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
-        differences = torch.cat(samples).double() - self.ends[part].double()
+        parts = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
+        samples = torch.cat(parts)
+        samples = samples.double() if self.features is None else self.features(samples)
+        differences = samples - self.ends[part].double()
         return differences.flatten(1).cpu().numpy()
 
     def _samples(self, sampler: Sampler, grid: Grid, ids: Tensor, x: Tensor) -> Tensor:

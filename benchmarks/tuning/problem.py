@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 
@@ -84,6 +85,8 @@ LOST = 1e6
 class TuningProblem:
     """Latents of a model with converged endpoints, from which samples' distances are measured.
 
+    The loss is the distance in ``features``, which give ``(n, d)`` float64; None for the samples'.
+
     ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the
     model's device. ``steps`` are the teacher's steps for the present endpoints, unless exact.
     """
@@ -94,6 +97,8 @@ class TuningProblem:
     seed: int
     teacher: Teacher
     steps: int
+    features: Callable[[Tensor], Tensor] | None = None
+    _targets: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def endpoints(self) -> Tensor:
@@ -106,25 +111,39 @@ class TuningProblem:
         difference = self.endpoints - self.teacher.endpoints(self.steps // 2)
         return float(difference.double().square().mean().sqrt())
 
+    @property
+    def loss_resolution(self) -> float:
+        """:attr:`resolution` by the loss, per feature."""
+        difference = self.targets(self.steps) - self.targets(self.steps // 2)
+        return float(difference.double().square().mean().sqrt())
+
+    def targets(self, steps: int) -> Tensor:
+        """Return features ``(n, d)`` of the endpoints in ``steps``; the endpoints without features."""
+        ends = self.teacher.endpoints(steps)
+        if self.features is not None and steps not in self._targets:
+            self._targets[steps] = self.features(ends)
+        return self._targets.get(steps, ends)
+
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Refine the endpoints by doubling the teacher's steps; return True if they changed.
 
         Doubling stops when endpoints move by less than RESOLVED times the smallest RMS distance of
-        the runs. Rounding, or the solver's limit on steps, may stop it earlier.
+        the runs, by samples and by the loss. Rounding, or the solver's limit on steps, may stop it earlier.
         """
         if self.resolution <= self.teacher.rounding:
             return False
         before, samples = self.steps, [self.sample(*run) for run in runs]
-        while self.steps < ODE.last:
-            least = RESOLVED * min(map(self._rms, samples))
-            if self.resolution <= max(least, self.teacher.rounding):
+        while self.steps < ODE.last and self.resolution > self.teacher.rounding:
+            seen = [(self.resolution, self.pixel_distances)]
+            seen += [(self.loss_resolution, self.loss_distances)]
+            if all(moved <= RESOLVED * min(map(_rms, map(of, samples))) for moved, of in seen):
                 break
             self.steps *= 2
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d) in data units, at most :data:`LOST`."""
-        return self._distances(self.sample(sampler, grid))
+        """Return the :meth:`loss_distances` ``(n,)`` of the sampler's samples."""
+        return self.loss_distances(self.sample(sampler, grid))
 
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
@@ -146,12 +165,23 @@ class TuningProblem:
             for ids in self.ids.split(BATCH)
         ]
 
-    def _distances(self, samples: Tensor) -> NDArray[np.float64]:
-        squares = (samples - self.endpoints).double().square().flatten(1).mean(1)
-        return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
+    def pixel_distances(self, samples: Tensor) -> NDArray[np.float64]:
+        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d) in data units, at most :data:`LOST`."""
+        return _distances(samples - self.endpoints)
 
-    def _rms(self, samples: Tensor) -> float:
-        return float(np.sqrt(np.square(self._distances(samples)).mean()))
+    def loss_distances(self, samples: Tensor) -> NDArray[np.float64]:
+        """Return ``(n,)`` distances between features, per feature, as :meth:`pixel_distances` does."""
+        own = samples if self.features is None else self.features(samples)
+        return _distances(own - self.targets(self.steps))
+
+
+def _distances(differences: Tensor) -> NDArray[np.float64]:
+    squares = differences.double().square().flatten(1).mean(1)
+    return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
+
+
+def _rms(distances: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.square(distances).mean()))
 
 
 def tuning_problem(

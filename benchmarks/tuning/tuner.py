@@ -68,7 +68,7 @@ def tune_targets(
     """
     check_writable(file)
     options = (tuning.latents, tuning.test_latents, tuning.seed, tuning.objective, tuning.what)
-    options += (tuning.also,)
+    options += (tuning.also, tuning.loss)
     models = {each.name: each.model for each in (tuning.subject, tuning.other)}
     world = WorkerContext(WorkerConfig.here({}, tuning.device), models)
     entries, failures = [], {}

@@ -31,6 +31,7 @@ from ..planning.tuned_file import (
     Also,
     Cost,
     HoldOutResult,
+    Loss,
     Score,
     Scores,
     Setting,
@@ -41,7 +42,8 @@ from ..planning.tuned_file import (
 from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
 from ..running.executors import Tell
 from .free import FreeKind, FreeParameters, project_grid
-from .least_squares import Fit, Runs, fit
+from .least_squares import ENOUGH, Fit, Runs, fit
+from .loss import FeatureLoss, make_loss
 from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
 
@@ -152,26 +154,34 @@ def fit_coefficients(
     initial = first.apply_coefficients(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
-    runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
+    ends = problem.targets(problem.steps)
+    runs = Runs(model, problem.ids, problem.seed, x, ends, BATCH, problem.features)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if moves:
         start = project_grid(start, model.sigma_min, model.sigma_max)
     kind: FreeKind = "levels" if what == "grid" else what
 
-    def fit_from(sampler: Sampler, grid: Grid, further: Sequence[Also] = ()) -> Fit:
+    def fit_from(sampler: Sampler, grid: Grid, more: Sequence[Also] = (), by: Runs = runs) -> Fit:
         free = FreeParameters(
             sampler,
             grid,
             model.sigma_min,
             model.sigma_max,
             kind,
-            free_sums="sums" in further,
-            network_levels="network-levels" in further,
+            free_sums="sums" in more,
+            network_levels="network-levels" in more,
         )
-        return fit(free, runs.differences_from_ends, equations, power)
+        return fit(free, by.differences_from_ends, equations, power)
 
     # a table with ratios would be compensated again
     fits = [fit_from(sampler if what == "ratios" else initial, start)]
+    if (
+        problem.features is not None and what != "ratios"
+    ):  # samples are nearer to linear in the numbers than features
+        near = fit_from(initial, start, (), replace(runs, ends=problem.endpoints, features=None))
+        near = fit_from(near.sampler, near.grid)
+        if near.after < (1 - ENOUGH) * fits[0].after:
+            fits.insert(0, near)
     if also:
         fits += [fit_from(fits[0].sampler, fits[0].grid, also), fit_from(initial, start, also)]
     best_fit = min(fits, key=lambda each: each.after)
@@ -187,6 +197,7 @@ class ModelTuning:
     """Tuning of samplers on a model, with shared endpoints, and scoring on another model.
 
     ``latents`` (2 or more) are tuned on. ``test_latents`` (2 or more) measure the train-test gap.
+    ``loss`` is the extractor in whose features distances are minimised; None for the samples' own.
     """
 
     subject: NamedModel
@@ -197,8 +208,11 @@ class ModelTuning:
     objective: str
     what: What
     also: tuple[Also, ...]
+    loss: str | None
     device: str
     _problems: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
+    _features: FeatureLoss | None = field(init=False, repr=False)
+    _loss: Loss | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for option, count in (("--latents", self.latents), ("--test-latents", self.test_latents)):
@@ -220,6 +234,8 @@ class ModelTuning:
             raise ValueError(
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
             )
+        made = None if self.loss is None else make_loss(self.subject, self.loss)
+        self._features, self._loss = made or (None, None)
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
         """Return the entry of a target; report each stage to ``tell``, in words."""
@@ -235,6 +251,9 @@ class ModelTuning:
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
         on_train, on_test = (self._scores(problem, target, result) for problem in (train, test))
+        by_loss = [on_train, on_test]
+        if self._loss is not None:
+            by_loss = [self._scores(problem, target, result, True) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
@@ -245,10 +264,12 @@ class ModelTuning:
             schedule=result.schedule,
             train=on_train,
             test=on_test,
-            gap=on_test.ratio / on_train.ratio - 1,
+            gap=by_loss[1].ratio / by_loss[0].ratio - 1,
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
             elsewhere=self._score_on_holdout_model(target, result, tell),
+            loss_train=by_loss[0] if self._loss else None,
+            loss_test=by_loss[1] if self._loss else None,
         )
 
     def _search(
@@ -288,19 +309,24 @@ class ModelTuning:
             tell(f"{named.name}: converged endpoints of {count} latents")
             problem = tuning_problem(named.model, first, count, self.seed, self.device)
             self._problems[named.name, first] = problem
-        return replace(self._problems[named.name, first])
+        features = self._features if named is self.subject else None
+        return replace(self._problems[named.name, first], features=features)
 
-    def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
+    def _scores(
+        self, problem: TuningProblem, target: Target, result: SearchResult, by_loss: bool = False
+    ) -> Scores:
         """Score the untuned and the tuned sampler, with endpoints fine enough for both."""
         runs = _untuned_and_tuned(target, result)
         problem.converge_endpoints(*runs)
         scores = []
-        for distances in [problem.distances(*run) for run in runs]:
+        distances_of = problem.loss_distances if by_loss else problem.pixel_distances
+        for distances in [distances_of(problem.sample(*run)) for run in runs]:
             error, rms = (
                 power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
             )
             scores.append(Score(error=error, rms=rms, median=float(np.median(distances))))
-        return Scores(untuned=scores[0], tuned=scores[1], resolution=problem.resolution)
+        resolution = problem.loss_resolution if by_loss else problem.resolution
+        return Scores(untuned=scores[0], tuned=scores[1], resolution=resolution)
 
     def _cost(self, evaluations: int, seconds: float) -> Cost:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
@@ -329,6 +355,7 @@ class ModelTuning:
             also=self.also,
             objective=self.objective,  # type: ignore[arg-type]
             elsewhere=self.other.model.identity,
+            loss=self._loss,
         )
 
 

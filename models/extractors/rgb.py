@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,8 +51,21 @@ class RgbNetwork:
     ) -> None:
         self._low, self._high = limits
         self._net, self._features, self.dim = network, features, dim
+        self._rounds = True
         self.made_of, self.space = f"{made_of}-uint8-rounded", space
         self.identity = f"{self.made_of}-range[{self._low:g},{self._high:g}]"
+
+    def unrounded(self) -> RgbNetwork:
+        """Return a copy that passes grey levels on as float32, not rounded.
+
+        Its features change with changes below a grey level. A network that takes 8-bit images only
+        fails when it is called.
+        """
+        twin = copy.copy(self)
+        twin._rounds, twin.space = False, ""
+        twin.made_of = self.made_of.replace("-uint8-rounded", "-unrounded")
+        twin.identity = self.identity.replace(self.made_of, twin.made_of)
+        return twin
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> FloatArray:
@@ -65,8 +79,9 @@ class RgbNetwork:
         return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
 
     def _rgb_images(self, x: Tensor) -> Tensor:
-        grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255).round()
-        return grey.to(torch.uint8).expand(-1, 3, -1, -1)
+        grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255)
+        levels = grey.round().to(torch.uint8) if self._rounds else grey.float()
+        return levels.expand(-1, 3, -1, -1)
 
 
 def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:

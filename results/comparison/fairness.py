@@ -113,7 +113,7 @@ def entries_at_tuned_levels(source: Source) -> list[Entry]:
                 "schedules; run one in a folder of its own"
             )
         settings = tuple(
-            text(row, f"tuning_{name}") for name in ("what", "objective", "latents", "seed")
+            text(row, f"tuning_{name}") for name in ("what", "loss", "objective", "latents", "seed")
         )
         if any(settings) and settings_of.setdefault(model, settings) != settings:
             raise ValueError(

@@ -17,6 +17,7 @@ def tuner(file, gmm, **changes):
         "objective": "mean",
         "what": "grid",
         "also": (),
+        "loss": None,
         "device": "cpu",
     }
     tuning = ModelTuning(**options | changes)
