@@ -307,8 +307,7 @@ def tune(
     Args:
         model: a spec or an object.
         samplers: samplers to tune: specs, objects or classes.
-        nfe: evaluations per sample; or give ``steps``.
-        steps: numbers of steps.
+        nfe, steps: evaluations per sample, or numbers of steps; give one of them.
         out: JSON file for the schedule ``tuned(file=…)``; its entries are not tuned again.
         latents: number of latents to tune on.
         test_latents: number of further latents, for the error on latents not tuned on.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from samplerbench.results.figures import Sheet, save
 
 from .scoring import V3
-from .table import Row, geometric_means, read_scores
+from .table import Row, geometric_means, read_scores, short_name
 
 Floats = NDArray[np.float64]
 
@@ -170,11 +170,6 @@ def _power_or_number(value: float, _place: int | None = None) -> str:
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def short_name(model: str) -> str:
-    """Return the name of a model without folders and options."""
-    return model.partition("?")[0].rpartition("/")[2].partition("(")[0].removeprefix("family:")
 
 
 def _label(panels: Sequence[Axes], x: str, y: str) -> None:

@@ -224,7 +224,12 @@ def shares_of_gap(scores: Sequence[Row], bounds: Sequence[Row]) -> str:
         if shares:
             means = [sum(own) / len(own) if (own := shares[m]) else math.nan for m in models]
             rows.append([NAMES[method], *("" if math.isnan(m) else f"{m:.0%}" for m in means)])
-    return markdown_table(["method", *models], rows)
+    return markdown_table(["method", *map(short_name, models)], rows)
+
+
+def short_name(model: str) -> str:
+    """Return the name of a model without folders and options."""
+    return model.partition("?")[0].rpartition("/")[2].partition("(")[0].removeprefix("family:")
 
 
 def _total(row: Row) -> float:
@@ -240,7 +245,7 @@ def by_model(scores: Sequence[Row], budgets: Sequence[int]) -> str:
             means = geometric_means(own, "typical_error")
             if means:
                 errors = [f"{means[n]:.3g}" if n in means else "" for n in budgets]
-                rows.append([model, NAMES[method], *errors])
+                rows.append([short_name(model), NAMES[method], *errors])
     return markdown_table(["model", "method", *map(str, budgets)], rows)
 
 
