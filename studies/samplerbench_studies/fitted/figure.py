@@ -51,7 +51,7 @@ LINES = {
     "advise": Line("advise (auto, fitted)", "#137a4b", "o", "--", 1.4),
 }
 """Methods in the figures, in the order of the legend."""
-BOUND = Line("least error found for any table", "#c0392b", "", ":", 1.2)
+BOUND = Line("least error found for any table", "#c0392b", ".", ":", 1.2)
 STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -82,7 +82,7 @@ def draw_errors(scores: Sequence[Row], bound: Sequence[Row] = ()) -> Sheet:
             _plot(axes, list(lowest), list(lowest.values()), BOUND)
         _finish(axes, model, (4, 6, 10, 15))
     _label(panels, "evaluations", "typical error")
-    _legend(figure, panels[0])
+    _legend(figure, panels)
     return figure
 
 
@@ -106,7 +106,7 @@ def draw_costs(scores: Sequence[Row]) -> Sheet:
         axes.set(xscale="log", yscale="log", ylim=(3, 60))
         _finish(axes, model, (10**2, 10**4, 10**6), (4, 6, 10, 20, 40))
     _label(panels, "samples made", "evaluations a sample")
-    _legend(figure, panels[0])
+    _legend(figure, panels)
     return figure
 
 
@@ -181,9 +181,16 @@ def _label(panels: Sequence[Axes], x: str, y: str) -> None:
             axes.set_xlabel(x)
 
 
-def _legend(figure: Sheet, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=6.5)
+def _legend(figure: Sheet, panels: Sequence[Axes]) -> None:
+    """Draw one legend for all panels, in the order of :data:`LINES`."""
+    named = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    names = [line.name for line in (*LINES.values(), BOUND) if line.name in named]
+    handles = [named[name] for name in names]
+    figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=6.5)
 
 
 def main() -> None:

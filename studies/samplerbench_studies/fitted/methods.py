@@ -43,6 +43,8 @@ FEW, SHORTLIST = 32, 8
 """Latents on which all untuned configurations are tried, and number of the best tried on all latents."""
 WHOLE, OLDER = 12, 4
 """With more than ``WHOLE`` steps, only ``OLDER`` weights of earlier steps are free in each step."""
+FLOW, FLOW_LEVELS = 1000.0, ("uniform_time(process='flow')", "flow_shift(shift=3.0)")
+"""Least sigma_max of a flow, whose time begins at an infinite level, and further schedules for it."""
 SOLVER = "dpmpp_2m"
 """Sampler on the searched levels, and the start of the fits."""
 UNTUNED = (
@@ -61,7 +63,7 @@ UNTUNED = (
     "reab_2",
     "warped_ab_3",
 )
-"""Samplers that are tried on all of :data:`SCHEDULES` for the best untuned configuration."""
+"""Samplers that are tried on all schedules that are formulas, for the best untuned configuration."""
 
 
 class Cost(NamedTuple):
@@ -114,6 +116,16 @@ class Subject:
         started = perf_counter()
         _ = self.pilot.probe
         return perf_counter() - started
+
+    @property
+    def is_flow(self) -> bool:
+        """True for a model whose process is a flow."""
+        return self.model.sigma_max >= FLOW
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """Schedules that are formulas, with those for flows if the model is one."""
+        return (*SCHEDULES, *(FLOW_LEVELS if self.is_flow else ()))
 
     def find(self, name: str, n: int) -> Found:
         """Return what a method of :data:`METHODS` finds for ``n`` evaluations."""
@@ -182,14 +194,18 @@ NOTHING = Cost(0, 0.0)
 
 def formulas(*samplers: str) -> Method:
     """Return the method that takes the best of samplers on the schedules that are formulas."""
-    return lambda subject, n: best_of(subject, samplers, SCHEDULES, n, NOTHING)
+    return lambda subject, n: best_of(subject, samplers, subject.formulas, n, NOTHING)
 
 
 def on_levels(spec: str, sampler: str = SOLVER) -> Method:
-    """Return the method that runs a sampler on a schedule; {seed} and {n} in ``spec`` are filled in."""
+    """Return the method that runs a sampler on a schedule.
+
+    {seed}, {n} and {process} in ``spec`` are filled in.
+    """
 
     def found(subject: Subject, n: int) -> Found:
-        own = spec.format(seed=subject.seed, n=n)
+        process = "flow" if subject.is_flow else "vp_linear"
+        own = spec.format(seed=subject.seed, n=n, process=process)
         return best_of(subject, [sampler], [own], n, subject.schedule(own)[1])
 
     return found
@@ -247,8 +263,8 @@ METHODS: dict[str, Method] = {
     "ipndm": on_levels("karras", "ipndm"),
     "untuned": formulas(*UNTUNED),
     "untuned-grid": formulas(SOLVER),
-    "dmn": on_levels("dmn"),
-    "hso": on_levels("hso"),
+    "dmn": on_levels("dmn(process='{process}')"),
+    "hso": on_levels("hso(process='{process}')"),
     "optimal_kl": on_levels("optimal_kl"),
     "gits": on_levels("gits(seed={seed})"),
     "gits-ipndm": on_levels("gits(seed={seed})", "ipndm"),

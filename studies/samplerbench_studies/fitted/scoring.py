@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import samplerbench
+from samplerbench.benchmarks.advice import load_subject
 
 from .finding import slug
+from .methods import FLOW
 
 TRANSFERRED = "bns-network"
 """Method whose tables are also tried on models that they were not fitted to, as NeuralSolver's."""
@@ -27,14 +29,19 @@ V3_SETTINGS = (V3, f"{V3}(corrector='plain')", f"{V3}(corrector='plain', pseudo=
 def score(
     name: str, out: Path, budgets: Sequence[int], source: str, settings: dict[str, Any]
 ) -> None:
-    """Score the solvers of a model with the ``settings`` of a suite, in a run directory."""
+    """Score the solvers of a model with the ``settings`` of a suite, in a run directory.
+
+    DPM-Solver-v3 runs on levels at equal distances in log-SNR, and on a flow's own too.
+    """
+    flow = load_subject(name, "cpu", 0, "card", ()).model.sigma_max >= FLOW
     folder, own = out / "runs" / slug(name), out / slug(name)
     for n in budgets:
         schedules = [published(path) for path in sorted(own.glob(f"*-{n}.json"))]
         if source:
             transferred = out / slug(source) / f"{TRANSFERRED}-0-{n}.json"
             schedules.append(published(transferred, ", carry=True"))
-        for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, ["uniform_lambda"])):
+        usual = ["uniform_lambda", *(["native"] if flow else [])]
+        for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, usual)):
             suite = {"models": [name], "samplers": list(samplers), "schedules": levels}
             samplerbench.run(suite | {"nfe": [n]} | settings, folder, timing=False)
 
