@@ -4,7 +4,7 @@ Each sampler and number of steps is tuned by itself (docs/how-to/tuning.md). Tun
 distance to converged endpoints, without features, on latents that no run uses.
 """
 
-from .free import FreeKind, FreeParameters, arrays_of
+from .free import FreeKind, FreeParameters, arrays_of, project_grid
 from .least_squares import Runs, fit
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, candidate_grids, power_mean
@@ -21,5 +21,6 @@ __all__ = [
     "candidate_grids",
     "fit",
     "power_mean",
+    "project_grid",
     "tuning_problem",
 ]
