@@ -221,3 +221,11 @@ def test_main__prints_a_row_for_each_radius(capsys, monkeypatch):
     assert hard.startswith("| 0 | 4 | 0 |")
     assert hard.endswith("| +0 ± 0 |")
     assert soft.startswith("| 0 | 4 | 0.000125 |")
+
+
+@pytest.mark.parametrize("radius", ["-1", "large"])
+def test_main__a_radius_that_is_no_length_ends_with_code_2(capsys, radius):
+    with pytest.raises(SystemExit) as ended:
+        relaxed.main(["--model", "gmm-2d", "--nfe", "4", f"--radius={radius}"])
+    assert ended.value.code == 2
+    assert radius in capsys.readouterr().err

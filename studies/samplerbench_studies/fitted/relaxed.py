@@ -12,8 +12,8 @@ the root-mean-square sense, W the 2-Wasserstein distance of the laws of both sam
     soft <= hard <= soft + L r sigma_max     and     W <= hard.
 
 If all soft distances are 0, the teacher's law is the student's law with the noise T(x) in place of x.
-Then KL(teacher || student) <= r sqrt(d) + r² / 2 + E|log det T'|, if T is invertible. The radius
-bounds the first terms, but not the last.
+Then KL(teacher || student) <= r sqrt(d) + r² / 2 + E|log det T'|, if Psi and T are invertible. The
+radius bounds the first two terms, but not the last (LD3, theorem 1, has the same three).
 
 **Underdetermined.** For data N(0, s² I) a linear method is Psi(x) = a x, the teacher b x with b > 0.
 The soft distance is max(0, |a - b| |x| - |a| r sigma_max): it is 0 for all a near b. So it does not
@@ -25,9 +25,12 @@ pass (:func:`samplerbench.benchmarks.tuning.fit`). Then each delta goes down its
 needs the model's backward pass, back into the ball, and stays only where the distance falls. The
 latents that choose z move too, as LD3's validation noise does, so their error never rises.
 
-**Deviations.** The authors follow gradients of RMSprop and SGD also for z, and LPIPS or a mean
-square in place of the mean distance. LD3 makes one step of fixed length a round; here steps have
-lengths of their own. S4S-Alt fits levels and coefficients in turn, and here together.
+**Deviations.** LD3 follows gradients of RMSprop and SGD also for z, of LPIPS or a mean square, and
+makes one step of fixed length a round for each delta. Here z is fitted by least squares to the mean
+distance or another mean, and the steps of delta have lengths of their own. LD3 keeps the network's
+levels within half of the smallest gap, and moves neither the first nor the last. The full text of
+S4S was not at hand: its loss is taken to be LD3's. S4S-Alt fits levels and coefficients in turn, and
+here together.
 
     python -m samplerbench_studies.fitted.relaxed --model gmm-64d --nfe 5 --recipe ld3 --radius authors
 """
@@ -308,7 +311,7 @@ def best_grid(problem: TuningProblem, sampler: Sampler, steps: int, power: int) 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: a row for each seed, budget and radius, compared with the first radius."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -323,6 +326,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--objective", choices=OBJECTIVES, default="mean")
     parser.add_argument("--seeds", default="0,1,2")
     args = parser.parse_args(arguments)
+    try:
+        print_rows(args)
+    except ValueError as refused:
+        parser.error(str(refused))
+
+
+def print_rows(args: argparse.Namespace) -> None:
+    """Print a row for each seed, budget and radius, of a command line's arguments.
+
+    The first radius starts from the sampler on its best built-in levels. The others go on from its
+    result, and are compared with it.
+
+    Raises:
+        ValueError: a setting is refused, or the model has no exact data.
+    """
     model, sampler = load_subject(args.model, "cpu", 0, "card", ()).model, make(args.sampler)
     equations, choosing = (int(text) for text in args.latents.split(","))
     power = OBJECTIVES[args.objective]
@@ -333,19 +351,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         test = tuning_problem(model, TEST_IDS, TESTED, seed)
         data = model.data(DRAWN, seed)
         if data is None:
-            parser.error(f"model {args.model} has no exact data to compare its samples with")
+            raise ValueError(f"model {args.model} has no exact data to compare its samples with")
         for budget in (int(text) for text in args.nfe.split(",")):
             steps, laws = budget // model.passes, []
             grid = best_grid(train, sampler, steps, power)
             for problem in (train, test):
                 problem.converge_endpoints((sampler, grid))
             authors = authors_radius(int(np.prod(model.event)), steps)
+            solver, levels = sampler, grid
             for text in args.radius.split(","):
                 radius = authors if text == "authors" else float(text)
                 found = fit_relaxed(
-                    train, sampler, grid, RECIPES[args.recipe], radius, equations, power
+                    train, solver, levels, RECIPES[args.recipe], radius, equations, power
                 )
                 got = score(test, found.sampler, found.grid, data)
+                if not laws:
+                    solver, levels = found.sampler, found.grid
                 laws.append(got.law)
                 change, se = paired_difference(laws[-1], laws[0])
                 print(
