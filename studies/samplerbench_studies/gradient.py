@@ -1,4 +1,4 @@
-"""Gradients through a whole run of a sampler: of the error on a problem, by levels and coefficients.
+"""Gradients through a whole run of a sampler: by levels and coefficients, and by the initial noise.
 
 A linear method of one evaluation a step is a table
 (:mod:`samplerbench.samplers.families.tabulated`), and its run is differentiated by the model's own
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ class Unrolled:
         """
         problem, total = self.problem, 0.0
         count = len(problem.ids)
-        for part, x in self._chunks():
+        for part, x in _chunks(problem):
             ends = self._samples(part, x, levels, a, w)
             apart = (ends - problem.endpoints[part - problem.ids[0]]).double()
             squares = apart.square().flatten(1).mean(1) + _TINY
@@ -117,16 +117,12 @@ class Unrolled:
         return total
 
     def _samples(self, ids: Tensor, x: Tensor, levels: Tensor, a: Tensor, w: Tensor) -> Tensor:
-        images: list[Tensor] = []
         bound = self.problem.model.bind(ids, self.problem.seed)
-        for i in range(len(a)):
-            if i >= self.free.skipped:
-                images.append(self._image(bound, x, levels[i], fixed=i == 0))
-            weights = w[i, self.free.skipped :].to(x.device, x.dtype)
-            x = a[i].to(x.device, x.dtype) * x
-            for weight, image in zip(weights, images, strict=False):
-                x = x + weight * image
-        return x
+
+        def image(i: int, x: Tensor) -> Tensor:
+            return self._image(bound, x, levels[i], fixed=i == 0)
+
+        return _run_table(image, x, a, w, self.free.skipped)
 
     def _image(self, bound: Bound, x: Tensor, level: Tensor, *, fixed: bool) -> Tensor:
         """Return the denoised images, differentiable by ``x`` and (unless ``fixed``) ``level``."""
@@ -171,14 +167,79 @@ class Unrolled:
         with torch.no_grad():
             return (bound(x, high) - bound(x, low)) / (high - low)
 
-    def _chunks(self) -> list[tuple[Tensor, Tensor]]:
-        """Return ids and latents in chunks small enough to store their states."""
-        size = max(1, min(CHUNK, ROOM // int(np.prod(self.problem.model.event))))
-        return [
-            pair
-            for ids, x in self.problem.batches
-            for pair in zip(ids.split(size), x.split(size), strict=True)
-        ]
+
+def slopes_by_noise(problem: TuningProblem, sampler: Sampler, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Return the squared distances of samples to their endpoints, and their slopes by the noise.
+
+    Args:
+        problem: model, initial noise and endpoints.
+        sampler: linear method that makes one evaluation a step.
+        grid: its levels.
+
+    Returns:
+        mean squares over dimensions ``(n,)``, float64, infinite if a sample is not finite; slopes
+        ``(n, *event)`` by the state at sigma_max, 0 there.
+
+    Raises:
+        ValueError: the model has no backward pass, or the sampler no table of coefficients.
+    """
+    table, meter = tabulate(sampler, grid), problem.meter
+    a, w = arrays_of(table)
+    levels = [row.level or sigma for row, sigma in zip(table, grid.sigma, strict=False)]
+    squares, slopes = [], []
+    for ids, x in _chunks(problem):
+        with torch.inference_mode(False), torch.enable_grad():
+            start, before = x.clone().requires_grad_(), meter.rows
+            image = partial(_backed_image, problem, problem.model.bind(ids, problem.seed), levels)
+            end = _run_table(image, start, a, w, int(not table[0].b))
+            apart = (end - problem.endpoints[ids - problem.ids[0]]).double()
+            square = apart.square().flatten(1).mean(1)
+            finite = square.isfinite()
+            (slope,) = torch.autograd.grad(square[finite].sum(), start)
+        meter.rows += BACKWARD * (meter.rows - before)
+        squares.append(square.detach().nan_to_num(nan=torch.inf))
+        slopes.append(slope.nan_to_num(0.0, 0.0, 0.0))
+    return torch.cat(squares), torch.cat(slopes)
+
+
+def _backed_image(
+    problem: TuningProblem, bound: Bound, levels: list[float], i: int, x: Tensor
+) -> Tensor:
+    image = bound(x, levels[i])
+    if not image.requires_grad:
+        raise ValueError(
+            f"model {problem.model.name} has no backward pass, which moving its initial noise "
+            "needs; give radius 0, or a model that computes in PyTorch with gradients"
+        )
+    return image
+
+
+def _run_table(
+    image: Callable[[int, Tensor], Tensor], x: Tensor, a: Tensor, w: Tensor, skipped: int
+) -> Tensor:
+    """Return the samples of a table from states ``x``; ``image(i, x)`` evaluates step i.
+
+    The first ``skipped`` steps have no evaluation.
+    """
+    images: list[Tensor] = []
+    for i in range(len(a)):
+        if i >= skipped:
+            images.append(image(i, x))
+        weights = w[i, skipped:].to(x.device, x.dtype)
+        x = a[i].to(x.device, x.dtype) * x
+        for weight, each in zip(weights, images, strict=False):
+            x = x + weight * each
+    return x
+
+
+def _chunks(problem: TuningProblem) -> list[tuple[Tensor, Tensor]]:
+    """Return ids and initial noise in chunks small enough to store their states."""
+    size = max(1, min(CHUNK, ROOM // int(np.prod(problem.model.event))))
+    return [
+        pair
+        for ids, x in problem.batches
+        for pair in zip(ids.split(size), x.split(size), strict=True)
+    ]
 
 
 def _planned(sampler: Sampler, levels: Tensor) -> tuple[Tensor, Tensor]:
