@@ -307,7 +307,8 @@ def tune(
     Args:
         model: a spec or an object.
         samplers: samplers to tune: specs, objects or classes.
-        nfe, steps: evaluations per sample, or numbers of steps; give one of them.
+        nfe: evaluations per sample; or give ``steps``.
+        steps: numbers of steps.
         out: JSON file for the schedule ``tuned(file=…)``; its entries are not tuned again.
         latents: number of latents to tune on.
         test_latents: number of further latents, for the error on latents not tuned on.
@@ -333,9 +334,8 @@ def tune(
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
     solvers = [make_sampler(sampler) for sampler in samplers]
     targets = targets_of(solvers, subject.model, steps, nfe, what, also)
-    if holdout_model is None:
-        holdout_model = next(name for name in HOLDOUTS if name != subject.name)
-    other = load_denoiser(model_spec(holdout_model), where)
+    elsewhere = holdout_model or next(name for name in HOLDOUTS if name != subject.name)
+    other = load_denoiser(model_spec(elsewhere), where)
     how = ModelTuning(
         subject, other, latents, test_latents, seed, objective, what, tuple(also), loss, where
     )
