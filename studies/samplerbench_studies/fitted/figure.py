@@ -51,7 +51,7 @@ LINES = {
     "advise": Line("advise (auto, fitted)", "#137a4b", "o", "--", 1.4),
 }
 """Methods in the figures, in the order of the legend."""
-BOUND = Line("least error found for any table", "#c0392b", ".", ":", 1.2)
+BOUND = Line("table fitted to the measured noise", "#c0392b", ".", ":", 1.2)
 STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -62,7 +62,7 @@ STYLE: Any = {
     "ytick.labelsize": 6.5,
     "svg.hashsalt": "samplerbench",
 }
-ACROSS = 4
+ACROSS = 3
 TARGET = 10
 """Evaluations of the best untuned configuration whose error is the target of the second figure."""
 

@@ -181,9 +181,17 @@ def at_equal_totals(scores: Sequence[Row], limits: Sequence[int]) -> str:
     """Return a Markdown table of errors over that of ``log-snr``, by the evaluations that finding may take.
 
     Of the scores of a method with several numbers of latents, those with the largest total within the
-    limit count. Geometric means over models and budgets, where all of these are within the limit.
+    limit count. Geometric means over the models and budgets that have several, where all of these are
+    within the limit.
     """
-    plain = {_place(r): number(r, "typical_error") for r in scores if r["method"] == "log-snr"}
+    latents: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for row in scores:
+        latents[_place(row)].add(row["latents"])
+    plain = {
+        _place(r): number(r, "typical_error")
+        for r in scores
+        if r["method"] == "log-snr" and len(latents[_place(r)] - {""}) > 1
+    }
     rows = []
     for method in _methods(scores):
         own = [r for r in scores if r["method"] == method and r.get("total") and _place(r) in plain]
@@ -265,14 +273,15 @@ def main() -> None:
     parser.add_argument("--nfe", default="4,5,6,8,10,15")
     parser.add_argument("--bound", type=Path, help="rows of the bound, for shares of the gap to it")
     args = parser.parse_args()
+    budgets = [int(n) for n in args.nfe.split(",")]
     if args.out:
         runs = [run for out in args.out for run in sorted((out / "runs").iterdir())]
-        rows = [row for run in runs for row in rows_of_run(run, run.parents[1] / run.name)]
+        every = (row for run in runs for row in rows_of_run(run, run.parents[1] / run.name))
+        rows = [row for row in every if int(row["nfe"]) in budgets]
         with args.csv.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    budgets = [int(n) for n in args.nfe.split(",")]
     scores = [row for row in read_scores(args.csv) if int(row["nfe"]) in budgets]
     if args.bound:
         print(shares_of_gap(scores, read_scores(args.bound)))
