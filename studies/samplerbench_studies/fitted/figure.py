@@ -63,7 +63,7 @@ STYLE: Any = {
     "svg.hashsalt": "samplerbench",
 }
 ACROSS = 3
-TARGET = 10
+TARGET = 8
 """Evaluations of the best untuned configuration whose error is the target of the second figure."""
 
 
