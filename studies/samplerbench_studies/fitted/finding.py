@@ -100,6 +100,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_grad_enabled(False)
     budgets = [int(text) for text in args.nfe.split(",")]
+    try:
+        _find_all(args, budgets)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _find_all(args: argparse.Namespace, budgets: Sequence[int]) -> None:
     for seed in range(args.seeds):
         for name in args.model:
             find_solvers(name, args.out, budgets, seed, args.latents, args.power, args.method)

@@ -72,7 +72,10 @@ def main() -> None:
     given = {"extractor": args.extractor, "reference": args.reference}
     settings |= {key: value for key, value in given.items() if value}
     budgets = [int(text) for text in args.nfe.split(",")]
-    score(args.model, args.out, budgets, args.source, settings)
+    try:
+        score(args.model, args.out, budgets, args.source, settings)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
