@@ -9,15 +9,17 @@ and the tables of another model (``--from``), moved to the range of this one.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import samplerbench
 from samplerbench.benchmarks.advice import load_subject
+from samplerbench.samplers import Grid
 
 from .finding import slug
-from .methods import FLOW
+from .methods import FLOW_LEVELS, Subject
 
 TRANSFERRED = "bns-network"
 """Method whose tables are also tried on models that they were not fitted to, as NeuralSolver's."""
@@ -31,19 +33,33 @@ def score(
 ) -> None:
     """Score the solvers of a model with the ``settings`` of a suite, in a run directory.
 
-    DPM-Solver-v3 runs on levels at equal distances in log-SNR, and on a flow's own too.
+    DPM-Solver-v3 runs on levels at equal distances in log-SNR, and on a flow's own too, with and
+    without an evaluation at sigma_min.
     """
-    flow = load_subject(name, "cpu", 0, "card", ()).model.sigma_max >= FLOW
+    subject = Subject(load_subject(name, "cpu", 0, "card", ()).model, 0, 2)
+    specs = ["uniform_lambda", *FLOW_LEVELS[: subject.is_flow]]
     folder, own = out / "runs" / slug(name), out / slug(name)
     for n in budgets:
         schedules = [published(path) for path in sorted(own.glob(f"*-{n}.json"))]
         if source:
             transferred = out / slug(source) / f"{TRANSFERRED}-0-{n}.json"
             schedules.append(published(transferred, ", carry=True"))
-        usual = ["uniform_lambda", *(["native"] if flow else [])]
-        for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, usual)):
-            suite = {"models": [name], "samplers": list(samplers), "schedules": levels}
+        grids = [grid for spec in specs for grid in subject.grids(spec, n)]
+        files = [
+            _write_levels(grid, subject, own / "levels" / f"{k}-{n}.json")
+            for k, grid in enumerate(grids)
+        ]
+        for samplers, levels in ((["tabulated"], schedules), (V3_SETTINGS, map(published, files))):
+            suite = {"models": [name], "samplers": list(samplers), "schedules": list(levels)}
             samplerbench.run(suite | {"nfe": [n]} | settings, folder, timing=False)
+
+
+def _write_levels(grid: Grid, subject: Subject, path: Path) -> Path:
+    """Write levels as a file for the schedule ``published``; return ``path``."""
+    path.parent.mkdir(exist_ok=True)
+    ends = {"sigma_min": subject.model.sigma_min, "sigma_max": subject.model.sigma_max}
+    path.write_text(json.dumps(ends | {"tables": [{"levels": grid.sigma}]}), encoding="utf-8")
+    return path
 
 
 def published(path: Path, options: str = "") -> str:

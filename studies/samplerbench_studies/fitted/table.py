@@ -211,24 +211,26 @@ def at_equal_totals(scores: Sequence[Row], limits: Sequence[int]) -> str:
 def shares_of_gap(scores: Sequence[Row], bounds: Sequence[Row]) -> str:
     """Return a Markdown table of the share of the gap to the bound that each method closes.
 
-    The gap is the logarithm of the best untuned error over the least error that was found for any
-    table (column ``oracle`` of the rows of :mod:`.bound` with the median). Means over budgets.
+    The gap is the logarithm of the best untuned error over that of a table fitted to other latents
+    (column ``oracle_fresh`` of the rows of :mod:`.bound` with the median). Means over budgets.
     """
-    gaps = {
-        (row["model"], row["nfe"]): math.log(number(row, "untuned") / number(row, "oracle"))
+    oracle = {
+        (row["model"], row["nfe"]): number(row, "oracle_fresh")
         for row in bounds
         if row["criterion"] == "median"
     }
     best = {_place(r): number(r, "typical_error") for r in scores if r["method"] == "untuned"}
-    models = [m for m in dict.fromkeys(r["model"] for r in scores) if any(m == k[0] for k in gaps)]
+    models = [
+        m for m in dict.fromkeys(r["model"] for r in scores) if any(m == k[0] for k in oracle)
+    ]
     rows = []
     for method in _methods(scores):
         shares: dict[str, list[float]] = defaultdict(list)
         for row in (r for r in scores if r["method"] == method):
-            gap = gaps.get((row["model"], row["nfe"]))
-            if gap and _place(row) in best:
-                gain = math.log(best[_place(row)] / number(row, "typical_error"))
-                shares[row["model"]].append(gain / gap)
+            least, untuned = oracle.get((row["model"], row["nfe"])), best.get(_place(row))
+            if least and untuned:
+                gain = math.log(untuned / number(row, "typical_error"))
+                shares[row["model"]].append(gain / math.log(untuned / least))
         if shares:
             means = [sum(own) / len(own) if (own := shares[m]) else math.nan for m in models]
             rows.append([NAMES[method], *("" if math.isnan(m) else f"{m:.0%}" for m in means)])
