@@ -38,6 +38,11 @@ EQUATIONS, CHOOSING = 64, 32
 WHOLE, OLDER = 12, 4
 """Most steps with a free weight for every older image; otherwise a step has OLDER weights."""
 
+KINDS: tuple[FreeKind, ...] = ("both", "coefficients")
+"""Kinds of fit of a leader; the first that can be made is."""
+KINDS_OF_LIBRARY: tuple[FreeKind, ...] = ("levels",)
+"""The same for a library's own solvers."""
+
 
 class FittedNumbers(NamedTuple):
     """Noise levels from sigma_max to 0, and a table of coefficients, None for the sampler's own."""
@@ -300,11 +305,11 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
-            kinds: tuple[FreeKind, ...] = ("levels",) if name in own else ("both", "coefficients")
-            possible = (k for k in kinds if can_be_fitted(entry.cell, k, run.request.model))
-            kind = next(possible, None)
-            if kind is None:
+            kinds = KINDS_OF_LIBRARY if name in own else KINDS
+            possible = [k for k in kinds if can_be_fitted(entry.cell, k, run.request.model)]
+            if not possible:
                 continue
+            kind = possible[0]
             new = FitTarget(race.budget, [], kind, [])
             target = targets.setdefault((entry.cell.label, kind), new)
             if entry not in target.entries:
