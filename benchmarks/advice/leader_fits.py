@@ -306,10 +306,9 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
     for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
             kinds = KINDS_OF_LIBRARY if name in own else KINDS
-            possible = [k for k in kinds if can_be_fitted(entry.cell, k, run.request.model)]
-            if not possible:
+            kind = _kind_of_fit(run, entry, kinds)
+            if kind is None:
                 continue
-            kind = possible[0]
             new = FitTarget(race.budget, [], kind, [])
             target = targets.setdefault((entry.cell.label, kind), new)
             if entry not in target.entries:
@@ -317,6 +316,14 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
             if name not in target.fields:
                 target.fields.append(name)
     yield from targets.values()
+
+
+def _kind_of_fit(run: Run, entry: Entry, kinds: Sequence[FreeKind]) -> FreeKind | None:
+    """Return the first kind of fit that can be made; None if there is none."""
+    for kind in kinds:
+        if can_be_fitted(entry.cell, kind, run.request.model):
+            return kind
+    return None
 
 
 def _affordable_targets(
