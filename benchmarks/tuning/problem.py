@@ -135,7 +135,8 @@ class TuningProblem:
         before, samples = self.steps, [self.sample(*run) for run in runs]
         while self.steps < ODE.last and self.resolution > self.teacher.rounding:
             seen = [(self.resolution, self.pixel_distances)]
-            seen += [(self.loss_resolution, self.loss_distances)]
+            if self.features is not None:
+                seen.append((self.loss_resolution, self.loss_distances))
             if all(moved <= RESOLVED * min(map(_rms, map(of, samples))) for moved, of in seen):
                 break
             self.steps *= 2

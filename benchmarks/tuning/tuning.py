@@ -175,9 +175,8 @@ def fit_coefficients(
 
     # a table with ratios would be compensated again
     fits = [fit_from(sampler if what == "ratios" else initial, start)]
-    if (
-        problem.features is not None and what != "ratios"
-    ):  # samples are nearer to linear in the numbers than features
+    # samples are nearer to linear in the numbers than features
+    if problem.features is not None and what != "ratios":
         near = fit_from(initial, start, (), replace(runs, ends=problem.endpoints, features=None))
         near = fit_from(near.sampler, near.grid)
         if near.after < (1 - ENOUGH) * fits[0].after:

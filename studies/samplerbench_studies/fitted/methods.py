@@ -1,8 +1,8 @@
 """Methods of the study: each finds a solver for a model and a number of evaluations, and counts its cost.
 
-All start from what their authors start from, and are found on the same latents. These are not the
-latents of any score. Where a method leaves a choice open, the geometric mean of the distances to
-the converged samples of these latents decides, which is close to what verdicts are about:
+All are found on the same latents, which are not those of any score. Where a method leaves a choice
+open, the geometric mean of the distances to the converged samples of these latents decides, which is
+close to what verdicts are about:
 
 * A schedule ends with an evaluation at sigma_min, or goes to 0 from the level before. Both are
   tried.
@@ -43,6 +43,8 @@ FEW, SHORTLIST = 32, 8
 """Latents on which all untuned configurations are tried, and number of the best tried on all latents."""
 WHOLE, OLDER = 12, 4
 """With more than ``WHOLE`` steps, only ``OLDER`` weights of earlier steps are free in each step."""
+AS_FINE_AS = 30
+"""Steps of the sampler whose error the converged endpoints resolve."""
 FLOW, FLOW_LEVELS = 1000.0, ("uniform_time(process='flow')", "flow_shift(shift=3.0)")
 """Least sigma_max of a flow, whose time begins at an infinite level, and further schedules for it."""
 SOLVER = "dpmpp_2m"
@@ -163,10 +165,6 @@ class Subject:
         problem.converge_endpoints((make(SOLVER), grid))
         problem.meter.rows = 0
         return problem
-
-
-AS_FINE_AS = 30
-"""Steps of the sampler whose error the converged endpoints resolve."""
 
 
 def best_of(

@@ -88,8 +88,13 @@ def rows_of_run(run: Path, solvers: Path) -> Iterator[Row]:
         costs = {(r["method"], int(r["seed"]), int(r["nfe"])): r for r in csv.DictReader(file)}
     entries: dict[tuple[str, int, int], Entry] = {}
     for entry in sorted(read_source(run).entries, key=_typical_error, reverse=True):
-        if found := method_and_seed(entry):  # of the settings of DPM-Solver-v3, the best stays
-            entries[*found, int(str(entry.record["budget"]))] = entry
+        if found := method_and_seed(entry):
+            key = (*found, int(str(entry.record["budget"])))
+            if (
+                key in entries and found[0] != V3
+            ):  # of the settings of DPM-Solver-v3, the best stays
+                raise ValueError(f"{run} has two rows of {'-'.join(map(str, key))}; score it anew")
+            entries[key] = entry
     pairs, places = [], []
     for quantity, rival, (key, entry) in product(QUANTITIES, RIVALS, entries.items()):
         method, seed, n = key
