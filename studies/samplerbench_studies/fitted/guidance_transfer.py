@@ -4,9 +4,9 @@
 
 ``nfe`` counts evaluations without guidance, which doubles them. Solvers are found at each scale by
 :mod:`.finding`, in ``DIR/MODEL``. ``samplerbench.run`` scores all of them at each scale, beside usual
-samplers, in ``DIR/runs/SCALE``. What is there is not found again. Two Markdown tables are printed:
-typical errors of the solvers by the scale of the search, with verdicts against the solver that was
-found at the scored scale, and typical errors of the usual samplers.
+samplers, in ``DIR/runs/SCALE``. What is there is not found again. Two Markdown tables of
+typical errors are printed: of the solvers by the scale of the search, with verdicts against the
+solver that was found at the scored scale, and of the usual samplers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .scoring import published
 
 METHODS = ("auto", "ld3", "advise")
 """Methods of :mod:`.methods` whose solvers are carried from scale to scale."""
-NAMES = {"auto": "`auto`", "ld3": "fitted levels (LD3)", "advise": "fitted levels and coefficients"}
+NAMES = {"auto": "auto", "ld3": "fitted levels (LD3)", "advise": "fitted levels and coefficients"}
 USUAL = ("euler", "dpmpp_2m", "unipc_2", "ipndm", "deis_tab_3")
 SCHEDULES = ("karras", "uniform_time(process='flow')", "flow_shift(shift=3.0)")
 """Samplers of one evaluation a step, and schedules, that users have without a search."""
@@ -74,51 +74,50 @@ def error_of(entry: Entry) -> float:
     return float(str(entry.record["typical_error"]))
 
 
+def with_verdicts(pairs: Sequence[Pair]) -> list[str]:
+    """Return candidates' typical errors, with verdicts against their baselines where these differ.
+
+    The verdicts are corrected for all pairs.
+    """
+    judged = [None if a is b else judge(Pair(a, b), find("typical_error")) for a, b in pairs]
+    verdicts = judge_table([item and item.evidence for item in judged])
+    return [
+        f"{error_of(pair.candidate):.3g}" + (f" ({verdict})" if item else "")
+        for pair, item, verdict in zip(pairs, judged, verdicts, strict=True)
+    ]
+
+
 def transfer_table(
     rows: dict[float, Errors], model: str, scales: Sequence[float], nfe: int, out: Path
 ) -> str:
-    """Return typical errors with verdicts, corrected for all comparisons of the table."""
+    """Return errors of each solver at each scale, with verdicts against the one found there."""
 
     def entry(method: str, found: float, scored: float) -> Entry:
         path = out / slug(spec_at(model, found)) / f"{method}-0-{nfe}.json"
         return rows[scored]["tabulated", published(path)]
 
-    cells = [c for c in product(METHODS, scales, scales) if c[1] != c[2]]
-    pairs = [
-        judge(
-            Pair(entry(method, scored, scored), entry(method, found, scored)), find("typical_error")
-        )
-        for method, found, scored in cells
+    solvers = list(product(METHODS, scales))
+    cells = [(*solver, scored) for solver in solvers for scored in scales]
+    texts = with_verdicts([Pair(entry(m, w, w), entry(m, found, w)) for m, found, w in cells])
+    lines = [
+        [NAMES[method], f"{found:g}", *texts[k * len(scales) :][: len(scales)]]
+        for k, (method, found) in enumerate(solvers)
     ]
-    verdicts = dict(
-        zip(cells, judge_table([pair and pair.evidence for pair in pairs]), strict=True)
-    )
-    lines = []
-    for method, found in product(METHODS, scales):
-        line = [NAMES[method], f"{found:g}"]
-        for scored in scales:
-            verdict = verdicts.get((method, found, scored))
-            error = f"{error_of(entry(method, found, scored)):.4g}"
-            line.append(f"{error} ({verdict})" if verdict else error)
-        lines.append(line)
     return markdown_table(["solver", "found at w", *(f"error at w = {w:g}" for w in scales)], lines)
 
 
 def usual_table(rows: dict[float, Errors], scales: Sequence[float]) -> str:
-    """Return typical errors of the usual samplers, the best at the first scale first, with ranks."""
-    names = sorted(
-        (key for key in rows[scales[0]] if key[0] != "tabulated"),
-        key=lambda key: error_of(rows[scales[0]][key]),
-    )
-    lines = []
-    for key in names:
-        line = [f"{key[0]} on {key[1]}"]
-        for scale in scales:
-            errors = {other: error_of(rows[scale][other]) for other in names}
-            rank = sorted(errors.values()).index(errors[key]) + 1
-            line.append(f"{errors[key]:.4g} ({rank})")
-        lines.append(line)
-    return markdown_table(["sampler", *(f"error at w = {w:g} (rank)" for w in scales)], lines)
+    """Return errors of the usual samplers, the best at the first scale first.
+
+    Verdicts are against that one.
+    """
+    first = rows[scales[0]]
+    names = sorted((k for k in first if k[0] != "tabulated"), key=lambda key: error_of(first[key]))
+    texts = with_verdicts([Pair(rows[w][names[0]], rows[w][key]) for key in names for w in scales])
+    lines = [
+        [" on ".join(key), *texts[k * len(scales) :][: len(scales)]] for k, key in enumerate(names)
+    ]
+    return markdown_table(["sampler", *(f"error at w = {w:g}" for w in scales)], lines)
 
 
 def main() -> None:
