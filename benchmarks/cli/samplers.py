@@ -107,7 +107,8 @@ def list_command(
     ],
     profile: int | None = setting("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = setting(
-        "--translate LIBRARY", "Samplers: names here of a library's samplers."
+        "--translate LIBRARY",
+        "Samplers or schedules: names here of a library's, such as comfyui, forge or diffusers.",
     ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -137,13 +138,17 @@ def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[
 
     if kind not in KINDS:
         raise ValueError(f"cannot list {kind!r}; {name_hint(kind, KINDS)}")
-    if kind != "samplers" and (profile is not None or translate is not None):
-        raise ValueError(f"--profile and --translate go with list samplers, not with list {kind}")
+    if kind != "samplers" and profile is not None:
+        raise ValueError(f"--profile goes with list samplers, not with list {kind}")
+    if kind not in ("samplers", "schedules") and translate is not None:
+        raise ValueError(f"--translate goes with list samplers or schedules, not with list {kind}")
     if profile is not None and translate is not None:
         raise ValueError("give --profile or --translate, not both")
     if profile is not None:
         return list_profiles(profile)
-    return KINDS[kind]() if translate is None else translations(translate)
+    if translate is None:
+        return KINDS[kind]()
+    return translations(translate, "sampler" if kind == "samplers" else "schedule")
 
 
 def export(

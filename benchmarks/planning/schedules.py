@@ -13,6 +13,7 @@ from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, make
 from ...samplers.schedules import SCHEDULES
+from ...samplers.other_names import spec_elsewhere, why_not_elsewhere
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
 from . import (  # noqa: F401 - registers the schedules
@@ -148,9 +149,12 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     """
     options = parse_spec(spec)
     name = options.pop("name")
+    if name not in SCHEDULES and (elsewhere := spec_elsewhere("schedule", name)):
+        name, options = elsewhere.pop("name"), elsewhere | options
     if name not in SCHEDULES:
         close = difflib.get_close_matches(name, SCHEDULES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(SCHEDULES)}"
+        hint = why_not_elsewhere("schedule", name) or hint
         raise ValueError(f"unknown schedule {name!r}; {hint}")
     defaults = schedule_options(name)
     for key, value in options.items():
