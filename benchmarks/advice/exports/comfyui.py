@@ -102,6 +102,7 @@ The second is a name of ``KSamplerSelect``, or a node with inputs, in which {opt
 OF_TABLES: tuple[tuple[str, str], ...] = (
     ("ddpm", "ddpm"),
     ("seeds_1", "ddpm"),
+    ("ddim", "euler"),
     ("ddim", "SamplerEulerAncestral: eta = {eta}"),
     ("euler_ancestral", "euler_ancestral"),
     ("euler_ancestral", "SamplerEulerAncestral: eta = {eta}, s_noise = {s_noise}"),
