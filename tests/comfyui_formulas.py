@@ -67,7 +67,7 @@ class Run:
         phi = 1 - whole / (h * (1 + eta))
         return t / s * math.exp(-h * eta) * x, self.alpha(t) * whole, self.alpha(t) * phi
 
-    def noise(self, s: float, t: float, eta: float) -> Tensor | float:
+    def noise(self, s: float, t: float, eta: float) -> Any:
         h = self.lam(t) - self.lam(s)
         return self.draw(s, t) * t * math.sqrt(-math.expm1(-2 * h * eta)) if eta else 0.0
 
@@ -305,9 +305,9 @@ def sa_solver(run: Run, eta: float, predictor_order: int, corrector_order: int) 
     steps, to_zero = len(levels) - 1, levels[-1] == 0
     x = predicted = run.x
     images: list[tuple[float, Tensor]] = []
-    noise: Tensor | float = 0.0
+    noise: Any = 0.0
 
-    def adams(s: float, t: float, nodes: list[tuple[float, Tensor]]) -> Tensor:
+    def adams(s: float, t: float, nodes: list[tuple[float, Tensor]]) -> Any:
         """alpha_t rate int e^{-rate (h - v)} P(v) dv with the polynomial P through the nodes."""
         h = run.lam(t) - run.lam(s)
         moments = [-math.expm1(-rate * h)]

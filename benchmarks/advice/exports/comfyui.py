@@ -36,7 +36,6 @@ import numpy as np
 from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, make, non_default, uniform_lambda
-from ....samplers.methods.sa_solver import SASolver
 from ....samplers.spec import label_of
 from .equivalents import name_and_options
 from .literals import WIDTH
@@ -59,6 +58,7 @@ _ER_SDE = {
     "ode": "ODE",
 }
 _WIDEST = 1e9
+"""Value of ``tau_start`` in the tables where ``tau`` holds at every level."""
 _LAST = {1: (), 2: (1, 1), 3: (2, 1, 1), 4: (3, 2, 1, 1)}
 """Orders of the last steps of ``sa_solver`` on levels that end at 0, by the order of its predictor."""
 _SDE_2M, _SEEDS_2 = "SamplerDPMPP_2M_SDE: solver_type =", "SamplerSEEDS2: solver_type ="
@@ -88,7 +88,7 @@ ANYWHERE: tuple[tuple[str, str], ...] = (
     ),
     *(
         (
-            f"sa_solver(predictor={k}, corrector={points}, last={last}, tau_start=1e9, tau_end=0.0)",
+            f"sa_solver(predictor={k}, corrector={points}, last={last}, tau_start={_WIDEST}, tau_end=0.0)",
             f"{_SA}, predictor_order = {k}, corrector_order = {points}",
         )
         for k, last in _LAST.items()
@@ -165,10 +165,11 @@ def find_node(sampler: Sampler, model: Denoiser) -> Node | None:
     canonical = name_and_options(sampler)
     if canonical is None:
         return None
-    if isinstance(sampler, SASolver):
-        always = sampler.tau_start >= model.sigma_max and sampler.tau_end == 0
-        if always or sampler.tau == 0:
-            sampler = replace(sampler, tau_start=_WIDEST, tau_end=0.0)
+    solver: Any = sampler
+    if solver.name == "sa_solver" and (
+        solver.tau == 0 or (solver.tau_start >= model.sigma_max and solver.tau_end == 0)
+    ):
+        sampler = replace(solver, tau_start=_WIDEST, tau_end=0.0)
     equal = (canonical.name, {**canonical.options, **canonical.ends})
     for asked, options in ((sampler.name, non_default(sampler)), equal):
         for name, fixed, free, theirs in _entries(_is_flow(model)):
