@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ..families.linear import LinearRow
+from ..families.multistep import Multistep
 from ..families.stages import ExponentialRungeKutta, Tableau
 from ..numerics import phi
 from ..registry import register
 from ..types import Source
 from .adams_exponential import DataEAB
+from .ancestral import ancestral_row
 
 _paper = partial(Source, "zhang2023res", url="https://arxiv.org/abs/2308.02157v1")
 _WEAK = (
@@ -41,6 +45,22 @@ class RES2S(ExponentialRungeKutta):
 
     def tableau(self, h: float) -> Tableau:
         return Tableau((self.c2,), ((),), (phi(2, -h) / self.c2,))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ExpHeun(ExponentialRungeKutta):
+    """Exponential Heun method: an exponential Euler step to nxt, then the line through both d, exactly.
+
+    It is ``res_2s(c2=1)`` and ``seeds_2(c2=1, weighting="phi_2", eta=0)``.
+    """
+
+    name = "exp_heun_2_x0"
+    order = 2
+    source = _paper("Alg. 1 with c2 = 1; ComfyUI, sample_exp_heun_2_x0")
+
+    def tableau(self, h: float) -> Tableau:
+        return Tableau((1.0,), ((),), (phi(2, -h),))
 
 
 @register
@@ -91,6 +111,47 @@ class RES2M(DataEAB):
     points = 2
     same_as = "xeab_2"
     source = _paper("multistep scheme; authors' code, 2ab")
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class RESMultistepAncestral(Multistep):
+    """RES of second order, multistep, down to an ancestral level, then noise: see :func:`.ancestral_row`.
+
+    The step to ``down`` has the length H in lam, and the node of the last d is at -H_prev / H. At
+    eta = 0 it is res_2m, and at eta = 1 ``dpmpp_2m_sde(solver_type="heun")``. In between, true nodes
+    would be at -h_prev (H / h) / H, which differs in the next order.
+
+    Attributes:
+        eta: share of the ancestral noise, in [0, 1].
+    """
+
+    name = "res_multistep_ancestral"
+    order = 2
+    points = 2
+    source = _paper("multistep scheme; ComfyUI, sample_res_multistep_ancestral")
+    eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"{self.name}: eta must be in [0, 1], got {self.eta}")
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        return 1.0 if self.eta == 1 else None
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        step = ancestral_row(levels[0], nxt, self.eta)
+        if len(levels) == 1:
+            return step
+        h, before = -math.log(step.a), -math.log(ancestral_row(levels[1], levels[0], self.eta).a)
+        w = h**2 / before * phi(2, -h)
+        return step._replace(b=(1 - step.a + w, -w))
 
 
 @register
