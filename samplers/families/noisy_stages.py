@@ -144,10 +144,10 @@ class AncestralStages(NoisyStages):
     the distribution at nxt. For any eta, the weak order is therefore the order of the deterministic
     method.
 
-    With ``flow``, the level down is the one that ComfyUI's samplers ``…_RF`` and diffusers' LTXEulerAncestralRF
-    step to on a flow. In its time t = sigma / (1 + sigma) it is nxt (1 - eta (1 - nxt / cur)), or 0 if that is
-    negative. The noise at eta = 1 is less than DDPM's, and in small steps the same. For other eta its variance
-    goes with eta, and without ``flow`` with eta².
+    With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
+    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow it is nxt (1 - eta (1 - nxt /
+    cur)), but at least 0. At eta = 1 the noise is less than DDPM's, and the same in small steps.
+    There its variance is proportional to eta, and to eta² without ``flow``.
 
     Attributes:
         eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of

@@ -78,9 +78,9 @@ class Heun(LinearStages):
 class HeunPP2(LinearStages):
     """Heun++: an Euler step with a mean of the slopes at cur and along Euler steps to the next two levels.
 
-    With k evaluations, the slope at a later level is weighed by its sigma over k times the grid's first
-    sigma, and the slope at cur by the rest. So the method is of first order, at three evaluations a step. The last step
-    is Euler's, the one before it has two.
+    With k evaluations, a later slope is weighed by its sigma over k times the grid's first sigma,
+    and the slope at cur by the rest. So the method is of first order, at three evaluations a step.
+    The last step is Euler's, and the one before it has two evaluations.
     """
 
     name = "heunpp2"

@@ -70,12 +70,12 @@ register_family(IPNDM, "ipndm", points=4, order=2)
 @register
 @dataclass(frozen=True, kw_only=True)
 class IPNDMVPublished(IPNDM):
-    """Adams-Bashforth in sigma for unequal steps, as in the code that diff-sampler and ComfyUI share, with its slips.
+    """Adams-Bashforth in sigma for unequal steps, as in the code of diff-sampler and ComfyUI, with three slips.
 
-    The right weights are those of ``zab_4``. Three slips are in the code's weights w. A pair of
-    parentheses is missing, and a sign is wrong, so four points are of third order on equal steps.
-    One ratio of steps is that of the steps before it, so w sums to 1 on levels whose neighbouring steps have equal ratios
-    only. On smooth schedules the order is 2. Where steps alternate in length, it does not converge.
+    The right weights are those of ``zab_4``. A missing pair of parentheses and a wrong sign leave
+    third order on equal steps and on steps of one ratio. A ratio of the wrong steps makes the sum
+    of w differ from 1 on all others. So the order is 2 on other smooth schedules, and 0, without
+    convergence, where steps alternate in length.
     """
 
     name = "ipndm_v_published"
@@ -85,7 +85,7 @@ class IPNDMVPublished(IPNDM):
         "zhou2024amed",
         "authors' code, diff-solvers-main, ipndm_v_sampler; ComfyUI, sample_ipndm_v",
         "https://github.com/zju-pi/diff-sampler",
-        deviations=("no order is declared: it is 2 on smooth schedules, and 0 elsewhere",),
+        deviations=("no order is declared, since it depends on the schedule: 3, 2 or 0",),
     )
 
     def weights(self, levels: Sequence[float], nxt: float) -> Sequence[float]:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..families.linear import LinearRow
-from ..families.multistep import Multistep
+from ..families.exponential import data_weights
 from ..families.stages import ExponentialRungeKutta, Tableau
 from ..numerics import phi
 from ..registry import register
 from ..types import Source
 from .adams_exponential import DataEAB
-from .ancestral import ancestral_row
+from .dpmpp_sde import SDEMultistep
 
 _paper = partial(Source, "zhang2023res", url="https://arxiv.org/abs/2308.02157v1")
 _WEAK = (
@@ -115,43 +114,23 @@ class RES2M(DataEAB):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class RESMultistepAncestral(Multistep):
-    """RES of second order, multistep, down to an ancestral level, then noise: see :func:`.ancestral_row`.
+class RESMultistepAncestral(SDEMultistep):
+    """RES of second order, multistep, with ancestral noise: ``dpmpp_2m_sde(solver_type="heun")``.
 
-    The step to ``down`` has the length H in lam, and the node of the last d is at -H_prev / H. At
-    eta = 0 it is res_2m, and at eta = 1 ``dpmpp_2m_sde(solver_type="heun")``. In between, true nodes
-    would be at -h_prev (H / h) / H, which differs in the next order.
-
-    Attributes:
-        eta: share of the ancestral noise, in [0, 1].
+    A step of length H in lam to an ancestral level has its last d at -H_prev / H. For DDPM's noise
+    H is 2 h, so this is the node -h_prev / h of the reverse SDE.
     """
 
     name = "res_multistep_ancestral"
     order = 2
     points = 2
-    source = _paper("multistep scheme; ComfyUI, sample_res_multistep_ancestral")
-    eta: float = 1.0
+    source = _paper(
+        "multistep scheme; ComfyUI, sample_res_multistep_ancestral",
+        deviations=("eta is kappa; ComfyUI offers eta = 1, and its function has eta² for kappa",),
+    )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"{self.name}: eta must be in [0, 1], got {self.eta}")
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        return 1.0 if self.eta == 1 else None
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        step = ancestral_row(levels[0], nxt, self.eta)
-        if len(levels) == 1:
-            return step
-        h, before = -math.log(step.a), -math.log(ancestral_row(levels[1], levels[0], self.eta).a)
-        w = h**2 / before * phi(2, -h)
-        return step._replace(b=(1 - step.a + w, -w))
+    def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
+        return data_weights(levels[0], nxt, levels, self.eta)
 
 
 @register

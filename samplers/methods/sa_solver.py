@@ -172,8 +172,8 @@ class _PECERow(NamedTuple):
 class SASolverPECE(SASolver):
     """SA-Solver that evaluates d at the corrected state too, and predicts from that: N steps cost 2 N - 1.
 
-    A step predicts, evaluates d at the end, and corrects by the polynomial through that d and those at
-    corrected states before it. The last step only predicts.
+    A step predicts, evaluates d at the end, and corrects by the polynomial through that d and those
+    at corrected states before it. The last step only predicts.
     """
 
     name = "sa_solver_pece"
