@@ -89,9 +89,15 @@ def second_order(run: Run, kind: str) -> Tensor:
 
 def ancestral(run: Run, kind: str, eta: float = 1.0, s_noise: float = 1.0) -> Tensor:
     def step(x: Tensor, s: float, t: float, past: list) -> Tensor:
-        up = min(t, eta * math.sqrt(t**2 * (s**2 - t**2) / s**2))
-        down = math.sqrt(t**2 - up**2)
-        d, m = past[0][1], math.sqrt(s * down)
+        if run.flow:
+            down = t * (1 + (t / s - 1) * eta)
+            share = (1 - t) / (1 - down)
+            up = math.sqrt(t**2 - (down * share) ** 2)
+        else:
+            up = min(t, eta * math.sqrt(t**2 * (s**2 - t**2) / s**2))
+            down, share = math.sqrt(t**2 - up**2), 1.0
+        by_log_snr = run.level((run.lam(s) + run.lam(down)) / 2)
+        d, m = past[0][1], by_log_snr if kind == "dpmpp_2s" else math.sqrt(s * down)
         if kind == "euler":
             y = x + (down - s) * (x - d) / s
         elif kind == "dpm_2":
@@ -100,7 +106,7 @@ def ancestral(run: Run, kind: str, eta: float = 1.0, s_noise: float = 1.0) -> Te
         else:
             y = m / s * x + (1 - m / s) * d
             y = down / s * x + (1 - down / s) * run.image(y, m)
-        return y + run.draw(s, t) * s_noise * up
+        return share * y + run.draw(s, t) * s_noise * up
 
     return run.solve(step)
 
@@ -229,7 +235,7 @@ def seeds(
         images, noise, before = [past[0][1]], 0.0, s
         for k, c in enumerate((*nodes, 1.0)):
             last = k == len(nodes)
-            level = t if last else run.level(run.lam(s) + c * h)
+            level = t if c == 1 else run.level(run.lam(s) + c * h)
             y, whole, phi = run.part(x, s, level, eta)
             share = c / nodes[k - 1] * phi if k else 0.0
             if last and solver_type == "phi_1":
@@ -335,6 +341,105 @@ def sa_solver(run: Run, eta: float, predictor_order: int, corrector_order: int) 
     return predicted / run.alpha(levels[-1])
 
 
+# Each of these takes a denoiser, the first state and falling levels, and returns the end.
+
+
+def velocity(x: Tensor, denoise: Any, sigma: float) -> Tensor:
+    return (x - denoise(x, sigma)) / sigma
+
+
+def gradient_estimation(denoise: Any, x: Tensor, levels: Any, gamma: float = 2.0) -> Tensor:
+    before = None
+    for cur, nxt in pairwise(levels):
+        v = velocity(x, denoise, cur)
+        change = v if before is None or nxt == 0 else v + (gamma - 1) * (v - before)
+        x, before = x + (nxt - cur) * change, v
+    return x
+
+
+def heunpp2(denoise: Any, x: Tensor, levels: Any) -> Tensor:
+    n = len(levels) - 1
+    for i in range(n):
+        s1, s2 = levels[i : i + 2]
+        v1 = velocity(x, denoise, s1)
+        mean = v1
+        if i < n - 1:
+            x2 = x + (s2 - s1) * v1
+            v2 = velocity(x2, denoise, s2)
+            w2 = s2 / (2 * levels[0])
+            mean = (1 - w2) * v1 + w2 * v2
+        if i < n - 2:
+            s3 = levels[i + 2]
+            v3 = velocity(x2 + (s3 - s2) * v2, denoise, s3)
+            w2, w3 = s2 / (3 * levels[0]), s3 / (3 * levels[0])
+            mean = (1 - w2 - w3) * v1 + w2 * v2 + w3 * v3
+        x = x + (s2 - s1) * mean
+    return x
+
+
+def ipndm_v(denoise: Any, x: Tensor, levels: Any) -> Tensor:
+    past = []
+    for i, (cur, nxt) in enumerate(pairwise(levels)):
+        past.insert(0, velocity(x, denoise, cur))
+        h = [nxt - cur, *(levels[i - j] - levels[i - j - 1] for j in range(min(i, 3)))]
+        sums = np.cumsum(h)
+        w = [1.0]
+        if i >= 1 and nxt:
+            r = h[0] / h[1]
+            w = [1 + r / 2, -r / 2]
+        if i >= 2 and nxt:
+            r1 = h[1] / h[2]
+            t1 = 0.5 - h[0] ** 2 / (6 * h[1] * (h[1] + h[2]))
+            w = [w[0] + t1, w[1] - (1 + r1) * t1, r1 * t1]
+        if i >= 3 and nxt:
+            c = math.prod(sums[:3]) / math.prod(np.cumsum(h[1:]))
+            t2 = 0.5 - h[0] / (6 * sums[1]) + (1 - h[0] / (2 * sums[1])) * h[0] / (6 * sums[2])
+            t2, q = t2 * c, h[1] * (h[1] + h[2]) / (h[2] * (h[2] + h[3]))
+            inner = r1 + q * (1 + h[2] / h[3])
+            w = [w[0] + t2, w[1] - (1 + r1 + q) * t2, w[2] + inner * t2, -t2 * q * r1]
+        x = x + h[0] * sum(a * v for a, v in zip(w, past, strict=False))
+    return x
+
+
+def down_and_up(cur: float, nxt: float, eta: float) -> tuple[float, float]:
+    up = min(nxt, eta * math.sqrt(nxt**2 * (cur**2 - nxt**2)) / cur)
+    return math.sqrt(nxt**2 - up**2), up
+
+
+def res_multistep_ancestral(denoise: Any, x: Tensor, levels: Any, eta: float, z: Any) -> Tensor:
+    old = old_down = None
+    for i, (cur, nxt) in enumerate(pairwise(levels)):
+        d = denoise(x, cur)
+        down, up = down_and_up(cur, nxt, eta)
+        if down == 0 or old is None:
+            x = x + (down - cur) * (x - d) / cur
+        else:
+            h = math.log(cur / down)
+            c2 = math.log(old_down / levels[i - 1]) / h
+            phi1 = -math.expm1(-h) / h
+            phi2 = (1 - phi1) / h
+            x = down / cur * x + h * ((phi1 - phi2 / c2) * d + phi2 / c2 * old)
+        x = x + up * z(i) if nxt else x
+        old, old_down = d, down
+    return x
+
+
+def on_levels(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A formula of a denoiser, the first state and levels, as one of a run."""
+
+    def of_run(run: Run, **options: Any) -> Tensor:
+        return formula(run.image, run.x, run.levels, **options) / run.alpha(run.levels[-1])
+
+    return of_run
+
+
+def drawn(run: Run) -> Tensor:
+    levels = run.levels
+    return on_levels(res_multistep_ancestral)(
+        run, eta=1.0, z=lambda i: run.draw(levels[i], levels[i + 1])
+    )
+
+
 BY_NAME: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
     "euler": (euler, {}),
     "heun": (second_order, {"kind": "heun"}),
@@ -345,6 +450,10 @@ BY_NAME: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
     "ddpm": (ddpm, {}),
     "lms": (lms, {}),
     "ipndm": (ipndm, {}),
+    "ipndm_v": (on_levels(ipndm_v), {}),
+    "gradient_estimation": (on_levels(gradient_estimation), {}),
+    "heunpp2": (on_levels(heunpp2), {}),
+    "res_multistep_ancestral": (drawn, {}),
     "dpmpp_2m": (dpmpp_2m, {}),
     "res_multistep": (res_multistep, {}),
     "dpmpp_2m_sde": (dpmpp_2m_sde, {}),
@@ -354,6 +463,7 @@ BY_NAME: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
     "seeds_2": (seeds, {"nodes": (0.5,), "solver_type": "phi_1"}),
     "seeds_3": (seeds, {"nodes": (1 / 3, 2 / 3)}),
     "exp_heun_2_x0": (seeds, {"nodes": (1.0,), "eta": 0.0}),
+    "exp_heun_2_x0_sde": (seeds, {"nodes": (1.0,)}),
     "er_sde": (er_sde, {}),
 }
 OF_NODES = {

@@ -196,9 +196,8 @@ class AncestralStages(NoisyStages):
     def row(self, cur: float, nxt: float) -> NoisyRow:
         """Return the coefficients of a ``solver`` step to ``down`` and of the noise after it."""
         if self.flow:
-            loss = min(
-                1.0, self.eta * (1 - nxt / cur) / (1 + nxt)
-            )  # t falls to nxt's times 1 - loss
+            # t falls to that of nxt, times 1 - loss
+            loss = min(1.0, self.eta * (1 - nxt / cur) / (1 + nxt))
             down = nxt * (1 - loss) / (1 + nxt * loss)
             up = math.sqrt(nxt**2 - down**2)
         else:

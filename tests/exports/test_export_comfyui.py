@@ -54,6 +54,20 @@ SPECS = [
     "dpmpp_2s(r1=0.4)",
     "res_2s(c2=0.3)",
     "res_2s(c2=1.0)",
+    "seeds_2(c2=0.3)",
+    "exp_heun_2_x0_sde(eta=0.5)",
+    "euler_ancestral(flow=True)",
+    "euler_ancestral(flow=True, eta=0.5, s_noise=1.01)",
+    "dpm_2_ancestral(flow=True)",
+    "dpmpp_2s_ancestral(flow=True)",
+    "dpmpp_2s_ancestral(flow=True, eta=0.5)",
+    *(
+        f"flow_time(method='{method}')"
+        for method in (
+            *("heun", "dpm_2", "dpmpp_2m", "ipndm", "xeab_2"),
+            *("ipndm_v_published", "gradient_estimation", "heunpp2"),
+        )
+    ),
     "seeds_1(eta=0.5)",
     "seeds_2(eta=0.5, weighting='phi_2')",
     "seeds_2(eta=0.0)",

@@ -9,6 +9,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from comfyui_formulas import (
+    gradient_estimation,
+    heunpp2,
+    ipndm_v,
+    res_multistep_ancestral,
+    velocity,
+)
 from looping import each
 
 from samplerbench.benchmarks.conformance.moments import exact_moments
@@ -47,87 +54,7 @@ def agree(a, b, within=1e-12):
     return float((a - b).abs().max()) <= within * max(1.0, float(b.abs().max()))
 
 
-def velocity(x, denoise, sigma):
-    return (x - denoise(x, sigma)) / sigma
-
-
 # Each function takes a denoiser, the first state, falling levels and a draw, and returns the end.
-
-
-def gradient_estimation(denoise, x, levels, gamma):
-    before = None
-    for cur, nxt in pairwise(levels):
-        v = velocity(x, denoise, cur)
-        change = v if before is None or nxt == 0 else v + (gamma - 1) * (v - before)
-        x, before = x + (nxt - cur) * change, v
-    return x
-
-
-def heunpp2(denoise, x, levels):
-    n = len(levels) - 1
-    for i in range(n):
-        s1, s2 = levels[i : i + 2]
-        v1 = velocity(x, denoise, s1)
-        mean = v1
-        if i < n - 1:
-            x2 = x + (s2 - s1) * v1
-            v2 = velocity(x2, denoise, s2)
-            w2 = s2 / (2 * levels[0])
-            mean = (1 - w2) * v1 + w2 * v2
-        if i < n - 2:
-            s3 = levels[i + 2]
-            v3 = velocity(x2 + (s3 - s2) * v2, denoise, s3)
-            w2, w3 = s2 / (3 * levels[0]), s3 / (3 * levels[0])
-            mean = (1 - w2 - w3) * v1 + w2 * v2 + w3 * v3
-        x = x + (s2 - s1) * mean
-    return x
-
-
-def ipndm_v(denoise, x, levels):
-    past = []
-    for i, (cur, nxt) in enumerate(pairwise(levels)):
-        past.insert(0, velocity(x, denoise, cur))
-        h = [nxt - cur, *(levels[i - j] - levels[i - j - 1] for j in range(min(i, 3)))]
-        sums = np.cumsum(h)
-        w = [1.0]
-        if i >= 1 and nxt:
-            r = h[0] / h[1]
-            w = [1 + r / 2, -r / 2]
-        if i >= 2 and nxt:
-            r1 = h[1] / h[2]
-            t1 = 0.5 - h[0] ** 2 / (6 * h[1] * (h[1] + h[2]))
-            w = [w[0] + t1, w[1] - (1 + r1) * t1, r1 * t1]
-        if i >= 3 and nxt:
-            c = math.prod(sums[:3]) / math.prod(np.cumsum(h[1:]))
-            t2 = 0.5 - h[0] / (6 * sums[1]) + (1 - h[0] / (2 * sums[1])) * h[0] / (6 * sums[2])
-            t2, q = t2 * c, h[1] * (h[1] + h[2]) / (h[2] * (h[2] + h[3]))
-            inner = r1 + q * (1 + h[2] / h[3])
-            w = [w[0] + t2, w[1] - (1 + r1 + q) * t2, w[2] + inner * t2, -t2 * q * r1]
-        x = x + h[0] * sum(a * v for a, v in zip(w, past, strict=False))
-    return x
-
-
-def down_and_up(cur, nxt, eta):
-    up = min(nxt, eta * math.sqrt(nxt**2 * (cur**2 - nxt**2)) / cur)
-    return math.sqrt(nxt**2 - up**2), up
-
-
-def res_multistep(denoise, x, levels, eta, z):
-    old = old_down = None
-    for i, (cur, nxt) in enumerate(pairwise(levels)):
-        d = denoise(x, cur)
-        down, up = down_and_up(cur, nxt, eta)
-        if down == 0 or old is None:
-            x = x + (down - cur) * (x - d) / cur
-        else:
-            h = math.log(cur / down)
-            c2 = math.log(old_down / levels[i - 1]) / h
-            phi1 = -math.expm1(-h) / h
-            phi2 = (1 - phi1) / h
-            x = down / cur * x + h * ((phi1 - phi2 / c2) * d + phi2 / c2 * old)
-        x = x + up * z(i) if nxt else x
-        old, old_down = d, down
-    return x
 
 
 def seeds_2(denoise, x, levels, r, kind, eta, z):
@@ -237,7 +164,7 @@ DETERMINISTIC = {
     "ipndm_v_published": (ipndm_v,),
     "exp_heun_2_x0": (seeds_2, 1.0, "phi_2", 0.0, lambda *_: 0.0),
     "seeds_2(eta=0.0, c2=0.3)": (seeds_2, 0.3, "phi_1", 0.0, lambda *_: 0.0),
-    "res_multistep_ancestral(eta=0.0)": (res_multistep, 0.0, lambda _: 0.0),
+    "res_multistep_ancestral(eta=0.0)": (res_multistep_ancestral, 0.0, lambda _: 0.0),
 }
 
 
@@ -251,7 +178,9 @@ def test_sampler__takes_comfyuis_steps(spec, grid):
 @each("grid", list(GRIDS))
 @each("spec", ["gradient_estimation", "heunpp2", "ipndm_v_published", "res_2m"])
 def test_flow_time__is_comfyuis_sampler_on_a_flow(spec, grid):
-    formula, *args = {**DETERMINISTIC, "res_2m": (res_multistep, 0.0, lambda _: 0.0)}[spec]
+    formula, *args = {**DETERMINISTIC, "res_2m": (res_multistep_ancestral, 0.0, lambda _: 0.0)}[
+        spec
+    ]
     there = on_a_flow(formula, GRIDS[grid], *args)
     assert agree(ours(f"flow_time(method='{spec}')", GRIDS[grid]), there, 1e-11)
 
@@ -259,7 +188,7 @@ def test_flow_time__is_comfyuis_sampler_on_a_flow(spec, grid):
 @each("grid", list(GRIDS))
 def test_res_multistep_ancestral__takes_comfyuis_steps(grid):
     grid = GRIDS[grid]
-    there = as_there(res_multistep, grid, 1.0, lambda i: draw(grid, i))
+    there = as_there(res_multistep_ancestral, grid, 1.0, lambda i: draw(grid, i))
     assert agree(ours("res_multistep_ancestral", grid), there)
 
 

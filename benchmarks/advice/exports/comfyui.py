@@ -75,10 +75,13 @@ ANYWHERE: tuple[tuple[str, str], ...] = (
     ("dpmpp_2s", f"{_SEEDS_2} phi_1, eta = 0.0, r = {{r1}}"),
     ("dpmpp_sde(eta=0.0)", f"{_SEEDS_2} phi_1, eta = 0.0, r = {{r}}"),
     ("res_2s(c2=1.0)", "exp_heun_2_x0"),
+    ("exp_heun_2_x0", "exp_heun_2_x0"),
+    ("exp_heun_2_x0_sde", "exp_heun_2_x0_sde"),
+    ("exp_heun_2_x0_sde", f"{_SEEDS_2} phi_2, eta = {{eta}}, r = 1.0"),
     ("res_2s", f"{_SEEDS_2} phi_2, eta = 0.0, r = {{c2}}"),
     ("seeds_1", f"{_ER} Reverse-time SDE, eta = {{eta}}, max_stage = 1"),
     ("seeds_2", "seeds_2"),
-    ("seeds_2", f"{_SEEDS_2} {{weighting}}, eta = {{eta}}"),
+    ("seeds_2", f"{_SEEDS_2} {{weighting}}, eta = {{eta}}, r = {{c2}}"),
     ("seeds_3", "seeds_3"),
     ("er_sde_3_published", "er_sde"),
     *(
@@ -118,10 +121,14 @@ OF_TABLES: tuple[tuple[str, str], ...] = (
     ("zab_3", "SamplerLMS: order = 3"),
     ("zab_2", "SamplerLMS: order = 2"),
     ("ipndm", "ipndm"),
+    ("ipndm_v_published", "ipndm_v"),
+    ("gradient_estimation", "gradient_estimation"),
+    ("heunpp2", "heunpp2"),
     ("deis_tab_3", "deis"),
     ("unipc_3_published", "uni_pc_bh2"),
     ("unipc_3_published(variant='bh1')", "uni_pc"),
     ("xeab_2", "res_multistep"),
+    ("res_multistep_ancestral", "res_multistep_ancestral"),
 )
 """Such pairs for models of noise, v or the image."""
 OF_FLOWS: tuple[tuple[str, str], ...] = (
@@ -131,6 +138,22 @@ OF_FLOWS: tuple[tuple[str, str], ...] = (
     ("vab_4", "lms"),
     ("vab_3", "SamplerLMS: order = 3"),
     ("vab_2", "SamplerLMS: order = 2"),
+    ("euler_ancestral(flow=True)", "euler_ancestral"),
+    ("euler_ancestral(flow=True)", "SamplerEulerAncestral: eta = {eta}, s_noise = {s_noise}"),
+    ("dpm_2_ancestral(flow=True)", "dpm_2_ancestral"),
+    ("dpmpp_2s_ancestral(flow=True)", "dpmpp_2s_ancestral"),
+    (
+        "dpmpp_2s_ancestral(flow=True)",
+        "SamplerDPMPP_2S_Ancestral: eta = {eta}, s_noise = {s_noise}",
+    ),
+    *(
+        (f"flow_time(method={method!r})", theirs)
+        for method, theirs in (
+            *(("heun", "heun"), ("dpm_2", "dpm_2"), ("dpmpp_2m", "dpmpp_2m"), ("ipndm", "ipndm")),
+            *(("ipndm_v_published", "ipndm_v"), ("gradient_estimation", "gradient_estimation")),
+            *(("heunpp2", "heunpp2"), ("xeab_2", "res_multistep")),
+        )
+    ),
 )
 """Such pairs for flows."""
 REMARKS = {
