@@ -96,6 +96,10 @@ Kind = Literal["denoiser", "map"]
 """Output of a model: ``denoiser`` for E[x0 | x], ``map`` for the end of the ODE path through x."""
 
 
+Pair = tuple[Tensor, Tensor]
+"""Guided image and the image that it is guided away from."""
+
+
 class Denoiser(ABC):
     """Base class of score models. Subclasses set the attributes and define :meth:`denoise`.
 
@@ -168,9 +172,7 @@ class Denoiser(ABC):
             A new tensor of ``x``'s shape, dtype and device.
         """
 
-    def denoise_both(
-        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided image and the one it is guided away from, by one evaluation.
 
         Without guidance, both are one tensor.
@@ -289,7 +291,7 @@ class Bound:
         """Denoise ``x`` ``(batch, *event)`` at level ``sigma`` (a float, or ``(batch,)``)."""
         return self.model.denoise(x, sigma, self.labels)
 
-    def both(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
         """Return the images of :meth:`Denoiser.denoise_both`."""
         return self.model.denoise_both(x, sigma, self.labels)
 

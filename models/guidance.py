@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, Wrapper, level_column
+from .denoiser import Denoiser, Pair, Wrapper, level_column
 from .guidance_formulas import Formula, Linear
 from .label_draws import labels_for
 from .reference import Reference
@@ -85,7 +85,7 @@ def guide_both(
     rows: Tensor | slice,
     formula: Formula,
     channels: int | None,
-) -> tuple[Tensor, Tensor]:
+) -> Pair:
     """Return the guided images, and those guided away from; both are ``label`` where none is guided.
 
     ``label`` are the estimates of all rows. ``free`` are the estimates to guide away from, for the
@@ -195,9 +195,7 @@ class ClassifierFree(_LabelGuidance):
         """Return the inner model's passes, doubled inside the interval."""
         return self.inner.passes_at(sigma) * (2 if is_guided(self.interval, sigma) else 1)
 
-    def denoise_both(
-        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided and the unconditional estimate; without a label they are equal."""
         null_labels = self._null_labels(x)
         guided_labels = null_labels if labels is None else labels
@@ -263,9 +261,7 @@ class Autoguided(_Guided):
         more = self.guide.passes_at(sigma) if is_guided(self.interval, sigma) else 0
         return self.inner.passes_at(sigma) + more
 
-    def denoise_both(
-        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided estimate and the guide's; outside the interval, the inner model's."""
         d = self.inner.denoise(x, sigma, labels)
         rows = guided_rows(self.interval, sigma, x)
@@ -318,9 +314,7 @@ class ClassifierGuidance(_LabelGuidance):
         super().__init__(inner, f"{classifier}={scale:.15g}")
         self.log_prob, self.scale = log_prob, scale
 
-    def denoise_both(
-        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided and the unconditional estimate; without a label they are equal."""
         d = self.inner.denoise(x, sigma, self._null_labels(x))
         if labels is None:

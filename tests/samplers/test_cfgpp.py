@@ -10,8 +10,10 @@ import torch
 from looping import each
 
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.sampling.batch import sample_batch
+from samplerbench.benchmarks.sampling.batch import first_states_and_noise, sample_batch, solve_cell
 from samplerbench.benchmarks.sampling.counting import Meter
+from samplerbench.benchmarks.sampling.engine import RecordedCalls, _RecordingDenoiser
+from samplerbench.benchmarks.sampling.trajectories import record_trajectories
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import ClassifierFree
 from samplerbench.models.exact import GaussianMixture
@@ -19,7 +21,6 @@ from samplerbench.samplers import (
     Grid,
     LinearMultistep,
     LinearRow,
-    NoNoise,
     SampleNoise,
     Source,
     karras,
@@ -28,6 +29,7 @@ from samplerbench.samplers import (
     tabulate,
     uniform_lambda,
 )
+from samplerbench.samplers.cuda_graphs import TensorLevels
 from samplerbench.samplers.types import RowByRow
 
 GRID = karras(7, 0.05, 12.0)
@@ -266,21 +268,21 @@ def test_cfgpp__a_step_is_the_unguided_step_plus_the_guidance(name):
     assert torch.equal(a, b)
 
 
-def test_cfgpp__evaluations_are_counted_as_those_of_guidance():
+def test_cfgpp__runs_that_count_time_or_draw_trajectories_see_both_images():
     for name, interval in (("dpmpp_2m", None), ("heun", (0.5, 5.0))):
-        meter = Meter()
-        guided = ClassifierFree(MODEL, LAMBDA, interval=interval)
-        suite = Suite(
-            name="g", models=("m",), samplers=(f"cfgpp(sampler={name!r})",), nfe=(20,), samples=4
-        )
+        meter, guided = Meter(), ClassifierFree(MODEL, LAMBDA, interval=interval)
+        sampler = f"cfgpp(sampler={name!r})"
+        suite = Suite(name="g", models=("m",), samplers=(sampler,), nfe=(20,), samples=4)
         (cell,) = plan(suite, {"m": guided}, {"m": None})
         metered = meter.attach(guided)
-        batch = sample_batch(metered, meter, metered.bind(IDS, 0, LABELS), cell, IDS)
-        assert batch.nfe == 20 or interval
-        direct = cell.sampler.sample(
-            guided.bind(IDS, 0, LABELS), cell.grid.sigma[0] * START, cell.grid, NoNoise()
-        )
-        assert torch.equal(batch.x, direct)
+        batch = sample_batch(metered, meter, metered.bind(IDS, cell.seed), cell, IDS)
+        assert 10 < batch.nfe <= 20
+        x, noise = first_states_and_noise(guided, cell, IDS)
+        bound = guided.bind(IDS, cell.seed)
+        assert not torch.equal(batch.x, make(name).sample(bound, x, cell.grid, noise))
+        for denoise in (bound, TensorLevels(bound), _RecordingDenoiser(bound, RecordedCalls(1e9))):
+            assert_same(batch.x, solve_cell(cell, denoise, x, noise))
+        assert_same(batch.x, torch.from_numpy(record_trajectories(guided, cell, len(IDS))[1]))
 
 
 def test_cfgpp__refuses_what_it_cannot_step_and_has_no_table():

@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ..families.linear import LinearRow, UnguidedRow
-from ..families.multistep import StartRow
-from ..families.noisy_stages import NoisyRow
-from ..families.stages import StagesRow
 from ..grid import Grid
 from ..loop import GridSampler
 from ..registry import make, register_unlisted
 from ..types import Denoise, Source, StepNoise, denoise_both
+from .linear import LinearRow, UnguidedRow
+from .multistep import StartRow
+from .noisy_stages import NoisyRow
+from .stages import StagesRow
 
 KINDS = (LinearRow, NoisyRow, StagesRow, StartRow)
 TRIAL = Grid(tuple(2.0**-i for i in range(8)))
@@ -54,10 +54,8 @@ class CFGpp(GridSampler):
         "https://arxiv.org/abs/2406.08070v2",
         deviations=(
             "the paper has DDIM; other methods follow from the rule that g has weight 1 in every step",
-            "the authors' dpm++_2m_cfg++ and ComfyUI's dpmpp_2m_cfg_pp subtract an unguided image from "
-            "a guided one as if that were a slope, so that g has the weight 1 + (1 - nxt / cur) / (2 r)",
-            "ComfyUI's res_multistep_cfg_pp gives g the weight nxt / cur after the first step",
-            "the authors' dpm++_2s_a_cfg++ takes g from the second evaluation",
+            "the authors' dpm++_2m_cfg++ takes a slope from unguided to guided images: g weighs more",
+            "their dpm++_2s_a_cfg++ takes g from the second evaluation",
         ),
     )
     sampler: str = "euler"
