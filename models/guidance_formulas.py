@@ -206,7 +206,9 @@ def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula
     Raises:
         ValueError: a name or an option is unknown, or has a wrong value.
     """
-    options = dict(spec) if isinstance(spec, Mapping) else {"name": spec or "linear"}
+    options: dict[str, Any] = (
+        dict(spec) if isinstance(spec, Mapping) else {"name": spec or "linear"}
+    )
     name = options.pop("name", None)
     if name not in _FORMULAS:
         raise ValueError(f"guidance_formula is {', '.join(_FORMULAS)}, not {name!r}")
@@ -214,7 +216,9 @@ def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula
         formula = _FORMULAS[name](scale=scale, **options)
         if rescale is None:
             return formula
-        shares = dict(rescale) if isinstance(rescale, Mapping) else {"share": rescale}
+        shares: dict[str, Any] = (
+            dict(rescale) if isinstance(rescale, Mapping) else {"share": rescale}
+        )
         return Rescaled(formula=formula, **shares)
     except TypeError as error:
         raise ValueError(

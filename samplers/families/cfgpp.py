@@ -41,7 +41,8 @@ class CFGpp(GridSampler):
     So CFG++ is guidance whose scale depends on the level and grows with the number of steps. It
     has no limit as steps become small, and hence no order. With w in proportion to
     1 - nxt / cur, every method converges to guidance of one scale, with order 1: g is added once
-    a step, as in a splitting. Where a model is not guided, the sampler's own step is left.
+    a step, as in a splitting. So converged samples of the guided model are no target. Where a
+    model is not guided, the sampler's own step is left.
 
     Attributes:
         sampler: spec of the sampler, such as ``dpmpp_2m``.

@@ -9,6 +9,7 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.benchmarks.identity.sampler import sampler_fingerprint
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise, sample_batch, solve_cell
 from samplerbench.benchmarks.sampling.counting import Meter
@@ -291,3 +292,10 @@ def test_cfgpp__refuses_what_it_cannot_step_and_has_no_table():
             make("cfgpp", sampler=name)
     with pytest.raises(ValueError, match="two images"):
         tabulate(make("cfgpp", sampler="dpmpp_2m"), GRID)
+
+
+def test_cfgpp__its_rule_is_part_of_the_fingerprint():
+    names = ("dpmpp_2m", "cfgpp(sampler='dpmpp_2m')")
+    suite = Suite(name="g", models=("m",), samplers=names, nfe=(8,), samples=4)
+    plain, plus = (sampler_fingerprint(cell) for cell in plan(suite, {"m": MODEL}, {"m": None}))
+    assert plain.values != plus.values
