@@ -117,9 +117,14 @@ def inside(w: float, low: float, high: float) -> Scale:
 
 
 def per_step(w: float, grid: Grid, power: int) -> Scale:
-    """Return w (1 - nxt / cur)^power at the levels of a grid."""
-    shares = {cur: (1 - nxt / cur) ** power for cur, nxt in grid.intervals()}
-    return lambda sigma: w * shares[sigma]
+    """Return w (1 - nxt / cur)^power at the levels of each step, from cur to above nxt."""
+    steps = list(grid.intervals())
+
+    def scale(sigma: float) -> float:
+        cur, nxt = next((step for step in steps if sigma > step[1]), steps[-1])
+        return w * (1 - nxt / cur) ** power
+
+    return scale
 
 
 def latents(n: int, seed: int) -> Tensor:
