@@ -20,13 +20,9 @@ from samplerbench.models import ClassifierFree
 from samplerbench.models.exact import GaussianMixture
 from samplerbench.samplers import (
     Grid,
-    LinearMultistep,
-    LinearRow,
     SampleNoise,
-    Source,
     karras,
     make,
-    register_unlisted,
     tabulate,
     uniform_lambda,
 )
@@ -157,24 +153,6 @@ def test_cfgpp__dpmpp_2s_on_a_flow_is_comfyuis_without_noise():
     assert_same(ours("dpmpp_2s", grid), x)
 
 
-@register_unlisted
-class GradientEstimation(LinearMultistep):
-    """Euler's step plus gamma - 1 times the last change of the noise."""
-
-    name = "test_gradient_estimation"
-    source = Source("", "", "")
-    history = 1
-
-    def plan(self, grid):
-        rows = []
-        for i, (cur, nxt) in enumerate(grid.intervals()):
-            h, last = nxt - cur, i == 0 or nxt == 0
-            before = grid.sigma[i - 1]
-            weights = (h / cur,) if last else (2 * h / cur, -h / before)
-            rows.append(LinearRow(cur, 1.0, weights, p=1.0, q=-1.0))
-        return rows
-
-
 def test_cfgpp__gradient_estimation_is_comfyuis():
     def step(i, x, cur, nxt, memory):
         """sample_gradient_estimation_cfg_pp with ge_gamma = 2, off flows."""
@@ -185,7 +163,7 @@ def test_cfgpp__gradient_estimation_is_comfyuis():
             return d
         return d + eps * nxt + (0 if before is None else (eps - before) * (nxt - cur))
 
-    assert_same(ours("test_gradient_estimation"), written_out(step))
+    assert_same(ours("gradient_estimation"), written_out(step))
 
 
 def dpmpp_2m(mixed):
