@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
+from ..families.flow_time import row_in_sigma, time_of
 from ..families.linear import LinearMultistep, LinearRow, jump
 from ..families.noisy_stages import AncestralStages
 from ..families.stages import Churned, Evaluate, LinearStages, StagesRow
@@ -22,7 +23,6 @@ from ..numerics import as_column, level_tensor, phi
 from ..registry import register
 from ..types import Denoise, Source
 from .edm import Euler
-from .flow_time import row_in_sigma, time_of
 
 _paper = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
 

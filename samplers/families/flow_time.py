@@ -13,13 +13,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..families.linear import LinearRow
-from ..families.multistep import StartRow
-from ..families.stages import Stage, StagesRow
 from ..grid import Grid
 from ..loop import GridSampler
 from ..registry import make, register
 from ..types import Denoise, Source, StepNoise
+from .linear import LinearRow
+from .multistep import StartRow
+from .stages import Stage, StagesRow
 
 
 def time_of(sigma: float) -> float:
