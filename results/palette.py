@@ -56,7 +56,8 @@ FAMILIES = (
         "#f0c03f",
         (
             *("heun", "dpm", "deis_rrk", "stork", "torchdiffeq_heun", "torchdiffeq_midpoint"),
-            *("torchdiffeq_rk", "paradigms"),
+            *("torchdiffeq_rk", "paradigms", "rk_midpoint", "rk_heun", "rk_ralston", "rk_ssp"),
+            *("rk_three_eighths", "rk_dormand_prince"),
         ),
     ),
     Family(
@@ -69,9 +70,9 @@ FAMILIES = (
         "DPM-Solver++",
         "#074ca2",
         "#2c94dd",
-        ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp"),
+        ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "etdrk"),
     ),
-    Family("UniPC", "#8b3eca", "#b69cff", ("unipc",)),
+    Family("UniPC", "#8b3eca", "#b69cff", ("unipc", "pec", "pecec")),
     Family(
         "Adams–Bashforth",
         "#0a795c",

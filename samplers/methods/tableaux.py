@@ -1,0 +1,116 @@
+"""Explicit Runge-Kutta methods from the tableaux of ``tableaux.toml``, in sigma and exponential in lam."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..families.stages import Evaluate, ExponentialRungeKutta, LinearStages, Tableau
+from ..numerics import phi
+from ..registry import register_family
+from ..types import Source, references
+
+_TERM = re.compile(r"([+-]?)\s*([\d/]*)\s*(?:phi(\d)(?:\(([\d/]+)\))?)?")
+_ADDRESS = re.compile(r"url\s*=\s*\{(.*)\}")
+Weight = tuple[tuple[float, int, float], ...]
+"""Sum of n phi_m(-c h), as triples (n, m, c); a constant n is n phi_0(0)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmaRungeKutta(LinearStages):
+    """Explicit Runge-Kutta method in sigma.
+
+    With H = nxt - cur, eps_k is evaluated at x + H sum_j a_kj eps_j and cur + c_k H, and x <- x + H
+    sum_k b_k eps_k. A stage at c = 1 is evaluated at ``nxt``, without rounding.
+
+    Class attributes:
+        c, a, b: its Butcher tableau without the first stage's zeros.
+    """
+
+    c: ClassVar[tuple[float, ...]]
+    a: ClassVar[tuple[tuple[float, ...], ...]]
+    b: ClassVar[tuple[float, ...]]
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        slopes = [(x - denoise(x, cur)) / cur]
+        for c_k, a_k in zip(self.c, self.a, strict=True):
+            level = (1 - c_k) * cur + c_k * nxt
+            y = x + (nxt - cur) * _weighted_sum(a_k, slopes)
+            slopes.append((y - denoise(y, level)) / level)
+        return x + (nxt - cur) * _weighted_sum(self.b, slopes)
+
+
+def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
+    first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
+    return sum(others, first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabulatedExponential(ExponentialRungeKutta):
+    """Exponential Runge-Kutta method whose weights are sums of phi_m(-c h).
+
+    Class attributes:
+        c: places of the second, third, … evaluation.
+        a, b: their weights in the stages and in the result, as in :class:`.Tableau`.
+    """
+
+    c: ClassVar[tuple[float, ...]]
+    a: ClassVar[tuple[tuple[Weight, ...], ...]]
+    b: ClassVar[tuple[Weight, ...]]
+
+    def tableau(self, h: float) -> Tableau:
+        def values(weights: tuple[Weight, ...]) -> tuple[float, ...]:
+            return tuple(math.fsum(n * phi(m, -c * h) for n, m, c in w) for w in weights)
+
+        return Tableau(self.c, tuple(map(values, self.a)), values(self.b))
+
+
+def _parse_fractions(text: str) -> tuple[Fraction, ...]:
+    return tuple(map(Fraction, text.split(",")))
+
+
+def _parse_weight(text: str) -> Weight:
+    """Return the terms of a sum such as ``1/2 phi2(1/2) - phi3 + 1``."""
+    found = (match for match in _TERM.findall(text) if match[1] or match[2])
+    return tuple(
+        (float(Fraction(sign + (n or "1"))), int(m or 0), float(Fraction(c or str(int(bool(m))))))
+        for sign, n, m, c in found
+    )
+
+
+def _parse_weights(text: str) -> tuple[Weight, ...]:
+    return tuple(map(_parse_weight, text.split(","))) if text else ()
+
+
+def _register_method(base: type, name: str, method: dict[str, Any], **tableau: object) -> None:
+    key, where = method["source"]
+    source = Source(key, where, _ADDRESS.findall(references()[key])[0])
+    same_as = method.get("same_as", "")
+    register_family(base, name, source=source, same_as=same_as, order=int(name[-1]), **tableau)
+
+
+_FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+for _name, _method in _FILE["sigma"].items():
+    _rows = [_parse_fractions(row) for row in _method["a"]]
+    _register_method(
+        SigmaRungeKutta,
+        _name,
+        _method,
+        c=tuple(float(sum(row)) for row in _rows),
+        a=tuple(tuple(map(float, row)) for row in _rows),
+        b=tuple(map(float, _parse_fractions(_method["b"]))),
+    )
+for _name, _method in _FILE["exponential"].items():
+    _register_method(
+        TabulatedExponential,
+        _name,
+        _method,
+        c=tuple(map(float, _parse_fractions(_method["c"]))),
+        a=tuple(map(_parse_weights, _method["a"])),
+        b=_parse_weights(_method["b"]),
+    )
