@@ -70,7 +70,11 @@ FAMILIES = (
         "DPM-Solver++",
         "#074ca2",
         "#2c94dd",
-        ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "etdrk"),
+        (
+            *("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "etdrk", "etdrk_krogstad"),
+            *("etdrk_strehmel_weiner", "etdrk_friedli", "etdrk_minchev", "etdrk_lawson"),
+            "etdrk_hochbruck_ostermann",
+        ),
     ),
     Family("UniPC", "#8b3eca", "#b69cff", ("unipc", "pec", "pecec")),
     Family(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,26 +51,6 @@ def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
     return sum(others, first)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TabulatedExponential(ExponentialRungeKutta):
-    """Exponential Runge-Kutta method whose weights are sums of phi_m(-c h).
-
-    Class attributes:
-        c: places of the second, third, … evaluation.
-        a, b: their weights in the stages and in the result, as in :class:`.Tableau`.
-    """
-
-    c: ClassVar[tuple[float, ...]]
-    a: ClassVar[tuple[tuple[Weight, ...], ...]]
-    b: ClassVar[tuple[Weight, ...]]
-
-    def tableau(self, h: float) -> Tableau:
-        def values(weights: tuple[Weight, ...]) -> tuple[float, ...]:
-            return tuple(math.fsum(n * phi(m, -c * h) for n, m, c in w) for w in weights)
-
-        return Tableau(self.c, tuple(map(values, self.a)), values(self.b))
-
-
 def _parse_fractions(text: str) -> tuple[Fraction, ...]:
     return tuple(map(Fraction, text.split(",")))
 
@@ -85,6 +66,20 @@ def _parse_weight(text: str) -> Weight:
 
 def _parse_weights(text: str) -> tuple[Weight, ...]:
     return tuple(map(_parse_weight, text.split(","))) if text else ()
+
+
+def _tableau_function(c: str, a: list[str], b: str) -> Callable[[Any, float], Tableau]:
+    """Return the method ``tableau`` of an :class:`.ExponentialRungeKutta` from its formulas."""
+    nodes, rows = tuple(map(float, _parse_fractions(c))), [_parse_weights(row) for row in (*a, b)]
+
+    def tableau(_: Any, h: float) -> Tableau:
+        *stages, result = (
+            tuple(math.fsum(n * phi(m, -c * h) for n, m, c in weight) for weight in row)
+            for row in rows
+        )
+        return Tableau(nodes, tuple(stages), result)
+
+    return tableau
 
 
 def _register_method(base: type, name: str, method: dict[str, Any], **tableau: object) -> None:
@@ -106,11 +101,5 @@ for _name, _method in _FILE["sigma"].items():
         b=tuple(map(float, _parse_fractions(_method["b"]))),
     )
 for _name, _method in _FILE["exponential"].items():
-    _register_method(
-        TabulatedExponential,
-        _name,
-        _method,
-        c=tuple(map(float, _parse_fractions(_method["c"]))),
-        a=tuple(map(_parse_weights, _method["a"])),
-        b=_parse_weights(_method["b"]),
-    )
+    _tableau = _tableau_function(_method["c"], _method["a"], _method["b"])
+    _register_method(ExponentialRungeKutta, _name, _method, tableau=_tableau)
