@@ -1,4 +1,4 @@
-"""DEIS: Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps."""
+"""DEIS: Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps, and Runge-Kutta in sigma."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import ClassVar
 from ..families.adams import Form, adams_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
+from ..families.tableaux import SigmaRungeKutta, read_tableaux
 from ..numerics import integrate_panels
 from ..registry import register_family
 from ..types import Source
@@ -98,3 +99,5 @@ for _k in (2, 3, 4):
     register_family(SigmaAB, f"deis_rhoab_{_k}", points=_k, order=_k, same_as=f"zab_{_k}")
     register_family(TimeAB, f"deis_tab_{_k}", points=_k, order=_k)
 register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")
+for _name, _declared in read_tableaux("sigma"):
+    register_family(SigmaRungeKutta, _name, **_declared)

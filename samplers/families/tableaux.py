@@ -1,20 +1,19 @@
-"""Explicit Runge-Kutta methods from the tableaux of ``tableaux.toml``, in sigma and exponential in lam."""
+"""Explicit Runge-Kutta methods in sigma and exponential ones in lam, from ``samplers/tableaux.toml``."""
 
 from __future__ import annotations
 
 import math
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..families.stages import Evaluate, ExponentialRungeKutta, LinearStages, Tableau
 from ..numerics import phi
-from ..registry import register_family
 from ..types import Source, references
+from .stages import Evaluate, LinearStages, Tableau
 
 _TERM = re.compile(r"([+-]?)\s*([\d/]*)\s*(?:phi(\d)(?:\(([\d/]+)\))?)?")
 _ADDRESS = re.compile(r"url\s*=\s*\{(.*)\}")
@@ -38,6 +37,7 @@ class SigmaRungeKutta(LinearStages):
     b: ClassVar[tuple[float, ...]]
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        """Return the state at ``nxt`` by the formulas in the docstring of the class."""
         slopes = [(x - denoise(x, cur)) / cur]
         for c_k, a_k in zip(self.c, self.a, strict=True):
             level = (1 - c_k) * cur + c_k * nxt
@@ -82,24 +82,29 @@ def _tableau_function(c: str, a: list[str], b: str) -> Callable[[Any, float], Ta
     return tableau
 
 
-def _register_method(base: type, name: str, method: dict[str, Any], **tableau: object) -> None:
-    key, where = method["source"]
-    source = Source(key, where, _ADDRESS.findall(references()[key])[0])
-    same_as = method.get("same_as", "")
-    register_family(base, name, source=source, same_as=same_as, order=int(name[-1]), **tableau)
+def read_tableaux(section: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the class attributes of each method of a section of the file.
 
-
-_FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-for _name, _method in _FILE["sigma"].items():
-    _rows = [_parse_fractions(row) for row in _method["a"]]
-    _register_method(
-        SigmaRungeKutta,
-        _name,
-        _method,
-        c=tuple(float(sum(row)) for row in _rows),
-        a=tuple(tuple(map(float, row)) for row in _rows),
-        b=tuple(map(float, _parse_fractions(_method["b"]))),
-    )
-for _name, _method in _FILE["exponential"].items():
-    _tableau = _tableau_function(_method["c"], _method["a"], _method["b"])
-    _register_method(ExponentialRungeKutta, _name, _method, tableau=_tableau)
+    Args:
+        section: "sigma", for :class:`SigmaRungeKutta`, or "exponential", for
+            :class:`.ExponentialRungeKutta`.
+    """
+    file = Path(__file__).parents[1] / "tableaux.toml"
+    for name, method in tomllib.loads(file.read_text(encoding="utf-8"))[section].items():
+        key, where = method.pop("source")
+        address = _ADDRESS.findall(references()[key])[0]
+        declared = {"source": Source(key, where, address), "order": int(name[-1])}
+        if section == "exponential":
+            yield name, declared | {"tableau": _tableau_function(**method)}
+            continue
+        rows = [_parse_fractions(row) for row in method.pop("a")]
+        yield (
+            name,
+            declared
+            | {
+                "c": tuple(float(sum(row)) for row in rows),
+                "a": tuple(tuple(map(float, row)) for row in rows),
+                "b": tuple(map(float, _parse_fractions(method.pop("b")))),
+                **method,
+            },
+        )
