@@ -56,7 +56,8 @@ FAMILIES = (
         "#f0c03f",
         (
             *("heun", "dpm", "deis_rrk", "stork", "torchdiffeq_heun", "torchdiffeq_midpoint"),
-            *("torchdiffeq_rk", "paradigms", "heunpp", "flow_time"),
+            *("torchdiffeq_rk", "paradigms", "rk_midpoint", "rk_heun", "rk_ralston", "rk_ssp"),
+            *("rk_three_eighths", "rk_dormand_prince", "heunpp", "flow_time"),
         ),
     ),
     Family(
@@ -69,9 +70,13 @@ FAMILIES = (
         "DPM-Solver++",
         "#074ca2",
         "#2c94dd",
-        ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "exp_heun_x"),
+        (
+            *("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "etdrk", "etdrk_krogstad"),
+            *("etdrk_strehmel_weiner", "etdrk_friedli", "etdrk_minchev", "etdrk_lawson"),
+            *("etdrk_hochbruck_ostermann", "exp_heun_x"),
+        ),
     ),
-    Family("UniPC", "#8b3eca", "#b69cff", ("unipc",)),
+    Family("UniPC", "#8b3eca", "#b69cff", ("unipc", "pec", "pecec")),
     Family(
         "Adams–Bashforth",
         "#0a795c",

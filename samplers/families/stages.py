@@ -96,9 +96,14 @@ class LinearStages(GridSampler):
         return x, None
 
 
-def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """Return the state after ``row`` without noise, in the memory of ``x``, and the images d_j."""
-    images: list[Tensor] = []
+def run_stages(
+    x: Tensor, row: StagesRow, denoise: Denoise, past: tuple[Tensor, ...] = ()
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the state after ``row`` without noise, in the memory of ``x``, and the images d_j.
+
+    Images of earlier steps, ``past``, come first among the images that ``row`` weighs.
+    """
+    images = list(past)
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, images, take_buffer(x)) if stage.b else x
         images.append(denoise(y, stage.sigma))

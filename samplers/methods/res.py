@@ -1,4 +1,4 @@
-"""RES, the refined exponential solver, with weights that meet the stiff order conditions."""
+"""RES, the refined exponential solver, and other exponential Runge-Kutta methods from their tableaux."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from functools import partial
 
 from ..families.exponential import data_weights
 from ..families.stages import ExponentialRungeKutta, Tableau
+from ..families.tableaux import read_tableaux
 from ..numerics import phi
-from ..registry import register
+from ..registry import register, register_family
 from ..types import Source
 from .adams_exponential import DataEAB
 from .dpmpp_sde import SDEMultistep
@@ -158,3 +159,7 @@ class RES3M(DataEAB):
         """Return ``count`` of h phi_1(-h), h² phi_2(-h), h³ phi_2(-h) / 3; h = log(cur / nxt)."""
         h = math.log(cur / nxt)
         return [h * phi(1, -h), h**2 * phi(2, -h), h**3 * phi(2, -h) / 3][:count]
+
+
+for _name, _declared in read_tableaux("exponential"):
+    register_family(ExponentialRungeKutta, _name, **_declared)
