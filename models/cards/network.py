@@ -10,7 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from ..denoiser import Denoiser, labels_for, level_per_row
+from ..denoiser import Denoiser, level_per_row
+from ..label_draws import labels_for
 from ..nets.encoders import Autoencoder
 from ..nets.unet import EDMPrecond, MapPrecond, UNet
 from ..networks import freeze

@@ -154,6 +154,23 @@ PAIRS: tuple[Pair, ...] = (
         "SA-Solver",
         note="theirs rescales order 2 and draws another noise",
     ),
+    _to_zero("dpmpp_2m_sde", f"{_DF}CosineDPMSolverMultistepScheduler", "DPM++ 2M SDE"),
+    _rounded("euler", f"{_DF}FlowMatchEulerDiscreteScheduler", "Euler"),
+    Pair("euler", f"{_DF}FlowMapEulerDiscreteScheduler", "Euler"),
+    _rounded("flow_time", f"{_DF}FlowMatchHeunDiscreteScheduler", "Heun", end="zero"),
+    _rounded("euler_ancestral(flow=True)", f"{_DF}LTXEulerAncestralRFScheduler", "Euler a"),
+    _rounded(
+        "euler_ancestral(eta=0.5, flow=True)",
+        f"{_DF}LTXEulerAncestralRFScheduler(eta=0.5)",
+        "Euler a",
+    ),
+    *(
+        _similar("consistency", f"{_DF}{scheduler}", "LCM", note="theirs takes the map to end at 0")
+        for scheduler in (
+            "FlowMatchLCMScheduler",
+            "FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)",
+        )
+    ),
     # azula
     Pair("ddim", "azula:DDIMSampler"),
     Pair("ddpm", "azula:DDPMSampler"),

@@ -78,3 +78,17 @@ def test_every_translation_reads():
 def test_a_peers_path_in_the_environment_is_a_folder():
     folder = os.environ.get("SAMPLERBENCH_PEERS")
     assert folder is None or os.path.isdir(folder)
+
+
+def test_flow_schedulers__the_shift_is_a_factor_of_sigma():
+    """Peers have no option for it: levels of a schedule such as ``flow_shift`` have it already."""
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    times = [0.9, 0.5, 0.1]
+    for name in ("FlowMatchEulerDiscreteScheduler", "FlowMapEulerDiscreteScheduler"):
+        if not hasattr(diffusers, name):
+            continue
+        scheduler = getattr(diffusers, name)(shift=3.0)
+        scheduler.set_timesteps(sigmas=times)
+        shifted = scheduler.sigmas[:-1].double()
+        expected = 3.0 * torch.tensor([t / (1 - t) for t in times], dtype=torch.float64)
+        torch.testing.assert_close(shifted / (1 - shifted), expected, rtol=1e-5, atol=0)
