@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +23,7 @@ from looping import each
 
 from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_by_steps
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
-from samplerbench.models.checkpoints.diffusers.steps import native_levels, steps_of
+from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
 from samplerbench.models.checkpoints.mapping import fields_behind_numbers
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.samplers import make
@@ -72,6 +74,46 @@ def test_the_levels_of_flows_and_of_edm(tmp_path):
     found = steps_of(spec_of(pipeline(tmp_path / "edm", edm)), 3).path
     middle = ((80 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
     assert found == pytest.approx([80.0, middle, 0.002, 0.0])
+
+
+def spec_of_flow(folder, tokens=2, name="FlowMatchEulerDiscreteScheduler", **said):
+    spec = spec_of(pipeline(folder, {"_class_name": name} | said))
+    return replace(spec, event=(4, 32, 64), preset=spec.preset | {"tokens": tokens})
+
+
+@each(
+    ("said", "shift"),
+    [
+        ({}, 1.0),
+        ({"shift": 6.0}, 6.0),
+        # of diffusers: mu is linear in the 16 × 32 = 512 tokens, from 0.5 at 256 to 1.15 at 4096
+        ({"shift": 6.0, "use_dynamic_shifting": True}, math.exp(0.5 + 0.65 * 256 / 3840)),
+        ({"use_dynamic_shifting": True, "time_shift_type": "linear"}, 0.5 + 0.65 * 256 / 3840),
+        ({"use_dynamic_shifting": True, "max_shift": 2.05, "max_image_seq_len": 512}, math.exp(2.05)),
+        ({"use_dynamic_shifting": True, "tokens": 0}, None),
+    ],
+)  # fmt: skip
+def test_own_shift__is_fixed_or_by_the_size_of_the_state(tmp_path, said, shift):
+    assert own_shift(spec_of_flow(tmp_path, **said)) == pytest.approx(shift)
+
+
+def test_own_shift__other_schedulers_of_flows_and_none(tmp_path):
+    unipc = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 5.0}
+    assert own_shift(spec_of_flow(tmp_path / "wan", name="UniPCMultistepScheduler", **unipc)) == 5.0
+    assert own_shift(spec_of(pipeline(tmp_path / "ddim", DDIM))) is None
+    hidden = spec_of_flow(tmp_path / "unknown", tokens=0, use_dynamic_shifting=True)
+    with pytest.raises(ValueError, match="its shift depends on an unknown size"):
+        native_levels(hidden, 4)
+
+
+def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
+    said = {"shift": 3.0, "shift_terminal": 0.1}
+    spec, plain = (spec_of_flow(tmp_path / str(len(of)), **of) for of in (said, {"shift": 3.0}))
+    times = [t / (1 + t) for t in native_levels(spec, 5)[1:]]
+    before = np.array([t / (1 + t) for t in native_levels(plain, 5)[1:]])
+    stretched = 1 - (1 - before) / ((1 - before[-1]) / (1 - 0.1))  # stretch_shift_to_terminal
+    assert times == pytest.approx(stretched, rel=1e-9)
+    assert times[-1] == pytest.approx(0.1)
 
 
 @each(
