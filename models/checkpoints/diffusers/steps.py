@@ -28,6 +28,9 @@ SIGMA_STEPS += ("KDPM2Discrete",)
 LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
 """Schedulers that space one more point than evaluations: the end of their last step."""
 
+FLOW_STEPS = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
+"""Schedulers of flows, whose times are shifted."""
+
 LEVEL_KEYS = {
     "use_karras_sigmas": "karras",
     "use_exponential_sigmas": "exponential",
@@ -70,7 +73,7 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
     """Return the spacing of a scheduler's steps in one word, such as ``leading`` or ``karras``."""
     if kind.startswith("EDM"):
         return str(scheduler.get("sigma_schedule", "karras"))
-    if kind == "FlowMatchEulerDiscrete":
+    if kind in FLOW_STEPS:
         return "shifted"
     if kind == "LCM":  # LCM ignores timestep_spacing
         return "distilled"
@@ -88,7 +91,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
         levels, times = _formula_levels(spec, process.t_max, process.t_min, count), None
-    elif kind == "FlowMatchEulerDiscrete":
+    elif kind in FLOW_STEPS:
         levels, times = _flow_levels(spec, process, count), None
     elif kind == "LCM":
         levels, times = _steps_of_distillation(spec, process, count)

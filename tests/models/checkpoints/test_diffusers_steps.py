@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from diffusers_folders import (
     DDIM,
     LINEAR,
@@ -21,10 +22,11 @@ from diffusers_folders import (
 )
 from looping import each
 
+from samplerbench.benchmarks.advice.request import AdviceRequest
 from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_by_steps
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
 from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
-from samplerbench.models.checkpoints.mapping import fields_behind_numbers
+from samplerbench.models.checkpoints.mapping import Checkpoint, fields_behind_numbers
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.samplers import make
 
@@ -101,6 +103,8 @@ def test_own_shift__other_schedulers_of_flows_and_none(tmp_path):
     unipc = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 5.0}
     assert own_shift(spec_of_flow(tmp_path / "wan", name="UniPCMultistepScheduler", **unipc)) == 5.0
     assert own_shift(spec_of(pipeline(tmp_path / "ddim", DDIM))) is None
+    heun = spec_of_flow(tmp_path / "heun", name="FlowMatchHeunDiscreteScheduler", shift=3.0)
+    assert native_levels(heun, 4) == native_levels(spec_of_flow(tmp_path, shift=3.0), 4)
     hidden = spec_of_flow(tmp_path / "unknown", tokens=0, use_dynamic_shifting=True)
     with pytest.raises(ValueError, match="its shift depends on an unknown size"):
         native_levels(hidden, 4)
@@ -226,3 +230,18 @@ def test_levels_are_plain_numbers(tmp_path):
     spec = spec_of(pipeline(tmp_path))
     json.dumps(spec.as_json())
     assert not any(isinstance(level, np.generic) for level in steps_of(spec, 5).path)
+
+
+def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(tmp_path):
+    said = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 6.0}
+    spec = spec_of(pipeline(tmp_path, said))
+    network, functions = (lambda x, t, labels: torch.zeros_like(x)), (native_levels, own_shift)
+    model = Checkpoint(spec, network, "flow", "0", own_sampling, None, *functions)
+    request = AdviceRequest("flow", model, "cpu", 0, "pixels", ("dpmpp_2m",))
+    now = request.current_configuration(None)
+    assert now.words == "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
+    (raced,) = (e for e in request.entries(4, auto=False) if e.cell.schedule.label == "native")
+    even = np.linspace(1, 6 * 0.001 / 1.005, 4)  # the library shifts the last time twice
+    for levels_of in (raced.cell.grid.sigma, model.own_sampling(4).levels):
+        times = [level / (1 + level) for level in levels_of[:-1]]
+        assert times == pytest.approx(6 * even / (1 + 5 * even), abs=2e-4)
