@@ -275,6 +275,10 @@ class Denoiser(ABC):
         """Return ``steps`` falling levels > 0 by the model's own schedule; None if it has none."""
         return None
 
+    def own_shift(self) -> float | None:
+        """Return the shift of flow times by the model's own scheduler; None if it is unknown."""
+        return None
+
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
         """Return the mode or class of each clean sample, ``(batch,)`` int64, or None without modes."""
         return None
@@ -368,6 +372,10 @@ class Wrapper(Denoiser):
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return the inner model's native levels."""
         return self.inner.native_levels(steps)
+
+    def own_shift(self) -> float | None:
+        """Return the inner model's shift."""
+        return self.inner.own_shift()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
         """Return the inner model's modes of ``x``."""

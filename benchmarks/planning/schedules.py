@@ -31,6 +31,9 @@ from .native import default_schedule, log, warning_if_drowned
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Processes by their names, the values of an option ``process``; the first is the default."""
 
+_DEFAULTS = {"process": next(iter(PROCESSES)), "base": "kl_optimal"}
+_OWN_SHIFT = ("shift", "model")
+"""Option of ``shifted`` that takes the shift of the model's own scheduler, and its value."""
 # Ranges (sigma_min, sigma_max) and number of steps on which a new schedule is tried for errors.
 _TRIALS = ((0.01, 1.0), (0.002, 80.0))
 _TRIAL_STEPS = 8
@@ -87,7 +90,7 @@ class Schedule:
     @property
     def needs_model(self) -> bool:
         """True if the levels depend on the model."""
-        return SCHEDULES[self.name].needs_model
+        return SCHEDULES[self.name].needs_model or _OWN_SHIFT in self.options
 
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
@@ -95,6 +98,8 @@ class Schedule:
         """Return this schedule with searched or cached levels; unchanged if it needs no model."""
         if not self.needs_model:
             return self
+        if not SCHEDULES[self.name].needs_model:
+            return replace(self, searched=_with_shift(self, model.own_shift(), model.name))
         search = SCHEDULES[self.name].make(**dict(self.options))
         return replace(self, searched=search(model, cache, device))
 
@@ -138,7 +143,7 @@ def schedule_options(name: str) -> dict[str, Any]:
     """Return the options of a schedule with their defaults, a process as its name."""
     parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
-    return {p.name: next(iter(PROCESSES)) if p.name == "process" else p.default for p in options}
+    return {p.name: _DEFAULTS.get(p.name, p.default) for p in options}
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
@@ -163,22 +168,36 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
                 f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
         wanted = type(defaults[key])
-        if type(value) is not wanted and (wanted, type(value)) != (float, int):
+        fits = type(value) is wanted or (wanted, type(value)) == (float, int)
+        if not fits and (name, key, value) != ("shifted", *_OWN_SHIFT):
             raise ValueError(
                 f"schedule {name!r}: option {key!r} must be a {wanted.__name__}, got {value!r}"
             )
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in options.items() if v != defaults[k])))
-    if schedule.needs_model:
+    if SCHEDULES[name].needs_model:
         SCHEDULES[name].make(**options)
-    else:
-        for lo, hi in _TRIALS:
-            schedule(_TRIAL_STEPS, lo, hi)
+        return schedule
+    trial = _with_shift(schedule, 3.0) if schedule.needs_model else schedule
+    for lo, hi in _TRIALS:
+        trial(_TRIAL_STEPS, lo, hi)
     return schedule
 
 
+def _with_shift(schedule: Schedule, shift: float | None, model: str = "") -> Schedule:
+    if shift is None:
+        raise ValueError(f"model {model} does not say its shift; give a number, such as shift=3.0")
+    return replace(schedule, options=tuple((dict(schedule.options) | {"shift": shift}).items()))
+
+
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """Return all options of a schedule, with the name of a process replaced by the process."""
+    """Return all options of a schedule, with a process and a base schedule in place of their names."""
     resolved = schedule_options(name) | dict(options)
+    if "base" in resolved:
+        base = resolved["base"] = make_schedule(resolved["base"])
+        if base.needs_model:
+            raise ValueError(
+                f"{name}: base {base.label!r} needs a model; take a formula, such as karras"
+            )
     if "process" in resolved:
         process = resolved["process"]
         if process not in PROCESSES:

@@ -144,3 +144,20 @@ def test_drowned__is_silent_on_usual_ranges(steps):
         grid = karras(steps, model.sigma_min, model.sigma_max)
         assert warning_if_drowned(grid, model, "karras") == ""
     assert warning_if_drowned(Grid((157.0, 0.0)), ddpm, "karras") == ""
+
+
+class _Shifting(Wrapper):
+    def own_shift(self):
+        return 4.0
+
+
+def test_shifted__shift_model_is_that_of_the_models_scheduler():
+    gmm = make_model("gmm-2d")
+    own = make_schedule("shifted(base='kl_optimal', shift='model')")
+    assert own.needs_model
+    with pytest.raises(ValueError, match=r"gmm-2d does not say its shift; give a number"):
+        own.for_model(gmm)
+    known = make_schedule("shifted(base='kl_optimal', shift=4.0)")(7, 0.002, 80.0)
+    shifting = own.for_model(Wrapper(_Shifting(gmm)))
+    assert shifting(7, 0.002, 80.0) == known
+    assert (shifting, shifting.label) == (own, "shifted(shift='model')")
