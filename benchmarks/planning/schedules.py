@@ -12,8 +12,8 @@ from typing import Any
 from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, make
-from ...samplers.schedules import SCHEDULES
 from ...samplers.other_names import spec_elsewhere, why_not_elsewhere
+from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
 from . import (  # noqa: F401 - registers the schedules

@@ -1,13 +1,15 @@
 """Our samplers against the peers' own code, on the same latents, levels and noise."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
-from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair
+from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair, translate
 from samplerbench.samplers.spec import parse_spec
 
 # a peer's warnings are its own
@@ -92,3 +94,17 @@ def test_flow_schedulers__the_shift_is_a_factor_of_sigma():
         shifted = scheduler.sigmas[:-1].double()
         expected = 3.0 * torch.tensor([t / (1 - t) for t in times], dtype=torch.float64)
         torch.testing.assert_close(shifted / (1 - shifted), expected, rtol=1e-5, atol=0)
+
+
+def test_translate__no_scheduler_of_diffusers_is_left_unsaid():
+    library = pytest.importorskip("diffusers.schedulers")
+
+    every = {
+        name
+        for module in Path(library.__file__).parent.glob("scheduling_*.py")
+        for name in re.findall(r"^class (\w+Scheduler)\(", module.read_text(), re.M)
+    }
+    said = {
+        row["theirs"].removeprefix("diffusers:").partition("(")[0] for row in translate("diffusers")
+    }
+    assert not every - said, sorted(every - said)
