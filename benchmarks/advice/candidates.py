@@ -20,7 +20,10 @@ SCHEDULES = (
     "uniform_time",
     "uniform_time(power=2.0)",
 )
-FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
+FLOW_SCHEDULES = (
+    *("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)"),
+    "beta57(table='flow')",
+)
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "analytic_first": (False, True),
