@@ -253,8 +253,11 @@ def test_a_table_is_the_sampler_and_says_what_is_none():
     steps = tabulate_steps(make("heun"), GRID)
     assert [row.sigma for row in steps.rows[:3]] == [14.6, GRID.sigma[1], GRID.sigma[1]]
     assert steps.start == 1
-    with pytest.raises(ValueError, match="ddpm is no table of numbers: it draws noise"):
-        tabulate_steps(make("ddpm"), GRID)
+    with pytest.raises(ValueError, match="paradigms is no table of numbers: its steps depend"):
+        tabulate_steps(make("paradigms"), GRID)
+    # churn draws before the first evaluation, and a stage's noise is part of its step's
+    assert len(tabulate_steps(make("euler_churn"), GRID).c) == 1
+    assert [len(row.c) for row in tabulate_steps(make("seeds_2"), GRID).rows][:4] == [1, 2, 3, 4]
 
 
 @dataclass(frozen=True, kw_only=True)
