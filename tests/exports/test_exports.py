@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import types
@@ -25,6 +26,7 @@ from samplerbench.samplers.auto import Fitted, Rule
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 from samplerbench.samplers.methods.edm import Euler
 from samplerbench.samplers.methods.pipeline import Preset
+from samplerbench.samplers.spec import label_of
 
 MIXTURE = make_model("gmm-2d")
 GRID = karras(5, 0.03, 14.6, to_zero=True)
@@ -75,8 +77,10 @@ def test_export__what_is_missing_cannot_be_exported_and_the_rest_can(library, ki
         made = export(library, sampler, GRID, model, "folder")
         assert made.library == library
         assert made.code == made.code.strip()
-        assert max(map(len, made.code.splitlines())) <= 120
-        if library != "comfyui":
+        assert library == "comfyui-node" or max(map(len, made.code.splitlines())) <= 120
+        if library == "comfyui-node":
+            assert json.loads(made.code)["solver"] == label_of(sampler)
+        elif library != "comfyui":
             compile(made.code, "lines", "exec")
 
 

@@ -1,13 +1,11 @@
-"""Table for the node SamplerTable of ComfyUI, which runs any linear sampler on its own levels.
+"""Table for the node SamplerTable of ComfyUI, whose samplers call ``model(x, sigma)`` for the clean image.
 
-A sampler of ComfyUI calls ``model(x, sigma)``, which gives the clean image. States are x0 + sigma z, or
-(1 - t) x0 + t z on a flow, whose levels are t. Facts from its source (Comfy-Org/ComfyUI: ``comfy/samplers.py`` at
-311c014, ``comfy/model_sampling.py`` at 2fd2083, ``comfy_extras/nodes_custom_sampler.py`` at 4be318a):
+States are x0 + sigma z, or (1 - t) x0 + t z on a flow, whose levels are t. Facts from its source (Comfy-Org/ComfyUI:
+``comfy/samplers.py`` at 311c014, ``comfy/model_sampling.py`` at 2fd2083):
 
-* A shift of a flow decides on levels only. The network's time is t itself, or 1000 t, so a table has no need of it.
-* ``KSAMPLER.max_denoise`` is True at the model's highest level. Noise is then sqrt(1 + sigma²) z. The node's subclass
-  says False, so that noise is sigma z as here.
-* A guider has its scale in ``cfg``, which is 1 for one without guidance.
+* A flow's shift decides on levels alone. Its network is given t, or 1000 t, so a table holds at any shift.
+* Noise at the highest level is sqrt(1 + sigma²) z, unless ``KSAMPLER.max_denoise`` is False, as in the node.
+* ``cfg`` of a guider is its scale, and 1 without guidance.
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ from ....samplers.spec import label_of
 from . import comfyui
 from .equivalents import tabulate_steps, why_no_table
 from .literals import OWN_DRAWS
-from .tables import Folder, describe_origin, file_stem, json_text, rows_in, template
+from .tables import Folder, describe_origin, json_text, rows_in, template
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI (SamplerTable)", "json", comfyui.SOLVERS
-_KINDS = {"eps": "EPS", "v": "V_PREDICTION", "x0": "X0", "edm": "EDM"}
+_KINDS = {"eps": "EPS", "v": "V_PREDICTION", "x0": "X0", "edm": "EDM", "flow": "CONST"}
 """Classes of ``comfy.model_sampling`` by prediction."""
 
 
@@ -53,23 +51,22 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     """Return the table as JSON, and a remark; raise ValueError if the sampler is no table on this grid."""
     network: Any = innermost_model(model)
     flow = isinstance(getattr(network, "process", None), RectifiedFlow)
-    kind = "CONST" if flow else _KINDS.get(getattr(network, "prediction", ""), "")
-    if kind == "EDM" and network.factor < 0:
-        kind = "V_PREDICTION"
+    prediction = getattr(network, "prediction", "")
+    reversed_edm = prediction == "edm" and network.factor < 0
     levels = sampler.levels(grid).sigma if hasattr(sampler, "levels") else grid.sigma  # type: ignore[attr-defined]
 
     def scale(sigma: float) -> float:
         return 1 / (1 + sigma) if flow else 1.0
 
     def level(sigma: float) -> float:
-        return sigma / (1 + sigma) if flow else sigma
+        return sigma * scale(sigma)
 
     steps = tabulate_steps(sampler, grid)
     first = scale(steps.rows[0].sigma)
     content = describe_origin(sampler, model) | {
         "ksampler": comfyui.ksampler_name(sampler, model),
         "flow": flow,
-        "kind": kind,
+        "kind": "V_PREDICTION" if reversed_edm else _KINDS.get(prediction, ""),
         "sigma_max": level(model.sigma_max),
         "levels": [level(sigma) for sigma in levels],
         "start": steps.start * first / scale(grid.sigma[0]),
@@ -91,13 +88,10 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder: 
     """Return the node's package with this table; raise ValueError if the steps are no table of numbers."""
     text, remark = lines(sampler, grid, model, "")
     name = _file_name(sampler, grid, model)
-    code = [
-        f"SamplerTable: table = {name}",
-        "SamplerCustomAdvanced (or SamplerCustom): takes its sampler and its sigmas",
-    ]
+    code = f"SamplerTable: table = {name}\nSamplerCustomAdvanced (or SamplerCustom): takes its sampler and its sigmas"
     files = {"__init__.py": template("sampler_table.py"), name: text + "\n"}
-    return Folder(files, "\n".join(code), remark.partition("; ")[2])
+    return Folder(files, code, remark.partition("; ")[2])
 
 
 def _file_name(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    return file_stem(label_of(sampler), len(grid), model.name) + ".json"
+    return re.sub(r"[^\w.=-]+", "-", f"{label_of(sampler)}-{len(grid)}-{model.name}")[:80] + ".json"

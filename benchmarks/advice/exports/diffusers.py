@@ -84,35 +84,29 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
     """Return a scheduler's folder ``path``; raise ValueError if the steps are no table of numbers."""
     coords = coordinates_of(model)
     steps, rows, start = _table(sampler, grid, coords)
-    made_for = describe_origin(sampler, model) | {
-        "prediction_type": coords.prediction_type,
-        "sigma_data": coords.sigma_data,
+    process, prediction, place = coords.model.process, coords.prediction_type, literal(path)
+    of_model = {
+        "prediction_type": prediction,
+        "sigma_data": getattr(process, "sigma_data", None),
         "times": coords.kind == "table",
     }
     config = {
         "_class_name": "TableScheduler",
-        "made_for": made_for,
-        "prediction_type": coords.prediction_type,
-        "num_train_timesteps": coords.training_times,
+        "made_for": describe_origin(sampler, model) | of_model,
+        "prediction_type": prediction,
+        "num_train_timesteps": len(getattr(process, "levels", range(1000))),
         "init_noise_sigma": start,
         "levels": [*(row.sigma for row in steps.rows), grid.sigma[-1]],
         "rows": rows,
     }
-    place = literal(path)
-    code = [
-        "import sys",
-        "",
-        f"sys.path.append({place})",
-        "from table_scheduler import TableScheduler",
-        "",
-        f"pipe.scheduler = TableScheduler.from_pretrained({place}).check(pipe.scheduler)",
-        f"# then as always: images = pipe(..., num_inference_steps={len(rows)}).images",
-    ]
-    files = {
-        "scheduler_config.json": json_text(config) + "\n",
-        "table_scheduler.py": template("table_scheduler.py"),
-    }
-    return Folder(files, "\n".join(code), _remark(sampler, coords, start))
+    code = (
+        f"import sys\n\nsys.path.append({place})\nfrom table_scheduler import TableScheduler\n\n"
+        f"pipe.scheduler = TableScheduler.from_pretrained({place}).check(pipe.scheduler)\n"
+        f"# then as always: images = pipe(..., num_inference_steps={len(rows)}).images"
+    )
+    name = "table_scheduler.py"
+    files = {"scheduler_config.json": json_text(config) + "\n", name: template(name)}
+    return Folder(files, code, _remark(sampler, coords, start))
 
 
 def _table(

@@ -87,16 +87,6 @@ class Coordinates:
         return _WORDS[self.model.prediction]
 
     @property
-    def sigma_data(self) -> float | None:
-        """Standard deviation of the data for EDM; None for others."""
-        return self._process.sigma_data if self.kind == "edm" else None
-
-    @property
-    def training_times(self) -> int:
-        """Number of times of training in diffusers."""
-        return len(self._process.levels) if self.kind == "table" else 1000
-
-    @property
     def _process(self) -> Any:
         return self.model.process
 

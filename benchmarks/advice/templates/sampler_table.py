@@ -1,7 +1,6 @@
-"""Node for ComfyUI: a sampler as a table of numbers, from any JSON file in this folder.
+"""Node for ComfyUI: samplers as tables of numbers, one in each JSON file beside this file.
 
-``samplerbench export --to comfyui-node --out FOLDER`` writes this file and a table. Put FOLDER into custom_nodes/, and
-more tables beside this file. The node only calls the model and the callback, as samplers of ComfyUI do.
+``samplerbench export --to comfyui-node --out FOLDER`` writes both. A table only calls the model, as any sampler does.
 """
 
 import json
@@ -16,63 +15,41 @@ FOLDER = Path(__file__).parent
 
 
 def describe(table):
-    """Return what a table is and what it was made for, in a sentence."""
+    """Return what a table is, and what it was made for."""
     shift = f" (shift {table['shift']:g})" if table["shift"] else ""
     guidance = f" at CFG {table['guidance']:g}" if table["guidance"] else ""
-    return (
-        f"{table['solver']} in {len(table['levels']) - 1} steps, {len(table['rows'])} evaluations, "
-        f"for {table['model']}{shift}{guidance}"
-    )
+    steps = f"{len(table['levels']) - 1} steps, {len(table['rows'])} evaluations"
+    return f"{table['solver']} in {steps}, for {table['model']}{shift}{guidance}"
 
 
-def why_not(table, guider, sigmas, any_guidance=False):
-    """Return in a sentence why a table cannot run on a guider's model; "" if it can."""
-    sampling = guider.inner_model.model_sampling
-    kinds = {cls.__name__ for cls in type(sampling).__mro__}
-    names = ("EDM", "V_PREDICTION", "X0", "EPS", "CONST")  # classes before their bases
-    kind = next((name for name in names if name in kinds), type(sampling).__name__)
-    highest, levels, cfg = float(sampling.sigma_max), table["levels"], getattr(guider, "cfg", 1.0)
-    fitted, first = table["fitted"], max(level for level, *_ in table["rows"])
-    scale, own = getattr(sampling, "noise_scale", 1.0), sigmas.cpu().new_tensor(levels)
-    is_for = "flows" if table["flow"] else "noise levels"
-    checks = [
-        (table["flow"] != (kind == "CONST"), f"it is for {is_for}, and this model is {kind}"),
-        (scale != 1, f"its noise has scale 1, and this model's {scale:g}"),
-        (
-            fitted and table["kind"] not in ("", kind),
-            f"it was fitted to a model of type {table['kind']}, and this one is {kind}",
-        ),
-        (
-            first > highest * 1.01,
-            f"it calls the model at sigma {first:g}, and this one ends at {highest:g}",
-        ),
-        (
-            fitted and not math.isclose(table["sigma_max"], highest, rel_tol=0.01),
-            f"its model has sigma_max {table['sigma_max']:g}, and this one {highest:g}",
-        ),
-        (
-            fitted and not any_guidance and cfg != (table["guidance"] or cfg),
-            f"this is CFG {cfg:g}, so set any_guidance to try it there",
-        ),
-        (
-            sigmas.shape != own.shape or not torch.allclose(sigmas.cpu(), own),
-            "it runs on its own sigmas: connect the node's second output",
-        ),
-    ]
-    reason = next((words for wrong, words in checks if wrong), "")
-    return reason and f"SamplerTable: this table is {describe(table)}; {reason}."
+def why_not(table, guider, sigmas, any_guidance):
+    """Return what a table needs that a guider's model or the sigmas are not; "" if it can run."""
+    sampling, fitted = guider.inner_model.model_sampling, table["fitted"]
+    kinds = [cls.__name__ for cls in type(sampling).__mro__]
+    known = ("EDM", "V_PREDICTION", "X0", "EPS", "CONST")  # classes before their bases
+    kind = next((name for name in known if name in kinds), kinds[0])
+    top, first = float(sampling.sigma_max), max(level for level, *_ in table["rows"])
+    scale, cfg = getattr(sampling, "noise_scale", 1.0), getattr(guider, "cfg", 1.0)
+    own = sigmas.cpu().new_tensor(table["levels"])
+    if table["flow"] != (kind == "CONST"):
+        return f"a {'flow' if table['flow'] else 'model of noise levels'}, not {kind}"
+    if scale != 1:
+        return f"noise of scale 1, not {scale:g}"
+    if fitted and table["kind"] not in ("", kind):
+        return f"a model of type {table['kind']}, not {kind}"
+    if first > top * 1.01:
+        return f"noise levels up to {first:g}, and this model ends at {top:g}"
+    if fitted and not math.isclose(table["sigma_max"], top, rel_tol=0.01):
+        return f"a model with sigma_max {table['sigma_max']:g}, not {top:g}"
+    if fitted and not any_guidance and cfg != (table["guidance"] or cfg):
+        return f"its own CFG, not {cfg:g}, unless any_guidance is set"
+    same = sigmas.shape == own.shape and torch.allclose(sigmas.cpu(), own)
+    return "" if same else "its own sigmas, the second output of its node"
 
 
 def combine(weights, tensors):
-    """Return the weighted sum of tensors; the weights may be fewer."""
+    """Return the weighted sum of tensors, of which there may be more than weights."""
     return sum(weight * tensor for weight, tensor in zip(weights, tensors) if weight)
-
-
-def endless_noise(x, seed):
-    """Yield draws of noise like ``x``, as ComfyUI's own samplers draw them."""
-    draw = default_noise_sampler(x, seed=seed)
-    while True:
-        yield draw(None, None)
 
 
 @torch.no_grad()
@@ -80,46 +57,45 @@ def sample_table(
     model, x, sigmas, extra_args=None, callback=None, disable=None, table=None, any_guidance=False
 ):
     """Return the latents after a table's steps; raise a ValueError if the table is not for this model."""
-    if reason := why_not(table, model.inner_model, sigmas, any_guidance):
-        raise ValueError(reason)
-    extra_args, rows, steps = extra_args or {}, table["rows"], len(sigmas) - 1
-    outputs, draws, source = [], [], endless_noise(x, extra_args.get("seed"))
+    if lacks := why_not(table, model.inner_model, sigmas, any_guidance):
+        raise ValueError(f"SamplerTable: {describe(table)} needs {lacks}.")
+    extra_args, rows, outputs, draws = extra_args or {}, table["rows"], [], []
 
     def noise(weights):
         while len(draws) < len(weights):
-            draws.append(next(source))
+            draws.append(draw(None, None))
         return combine(weights, draws)
 
+    # without draws no generator, which has no place for the highest seed
+    stochastic = table["noise"] or any(row[3] for row in rows)
+    draw = default_noise_sampler(x, seed=extra_args.get("seed")) if stochastic else None
     x = table["start"] * x + noise(table["noise"])
     for n, (level, a, b, c) in enumerate(rows, 1):
-        denoised = model(x, x.new_full([len(x)], level), **extra_args)
+        outputs.insert(0, model(x, x.new_full([len(x)], level), **extra_args))
         if callback is not None:
-            step = max(n * steps // len(rows) - 1, 0)
-            callback({"x": x, "i": step, "sigma": level, "sigma_hat": level, "denoised": denoised})
-        outputs.insert(0, denoised)
+            step = {"x": x, "sigma": level, "sigma_hat": level, "denoised": outputs[0]}
+            callback(step | {"i": max(n * (len(sigmas) - 1) // len(rows) - 1, 0)})
         x = a * x + combine(b, outputs) + noise(c)
     return x
 
 
 class TableSampler(KSAMPLER):
-    """Sampler of ComfyUI that begins with sigma z at the highest level too, not with sqrt(1 + sigma²) z."""
+    """Sampler that begins with sigma z at the highest level too, not with sqrt(1 + sigma²) z."""
 
     def max_denoise(self, model_wrap, sigmas):
         return False
 
 
 class SamplerTable:
-    """Node that gives a table's sampler, its noise levels, and a sentence on both."""
+    """Node that gives a table's sampler, its noise levels, and words about it."""
 
     CATEGORY, FUNCTION = "sampling/custom_sampling/samplers", "load"
     RETURN_TYPES, RETURN_NAMES = ("SAMPLER", "SIGMAS", "STRING"), ("sampler", "sigmas", "about")
-    DESCRIPTION = "A solver with its noise levels, as numbers that samplerbench has exported."
 
     @classmethod
     def INPUT_TYPES(cls):
-        guidance = ("BOOLEAN", {"default": False, "tooltip": "Run at any other CFG too."})
-        names = sorted(path.name for path in FOLDER.glob("*.json"))
-        return {"required": {"table": (names,), "any_guidance": guidance}}
+        tables = sorted(path.name for path in FOLDER.glob("*.json"))
+        return {"required": {"table": (tables,), "any_guidance": ("BOOLEAN", {"default": False})}}
 
     @classmethod
     def IS_CHANGED(cls, table, any_guidance):
@@ -132,4 +108,3 @@ class SamplerTable:
 
 
 NODE_CLASS_MAPPINGS = {"SamplerTable": SamplerTable}
-NODE_DISPLAY_NAME_MAPPINGS = {"SamplerTable": "Sampler from a table (samplerbench)"}
