@@ -94,4 +94,4 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder: 
 
 
 def _file_name(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    return re.sub(r"[^\w.=-]+", "-", f"{label_of(sampler)}-{len(grid)}-{model.name}")[:80] + ".json"
+    return re.sub(r"[^\w.=-]+", "-", f"{label_of(sampler)}-{len(grid)}-{model.name}").strip("-") + ".json"
