@@ -37,13 +37,13 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
-    """Return True if ``KSamplerSelect`` has no equal sampler."""
-    return not comfyui.ksampler_name(sampler, model)
+    """Return True if ComfyUI itself has no equal sampler."""
+    return comfyui.find_node(sampler, model) is None
 
 
 def named_solver(code: str) -> str:
-    """Return the name in ``KSamplerSelect`` of a table's equal; "" if there is none."""
-    found = re.search(r'^"ksampler": "(\w+)"', code, re.MULTILINE)
+    """Return the name of ComfyUI's own sampler that equals a table; "" if there is none."""
+    found = re.search(r'^"equal": "(\w+)"', code, re.MULTILINE)
     return found[1] if found else ""
 
 
@@ -53,6 +53,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     flow = isinstance(getattr(network, "process", None), RectifiedFlow)
     prediction = getattr(network, "prediction", "")
     reversed_edm = prediction == "edm" and network.factor < 0
+    node = comfyui.find_node(sampler, model)
     levels = sampler.levels(grid).sigma if hasattr(sampler, "levels") else grid.sigma  # type: ignore[attr-defined]
 
     def scale(sigma: float) -> float:
@@ -64,7 +65,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     steps = tabulate_steps(sampler, grid)
     first = scale(steps.rows[0].sigma)
     content = describe_origin(sampler, model) | {
-        "ksampler": comfyui.ksampler_name(sampler, model),
+        "equal": node.inputs.get("sampler_name", node.name) if node else "",
         "flow": flow,
         "kind": "V_PREDICTION" if reversed_edm else _KINDS.get(prediction, ""),
         "sigma_max": level(model.sigma_max),
@@ -94,4 +95,7 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder: 
 
 
 def _file_name(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    return re.sub(r"[^\w.=-]+", "-", f"{label_of(sampler)}-{len(grid)}-{model.name}").strip("-") + ".json"
+    return (
+        re.sub(r"[^\w.=-]+", "-", f"{label_of(sampler)}-{len(grid)}-{model.name}").strip("-")
+        + ".json"
+    )
