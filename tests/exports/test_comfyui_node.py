@@ -21,7 +21,6 @@ from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.samplers import Grid, NoNoise, karras, make, names
-from samplerbench.samplers.families.tabulated import Tabulated
 
 GRID = karras(6, 0.03, 10.0)
 NOISE = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -198,7 +197,7 @@ def test_comfyui_node__the_callback_goes_up_to_the_last_step(node, name):
     assert torch.equal(calls[-1][1], samples)
 
 
-def fitted() -> Tabulated:
+def fitted() -> Any:
     return moved("dpmpp_2m", GRID)[0]
 
 

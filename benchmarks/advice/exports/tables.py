@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ....models.denoiser import Denoiser, Wrapper, innermost_model
@@ -69,7 +69,7 @@ def _scaled(weights: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 def template(name: str) -> str:
     """Return the text of a file that goes beside a table."""
-    return (files(__package__.rpartition(".")[0]) / "templates" / name).read_text(encoding="utf-8")
+    return (Path(__file__).parents[1] / "templates" / name).read_text(encoding="utf-8")
 
 
 def json_text(content: Mapping[str, Any]) -> str:
