@@ -158,7 +158,7 @@ def export(
     ] = None,
     to: str = setting(
         "--to LIBRARY",
-        "diffusers or k-diffusion; with --sampler also comfyui or python.",
+        "diffusers or k-diffusion; with --sampler also comfyui, comfyui-node or python.",
         default="k-diffusion",
     ),
     schedule: str | None = setting(
@@ -170,6 +170,9 @@ def export(
     sampler: str | None = setting(
         "--sampler SAMPLER", "With --model: code for the steps of this sampler."
     ),
+    out_dir: Path | None = setting(
+        "--out FOLDER", "Write the sampler as a folder for diffusers or comfyui-node."
+    ),
     as_json: Json = False,
 ) -> None:
     """Print noise levels or a sampler for other libraries.
@@ -178,9 +181,13 @@ def export(
     """
     from ..api import export as export_lines
 
-    lines = export_lines(sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler)
+    lines = export_lines(
+        sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler, out=out_dir
+    )
     if as_json:
         return print_json(lines)
+    for file in lines.get("files", ()):
+        err.print(f"Wrote {file}", markup=False, soft_wrap=True)
     if "code" in lines:
         say(lines["code"])
         if lines["remark"]:

@@ -245,17 +245,18 @@ def _check_step_count(number: float) -> int:
     return int(number)
 
 
-def levels_of_schedule(
+def steps_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
-) -> tuple[float, ...]:
-    """Return the levels of a schedule on a model's range, and down to 0; None takes the default schedule.
+) -> tuple[tuple[float, ...], Sampler | None]:
+    """Return the levels of a schedule on a model's range, and the sampler with any coefficients of the schedule.
 
-    Searches run on the CPU. Raises a ValueError for an unknown schedule or an invalid ``steps``.
+    Levels go down to 0. For a schedule of None they are the default schedule's. Searches run on the CPU. Raises a
+    ValueError for an unknown schedule or an invalid ``steps``.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
-    chosen = make_schedule(spec).for_model(model)
+    chosen = make_schedule(spec).for_model(model).for_sampler(sampler or make("euler"))
     grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
     warning = "" if sampler and sampler.own_grid else warning_if_drowned(grid, model, chosen.label)
     if warning:
         log.warning("%s", warning)
-    return grid.sigma
+    return grid.sigma, sampler and chosen.sampler_at(sampler, steps)
