@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from comfyui_by_levels import gradient_estimation, heunpp2, ipndm_v, res_multistep_ancestral
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports.comfyui import Node
@@ -160,20 +161,6 @@ def dpmpp_2m(run: Run) -> Tensor:
             half = h / (2 * math.log(past[1][0] / s))
             d = (1 + half) * d - half * past[1][1]
         return t / s * x - math.expm1(-h) * d
-
-    return run.solve(step)
-
-
-def res_multistep(run: Run) -> Tensor:
-    def step(x: Tensor, s: float, t: float, past: list) -> Tensor:
-        if len(past) == 1:
-            return x + (t - s) * (x - past[0][1]) / s
-        h = math.log(s / t)
-        c2 = math.log(s / past[1][0]) / h
-        phi1 = math.expm1(-h) / -h
-        phi2 = (phi1 - 1) / -h
-        weights = (phi1 - phi2 / c2, phi2 / c2)
-        return math.exp(-h) * x + h * (weights[0] * past[0][1] + weights[1] * past[1][1])
 
     return run.solve(step)
 
@@ -341,89 +328,6 @@ def sa_solver(run: Run, eta: float, predictor_order: int, corrector_order: int) 
     return predicted / run.alpha(levels[-1])
 
 
-# Each of these takes a denoiser, the first state and falling levels, and returns the end.
-
-
-def velocity(x: Tensor, denoise: Any, sigma: float) -> Tensor:
-    return (x - denoise(x, sigma)) / sigma
-
-
-def gradient_estimation(denoise: Any, x: Tensor, levels: Any, gamma: float = 2.0) -> Tensor:
-    before = None
-    for cur, nxt in pairwise(levels):
-        v = velocity(x, denoise, cur)
-        change = v if before is None or nxt == 0 else v + (gamma - 1) * (v - before)
-        x, before = x + (nxt - cur) * change, v
-    return x
-
-
-def heunpp2(denoise: Any, x: Tensor, levels: Any) -> Tensor:
-    n = len(levels) - 1
-    for i in range(n):
-        s1, s2 = levels[i : i + 2]
-        v1 = velocity(x, denoise, s1)
-        mean = v1
-        if i < n - 1:
-            x2 = x + (s2 - s1) * v1
-            v2 = velocity(x2, denoise, s2)
-            w2 = s2 / (2 * levels[0])
-            mean = (1 - w2) * v1 + w2 * v2
-        if i < n - 2:
-            s3 = levels[i + 2]
-            v3 = velocity(x2 + (s3 - s2) * v2, denoise, s3)
-            w2, w3 = s2 / (3 * levels[0]), s3 / (3 * levels[0])
-            mean = (1 - w2 - w3) * v1 + w2 * v2 + w3 * v3
-        x = x + (s2 - s1) * mean
-    return x
-
-
-def ipndm_v(denoise: Any, x: Tensor, levels: Any) -> Tensor:
-    past = []
-    for i, (cur, nxt) in enumerate(pairwise(levels)):
-        past.insert(0, velocity(x, denoise, cur))
-        h = [nxt - cur, *(levels[i - j] - levels[i - j - 1] for j in range(min(i, 3)))]
-        sums = np.cumsum(h)
-        w = [1.0]
-        if i >= 1 and nxt:
-            r = h[0] / h[1]
-            w = [1 + r / 2, -r / 2]
-        if i >= 2 and nxt:
-            r1 = h[1] / h[2]
-            t1 = 0.5 - h[0] ** 2 / (6 * h[1] * (h[1] + h[2]))
-            w = [w[0] + t1, w[1] - (1 + r1) * t1, r1 * t1]
-        if i >= 3 and nxt:
-            c = math.prod(sums[:3]) / math.prod(np.cumsum(h[1:]))
-            t2 = 0.5 - h[0] / (6 * sums[1]) + (1 - h[0] / (2 * sums[1])) * h[0] / (6 * sums[2])
-            t2, q = t2 * c, h[1] * (h[1] + h[2]) / (h[2] * (h[2] + h[3]))
-            inner = r1 + q * (1 + h[2] / h[3])
-            w = [w[0] + t2, w[1] - (1 + r1 + q) * t2, w[2] + inner * t2, -t2 * q * r1]
-        x = x + h[0] * sum(a * v for a, v in zip(w, past, strict=False))
-    return x
-
-
-def down_and_up(cur: float, nxt: float, eta: float) -> tuple[float, float]:
-    up = min(nxt, eta * math.sqrt(nxt**2 * (cur**2 - nxt**2)) / cur)
-    return math.sqrt(nxt**2 - up**2), up
-
-
-def res_multistep_ancestral(denoise: Any, x: Tensor, levels: Any, eta: float, z: Any) -> Tensor:
-    old = old_down = None
-    for i, (cur, nxt) in enumerate(pairwise(levels)):
-        d = denoise(x, cur)
-        down, up = down_and_up(cur, nxt, eta)
-        if down == 0 or old is None:
-            x = x + (down - cur) * (x - d) / cur
-        else:
-            h = math.log(cur / down)
-            c2 = math.log(old_down / levels[i - 1]) / h
-            phi1 = -math.expm1(-h) / h
-            phi2 = (1 - phi1) / h
-            x = down / cur * x + h * ((phi1 - phi2 / c2) * d + phi2 / c2 * old)
-        x = x + up * z(i) if nxt else x
-        old, old_down = d, down
-    return x
-
-
 def on_levels(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A formula of a denoiser, the first state and levels, as one of a run."""
 
@@ -433,10 +337,10 @@ def on_levels(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return of_run
 
 
-def drawn(run: Run) -> Tensor:
+def res_multistep(run: Run, eta: float) -> Tensor:
     levels = run.levels
     return on_levels(res_multistep_ancestral)(
-        run, eta=1.0, z=lambda i: run.draw(levels[i], levels[i + 1])
+        run, eta=eta, z=lambda i: run.draw(levels[i], levels[i + 1]) if eta else 0.0
     )
 
 
@@ -453,9 +357,9 @@ BY_NAME: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
     "ipndm_v": (on_levels(ipndm_v), {}),
     "gradient_estimation": (on_levels(gradient_estimation), {}),
     "heunpp2": (on_levels(heunpp2), {}),
-    "res_multistep_ancestral": (drawn, {}),
+    "res_multistep_ancestral": (res_multistep, {"eta": 1.0}),
     "dpmpp_2m": (dpmpp_2m, {}),
-    "res_multistep": (res_multistep, {}),
+    "res_multistep": (res_multistep, {"eta": 0.0}),
     "dpmpp_2m_sde": (dpmpp_2m_sde, {}),
     "dpmpp_2m_sde_heun": (dpmpp_2m_sde, {"solver_type": "heun"}),
     "dpmpp_3m_sde": (dpmpp_3m_sde, {}),

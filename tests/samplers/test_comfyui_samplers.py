@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from comfyui_formulas import (
+from comfyui_by_levels import (
     gradient_estimation,
     heunpp2,
     ipndm_v,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ....samplers import Grid, Sampler, non_default
+from ....samplers.families.cfgpp import CFGpp
 from ....samplers.families.tabulated import ROUNDING, Tabulated
 from ....samplers.types import StepNoise
 
@@ -113,6 +114,8 @@ def why_no_table(sampler: Sampler) -> str:
         return "it is whatever the scheduler of a checkpoint is"
     if sampler.adaptive:
         return "a tolerance decides on its steps"
+    if isinstance(sampler, CFGpp):
+        return "it reads the unguided image too"
     if sampler.batch_coupled or sampler.name in ("paradigms", "predictor_corrector"):
         return "its steps depend on the samples"
     return ""

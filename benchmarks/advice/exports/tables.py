@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ....models.denoiser import Denoiser, Wrapper, innermost_model
 from ....models.guidance import Altered, ClassifierFree
+from ....models.guidance_formulas import Linear
+from ....results.run_directory.layout import explain_write_errors
 from ....samplers import Sampler
 from ....samplers.spec import label_of
 from .equivalents import Steps, name_and_options
@@ -23,6 +25,14 @@ class Folder(NamedTuple):
     files: Mapping[str, str]
     code: str
     remark: str
+
+    def write(self, path: Path) -> list[str]:
+        """Write the files into the folder ``path``; return their paths. An OSError says what to do."""
+        with explain_write_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            for name, text in self.files.items():
+                (path / name).write_text(text, encoding="utf-8")
+        return [str(path / name) for name in self.files]
 
 
 def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
@@ -47,7 +57,8 @@ def _guidance_of(model: Denoiser) -> float | None:
     scale: float | None = 1.0
     while isinstance(model, Wrapper):
         if isinstance(model, Altered):
-            scale = model.scale if isinstance(model, ClassifierFree) else None
+            formula = model.formula if isinstance(model, ClassifierFree) else None
+            scale = formula.scale if type(formula) is Linear else None
         model = model.inner
     return scale
 
