@@ -27,6 +27,7 @@ _FACTORIES = {
     "fashion-latent": ".cards.network:fashion_latent",
     "digits": ".cards.network:digits",
     "emoji": ".cards.network:emoji",
+    "emoji-flow": ".cards.network:emoji_flow",
     "fashion-map": ".cards.network:fashion_map",
     "random-unet-32": ".nets.unet:random_unet_32",
     "random-unet-64": ".nets.unet:random_unet_64",

@@ -10,11 +10,13 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from ..adapters import NativeDenoiser
 from ..denoiser import Denoiser, level_per_row
 from ..label_draws import labels_for
 from ..nets.encoders import Autoencoder
-from ..nets.unet import EDMPrecond, MapPrecond, UNet
+from ..nets.unet import EDMPrecond, FlowPrecond, MapPrecond, UNet
 from ..networks import freeze
+from ..process import RectifiedFlow
 from ..reference import Moments, Reference
 from .card import CONVERGED, Card, load_card
 from .reference import FashionExtractor, card_moments, card_reference, extractor_of, value_range
@@ -103,6 +105,45 @@ def digits() -> NetworkDenoiser:
 def emoji() -> NetworkDenoiser:
     """``emoji``: emoji of a font, RGB, 32 × 32, nine classes."""
     return NetworkDenoiser(load_card("emoji"))
+
+
+class NetworkFlow(NativeDenoiser):
+    """Rectified flow of a card: a network of the velocity z - x0 at times t in [0, 1].
+
+    Data, classes and labels are as in :class:`NetworkDenoiser`.
+    """
+
+    def __init__(self, card: Card) -> None:
+        about, counts = card.architecture, card.data["class_counts"]
+        network = freeze(FlowPrecond(UNet(**about["net"]), about["sigma_data"]))
+        network.load_state_dict(card.tensors())
+        super().__init__(
+            network,
+            RectifiedFlow(),
+            "flow",
+            name=card.name,
+            event=card.event,
+            identity=card.identity,
+            classes=len(counts),
+            sigma_min=card.sigma_min,
+            sigma_max=card.sigma_max,
+            limits=value_range(card),
+            class_weights=counts,
+        )
+        self.card = card
+
+    @cached_property
+    def _reference(self) -> Reference | None:
+        return card_reference(self.card)
+
+    def reference(self) -> Reference | None:
+        """Return the reference of the card's data, without converged samples of this model."""
+        return self._reference
+
+
+def emoji_flow() -> NetworkFlow:
+    """``emoji-flow``: emoji of a font, RGB, 32 × 32, nine classes, by a rectified flow."""
+    return NetworkFlow(load_card("emoji-flow"))
 
 
 class NetworkMap(NetworkDenoiser):

@@ -63,12 +63,12 @@ def load(
 
 
 def _default_spread(model: Denoiser) -> float:
-    from ..cards.network import NetworkDenoiser
+    from ..cards.network import NetworkDenoiser, NetworkFlow
     from ..exact.base import ExactModel
 
     if isinstance(model, ExactModel):
         return math.sqrt(float(np.mean(np.diag(model.moments()[1]))))
-    if isinstance(model, NetworkDenoiser):
+    if isinstance(model, NetworkDenoiser | NetworkFlow):
         return float(model.card.architecture["sigma_data"])
     raise ValueError(
         f"perturbed: the data of model {model.name} have no known standard "

@@ -1,6 +1,15 @@
 """Network architectures."""
 
 from .encoders import Autoencoder, Classifier
-from .unet import EDMPrecond, MapPrecond, UNet, edm_loss
+from .unet import EDMPrecond, FlowPrecond, MapPrecond, UNet, edm_loss, flow_loss
 
-__all__ = ["Autoencoder", "Classifier", "EDMPrecond", "MapPrecond", "UNet", "edm_loss"]
+__all__ = [
+    "Autoencoder",
+    "Classifier",
+    "EDMPrecond",
+    "FlowPrecond",
+    "MapPrecond",
+    "UNet",
+    "edm_loss",
+    "flow_loss",
+]

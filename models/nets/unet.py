@@ -177,6 +177,37 @@ class EDMPrecond(nn.Module):
         return (self.sigma_data / total) ** 2 * x + (s * self.sigma_data / total) * out.to(x.dtype)
 
 
+class FlowPrecond(nn.Module):
+    """Velocity v(x_t, t, label) of a rectified flow x_t = (1 - t) x0 + t z, as a linear one plus a raw network F.
+
+    With s = sigma_data and S² = t² + (1 - t)² s², the variance of x_t, it is
+
+        v = (t - (1 - t) s²) / S² x_t + s / S F(x_t / S, t, label).
+
+    The first term is the best linear estimate of z - x0, and s / S the standard deviation of the rest. So v is the
+    velocity of :class:`EDMPrecond` with -F in place of F, except that F sees t, which is finite at both ends.
+
+    Args:
+        net, sigma_data: as for :class:`EDMPrecond`.
+    """
+
+    def __init__(self, net: nn.Module, sigma_data: float) -> None:
+        super().__init__()
+        self.net = net
+        self.sigma_data = sigma_data
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """Return the estimate of E[z - x0 | x_t], like ``x_t`` ``(batch, C, h, w)``.
+
+        ``t`` in [0, 1] and int64 ``labels`` are ``(batch,)``.
+        """
+        time = t[:, None, None, None]
+        total = (time**2 + ((1 - time) * self.sigma_data) ** 2).sqrt()
+        linear = (time - (1 - time) * self.sigma_data**2) / total**2
+        out = self.net(x_t / total, t, labels).to(x_t.dtype)
+        return torch.addcmul(linear * x_t, self.sigma_data / total, out)
+
+
 def edm_loss(
     model: EDMPrecond,
     x0: Tensor,
@@ -191,13 +222,40 @@ def edm_loss(
     The levels follow ln(sigma) ~ N(p_mean, p_std²). They are stratified over the batch, which keeps this distribution
     and lowers the variance of the gradient. ``x0`` is ``(batch, C, h, w)``, ``labels`` ``(batch,)``.
     """
-    n = len(x0)
-    u = (torch.rand(n, generator=generator) + torch.arange(n)) / n
-    sigma = (p_mean + p_std * 2**0.5 * torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6))).exp()
-    noise = torch.randn(x0.shape, generator=generator)
+    sigma, noise = _levels_and_noise(x0, p_mean, p_std, generator)
     weight = (sigma**2 + model.sigma_data**2) / (sigma * model.sigma_data) ** 2
     error = model(x0 + sigma[:, None, None, None] * noise, sigma, labels) - x0
     return (weight * error.square().mean(dim=(1, 2, 3))).mean()
+
+
+def flow_loss(
+    model: FlowPrecond,
+    x0: Tensor,
+    labels: Tensor,
+    *,
+    p_mean: float,
+    p_std: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the loss of a rectified flow, the mean square of v - (z - x0) (Liu et al. 2023, arXiv:2209.03003, eq. 1).
+
+    The times are logit-normal (Esser et al. 2024, arXiv:2403.03206, section 3.1): ln(t / (1 - t)) ~ N(p_mean, p_std²),
+    stratified as in :func:`edm_loss`. ``x0`` is ``(batch, C, h, w)``, ``labels`` ``(batch,)``.
+    """
+    sigma, noise = _levels_and_noise(x0, p_mean, p_std, generator)
+    t = sigma / (1 + sigma)
+    x_t = torch.lerp(x0, noise, t[:, None, None, None])
+    return (model(x_t, t, labels) - (noise - x0)).square().mean()
+
+
+def _levels_and_noise(
+    x0: Tensor, mean: float, std: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return levels ``(batch,)`` with ln(sigma) ~ N(mean, std²), stratified over the batch, and noise like ``x0``."""
+    n = len(x0)
+    u = (torch.rand(n, generator=generator) + torch.arange(n)) / n
+    sigma = (mean + std * 2**0.5 * torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6))).exp()
+    return sigma, torch.randn(x0.shape, generator=generator)
 
 
 class MapPrecond(nn.Module):

@@ -90,9 +90,9 @@ def test_two_steps_make_a_latent_model(tmp_path):
 def test_a_network_of_one_level_sees_no_other(tmp_path, monkeypatch):
     name, levels = "only-level-1.5", []
     short = replace(one_level.RECIPES[name], steps=2, decay=1, warmup=1)
-    forward = one_level.EDMPrecond.forward
+    forward = one_level.train.EDMPrecond.forward
     monkeypatch.setattr(
-        one_level.EDMPrecond,
+        one_level.train.EDMPrecond,
         "forward",
         lambda net, x, sigma, y: levels.append(sigma) or forward(net, x, sigma, y),
     )

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models.nets import edm_loss
+from samplerbench.models.nets import edm_loss, flow_loss
 from samplerbench_studies.training import loop, train, train_extractor
 
 
@@ -62,6 +62,26 @@ def test_an_untrained_network_has_loss_one():
             generator=generator,
         )
     assert loss.item() == pytest.approx(1, abs=0.05)
+
+
+def test_flow_loss__an_untrained_network_leaves_what_a_linear_velocity_does():
+    """For data of variance s², the least mean square of a linear velocity is s² / (t² + (1 - t)² s²)."""
+    recipe = train.RECIPES["emoji-flow"]
+    model, s = train.build(recipe), recipe.sigma_data
+    generator, z = torch.Generator().manual_seed(0), torch.randn(100_000, dtype=torch.float64)
+    x0 = s * torch.randn(200, 3, 8, 8, generator=generator)
+    with torch.no_grad():
+        loss = flow_loss(
+            model,
+            x0,
+            torch.zeros(200, dtype=torch.int64),
+            p_mean=recipe.p_mean,
+            p_std=recipe.p_std,
+            generator=generator,
+        )
+    t = (recipe.p_mean + recipe.p_std * z).sigmoid()
+    expected = (s**2 / (t**2 + (1 - t) ** 2 * s**2)).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=0.03)
 
 
 def test_learning_rates_end_at_zero():

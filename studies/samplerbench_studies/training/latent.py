@@ -13,25 +13,31 @@ feature extractor by which its images are scored.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from samplerbench.models import Card
 from samplerbench.models.cards import CARDS, datasets
-from samplerbench.models.nets import Autoencoder, EDMPrecond
+from samplerbench.models.nets import Autoencoder
 
 from . import train
 from .loop import Optimisation, epoch_rows, fit, step_generator
-from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, held_out_loss, release
+from .publish import (
+    EXTRACTOR,
+    NOT_OF_TRAINING,
+    SIGMA_RANGE,
+    architecture,
+    checkpoint,
+    held_out_loss,
+    release,
+    seconds,
+)
 
 SAVED = 250
 """Steps between checkpoints, few for a machine that may be busy with other work."""
-NOT_OF_TRAINING = {"dataset", "net", "sigma_data", "steps"}
 CHANNELS = (16, 32)
 Labelled = tuple[Tensor, Tensor]
 PART = 500
@@ -129,7 +135,7 @@ def latents_of(net: Autoencoder, images: Tensor) -> Tensor:
     return torch.cat([net.encode(part) for part in images.split(PART)])
 
 
-def train_network(recipe: train.Recipe, data: Labelled, out: Path) -> EDMPrecond:
+def train_network(recipe: train.Recipe, data: Labelled, out: Path) -> train.Network:
     """Train the score network on latents ``(n, 4, 8, 8)``, or resume; return its average."""
     return train.train(recipe, out, data=data, checkpoint_every=SAVED, dtype=torch.float32)
 
@@ -199,11 +205,6 @@ def publish(run: Path, train_set: Labelled, test_set: Labelled, root: Path = CAR
         ),
         {key: value.half() for key, value in weights.items()},
     )
-
-
-def seconds(state: Mapping[str, Any]) -> float:
-    """Return the core seconds of a checkpoint's steps, at the pace of its last process."""
-    return round(state["step"] * state["seconds_a_step"], 1)
 
 
 @torch.no_grad()

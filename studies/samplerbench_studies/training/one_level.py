@@ -23,13 +23,20 @@ from torch import Tensor
 
 from samplerbench.models import Card, load_card
 from samplerbench.models.cards import LatentNetwork, datasets
-from samplerbench.models.nets import EDMPrecond
 from samplerbench_studies import CARDS
 
 from . import train
 from .cards import write_tensors
-from .latent import LATENTS, NOT_OF_TRAINING, Labelled, latents_of, seconds
-from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, release
+from .latent import LATENTS, Labelled, latents_of
+from .publish import (
+    EXTRACTOR,
+    NOT_OF_TRAINING,
+    SIGMA_RANGE,
+    architecture,
+    checkpoint,
+    release,
+    seconds,
+)
 
 ALL = "all-levels"
 IMAGES = "held_out.safetensors"
@@ -69,7 +76,7 @@ def data_of(name: str, split: Literal["train", "test"]) -> Labelled:
     return images, labels
 
 
-def train_one(name: str, out: Path) -> EDMPrecond:
+def train_one(name: str, out: Path) -> train.Network:
     """Train, or resume from ``out/name/checkpoint.pt``; return the averaged network."""
     data = data_of(name, "train")
     return train.train(
@@ -145,7 +152,7 @@ def grey(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def held_out_error(net: EDMPrecond, images: Tensor, labels: Tensor, level: float) -> float:
+def held_out_error(net: train.Network, images: Tensor, labels: Tensor, level: float) -> float:
     """Return the mean squared error per pixel of one-step denoising at a level, with seeded
     noise.
     """

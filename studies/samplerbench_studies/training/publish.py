@@ -20,16 +20,22 @@ from torch import Tensor
 
 from samplerbench.models import Card, CardError, load_card
 from samplerbench.models.cards import AXES, CARDS, CONVERGED, WEIGHTS, datasets
-from samplerbench.models.nets import Classifier, EDMPrecond, edm_loss
+from samplerbench.models.nets import Classifier
 
 from . import train, train_extractor
 from .cards import write_card, write_tensors
 
 EXTRACTOR = "fashion-features"
-EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8"}
-HALVES = ("emoji",)
+EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8", "emoji-flow": "blocks-8"}
+HALVES = ("emoji", "emoji-flow")
 """Networks whose weights are stored in float16 to save space; they run in float32."""
+REFERENCES = {"emoji-flow": {"card": "emoji"}}
+"""Reference of a network whose data are another card's."""
 SIGMA_RANGE = (0.002, 80.0)
+FLOW_RANGE = (1e-3, 1e4)
+"""Levels t / (1 - t) between which a flow is sampled, since that of t = 1 is infinite."""
+NOT_OF_TRAINING = {"dataset", "net", "sigma_data", "steps", "flow"}
+"""Fields of a recipe that other sections of a card have."""
 
 
 def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
@@ -41,32 +47,31 @@ def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
     net.load_state_dict(weights)
     images, labels = getattr(datasets, recipe.dataset)("train")
     held_out, held_out_labels = getattr(datasets, recipe.dataset)("test")
-    training = {
-        key: value
-        for key, value in asdict(recipe).items()
-        if key not in {"dataset", "net", "sigma_data", "steps"}
-    }
+    training = {key: value for key, value in asdict(recipe).items() if key not in NOT_OF_TRAINING}
     training |= {
         "script": f"python -m samplerbench_studies.training.train {name}",
         "steps": state["step"],
         "images_seen": state["step"] * recipe.batch,
+        "seconds": seconds(state),
         "held_out_loss": round(held_out_loss(net.eval(), held_out, held_out_labels, recipe), 5),
     }
+    levels = FLOW_RANGE if recipe.flow else SIGMA_RANGE
     return release(
         Card(
             name=name,
-            title="class-conditional score network trained on "
+            title=f"class-conditional {'rectified flow' if recipe.flow else 'score network'} trained on "
             f"{datasets.PROVENANCE[recipe.dataset]['name']}",
             licence="MIT",
             event=tuple(images.shape[1:]),
             data=datasets.PROVENANCE[recipe.dataset]
             | {"split": "train", "class_counts": labels.bincount().tolist()},
-            architecture=architecture(net, "EDMPrecond(UNet)", recipe.net)
+            architecture=architecture(net, f"{type(net).__name__}(UNet)", recipe.net)
             | {"sigma_data": recipe.sigma_data},
             training=training,
+            reference=REFERENCES.get(name, {}),
             extractor=EXTRACTORS[name],
-            sigma_min=SIGMA_RANGE[0],
-            sigma_max=SIGMA_RANGE[1],
+            sigma_min=levels[0],
+            sigma_max=levels[1],
             folder=root / name,
         ),
         weights,
@@ -134,19 +139,15 @@ def quality(net: Classifier) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def held_out_loss(net: EDMPrecond, images: Tensor, labels: Tensor, recipe: train.Recipe) -> float:
-    """Return the training loss (EDM eq. 8) in float32 on up to 10 000 held-out images, seeded
-    noise.
-    """
+def held_out_loss(
+    net: train.Network, images: Tensor, labels: Tensor, recipe: train.Recipe
+) -> float:
+    """Return the training loss in float32 on up to 10 000 held-out images, seeded noise."""
     generator = torch.Generator().manual_seed(0)
-    parts = []
-    for x0, y in zip(images.split(250), labels.split(250), strict=True):
-        parts.append(
-            len(x0)
-            * edm_loss(
-                net, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator
-            ).item()
-        )
+    parts = [
+        len(x0) * train.loss_of(recipe, net, x0, y, generator).item()
+        for x0, y in zip(images.split(250), labels.split(250), strict=True)
+    ]
     return sum(parts) / len(images)
 
 
@@ -167,6 +168,11 @@ def checkpoint(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CardError(f"{path} not found; --run names the --out folder of a training run")
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def seconds(state: Mapping[str, Any]) -> float:
+    """Return the core seconds of a checkpoint's steps, at the pace of its last process."""
+    return round(state["step"] * state["seconds_a_step"], 1)
 
 
 def release(card: Card, weights: Mapping[str, Tensor]) -> Card:

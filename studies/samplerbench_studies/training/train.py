@@ -14,14 +14,21 @@ import torch
 from torch import Tensor
 
 from samplerbench.models.cards import datasets
-from samplerbench.models.nets import EDMPrecond, UNet, edm_loss
+from samplerbench.models.nets import EDMPrecond, FlowPrecond, UNet, edm_loss, flow_loss
 
 from .loop import Optimisation, epoch_rows, fit, step_generator
+
+Network = EDMPrecond | FlowPrecond
 
 
 @dataclass(frozen=True)
 class Recipe(Optimisation):
-    """Recipe of the training, recorded in the card of the model."""
+    """Recipe of the training, recorded in the card of the model.
+
+    Attributes:
+        p_mean, p_std: mean and standard deviation of ln(sigma), for a flow the logit of t.
+        flow: True for a rectified flow, False for an EDM network.
+    """
 
     dataset: str
     net: dict[str, object]
@@ -29,6 +36,7 @@ class Recipe(Optimisation):
     p_mean: float
     p_std: float
     label_dropout: float = 0.1
+    flow: bool = False
 
 
 RECIPES = {
@@ -66,13 +74,43 @@ RECIPES = {
         decay=2_000,
         ema=0.999,
     ),
+    "emoji-flow": Recipe(
+        "emoji",
+        {
+            "in_channels": 3,
+            "channels": (64, 96),
+            "embedding": 256,
+            "patch": 2,
+            "labels": 9,
+        },
+        sigma_data=0.6,
+        p_mean=-0.5,
+        p_std=1.2,
+        steps=10_000,
+        decay=3_500,
+        ema=0.999,
+        flow=True,
+    ),
 }
 
 
-def build(recipe: Recipe) -> EDMPrecond:
+def build(recipe: Recipe) -> Network:
     """Return a new network of a recipe, initialised from its seed."""
     torch.manual_seed(recipe.seed)
-    return EDMPrecond(UNet(**recipe.net), recipe.sigma_data)  # type: ignore[arg-type]
+    precond = FlowPrecond if recipe.flow else EDMPrecond
+    return precond(UNet(**recipe.net), recipe.sigma_data)  # type: ignore[arg-type]
+
+
+def loss_of(
+    recipe: Recipe,
+    model: Network,
+    x0: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the scalar loss of a recipe on images ``(batch, C, h, w)`` at random levels."""
+    loss = flow_loss if isinstance(model, FlowPrecond) else edm_loss
+    return loss(model, x0, labels, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator)  # type: ignore[arg-type]
 
 
 def batch_of(
@@ -96,7 +134,7 @@ def train(
     data: tuple[Tensor, Tensor] | None = None,
     checkpoint_every: int = 500,
     dtype: torch.dtype = torch.bfloat16,
-) -> EDMPrecond:
+) -> Network:
     """Train, or resume from ``out/checkpoint.pt``; return the averaged network in eval mode.
 
     Args:
@@ -109,9 +147,9 @@ def train(
     """
     images, labels = data or getattr(datasets, recipe.dataset)("train")
 
-    def loss(model: EDMPrecond, step: int) -> Tensor:
+    def loss(model: Network, step: int) -> Tensor:
         x0, y, generator = batch_of(recipe, images, labels, step)
-        return edm_loss(model, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator)
+        return loss_of(recipe, model, x0, y, generator)
 
     model = build(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fit(model, loss, recipe, out, checkpoint_every=checkpoint_every, dtype=dtype)
