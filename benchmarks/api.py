@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +22,6 @@ from ..results.result_table import ResultTable
 from ..results.run_directory.layout import explain_write_errors
 from ..results.run_directory.reading import log
 from ..results.run_directory.run_dir import RunDir
-from ..samplers import Grid
 from ..samplers.spec import format_spec
 from .arguments import (
     Device,
@@ -36,8 +34,9 @@ from .arguments import (
     sampler_spec,
     suite_of,
 )
+from .exporting import export as export
 from .planning.cache import default_cache, set_measurements_aside
-from .planning.models import load_denoiser, load_model
+from .planning.models import load_denoiser
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
@@ -343,58 +342,3 @@ def tune(
         Path(out), how, targets, executor or InProcess(), progress or (lambda _stage: None)
     )
     return Tuning(entries, failures, other.name)
-
-
-def export(
-    sigmas: Sequence[float] | str | None = None,
-    to: str = "k-diffusion",
-    *,
-    schedule: str | None = None,
-    steps: int | None = None,
-    model: Any = None,
-    sampler: Any = None,
-) -> dict[str, Any]:
-    """Return noise levels, or a sampler with noise levels, in the form that another library takes.
-
-    Args:
-        sigmas: falling levels, or their text, such as "karras(rho=7):10:0.002:80"; None for a
-            schedule on a model's range.
-        to: "diffusers" or "k-diffusion"; with a sampler "comfyui" and "python" too.
-        schedule: schedule on the range of ``model``; None for the model's own levels, or else karras.
-        steps: number of steps of the schedule.
-        model: a spec or an object.
-        sampler: sampler to export together with the levels; needs ``model``.
-
-    Returns:
-        A dictionary with ``library``. With a sampler it has ``code``, the lines to paste, and ``remark``, the
-        differences between the library and the sampler here. Without one it has ``sigmas``, ``call``, the code
-        that takes them, and ``notes``.
-
-    Raises:
-        ValueError: arguments do not go together, or the library cannot take the levels or the sampler.
-
-    >>> export([80.0, 1.0, 0.0])["call"]
-    'sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))'
-    """
-    from ..samplers.peers import export_sigmas
-    from .advice.exports import export as export_lines
-    from .planning.fitting import Pilot
-    from .planning.schedules import levels_of_schedule, read_levels
-
-    by_model = steps is not None and model is not None
-    alone = sampler is None or model is None  # a list of levels needs a model only for a sampler
-    if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
-        raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
-    if sampler is not None and model is None:
-        raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
-    subject = None if model is None else load_model(model_spec(model)).model
-    solver = None if sampler is None else make_sampler(sampler)
-    if steps is not None and subject is not None:
-        levels = levels_of_schedule(schedule, steps, subject, solver)
-    else:
-        levels = read_levels(sigmas) if isinstance(sigmas, str) else tuple(map(float, sigmas or ()))
-    if solver is None or subject is None:
-        return export_sigmas(to, levels)
-    if getattr(solver, "needs_look", False):
-        solver = Pilot(subject, None, "cpu").fitted(solver, Grid(levels))
-    return asdict(export_lines(to, solver, Grid(levels), subject, model_spec(model)))

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, Kind, labels_for, level_column
+from .denoiser import Denoiser, Kind, level_column
+from .label_draws import labels_for
 from .networks import check_call, check_tensor, copy_to_device
 from .process import VE, Discrete, FloatArray, Process
 

@@ -92,13 +92,12 @@ def _decode_batch(decoder: Decoder, latents: Tensor) -> Tensor:
     return images.detach()
 
 
-_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
-_MIX1 = 0xBF58476D1CE4E5B9 - 2**64
-_MIX2 = 0x94D049BB133111EB - 2**64
-
-
 Kind = Literal["denoiser", "map"]
 """Output of a model: ``denoiser`` for E[x0 | x], ``map`` for the end of the ODE path through x."""
+
+
+Pair = tuple[Tensor, Tensor]
+"""Guided image and the image that it is guided away from."""
 
 
 class Denoiser(ABC):
@@ -172,6 +171,14 @@ class Denoiser(ABC):
         Returns:
             A new tensor of ``x``'s shape, dtype and device.
         """
+
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return the guided image and the one it is guided away from, by one evaluation.
+
+        Without guidance, both are one tensor.
+        """
+        d = self.denoise(x, sigma, labels)
+        return d, d
 
     def bind(self, ids: Tensor, seed: int, labels: Tensor | None = None) -> Bound:
         """Return the denoiser of one batch (``samplers.Denoise``), whose row k is sample ``ids[k]``.
@@ -268,6 +275,10 @@ class Denoiser(ABC):
         """Return ``steps`` falling levels > 0 by the model's own schedule; None if it has none."""
         return None
 
+    def own_shift(self) -> float | None:
+        """Return the shift of flow times by the model's own scheduler; None if it is unknown."""
+        return None
+
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
         """Return the mode or class of each clean sample, ``(batch,)`` int64, or None without modes."""
         return None
@@ -283,6 +294,10 @@ class Bound:
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x`` ``(batch, *event)`` at level ``sigma`` (a float, or ``(batch,)``)."""
         return self.model.denoise(x, sigma, self.labels)
+
+    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
+        """Return the images of :meth:`Denoiser.denoise_both`."""
+        return self.model.denoise_both(x, sigma, self.labels)
 
     def take(self, rows: Tensor) -> Bound:
         """Return the denoiser of a subset or repeats of the batch, by int64 indices ``rows``."""
@@ -358,6 +373,10 @@ class Wrapper(Denoiser):
         """Return the inner model's native levels."""
         return self.inner.native_levels(steps)
 
+    def own_shift(self) -> float | None:
+        """Return the inner model's shift."""
+        return self.inner.own_shift()
+
     def mode_of(self, x: Tensor) -> Tensor | None:
         """Return the inner model's modes of ``x``."""
         return self.inner.mode_of(x)
@@ -378,23 +397,3 @@ def level_column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     return sigma
-
-
-def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
-    """Return a label for each id, ``(batch,)`` int64: k with probability ∝ ``weights[k]`` >= 0."""
-    edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
-    places = torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True)
-    return places.clamp_(max=len(weights) - 1)
-
-
-def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
-    """Return a number in [0, 1) for each id, by SplitMix64 (doi:10.1145/2660193.2660195)."""
-    key = _mix_bits(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
-    return ((_mix_bits(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
-
-
-def _mix_bits(z: Tensor) -> Tensor:
-    # int64 products wrap modulo 2^64 as unsigned ones do; the masks make right shifts unsigned
-    z = (z ^ ((z >> 30) & (2**34 - 1))) * _MIX1
-    z = (z ^ ((z >> 27) & (2**37 - 1))) * _MIX2
-    return z ^ ((z >> 31) & (2**33 - 1))

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, Wrapper, labels_for, level_column
+from .denoiser import Denoiser, Pair, Wrapper, level_column
+from .guidance_formulas import Formula, Linear
+from .label_draws import labels_for
 from .reference import Reference
 
 
@@ -41,10 +43,10 @@ Interval = tuple[float, float]
 
 
 def describe_guidance(
-    kind: str, scale: float, *, channels: int | None = None, interval: Interval | None = None
+    formula: Formula, channels: int | None = None, interval: Interval | None = None
 ) -> str:
     """Return the guidance as text for a model's name, such as ``guidance=2,0.2<sigma<=5``."""
-    words = f"{kind}={scale:.15g}"
+    words = formula.text
     if channels is not None:
         words += f",channels={channels}"
     return words if interval is None else f"{words},{interval[0]:.15g}<sigma<={interval[1]:.15g}"
@@ -75,41 +77,54 @@ def guided_rows(
     return rows if len(rows) else None
 
 
-def mix_guidance(
-    label: Tensor, free: Tensor, rows: Tensor | slice, scale: float, channels: int | None
-) -> Tensor:
-    """Return ``free + scale (label - free)`` in the guided part, and ``label`` elsewhere.
+def guide_both(
+    label: Tensor,
+    free: Tensor,
+    x: Tensor,
+    sigma: float | Tensor,
+    rows: Tensor | slice,
+    formula: Formula,
+    channels: int | None,
+) -> Pair:
+    """Return the guided images, and those guided away from; both are ``label`` where none is guided.
 
     ``label`` are the estimates of all rows. ``free`` are the estimates to guide away from, for the
     guided ``rows`` only. Only the first ``channels`` are guided; None means all.
     """
-    whole = isinstance(rows, slice)
-    if whole and channels is None:
-        return torch.lerp(free, label, scale)
-    guided = torch.lerp(free[:, :channels], label[rows][:, :channels], scale)
-    out = label.clone()
-    if whole:
-        out[:, :channels] = guided
+    level = sigma[rows] if isinstance(sigma, Tensor) else sigma
+    free = free[:, :channels]
+    guided = formula(label[rows][:, :channels], free, x[rows][:, :channels], level)
+    return _insert(label, guided, rows, channels), _insert(label, free, rows, channels)
+
+
+def _insert(whole: Tensor, part: Tensor, rows: Tensor | slice, channels: int | None) -> Tensor:
+    """Return ``whole`` with ``part`` in its ``rows`` and first ``channels``."""
+    every = isinstance(rows, slice)
+    if every and channels is None:
+        return part
+    out = whole.clone()
+    if every:
+        out[:, :channels] = part
     else:
-        out[:, :channels] = label[:, :channels].index_copy(0, rows, guided)
+        out[:, :channels] = whole[:, :channels].index_copy(0, rows, part)
     return out
 
 
-class _LabelGuidance(Altered):
+class _Guided(Altered):
+    """Base class of guidance; define :meth:`denoise_both`."""
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Return the guided image; outside an interval, the model's own."""
+        return self.denoise_both(x, sigma, labels)[0]
+
+
+class _LabelGuidance(_Guided):
     """Base class of guidance by labels.
 
     Raises a ValueError for a model without classes and conditions, or without a null label.
     """
 
-    def __init__(
-        self,
-        inner: Denoiser,
-        kind: str,
-        scale: float,
-        *,
-        channels: int | None = None,
-        interval: Interval | None = None,
-    ) -> None:
+    def __init__(self, inner: Denoiser, what: str) -> None:
         if not (inner.classes or inner.conditions):
             raise ValueError(f"model {inner.name} has no classes, so it cannot be guided")
         if not inner.null_label:
@@ -119,10 +134,7 @@ class _LabelGuidance(Altered):
                 if inner.conditions
                 else f"model {inner.name} was not trained without labels, so there is nothing to guide from"
             )
-        super().__init__(
-            inner, describe_guidance(kind, scale, channels=channels, interval=interval)
-        )
-        self.scale = scale
+        super().__init__(inner, what)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return the inner model's labels, or uniformly drawn labels if it draws none."""
@@ -150,7 +162,7 @@ class ClassifierFree(_LabelGuidance):
 
     Args:
         inner: a model with classes or other conditions.
-        scale: guidance scale.
+        scale: guidance scale, or a formula of :mod:`.guidance_formulas` with its own.
         channels: number of guided channels, the first ones; None for all. The others are the
             conditional model's (DiT's own code guides three of four).
         interval: levels (low, high] with guidance, 0 <= low < high; None for all.
@@ -163,12 +175,13 @@ class ClassifierFree(_LabelGuidance):
     def __init__(
         self,
         inner: Denoiser,
-        scale: float,
+        scale: float | Formula,
         *,
         channels: int | None = None,
         interval: Interval | None = None,
     ) -> None:
-        super().__init__(inner, "guidance", scale, channels=channels, interval=interval)
+        self.formula = scale if isinstance(scale, Formula) else Linear(scale=scale)
+        super().__init__(inner, describe_guidance(self.formula, channels, interval))
         if channels is not None and not 0 < channels <= inner.event[0]:
             raise ValueError(
                 f"model {inner.name} has {inner.event[0]} channels, so {channels} of them cannot be "
@@ -176,27 +189,29 @@ class ClassifierFree(_LabelGuidance):
             )
         self.channels, self.interval = channels, checked_interval(interval)
         self.passes = 2 * inner.passes
+        self.infinite = inner.infinite and self.formula.prediction == "x0"
 
     def passes_at(self, sigma: float) -> int:
         """Return the inner model's passes, doubled inside the interval."""
         return self.inner.passes_at(sigma) * (2 if is_guided(self.interval, sigma) else 1)
 
-    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the guided estimate; rows without a label get the unconditional one."""
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return the guided and the unconditional estimate; without a label they are equal."""
         null_labels = self._null_labels(x)
         guided_labels = null_labels if labels is None else labels
         rows = guided_rows(self.interval, sigma, x)
         if rows is None:
-            return self.inner.denoise(x, sigma, guided_labels)
+            d = self.inner.denoise(x, sigma, guided_labels)
+            return d, d
         levels = torch.cat([sigma, sigma[rows]]) if isinstance(sigma, Tensor) else sigma
         both = self.inner.denoise(
             torch.cat([x, x[rows]]), levels, torch.cat([guided_labels, null_labels[rows]])
         )
         label, free = both[: len(x)], both[len(x) :]
-        return mix_guidance(label, free, rows, self.scale, self.channels)
+        return guide_both(label, free, x, sigma, rows, self.formula, self.channels)
 
 
-class Autoguided(Altered):
+class Autoguided(_Guided):
     """Guidance by a worse version of the model (Karras et al. 2024, arXiv:2406.02507, eq. 3).
 
         d = d_guide + scale (d_model - d_guide)
@@ -207,7 +222,7 @@ class Autoguided(Altered):
     Args:
         inner: the model.
         guide: the worse model, of the same event.
-        scale: guidance scale; 1 is the model itself.
+        scale: guidance scale, or a formula with its own; 1 is the model itself.
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:
@@ -218,7 +233,7 @@ class Autoguided(Altered):
         self,
         inner: Denoiser,
         guide: Denoiser,
-        scale: float,
+        scale: float | Formula,
         *,
         channels: int | None = None,
         interval: Interval | None = None,
@@ -230,10 +245,12 @@ class Autoguided(Altered):
                     f"model {inner.name} has {attribute} {own}, and its guide {guide.name} {other}; take a guide "
                     "that was trained on the same data"
                 )
-        words = describe_guidance("guidance", scale, channels=channels, interval=interval)
+        self.formula = scale if isinstance(scale, Formula) else Linear(scale=scale)
+        words = describe_guidance(self.formula, channels, interval)
         super().__init__(inner, f"{words},guide={guide.name}")
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
-        self.guide, self.scale = guide, scale
+        self.guide = guide
+        self.infinite = inner.infinite and self.formula.prediction == "x0"
         self.channels, self.interval = channels, checked_interval(interval)
         self.passes = inner.passes + guide.passes
         if self.read is not None and guide.read is not None:
@@ -244,19 +261,19 @@ class Autoguided(Altered):
         more = self.guide.passes_at(sigma) if is_guided(self.interval, sigma) else 0
         return self.inner.passes_at(sigma) + more
 
-    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the guided estimate; outside the interval, the inner model's."""
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return the guided estimate and the guide's; outside the interval, the inner model's."""
         d = self.inner.denoise(x, sigma, labels)
         rows = guided_rows(self.interval, sigma, x)
         if rows is None:
-            return d
+            return d, d
         takes_labels = self.guide.classes or self.guide.conditions
         worse = self.guide.denoise(
             x[rows],
             sigma[rows] if isinstance(sigma, Tensor) else sigma,
             None if labels is None or not takes_labels else labels[rows],
         )
-        return mix_guidance(d, worse, rows, self.scale, self.channels)
+        return guide_both(d, worse, x, sigma, rows, self.formula, self.channels)
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
         """Return a copy with both networks instrumented."""
@@ -294,18 +311,18 @@ class ClassifierGuidance(_LabelGuidance):
         classifier: str,
         scale: float = 1.0,
     ) -> None:
-        super().__init__(inner, classifier, scale)
-        self.log_prob = log_prob
+        super().__init__(inner, f"{classifier}={scale:.15g}")
+        self.log_prob, self.scale = log_prob, scale
 
-    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the guided estimate; rows without a label get the unconditional one."""
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return the guided and the unconditional estimate; without a label they are equal."""
         d = self.inner.denoise(x, sigma, self._null_labels(x))
         if labels is None:
-            return d
+            return d, d
         gradient = self._classifier_gradient(x, sigma, labels.clamp(max=self._null_label - 1))
         guided = d + self.scale * level_column(sigma, x) ** 2 * gradient
         labelled = (labels < self._null_label).reshape(-1, *[1] * (x.ndim - 1))
-        return torch.where(labelled, guided, d)
+        return torch.where(labelled, guided, d), d
 
     def _classifier_gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
         # Autograd refuses tensors of inference mode, in which a sampler may run, but not copies.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .denoiser import Denoiser
 from .guidance import Autoguided, ClassifierFree
+from .guidance_formulas import make_formula
 
 if TYPE_CHECKING:
     from .loaders.schemes import Scheme
@@ -95,7 +96,15 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     return add_guidance(model, **options)
 
 
-GUIDANCE = ("guidance", "guidance_is", "guidance_channels", "guidance_interval", "guide")
+GUIDANCE = (
+    "guidance",
+    "guidance_is",
+    "guidance_channels",
+    "guidance_interval",
+    "guidance_formula",
+    "guidance_rescale",
+    "guide",
+)
 """Names of the options of guidance, which every model with classes or other conditions takes."""
 
 
@@ -105,6 +114,8 @@ def add_guidance(
     guidance_is: Any = "w",
     guidance_channels: Any = None,
     guidance_interval: Any = None,
+    guidance_formula: Any = None,
+    guidance_rescale: Any = None,
     guide: Any = None,
 ) -> Denoiser:
     """Return ``model`` under guidance, or ``model`` itself if ``guidance`` is None.
@@ -115,13 +126,16 @@ def add_guidance(
         guidance_is: ``w``, or ``w-1`` for the scale s = w - 1 of U-ViT and flow_matching.
         guidance_channels: number of guided channels, the first ones; None for all.
         guidance_interval: levels (low, high] with guidance; None for all.
+        guidance_formula: ``spec`` of :func:`.guidance_formulas.make_formula`.
+        guidance_rescale: ``rescale`` of the same function.
         guide: spec of a worse model that takes the place of the unconditional one.
 
     Raises:
         ValueError: an option has a wrong value or no scale, or the model cannot be guided.
     """
     if guidance is None:
-        if guide is not None or guidance_channels is not None or guidance_interval is not None:
+        others = (guide, guidance_channels, guidance_interval, guidance_formula, guidance_rescale)
+        if any(option is not None for option in others):
             raise ValueError("guidance without a scale; give one, such as guidance=2")
         return model
     if isinstance(guidance, bool) or not isinstance(guidance, int | float):
@@ -129,14 +143,15 @@ def add_guidance(
     if guidance_is not in ("w", "w-1"):
         raise ValueError(f"guidance_is is 'w' or 'w-1', not {guidance_is!r}")
     scale = float(guidance) + (guidance_is == "w-1")
+    formula = make_formula(scale, guidance_formula, guidance_rescale)
     options = {"channels": guidance_channels, "interval": _read_interval(guidance_interval)}
     if guidance_channels is not None and type(guidance_channels) is not int:
         raise ValueError(f"guidance_channels is a whole number, not {guidance_channels!r}")
     if guide is None:
-        return ClassifierFree(model, scale, **options)
+        return ClassifierFree(model, formula, **options)
     if not isinstance(guide, str):
         raise ValueError(f"guide is the name or path of a model, not {guide!r}")
-    return Autoguided(model, make_model(guide), scale, **options)
+    return Autoguided(model, make_model(guide), formula, **options)
 
 
 def _read_interval(levels: Any) -> tuple[float, float] | None:

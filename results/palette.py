@@ -56,7 +56,8 @@ FAMILIES = (
         "#f0c03f",
         (
             *("heun", "dpm", "deis_rrk", "stork", "torchdiffeq_heun", "torchdiffeq_midpoint"),
-            *("torchdiffeq_rk", "paradigms"),
+            *("torchdiffeq_rk", "paradigms", "rk_midpoint", "rk_heun", "rk_ralston", "rk_ssp"),
+            *("rk_three_eighths", "rk_dormand_prince", "heunpp", "flow_time"),
         ),
     ),
     Family(
@@ -69,14 +70,21 @@ FAMILIES = (
         "DPM-Solver++",
         "#074ca2",
         "#2c94dd",
-        ("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp"),
+        (
+            *("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "etdrk", "etdrk_krogstad"),
+            *("etdrk_strehmel_weiner", "etdrk_friedli", "etdrk_minchev", "etdrk_lawson"),
+            *("etdrk_hochbruck_ostermann", "exp_heun_x", "etdrk_thirds"),
+        ),
     ),
-    Family("UniPC", "#8b3eca", "#b69cff", ("unipc",)),
+    Family("UniPC", "#8b3eca", "#b69cff", ("unipc", "pec", "pecec")),
     Family(
         "Adams–Bashforth",
         "#0a795c",
         "#4dcb8e",
-        ("ipndm", "deis_tab", "deis_rhoab", "lms", "plms", "pndm", "zab", "vab", "deis"),
+        (
+            *("ipndm", "deis_tab", "deis_rhoab", "lms", "plms", "pndm", "zab", "vab", "deis"),
+            "gradient_estimation",
+        ),
     ),
     Family(
         "Stochastic",
@@ -86,7 +94,7 @@ FAMILIES = (
             *("ddpm", "euler_ancestral", "euler_churn", "euler_maruyama", "edm_stochastic"),
             *("dpm_ancestral", "dpmpp_m_sde", "consistency", "dpmpp_sde", "dpmpp_s_ancestral"),
             *("er_sde", "seeds", "sa_solver", "restart", "reverse_diffusion"),
-            "predictor_corrector",
+            *("predictor_corrector", "exp_heun_x_sde", "res_multistep_ancestral"),
         ),
     ),
     Family("Adaptive", "#842c3f", "#bb627e", ("rk", "dpm_solver_adaptive", "scipy", "torchdiffeq")),

@@ -13,6 +13,7 @@ from . import methods
 from .base import Declared, Sampler, found_for_model, non_default
 from .families.adams import AdamsBashforth, AdamsBashforthToZero
 from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
+from .families.cfgpp import CFGpp
 from .families.linear import LinearMultistep, LinearRow, jump
 from .families.multistep import Multistep, MultistepToZero, SelfStarting, StartRow, Startup
 from .families.stages import ExponentialRungeKutta, LinearStages, Tableau
@@ -44,6 +45,7 @@ __all__ = [
     "AdamsBashforthToZero",
     "AdaptiveSampler",
     "Attempt",
+    "CFGpp",
     "Declared",
     "Denoise",
     "ExponentialRungeKutta",

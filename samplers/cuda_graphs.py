@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .base import Sampler
 from .grid import Grid
-from .types import Denoise, Noise
+from .types import Denoise, Noise, Pair, denoise_both
 
 WARM_UPS = 3
 """Runs before a capture, in which libraries make their handles and choose their kernels."""
@@ -207,6 +207,10 @@ class TensorLevels:
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x`` ``(batch, *event)`` at ``sigma``."""
         return self._denoise(x, as_level_tensor(sigma, x))
+
+    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
+        """Return the guided and the unguided image, as :func:`.denoise_both` does."""
+        return denoise_both(self._denoise, x, as_level_tensor(sigma, x))
 
     def take(self, rows: Tensor) -> TensorLevels:
         """Return the denoiser for a subset or repeats of the batch."""

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import Declared, Sampler, non_default
+from .other_names import spec_elsewhere, why_not_elsewhere
 from .spec import parse_spec, short_repr
 from .types import Source
 
@@ -156,7 +157,8 @@ def get(name: str) -> Any:
         hint = "samplerbench list samplers shows what there is"
         if close := difflib.get_close_matches(name, _REGISTRY, n=3):
             hint = f"did you mean {' or '.join(close)}?"
-        raise ValueError(f"unknown sampler {name!r}; {_how_to_load(name) or hint}")
+        known = _how_to_load(name) or why_not_elsewhere("sampler", name)
+        raise ValueError(f"unknown sampler {name!r}; {known or hint}")
     return _REGISTRY[name]
 
 
@@ -172,7 +174,8 @@ def _how_to_load(name: str) -> str:
 def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
     """Return a sampler from its name and options.
 
-    Options may be keywords, part of the text, or items of a mapping with ``name``.
+    Options may be keywords, part of the text, or items of a mapping with ``name``. A name may also
+    be another program's, such as ComfyUI's, if it is none of ours (:mod:`.other_names`).
 
     >>> make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5})
     True
@@ -190,7 +193,10 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
     if twice := sorted(values.keys() & options.keys()):
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
     values |= options
-    cls = get(values.pop("name"))
+    name = values.pop("name")
+    if name not in _REGISTRY and (elsewhere := spec_elsewhere("sampler", name)):
+        name, values = elsewhere.pop("name"), elsewhere | values
+    cls = get(name)
     options_of = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
     for key, value in values.items():
         if key not in options_of:

@@ -65,15 +65,32 @@ class Denoise(Protocol):
         ...
 
 
+Pair = tuple[Tensor, Tensor]
+"""Guided image and the image that it is guided away from; one object twice without guidance."""
+
+
+def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
+    """Return the :data:`Pair` of images by one evaluation.
+
+    A guided denoiser has a method ``both(x, sigma)`` that gives it. Any other has one image.
+    """
+    if (both := getattr(denoise, "both", None)) is not None:
+        return both(x, sigma)
+    d = denoise(x, sigma)
+    return d, d
+
+
 @dataclass(frozen=True)
 class RowByRow:
     """Adapter from a function of (x, sigma) to a :class:`Denoise`; all rows are denoised alike.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
+        both: function of the same arguments for :func:`denoise_both`; None for one image.
     """
 
     function: Callable[[Tensor, Any], Tensor]
+    both: Callable[[Tensor, Any], Pair] | None = None
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         """Return ``function(x, sigma)``."""

@@ -50,6 +50,8 @@ WITHOUT = {
     "docs/choosing.md": "advice takes minutes; tests/advice",
     "docs/how-to/advise.md": "each command takes minutes; tests/advice",
     "docs/how-to/adding-an-executor.md": "the executor is the reader's; tests/test_adding_an_executor.py runs the page's code",
+    "docs/how-to/comfyui.md": "a folder of diffusers; tests/exports/test_comfyui_node.py",
+    "docs/how-to/diffusers.md": "a folder of diffusers; tests/parity/test_table_scheduler.py",
     "docs/how-to/execution.md": "a GPU; tests/timing",
     "docs/how-to/gpu.md": "a GPU; tests/test_gpu_command.py",
     "docs/how-to/scaling.md": "workers and clusters; tests/running",

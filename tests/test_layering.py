@@ -107,7 +107,7 @@ FLOORS = {
 }
 """The floors of ``benchmarks``: a folder imports from its own and from lower ones."""
 
-INTERFACE = ("api.py", "arguments.py", "checking.py")
+INTERFACE = ("api.py", "arguments.py", "checking.py", "exporting.py")
 """Modules of the Python interface: between the folders that it uses and the command line."""
 
 MOST = 24

@@ -20,7 +20,10 @@ SCHEDULES = (
     "uniform_time",
     "uniform_time(power=2.0)",
 )
-FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
+FLOW_SCHEDULES = (
+    *("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)"),
+    "beta57(table='flow')",
+)
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "analytic_first": (False, True),
@@ -28,11 +31,17 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "through_zero": (False, True),
     "prediction": ("data", "noise"),
     "variant": ("bh1", "bh2"),
+    "method": ("heun", "dpm_2", "dpmpp_2m", "ipndm", "ipndm_v_published", "xeab_2"),
 }
 """Values to try for options of samplers, by the name of the option."""
 
-EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
-"""Prefixes of samplers that are not tried: adapters of other libraries, near copies of a sampler, and ``auto``."""
+EXCLUDED = (
+    *("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto"),
+    *("etdrk_", "rk_", "pec_", "pecec_", "heunpp2"),
+)
+"""Prefixes of samplers that are not tried: adapters of other libraries, near copies, ``auto``, and many stages."""
+IN_FLOW_TIME = "flow_time"
+"""Sampler that is tried on flows only."""
 
 FIRST = (
     "dpmpp_2m", "unipc_2", "ipndm", "deis_tab_3", "unipc_3", "dpmpp_3m_published", "euler", "heun",

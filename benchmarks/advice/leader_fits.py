@@ -236,7 +236,7 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
 
 def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
     """Return approximate seconds, on all workers, of fits at these budgets and their endpoints."""
-    passes, others = bench.request.model.passes, len(LIBRARIES) - 1
+    passes, others = bench.request.model.passes, len(LIBRARIES) - 2  # python and the node have all
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
         _evaluations_of_fit(n, k, "both") + others * _evaluations_of_fit(n, k, "levels")

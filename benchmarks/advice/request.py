@@ -141,8 +141,9 @@ class AdviceRequest:
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
         """Return deterministic entries, usual first; ``auto`` puts sampler ``auto`` in front."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
-        names = filter(candidates.is_candidate, samplers.names())
-        specs = self.only or [spec for name in names for spec in candidates.variants(name)]
+        names = set(filter(candidates.is_candidate, samplers.names()))
+        names -= set() if flow else {candidates.IN_FLOW_TIME}
+        specs = self.only or [s for name in sorted(names) for s in candidates.variants(name)]
         cells = self.plan_cells(
             [spec for spec in specs if not candidates.is_stochastic(spec)],
             [*self._native, *candidates.SCHEDULES, *flow],

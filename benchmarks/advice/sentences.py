@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ...results.table.description import names_in_words
 from .answer import Best, Budget, Value
-from .exports import title
+from .exports import solver_title, title
 from .wording import (
     Verdict,
     compare_intervals,
@@ -133,7 +133,7 @@ def _beside_own_solvers(budget: Budget, library: str) -> str:
     nearest = nearest_alternative(budget, library)
     if nearest is None or nearest.ratio is None:
         return ""
-    whose = title("diffusers" if library == "python" else library)
+    whose = solver_title(library)
     own = budget.best[library].own
     solvers = f"solvers of {whose} that were tried" if own else f"usual solvers of {whose}"
     other = f"{name_in_sentence(nearest.choice)}, the best of the {solvers}"
@@ -270,7 +270,7 @@ def _by_mean_square(pairs: Pairs) -> str:
 def _what_library_lacks(pairs: Pairs, library: str) -> str:
     """Return a sentence on the best sampler that the library lacks, and how much error that costs, or ""."""
     costs = [
-        (best.to_best.low, budget.nfe, best.to_best, budget.best["python"])
+        (best.to_best.low, budget.nfe, best.to_best, budget)
         for budget, best in pairs
         if best.to_best
         and "python" in budget.best
@@ -280,16 +280,18 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
         return ""
     losses = [item for item in costs if verdict(item[2]) == "farther"]
     if not losses:
-        names = dict.fromkeys(name_in_sentence(leader.choice) for *_, leader in costs)
+        names = dict.fromkeys(name_in_sentence(b.best["python"].choice) for *_, b in costs)
         return (
             f"The best configuration tried, {names_in_words([*names])}, is not in {title(library)}. The best that "
             f"{title(library)} has was not shown to be farther."
         )
-    _, nfe, ratio, leader = max(losses, key=lambda item: item[:2])
+    _, nfe, ratio, budget = max(losses, key=lambda item: item[:2])
+    leader, by_node = budget.best["python"].choice, budget.best.get("comfyui-node")
+    node = library == "comfyui" and by_node and is_same_configuration(by_node.choice, leader)
     return (
-        f"The best configuration tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader.choice)}, is not in "
+        f"The best configuration tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader)}, is not in "
         f"{title(library)}. The best that {title(library)} has is {times_in_words(ratio, 'farther')}."
-    )
+    ) + " The node SamplerTable runs the best one (--for comfyui-node)." * bool(node)
 
 
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:

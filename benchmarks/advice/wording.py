@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from ...results.table.description import names_in_words
 from ...results.text import format_number, interval_text
 from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_configuration
-from .exports import named_solver, title
+from .exports import named_solver, solver_title, title
 
 Verdict = Literal["closer", "farther", "open"]
 """Verdict on two errors: the first is shown to be smaller ("closer"), larger ("farther"), or neither ("open")."""
@@ -115,7 +115,7 @@ def own_solver(best: Best) -> str:
     own = _own_choice(best)
     if own is None:
         return ""
-    text = f"Without numbers: {name_in_sentence(own)} of {title(best.library)}"
+    text = f"Without numbers: {name_in_sentence(own)} of {solver_title(best.library)}"
     if best.own_ratio is None:
         return f"{text}."
     shown = "" if verdict(best.own_ratio) == "farther" else " (no difference shown)"

@@ -245,10 +245,14 @@ NEXT: dict[str, tuple[tuple[str, ...], ...]] = {
 def grouped(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], dict[str, str]]]:
     """Yield the groups of a listing: heading of the names, printed rows, and other columns."""
     columns = COLUMNS.get(kind, {})
-    if not columns.keys() <= rows[0].keys():  # profiles and translations
+    if "theirs" in rows[0]:  # translations; few programs have labels beside names
+        first = "label" if any(row["label"] for row in rows) else "theirs"
+        rows = [{"name": row[first], **row} for row in rows]
+        columns = {key: key for key in rows[0] if any(row[key] for row in rows)}
+        columns = {key: key for key in columns if key not in ("name", first)}
+    elif not columns.keys() <= rows[0].keys():  # profiles
         columns = {}
-    columns = columns or {key: key for key in rows[0] if key not in ("name", "label", "origin")}
-    rows = [{"name": row.get("label"), **row} for row in rows]  # translations have labels
+    columns = columns or {key: key for key in rows[0] if key not in ("name", "origin")}
     groups: dict[str, list[Row]] = {"deterministic": [], "built-in models": []}  # these come first
     for row in rows:
         groups.setdefault(_group(kind, row), []).append(_printed_row(kind, row))
@@ -263,7 +267,7 @@ def _group(kind: str, row: Row) -> str:
     """Return the heading of a row's group."""
     if kind == "samplers" and "kind" in row:
         return "adaptive steps" if row["control"] == "tolerance" else row["kind"]
-    if kind == "schedules":
+    if kind == "schedules" and "needs_model" in row:
         return "needs a model" if row["needs_model"] else "any range of levels"
     if kind == "metrics":
         return row["metric"] or "of every run"
@@ -279,7 +283,7 @@ def _printed_row(kind: str, row: Row) -> Row:
     """Return a row with the texts that a terminal shows."""
     if kind == "samplers" and row.get("measured") is None and row.get("weak") is not None:
         return {**row, "measured": f"weak {row['weak']}"}
-    if kind == "schedules":
+    if kind == "schedules" and "same_as" in row:
         same = f" Same as {row['same_as']}." if row["same_as"] else ""
         return {**row, "summary": f"{row['summary']}{same} [{row['source']}]"}
     if kind == "models" and row["event"]:

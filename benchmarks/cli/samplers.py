@@ -107,7 +107,8 @@ def list_command(
     ],
     profile: int | None = setting("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = setting(
-        "--translate LIBRARY", "Samplers: names here of a library's samplers."
+        "--translate LIBRARY",
+        "Samplers or schedules: names here of a library's, such as comfyui, forge or diffusers.",
     ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -137,13 +138,17 @@ def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[
 
     if kind not in KINDS:
         raise ValueError(f"cannot list {kind!r}; {name_hint(kind, KINDS)}")
-    if kind != "samplers" and (profile is not None or translate is not None):
-        raise ValueError(f"--profile and --translate go with list samplers, not with list {kind}")
+    if kind != "samplers" and profile is not None:
+        raise ValueError(f"--profile goes with list samplers, not with list {kind}")
+    if kind not in ("samplers", "schedules") and translate is not None:
+        raise ValueError(f"--translate goes with list samplers or schedules, not with list {kind}")
     if profile is not None and translate is not None:
         raise ValueError("give --profile or --translate, not both")
     if profile is not None:
         return list_profiles(profile)
-    return KINDS[kind]() if translate is None else translations(translate)
+    if translate is None:
+        return KINDS[kind]()
+    return translations(translate, "sampler" if kind == "samplers" else "schedule")
 
 
 def export(
@@ -153,7 +158,7 @@ def export(
     ] = None,
     to: str = setting(
         "--to LIBRARY",
-        "diffusers or k-diffusion; with --sampler also comfyui or python.",
+        "diffusers or k-diffusion; with --sampler also comfyui, comfyui-node or python.",
         default="k-diffusion",
     ),
     schedule: str | None = setting(
@@ -165,6 +170,9 @@ def export(
     sampler: str | None = setting(
         "--sampler SAMPLER", "With --model: code for the steps of this sampler."
     ),
+    out_dir: Path | None = setting(
+        "--out FOLDER", "Write the sampler as a folder for diffusers or comfyui-node."
+    ),
     as_json: Json = False,
 ) -> None:
     """Print noise levels or a sampler for other libraries.
@@ -173,9 +181,13 @@ def export(
     """
     from ..api import export as export_lines
 
-    lines = export_lines(sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler)
+    lines = export_lines(
+        sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler, out=out_dir
+    )
     if as_json:
         return print_json(lines)
+    for file in lines.get("files", ()):
+        err.print(f"Wrote {file}", markup=False, soft_wrap=True)
     if "code" in lines:
         say(lines["code"])
         if lines["remark"]:

@@ -63,7 +63,8 @@ def advise(
     ),
     library: str = setting(
         "--for LIBRARY",
-        "Library whose code is shown first: python (samplerbench), diffusers, k-diffusion (plain PyTorch) or comfyui.",
+        "Library whose code is shown first: python (samplerbench), diffusers, k-diffusion (plain PyTorch), comfyui or "
+        "comfyui-node.",
         default="python",
     ),
     default: str | None = setting(

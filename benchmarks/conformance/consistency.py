@@ -15,6 +15,7 @@ from ...samplers import (
     Grid,
     GridSampler,
     LinearMultistep,
+    LinearRow,
     Multistep,
     Sampler,
     StartRow,
@@ -133,7 +134,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
     """Check that a linear multistep method's weights sum to 1, and that its history entries exist.
 
     Step i weighs x by a, and the history entry p x + q d of step i - j by b_j. So the sum is
-    a + sum_j b_j (p + q)_(i-j). Other samplers, and samplers without ``translates``, get no check.
+    a + sum_j b_j (p + q)_(i-j). Other samplers and rows, and samplers without ``translates``, get no check.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
@@ -143,6 +144,8 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
     }
     for name, grid in grids.items():
         rows = sampler.plan(grid)
+        if not all(isinstance(row, (LinearRow, StartRow)) for row in rows):
+            return
         for i, row in enumerate(rows):
             if isinstance(row, StartRow):
                 parts = (*row.stages.stages, row.stages)

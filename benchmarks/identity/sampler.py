@@ -25,7 +25,7 @@ from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Number
 from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
 from ...samplers.loop import cached_plan
-from ...samplers.types import StepNoise
+from ...samplers.types import Pair, StepNoise
 from ..sampling.batch import noise_of
 from ..suites.cell import Cell, Start
 from .model import MANY_ROWS
@@ -186,6 +186,11 @@ class ProbeDenoiser:
         side = log_odds.tanh_()
         d = torch.lerp(self._centre + self._apart * side, rows, self._square / total)
         return d.to(x.dtype).reshape(x.shape)
+
+    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
+        """Return d, and the image of a nearer centre as the one that it is guided away from."""
+        d = self(x, sigma)
+        return d, 0.75 * d
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
         """Return this denoiser, which is the same for all rows."""

@@ -99,7 +99,7 @@ USAGES = (
         "authors' code, generate.py: discretization edm by default",
     ),
     _usage(
-        "sa_solver",
+        "sa_solver sa_solver_pece",
         "uniform_time",
         "xue2023sasolver",
         "authors' code, sa_solver.py: skip_type time by default",

@@ -12,6 +12,7 @@ from typing import Any
 from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, make
+from ...samplers.other_names import spec_elsewhere, why_not_elsewhere
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
@@ -30,6 +31,9 @@ from .native import default_schedule, log, warning_if_drowned
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Processes by their names, the values of an option ``process``; the first is the default."""
 
+_DEFAULTS = {"process": next(iter(PROCESSES)), "base": "kl_optimal"}
+_OWN_SHIFT = ("shift", "model")
+"""Option of ``shifted`` that takes the shift of the model's own scheduler, and its value."""
 # Ranges (sigma_min, sigma_max) and number of steps on which a new schedule is tried for errors.
 _TRIALS = ((0.01, 1.0), (0.002, 80.0))
 _TRIAL_STEPS = 8
@@ -86,7 +90,7 @@ class Schedule:
     @property
     def needs_model(self) -> bool:
         """True if the levels depend on the model."""
-        return SCHEDULES[self.name].needs_model
+        return SCHEDULES[self.name].needs_model or _OWN_SHIFT in self.options
 
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
@@ -94,6 +98,8 @@ class Schedule:
         """Return this schedule with searched or cached levels; unchanged if it needs no model."""
         if not self.needs_model:
             return self
+        if not SCHEDULES[self.name].needs_model:
+            return replace(self, searched=_with_shift(self, model.own_shift(), model.name))
         search = SCHEDULES[self.name].make(**dict(self.options))
         return replace(self, searched=search(model, cache, device))
 
@@ -137,7 +143,7 @@ def schedule_options(name: str) -> dict[str, Any]:
     """Return the options of a schedule with their defaults, a process as its name."""
     parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
-    return {p.name: next(iter(PROCESSES)) if p.name == "process" else p.default for p in options}
+    return {p.name: _DEFAULTS.get(p.name, p.default) for p in options}
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
@@ -148,9 +154,12 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     """
     options = parse_spec(spec)
     name = options.pop("name")
+    if name not in SCHEDULES and (elsewhere := spec_elsewhere("schedule", name)):
+        name, options = elsewhere.pop("name"), elsewhere | options
     if name not in SCHEDULES:
         close = difflib.get_close_matches(name, SCHEDULES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(SCHEDULES)}"
+        hint = why_not_elsewhere("schedule", name) or hint
         raise ValueError(f"unknown schedule {name!r}; {hint}")
     defaults = schedule_options(name)
     for key, value in options.items():
@@ -159,22 +168,36 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
                 f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
         wanted = type(defaults[key])
-        if type(value) is not wanted and (wanted, type(value)) != (float, int):
+        fits = type(value) is wanted or (wanted, type(value)) == (float, int)
+        if not fits and (name, key, value) != ("shifted", *_OWN_SHIFT):
             raise ValueError(
                 f"schedule {name!r}: option {key!r} must be a {wanted.__name__}, got {value!r}"
             )
     schedule = Schedule(name, tuple(sorted((k, v) for k, v in options.items() if v != defaults[k])))
-    if schedule.needs_model:
+    if SCHEDULES[name].needs_model:
         SCHEDULES[name].make(**options)
-    else:
-        for lo, hi in _TRIALS:
-            schedule(_TRIAL_STEPS, lo, hi)
+        return schedule
+    trial = _with_shift(schedule, 3.0) if schedule.needs_model else schedule
+    for lo, hi in _TRIALS:
+        trial(_TRIAL_STEPS, lo, hi)
     return schedule
 
 
+def _with_shift(schedule: Schedule, shift: float | None, model: str = "") -> Schedule:
+    if shift is None:
+        raise ValueError(f"model {model} does not say its shift; give a number, such as shift=3.0")
+    return replace(schedule, options=tuple((dict(schedule.options) | {"shift": shift}).items()))
+
+
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """Return all options of a schedule, with the name of a process replaced by the process."""
+    """Return all options of a schedule, with a process and a base schedule in place of their names."""
     resolved = schedule_options(name) | dict(options)
+    if "base" in resolved:
+        base = resolved["base"] = make_schedule(resolved["base"])
+        if base.needs_model:
+            raise ValueError(
+                f"{name}: base {base.label!r} needs a model; take a formula, such as karras"
+            )
     if "process" in resolved:
         process = resolved["process"]
         if process not in PROCESSES:
@@ -222,17 +245,18 @@ def _check_step_count(number: float) -> int:
     return int(number)
 
 
-def levels_of_schedule(
+def steps_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
-) -> tuple[float, ...]:
-    """Return the levels of a schedule on a model's range, and down to 0; None takes the default schedule.
+) -> tuple[tuple[float, ...], Sampler | None]:
+    """Return the levels of a schedule on a model's range, and the sampler with any coefficients of the schedule.
 
-    Searches run on the CPU. Raises a ValueError for an unknown schedule or an invalid ``steps``.
+    Levels go down to 0. For a schedule of None they are the default schedule's. Searches run on the CPU. Raises a
+    ValueError for an unknown schedule or an invalid ``steps``.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
-    chosen = make_schedule(spec).for_model(model)
+    chosen = make_schedule(spec).for_model(model).for_sampler(sampler or make("euler"))
     grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
     warning = "" if sampler and sampler.own_grid else warning_if_drowned(grid, model, chosen.label)
     if warning:
         log.warning("%s", warning)
-    return grid.sigma
+    return grid.sigma, sampler and chosen.sampler_at(sampler, steps)

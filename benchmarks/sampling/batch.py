@@ -11,7 +11,7 @@ from torch import Tensor
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
-from ...samplers.types import Denoise
+from ...samplers.types import Denoise, Pair
 from ..suites.cell import Cell
 from .counting import Meter
 from .execution import has_varying_cost
@@ -127,9 +127,12 @@ class _CountedSavings:
         self.saved = [0.0] if saved is None else saved
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        return self.both(x, sigma)[0]
+
+    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
         levels = sigma.expand(len(x)).tolist() if isinstance(sigma, Tensor) else [sigma] * len(x)
         self.saved[0] += sum(self._model.passes - self._model.passes_at(level) for level in levels)
-        return self._bound(x, sigma)
+        return self._bound.both(x, sigma)
 
     def take(self, rows: Tensor) -> _CountedSavings:
         return _CountedSavings(self._model, self._bound.take(rows), self.saved)

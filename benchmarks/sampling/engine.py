@@ -13,6 +13,7 @@ from torch import Tensor
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import CudaGraph, Recording, TensorLevels, capture
+from ...samplers.types import Pair, denoise_both
 from ..suites.cell import Cell
 from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter
@@ -108,8 +109,11 @@ class _RecordingDenoiser:
         self._denoise, self._calls = denoise, calls
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        return self.both(x, sigma)[0]
+
+    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
         self._calls.add(self._denoise, x, sigma)
-        return self._denoise(x, sigma)
+        return denoise_both(self._denoise, x, sigma)
 
     def take(self, rows: Tensor) -> _RecordingDenoiser:
         return _RecordingDenoiser(self._denoise.take(rows), self._calls)

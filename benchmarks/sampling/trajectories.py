@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...models.denoiser import Denoiser
 from ...models.reference import Reference
-from ...samplers.types import RowByRow
+from ...samplers.types import Pair, RowByRow
 from ..suites.cell import Cell
 from .batch import first_states_and_noise, solve_cell
 
@@ -117,11 +117,12 @@ def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories
     x, noise = first_states_and_noise(model, cell, ids)
     evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
-    def record(x: Tensor, sigma: float | Tensor) -> Tensor:
-        d = bound(x, sigma)
+    def both(x: Tensor, sigma: float | Tensor) -> Pair:
+        d, free = bound.both(x, sigma)
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
             evaluations.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
-        return d
+        return d, free
 
-    return evaluations, solve_cell(cell, RowByRow(record), x, noise).cpu().numpy()
+    denoise = RowByRow(lambda x, sigma: both(x, sigma)[0], both)
+    return evaluations, solve_cell(cell, denoise, x, noise).cpu().numpy()

@@ -49,10 +49,13 @@ class SearchResult(NamedTuple):
 
 
 def built_in_grids(steps: int, model: Denoiser) -> dict[str, Grid]:
-    """Return the grids to 0 of built-in schedules that need no model, by name without synonyms."""
+    """Return the grids to 0 of built-in schedules that need no model, by name without synonyms.
+
+    Rules of other programs (:attr:`.Entry.of_library`) are left out.
+    """
     grids = {}
     for name, entry in SCHEDULES.items():
-        if entry.needs_model or entry.same_as in SCHEDULES:
+        if entry.needs_model or entry.of_library or entry.same_as in SCHEDULES:
             continue
         with suppress(ValueError):  # the schedule has no grid of so many steps
             grids[name] = make_schedule(name)(steps, model.sigma_min, model.sigma_max)

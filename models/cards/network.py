@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters import NativeDenoiser
-from ..denoiser import Denoiser, labels_for, level_per_row
+from ..denoiser import Denoiser, level_per_row
+from ..label_draws import labels_for
 from ..nets.encoders import Autoencoder
 from ..nets.unet import EDMPrecond, FlowPrecond, MapPrecond, UNet
 from ..networks import freeze

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
-from ..denoiser import Decoder, OwnSampling, labels_for
+from ..denoiser import Decoder, OwnSampling
+from ..label_draws import labels_for
 from ..process import VE, Process
 from .processes import PROCESSES, arguments_of_process
 from .specification import USER, Specification
@@ -69,6 +70,7 @@ class Checkpoint(NativeDenoiser):
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
         levels: function of the specification and the number of steps. It returns the levels at which the checkpoint's
             own scheduler calls the network.
+        shift: function of the specification, which returns the shift of its scheduler.
 
     Raises:
         ValueError: a question is open, a value of the specification is invalid, or the network needs labels and
@@ -84,6 +86,7 @@ class Checkpoint(NativeDenoiser):
         sampling: Callable[[Specification, int, str], OwnSampling] | None = None,
         decoder: Decoder | None = None,
         levels: Callable[[Specification, int], tuple[float, ...]] | None = None,
+        shift: Callable[[Specification], float | None] | None = None,
     ) -> None:
         if problem := _why_unusable(spec):
             raise ValueError(f"{name}: {problem}")
@@ -111,6 +114,7 @@ class Checkpoint(NativeDenoiser):
             null_label=spec.null_label,
         )
         self.spec, self.decoder, self._sampling, self._levels = spec, decoder, sampling, levels
+        self._shift = shift
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """Return the steps of the checkpoint's or the named scheduler; None if it has none."""
@@ -129,6 +133,10 @@ class Checkpoint(NativeDenoiser):
         if type(self.process) is VE:
             return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
         return super().native_levels(steps)
+
+    def own_shift(self) -> float | None:
+        """Return the shift of the checkpoint's scheduler; None if it has none."""
+        return None if self._shift is None or not self.spec.preset else self._shift(self.spec)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return int64 labels ``(batch,)``; None if the specification's ``labels`` are ``none``.

@@ -221,8 +221,10 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
         name = f"{name}-latents"
-    sampling, levels = getattr(of, "own_sampling", None), getattr(of, "native_levels", None)
-    return Checkpoint(spec, network, name, content, sampling, decoder, levels)
+    sampling, levels, shift = (
+        getattr(of, key, None) for key in ("own_sampling", "native_levels", "own_shift")
+    )
+    return Checkpoint(spec, network, name, content, sampling, decoder, levels, shift)
 
 
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:

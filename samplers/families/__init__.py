@@ -1,1 +1,1 @@
-"""Base classes of samplers, one family a file; the classes in ``methods/`` complete them."""
+"""Base classes of samplers, one family a file, which ``methods/`` completes, and samplers of samplers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,12 @@ class LinearRow(NamedTuple):
     p: float = 0.0
     q: float = 1.0
     gain: float | None = None
+
+
+class UnguidedRow(NamedTuple):
+    """Row of a step along the unguided image, to which guidance is added (``cfgpp``)."""
+
+    row: Any
 
 
 def jump(sigma: float) -> LinearRow:

@@ -16,7 +16,7 @@ from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, StepNoise
-from .stages import LinearStages
+from .stages import LinearStages, StagesRow
 
 
 class Mix(NamedTuple):
@@ -144,11 +144,17 @@ class AncestralStages(NoisyStages):
     the distribution at nxt. For any eta, the weak order is therefore the order of the deterministic
     method.
 
+    With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
+    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow it is nxt (1 - eta (1 - nxt /
+    cur)), but at least 0. At eta = 1 the noise is less than DDPM's, and the same in small steps.
+    There its variance is proportional to eta, and to eta² without ``flow``.
+
     Attributes:
         eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of
             DDPM's posterior.
         s_noise: factor of the noise, > 0; with a value other than 1 the method converges to a
             slightly wrong distribution.
+        flow: True takes the level down that is usual on flows.
 
     Class attributes:
         solver: the deterministic method.
@@ -157,6 +163,7 @@ class AncestralStages(NoisyStages):
     solver: ClassVar[LinearStages]
     eta: float = 1.0
     s_noise: float = 1.0
+    flow: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta < math.inf:
@@ -182,10 +189,21 @@ class AncestralStages(NoisyStages):
         """1.0 if eta = s_noise = 1. Otherwise None, since the limit is the path of another SDE."""
         return 1.0 if self.eta == self.s_noise == 1 else None
 
+    def deterministic_row(self, cur: float, down: float) -> StagesRow:
+        """Return the coefficients of the step from ``cur`` to ``down``, by ``solver``."""
+        return self.solver.row(cur, down)
+
     def row(self, cur: float, nxt: float) -> NoisyRow:
         """Return the coefficients of a ``solver`` step to ``down`` and of the noise after it."""
-        up = min(nxt, self.eta * nxt * math.sqrt(1 - (nxt / cur) ** 2))
-        step = self.solver.row(cur, math.sqrt(nxt**2 - up**2))
+        if self.flow:
+            # t falls to that of nxt, times 1 - loss
+            loss = min(1.0, self.eta * (1 - nxt / cur) / (1 + nxt))
+            down = nxt * (1 - loss) / (1 + nxt * loss)
+            up = math.sqrt(nxt**2 - down**2)
+        else:
+            up = min(nxt, self.eta * nxt * math.sqrt(1 - (nxt / cur) ** 2))
+            down = math.sqrt(nxt**2 - up**2)
+        step = self.deterministic_row(cur, down)
         noise, spans = ((self.s_noise * up,), ((cur, nxt),)) if up else ((), ())
         return NoisyRow(
             tuple(Mix(*stage) for stage in step.stages), Mix(nxt, step.a, step.b, noise), spans

@@ -57,15 +57,18 @@ class LinearStages(GridSampler):
         It uses + - * / with floats and ``denoise(y, sigma)`` only.
         """
 
-    def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
+    def row(
+        self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0, **options: Any
+    ) -> StagesRow:
         """Return the coefficients of the step from ``cur`` to ``nxt``; the step to 0 is x <- d.
 
         ``before`` and ``after`` are standard deviations of noise; a step to 0 has none after it.
+        ``options`` are passed to :meth:`update`.
         """
         if nxt == 0:
             return StagesRow((Stage(cur, 1.0, ()),), 0.0, (1.0,), before)
         trace = _Trace()
-        a, b = trace.split(self.update(trace.x, trace.denoise, cur, nxt))
+        a, b = trace.split(self.update(trace.x, trace.denoise, cur, nxt, **options))
         return StagesRow(tuple(trace.stages), a, b, before, after)
 
     def plan(self, grid: Grid) -> list[StagesRow]:
@@ -93,9 +96,14 @@ class LinearStages(GridSampler):
         return x, None
 
 
-def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """Return the state after ``row`` without noise, in the memory of ``x``, and the images d_j."""
-    images: list[Tensor] = []
+def run_stages(
+    x: Tensor, row: StagesRow, denoise: Denoise, past: tuple[Tensor, ...] = ()
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the state after ``row`` without noise, in the memory of ``x``, and the images d_j.
+
+    Images of earlier steps, ``past``, come first among the images that ``row`` weighs.
+    """
+    images = list(past)
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, images, take_buffer(x)) if stage.b else x
         images.append(denoise(y, stage.sigma))

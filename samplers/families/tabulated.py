@@ -13,7 +13,7 @@ from ..grid import Grid
 from ..loop import GridSampler, cached_plan
 from ..registry import register_unlisted
 from ..types import Source
-from .linear import LinearMultistep, LinearRow
+from .linear import LinearMultistep, LinearRow, UnguidedRow
 
 
 class TableRow(NamedTuple):
@@ -123,6 +123,8 @@ def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
     if getattr(sampler, "needs_statistics", False):
         return "has coefficients of its own for each dimension"
     rows = cached_plan(sampler, grid)
+    if isinstance(rows[0], UnguidedRow):
+        return "reads two images of an evaluation"
     if len(rows) != len(grid) or not all(isinstance(row, LinearRow) for row in rows):
         return "makes steps of several evaluations"
     if any(row.c for row in rows):

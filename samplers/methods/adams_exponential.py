@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from ..families.adams import Form, adams_row
-from ..families.exponential import data_moments, noise_moments
+from ..families.exponential import data_moments, data_weights, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
+from ..families.stages import Stage, StagesRow, run_stages
+from ..grid import Grid
+from ..loop import GridSampler
 from ..numerics import integrate_panels
 from ..registry import register_family
-from ..types import Source
+from ..types import Denoise, Source, StepNoise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +128,65 @@ class RosenbrockEAB(Multistep):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         return adams_row(self, levels, nxt)
 
+
+@dataclass(frozen=True, kw_only=True)
+class ExponentialPEC(GridSampler):
+    """Exponential Adams predictor, then correctors by d at the predicted state, all in lam.
+
+    The predictor takes the polynomial through the last k values of d. A corrector takes the one
+    through them and the newest, and has order k + 1. Each costs an evaluation, unlike UniPC's,
+    which takes the next step's.
+
+    Class attributes:
+        points: k; the first steps have fewer values.
+        corrections: correctors a step.
+    """
+
+    source: ClassVar[Source] = Source(
+        "montanelli2020exponential", "pec423, pecec433", "https://arxiv.org/abs/1604.08900"
+    )
+    points: ClassVar[int]
+    corrections: ClassVar[int]
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """Number of earlier evaluations that a step uses."""
+        return self.points - 1
+
+    def plan(self, grid: Grid) -> list[StagesRow]:
+        """Return the coefficients of each step, with weights of earlier steps' images first."""
+        rows = []
+        for i, (cur, nxt) in enumerate(grid.intervals()):
+            past = grid.sigma[max(0, i - self.history) : i][::-1]
+            stages, weights = [Stage(cur, 1.0, ())], [*(0.0 for _ in past), 1.0]
+            if nxt > 0:
+                weights = data_weights(cur, nxt, (*past, cur), 0.0)
+                for k in range(self.corrections):
+                    stages.append(Stage(nxt, nxt / cur, tuple(weights)))
+                    *old, new = data_weights(cur, nxt, (*past, cur, nxt), 0.0)
+                    weights = [*old, *(0.0,) * k, new]
+            rows.append(StagesRow(tuple(stages), nxt / cur, tuple(weights)))
+        return rows
+
+    def nfe(self, grid: Grid) -> int:
+        """Return the number of evaluations per sample; a step to 0 makes one."""
+        return sum(len(row.stages) for row in self.plan(grid))
+
+    def step(
+        self,
+        x: Tensor,
+        row: StagesRow,
+        past: tuple[Tensor, ...],
+        denoise: Denoise,
+        noise: StepNoise,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
+        """Return the states after the step, and d at its beginning."""
+        x, images = run_stages(x, row, denoise, past)
+        return x, images[len(past)]
+
+
+register_family(ExponentialPEC, "pec_4", points=3, corrections=1, order=4)
+register_family(ExponentialPEC, "pecec_4", points=3, corrections=2, order=4)
 
 _EQUAL = {"zeab_1": "euler", "xeab_1": "euler", "zeab_3": "dpm_solver_3m", "xeab_3": "dpmpp_3m"}
 for _points in (1, 2, 3, 4):

@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..families.adams import Form, adams_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
-from ..families.stages import Evaluate, LinearStages
+from ..families.tableaux import SigmaRungeKutta, read_tableaux
 from ..numerics import integrate_panels
-from ..registry import register, register_family
+from ..registry import register_family
 from ..types import Source
 
 _paper = partial(Source, "zhang2023deis", url="https://arxiv.org/abs/2204.13902v4")
@@ -99,70 +99,5 @@ for _k in (2, 3, 4):
     register_family(SigmaAB, f"deis_rhoab_{_k}", points=_k, order=_k, same_as=f"zab_{_k}")
     register_family(TimeAB, f"deis_tab_{_k}", points=_k, order=_k)
 register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SigmaRungeKutta(LinearStages):
-    """Explicit Runge-Kutta method in sigma.
-
-    With H = nxt - cur, eps_k is evaluated at x + H sum_j a_kj eps_j and cur + c_k H, and x <- x + H
-    sum_k b_k eps_k. A stage at c = 1 is evaluated at ``nxt``, without rounding.
-
-    Class attributes:
-        c, a, b: its Butcher tableau without the first stage's zeros.
-    """
-
-    c: ClassVar[tuple[float, ...]]
-    a: ClassVar[tuple[tuple[float, ...], ...]]
-    b: ClassVar[tuple[float, ...]]
-
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        slopes = [(x - denoise(x, cur)) / cur]
-        for c_k, a_k in zip(self.c, self.a, strict=True):
-            level = (1 - c_k) * cur + c_k * nxt
-            y = x + (nxt - cur) * _weighted_sum(a_k, slopes)
-            slopes.append((y - denoise(y, level)) / level)
-        return x + (nxt - cur) * _weighted_sum(self.b, slopes)
-
-
-def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
-    first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
-    return sum(others, first)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DEISRRK2(SigmaRungeKutta):
-    """rhoRK-DEIS of second order, which is Heun's rule in sigma: EDM's sampler without churn."""
-
-    name = "deis_rrk_2"
-    order = 2
-    same_as = "heun"
-    source = _paper("rhoRK-DEIS; authors' code, 2heun")
-    c, a, b = (1.0,), ((1.0,),), (1 / 2, 1 / 2)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DEISRRK3(SigmaRungeKutta):
-    """rhoRK-DEIS of third order, which is Kutta's third-order rule in sigma."""
-
-    name = "deis_rrk_3"
-    order = 3
-    source = _paper("rhoRK-DEIS; authors' code, 3kutta")
-    c, a, b = (1 / 2, 1.0), ((1 / 2,), (-1.0, 2.0)), (1 / 6, 4 / 6, 1 / 6)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DEISRRK4(SigmaRungeKutta):
-    """rhoRK-DEIS of fourth order, which is the classical fourth-order rule in sigma."""
-
-    name = "deis_rrk_4"
-    order = 4
-    source = _paper("rhoRK-DEIS; authors' code, 4rk")
-    c, a, b = (
-        (1 / 2, 1 / 2, 1.0),
-        ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)),
-        (1 / 6, 2 / 6, 2 / 6, 1 / 6),
-    )
+for _name, _declared in read_tableaux("sigma"):
+    register_family(SigmaRungeKutta, _name, **_declared)

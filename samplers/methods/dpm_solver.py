@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
+from ..families.flow_time import row_in_sigma, time_of
 from ..families.linear import LinearMultistep, LinearRow, jump
 from ..families.noisy_stages import AncestralStages
-from ..families.stages import Churned, Evaluate, LinearStages
+from ..families.stages import Churned, Evaluate, LinearStages, StagesRow
 from ..grid import Grid
 from ..numerics import as_column, level_tensor, phi
 from ..registry import register
@@ -124,7 +125,10 @@ class DPM2(Churned):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPM2Ancestral(AncestralStages):
-    """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
+    """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`.
+
+    With ``flow`` the DPM2 step is in the time of a flow too (``flow_time``).
+    """
 
     name = "dpm_2_ancestral"
     source = _paper(
@@ -135,6 +139,11 @@ class DPM2Ancestral(AncestralStages):
         ),
     )
     solver = DPM2()
+
+    def deterministic_row(self, cur: float, down: float) -> StagesRow:
+        if not self.flow:
+            return self.solver.row(cur, down)
+        return row_in_sigma(self.solver.row(time_of(cur), time_of(down)), cur, down)
 
 
 @register

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from ..families.linear import LinearMultistep, LinearRow
-from ..families.stages import Churned, Evaluate, LinearStages
+from ..families.stages import Churned, Evaluate, LinearStages, StagesRow
 from ..grid import Grid
 from ..registry import register
 from ..types import Source
@@ -70,6 +71,52 @@ class Heun(LinearStages):
         x_pred = x + (nxt - cur) * slope
         slope_next = (x_pred - denoise(x_pred, nxt)) / nxt
         return x + (nxt - cur) * (slope + slope_next) / 2
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class HeunPP2(LinearStages):
+    """Heun++: an Euler step with a mean of the slopes at cur and along Euler steps to the next two levels.
+
+    With k evaluations, a later slope is weighed by its sigma over k times the grid's first sigma,
+    and the slope at cur by the rest. So the method is of first order, at three evaluations a step.
+    The last step is Euler's, and the one before it has two evaluations.
+    """
+
+    name = "heunpp2"
+    order = 1
+    source = Source(
+        "carzit2023heunpp",
+        "sample_heunpp2; as in ComfyUI",
+        "https://github.com/Carzit/sd-webui-samplers-scheduler",
+        deviations=("without churn, which is off there by default",),
+    )
+
+    def plan(self, grid: Grid) -> list[StagesRow]:
+        sigma, n = grid.sigma, len(grid)
+        return [
+            self.row(cur, nxt, levels=sigma[i : min(i + 3, n)], first=sigma[0])
+            for i, (cur, nxt) in enumerate(grid.intervals())
+        ]
+
+    def update(
+        self,
+        x: Any,
+        denoise: Evaluate,
+        cur: float,
+        nxt: float,
+        *,
+        levels: tuple[float, ...] = (),
+        first: float = 1.0,
+    ) -> Any:
+        """Return the state at ``nxt`` with evaluations at ``levels``, by default at ``cur``."""
+        y, slope = x, (x - denoise(x, cur)) / cur
+        start = mean = slope
+        for level, to in pairwise(levels):
+            y = y + (to - level) * slope
+            slope = (y - denoise(y, to)) / to
+            mean = mean + to / (len(levels) * first) * (slope - start)
+        return x + (nxt - cur) * mean
 
 
 @register

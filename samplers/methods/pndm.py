@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -49,8 +51,12 @@ class IPNDM(Multistep):
     )
     through_zero: bool = False
 
+    def weights(self, levels: Sequence[float], nxt: float) -> Sequence[float]:  # noqa: ARG002
+        """Return the weights w of eps at ``levels``, newest first, in a step to ``nxt``."""
+        return EQUAL_STEPS[len(levels) - 1]
+
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur, weights = levels[0], EQUAL_STEPS[len(levels) - 1]
+        cur, weights = levels[0], self.weights(levels, nxt)
         b = tuple((nxt - cur) * w / level for w, level in zip(weights, levels, strict=True))
         return LinearRow(cur, a=1.0, b=b, p=1.0, q=-1.0)
 
@@ -59,6 +65,81 @@ register_family(IPNDM, "ipndm_1", points=1, order=1, same_as="euler")
 register_family(IPNDM, "ipndm_2", points=2, order=2)
 register_family(IPNDM, "ipndm_3", points=3, order=2)
 register_family(IPNDM, "ipndm", points=4, order=2)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class IPNDMVPublished(IPNDM):
+    """Adams-Bashforth in sigma for unequal steps, as in the code of diff-sampler and ComfyUI, with three slips.
+
+    The right weights are those of ``zab_4``. A missing pair of parentheses and a wrong sign leave
+    third order on equal steps and on steps of one ratio. A ratio of the wrong steps makes the sum
+    of w differ from 1 on all others. So the order is 2 on other smooth schedules, and 0, without
+    convergence, where steps alternate in length.
+    """
+
+    name = "ipndm_v_published"
+    points = 4
+    order = None
+    source = Source(
+        "zhou2024amed",
+        "authors' code, diff-solvers-main, ipndm_v_sampler; ComfyUI, sample_ipndm_v",
+        "https://github.com/zju-pi/diff-sampler",
+        deviations=("no order is declared, since it depends on the schedule: 3, 2 or 0",),
+    )
+
+    def weights(self, levels: Sequence[float], nxt: float) -> Sequence[float]:
+        h, *before = (to - level for to, level in pairwise([nxt, *levels]))
+        if not before:
+            return (1.0,)
+        r = h / before[0] / 2
+        w = [1 + r, -r]
+        if len(levels) > 2:
+            a, b = before[:2]
+            third = (1 - h / (3 * (h + a)) * (h * (h + a)) / (a * (a + b))) / 2
+            w = [w[0] + third, w[1] - (1 + a / b) * third, a / b * third]
+        if len(levels) > 3:
+            a, b, c = before
+            fourth = (1 - h / (3 * (h + a))) / 2 + (1 - h / (2 * (h + a))) * h / (6 * (h + a + b))
+            fourth *= h * (h + a) * (h + a + b) / (a * (a + b) * (a + b + c))
+            far = a * (a + b) / (b * (b + c))
+            w[0] += fourth
+            w[1] -= (1 + a / b + far) * fourth
+            w[2] += (a / b + far * (1 + b / c)) * fourth
+            w.append(-far * a / b * fourth)
+        return w
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GradientEstimation(IPNDM):
+    """Gradient estimation (FoGE): x <- x + (nxt - cur) [gamma eps_i + (1 - gamma) eps_{i-1}], after an Euler step.
+
+    Gamma = 1 is Euler's method and 3/2 ``ipndm_2``, which alone is of second order on smooth
+    schedules.
+
+    Attributes:
+        gamma: weight of the newest eps, finite.
+    """
+
+    name = "gradient_estimation"
+    points = 2
+    source = Source(
+        "permenter2024gradient", "Alg. 2; section 5", "https://arxiv.org/abs/2306.04848v4"
+    )
+    gamma: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not math.isfinite(self.gamma):
+            raise ValueError(f"{self.name}: gamma must be finite, got {self.gamma}")
+
+    @property
+    def order(self) -> int:  # type: ignore[override]
+        return 2 if self.gamma == 3 / 2 else 1
+
+    def weights(self, levels: Sequence[float], nxt: float) -> Sequence[float]:  # noqa: ARG002
+        return (self.gamma, 1 - self.gamma) if len(levels) == 2 else (1.0,)
 
 
 _MIDDLE_IN_SIGMA = (

@@ -5,14 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, zip_longest
+from functools import partial
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from ..families.exponential import data_weights, sde_row
-from ..families.linear import LinearRow
+from ..families.linear import LinearRow, linear_step
 from ..families.multistep import Multistep
 from ..grid import Grid
+from ..numerics import blend
 from ..registry import register
-from ..types import Source
+from ..types import Denoise, Source, StepNoise
+
+_paper = partial(Source, "xue2023sasolver", url="https://arxiv.org/abs/2309.05019v3")
+_DEVIATIONS = (
+    "the rescaling of appendix D, which changes order 2 only, is left out",
+    "the last steps keep their order by default; the authors lower it, which is last=(2, 1)",
+    "corrector counts all evaluations that it interpolates, as in the authors' "
+    "code; the paper's count is one less",
+    "declared at the measured weak order, at most 2, where there is noise",
+)
 
 
 @register
@@ -33,26 +47,23 @@ class SASolver(Multistep):
         predictor: evaluations that the predictor interpolates, 1 to 4.
         corrector: evaluations that the corrector interpolates, the newest included, 1 to
             ``predictor`` + 1; 0 for no corrector.
+        last_corrector: evaluations that the correctors of the last steps must not exceed, like
+            ``last``. ComfyUI's lower orders to 0 are last=(2, 1, 1), last_corrector=(3, 2, 1, 1).
         tau: noise where it is on, >= 0; 0 is the probability flow, 1 the reverse SDE.
         tau_start, tau_end: a step has noise if the level where it ends is in [tau_end, tau_start].
     """
 
     name = "sa_solver"
-    source = Source(
-        "xue2023sasolver",
+    source = _paper(
         "eq. (15) and (18), with the defaults of the authors' code",
-        "https://arxiv.org/abs/2309.05019v3",
         deviations=(
-            "the rescaling of appendix D, which changes order 2 only, is left out",
-            "the last steps keep their order by default; the authors lower it, which is last=(2, 1)",
+            *_DEVIATIONS,
             "the step to sigma = 0 is x <- d from the predicted state",
-            "corrector counts all evaluations that it interpolates, as in the authors' "
-            "code; the paper's count is one less",
-            "declared at the measured weak order, at most 2, where there is noise",
         ),
     )
     predictor: int = 3
     corrector: int = 4
+    last_corrector: tuple[int, ...] = ()
     tau: float = 1.0
     tau_start: float = 1.0
     tau_end: float = 0.05
@@ -65,6 +76,11 @@ class SASolver(Multistep):
             raise ValueError(
                 "sa_solver: corrector must be 0 to predictor + 1 = "
                 f"{self.predictor + 1}, got {self.corrector}"
+            )
+        if not all(isinstance(k, int) and k >= 1 for k in self.last_corrector):
+            raise ValueError(
+                f"{self.name}: last_corrector must list numbers >= 1, such as (3, 2), got "
+                f"{self.last_corrector}"
             )
         if not 0 <= self.tau < math.inf:
             raise ValueError(
@@ -103,26 +119,86 @@ class SASolver(Multistep):
         rows = super().plan(grid)
         if not self.corrector:
             return rows
-        steps = enumerate(pairwise(rows), 2)
+        shifts = self._corrections(rows, grid)
         return [
             rows[0],
-            *(self._start_from_corrected(row, last, grid.sigma[:i]) for i, (last, row) in steps),
+            *(_add_to_state(row, shift) for row, shift in zip(rows[1:], shifts, strict=True)),
         ]
 
-    def _start_from_corrected(
-        self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]
-    ) -> LinearRow:
-        """Return ``row`` plus the correction of the row ``predicted`` before it, unless a = 0."""
-        if row.a == 0:
-            return row
-        before, level = sigma[-2:]
-        count = min(self.corrector, len(predicted.b) + 1)
-        corrector = data_weights(before, level, sigma[-count:][::-1], self._kappa(level))
-        pairs = zip_longest(corrector, (0.0, *predicted.b), fillvalue=0.0)
-        shift = [new - old for new, old in pairs]
-        b = tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
-        return row._replace(b=b)
+    def _corrections(self, rows: Sequence[LinearRow], grid: Grid) -> list[tuple[float, ...]]:
+        """Return, for each step but the last, weights of d in the corrected minus the predicted state.
+
+        The weights are newest first, from d at the end of the step on.
+        """
+        if not self.corrector:
+            return [()] * (len(rows) - 1)
+        counts = [min(self.corrector, len(row.b) + 1) for row in rows]
+        for i, most in zip(
+            range(len(rows) - 1, -1, -1), reversed(self.last_corrector), strict=False
+        ):
+            counts[i] = min(counts[i], most)
+        shifts = []
+        for i, (row, count) in enumerate(zip(rows[:-1], counts, strict=False), 2):
+            before, level = grid.sigma[i - 2 : i]
+            nodes = grid.sigma[i - count : i][::-1]
+            corrector = data_weights(before, level, nodes, self._kappa(level))
+            pairs = zip_longest(corrector, (0.0, *row.b), fillvalue=0.0)
+            shifts.append(tuple(new - old for new, old in pairs))
+        return shifts
 
     def _kappa(self, nxt: float) -> float:
         """Return kappa = tau² for a step that ends at ``nxt`` in [tau_end, tau_start], else 0."""
         return self.tau**2 if self.tau_end <= nxt <= self.tau_start else 0.0
+
+
+def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
+    """Return ``row`` for a state plus memos weighed by ``shift``; a row with a = 0 stays."""
+    if row.a == 0:
+        return row
+    b = tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
+    return row._replace(b=b)
+
+
+class _PECERow(NamedTuple):
+    """Prediction of a step, and the weights of its correction by d at ``level`` and d before; () for none."""
+
+    predictor: LinearRow
+    level: float
+    correction: tuple[float, ...]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SASolverPECE(SASolver):
+    """SA-Solver that evaluates d at the corrected state too, and predicts from that: N steps cost 2 N - 1.
+
+    A step predicts, evaluates d at the end, and corrects by the polynomial through that d and those
+    at corrected states before it. The last step only predicts.
+    """
+
+    name = "sa_solver_pece"
+    source = _paper(
+        "eq. (15) and (18) in PECE mode; ComfyUI, sample_sa_solver_pece", deviations=_DEVIATIONS
+    )
+
+    def plan(self, grid: Grid) -> list[Any]:
+        rows: list[LinearRow] = super(SASolver, self).plan(grid)
+        corrections = [*self._corrections(rows, grid), ()]
+        steps = zip(rows, grid.sigma[1:], corrections, strict=True)
+        return [_PECERow(row, level, weights) for row, level, weights in steps]
+
+    def nfe(self, grid: Grid) -> int:
+        return 2 * len(grid) - 1 if self.corrector else len(grid)
+
+    def step(
+        self,
+        x: Tensor,
+        row: _PECERow,
+        past: tuple[Tensor, ...],
+        denoise: Denoise,
+        noise: StepNoise,
+    ) -> tuple[Tensor, Tensor]:
+        x, d = linear_step(x, row.predictor, past, denoise, noise)
+        if row.correction:
+            x = blend(x, 1.0, row.correction, (denoise(x, row.level), d, *past), x)
+        return x, d

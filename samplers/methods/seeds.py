@@ -70,21 +70,28 @@ class SEEDS1(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS2(SEEDS):
-    """SEEDS-2: two stages, at 0 and h / 2, whose weights sum to W = 1 - e^{-(1 + eta) h}.
+    """SEEDS-2: two stages, at 0 and c2 h, whose weights sum to W = 1 - e^{-(1 + eta) h}.
 
     Attributes:
-        weighting: "phi_1" is the exponential midpoint rule, x <- … + W d_2; "phi_2" integrates the
-            line through both d exactly.
+        weighting: "phi_1" weighs d_2 by W / (2 c2), which for c2 = 1/2 is the exponential midpoint
+            rule; "phi_2" integrates the line through both d exactly.
+        c2: place of the second evaluation, in (0, 1].
     """
 
     name = "seeds_2"
     order = 2
-    nodes = (0.5,)
-    source = _paper("SEEDS-2, data prediction, c2 = 1/2", deviations=(_ETA,))
+    source = _paper("SEEDS-2, data prediction", deviations=(_ETA,))
     weighting: Literal["phi_1", "phi_2"] = "phi_1"
+    c2: float = 0.5
+
+    @property
+    def nodes(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.c2,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 < self.c2 <= 1:
+            raise ValueError(f"{self.name}: c2 must be in (0, 1], got {self.c2}")
         if self.weighting not in ("phi_1", "phi_2"):
             raise ValueError(
                 f"{self.name}: weighting must be 'phi_1' or 'phi_2', got {self.weighting!r}"
@@ -93,7 +100,25 @@ class SEEDS2(SEEDS):
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Return weights of the images at ``levels``: one in the second stage, two in the end."""
         if len(levels) == 2 and self.weighting == "phi_1":
-            return (0.0, 1 - decay(levels[0], to, self.eta))
+            total, share = 1 - decay(levels[0], to, self.eta), 1 / (2 * self.c2)
+            return (total * (1 - share), total * share)
+        return tuple(data_weights(levels[0], to, levels, self.eta))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ExpHeunSDE(SEEDS):
+    """Exponential Heun method for the reverse SDE: stages at both ends, and the line through both d, exactly.
+
+    It is ``seeds_2(c2=1, weighting="phi_2")``. One increment drives the stage and the step.
+    """
+
+    name = "exp_heun_2_x0_sde"
+    order = 2
+    nodes = (1.0,)
+    source = _paper("SEEDS-2 with c2 = 1; ComfyUI, sample_exp_heun_2_x0_sde", deviations=(_ETA,))
+
+    def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         return tuple(data_weights(levels[0], to, levels, self.eta))
 
 

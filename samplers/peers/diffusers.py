@@ -29,8 +29,16 @@ from .locate import import_installed, version_of_package
 
 TABLE = ("DDIM", "DDPM", "PNDM")
 """Schedulers that index a table of training times."""
-TWICE = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSDE")
+TWICE = (
+    *("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSDE"),
+    "FlowMatchHeunDiscrete",
+)
 """Schedulers that evaluate twice a step, and once in the step to 0."""
+FLOW = (
+    *("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete", "FlowMatchLCM", "FlowMapEulerDiscrete"),
+    "LTXEulerAncestralRF",
+)
+"""Schedulers of flows, on states (1 - t) x0 + t z and levels t, for a network that predicts z - x0."""
 
 
 class SchedulerCoordinates(NamedTuple):
@@ -64,8 +72,12 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
             raise ValueError(f"diffusers' {kind}Scheduler always steps to 0; use end = zero")
         evaluated = _place_interleaved(scheduler, kind, grid)
     scheduler.timesteps = _as_tensor(evaluated)
+    if kind in FLOW:
+        scheduler.sigmas = scheduler.sigmas / (1 + scheduler.sigmas)
+        scheduler.timesteps = 1000.0 * scheduler.timesteps / (1 + scheduler.timesteps)
+        return SchedulerCoordinates(lambda s: 1 / (1 + s), evaluated, _flow_output)
     output = _data_output if kind == "EulerDiscrete" else _direction_output
-    if kind.startswith("EDM"):
+    if kind.startswith(("EDM", "Cosine")):
         output = partial(_edm_raw_output, scheduler.config.sigma_data)
     elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
         return SchedulerCoordinates(_vp_alpha, evaluated, _noise_output)
@@ -77,7 +89,7 @@ def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
     sigma = _as_tensor(grid.sigma)
     down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
-    if kind == "HeunDiscrete":
+    if kind.endswith("HeunDiscrete"):
         second = sigma[1:]
     else:
         end = sigma[1:] if kind == "DPMSolverSDE" else down
@@ -138,6 +150,11 @@ def _velocity_output(d: Tensor, x: Tensor, s: float) -> Tensor:
     return _vp_alpha(s) * (_noise_output(d, x, s) - s * d)
 
 
+def _flow_output(d: Tensor, x: Tensor, s: float) -> Tensor:
+    """Return the velocity z - x0 of x = (1 - t) x0 + t z, with t = s / (1 + s)."""
+    return (x - d) * ((1 + s) / s)
+
+
 def _edm_raw_output(sigma_data: float, d: Tensor, x: Tensor, s: float) -> Tensor:
     """Return the raw output F of EDM's d = c_skip x + c_out F."""
     total = s * s + sigma_data**2
@@ -168,6 +185,8 @@ _SOURCE = Source(
         "training times between the grid's levels",
         "SASolverScheduler's tau_func is a constant, the field tau, since its default is "
         "a window of training times",
+        "the churn of flow schedulers is not offered: FlowMatchEulerDiscreteScheduler ignores it, and "
+        "FlowMatchHeunDiscreteScheduler adds noise without less of the signal, which leaves the flow's path",
     ),
 )
 
@@ -185,6 +204,8 @@ SCHEDULERS = (
     "EDMEuler",
     "EDMDPMSolverMultistep",
     "IPNDM",
+    *(kind for kind in FLOW if kind not in TWICE),
+    "CosineDPMSolverMultistep",
 )
 """Schedulers that can take a grid, without the suffix "Scheduler"."""
 _NOT_OFFERED = {
@@ -213,6 +234,14 @@ _NOT_OFFERED = {
     "rho",
     "final_sigmas_type",
     "use_dynamic_shifting",
+    "shift",
+    "base_shift",
+    "max_shift",
+    "base_image_seq_len",
+    "max_image_seq_len",
+    "invert_sigmas",
+    "scale_factors",
+    "upscale_mode",
     "time_shift_type",
     "shift_terminal",
     "set_alpha_to_one",
@@ -225,6 +254,8 @@ _NOT_OFFERED = {
     "clip_sample_range",
 }
 _CANNOT_REACH_ZERO = ("DEISMultistep", "SASolver")
+_NOISY = ("Ancestral", "DDPM", "DPMSolverSDE", "LCM", "Cosine")
+"""Parts of names of schedulers that draw noise, unless an option eta is 0."""
 _STEP_OPTIONS = {
     "eta",
     "order",
@@ -245,7 +276,9 @@ class DiffusersScheduler(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        drawn = any(getattr(self, key, 0) for key in ("eta", "s_churn", "tau"))
+        drawn = any(
+            getattr(self, key, 0) for key in ("eta", "s_churn", "tau", "stochastic_sampling")
+        )
         is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
         return bool(self.always_noise or drawn or is_sde)
 
@@ -267,7 +300,8 @@ class DiffusersScheduler(Peer):
             for i, (t, level) in enumerate(
                 zip(scheduler.timesteps, coordinates.levels, strict=True)
             ):
-                scheduler.scale_model_input(x, t)
+                if self.kind not in FLOW:
+                    scheduler.scale_model_input(x, t)
                 d = batch.denoised(x / coordinates.scale(level), level)
                 batch.step = i // 2 if self.kind in TWICE else i
                 x = scheduler.step(coordinates.output(d, x, level), t, x, **extra).prev_sample
@@ -297,6 +331,8 @@ class DiffusersScheduler(Peer):
             options["num_train_timesteps"] = len(grid)
         if self.kind == "EulerDiscrete":
             options["prediction_type"] = "sample"
+        if self.kind == "CosineDPMSolverMultistep":
+            options["prediction_type"] = "epsilon"
         with _silence_diffusers():
             scheduler = cls(**options)
             scheduler.set_timesteps(len(grid))
@@ -306,7 +342,7 @@ class DiffusersScheduler(Peer):
 @contextlib.contextmanager
 def _silence_diffusers() -> Iterator[None]:
     """Silence diffusers' warnings about options that it changes or deprecates."""
-    logger = logging.getLogger("diffusers.schedulers")
+    logger = logging.getLogger("diffusers")
     with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
         warnings.simplefilter("ignore")
         yield
@@ -335,7 +371,8 @@ def make_class(name: str) -> type[Peer]:
     takes = inspect.signature(cls.__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     takes = inspect.signature(cls.step).parameters
-    steps = {key: p.default for key, p in takes.items() if key in _STEP_OPTIONS}
+    offered = () if target.removesuffix("Scheduler") in FLOW else _STEP_OPTIONS
+    steps = {key: p.default for key, p in takes.items() if key in offered}
     if target == "SASolverScheduler":
         options["tau"] = 1.0
     return define_peer(
@@ -345,5 +382,5 @@ def make_class(name: str) -> type[Peer]:
         source=_SOURCE,
         origin=version_of_package(LIBRARY),
         step_options=tuple(steps),
-        always_noise=any(word in target for word in ("Ancestral", "DDPM", "DPMSolverSDE")),
+        always_noise="eta" not in options and any(word in target for word in _NOISY),
     )

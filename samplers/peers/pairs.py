@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..grid import Grid
+from ..other_names import Kind, other_names
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
 """Bounds of relative differences: for float64, for states rounded to float32, and no bound."""
@@ -153,6 +154,23 @@ PAIRS: tuple[Pair, ...] = (
         "SA-Solver",
         note="theirs rescales order 2 and draws another noise",
     ),
+    _to_zero("dpmpp_2m_sde", f"{_DF}CosineDPMSolverMultistepScheduler", "DPM++ 2M SDE"),
+    _rounded("euler", f"{_DF}FlowMatchEulerDiscreteScheduler", "Euler"),
+    Pair("euler", f"{_DF}FlowMapEulerDiscreteScheduler", "Euler"),
+    _rounded("flow_time", f"{_DF}FlowMatchHeunDiscreteScheduler", "Heun", end="zero"),
+    _rounded("euler_ancestral(flow=True)", f"{_DF}LTXEulerAncestralRFScheduler", "Euler a"),
+    _rounded(
+        "euler_ancestral(eta=0.5, flow=True)",
+        f"{_DF}LTXEulerAncestralRFScheduler(eta=0.5)",
+        "Euler a",
+    ),
+    *(
+        _similar("consistency", f"{_DF}{scheduler}", "LCM", note="theirs takes the map to end at 0")
+        for scheduler in (
+            "FlowMatchLCMScheduler",
+            "FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)",
+        )
+    ),
     # azula
     Pair("ddim", "azula:DDIMSampler"),
     Pair("ddpm", "azula:DDPMSampler"),
@@ -238,16 +256,22 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "azula": ("azula",),
     "torchsde": ("torchsde",),
     "official": ("dpm-solver", "UniPC", "diff-sampler", "edm"),
+    "comfyui": (),
+    "forge": (),
+    "a1111": (),
+    "res4lyf": (),
 }
+"""Peers of each library; those without any have names alone (:mod:`..other_names`)."""
 
 
-def translate(library: str) -> list[dict[str, Any]]:
-    """Return a library's sampler names with ours, one row (a dict) for each pair.
+def translate(library: str, kind: Kind = "sampler") -> list[dict[str, Any]]:
+    """Return a library's names of samplers or schedules with ours, one row (a dict) for each pair.
 
     Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. A label
     (of user interfaces) followed by "Karras" is the same sampler on the schedule ``karras``. A
     library's last steps can depend on the number of steps; a method then has several rows. Tests
-    (``pytest -m parity``) check that the two agree to ``within``.
+    (``pytest -m parity``) check that the two agree to ``within``. Names that no test runs side by
+    side have None there; ``note`` says what differs, or why the method is not here.
 
     Raises:
         ValueError: unknown library.
@@ -255,7 +279,7 @@ def translate(library: str) -> list[dict[str, Any]]:
     if library not in LIBRARIES:
         raise ValueError(f"cannot translate {library!r}; choose {', '.join(LIBRARIES)}")
     rows = []
-    for pair in PAIRS:
+    for pair in PAIRS if kind == "sampler" else ():
         if pair.theirs.partition(":")[0] not in LIBRARIES[library]:
             continue
         steps = "" if pair.most > 10**6 else f"up to {pair.most}"
@@ -264,6 +288,10 @@ def translate(library: str) -> list[dict[str, Any]]:
         names = {"label": pair.label, "theirs": pair.theirs, "ours": pair.ours}
         rest = {"end": pair.end, "within": pair.within, "note": pair.note}
         rows.append({**names, "steps": steps, **rest})
+    for row in other_names():
+        if (row.library, row.kind) == (library, kind):
+            names = {"label": row.label, "theirs": row.theirs, "ours": row.ours}
+            rows.append({**names, "steps": "", "end": "", "within": None, "note": row.remark})
     return rows
 
 

@@ -15,6 +15,8 @@ from .closed import edm
 from .registry import schedule
 
 STEPS = 1000
+FLOW_ROWS = {"flow": 1000, "flux": 10_000}
+"""Numbers of even times j / T, j = 1 … T, in ComfyUI's tables of flows and of FLUX."""
 _LARGEST_RATE = 0.999
 _OFFSET = 0.008
 
@@ -40,14 +42,20 @@ def beta_rates(table: str) -> tuple[float, ...]:
         beta = np.minimum(1 - signal[1:] / signal[:-1], _LARGEST_RATE)
     else:
         raise ValueError(
-            f"unknown beta table {table!r}; choose one of linear, scaled_linear, cosine"
+            f"unknown beta table {table!r}; choose one of linear, scaled_linear, cosine, "
+            f"{', '.join(FLOW_ROWS)}"
         )
     return tuple(beta.tolist())
 
 
 @cache
 def table_levels(table: str) -> tuple[float, ...]:
-    """Return the noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999."""
+    """Return the noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999.
+
+    ``table`` is as in :func:`beta_rates`, or a key of :data:`FLOW_ROWS`, whose last level is inf.
+    """
+    if total := FLOW_ROWS.get(table):
+        return (*(j / (total - j) for j in range(1, total)), math.inf)
     log_signal: NDArray[np.float64] = np.cumsum(np.log1p(-np.array(beta_rates(table))))
     return tuple(np.sqrt(np.expm1(-log_signal)).tolist())
 
@@ -89,10 +97,10 @@ def discrete_leading(
     Raises:
         ValueError: the table is unknown, the range is invalid, or there are more steps than rows.
     """
-    rows = _levels_in_range(n, table, sigma_min, sigma_max)
+    rows = levels_in_range(n, table, sigma_min, sigma_max)
     count = n if to_zero else n + 1
     stride = len(rows) / count if interpolate else len(rows) // count
-    return _grid_at_times(
+    return grid_at_times(
         n, rows, [i * stride for i in reversed(range(count))], interpolate, to_zero
     )
 
@@ -120,9 +128,9 @@ def discrete_trailing(
 
     N is ``n``; N evaluations end at 0 or ``sigma_min``. Else as in :func:`discrete_leading`.
     """
-    rows = _levels_in_range(n, table, sigma_min, sigma_max)
+    rows = levels_in_range(n, table, sigma_min, sigma_max)
     times = [len(rows) * (n - i) / n - 1 for i in range(n)]
-    return _grid_at_times(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
+    return grid_at_times(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 
 @schedule(_flawed("Table 2, linspace", deviations=(CLIPPED,)))
@@ -139,10 +147,10 @@ def discrete_linspace(
 
     Arguments and errors as :func:`discrete_leading`.
     """
-    rows = _levels_in_range(n, table, sigma_min, sigma_max)
+    rows = levels_in_range(n, table, sigma_min, sigma_max)
     last = max(1, n - 1 if to_zero else n)
     times = [(len(rows) - 1) * (1 - i / last) for i in range(n if to_zero else n + 1)]
-    return _grid_at_times(n, rows, times, interpolate, to_zero)
+    return grid_at_times(n, rows, times, interpolate, to_zero)
 
 
 @schedule(
@@ -160,13 +168,17 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
     return discrete_linspace(n, sigma_min, sigma_max, table="cosine", to_zero=to_zero)
 
 
-def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
+def levels_in_range(
+    n: int, table: str, sigma_min: float, sigma_max: float, near: float = 0.0
+) -> list[float]:
     """Return a table's rising levels within the range, with the outer two moved to its ends.
 
-    Raises a ValueError if fewer than two levels lie within the range.
+    A level that is outside by the ratio ``near`` counts, and so does an infinite one. Raises a
+    ValueError if fewer than two levels lie within the range.
     """
     check_range(n, sigma_min, sigma_max)
-    inside = [level for level in table_levels(table) if sigma_min <= level <= sigma_max]
+    low, high = sigma_min * (1 - near), sigma_max * (1 + near)
+    inside = [x for x in table_levels(table) if low <= x <= high or x == math.inf]
     if len(inside) < 2:
         raise ValueError(
             f"the beta table {table!r} has no two levels between "
@@ -175,14 +187,14 @@ def _levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> 
     return [sigma_min, *inside[1:-1], sigma_max]
 
 
-def _grid_at_times(
+def grid_at_times(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
     """Return the grid of the levels at falling ``times`` (indices into ``rows``, with fractions).
 
     The first level is the last row. Raises a ValueError if two levels are equal.
     """
-    inner = (_level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
+    inner = (level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]
     if len(set(sigma)) < len(sigma):
         raise ValueError(
@@ -193,7 +205,7 @@ def _grid_at_times(
     return Grid((*sigma, 0.0) if to_zero else tuple(sigma))
 
 
-def _level_between_rows(rows: Sequence[float], t: float) -> float:
+def level_between_rows(rows: Sequence[float], t: float) -> float:
     """Return the level at row number ``t``, interpolated geometrically between ``rows``."""
     low = min(max(math.floor(t), 0), len(rows) - 2)
     return rows[low] ** (1 - (t - low)) * rows[low + 1] ** (t - low)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..grid import Grid, check_range, spaced
 from ..types import Source
 from .discrete import table_levels
+from .lists import numbers
 from .registry import schedule
 
 Matrix = NDArray[np.float64]
@@ -216,21 +217,21 @@ _TIMES = {
     "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13, 0),
 }
 _LEVELS = {"svd": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002)}
-LISTS = (*_TIMES, *_LEVELS)
+LISTS = (*_TIMES, *_LEVELS, *numbers()["align_your_steps"])
 
 
 def published_levels(model: str) -> tuple[float, ...]:
-    """Return the eleven levels of a published list, falling.
+    """Return the levels of a published list, falling.
 
-    "sd15" and "sdxl" list trained steps of the Stable Diffusion table, "svd" levels.
+    "sd15" and "sdxl" list trained steps of the Stable Diffusion table, the others levels.
 
     Raises:
         ValueError: ``model`` has no list.
     """
     if model in _TIMES:
         return tuple(table_levels("scaled_linear")[t] for t in _TIMES[model])
-    if model in _LEVELS:
-        return _LEVELS[model]
+    if model in LISTS:
+        return tuple((_LEVELS | numbers()["align_your_steps"])[model])
     raise ValueError(f"unknown Align-Your-Steps list {model!r}; choose one of {', '.join(LISTS)}")
 
 
@@ -242,21 +243,32 @@ def published_levels(model: str) -> tuple[float, ...]:
         (
             "The list is stretched to the model's range: log(sigma) is mapped affinely, end to end.",
             "To 0, the list is spread over N - 1 steps and a step from sigma_min to 0 "
-            "follows; the guide replaces the last level by 0.",
+            "follows, as in Forge; with replace_last, 0 takes the place of the last level, as in "
+            "the guide and in ComfyUI.",
         ),
     )
 )
 def align_your_steps(
-    n: int, sigma_min: float, sigma_max: float, *, model: str = "sd15", to_zero: bool = True
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    *,
+    model: str = "sd15",
+    replace_last: bool = False,
+    to_zero: bool = True,
 ) -> Grid:
     """List optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
 
     Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` names
-    the list: "sd15", "sdxl" or "svd". The other arguments are as in :func:`~.closed.karras`.
+    the list: "sd15", "sdxl" or "svd"; with "_32" or "_gits" behind "sd15" or "sdxl", Forge's list
+    of 32 levels or from GITS. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: the list is unknown, or ``n`` or the range is invalid.
     """
+    if replace_last and to_zero:
+        grid = align_your_steps(n, sigma_min, sigma_max, model=model, to_zero=False)
+        return Grid((*grid.sigma[:-1], 0.0))
     lam = [-math.log(s) for s in published_levels(model)]
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])
 

@@ -26,6 +26,7 @@ class Entry:
         needs_sampler: True if its levels also depend on the sampler, and exist for some numbers of
             steps only. The schedule found on a model then has a method ``for_sampler(sampler)``,
             which returns a function that makes grids and has a method ``facts(n)``.
+        of_library: True for a rule of another program; searches do not start from its levels.
     """
 
     make: Callable[..., Any]
@@ -33,6 +34,7 @@ class Entry:
     same_as: str = ""
     needs_model: bool = False
     needs_sampler: bool = False
+    of_library: bool = False
 
     @property
     def summary(self) -> str:
@@ -44,12 +46,11 @@ SCHEDULES: dict[str, Entry] = {}
 """Every schedule by name, in the order in which listings show them."""
 
 
-def schedule(
-    source: Source, *, same_as: str = "", needs_model: bool = False, needs_sampler: bool = False
-) -> Callable[[Make], Make]:
+def schedule(source: Source, **properties: Any) -> Callable[[Make], Make]:
     """Decorator: make a function known as a schedule under its own name.
 
-    The keyword-only arguments of the function, except ``to_zero``, are the options.
+    The keyword-only arguments of the function, except ``to_zero``, are the options. ``properties``
+    are other fields of its :class:`Entry`.
 
     Raises:
         ValueError: another schedule has the name.
@@ -59,7 +60,7 @@ def schedule(
         name = make.__name__
         if name in SCHEDULES:
             raise ValueError(f"two schedules are called {name!r}; rename one of the functions")
-        SCHEDULES[name] = Entry(make, source, same_as, needs_model, needs_sampler)
+        SCHEDULES[name] = Entry(make, source, **properties)
         return make
 
     return decorate

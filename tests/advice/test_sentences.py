@@ -128,6 +128,19 @@ def test_what_the_library_lacks_is_said_with_what_it_costs():
     )
 
 
+def test_what_comfyui_lacks_is_in_its_node_if_that_takes_the_best():
+    node = "The node SamplerTable runs the best one (--for comfyui-node)."
+    mine = best(
+        choice("lms", "karras", 8, (0.05, 0.04, 0.06)), "comfyui", None, Value(1.5, 1.3, 1.7)
+    )
+    for sampler, shown in (("auto", True), ("heun", False)):
+        leader = best(choice("auto", "", 8, (0.01, 0.009, 0.011)), "python")
+        other = best(choice(sampler, "", 8, (0.01, 0.009, 0.011)), "comfyui-node")
+        found = said(budget(8, leader, mine, other), library="comfyui")
+        assert any("is 1.5 times farther [1.3, 1.7]." in one for one in found)
+        assert any(node in one for one in found) == shown
+
+
 def converging(nfe, fd=None, error=(0.05, 0.04, 0.06)):
     return budget(nfe, best(choice("heun", "karras", nfe, error, fd_conv=fd), "diffusers"))
 

@@ -225,7 +225,7 @@ def test_names_of_a_library_are_translated(samplerbench):
     [
         (
             ["suites", "--profile", "3"],
-            "--profile and --translate go with list samplers, not with list suites",
+            "--profile goes with list samplers, not with list suites",
         ),
         (["samplers", "--profile", "0"], "--profile 0: give a number of steps >= 1"),
         (
@@ -233,6 +233,7 @@ def test_names_of_a_library_are_translated(samplerbench):
             "give --profile or --translate, not both",
         ),
         (["samplers", "--translate", "pytorch"], "cannot translate 'pytorch'; choose"),
+        (["models", "--translate", "forge"], "goes with list samplers or schedules"),
         (["samplers", "--peers-path", "nowhere"], "peers path nowhere is not a folder"),
     ],
 )

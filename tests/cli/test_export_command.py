@@ -86,3 +86,49 @@ def test_an_exported_sampler_comes_with_what_differs(samplerbench):
 )
 def test_a_sampler_that_cannot_be_exported_is_refused(samplerbench, args, sentence):
     refused(samplerbench("export", *args), sentence)
+
+
+def test_export__out_writes_a_folder_with_the_coefficients_of_a_schedule(samplerbench, tmp_path):
+    """Of a published table with network levels: a node that says them."""
+    rows = [[0.5, 0.5], [0.25, 0.8, -0.1], [0.0, 1.2, -0.3, 0.1]]
+    levels, network = [80.0, 5.0, 0.5, 0.0], [80.0, 4.0, 0.4]
+    steps = {"levels": levels, "coefficients": rows, "network_levels": network}
+    content = {"sigma_min": 0.002, "sigma_max": 80.0, "tables": [steps]}
+    (tmp_path / "table.json").write_text(json.dumps(content), encoding="utf-8")
+    args = ("export", "--sampler", "tabulated", "--steps", 3, "--model", "gmm-2d")
+    schedule = ("--schedule", f"published(file='{tmp_path / 'table.json'}')")
+    out = tmp_path / "node"
+    code, text, errors = samplerbench(*args, *schedule, "--to", "comfyui-node", "--out", out)
+    assert code == 0
+    name = "tabulated-3-gmm-2d.json"
+    assert text.splitlines()[0] == f"SamplerTable: table = {name}"
+    assert f"Wrote {out / name}" in errors
+    assert {path.name for path in out.iterdir()} == {"__init__.py", name}
+    made = json.loads((out / name).read_text())
+    assert made["levels"] == levels
+    assert [row[0] for row in made["rows"]] == network
+    for row, (_, a, b, c) in zip(rows, made["rows"], strict=True):
+        assert [a, *b] == pytest.approx(row)
+        assert c == []
+    assert made["fitted"]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["1,0"], "--out writes a table of a sampler; give --sampler and --model"),
+        (
+            ["1,0", "--sampler", "heun", "--model", "gmm-2d"],
+            "--out: k-diffusion takes no folder; choose diffusers or comfyui-node",
+        ),
+        (
+            ["1,0", "--sampler", "heun", "--model", "gmm-2d", "--to", "diffusers"],
+            "gmm-2d is no network of diffusers",
+        ),
+    ],
+)
+def test_export__a_folder_that_cannot_be_written_is_refused(samplerbench, tmp_path, args, sentence):
+    refused(samplerbench("export", *args, "--out", tmp_path / "out"), sentence)
+    (tmp_path / "file").write_text("")
+    given = ("export", "1,0", "--sampler", "heun", "--model", "gmm-2d", "--to", "comfyui-node")
+    refused(samplerbench(*given, "--out", tmp_path / "file"), str(tmp_path / "file"))

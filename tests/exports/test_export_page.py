@@ -25,6 +25,17 @@ MODELS = {"table": network("eps"), "flow": network("flow")}
 ASKED = [
     *names(),
     "dpmpp_2m_sde(solver_type='heun')",
+    "dpmpp_2m_sde(eta=0.5)",
+    "dpmpp_3m_sde_published(eta=0.0)",
+    "dpmpp_sde(eta=0.0)",
+    "er_sde_2(scale='ode')",
+    "er_sde_3_published(scale='ode')",
+    "er_sde_3_published(scale='sde')",
+    "euler_ancestral(eta=0.5)",
+    "res_2s(c2=1.0)",
+    "sa_solver(corrector=2, last=(2, 1, 1), tau=0.0)",
+    "seeds_1(eta=0.5)",
+    "seeds_2(eta=0.5)",
     "unipc_3_published(variant='bh1')",
 ]
 NUMBERS, NONE = "numbers", "-"
@@ -55,9 +66,12 @@ def of_k_diffusion(spec: str) -> str:
 
 
 def of_comfyui(spec: str, kind: str) -> str:
-    """The name there."""
-    name = comfyui.ksampler_name(make(spec), MODELS[kind])
-    return f"`{name}`" if name else NONE
+    """The name there, or the node with its inputs in short."""
+    node = comfyui.find_node(make(spec), MODELS[kind])
+    if node is None:
+        return NONE
+    said = [value for key, value in node.inputs.items() if "percent" not in key]
+    return f"`{said[0]}`" if node.name == "KSamplerSelect" else f"{node.name}({', '.join(said)})"
 
 
 def rows() -> Iterator[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import types
@@ -25,6 +26,7 @@ from samplerbench.samplers.auto import Fitted, Rule
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 from samplerbench.samplers.methods.edm import Euler
 from samplerbench.samplers.methods.pipeline import Preset
+from samplerbench.samplers.spec import label_of
 
 MIXTURE = make_model("gmm-2d")
 GRID = karras(5, 0.03, 14.6, to_zero=True)
@@ -75,8 +77,10 @@ def test_export__what_is_missing_cannot_be_exported_and_the_rest_can(library, ki
         made = export(library, sampler, GRID, model, "folder")
         assert made.library == library
         assert made.code == made.code.strip()
-        assert max(map(len, made.code.splitlines())) <= 120
-        if library != "comfyui":
+        assert library == "comfyui-node" or max(map(len, made.code.splitlines())) <= 120
+        if library == "comfyui-node":
+            assert json.loads(made.code)["solver"] == label_of(sampler)
+        elif library != "comfyui":
             compile(made.code, "lines", "exec")
 
 
@@ -253,8 +257,11 @@ def test_a_table_is_the_sampler_and_says_what_is_none():
     steps = tabulate_steps(make("heun"), GRID)
     assert [row.sigma for row in steps.rows[:3]] == [14.6, GRID.sigma[1], GRID.sigma[1]]
     assert steps.start == 1
-    with pytest.raises(ValueError, match="ddpm is no table of numbers: it draws noise"):
-        tabulate_steps(make("ddpm"), GRID)
+    with pytest.raises(ValueError, match="paradigms is no table of numbers: its steps depend"):
+        tabulate_steps(make("paradigms"), GRID)
+    # churn draws before the first evaluation, and a stage's noise is part of its step's
+    assert len(tabulate_steps(make("euler_churn"), GRID).c) == 1
+    assert [len(row.c) for row in tabulate_steps(make("seeds_2"), GRID).rows][:4] == [1, 2, 3, 4]
 
 
 @dataclass(frozen=True, kw_only=True)

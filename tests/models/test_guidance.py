@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.denoiser import Denoiser, Wrapper, labels_for
+from samplerbench.models.denoiser import Denoiser, Wrapper
 from samplerbench.models.exact.cloud import digits_cloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import (
@@ -17,6 +17,7 @@ from samplerbench.models.guidance import (
     ClassifierFree,
     ClassifierGuidance,
 )
+from samplerbench.models.label_draws import labels_for
 from samplerbench.models.reference import Identity, Reference, Statistics
 
 SIGMAS: list[float | torch.Tensor] = [

@@ -130,10 +130,11 @@ def test_ddim_that_clamps_d_but_not_the_noise(tmp_path, monkeypatch, bound):
     assert (plain - state).abs().max() > 0.1  # it clamps indeed
 
 
-def test_a_flow(tmp_path, monkeypatch):
+@pytest.mark.parametrize("settings", [{}, {"shift_terminal": 0.1}], ids=["plain", "terminal"])
+def test_a_flow(tmp_path, monkeypatch, settings):
     from diffusers.pipelines.ddpm import pipeline_ddpm
 
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, **settings)
     pipeline = diffusers.DDPMPipeline(unet(), scheduler)
     pipeline.save_pretrained(tmp_path)
     state, made = theirs(pipeline, pipeline_ddpm, monkeypatch, 10)

@@ -49,9 +49,9 @@ EXPORTED = [
 ]
 
 
-def pasted(code: str, noise: SampleNoise, grid: Grid, monkeypatch) -> torch.Tensor:
+def pasted(code: str, noise: SampleNoise, grid: Grid, monkeypatch, model=PROBLEM) -> torch.Tensor:
     """What the lines give, with our noise in the place of the library's."""
-    call = PeerBatch(PROBLEM, grid, noise, torch.float64)
+    call = PeerBatch(model, grid, noise, torch.float64)
     monkeypatch.setattr(sampling, "default_noise_sampler", lambda _: call.draw)
     monkeypatch.setattr(sampling, "BrownianTreeNoiseSampler", lambda *_, **__: call.draw)
     given = {"model": call.denoised, "noise": noise.initial()}

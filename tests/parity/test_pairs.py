@@ -1,13 +1,15 @@
 """Our samplers against the peers' own code, on the same latents, levels and noise."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
-from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair
+from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair, translate
 from samplerbench.samplers.spec import parse_spec
 
 # a peer's warnings are its own
@@ -78,3 +80,31 @@ def test_every_translation_reads():
 def test_a_peers_path_in_the_environment_is_a_folder():
     folder = os.environ.get("SAMPLERBENCH_PEERS")
     assert folder is None or os.path.isdir(folder)
+
+
+def test_flow_schedulers__the_shift_is_a_factor_of_sigma():
+    """Peers have no option for it: levels of a schedule such as ``flow_shift`` have it already."""
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    times = [0.9, 0.5, 0.1]
+    for name in ("FlowMatchEulerDiscreteScheduler", "FlowMapEulerDiscreteScheduler"):
+        if not hasattr(diffusers, name):
+            continue
+        scheduler = getattr(diffusers, name)(shift=3.0)
+        scheduler.set_timesteps(sigmas=times)
+        shifted = scheduler.sigmas[:-1].double()
+        expected = 3.0 * torch.tensor([t / (1 - t) for t in times], dtype=torch.float64)
+        torch.testing.assert_close(shifted / (1 - shifted), expected, rtol=1e-5, atol=0)
+
+
+def test_translate__no_scheduler_of_diffusers_is_left_unsaid():
+    library = pytest.importorskip("diffusers.schedulers")
+
+    every = {
+        name
+        for module in Path(library.__file__).parent.glob("scheduling_*.py")
+        for name in re.findall(r"^class (\w+Scheduler)\(", module.read_text(), re.M)
+    }
+    said = {
+        row["theirs"].removeprefix("diffusers:").partition("(")[0] for row in translate("diffusers")
+    }
+    assert not every - said, sorted(every - said)

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.planning.native import (
     warning_if_drowned,
 )
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.planning.schedules import levels_of_schedule, make_schedule
+from samplerbench.benchmarks.planning.schedules import make_schedule, steps_of_schedule
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Suite
@@ -109,10 +109,10 @@ def test_plan__begins_where_the_scheduler_of_the_model_begins():
 
 def test_levels_of__are_the_default_of_the_model_and_the_sampler(caplog):
     model = network(COSINE)
-    assert levels_of_schedule(None, 4, model) == (*model.native_levels(4), 0.0)
-    assert levels_of_schedule(None, 4, model, make("auto"))[0] == model.sigma_max
+    assert steps_of_schedule(None, 4, model)[0] == (*model.native_levels(4), 0.0)
+    assert steps_of_schedule(None, 4, model, make("auto"))[0][0] == model.sigma_max
     assert not caplog.records
-    levels_of_schedule("karras", 8, model)
+    steps_of_schedule("karras", 8, model)
     assert "levels of karras after the first lie above 100" in caplog.text
 
 
@@ -144,3 +144,20 @@ def test_drowned__is_silent_on_usual_ranges(steps):
         grid = karras(steps, model.sigma_min, model.sigma_max)
         assert warning_if_drowned(grid, model, "karras") == ""
     assert warning_if_drowned(Grid((157.0, 0.0)), ddpm, "karras") == ""
+
+
+class _Shifting(Wrapper):
+    def own_shift(self):
+        return 4.0
+
+
+def test_shifted__shift_model_is_that_of_the_models_scheduler():
+    gmm = make_model("gmm-2d")
+    own = make_schedule("shifted(base='kl_optimal', shift='model')")
+    assert own.needs_model
+    with pytest.raises(ValueError, match=r"gmm-2d does not say its shift; give a number"):
+        own.for_model(gmm)
+    known = make_schedule("shifted(base='kl_optimal', shift=4.0)")(7, 0.002, 80.0)
+    shifting = own.for_model(Wrapper(_Shifting(gmm)))
+    assert shifting(7, 0.002, 80.0) == known
+    assert (shifting, shifting.label) == (own, "shifted(shift='model')")

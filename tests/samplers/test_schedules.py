@@ -186,7 +186,7 @@ def test_a_range_beside_the_table_is_a_sentence():
 def test_a_published_list_is_met_at_its_own_range_and_length(model):
     known = published_levels(model)
     assert s.align_your_steps(
-        10, known[-1], known[0], model=model, to_zero=False
+        len(known) - 1, known[-1], known[0], model=model, to_zero=False
     ).sigma == pytest.approx(known, rel=1e-12)
 
 
@@ -194,7 +194,8 @@ def test_a_published_list_is_met_at_its_own_range_and_length(model):
 @each("n", [3, 7, 25])
 def test_schedule__a_list_is_interpolated_in_the_logarithm_and_stretched(model, n):
     known = published_levels(model)
-    expected = np.exp(np.interp(np.linspace(0, 1, n + 1), np.linspace(0, 1, 11), np.log(known)))
+    places = np.linspace(0, 1, len(known))
+    expected = np.exp(np.interp(np.linspace(0, 1, n + 1), places, np.log(known)))
     assert s.align_your_steps(
         n, known[-1], known[0], model=model, to_zero=False
     ).sigma == pytest.approx(expected, rel=1e-12)

@@ -52,13 +52,18 @@ def test_data_that_moves_linearly_in_lam(name, exact, steps):
     assert (apart(end, truth) < 1e-12) == exact
 
 
-@pytest.mark.parametrize(
-    ("name", "degree"), [("deis_rrk_2", 1), ("deis_rrk_3", 3), ("deis_rrk_4", 3)]
+@each(
+    ("name", "degree"),
+    [
+        *(("deis_rrk_2", 1), ("deis_rrk_3", 3), ("deis_rrk_4", 3), ("rk_midpoint_2", 1)),
+        *(("rk_heun_3", 2), ("rk_three_eighths_4", 3), ("rk_ralston_2", 2), ("rk_ralston_3", 2)),
+        *(("rk_ssp_3", 3), ("rk_dormand_prince_5", 4)),
+    ],
 )
 def test_noise_directions_that_are_polynomials_in_sigma(name, degree):
     """With eps = sigma^k, x moves by the integral.
 
-    The trapezium is exact to degree 1, Simpson's weights to degree 3.
+    The trapezium is exact to degree 1, Radau's weights to 2, Simpson's to 3.
     """
     grid = karras(4, 0.3, 3.0, to_zero=False)
     for k in range(degree + 2):

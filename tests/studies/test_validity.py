@@ -18,7 +18,6 @@ from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.results.published.rows import read_published_rows, rows_of_model
 from samplerbench.samplers import Grid, make, names
 from samplerbench_studies.validity import choosing, sets, study
-from samplerbench_studies.validity.authors import ipndm_v_weights
 from samplerbench_studies.validity.correlation import (
     Pair,
     bootstrap_interval,
@@ -128,16 +127,6 @@ def test_thresholding_changes_what_leaves_the_range_only(ours, base):
         make(one).sample(lambda y, s: 3 * torch.tanh(y / s), x, grid) for one in (ours, base)
     ]
     assert outside[0].abs().max() < 1.1 < outside[1].abs().max()
-
-
-def test_the_weights_of_ipndm_v():
-    """Consistent always; Adams-Bashforth's to the second order, and another method's beyond."""
-    levels, nxt = (1.0, 3.0, 7.0, 15.0), 0.4
-    for points in (1, 2, 3, 4):
-        weights = ipndm_v_weights(levels[:points], nxt)
-        assert sum(weights) == pytest.approx(1)
-    equal = ipndm_v_weights((4.0, 5.0), 3.0)
-    assert equal == pytest.approx((1.5, -0.5))
 
 
 def test_plainly_bad_is_told_by_cifar10():

@@ -12,7 +12,8 @@ SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 Each library has a module here, with ``TITLE`` (its name for readers), ``LANGUAGE`` (of its lines), ``SOLVERS`` (its
 own solvers that its users would try next, by our names, on karras), ``missing(sampler, model)`` and
 ``lines(sampler, grid, model, spec)``. If it takes steps as numbers, ``written_out(sampler, grid, model)`` is there too,
-and ``named_solver(code)``, the library's own name of the solver in its lines.
+and ``named_solver(code)``, the library's own name of the solver in its lines. If it takes a folder with a table of
+numbers, ``folder(sampler, grid, model, path)`` is there.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import Any
 
 from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
-from . import comfyui, diffusers, k_diffusion, python
+from . import comfyui, comfyui_node, diffusers, k_diffusion, python
 from .diffusers_schedulers import SCHEDULERS
+from .tables import Folder
 
 __all__ = [
     "BY_NUMBERS",
@@ -31,10 +33,12 @@ __all__ = [
     "SCHEDULERS",
     "Export",
     "export",
+    "export_folder",
     "is_written_as_numbers",
     "language",
     "missing",
     "named_solver",
+    "solver_title",
     "solvers",
     "title",
 ]
@@ -44,6 +48,7 @@ _TARGETS: dict[str, Any] = {
     "diffusers": diffusers,
     "k-diffusion": k_diffusion,
     "comfyui": comfyui,
+    "comfyui-node": comfyui_node,
 }
 LIBRARIES: tuple[str, ...] = tuple(_TARGETS)
 BY_NUMBERS = tuple(name for name, target in _TARGETS.items() if hasattr(target, "written_out"))
@@ -69,6 +74,11 @@ class Export:
 def title(library: str) -> str:
     """Return a library's name for readers, or the argument itself if there is no such library."""
     return _TARGETS[library].TITLE if library in _TARGETS else library
+
+
+def solver_title(library: str) -> str:
+    """Return the name, for readers, of the library whose own solvers users of ``library`` have."""
+    return title({"python": "diffusers", "comfyui-node": "comfyui"}.get(library, library))
 
 
 def language(library: str) -> str:
@@ -108,6 +118,19 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
     if reason := missing(library, sampler, model):
         raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
     return Export(library, *_target(library).lines(sampler, grid, model, spec))
+
+
+def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
+    """Return the folder ``path`` with which a library runs a sampler as a table, as for :func:`export`.
+
+    Raises:
+        ValueError: the library takes no folder, or the sampler is no table on this grid.
+    """
+    target = _target(library)
+    if not hasattr(target, "folder"):
+        able = [name for name, other in _TARGETS.items() if hasattr(other, "folder")]
+        raise ValueError(f"--out: {library} takes no folder; choose {' or '.join(able)}")
+    return target.folder(sampler, grid, model, path)
 
 
 def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:

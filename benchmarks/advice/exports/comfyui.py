@@ -1,71 +1,211 @@
-"""Nodes for ComfyUI: the sampler's name, and the noise levels.
+"""Nodes for ComfyUI: a sampler with its options, and the noise levels.
 
-Facts from its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
-``comfy_extras/nodes_custom_sampler.py`` at 065c1df; ``comfy/samplers.py``, ``comfy/model_sampling.py`` and
-``comfy/extra_samplers/uni_pc.py`` of February 2025):
+Facts from its source (Comfy-Org/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8, ``comfy/k_diffusion/sa_solver.py``
+at 773ef1b, ``comfy_extras/nodes_custom_sampler.py`` at 4be318a, ``comfy/samplers.py`` at 311c014,
+``comfy/model_sampling.py`` at 2fd2083, ``comfy/extra_samplers/uni_pc.py`` at 0748e38):
 
-* ``KSamplerSelect`` takes a name of ``SAMPLER_NAMES`` and no options. So samplers are exported with defaults only.
+* ``KSamplerSelect`` takes a name and no options. Some samplers have a node of their own with options.
 * ``ManualSigmas`` takes every number that it finds in a text, but does not know exponents. It reads 1e-05 as the
   two numbers 1 and -05, so numbers are written without exponents.
 * Levels fall and end at 0. For models that predict noise or v they are sigma of x0 + sigma z, as in k-diffusion.
   For flows they are t of (1 - t) x0 + t z, in [0, 1] (``CONST``).
 * Models of noise or v begin with sqrt(1 + sigma²) z at the model's highest level (``max_denoise``), and with
   sigma z at a lower one.
+* On a flow some samplers go by log((1 - t) / t), which is our lam. The others are the formulas for sigma in the
+  model's own x and t. Of those, Euler's equals ours, and ``lms`` is Adams-Bashforth in t.
+* Samplers by log-SNR replace a first level t = 1, whose log-SNR is infinite.
 * ``lms`` and ``ipndm`` take the step to 0 as x <- d. Versions of early 2025 took it like any other.
 * ``uni_pc`` steps to 0.001 in place of 0, and fails with one step.
-* ComfyUI's samplers are forks of k-diffusion's that step in the model's own x and sigma. On a flow most are
-  methods in t. Of those, Euler's equals ours, and ``lms`` equals ``vab_4``.
+* ``sa_solver`` lowers the orders of its last steps if the levels end at 0, the corrector's by one more than the
+  authors do.
+* ``dpmpp_sde`` draws a Brownian path in the model's own level, which is t on a flow.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import textwrap
+from dataclasses import replace
+from functools import cache
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import RectifiedFlow
-from ....samplers import Grid, Sampler, karras, uniform_lambda
-from ....samplers.spec import format_spec, label_of
+from ....samplers import Grid, Sampler, karras, make, non_default, uniform_lambda
+from ....samplers.spec import label_of
 from .equivalents import name_and_options
 from .literals import WIDTH
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
-NAMES: dict[str, str] = {
-    "euler": "euler",
-    "ddpm": "ddpm",
-    "heun": "heun",
-    "dpm_2": "dpm_2",
-    "dpm_2_ancestral": "dpm_2_ancestral",
-    "dpmpp_2s_ancestral": "dpmpp_2s_ancestral",
-    "dpmpp_sde": "dpmpp_sde",
-    "dpmpp_2m": "dpmpp_2m",
-    "dpmpp_2m_sde": "dpmpp_2m_sde",
-    "dpmpp_2m_sde(solver_type='heun')": "dpmpp_2m_sde_heun",
-    "dpmpp_3m_sde_published": "dpmpp_3m_sde",
-    "zab_4": "lms",
-    "ipndm": "ipndm",
-    "deis_tab_3": "deis",
-    "unipc_3_published": "uni_pc_bh2",
-    "unipc_3_published(variant='bh1')": "uni_pc",
-    "xeab_2": "res_multistep",
+
+
+class Node(NamedTuple):
+    """Node of a sampler, with those inputs that are not to stay at their defaults."""
+
+    name: str
+    inputs: dict[str, str]
+
+
+_ER_SDE = {
+    "sde_5": "ER-SDE, eta = 1.0",
+    "sde_2": "Reverse-time SDE, eta = 0.5",
+    "sde": "Reverse-time SDE, eta = 1.0",
+    "sde_3": "Reverse-time SDE, eta = 1.5",
+    "ode": "ODE",
 }
-"""Names in ``KSamplerSelect`` of the samplers that equal ours, by our specs."""
-OF_FLOWS = {"euler": "euler", "vab_4": "lms"}
-"""Names in ``KSamplerSelect`` of the samplers that equal ours on a flow."""
+_WIDEST = 1e9
+"""Value of ``tau_start`` in the tables where ``tau`` holds at every level."""
+_LAST = {1: (), 2: (1, 1), 3: (2, 1, 1), 4: (3, 2, 1, 1)}
+"""Orders of the last steps of ``sa_solver`` on levels that end at 0, by the order of its predictor."""
+_SDE_2M, _SEEDS_2 = "SamplerDPMPP_2M_SDE: solver_type =", "SamplerSEEDS2: solver_type ="
+_ER = "SamplerER_SDE: solver_type ="
+_SA = "SamplerSASolver: eta = {tau}, sde_start_percent = 0.0, sde_end_percent = 1.0"
+
+ANYWHERE: tuple[tuple[str, str], ...] = (
+    ("euler", "euler"),
+    ("dpmpp_2m_sde", "dpmpp_2m_sde"),
+    ("dpmpp_2m_sde(solver_type='heun')", "dpmpp_2m_sde_heun"),
+    ("dpmpp_2m_sde", f"{_SDE_2M} {{solver_type}}, eta = {{eta}}"),
+    ("dpmpp_3m_sde_published", "dpmpp_3m_sde"),
+    ("dpmpp_3m_sde_published", "SamplerDPMPP_3M_SDE: eta = {eta}"),
+    ("dpmpp_2s", f"{_SEEDS_2} phi_1, eta = 0.0, r = {{r1}}"),
+    ("dpmpp_sde(eta=0.0)", f"{_SEEDS_2} phi_1, eta = 0.0, r = {{r}}"),
+    ("res_2s(c2=1.0)", "exp_heun_2_x0"),
+    ("exp_heun_2_x0", "exp_heun_2_x0"),
+    ("exp_heun_2_x0_sde", "exp_heun_2_x0_sde"),
+    ("exp_heun_2_x0_sde", f"{_SEEDS_2} phi_2, eta = {{eta}}, r = 1.0"),
+    ("res_2s", f"{_SEEDS_2} phi_2, eta = 0.0, r = {{c2}}"),
+    ("seeds_1", f"{_ER} Reverse-time SDE, eta = {{eta}}, max_stage = 1"),
+    ("seeds_2", "seeds_2"),
+    ("seeds_2", f"{_SEEDS_2} {{weighting}}, eta = {{eta}}, r = {{c2}}"),
+    ("seeds_3", "seeds_3"),
+    ("er_sde_3_published", "er_sde"),
+    *(
+        (f"{name}(scale={scale!r})", f"{_ER} {kind}, max_stage = {stages}")
+        for stages, name in enumerate(("er_sde_1", "er_sde_2", "er_sde_3_published"), 1)
+        for scale, kind in _ER_SDE.items()
+    ),
+    *(
+        (
+            f"sa_solver(predictor={k}, corrector={points}, last={last}, tau_start={_WIDEST}, tau_end=0.0)",
+            f"{_SA}, predictor_order = {k}, corrector_order = {points}",
+        )
+        for k, last in _LAST.items()
+        for points in (0, 1, 2)
+    ),
+)
+"""Pairs of our spec and ComfyUI's sampler that are equal for every model.
+
+The second is a name of ``KSamplerSelect``, or a node with inputs, in which {option} is a value of ours.
+"""
+OF_TABLES: tuple[tuple[str, str], ...] = (
+    ("ddpm", "ddpm"),
+    ("seeds_1", "ddpm"),
+    ("ddim", "euler"),
+    ("ddim", "SamplerEulerAncestral: eta = {eta}"),
+    ("euler_ancestral", "euler_ancestral"),
+    ("euler_ancestral", "SamplerEulerAncestral: eta = {eta}, s_noise = {s_noise}"),
+    ("heun", "heun"),
+    ("dpm_2", "dpm_2"),
+    ("dpm_2_ancestral", "dpm_2_ancestral"),
+    ("dpmpp_2s_ancestral", "dpmpp_2s_ancestral"),
+    ("dpmpp_2s_ancestral", "SamplerDPMPP_2S_Ancestral: eta = {eta}, s_noise = {s_noise}"),
+    ("dpmpp_sde", "dpmpp_sde"),
+    ("dpmpp_sde", "SamplerDPMPP_SDE: eta = {eta}, r = {r}"),
+    ("dpmpp_2m", "dpmpp_2m"),
+    ("zab_4", "lms"),
+    ("zab_3", "SamplerLMS: order = 3"),
+    ("zab_2", "SamplerLMS: order = 2"),
+    ("ipndm", "ipndm"),
+    ("ipndm_v_published", "ipndm_v"),
+    ("gradient_estimation", "gradient_estimation"),
+    ("heunpp2", "heunpp2"),
+    ("deis_tab_3", "deis"),
+    ("unipc_3_published", "uni_pc_bh2"),
+    ("unipc_3_published(variant='bh1')", "uni_pc"),
+    ("xeab_2", "res_multistep"),
+    ("res_multistep_ancestral", "res_multistep_ancestral"),
+)
+"""Such pairs for models of noise, v or the image."""
+OF_FLOWS: tuple[tuple[str, str], ...] = (
+    ("ddpm", f"{_ER} Reverse-time SDE, eta = 1.0, max_stage = 1"),
+    ("dpmpp_2m", f"{_SDE_2M} midpoint, eta = 0.0"),
+    ("xeab_2", f"{_SDE_2M} heun, eta = 0.0"),
+    ("vab_4", "lms"),
+    ("vab_3", "SamplerLMS: order = 3"),
+    ("vab_2", "SamplerLMS: order = 2"),
+    ("euler_ancestral(flow=True)", "euler_ancestral"),
+    ("euler_ancestral(flow=True)", "SamplerEulerAncestral: eta = {eta}, s_noise = {s_noise}"),
+    ("dpm_2_ancestral(flow=True)", "dpm_2_ancestral"),
+    ("dpmpp_2s_ancestral(flow=True)", "dpmpp_2s_ancestral"),
+    (
+        "dpmpp_2s_ancestral(flow=True)",
+        "SamplerDPMPP_2S_Ancestral: eta = {eta}, s_noise = {s_noise}",
+    ),
+    *(
+        (f"flow_time(method={method!r})", theirs)
+        for method, theirs in (
+            *(("heun", "heun"), ("dpm_2", "dpm_2"), ("dpmpp_2m", "dpmpp_2m"), ("ipndm", "ipndm")),
+            *(("ipndm_v_published", "ipndm_v"), ("gradient_estimation", "gradient_estimation")),
+            *(("heunpp2", "heunpp2"), ("xeab_2", "res_multistep")),
+        )
+    ),
+)
+"""Such pairs for flows."""
+REMARKS = {
+    "deis_tab_3": "its coefficients are sums in float32, off by up to 3e-4",
+    "er_sde_2": "its integrals are sums of 200 terms, off by about 1e-3",
+    "er_sde_3_published": "its integrals are sums of 200 terms, off by about 1e-3",
+}
+"""Differences of ComfyUI's samplers, by our names."""
+HINTS = {
+    "sa_solver": "its last steps have lower orders; sa_solver(corrector=2, last=[2, 1, 1], tau=0.0) is in both",
+    "dpmpp_sde": "there the noises of a step are on a path in t; seeds_2 is in both",
+}
+"""Reasons why ComfyUI's sampler of that name is another one."""
+UNIPC_END = 0.001
+"""Level at which ``uni_pc`` ends in place of 0."""
 DIGITS = 9
 """Significant digits of a level: enough for float32, in which the node keeps levels."""
 
 
-def ksampler_name(sampler: Sampler, model: Denoiser) -> str:
-    """Return the name in ``KSamplerSelect`` of an equal sampler; "" if there is none."""
+@cache
+def _entries(flow: bool) -> tuple[tuple[str, dict[str, Any], set[str], str], ...]:
+    """Return the pairs of a kind of model: our name and options, those that are free, and theirs."""
+    pairs = (*(OF_FLOWS if flow else OF_TABLES), *ANYWHERE)
+    return tuple(
+        (ours.name, non_default(ours), set(re.findall(r"{(\w+)}", theirs)), theirs)
+        for ours, theirs in ((make(spec), theirs) for spec, theirs in pairs)
+    )
+
+
+def find_node(sampler: Sampler, model: Denoiser) -> Node | None:
+    """Return the node that takes a sampler's steps on a model; None if there is none."""
     canonical = name_and_options(sampler)
-    if canonical is None or canonical.ends:
-        return ""
-    names = OF_FLOWS if _is_flow(model) else NAMES
-    return names.get(format_spec({"name": canonical.name, **canonical.options}), "")
+    if canonical is None:
+        return None
+    solver: Any = sampler
+    if solver.name == "sa_solver" and (
+        solver.tau == 0 or (solver.tau_start >= model.sigma_max and solver.tau_end == 0)
+    ):
+        sampler = replace(solver, tau_start=_WIDEST, tau_end=0.0)
+    equal = (canonical.name, {**canonical.options, **canonical.ends})
+    for asked, options in ((sampler.name, non_default(sampler)), equal):
+        for name, fixed, free, theirs in _entries(_is_flow(model)):
+            if name == asked and fixed == {k: v for k, v in options.items() if k not in free}:
+                return _node(theirs.format(**vars(make(name, **options))))
+    return None
+
+
+def _node(text: str) -> Node:
+    name, _, inputs = text.partition(": ")
+    if not inputs:
+        return Node("KSamplerSelect", {"sampler_name": name})
+    return Node(name, dict(pair.split(" = ") for pair in inputs.split(", ")))
 
 
 def _is_flow(model: Denoiser) -> bool:
@@ -75,19 +215,28 @@ def _is_flow(model: Denoiser) -> bool:
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
     """Return why ComfyUI cannot take a sampler's steps; "" if it can."""
-    if ksampler_name(sampler, model):
+    if find_node(sampler, model) is not None:
         return ""
-    if _is_flow(model):
-        return f"on a flow no sampler of ComfyUI is {label_of(sampler)}: they step in t there"
-    return f"no sampler of ComfyUI is {label_of(sampler)}"
+    where = "on a flow " if _is_flow(model) else ""
+    hint = HINTS.get(sampler.name, "")
+    return f"{where}no sampler of ComfyUI is {label_of(sampler)}{hint and f': {hint}'}"
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
     """Return the nodes and a remark; raise ValueError if ComfyUI cannot run the sampler on this grid."""
-    if sampler.name.startswith("unipc") and len(grid) == 1:
-        raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
-    flow = _is_flow(model)
-    first = f"KSamplerSelect: sampler_name = {ksampler_name(sampler, model)}"
+    if sampler.name.startswith("unipc"):
+        if len(grid) == 1:
+            raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
+        if grid.to_zero and grid.positive[-1] <= UNIPC_END:
+            raise ValueError(f"ComfyUI's uni_pc ends at {UNIPC_END}; take levels above it")
+    node, flow = find_node(sampler, model), _is_flow(model)
+    assert node is not None, sampler  # as `missing` has said
+    if node.name == "SamplerSASolver" and not grid.to_zero and getattr(sampler, "last", ()):
+        raise ValueError(
+            "ComfyUI's sa_solver keeps its orders on levels that end above 0; leave out last"
+        )
+    inputs = ", ".join(f"{key} = {value}" for key, value in node.inputs.items())
+    first = f"{node.name}: {inputs}"
     named = "" if flow else _scheduler_of(grid, model)
     if named:
         second = f"BasicScheduler: scheduler = {named}, steps = {len(grid)}, denoise = 1.00"
@@ -101,8 +250,8 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
     own = "the draws are its own, so images differ one by one, and not as a whole"
     remarks = [own] if sampler.stochastic else []
-    if sampler.name == "deis_tab_3":
-        remarks.append("its coefficients are sums in float32, off by about 1e-4")
+    if sampler.name in REMARKS:
+        remarks.append(REMARKS[sampler.name])
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
     highest = grid.sigma[0] > model.sigma_max * (1 - 1e-5)
     if highest and not _is_flow(model) and more > 1e-4:
@@ -111,7 +260,10 @@ def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
             "always at the model's highest level"
         )
     if sampler.name.startswith("unipc") and grid.to_zero:
-        remarks.append("it steps to 0.001 in place of 0")
+        kept = UNIPC_END / grid.positive[-1]
+        remarks.append(
+            f"it steps to {UNIPC_END} in place of 0, which keeps {kept:.1%} of the state"
+        )
     if not grid.to_zero:
         remarks.append("the levels do not end at 0, so noise of the last one is left in the image")
     return "; ".join(remarks)

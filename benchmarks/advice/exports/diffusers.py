@@ -26,8 +26,9 @@ from .diffusers_schedulers import (
     own_scheduler,
     why_no_coordinates,
 )
-from .equivalents import Row, name_and_options, tabulate_steps, why_no_table
-from .literals import OWN_DRAWS, call_code, list_code, step_code
+from .equivalents import Steps, name_and_options, tabulate_steps, why_no_table
+from .literals import OWN_DRAWS, call_code, list_code, literal, step_code
+from .tables import Folder, NumberRow, describe_origin, json_text, rows_in, template
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
@@ -75,9 +76,57 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
             f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
             "leave out the option last"
         )
+    _, rows, start = _table(sampler, grid, coords)
+    return _table_code(rows, start), _remark(sampler, coords, start, _NUMBERS)
+
+
+def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
+    """Return a scheduler's folder ``path``; raise ValueError if the steps are no table of numbers."""
+    coords = coordinates_of(model)
+    steps, rows, start = _table(sampler, grid, coords)
+    process, prediction, place = coords.model.process, coords.prediction_type, literal(path)
+    of_model = {
+        "prediction_type": prediction,
+        "sigma_data": getattr(process, "sigma_data", None),
+        "times": coords.kind == "table",
+    }
+    config = {
+        "_class_name": "TableScheduler",
+        "made_for": describe_origin(sampler, model) | of_model,
+        "prediction_type": prediction,
+        "num_train_timesteps": len(getattr(process, "levels", range(1000))),
+        "init_noise_sigma": start,
+        "levels": [*(row.sigma for row in steps.rows), grid.sigma[-1]],
+        "rows": rows,
+    }
+    code = (
+        f"import sys\n\nsys.path.append({place})\nfrom table_scheduler import TableScheduler\n\n"
+        f"pipe.scheduler = TableScheduler.from_pretrained({place}).check(pipe.scheduler)\n"
+        f"# then as always: images = pipe(..., num_inference_steps={len(rows)}).images"
+    )
+    name = "table_scheduler.py"
+    files = {"scheduler_config.json": json_text(config) + "\n", name: template(name)}
+    return Folder(files, code, _remark(sampler, coords, start))
+
+
+def _table(
+    sampler: Sampler, grid: Grid, coords: Coordinates
+) -> tuple[Steps, list[NumberRow], float]:
+    """Return steps, rows in a pipeline's coordinates, and the scale of its initial noise.
+
+    Noise that is drawn before the first evaluation is part of the initial noise.
+    """
     steps = tabulate_steps(sampler, grid, coords.denoising_weights)
-    start = steps.start * grid.sigma[0] * coords.scale(steps.rows[0].sigma)
-    return _table_code(steps.rows, coords, start), _remark(sampler, coords, start, _NUMBERS)
+    before = len(steps.c)
+    if any(weight for row in steps.rows for weight in row.c[:before]):
+        raise ValueError(
+            f"{sampler.name} uses its first draw of noise again, which a pipeline hides"
+        )
+    rows = [
+        (time, a, b, c[before:]) for time, a, b, c in rows_in(steps, coords.scale, coords.time, 1.0)
+    ]
+    start = math.hypot(steps.start * grid.sigma[0], *steps.c) * coords.scale(steps.rows[0].sigma)
+    return steps, rows, start
 
 
 def named_solver(code: str) -> str:
@@ -278,15 +327,9 @@ def _scaled_code(scheduler: ScaledScheduler, steps: int, coords: Coordinates, st
     return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, steps)
 
 
-def _table_code(rows: tuple[Row, ...], coords: Coordinates, start: float) -> str:
+def _table_code(rows: list[NumberRow], start: float) -> str:
     """Return the code of a scheduler whose steps are numbers, in the pipeline's coordinates."""
-    scales = [*(coords.scale(step.sigma) for step in rows), 1.0]
-    written = [
-        step_code(
-            (then * w for w in step.b), repr(coords.time(step.sigma)), repr(step.a * then / now)
-        )
-        for step, now, then in zip(rows, scales, scales[1:], strict=False)
-    ]
+    written = [step_code(b, repr(time), repr(a)) for time, a, b, _ in rows]
     constants = [
         "# what the network is told; the next state, as weights of the state and of the outputs, "
         "newest first",
@@ -294,16 +337,17 @@ def _table_code(rows: tuple[Row, ...], coords: Coordinates, start: float) -> str
         indent("\n".join(written), "    "),
         "]",
     ]
+    formula = re.search(r"self.outputs.insert.*\n.*\n", template("table_scheduler.py"))
+    assert formula is not None
     body = [
         _SET_TIMESTEPS,
         "    self.timesteps = torch.tensor([row[0] for row in ROWS], device=device)",
-        "    self.num_inference_steps, self.seen = len(ROWS), []",
+        "    self.num_inference_steps, self.outputs = len(ROWS), []",
         f"    self.init_noise_sigma = {start!r}",
         "",
         _STEP,
-        "    _, a, weights = ROWS[len(self.seen)]",
-        "    self.seen.insert(0, model_output.float())  # not in half precision",
-        "    x = a * sample.float() + sum(w * out for w, out in zip(weights, self.seen))",
+        "    _, a, b = ROWS[len(self.outputs)]",
+        *(f"    {line.strip()}" for line in formula[0].splitlines()),
         "    x = x.to(sample.dtype)",
         _RETURN,
     ]

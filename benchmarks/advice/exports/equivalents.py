@@ -1,9 +1,9 @@
 """Samplers in terms that other libraries have: a canonical name, or a table of numbers.
 
-A deterministic method on a fixed grid is linear in its first state and in the network's outputs. Each state at
+A method on a fixed grid is linear in its first state, the network's outputs and its draws of noise. Each state at
 which it evaluates, and the result, are sums of these, with weights that depend on the grid alone. One run finds the
-weights: the first state is a unit vector, and the network answers each call with another unit vector. So the
-weights include correctors, stages and deferred first steps.
+weights: the first state, each answer of the network and each draw are unit vectors. So the weights include
+correctors, stages and deferred first steps.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ....samplers import Grid, NoNoise, Sampler, non_default
+from ....samplers import Grid, Sampler, non_default
+from ....samplers.families.cfgpp import CFGpp
 from ....samplers.families.tabulated import ROUNDING, Tabulated
+from ....samplers.types import StepNoise
 
 ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 """Options of multistep methods that change their first or last steps."""
@@ -59,6 +61,8 @@ CLOSE = 1e-6
 """Largest relative difference that rounding in float64 can cause."""
 SPARE = 8
 """Number of evaluations beyond a sampler's own count that are allowed."""
+DRAWS = 4
+"""Largest number of draws of noise for each evaluation."""
 
 Weights = Callable[[float], tuple[float, float]]
 """Function from a level to the weights p and q of the clean image d = p x + q output."""
@@ -70,18 +74,36 @@ def x0_prediction_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
 
 
 class Row(NamedTuple):
-    """Row i: an output at level ``sigma``, then x <- a x + sum_j b_j output_{i-j} with j from 0."""
+    """Row i: an output at ``sigma``, then x <- a x + sum_j b_j output_{i-j} + sum_k c_k z_k, j and k from 0.
+
+    z_k is draw k of the whole table. A row that has one more weight than those before it draws one.
+    """
 
     sigma: float
     a: float
     b: tuple[float, ...]
+    c: tuple[float, ...] = ()
 
 
 class Steps(NamedTuple):
-    """Table of steps, a row an evaluation. Before them, the first state is scaled by ``start``."""
+    """Table of steps, a row an evaluation. Before them, x <- ``start`` x + sum_k c_k z_k."""
 
     start: float
     rows: tuple[Row, ...]
+    c: tuple[float, ...] = ()
+
+
+class _Draws:
+    """Noise whose k-th draw is ``of(k)``; the same step and number give the same draw."""
+
+    def __init__(self, of: Callable[[int], Tensor]) -> None:
+        self.of, self.seen = of, {}
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise
+        """Return the draws of a step."""
+        return lambda draw=0, *, cur=None, nxt=None: self.of(  # noqa: ARG005
+            self.seen.setdefault((step, draw), len(self.seen))
+        )
 
 
 def why_no_table(sampler: Sampler) -> str:
@@ -90,17 +112,17 @@ def why_no_table(sampler: Sampler) -> str:
         return "it is for few-step maps"
     if getattr(sampler, "of_checkpoint", False):
         return "it is whatever the scheduler of a checkpoint is"
-    if sampler.stochastic:
-        return "it draws noise"
     if sampler.adaptive:
         return "a tolerance decides on its steps"
-    if sampler.batch_coupled or sampler.name == "paradigms":
+    if isinstance(sampler, CFGpp):
+        return "it reads the unguided image too"
+    if sampler.batch_coupled or sampler.name in ("paradigms", "predictor_corrector"):
         return "its steps depend on the samples"
     return ""
 
 
 def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = x0_prediction_weights) -> Steps:
-    """Return the steps of a deterministic sampler on a grid as numbers.
+    """Return the steps of a sampler on a grid as numbers.
 
     The network's outputs become clean images by ``weights``. At high levels, sums of outputs lose fewer digits than
     sums of clean images.
@@ -111,6 +133,7 @@ def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = x0_predictio
     if reason := why_no_table(sampler):
         raise ValueError(f"{sampler.name} is no table of numbers: {reason}")
     room = (sampler.nfe(grid) or len(grid)) + SPARE
+    size = room + 1 + DRAWS * room * sampler.stochastic  # outputs, first state, draws
     states: list[Tensor] = []
     sigmas: list[float] = []
 
@@ -125,29 +148,40 @@ def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = x0_predictio
         sigmas.append(float(sigma))
         return answer
 
-    first = torch.zeros(1, room + 1, dtype=torch.float64)
-    first[0, -1] = 1.0
-    result = sampler.sample(unit_vectors, first, grid, NoNoise(sampler))
-    states.append(result[0])
+    basis = torch.eye(size, dtype=torch.float64)
+
+    def unit_draw(k: int) -> Tensor:
+        if room + 1 + k >= size:
+            raise ValueError(f"{sampler.name} draws more noise than {DRAWS} times an evaluation")
+        return basis[None, room + 1 + k]
+
+    draws = _Draws(unit_draw)
+    states.append(sampler.sample(unit_vectors, basis[None, room], grid, draws)[0])
     rows = []
     for i, sigma in enumerate(sigmas):
         now, then = states[i], states[i + 1]
-        if abs(float(now[-1])) > SMALLEST:
-            a = float(then[-1] / now[-1])
+        if abs(float(now[room])) > SMALLEST:
+            a = float(then[room] / now[room])
             a = a if abs(a) > ROUNDING else 0.0
-        elif abs(float(then[-1])) <= SMALLEST:
+        elif abs(float(then[room])) <= SMALLEST:
             a = 0.0
         else:
             raise ValueError(f"{sampler.name} goes back to a state that its steps have left")
         rest = then - a * now
-        b = [w if abs(w) > SMALLEST else 0.0 for w in rest[: i + 1].flip(0).tolist()]
-        while b and not b[-1]:
-            b.pop()
-        rows.append(Row(sigma, a, tuple(b)))
-    steps = Steps(float(states[0][-1]), tuple(rows))
+        b, c = _trimmed(rest[: i + 1].flip(0)), _trimmed(rest[room + 1 :])
+        rows.append(Row(sigma, a, b, c))
+    steps = Steps(float(states[0][room]), tuple(rows), _trimmed(states[0][room + 1 :]))
     if not _are_steps_of(steps, sampler, grid, weights):
         raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
     return steps
+
+
+def _trimmed(weights: Tensor) -> tuple[float, ...]:
+    """Return weights without rounding errors, and without the zeros at their end."""
+    numbers = [w if abs(w) > SMALLEST else 0.0 for w in weights.tolist()]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
 
 
 def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
@@ -161,9 +195,14 @@ def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) 
         return p * x + q * output(x, float(sigma))
 
     first = grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
-    x, outputs = steps.start * first, []
-    for sigma, a, b in steps.rows:
+    draws = _Draws(lambda k: torch.cos(first * (k + 1)))
+
+    def noise(c: tuple[float, ...]) -> Any:
+        return sum(weight * draws.of(k) for k, weight in enumerate(c))
+
+    x, outputs = steps.start * first + noise(steps.c), []
+    for sigma, a, b, c in steps.rows:
         outputs.insert(0, output(x, sigma))
-        x = a * x + sum(w * out for w, out in zip(b, outputs, strict=False))
-    right = sampler.sample(denoised, first, grid, NoNoise(sampler))
+        x = a * x + sum(w * out for w, out in zip(b, outputs, strict=False)) + noise(c)
+    right = sampler.sample(denoised, first, grid, draws)
     return bool((x - right).abs().max() <= CLOSE * right.abs().max())

@@ -216,7 +216,7 @@ def _unsupported_levels(scheduler: Settings, kind: str, tokens: int) -> Iterator
                     "depend on how its floats round"
                 )
     for key in ("shift_terminal", "invert_sigmas"):
-        if scheduler.get(key):
+        if scheduler.get(key) and (key, kind) != ("shift_terminal", "FlowMatchEulerDiscrete"):
             yield f"its levels with {key} are not known here"
     between = scheduler.get("interpolation_type", "linear")
     if between != "linear":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -27,6 +28,9 @@ SIGMA_STEPS += ("KDPM2Discrete",)
 LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
 """Schedulers that space one more point than evaluations: the end of their last step."""
 
+FLOW_STEPS = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
+"""Schedulers of flows, whose times are shifted."""
+
 LEVEL_KEYS = {
     "use_karras_sigmas": "karras",
     "use_exponential_sigmas": "exponential",
@@ -35,7 +39,8 @@ LEVEL_KEYS = {
     "use_flow_sigmas": "flow",
 }
 """Spacings of levels by the setting that chooses them, in the library's order of precedence."""
-GIVES_TIMES = ("FluxPipeline",)
+GIVES_TIMES = ("FluxPipeline", "ChromaPipeline", "LTXPipeline", "Lumina2Pipeline")
+GIVES_TIMES += ("QwenImagePipeline", "ZImagePipeline")
 """Pipelines that pass a flow's scheduler times from 1 to 1 / steps, which the scheduler then shifts."""
 ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
 """Noise level by which most schedulers replace the infinite level of no signal."""
@@ -68,7 +73,7 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
     """Return the spacing of a scheduler's steps in one word, such as ``leading`` or ``karras``."""
     if kind.startswith("EDM"):
         return str(scheduler.get("sigma_schedule", "karras"))
-    if kind == "FlowMatchEulerDiscrete":
+    if kind in FLOW_STEPS:
         return "shifted"
     if kind == "LCM":  # LCM ignores timestep_spacing
         return "distilled"
@@ -86,7 +91,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
         levels, times = _formula_levels(spec, process.t_max, process.t_min, count), None
-    elif kind == "FlowMatchEulerDiscrete":
+    elif kind in FLOW_STEPS:
         levels, times = _flow_levels(spec, process, count), None
     elif kind == "LCM":
         levels, times = _steps_of_distillation(spec, process, count)
@@ -221,7 +226,7 @@ def _shift_times(t: Any, shift: float) -> Any:
 def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int) -> LevelsAndTimes:
     """Return levels and times on a flow, the times rounded down to multiples of its ``t_min``."""
     # same order of operations as in the library, since truncation depends on the last digit
-    shift = float(spec.preset["settings"].get("flow_shift", 1.0))
+    shift = _shift_of(spec, "flow_shift")
     t = np.linspace(1, process.t_min, count + 1)
     t = _shift_times(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)
     if abs(t[0] - 1) < 1e-6:
@@ -234,21 +239,39 @@ def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int)
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
     """Return ``count`` falling levels at shifted times of a flow, ``sigma_max`` at time 1.
 
-    Without a dynamic shift, the library shifts the last time twice, except for FLUX.
+    Without a dynamic shift, the library shifts the last time twice, unless the pipeline gives the times.
     """
     preset, settings = spec.preset, spec.preset["settings"]
+    shift = _shift_of(spec, "shift")
     dynamic = settings.get("use_dynamic_shifting")
-    shift = _shift_of_size(spec) if dynamic else float(settings.get("shift", 1.0))
     last = process.t_min if dynamic else _shift_times(process.t_min, shift)
     if preset["pipeline"] in GIVES_TIMES:
         last = 1 / count
     times = _shift_times(np.linspace(1, last, count), shift)
+    if (terminal := settings.get("shift_terminal")) and times[-1] < 1:
+        times = 1 - (1 - times) * (1 - terminal) / (1 - times[-1])
     return [spec.sigma_max if t >= 1 else float(process.level(float(t))) for t in times]
 
 
-def _shift_of_size(spec: Specification) -> float:
-    """Return the shift for the number of tokens, as pipelines compute it after arXiv:2403.03206, section 5.3.2."""
+def own_shift(spec: Specification) -> float | None:
+    """Return the shift of flow times by the folder's scheduler; None if it has none, or if it is unknown."""
+    key = {"shifted": "shift", "flow": "flow_shift"}.get(spec.preset["spacing"])
+    with suppress(ValueError):
+        return None if key is None else _shift_of(spec, key)
+    return None
+
+
+def _shift_of(spec: Specification, key: str) -> float:
+    """Return the fixed shift ``key``, or the shift for the number of tokens.
+
+    Pipelines compute it after arXiv:2403.03206, section 5.3.2. Raises a ValueError if the number of
+    tokens is unknown.
+    """
     settings = spec.preset["settings"]
+    if not settings.get("use_dynamic_shifting"):
+        return float(settings.get(key, 1.0))
+    if key == "flow_shift" or not spec.preset["tokens"]:
+        raise ValueError(f"{spec.preset['scheduler']}: its shift depends on an unknown size")
     few = float(settings.get("base_image_seq_len", 256))
     many = float(settings.get("max_image_seq_len", 4096))
     low, high = float(settings.get("base_shift", 0.5)), float(settings.get("max_shift", 1.15))

@@ -1,8 +1,9 @@
 """Families of checkpoints, one per module: recognition of their files, open questions and networks.
 
 A family is a module with the functions of :class:`Family`. If its files have a scheduler, it also has
-``own_sampling(spec, steps, scheduler) -> OwnSampling`` and ``native_levels(spec, steps)``, the levels of the
-scheduler's evaluations. To add a family, write a module here and a test; the module's name is the name of the family.
+``own_sampling(spec, steps, scheduler) -> OwnSampling``, ``own_shift(spec)``, and ``native_levels(spec, steps)``, the
+levels of the scheduler's evaluations. To add a family, write a module here and a test; the module's name is the name of
+the family.
 """
 
 from __future__ import annotations

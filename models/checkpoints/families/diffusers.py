@@ -32,13 +32,13 @@ from ..diffusers.folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, re
 from ..diffusers.library import network
 from ..diffusers.preset import own_sampling, preset_of
 from ..diffusers.scheduler import PREDICTIONS, trained_fields
-from ..diffusers.steps import native_levels
+from ..diffusers.steps import native_levels, own_shift
 from ..mapping import process_of
 from ..opening import CheckpointError, Opened
 from ..specification import FAMILY, FILE, Specification
 from ..weights import WRAP
 
-__all__ = ["native_levels", "network", "own_sampling", "recognise"]
+__all__ = ["native_levels", "network", "own_sampling", "own_shift", "recognise"]
 
 _OF_PIPELINES = Convention(channels=0, size=None)
 """Convention of networks called by their pipeline, which has arguments and defaults of its own."""

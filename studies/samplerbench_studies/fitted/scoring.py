@@ -76,6 +76,9 @@ def main() -> None:
     parser.add_argument("--nfe", default="4,5,6,8,10,15", help="budgets")
     parser.add_argument("--from", dest="source", default="", help="model whose tables are tried")
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument(
+        "--converged", type=int, default=2000, help="converged samples, for fd_conv"
+    )
     parser.add_argument("--extractor", default="", help="feature space, such as card:32")
     parser.add_argument("--reference", default="", help="data for a checkpoint, as run takes it")
     parser.add_argument("--out", type=Path, default=Path("fitted"))
@@ -83,7 +86,7 @@ def main() -> None:
     settings: dict[str, Any] = {
         "samples": args.samples,
         "reference_samples": args.samples,
-        "converged_samples": max(2000, args.samples),
+        "converged_samples": max(args.converged, args.samples),
     }
     given = {"extractor": args.extractor, "reference": args.reference}
     settings |= {key: value for key, value in given.items() if value}

@@ -19,6 +19,7 @@ from samplerbench.samplers.peers import set_peers_path
 
 from . import diffusers as diffusers
 from . import libraries as libraries
+from . import res4lyf as res4lyf
 
 STEPS = (32, 64, 128, 256)
 PROBLEM = ThreeModes()
@@ -141,6 +142,7 @@ FINDINGS: dict[str, Callable[[], Iterator[str]]] = {
     "8": equal_step_weights,
     "9": diffusers.steps_to_zero,
     "10": diffusers.churn,
+    "11": res4lyf.orders,
 }
 
 
@@ -149,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the findings about other libraries.")
     parser.add_argument("numbers", nargs="*", metavar="NUMBER")
     parser.add_argument(
-        "--peers-path", help="folder with clones of dpm-solver, UniPC, diff-sampler, edm"
+        "--peers-path", help="folder with clones of dpm-solver, UniPC, diff-sampler, edm, RES4LYF"
     )
     given = parser.parse_args()
     if given.peers_path:

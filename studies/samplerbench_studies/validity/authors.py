@@ -1,15 +1,13 @@
 """Samplers of the code behind published tables, where they differ from this library's.
 
 They repeat the experiments of papers, and are registered by this study only. `diff-sampler` (the
-repository of arXiv:2312.00094 and arXiv:2405.11326) thresholds every prediction of the data, begins
-two-stage methods with an analytic first step, and has its own fourth-order weights for unequal
-steps.
+repository of arXiv:2312.00094 and arXiv:2405.11326) thresholds every prediction of the data, and
+begins two-stage methods with an analytic first step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -19,8 +17,6 @@ from torch import Tensor
 from samplerbench.samplers import (
     Denoise,
     Grid,
-    LinearRow,
-    Multistep,
     Source,
     StepNoise,
     get,
@@ -171,53 +167,3 @@ class UniPC3Thresholded(_Thresholding, get("unipc_3_published")):
     order = None
     translates = False
     source = _code_source("unipc_sampler, predict_x0=True, variant='bh2'")
-
-
-@register_unlisted
-@dataclass(frozen=True, kw_only=True)
-class IPNDMV(Multistep):
-    """``ipndm_v``: Adams-Bashforth of up to four points for unequal steps, as in the code.
-
-    From the third step on, the code's weights are not those of the polynomial.
-    """
-
-    name = "authors_ipndm_v"
-    points = 4
-    order = 1
-    source = _code_source("ipndm_v_sampler, max_order=4")
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the step's coefficients; ``levels`` are newest first, eps_j = memo_j / sigma_j."""
-        b = [
-            (nxt - levels[0]) * w / level
-            for w, level in zip(ipndm_v_weights(levels, nxt), levels, strict=True)
-        ]
-        return LinearRow(levels[0], a=1.0, b=tuple(b), p=1.0, q=-1.0)
-
-
-def ipndm_v_weights(levels: Sequence[float], nxt: float) -> tuple[float, ...]:
-    """Return the code's weights of eps at ``levels`` (newest first) in the step's mean slope.
-
-    They sum to 1.
-    """
-    if len(levels) == 1:
-        return (1.0,)
-    h = [b - a for a, b in zip([*levels[1:]], levels[:-1], strict=True)]  # newest first
-    h0, h1 = nxt - levels[0], h[0]
-    half = h0 / h1 / 2
-    if len(levels) == 2:
-        return 1 + half, -half
-    h2 = h[1]
-    third = (1 - h0 / (3 * (h0 + h1)) * (h0 * (h0 + h1)) / (h1 * (h1 + h2))) / 2
-    weights = [1 + half + third, -half - (1 + h1 / h2) * third, third * h1 / h2]
-    if len(levels) == 3:
-        return tuple(weights)
-    h3 = h[2]
-    fourth = (
-        (1 - h0 / (3 * (h0 + h1))) / 2 + (1 - h0 / (2 * (h0 + h1))) * h0 / (6 * (h0 + h1 + h2))
-    ) * ((h0 * (h0 + h1) * (h0 + h1 + h2)) / (h1 * (h1 + h2) * (h1 + h2 + h3)))
-    far = h1 * (h1 + h2) / (h2 * (h2 + h3))
-    weights[0] += fourth
-    weights[1] -= (1 + h1 / h2 + far) * fourth
-    weights[2] += (h1 / h2 + far * (1 + h2 / h3)) * fourth
-    return (*weights, -fourth * far * h1 / h2)

@@ -92,7 +92,7 @@ FAMILY: Mapping[str, _Solver] = {
     "DEIS-tAB3": _Solver("deis_tab_4", "quadratic time"),
     "iPNDM-4": _Solver("ipndm"),
     "iPNDM": _Solver("ipndm"),
-    "iPNDM_v-4": _Solver("authors_ipndm_v"),
+    "iPNDM_v-4": _Solver("ipndm_v_published"),
 }
 """Solvers of diff-sampler by published name. DEIS-tAB3 has degree 3 there, that is four points."""
 

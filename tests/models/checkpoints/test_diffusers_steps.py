@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from diffusers_folders import (
     DDIM,
     LINEAR,
@@ -19,10 +22,11 @@ from diffusers_folders import (
 )
 from looping import each
 
+from samplerbench.benchmarks.advice.request import AdviceRequest
 from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_by_steps
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
-from samplerbench.models.checkpoints.diffusers.steps import native_levels, steps_of
-from samplerbench.models.checkpoints.mapping import fields_behind_numbers
+from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
+from samplerbench.models.checkpoints.mapping import Checkpoint, fields_behind_numbers
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.samplers import make
 
@@ -72,6 +76,48 @@ def test_the_levels_of_flows_and_of_edm(tmp_path):
     found = steps_of(spec_of(pipeline(tmp_path / "edm", edm)), 3).path
     middle = ((80 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
     assert found == pytest.approx([80.0, middle, 0.002, 0.0])
+
+
+def spec_of_flow(folder, tokens=2, name="FlowMatchEulerDiscreteScheduler", **said):
+    spec = spec_of(pipeline(folder, {"_class_name": name} | said))
+    return replace(spec, event=(4, 32, 64), preset=spec.preset | {"tokens": tokens})
+
+
+@each(
+    ("said", "shift"),
+    [
+        ({}, 1.0),
+        ({"shift": 6.0}, 6.0),
+        # of diffusers: mu is linear in the 16 × 32 = 512 tokens, from 0.5 at 256 to 1.15 at 4096
+        ({"shift": 6.0, "use_dynamic_shifting": True}, math.exp(0.5 + 0.65 * 256 / 3840)),
+        ({"use_dynamic_shifting": True, "time_shift_type": "linear"}, 0.5 + 0.65 * 256 / 3840),
+        ({"use_dynamic_shifting": True, "max_shift": 2.05, "max_image_seq_len": 512}, math.exp(2.05)),
+        ({"use_dynamic_shifting": True, "tokens": 0}, None),
+    ],
+)  # fmt: skip
+def test_own_shift__is_fixed_or_by_the_size_of_the_state(tmp_path, said, shift):
+    assert own_shift(spec_of_flow(tmp_path, **said)) == pytest.approx(shift)
+
+
+def test_own_shift__other_schedulers_of_flows_and_none(tmp_path):
+    unipc = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 5.0}
+    assert own_shift(spec_of_flow(tmp_path / "wan", name="UniPCMultistepScheduler", **unipc)) == 5.0
+    assert own_shift(spec_of(pipeline(tmp_path / "ddim", DDIM))) is None
+    heun = spec_of_flow(tmp_path / "heun", name="FlowMatchHeunDiscreteScheduler", shift=3.0)
+    assert native_levels(heun, 4) == native_levels(spec_of_flow(tmp_path, shift=3.0), 4)
+    hidden = spec_of_flow(tmp_path / "unknown", tokens=0, use_dynamic_shifting=True)
+    with pytest.raises(ValueError, match="its shift depends on an unknown size"):
+        native_levels(hidden, 4)
+
+
+def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
+    said = {"shift": 3.0, "shift_terminal": 0.1}
+    spec, plain = (spec_of_flow(tmp_path / str(len(of)), **of) for of in (said, {"shift": 3.0}))
+    times = [t / (1 + t) for t in native_levels(spec, 5)[1:]]
+    before = np.array([t / (1 + t) for t in native_levels(plain, 5)[1:]])
+    stretched = 1 - (1 - before) / ((1 - before[-1]) / (1 - 0.1))  # stretch_shift_to_terminal
+    assert times == pytest.approx(stretched, rel=1e-9)
+    assert times[-1] == pytest.approx(0.1)
 
 
 @each(
@@ -184,3 +230,18 @@ def test_levels_are_plain_numbers(tmp_path):
     spec = spec_of(pipeline(tmp_path))
     json.dumps(spec.as_json())
     assert not any(isinstance(level, np.generic) for level in steps_of(spec, 5).path)
+
+
+def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(tmp_path):
+    said = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 6.0}
+    spec = spec_of(pipeline(tmp_path, said))
+    network, functions = (lambda x, t, labels: torch.zeros_like(x)), (native_levels, own_shift)
+    model = Checkpoint(spec, network, "flow", "0", own_sampling, None, *functions)
+    request = AdviceRequest("flow", model, "cpu", 0, "pixels", ("dpmpp_2m",))
+    now = request.current_configuration(None)
+    assert now.words == "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
+    (raced,) = (e for e in request.entries(4, auto=False) if e.cell.schedule.label == "native")
+    even = np.linspace(1, 6 * 0.001 / 1.005, 4)  # the library shifts the last time twice
+    for levels_of in (raced.cell.grid.sigma, model.own_sampling(4).levels):
+        times = [level / (1 + level) for level in levels_of[:-1]]
+        assert times == pytest.approx(6 * even / (1 + 5 * even), abs=2e-4)

@@ -1,0 +1,90 @@
+"""Tables of numbers as files: what a table was made for, its rows in a library's coordinates, and its text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ....models.denoiser import Denoiser, Wrapper, innermost_model
+from ....models.guidance import Altered, ClassifierFree
+from ....models.guidance_formulas import Linear
+from ....results.run_directory.layout import explain_write_errors
+from ....samplers import Sampler
+from ....samplers.spec import label_of
+from .equivalents import Steps, name_and_options
+
+NumberRow = tuple[float, float, tuple[float, ...], tuple[float, ...]]
+"""Row in a library's coordinates: level or time, then a, b and c of :class:`.equivalents.Row`."""
+
+
+class Folder(NamedTuple):
+    """Texts of files by name, lines that use the folder, and a remark as of an :class:`.Export`."""
+
+    files: Mapping[str, str]
+    code: str
+    remark: str
+
+    def write(self, path: Path) -> list[str]:
+        """Write the files into the folder ``path``; return their paths. An OSError says what to do."""
+        with explain_write_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            for name, text in self.files.items():
+                (path / name).write_text(text, encoding="utf-8")
+        return [str(path / name) for name in self.files]
+
+
+def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
+    """Return what a table was made for; ``guidance`` is 1 for none, and None if it is not classifier-free."""
+    return {
+        "solver": label_of(sampler),
+        "fitted": name_and_options(sampler) is None,
+        "model": model.name,
+        "shift": _shift_of(model),
+        "guidance": _guidance_of(model),
+    }
+
+
+def _shift_of(model: Denoiser) -> float | None:
+    spec = getattr(innermost_model(model), "spec", None)
+    settings = spec.preset.get("settings", {}) if spec else {}
+    dynamic = settings.get("use_dynamic_shifting")
+    return None if dynamic else settings.get("shift", settings.get("flow_shift"))
+
+
+def _guidance_of(model: Denoiser) -> float | None:
+    scale: float | None = 1.0
+    while isinstance(model, Wrapper):
+        if isinstance(model, Altered):
+            formula = model.formula if isinstance(model, ClassifierFree) else None
+            scale = formula.scale if type(formula) is Linear else None
+        model = model.inner
+    return scale
+
+
+def rows_in(
+    steps: Steps, scale: Callable[[float], float], level: Callable[[float], float], end: float
+) -> list[NumberRow]:
+    """Return rows for states that are ``scale(sigma)`` times ours before a row, and ``end`` times ours at last."""
+    scales = [*(scale(row.sigma) for row in steps.rows), end]
+    return [
+        (level(row.sigma), row.a * then / now, _scaled(row.b, then), _scaled(row.c, then))
+        for row, now, then in zip(steps.rows, scales, scales[1:], strict=False)
+    ]
+
+
+def _scaled(weights: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    return tuple(factor * weight for weight in weights)
+
+
+def template(name: str) -> str:
+    """Return the text of a file that goes beside a table."""
+    return (Path(__file__).parents[1] / "templates" / name).read_text(encoding="utf-8")
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return JSON with a line for each key, and for each of the ``rows``, which are last."""
+    keys = [f"{json.dumps(key)}: {json.dumps(content[key])}" for key in content if key != "rows"]
+    rows = ",\n".join(map(json.dumps, content["rows"]))
+    return ",\n".join(["{" + keys[0], *keys[1:], f'"rows": [\n{rows}\n]}}'])

@@ -1,0 +1,83 @@
+"""Scheduler for diffusers: a solver as a table of numbers, which scheduler_config.json beside this file holds.
+
+``samplerbench export --to diffusers --out FOLDER`` writes both. They need diffusers alone.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutput
+from diffusers.utils.torch_utils import randn_tensor
+
+
+class TableScheduler(SchedulerMixin, ConfigMixin):
+    """Solver as rows: the network's time, then weights of the state, of outputs (newest first), of draws.
+
+    States are what the network takes. ``levels`` are sigma at each row and at the end.
+    """
+
+    order = 1
+    __module__ = "table_scheduler"  # so that model_index.json names this file
+
+    @register_to_config
+    def __init__(
+        self, rows, levels, made_for, prediction_type, init_noise_sigma, num_train_timesteps=1000
+    ):
+        made = made_for["prediction_type"]
+        if prediction_type != made:
+            raise ValueError(f"this table needs prediction_type {made!r}, not {prediction_type!r}")
+        self.init_noise_sigma, self.outputs, self.draws = init_noise_sigma, [], []
+        self.timesteps = torch.tensor([float(row[0]) for row in rows])
+
+    def check(self, scheduler):
+        """Return self if ``scheduler``, which came with a pipeline, is for a model of this kind."""
+        made, theirs = self.config.made_for, scheduler.config
+        found = theirs.get("prediction_type", "flow_prediction"), theirs.get("sigma_data")
+        wanted = made["prediction_type"], made["sigma_data"]
+        if found != wanted:
+            words = "(prediction type, sigma_data)"
+            raise ValueError(f"this table needs a model of {words} {wanted}, not {found}")
+        if made["times"]:
+            sigmas = (1 / scheduler.alphas_cumprod.double().cpu() - 1).sqrt()
+            for (time, *_), level in zip(self.config.rows, self.config.levels):
+                if abs(int((sigmas / level).log().abs().argmin()) - time) > 1:
+                    raise ValueError(f"this table needs noise level {level:g} at time {time:g}")
+        return self
+
+    def set_timesteps(self, num_inference_steps=None, device=None, sigmas=None, mu=None):
+        """Begin a batch. Times are the table's, whatever sigmas a pipeline computes."""
+        steps, rows = num_inference_steps or len(sigmas), self.config.rows
+        if steps != len(rows):
+            raise ValueError(f"this table needs num_inference_steps={len(rows)}, not {steps}")
+        self.num_inference_steps, self.outputs, self.draws = len(rows), [], []
+        self.timesteps = self.timesteps.to(device)
+
+    def set_begin_index(self, begin_index=0):
+        """Refuse to begin at a later level, as image to image does."""
+        if begin_index:
+            raise ValueError("a table begins at its first level, so image to image has none")
+
+    def scale_model_input(self, sample, timestep=None):
+        """Return the state as it is."""
+        return sample
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True, **kwargs):
+        """Return the next state."""
+        if not self.outputs and abs(float(timestep / self.timesteps[0]) - 1) > 0.01:
+            self.set_begin_index(1)
+        _, a, b, c = self.config.rows[len(self.outputs)]
+        # half of the channels, if the network also learned a variance
+        self.outputs.insert(0, model_output[:, : sample.shape[1]].float())
+        x = a * sample.float() + sum(w * out for w, out in zip(b, self.outputs))
+        while len(self.draws) < len(c):
+            self.draws.append(randn_tensor(sample.shape, generator, sample.device, torch.float32))
+        x = (x + sum(w * z for w, z in zip(c, self.draws) if w)).to(sample.dtype)
+        return SchedulerOutput(prev_sample=x) if return_dict else (x,)
+
+    def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
+        """Save the configuration, and this file beside it."""
+        file = Path(save_directory) / "table_scheduler.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)

@@ -1,0 +1,226 @@
+"""Formulas of guidance: the guided image from the one with the label and the one without.
+
+Some formulas mean another prediction p than the image d. Each is p = (x - k d) / sigma up to a
+factor of the level, which none of the formulas sees: k = 1 for the noise, 1 + sigma² for v and
+1 + sigma for the velocity of a flow.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from .denoiser import level_column
+
+Prediction = Literal["x0", "eps", "v", "flow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formula(ABC):
+    """Base class of formulas; define :meth:`combine`, which is told no level.
+
+    Class attributes:
+        name: name in options and in a model's name.
+
+    Attributes:
+        prediction: what :meth:`combine` gets: images (``x0``), or another prediction.
+    """
+
+    name: ClassVar[str]
+    prediction: Prediction = "x0"
+
+    def __post_init__(self) -> None:
+        if self.prediction not in ("x0", "eps", "v", "flow"):
+            raise ValueError(
+                f"{self.name}: prediction is x0, eps, v or flow, not {self.prediction!r}"
+            )
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The formula for a model's name, such as ``guidance=2,apg(threshold=2.5)``."""
+
+    def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the guided image from those with and without the label, at states ``x``."""
+        if self.prediction == "x0":
+            return self.combine(label, free)
+        level = level_column(sigma, x)
+        k = {"eps": 1.0, "v": 1 + level * level, "flow": 1 + level}[self.prediction]
+        return (x - level * self.combine((x - k * label) / level, (x - k * free) / level)) / k
+
+    @abstractmethod
+    def combine(self, label: Tensor, free: Tensor) -> Tensor:
+        """Return the guided prediction ``(batch, …)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Formula):
+    """Classifier-free guidance: free + w (label - free), the same for every prediction.
+
+    Attributes:
+        scale: guidance scale w; 1 is the conditional model.
+    """
+
+    name = "linear"
+    scale: float
+
+    @property
+    def text(self) -> str:
+        """The scale, then the name and changed options of a formula that is not linear."""
+        changed = [
+            f"{f.name}={value}"
+            for f in fields(self)
+            if f.name != "scale" and (value := getattr(self, f.name)) != f.default
+        ]
+        words = "" if type(self) is Linear else f",{self.name}({','.join(changed)})"
+        return f"guidance={self.scale:.15g}{words}"
+
+    def combine(self, label: Tensor, free: Tensor) -> Tensor:
+        """Return free + w (label - free)."""
+        return torch.lerp(free, label, self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projected(Linear):
+    """Adaptive projected guidance, APG (Sadat et al. 2024, arXiv:2410.02416, Alg. 1).
+
+    With D = label - free, shortened to the length ``threshold``, and P the part of D along the
+    label's image, d = label + (w - 1) (D - P + eta P).
+
+    The paper's momentum is left out: it makes d depend on earlier evaluations, and a denoiser
+    depends on x and sigma alone. D + beta (D before + …) tends to D / (1 - beta) as steps become
+    small. So momentum is then the scale 1 + (w - 1) / (1 - beta).
+
+    Attributes:
+        eta: weight of the parallel part; 1 and no threshold is :class:`Linear`.
+        threshold: largest norm of D, over all numbers of a sample.
+    """
+
+    name = "apg"
+    eta: float = 0.0
+    threshold: float = math.inf
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.threshold > 0 and math.isfinite(self.eta)):
+            raise ValueError(
+                f"apg: threshold must be > 0 and eta finite, got {self.threshold} and {self.eta}"
+            )
+
+    def combine(self, label: Tensor, free: Tensor) -> Tensor:
+        """Return label + (w - 1) (D - P + eta P)."""
+        change, along = (label - free).flatten(1), label.flatten(1)
+        length = torch.linalg.vector_norm(change, dim=1, keepdim=True)
+        change = change * (self.threshold / length).clamp(max=1)
+        along = torch.nn.functional.normalize(along, dim=1)
+        parallel = (change * along).sum(1, keepdim=True) * along
+        update = change - (1 - self.eta) * parallel
+        return label + (self.scale - 1) * update.reshape(label.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroStar(Linear):
+    """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886, section 4), in velocities of the flow.
+
+    The free velocity is multiplied by s = <label, free> / |free|², the best fit to the label's.
+    Zero-init gives the velocity 0: the flow's state x / (1 + sigma) is then the image. It is a
+    matter of the level here. The authors' first step is ``zero_above`` just below the first level.
+
+    Attributes:
+        zero_above: level above which the velocity is 0.
+    """
+
+    name = "zero_star"
+    prediction: Prediction = "flow"
+    zero_above: float = math.inf
+
+    def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the guided image, or the flow's state above ``zero_above``."""
+        d, level = super().__call__(label, free, x, sigma), level_column(sigma, x)
+        above = torch.as_tensor(level > self.zero_above, device=x.device)
+        return torch.where(above, x / (1 + level), d)
+
+    def combine(self, label: Tensor, free: Tensor) -> Tensor:
+        """Return s free + w (label - s free)."""
+        rows, others = label.flatten(1), free.flatten(1)
+        fit = (rows * others).sum(1, keepdim=True) / others.square().sum(1, keepdim=True)
+        return torch.lerp((fit * others).reshape(free.shape), label, self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescaled(Formula):
+    """Rescaled guidance (Lin et al. 2023, arXiv:2305.08891, section 3.4) of another formula.
+
+    The prediction is multiplied by 1 - share + share std(label) / std(guided), with the standard
+    deviations of a sample's numbers. The paper's model predicts v.
+
+    Attributes:
+        formula: the formula whose result is rescaled.
+        share: phi in [0, 1]; the paper has 0.7.
+    """
+
+    name = "rescale"
+    prediction: Prediction = "v"
+    formula: Formula
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"rescale: share must be in [0, 1], got {self.share}")
+
+    @property
+    def text(self) -> str:
+        """The formula inside, then the share."""
+        said = "" if self.prediction == "v" else f",prediction={self.prediction}"
+        return f"{self.formula.text},rescale={self.share:.15g}{said}"
+
+    def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the formula's image, rescaled."""
+        return super().__call__(label, self.formula(label, free, x, sigma), x, sigma)
+
+    def combine(self, label: Tensor, free: Tensor) -> Tensor:
+        """Return the guided prediction ``free`` with a spread nearer to that of ``label``."""
+        own, wanted = (p.flatten(1).std(1).reshape(-1, *[1] * (p.ndim - 1)) for p in (free, label))
+        return free * (1 - self.share + self.share * wanted / own)
+
+
+_FORMULAS: dict[str, type[Linear]] = {kind.name: kind for kind in (Linear, Projected, ZeroStar)}
+
+
+def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula:
+    """Return a formula of guidance from options.
+
+    Args:
+        scale: guidance scale.
+        spec: ``linear``, ``apg`` or ``zero_star``, or a table with this ``name`` and its options;
+            None for ``linear``.
+        rescale: share of :class:`Rescaled`, or a table of its options; None for no rescaling.
+
+    Raises:
+        ValueError: a name or an option is unknown, or has a wrong value.
+    """
+    options: dict[str, Any] = (
+        dict(spec) if isinstance(spec, Mapping) else {"name": spec or "linear"}
+    )
+    name = options.pop("name", None)
+    if name not in _FORMULAS:
+        raise ValueError(f"guidance_formula is {', '.join(_FORMULAS)}, not {name!r}")
+    try:
+        formula = _FORMULAS[name](scale=scale, **options)
+        if rescale is None:
+            return formula
+        shares: dict[str, Any] = (
+            dict(rescale) if isinstance(rescale, Mapping) else {"share": rescale}
+        )
+        return Rescaled(formula=formula, **shares)
+    except TypeError as error:
+        raise ValueError(
+            f"guidance_formula {name}: an option is unknown or no number ({error})"
+        ) from error

@@ -1,0 +1,72 @@
+"""Names of samplers and schedules in other programs, with ours: the rows of ``other_names.csv``.
+
+Sources of the lists: comfyanonymous/ComfyUI ``comfy/samplers.py``, lllyasviel/stable-diffusion-webui-forge
+and AUTOMATIC1111/stable-diffusion-webui ``modules/sd_samplers*.py`` and ``modules/sd_schedulers.py``,
+ClownsharkBatwing/RES4LYF ``beta/rk_coefficients_beta.py``, and the schedulers of diffusers.
+
+>>> spec_elsewhere("sampler", "uni_pc_bh2")
+{'name': 'unipc_3_published'}
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, NamedTuple
+
+from .spec import parse_spec
+
+Kind = Literal["sampler", "schedule"]
+
+
+class OtherName(NamedTuple):
+    """Name in another program.
+
+    Attributes:
+        library: program, as ``list --translate`` takes it.
+        kind: "sampler" or "schedule".
+        theirs: the name there.
+        label: name in its menu; "" if that is the name.
+        ours: our spec of the same method, "" if there is none.
+        nearest: our spec of the most similar method where there is no same one, or "".
+        note: difference, or the reason why there is no such method here; else "".
+    """
+
+    library: str
+    kind: str
+    theirs: str
+    label: str
+    ours: str
+    nearest: str
+    note: str
+
+    @property
+    def remark(self) -> str:
+        """Note, and the nearest method here if there is one."""
+        return self.note + (f"; the nearest is {self.nearest}" if self.nearest else "")
+
+
+@cache
+def other_names() -> tuple[OtherName, ...]:
+    """Return all names, in the order of each program's menu."""
+    text = files(__package__ or "").joinpath("other_names.csv").read_text(encoding="utf-8")
+    return tuple(OtherName(**row) for row in csv.DictReader(text.splitlines()))
+
+
+def spec_elsewhere(kind: Kind, name: str) -> dict[str, Any]:
+    """Return our spec for another program's name; {} if it is unknown or programs disagree on it."""
+    found = {row.ours for row in _rows_called(kind, name) if row.ours}
+    return parse_spec(found.pop()) if len(found) == 1 else {}
+
+
+def why_not_elsewhere(kind: Kind, name: str) -> str:
+    """Return what is known of another program's name that has no spec here; "" if nothing is."""
+    for row in _rows_called(kind, name):
+        if not row.ours:
+            return f"{row.library} has one of this name: {row.remark}"
+    return ""
+
+
+def _rows_called(kind: Kind, name: str) -> list[OtherName]:
+    return [row for row in other_names() if row.kind == kind and name in (row.theirs, row.label)]
