@@ -103,9 +103,10 @@ def test_both_sides_have_each_image_and_its_mirror_image(drawn):
 
 
 @installed
-def test_the_card_is_of_these_data(drawn):
+@pytest.mark.parametrize("name", ["emoji", "emoji-flow"])
+def test_the_card_is_of_these_data(name, drawn):
     labels = noto_emoji.emoji("train")[1]
-    card = load_card("emoji")
+    card = load_card(name)
     assert card.data["class_counts"] == labels.bincount().tolist()
     assert card.data["licence"] == "OFL-1.1"
 
