@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import guiders
 
 from samplerbench.models.guidance_formulas import Linear, Projected, Rescaled, ZeroStar
+
+guiders = pytest.importorskip("diffusers.guiders", reason="diffusers is not installed")
 
 W, SIGMA = 5.0, 1.7
 LABEL, FREE, X = torch.randn(

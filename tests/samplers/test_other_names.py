@@ -59,4 +59,4 @@ def test_translate__rows_of_programs_and_of_libraries_have_the_same_keys():
     rows = [*translate("diffusers"), *translate("res4lyf"), *translate("forge", "schedule")]
     assert len({tuple(row) for row in rows}) == 1
     theirs = [row["theirs"] for row in translate("diffusers")]
-    assert "AmusedScheduler" in theirs
+    assert "diffusers:AmusedScheduler" in theirs
