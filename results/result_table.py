@@ -111,7 +111,7 @@ class ResultTable(TypedTable):
 
     def csv(self) -> str:
         """Return the table as CSV text, as :meth:`to_csv` writes it."""
-        return csv_lines(self.frame.columns, self.frame.itertuples(index=False, name=None))
+        return csv_lines(self.frame.columns, (row.values() for row in rows_as_dicts(self.frame)))
 
     def to_parquet(self, path: Path | str) -> None:
         """Write the table as Parquet, atomically."""

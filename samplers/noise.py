@@ -21,17 +21,20 @@ _MASK = 0xFFFFFFFF
 _INITIAL = 0  # counter word of the initial latent; step k uses k + 1
 
 
-def philox(
-    counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+_SMALL = 1 << 15
+"""Blocks below which numpy draws on the CPU: torch has threads for more, and slower calls."""
+
+
+def philox(counter: tuple[Any, Any, Any, Any], seed: int) -> tuple[Any, Any, Any, Any]:
     """Return random integers of Philox4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405).
 
     Args:
-        counter: four int64 tensors that broadcast together, each with values in [0, 2^32).
+        counter: four int64 tensors, or arrays, that broadcast together, each with values in [0,
+            2^32). Any may be a number instead, and stays one as long as it can.
         seed: the 64-bit key.
 
     Returns:
-        Four int64 tensors of random integers in [0, 2^32), bit-identical on every device.
+        Four tensors, or arrays, of random integers in [0, 2^32), bit-identical on every device.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = seed & _MASK, (seed >> 32) & _MASK
@@ -59,10 +62,13 @@ def normal(seed: int, ids: Tensor, word: int | Tensor, draw: int, count: int) ->
         count: normals per sample.
     """
     blocks = -(-count // 4)
-    block = torch.arange(blocks, device=ids.device)[None, :]
-    row = ids[:, None]
-    zero = torch.zeros_like(row)
-    bits = philox((block + zero, zero + word, zero + draw, row), seed)
+    block, row = torch.arange(blocks, device=ids.device)[None, :], ids[:, None]
+    if ids.device.type == "cpu" and len(ids) * blocks < _SMALL:
+        words = word.numpy() if isinstance(word, Tensor) else word
+        arrays = philox((block.numpy(), words, draw, row.numpy()), seed)
+        bits = tuple(map(torch.from_numpy, arrays))
+    else:
+        bits = philox((block, word, draw, row), seed)
     u0, u1, u2, u3 = ((b.double() + 0.5) * 2.0**-32 for b in bits)
     radius = [(u.log_().mul_(-2)).sqrt_() for u in (u0, u2)]
     angle = [u.mul_(2 * math.pi) for u in (u1, u3)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from looping import each
+from remembered import remembered  # noqa: F401
 from rich.console import Console
 
 import samplerbench

@@ -55,6 +55,10 @@ _READERS = (
     ("pyarrow", "OSFile"),
 )
 """Readers that open files outside Python: a module or class, and the name of the reader in it."""
+_NAMES = frozenset(name for _, name in _READERS)
+_INSTALLED_PLACES = (*_PYTHON, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+_without_readers: dict[str, tuple[ModuleType, int]] = {}
+"""Installed modules that had so many names and none of a reader: thousands, not to be searched again."""
 _lock = threading.RLock()
 _active_recorders: list[FileRecorder] = []
 _wrapped = contextlib.ExitStack()
@@ -291,9 +295,15 @@ def _wrap_readers() -> None:
             by_name.setdefault(name, []).append((reader, noting))
         else:
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
-    for module in tuple(sys.modules.values()):
+    for place, module in tuple(sys.modules.items()):
+        known = _without_readers.get(place)
+        if known and known[0] is module and known[1] == len(vars(module)):
+            continue
         names = vars(module) if isinstance(module, ModuleType) else {}
-        for name in by_name.keys() & names.keys():  # few of thousands of modules have one
+        found = _NAMES & names.keys()
+        if not found and str(names.get("__file__")).startswith(_INSTALLED_PLACES):
+            _without_readers[place] = module, len(names)
+        for name in found & by_name.keys():
             for reader, noting in by_name[name]:
                 if names.get(name) is reader:
                     names[name] = noting

@@ -12,7 +12,7 @@ from ..intervals import interval_flag, value_plus_minus
 from ..quantities import columns, flags, quantities
 from ..record import Record
 from ..text import format_number
-from ..values import is_empty, number, rows_by_index, text
+from ..values import number, rows_by_index, text
 
 MARKS = {"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"} | dict.fromkeys(
     ("failed", "crashed", "timed out", "killed"), "✗"
@@ -74,16 +74,16 @@ class Listing(NamedTuple):
 def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = None) -> Listing:
     """Return the table of all rows of a frame; ``verdicts`` are by row index."""
     kinds = {column.name: column for column in columns()}
-    same = {name: value for name in frame.columns if (value := _shared_value(frame, name))}
+    indexed = rows_by_index(frame)
+    rows = list(indexed.values())
+    same = {name: value for name in frame.columns if (value := _shared_value(rows, name))}
     heads = []
     for name in table_columns():
-        if name in frame and not all(map(is_empty, frame[name])) and name not in same:
+        if name not in same and any(row.get(name) is not None for row in rows):
             meaning = kinds[name].meaning_and_unit if name in kinds else "the run"
             heads.append(ColumnHead(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
-    lines = [
-        _listed_row(row, heads, by_index.get(index)) for index, row in rows_by_index(frame).items()
-    ]
+    lines = [_listed_row(row, heads, by_index.get(index)) for index, row in indexed.items()]
     return Listing(heads, lines, same, _metrics_in_words(by_index.values()))
 
 
@@ -97,15 +97,15 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
     return ", ".join(f"{metric} ({', '.join(names)})" for metric, names in models.items())
 
 
-def _shared_value(frame: pd.DataFrame, name: str) -> str:
+def _shared_value(rows: list[Record], name: str) -> str:
     """Return the value of column ``name`` that all finished rows share, as text; "" for none."""
-    if len(frame) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
+    if len(rows) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
-    values = {value for value in frame[name] if not is_empty(value)}
-    if len(values) != 1 or frame.loc[frame["status"] == "ok", name].isna().to_numpy().any():
+    values = {row[name] for row in rows} - {None}
+    if len(values) != 1 or any(row[name] is None for row in rows if row["status"] == "ok"):
         return ""
     (value,) = values
-    return format_number(float(value)) if str(frame[name].dtype) == "Float64" else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None) -> ListedRow:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..record import Record
@@ -41,15 +42,17 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
       or else the smallest of the model's budgets that is >= ``nfe``. Without budgets, the numbers
       of steps of the model's rows take their place. It is empty if there is none.
     """
-    # only the needed columns: splitting all of them by model is several times as slow
     columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
-    columns = columns.reset_index(drop=True)
-    groups = [group for _, group in columns.groupby("model", dropna=False, sort=False)]
-    order = np.argsort(np.concatenate([group.index for group in groups])) if groups else []
-    rows = [row for group in groups for row in _curves_and_budgets(group)]
+    rows, models = rows_as_dicts(columns), defaultdict[object, list[int]](list)
+    for place, row in enumerate(rows):
+        models[row["model"]].append(place)
+    found: list[tuple[str, int | None]] = [("", None)] * len(rows)
+    for places in models.values():
+        for place, pair in zip(places, _curves_and_budgets([rows[i] for i in places]), strict=True):
+            found[place] = pair
     return frame.assign(
-        curve=pd.array([rows[i][0] for i in order], dtype="string"),
-        slot=pd.array([rows[i][1] for i in order], dtype="Int64"),
+        curve=pd.array([curve for curve, _ in found], dtype="string"),
+        slot=pd.array([slot for _, slot in found], dtype="Int64"),
     ).sort_index()
 
 
@@ -70,35 +73,44 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return parts
 
 
-def _curves_and_budgets(group: pd.DataFrame) -> list[tuple[str, int | None]]:
+def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:
     """Return the curve and the slot (:func:`with_curves`) of each row of one model."""
-    varying = [
-        name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
-    ]
-    varying += [TUNED] * _has_several_tunings(group, varying)
-    plain = _samplers_of_plain_schedule(group) if "schedule" in varying else frozenset()
-    budgets = group["budget"].dropna()
-    ladder = sorted({int(at) for at in (budgets if len(budgets) else group["steps"].dropna())})
+    varying = [name for name in _DISTINGUISHING if len(_values(rows, name)) > 1]
+    varying += [TUNED] * _has_several_tunings(rows, varying)
+    plain = _samplers_of_plain_schedule(rows) if "schedule" in varying else frozenset()
+    ladder = sorted({int(at) for at in _values(rows, "budget") or _values(rows, "steps")})
     return [
         (_curve_label(row, varying, text(row, "sampler") in plain), _slot_of_row(row, ladder))
-        for row in rows_as_dicts(group)
+        for row in rows
     ]
 
 
-def _samplers_of_plain_schedule(group: pd.DataFrame) -> frozenset[str]:
+def _values(rows: list[Record], name: str) -> set[Any]:
+    """Return the different values of a column that are not empty."""
+    return {row.get(name) for row in rows} - {None}
+
+
+def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
     """Return the samplers with one schedule that is their own, or the usual one of a model."""
-    usual = group.loc[group["schedule"] != OWN, "schedule"].mode()
+    counts = Counter(row["schedule"] for row in rows if row["schedule"] not in (None, OWN))
+    most = max(counts.values(), default=0)
+    usual = [name for name, count in counts.items() if count == most]
     plain = {OWN, *usual} if len(usual) == 1 else {OWN}
-    found = group.groupby("sampler")["schedule"].unique()
-    return frozenset(str(name) for name, own in found.items() if len(own) == 1 and own[0] in plain)
+    schedules = defaultdict[str, set[object]](set)
+    for row in rows:
+        if row["sampler"] is not None:
+            schedules[text(row, "sampler")].add(row["schedule"])
+    return frozenset(name for name, own in schedules.items() if len(own) == 1 and own <= plain)
 
 
-def _has_several_tunings(group: pd.DataFrame, varying: list[str]) -> bool:
+def _has_several_tunings(rows: list[Record], varying: list[str]) -> bool:
     """Return True if rows of equal curve and steps have different tuned levels."""
-    if TUNED not in group:
-        return False
-    places = group.groupby(["sampler", "params", "steps", *varying], dropna=False)
-    return bool((places[TUNED].nunique() > 1).any())
+    tunings = defaultdict[tuple[object, ...], set[object]](set)
+    for row in rows:
+        if row.get(TUNED) is not None:
+            place = tuple(row.get(name) for name in ("sampler", "params", "steps", *varying))
+            tunings[place].add(row[TUNED])
+    return any(len(found) > 1 for found in tunings.values())
 
 
 def _curve_label(row: Record, varying: list[str], is_plain: bool) -> str:

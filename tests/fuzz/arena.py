@@ -34,6 +34,7 @@ ALL = os.environ.get("SAMPLERBENCH_FUZZ") == "all"
 
 WORK = (
     "samplerbench.benchmarks.running.setup.set_up",
+    "samplerbench.benchmarks.api.set_up",
     "samplerbench.benchmarks.planning.fitting.Pilot._search_rule",
     "samplerbench.benchmarks.running.forecast.forecast_suite",
     "samplerbench.benchmarks.running.executors.shard_limits.expected_evaluations",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from quiet_runs import quiet_run, quiet_setup
+from remembered import remembered  # noqa: F401
 
 from samplerbench.benchmarks.metrics import Measured, metric, metrics
 from samplerbench.benchmarks.scoring import versions

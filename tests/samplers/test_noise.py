@@ -8,7 +8,7 @@ import torch
 from looping import each
 from scipy.stats import kstest
 
-from samplerbench.samplers import NoNoise, SampleNoise
+from samplerbench.samplers import NoNoise, SampleNoise, noise
 from samplerbench.samplers.noise import normal, philox
 
 ONES = 0xFFFFFFFF
@@ -45,6 +45,13 @@ def test_the_generator_against_plain_integers():
     seed = 2**64 - 12345
     out = torch.stack(philox(tuple(torch.from_numpy(counters).T), seed), 1)
     assert out.tolist() == [rounds([int(v) for v in c], seed) for c in counters]
+
+
+@each("word", [9, torch.arange(5)[:, None]])
+def test_normal__small_batches_have_the_bits_of_large_ones(word, monkeypatch):
+    small = normal(2**64 - 12345, torch.arange(3, 8), word, 2, 7)
+    monkeypatch.setattr(noise, "_SMALL", 0)
+    assert torch.equal(normal(2**64 - 12345, torch.arange(3, 8), word, 2, 7), small)
 
 
 def test_moments_and_shape_of_a_normal():

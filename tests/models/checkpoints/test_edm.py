@@ -116,7 +116,7 @@ def pickled(path: Path, case: Case, raw: nn.Module, **attributes) -> Path:
 def trained(request, tmp_path_factory) -> Trained:
     """One of the four."""
     case = CASES[request.param]
-    raw = train(case)
+    raw = train(case, 60)
     return Trained(case, raw, pickled(tmp_path_factory.mktemp("edm") / "net.pkl", case, raw))
 
 

@@ -71,7 +71,7 @@ def files(tmp_path_factory):
     torch.manual_seed(0)
     exploding = SongUNet(**NCSN)
     weights = training.trained(
-        exploding, losses_ve(exploding), steps=200, rate=6e-3, batch=64, side=SIDE
+        exploding, losses_ve(exploding), steps=150, rate=6e-3, batch=64, side=SIDE
     )
     exploding.load_state_dict(weights)
     torch.save(training_file(exploding, NCSN, levels), folder / "VE.pth")

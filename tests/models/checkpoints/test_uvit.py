@@ -40,7 +40,7 @@ def file(tmp_path_factory):
     torch.manual_seed(0)
     network = UViT(**SHAPE)
     torch.nn.init.normal_(network.pos_embed, std=0.1)
-    weights = training.trained(network, losses(network), steps=300, rate=6e-3, batch=128)
+    weights = training.trained(network, losses(network), steps=210, rate=6e-3, batch=128)
     path = tmp_path_factory.mktemp("uvit") / "cifar10_uvit_small.pth"
     torch.save(weights, path)
     return path

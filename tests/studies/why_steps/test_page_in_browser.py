@@ -2,8 +2,6 @@
 and accessible in light and dark.
 """
 
-from functools import cache
-
 import pytest
 from drawn_answers import answered
 from invented import INVENTED
@@ -39,23 +37,20 @@ def path(answers, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def show(browser, path):
-    """Opens the page in a window so wide, with all details unfolded, once for all tests."""
-    contexts = []
+    """Makes the window so wide, of the one page of all tests, which takes seconds to load; all its
+    details are unfolded.
+    """
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
 
-    @cache
-    def open_page(width):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="light"
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(path.as_uri())
-        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    def shown(width):
+        page.set_viewport_size({"width": width, "height": 900})
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    yield shown
+    context.close()
 
 
 def test_every_row_has_its_say(answers):
@@ -135,8 +130,7 @@ def test_the_page_is_accessible(show, scheme, width):
         "axe_playwright_python.sync_playwright",
         reason="axe is not installed: accessibility is not tested",
     ).Axe()
-    page = show(width)
-    show.cache_clear()  # no other test sees what is removed here
+    page = show(width)  # the last tests, since it is not put back what is removed here
     page.emulate_media(color_scheme=scheme)
     # 20,000 strokes and groups of them, without word, role or link: axe takes a second for 1,000
     page.evaluate(STROKES + ".forEach(part => part.remove())")
