@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from samplerbench.results.figures import Sheet, save
 
 from .scoring import V3
-from .table import Row, geometric_means, read_scores, short_name
+from .table import Row, geometric_means, of_use, read_scores, short_name
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def draw_errors(scores: Sequence[Row], bound: Sequence[Row] = ()) -> Sheet:
             means = geometric_means(_rows_of(scores, model, method), "typical_error")
             if means:
                 _plot(axes, list(means), list(means.values()), line)
-        own = (r for r in bound if (r["model"], r["criterion"]) == (model, "median"))
+        own = (row for row in of_use(bound) if row["model"] == model)
         lowest = geometric_means(own, "oracle")
         if lowest:
             _plot(axes, list(lowest), list(lowest.values()), BOUND)

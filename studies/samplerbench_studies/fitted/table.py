@@ -62,6 +62,9 @@ NAMES = {
 }
 """Names of the methods in tables and figures."""
 
+FEWEST_LATENTS = 12
+"""Fewest latents of a table fitted to them that is a bound."""
+
 
 def method_and_seed(entry: Entry) -> tuple[str, int] | None:
     """Return method and seed of a row; None for a row of something else."""
@@ -213,17 +216,18 @@ def at_equal_totals(scores: Sequence[Row], limits: Sequence[int]) -> str:
     return markdown_table(["method", *(f"{limit:,}" for limit in limits)], rows)
 
 
+def of_use(bounds: Sequence[Row]) -> list[Row]:
+    """Return the rows with the median of enough latents; fewer do not bound what others allow."""
+    return [r for r in bounds if r["criterion"] == "median" and int(r["latents"]) >= FEWEST_LATENTS]
+
+
 def shares_of_gap(scores: Sequence[Row], bounds: Sequence[Row]) -> str:
     """Return a Markdown table of the share of the gap to the bound that each method closes.
 
     The gap is the logarithm of the best untuned error over that of a table fitted to other latents
     (column ``oracle_fresh`` of the rows of :mod:`.bound` with the median). Means over budgets.
     """
-    oracle = {
-        (row["model"], row["nfe"]): number(row, "oracle_fresh")
-        for row in bounds
-        if row["criterion"] == "median"
-    }
+    oracle = {(row["model"], row["nfe"]): number(row, "oracle_fresh") for row in of_use(bounds)}
     best = {_place(r): number(r, "typical_error") for r in scores if r["method"] == "untuned"}
     models = [
         m for m in dict.fromkeys(r["model"] for r in scores) if any(m == k[0] for k in oracle)
