@@ -72,10 +72,4 @@ def export(
         solver = Pilot(subject, None, "cpu").fitted(solver, Grid(levels))
     if out is None:
         return asdict(export_lines(to, solver, Grid(levels), subject, model_spec(model)))
-    folder = export_folder(to, solver, Grid(levels), subject, str(out))
-    return {
-        "library": to,
-        "code": folder.code,
-        "remark": folder.remark,
-        "files": folder.write(Path(out)),
-    }
+    return export_folder(to, solver, Grid(levels), subject, str(out)).write(to, Path(out))

@@ -1,8 +1,7 @@
 """Names of samplers and schedules in other programs, with ours: the rows of ``other_names.csv``.
 
-Sources of the lists: comfyanonymous/ComfyUI ``comfy/samplers.py``, lllyasviel/stable-diffusion-webui-forge
-and AUTOMATIC1111/stable-diffusion-webui ``modules/sd_samplers*.py`` and ``modules/sd_schedulers.py``,
-ClownsharkBatwing/RES4LYF ``beta/rk_coefficients_beta.py``, and the schedulers of diffusers.
+Sources: ComfyUI ``comfy/samplers.py``, Forge and A1111 ``modules/sd_samplers*.py`` and ``sd_schedulers.py``,
+RES4LYF ``beta/rk_coefficients_beta.py``, and the schedulers of diffusers.
 
 >>> spec_elsewhere("sampler", "uni_pc_bh2")
 {'name': 'unipc_3_published'}

@@ -138,7 +138,8 @@ class TypedTable:
     @classmethod
     def _of_columns(cls, columns: Mapping[str, Iterable[object]], count: int) -> Self:
         """Return the table of columns of ``count`` values, by name."""
-        kinds, none = column_kinds(), [None] * count
+        kinds = column_kinds()
+        none: list[object] = [None] * count
         # older tables have one flag for both
         columns = {"fd_conv_flag": columns.get("fid_flag", none), **columns}
         extra = [name for name in columns if name not in kinds]

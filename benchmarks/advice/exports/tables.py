@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ....models.denoiser import Denoiser, Wrapper, innermost_model
+from ....models.denoiser import Denoiser, Wrapper
 from ....models.guidance import Altered, ClassifierFree
 from ....models.guidance_formulas import Linear
 from ....results.run_directory.layout import explain_write_errors
@@ -26,13 +26,14 @@ class Folder(NamedTuple):
     code: str
     remark: str
 
-    def write(self, path: Path) -> list[str]:
-        """Write the files into the folder ``path``; return their paths. An OSError says what to do."""
+    def write(self, library: str, path: Path) -> dict[str, Any]:
+        """Write the files into the folder ``path``; return what ``samplerbench.export`` does."""
         with explain_write_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             for name, text in self.files.items():
                 (path / name).write_text(text, encoding="utf-8")
-        return [str(path / name) for name in self.files]
+        files = [str(path / name) for name in self.files]
+        return {"library": library, "code": self.code, "remark": self.remark, "files": files}
 
 
 def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
@@ -41,16 +42,9 @@ def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
         "solver": label_of(sampler),
         "fitted": name_and_options(sampler) is None,
         "model": model.name,
-        "shift": _shift_of(model),
+        "shift": model.own_shift(),
         "guidance": _guidance_of(model),
     }
-
-
-def _shift_of(model: Denoiser) -> float | None:
-    spec = getattr(innermost_model(model), "spec", None)
-    settings = spec.preset.get("settings", {}) if spec else {}
-    dynamic = settings.get("use_dynamic_shifting")
-    return None if dynamic else settings.get("shift", settings.get("flow_shift"))
 
 
 def _guidance_of(model: Denoiser) -> float | None:
