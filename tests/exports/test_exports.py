@@ -341,3 +341,10 @@ def test_a_checkpoints_own_scheduler_stays_what_it_is():
     assert "num_inference_steps=5" in made.code
     with pytest.raises(ValueError, match="give it fitted"):
         export("python", make("pipeline"), GRID, network("eps"), "folder")
+
+
+def test_missing__a_sampler_that_reads_the_unguided_image_is_no_table():
+    plus = make("cfgpp(sampler='dpmpp_2m')")
+    for library in ("diffusers", "k-diffusion", "comfyui-node"):
+        assert "unguided image" in missing(library, plus, network("eps")), library
+    assert missing("python", plus, network("eps")) == ""
