@@ -11,9 +11,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import comfyui_by_levels
 import numpy as np
 import torch
-from comfyui_by_levels import gradient_estimation, heunpp2, ipndm_v, res_multistep_ancestral
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports.comfyui import Node
@@ -95,8 +95,7 @@ def ancestral(run: Run, kind: str, eta: float = 1.0, s_noise: float = 1.0) -> Te
             share = (1 - t) / (1 - down)
             up = math.sqrt(t**2 - (down * share) ** 2)
         else:
-            up = min(t, eta * math.sqrt(t**2 * (s**2 - t**2) / s**2))
-            down, share = math.sqrt(t**2 - up**2), 1.0
+            (down, up), share = comfyui_by_levels.down_and_up(s, t, eta), 1.0
         by_log_snr = run.level((run.lam(s) + run.lam(down)) / 2)
         d, m = past[0][1], by_log_snr if kind == "dpmpp_2s" else math.sqrt(s * down)
         if kind == "euler":
@@ -339,7 +338,7 @@ def on_levels(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def res_multistep(run: Run, eta: float) -> Tensor:
     levels = run.levels
-    return on_levels(res_multistep_ancestral)(
+    return on_levels(comfyui_by_levels.res_multistep_ancestral)(
         run, eta=eta, z=lambda i: run.draw(levels[i], levels[i + 1]) if eta else 0.0
     )
 
@@ -354,9 +353,9 @@ BY_NAME: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
     "ddpm": (ddpm, {}),
     "lms": (lms, {}),
     "ipndm": (ipndm, {}),
-    "ipndm_v": (on_levels(ipndm_v), {}),
-    "gradient_estimation": (on_levels(gradient_estimation), {}),
-    "heunpp2": (on_levels(heunpp2), {}),
+    "ipndm_v": (on_levels(comfyui_by_levels.ipndm_v), {}),
+    "gradient_estimation": (on_levels(comfyui_by_levels.gradient_estimation), {}),
+    "heunpp2": (on_levels(comfyui_by_levels.heunpp2), {}),
     "res_multistep_ancestral": (res_multistep, {"eta": 1.0}),
     "dpmpp_2m": (dpmpp_2m, {}),
     "res_multistep": (res_multistep, {"eta": 0.0}),
@@ -387,10 +386,9 @@ def solve(node: Node, run: Run, **options: Any) -> Tensor:
     if node.name == "KSamplerSelect":
         function, defaults = BY_NAME[node.inputs["sampler_name"]]
         return function(run, **{**defaults, **options})
-    words = ("solver_type",)
     whole = ("order", "max_stage", "predictor_order", "corrector_order")
     given = {
-        key: value if key in words else int(value) if key in whole else float(value)
+        key: value if key == "solver_type" else int(value) if key in whole else float(value)
         for key, value in node.inputs.items()
     }
     if node.name == "SamplerSASolver":

@@ -4,7 +4,6 @@ Its x and sigma are ours for EDM-like models. On a flow they are x_t and t of (1
 """
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ from comfyui_by_levels import (
     heunpp2,
     ipndm_v,
     res_multistep_ancestral,
-    velocity,
 )
+from comfyui_formulas import Run, ancestral, seeds
 from looping import each
 
 from samplerbench.benchmarks.conformance.moments import exact_moments
@@ -55,25 +54,6 @@ def agree(a, b, within=1e-12):
 
 
 # Each function takes a denoiser, the first state, falling levels and a draw, and returns the end.
-
-
-def seeds_2(denoise, x, levels, r, kind, eta, z):
-    for i, (cur, nxt) in enumerate(pairwise(levels)):
-        d = denoise(x, cur)
-        if nxt == 0:
-            return d
-        h = math.log(cur / nxt)
-        k, mid = h * (1 + eta), cur ** (1 - r) * nxt**r
-        noise = math.sqrt(-math.expm1(-2 * r * h * eta)) * z(i, 0)
-        y = mid / cur * math.exp(-r * h * eta) * x - math.expm1(-r * k) * d + mid * noise
-        d2 = denoise(y, mid)
-        b2 = (math.expm1(-k) + k) / (k * r) if kind == "phi_2" else -math.expm1(-k) / (2 * r)
-        b1 = -math.expm1(-k) - b2
-        noise = math.exp((r - 1) * h * eta) * noise
-        if r < 1:
-            noise = noise + math.sqrt(-math.expm1(2 * (r - 1) * h * eta)) * z(i, 1)
-        x = nxt / cur * math.exp(-h * eta) * x + b1 * d + b2 * d2 + nxt * noise
-    return x
 
 
 def adams_weights(nodes, start, end, tau):
@@ -119,29 +99,6 @@ def sa_solver(denoise, x, levels, tau_at, z, pece, predictor=3, corrector=4):
     return predicted
 
 
-def ancestral_rf(denoise, x, levels, eta, z, kind):
-    """On x_t and t: a step down to t_d, then noise with the signal scaled to 1 - t."""
-    for i, (cur, nxt) in enumerate(pairwise(levels)):
-        d = denoise(x, cur)
-        if nxt == 0:
-            return d
-        down = nxt * (1 + (nxt / cur - 1) * eta)
-        if kind == "euler":
-            x = down / cur * x + (1 - down / cur) * d
-        elif kind == "dpm_2":
-            mid = math.sqrt(cur * down)
-            y = x + (mid - cur) * (x - d) / cur
-            x = x + (down - cur) * velocity(y, denoise, mid)
-        else:
-            lam = [math.log((1 - t) / t) for t in (cur, down)]
-            mid = 1 / (1 + math.exp(sum(lam) / 2))
-            y = mid / cur * x + (1 - mid / cur) * d
-            x = down / cur * x + (1 - down / cur) * denoise(y, mid)
-        scale = (1 - nxt) / (1 - down)
-        x = scale * x + math.sqrt(max(nxt**2 - (scale * down) ** 2, 0.0)) * z(i)
-    return x
-
-
 def on_a_flow(formula, grid, *args):
     """The formula's end in our coordinates, from our first state."""
     times = [s / (1 + s) for s in grid.sigma]
@@ -162,8 +119,6 @@ DETERMINISTIC = {
     "gradient_estimation(gamma=1.2)": (gradient_estimation, 1.2),
     "heunpp2": (heunpp2,),
     "ipndm_v_published": (ipndm_v,),
-    "exp_heun_2_x0": (seeds_2, 1.0, "phi_2", 0.0, lambda *_: 0.0),
-    "seeds_2(eta=0.0, c2=0.3)": (seeds_2, 0.3, "phi_1", 0.0, lambda *_: 0.0),
     "res_multistep_ancestral(eta=0.0)": (res_multistep_ancestral, 0.0, lambda _: 0.0),
 }
 
@@ -199,17 +154,15 @@ def test_res_multistep_ancestral__takes_comfyuis_steps(grid):
         "exp_heun_2_x0_sde",
         "exp_heun_2_x0_sde(eta=0.4)",
         "seeds_2",
+        "seeds_2(eta=0.0, c2=0.3)",
         "seeds_2(c2=0.7, weighting='phi_2')",
     ],
 )
 def test_seeds_2__takes_comfyuis_steps(spec, grid):
     grid, sampler = GRIDS[grid], make(spec)
+    run = Run(PROBLEM, grid, NOISE, flow=False)
     kind = getattr(sampler, "weighting", "phi_2")
-
-    def z(i, part):
-        return NOISE.at(i, *grid.sigma[i : i + 2])(part)
-
-    there = as_there(seeds_2, grid, sampler.nodes[0], kind, sampler.eta, z)
+    there = seeds(run, nodes=sampler.nodes, solver_type=kind, eta=sampler.eta)
     assert agree(ours(spec, grid), there)
 
 
@@ -235,7 +188,7 @@ def test_sa_solver__takes_comfyuis_steps(name, tau, grid):
 @each("kind", ["euler", "dpm_2", "dpmpp_2s"])
 def test_ancestral_flow__takes_comfyuis_rf_steps(kind, eta, grid):
     grid = GRIDS[grid]
-    there = on_a_flow(ancestral_rf, grid, eta, lambda i: draw(grid, i), kind)
+    there = ancestral(Run(PROBLEM, grid, NOISE, flow=True), kind, eta)
     assert agree(ours(f"{kind}_ancestral(eta={eta}, flow=True)", grid), there, 1e-11)
 
 
