@@ -153,7 +153,7 @@ def test_a_helper_of_a_sampler_that_fails_when_it_is_looked_at(measure, tmp_path
         (tmp_path / "stale_helper.py").write_text(f"FACTOR = {factor}\n")
         asked = [
             "--model",
-            "gmm-64d",
+            "digits",
             "--sampler",
             "images_only",
             "--plugin",
