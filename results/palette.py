@@ -73,7 +73,7 @@ FAMILIES = (
         (
             *("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "etdrk", "etdrk_krogstad"),
             *("etdrk_strehmel_weiner", "etdrk_friedli", "etdrk_minchev", "etdrk_lawson"),
-            *("etdrk_hochbruck_ostermann", "exp_heun_x", "etdrk_thirds"),
+            *("etdrk_hochbruck_ostermann", "etdrk_thirds"),
         ),
     ),
     Family("UniPC", "#8b3eca", "#b69cff", ("unipc", "pec", "pecec")),
@@ -94,7 +94,7 @@ FAMILIES = (
             *("ddpm", "euler_ancestral", "euler_churn", "euler_maruyama", "edm_stochastic"),
             *("dpm_ancestral", "dpmpp_m_sde", "consistency", "dpmpp_sde", "dpmpp_s_ancestral"),
             *("er_sde", "seeds", "sa_solver", "restart", "reverse_diffusion"),
-            *("predictor_corrector", "exp_heun_x_sde", "res_multistep_ancestral"),
+            "predictor_corrector",
         ),
     ),
     Family("Adaptive", "#842c3f", "#bb627e", ("rk", "dpm_solver_adaptive", "scipy", "torchdiffeq")),

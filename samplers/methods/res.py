@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..families.exponential import data_weights
 from ..families.stages import ExponentialRungeKutta, Tableau
 from ..families.tableaux import read_tableaux
 from ..numerics import phi
 from ..registry import register, register_family
 from ..types import Source
 from .adams_exponential import DataEAB
-from .dpmpp_sde import SDEMultistep
 
 _paper = partial(Source, "zhang2023res", url="https://arxiv.org/abs/2308.02157v1")
 _WEAK = (
@@ -45,22 +42,6 @@ class RES2S(ExponentialRungeKutta):
 
     def tableau(self, h: float) -> Tableau:
         return Tableau((self.c2,), ((),), (phi(2, -h) / self.c2,))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class ExpHeun(ExponentialRungeKutta):
-    """Exponential Heun method: an exponential Euler step to nxt, then the line through both d, exactly.
-
-    It is ``res_2s(c2=1)`` and ``seeds_2(c2=1, weighting="phi_2", eta=0)``.
-    """
-
-    name = "exp_heun_2_x0"
-    order = 2
-    source = _paper("Alg. 1 with c2 = 1; ComfyUI, sample_exp_heun_2_x0")
-
-    def tableau(self, h: float) -> Tableau:
-        return Tableau((1.0,), ((),), (phi(2, -h),))
 
 
 @register
@@ -111,27 +92,6 @@ class RES2M(DataEAB):
     points = 2
     same_as = "xeab_2"
     source = _paper("multistep scheme; authors' code, 2ab")
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class RESMultistepAncestral(SDEMultistep):
-    """RES of second order, multistep, with ancestral noise: ``dpmpp_2m_sde(solver_type="heun")``.
-
-    A step of length H in lam to an ancestral level has its last d at -H_prev / H. For DDPM's noise
-    H is 2 h, so this is the node -h_prev / h of the reverse SDE.
-    """
-
-    name = "res_multistep_ancestral"
-    order = 2
-    points = 2
-    source = _paper(
-        "multistep scheme; ComfyUI, sample_res_multistep_ancestral",
-        deviations=("eta is kappa; ComfyUI offers eta = 1, and its function has eta² for kappa",),
-    )
-
-    def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        return data_weights(levels[0], nxt, levels, self.eta)
 
 
 @register

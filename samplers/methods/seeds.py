@@ -107,23 +107,6 @@ class SEEDS2(SEEDS):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class ExpHeunSDE(SEEDS):
-    """Exponential Heun method for the reverse SDE: stages at both ends, and the line through both d, exactly.
-
-    It is ``seeds_2(c2=1, weighting="phi_2")``. One increment drives the stage and the step.
-    """
-
-    name = "exp_heun_2_x0_sde"
-    order = 2
-    nodes = (1.0,)
-    source = _paper("SEEDS-2 with c2 = 1; ComfyUI, sample_exp_heun_2_x0_sde", deviations=(_ETA,))
-
-    def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        return tuple(data_weights(levels[0], to, levels, self.eta))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
 class SEEDS3(SEEDS):
     """SEEDS-3: three stages, at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3 exactly."""
 

@@ -75,9 +75,7 @@ ANYWHERE: tuple[tuple[str, str], ...] = (
     ("dpmpp_2s", f"{_SEEDS_2} phi_1, eta = 0.0, r = {{r1}}"),
     ("dpmpp_sde(eta=0.0)", f"{_SEEDS_2} phi_1, eta = 0.0, r = {{r}}"),
     ("res_2s(c2=1.0)", "exp_heun_2_x0"),
-    ("exp_heun_2_x0", "exp_heun_2_x0"),
-    ("exp_heun_2_x0_sde", "exp_heun_2_x0_sde"),
-    ("exp_heun_2_x0_sde", f"{_SEEDS_2} phi_2, eta = {{eta}}, r = 1.0"),
+    ("seeds_2(c2=1.0, weighting='phi_2')", "exp_heun_2_x0_sde"),
     ("res_2s", f"{_SEEDS_2} phi_2, eta = 0.0, r = {{c2}}"),
     ("seeds_1", f"{_ER} Reverse-time SDE, eta = {{eta}}, max_stage = 1"),
     ("seeds_2", "seeds_2"),
@@ -128,7 +126,6 @@ OF_TABLES: tuple[tuple[str, str], ...] = (
     ("unipc_3_published", "uni_pc_bh2"),
     ("unipc_3_published(variant='bh1')", "uni_pc"),
     ("xeab_2", "res_multistep"),
-    ("res_multistep_ancestral", "res_multistep_ancestral"),
 )
 """Such pairs for models of noise, v or the image."""
 OF_FLOWS: tuple[tuple[str, str], ...] = (
