@@ -254,6 +254,10 @@ class Denoiser(ABC):
         """Return the exact end of the ODE path from states at ``sigma_max``; None if unknown."""
         return None
 
+    def place_noise(self, z: Tensor) -> Tensor:
+        """Return the latents ``(n, *event)`` of standard normal noise: runs begin at sigma_max times them."""
+        return z
+
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
         """Return the number of network evaluations per sample in one call at level ``sigma``."""
         return self.passes
@@ -359,6 +363,10 @@ class Wrapper(Denoiser):
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """Return the inner model's endpoint. A subclass that changes :meth:`denoise` overrides this too."""
         return self.inner.endpoint(x, labels)
+
+    def place_noise(self, z: Tensor) -> Tensor:
+        """Return the inner model's latents."""
+        return self.inner.place_noise(z)
 
     def passes_at(self, sigma: float) -> int:
         """Return ``passes`` if it differs from the inner model's, else the inner ``passes_at``."""

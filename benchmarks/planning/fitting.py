@@ -243,7 +243,8 @@ class Pilot:
         """Return denoiser and latents for the latents ``rows``; ``meter`` counts calls."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
         noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
-        return meter.attach(self.model).bind(ids, self.seed), noise.initial()
+        latents = self.model.place_noise(noise.initial())
+        return meter.attach(self.model).bind(ids, self.seed), latents
 
     @property
     def _trajectory_count(self) -> int:

@@ -146,7 +146,8 @@ def _measure_costs(
     grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
     bound = meter.attach(model).bind(ids, seed)
-    x = model.sigma_max * SampleNoise(seed, ids, model.event, model.dtype).initial()
+    noise = SampleNoise(seed, ids, model.event, model.dtype)
+    x = model.sigma_max * model.place_noise(noise.initial())
     states: list[Tensor] = [x]
 
     def record_state(_i: int, _level: float, state: Tensor) -> None:

@@ -119,7 +119,8 @@ def _loss_on_own_samples(
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device), Meter()
     metered = meter.attach(model)
     bound = metered.bind(ids, _SEED)
-    x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()
+    noise = SampleNoise(_SEED, ids, model.event, model.dtype)
+    x = model.sigma_max * model.place_noise(noise.initial())
     x0 = make(_TEACHER).sample(
         bound, x, karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max), NoNoise()
     )

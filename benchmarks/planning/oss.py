@@ -182,7 +182,8 @@ def _search(
     grid = karras(teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
     bound = meter.attach(model).bind(ids, seed)
-    x = model.sigma_max * SampleNoise(seed, ids, model.event, model.dtype).initial()
+    noise = SampleNoise(seed, ids, model.event, model.dtype)
+    x = model.sigma_max * model.place_noise(noise.initial())
     states = [x]
     integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _s, y: states.append(y))
     targets = torch.stack(states, 1)

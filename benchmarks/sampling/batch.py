@@ -75,7 +75,7 @@ def latents(
     Both depend on ``ids`` and ``seed`` alone: every sampler starts from the same states.
     """
     noise = SampleNoise(seed, ids, model.event, dtype)
-    return model.sigma_max * noise.initial(), noise
+    return model.sigma_max * model.place_noise(noise.initial()), noise
 
 
 def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:

@@ -1,4 +1,4 @@
-"""Exact models of synthetic problems: random problems of six kinds, and the built-in ones.
+"""Exact models of synthetic problems: random problems of seven kinds, and the built-in ones.
 
 The built-in parameters are dyadic or decimal numbers, not results of a linear algebra library, so
 they are the same on every machine.
@@ -16,6 +16,7 @@ from .base import ExactModel, FloatArray
 from .cloud import PointCloud
 from .gaussian import Gaussian
 from .mixture import GaussianMixture
+from .wavelet import SPREAD, Wavelet, coefficient_mixtures
 
 COMPONENTS = 300
 """Number of components of a mixture along a curve or a sheet."""
@@ -79,8 +80,24 @@ def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     return PointCloud("", _as_tensor(rng.standard_normal((int(rng.integers(10, 121)), dim)) * std))
 
 
+def wavelet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make square images whose Haar coefficients have random decay, tails and separation of modes."""
+    side = int(np.sqrt(dim))
+    if side * side != dim or side & (side - 1):
+        raise ValueError(f"a wavelet has 4, 16, 64, 256, … dimensions, not {dim}")
+    weights, means, stds = coefficient_mixtures(
+        side,
+        decay=rng.uniform(0.5, 1.5),
+        ratio=rng.uniform(2, 8),
+        separation=rng.uniform(1, 6),
+        narrow_share=rng.uniform(0.5, 0.9),
+    )
+    unit = std / np.sqrt(SPREAD)
+    return Wavelet.of_mixtures((1, side, side), weights, means * unit, stds * unit)
+
+
 KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
-    kind.__name__: kind for kind in (spectrum, tails, curve, sheet, modes, points)
+    kind.__name__: kind for kind in (spectrum, tails, curve, sheet, modes, points, wavelet)
 }
 
 
@@ -91,7 +108,7 @@ def make_problem(
 
     Args:
         kind: one of :data:`KINDS`.
-        dim: number of dimensions, >= 2.
+        dim: number of dimensions, >= 2; of a wavelet, the square of a power of two.
         std: standard deviation of the data, root mean square over the dimensions, > 0.
         seed: seed of the parameters, >= 0.
         sigma_min: lowest noise level, > 0.

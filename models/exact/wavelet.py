@@ -198,8 +198,22 @@ class Wavelet(ExactModel):
             )
         options = "" if (channels, side) == (1, 32) else f"(channels={channels}, side={side})"
         self.name = f"wavelet{options}"
-        self.event = (channels, side, side)
-        weights, means, stds = coefficient_mixtures(side)
+        self._set_mixtures((channels, side, side), *coefficient_mixtures(side))
+
+    @classmethod
+    def of_mixtures(
+        cls, event: tuple[int, int, int], weights: FloatArray, means: FloatArray, stds: FloatArray
+    ) -> Wavelet:
+        """Return the model of images ``event`` with these mixtures ``(2, side, side)`` in each channel."""
+        model = cls.__new__(cls)
+        model.name = "wavelet-of-mixtures"
+        model._set_mixtures(event, weights, means, stds)
+        return model
+
+    def _set_mixtures(
+        self, event: tuple[int, int, int], weights: FloatArray, means: FloatArray, stds: FloatArray
+    ) -> None:
+        channels, side, _ = self.event = event
         shape = (2, channels * side * side)
         # (component, coefficient), so that a sum over components does not depend on the batch.
         self._weights, self._means, self._stds = (
@@ -306,19 +320,33 @@ class Wavelet(ExactModel):
         )
 
 
-def coefficient_mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def coefficient_mixtures(
+    side: int,
+    decay: float = 1.0,
+    ratio: float = RATIO,
+    separation: float = SEPARATION,
+    narrow_share: float = WEIGHTS[0],
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
-    Octave 0 has 4 coefficients of mean square m. Octave j > 0 has 3 · 4^j of 4^-j m, which add 3 m.
-    The sum is SPREAD n^2, with n = ``side``, so m = SPREAD n^2 / (4 + 3 (octaves - 1)).
+    Octave 0 has 4 coefficients of mean square m. Octave j > 0 has 3 · 4^j of 4^(-j decay) m. The sum is
+    SPREAD n^2, with n = ``side``. For decay 1 every octave j > 0 adds 3 m.
+
+    Args:
+        side: n, a power of two >= 2.
+        decay: half the exponent of the images' power spectrum 1 / f^(2 decay).
+        ratio: ratio of a detail's two deviations.
+        separation: distance of a coarse mode from 0, over its standard deviation.
+        narrow_share: weight of a detail's narrow component.
     """
     octave = coefficient_octaves(side)
-    size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave
-    coarse = octave == 0
-    narrow = size / math.sqrt(WEIGHTS[0] + WEIGHTS[1] * RATIO**2)
-    width = size / math.sqrt(1 + SEPARATION**2)
-    weights = np.where(coarse, 0.5, np.array(WEIGHTS)[:, None, None])
+    falling = 2.0 ** (-decay * octave)
+    size = np.sqrt(SPREAD * side**2 / np.square(falling).sum()) * falling
+    coarse, details = octave == 0, np.array([narrow_share, 1 - narrow_share])
+    narrow = size / math.sqrt(narrow_share + (1 - narrow_share) * ratio**2)
+    width = size / math.sqrt(1 + separation**2)
+    weights = np.where(coarse, 0.5, details[:, None, None])
     weights[:, 0, 0] = BALANCE
-    means = np.where(coarse, SEPARATION * width, 0.0) * np.array([1.0, -1.0])[:, None, None]
-    stds = np.where(coarse, width, narrow * np.array([1.0, RATIO])[:, None, None])
+    means = np.where(coarse, separation * width, 0.0) * np.array([1.0, -1.0])[:, None, None]
+    stds = np.where(coarse, width, narrow * np.array([1.0, ratio])[:, None, None])
     return weights, means, stds

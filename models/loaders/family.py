@@ -20,20 +20,30 @@ def load(
     seed: int = 0,
     sigma_min: float = 0.002,
     sigma_max: float = 80.0,
+    moved: int | None = None,
 ) -> ExactModel:
     """Return the exact problem of the kind ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
 
     Args:
         rest: kind of the problem; "" for :data:`EXAMPLE`.
-        dim: number of dimensions, >= 2.
+        dim: number of dimensions, >= 2; of a wavelet, the square of a power of two.
         std: standard deviation of the data in each dimension, > 0.
         seed: seed of the problem, >= 0.
         sigma_min: lowest noise level, > 0.
         sigma_max: highest noise level.
+        moved: seed of a rotation, a scale and a shift of data and noise levels; None for none
+            (:class:`samplerbench.models.exact.moved.Moved`).
 
     Raises:
         ValueError: there is no such kind, or a number is out of range.
     """
     from ..exact.problems import make_problem
 
-    return make_problem(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)
+    if moved is not None and (not isinstance(moved, int) or moved < 0):
+        raise ValueError(f"moved is a seed, a whole number >= 0, not {moved!r}")
+    problem = make_problem(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)
+    if moved is None:
+        return problem
+    from ..exact.moved import Moved
+
+    return Moved(problem, moved)

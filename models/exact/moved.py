@@ -1,0 +1,115 @@
+"""Exact model in moved coordinates: its data rotated, scaled and shifted."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import ExactModel, FloatArray, copy_on_device, row_stable_matmul, to_numpy
+
+
+class Moved(ExactModel):
+    """Model of the data s R x0 + c, where ``inner`` is the exact model of x0.
+
+    R is a random rotation of the flattened sample, s > 0 a scale and c a shift. With y = s R x + c and
+    levels s sigma, the denoiser is D'(y, s sigma) = s R D(x, sigma) + c, and the paths of the flow are the
+    inner paths, moved. Latents move too (:meth:`place_noise`). So a sampler that is a linear combination
+    of states and denoised images, with noise levels relative to the model's range, gives the inner
+    samples, moved, up to rounding. A sampler that recognises a problem by its numbers does not.
+
+    Args:
+        inner: the model.
+        seed: seed of rotation, scale (1/4 to 4, log-uniform) and shift (a normal vector times the
+            scale and half of the data's standard deviation).
+    """
+
+    def __init__(self, inner: ExactModel, seed: int) -> None:
+        rng = np.random.default_rng((seed, inner.dim))
+        rotation = np.linalg.qr(rng.standard_normal((inner.dim, inner.dim)))[0]
+        self.factor = float(4.0 ** rng.uniform(-1, 1))
+        spread = math.sqrt(float(np.trace(inner.moments()[1])) / inner.dim)
+        self.inner, self.seed, self.event = inner, seed, inner.event
+        self._rotation = torch.from_numpy(np.ascontiguousarray(rotation))
+        self._shift = torch.from_numpy(
+            rng.standard_normal(inner.dim) * self.factor * spread / 2
+        )
+        self.name = f"{inner.name}(moved={seed})"
+        self.identity = f"moved-v1-{seed}-{inner.identity}"
+        self.sigma_min = inner.sigma_min * self.factor
+        self.sigma_max = inner.sigma_max * self.factor
+        self.scale, self.tolerance = inner.scale * self.factor, inner.tolerance
+        self.closed_form = inner.closed_form
+
+    def place_noise(self, z: Tensor) -> Tensor:
+        """Return R z + c / sigma_max: sigma_max times it are the inner latents, moved."""
+
+        def place_rows(z: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+            return row_stable_matmul(z, self._rotation.T) + self._shift / self.sigma_max
+
+        return self.map_states(place_rows, z, self.sigma_max, None)
+
+    def inner_states(self, y: Tensor) -> Tensor:
+        """Return the states ``(n, d)`` of the inner model for moved states ``(n, d)``."""
+        return row_stable_matmul((y - self._shift) / self.factor, self._rotation)
+
+    def moved_states(self, x: Tensor) -> Tensor:
+        """Return the moved states ``(n, d)`` for states ``(n, d)`` of the inner model."""
+        return row_stable_matmul(x, self._rotation.T) * self.factor + self._shift
+
+    def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        """Return s R D(x) + c."""
+        inner = self.inner.denoise_rows(self.inner_states(x), sigma / self.factor, labels)
+        return self.moved_states(inner)
+
+    def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the inner log-density less d log s."""
+        inner = self.inner.log_density_rows(self.inner_states(x), sigma / self.factor, labels)
+        return inner - self.dim * math.log(self.factor)
+
+    def flow(
+        self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return the inner flow, moved."""
+
+        def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+            states = self.inner_states(x).reshape(-1, *self.event)
+            levels = sigma_from / self.factor, sigma_to / self.factor
+            return self.moved_states(self.inner.flow(states, *levels, labels).flatten(1))
+
+        return self.map_states(flow_of_rows, x, sigma_from, labels)
+
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Return ``n`` inner samples, moved."""
+        rotation, shift = to_numpy(self._rotation, self._shift)
+        return self.inner.draw(n, rng) @ rotation.T * self.factor + shift
+
+    def moments(self) -> tuple[FloatArray, FloatArray]:
+        """Return the inner mean and covariance, moved."""
+        rotation, shift = to_numpy(self._rotation, self._shift)
+        mean, cov = self.inner.moments()
+        return (
+            rotation @ mean * self.factor + shift,
+            rotation @ cov @ rotation.T * self.factor**2,
+        )
+
+    def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inner posterior mean and covariance, moved."""
+        states = self.inner_states(x.flatten(1).double()).reshape(x.shape)
+        mean, cov = self.inner.posterior(states, sigma / self.factor)
+        moved = self.moved_states(mean.flatten(1)).reshape(mean.shape)
+        return moved, self._rotation @ cov @ self._rotation.T * self.factor**2
+
+    def mode_of(self, x: Tensor) -> Tensor | None:
+        """Return the inner modes."""
+        return self.inner.mode_of(self.inner_states(x.flatten(1).double()).reshape(x.shape))
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return a copy of this model, with the inner model, on ``device``."""
+        twin = copy_on_device(copy.copy(self), device)
+        twin.inner = self.inner.to(device)
+        return twin

@@ -1,0 +1,213 @@
+"""Scores of a board: evaluations to target, their distribution, its area, and ranks.
+
+A solver reaches a target on a problem with the fewest evaluations at which its error is at most the
+target, on the problem as drawn and on the moved one. A missing or failed result reaches no target. The
+empirical distribution of these numbers over (problem, target) is the solver's curve. Its area on a
+logarithmic axis, from :data:`FEWEST` to :data:`MOST` evaluations, is the score: 1 if every target is
+reached with the fewest, 0 if none is reached. Differences of two areas are mean log ratios of evaluations:
+
+    exp((A_b - A_a) log(MOST / FEWEST))
+
+is how many times the evaluations of b solver a takes, in the geometric mean, with all numbers outside
+the range at its ends.
+
+Intervals come from a bootstrap over problems. Problems of one kind are a stratum of n problems, of which
+n - 1 are drawn: then the variance is unbiased (Rao and Wu 1988, JASA 83, 231-241). All solvers share the
+draws, so that differences are paired. There are few problems, so an interval is the deviation of the
+replicates times the quantile of Student's t, with a degree of freedom for each problem beyond the first
+of its kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .submission import Curve, Submission
+
+FloatArray = NDArray[np.float64]
+
+FEWEST, MOST = 4.0, 100.0
+"""Evaluations a sample at the ends of the axis."""
+EXACT_TARGETS = tuple(10.0 ** (-1 - k / 4) for k in range(21))
+"""Errors over the standard deviation of the data, from 1e-1 to 1e-6, on exact problems."""
+NETWORK_TARGETS = tuple(2.0**k for k in range(9, -1, -1))
+"""Distances over the floor, from 512 to 1, on networks."""
+REPLICATES = 2000
+LEVEL = 0.05
+
+Statistic = Literal["error", "distance"]
+"""Column of a curve that is compared with targets."""
+
+
+def targets_of(statistic: Statistic) -> tuple[float, ...]:
+    """Return the targets of a statistic, falling."""
+    return EXACT_TARGETS if statistic == "error" else NETWORK_TARGETS
+
+
+def evaluations_to_targets(
+    curves: Sequence[Curve], statistic: Statistic, production: float = math.inf
+) -> FloatArray:
+    """Return the fewest evaluations ``(targets,)`` at which a problem's targets are reached; inf for never.
+
+    Args:
+        curves: variants of one problem, as drawn and moved. The worst counts at each budget.
+        statistic: "error" or "distance".
+        production: number of samples that share the evaluations of a search.
+    """
+    targets = np.array(targets_of(statistic))
+    costs = np.array([curve.total_cost(production) for curve in curves]).max(axis=0)
+    columns = [getattr(curve, statistic) for curve in curves]
+    if not all(columns):
+        return np.full(len(targets), math.inf)
+    values = np.array([[math.inf if v is None else v for v in column] for column in columns])
+    reached = values.max(axis=0)[:, None] <= targets
+    return np.where(reached, costs[:, None], math.inf).min(axis=0)
+
+
+def area_of(evaluations: FloatArray) -> FloatArray:
+    """Return the area left of the range's end over the last axis of evaluations to targets."""
+    with np.errstate(divide="ignore"):
+        shares = np.log(MOST / evaluations) / math.log(MOST / FEWEST)
+    return np.clip(shares, 0.0, 1.0).mean(axis=-1)
+
+
+class Estimate(NamedTuple):
+    """Value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Score of a solver.
+
+    Attributes:
+        evaluations: ``(problems, targets)``; inf for a target that is never reached.
+        area: mean area over the kinds of problems.
+        replicates: ``(REPLICATES,)`` areas of the bootstrap, whose draws all solvers share.
+        freedom: degrees of freedom of the replicates' variance; 0 without an interval.
+    """
+
+    evaluations: FloatArray
+    area: float
+    replicates: FloatArray
+    freedom: int
+
+    @property
+    def interval(self) -> Estimate:
+        """Area with its interval, within [0, 1]."""
+        reach = _reach(self.replicates, self.freedom)
+        return Estimate(self.area, max(0.0, self.area - reach), min(1.0, self.area + reach))
+
+    def relative_to(self, other: Score) -> Estimate:
+        """Return how many times the evaluations of ``other`` this solver takes."""
+        span, difference = math.log(MOST / FEWEST), other.area - self.area
+        reach = _reach(other.replicates - self.replicates, self.freedom)
+        ends = difference, difference - reach, difference + reach
+        return Estimate(*(math.exp(span * end) for end in ends))
+
+    def chance_behind(self, other: Score) -> float:
+        """Return the chance, given the data, that this solver is behind ``other`` on new problems."""
+        from scipy.stats import t  # here: pages need it, runs do not
+
+        difference = self.replicates - other.replicates
+        spread = float(difference.std())
+        if spread == 0 or not self.freedom:
+            return 0.5 if self.area == other.area else float(self.area < other.area)
+        return float(t.cdf((other.area - self.area) / spread, self.freedom))
+
+    def reached_share(self, evaluations: FloatArray) -> FloatArray:
+        """Return the share of all targets that are reached with at most these ``evaluations``."""
+        ordered = np.sort(self.evaluations.ravel())
+        return np.searchsorted(ordered, evaluations, side="right") / ordered.size
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Problem of a suite: its name on the board, and the kind that is its stratum."""
+
+    name: str
+    kind: str
+
+
+def score(evaluations: FloatArray, problems: Sequence[Problem]) -> Score:
+    """Return the score for evaluations to targets ``(problems, targets)``."""
+    areas = area_of(evaluations)
+    kinds: dict[str, list[int]] = {}
+    for place, problem in enumerate(problems):
+        kinds.setdefault(problem.kind, []).append(place)
+    rng = np.random.default_rng(2026)
+    means, replicates = [], []
+    for places in kinds.values():
+        own = areas[places]
+        drawn = rng.integers(len(own), size=(REPLICATES, max(1, len(own) - 1)))
+        means.append(own.mean())
+        replicates.append(own[drawn].mean(axis=1))
+    freedom = len(problems) - len(kinds)
+    return Score(evaluations, float(np.mean(means)), np.mean(replicates, axis=0), freedom)
+
+
+def _reach(replicates: FloatArray, freedom: int) -> float:
+    """Return half the width of a 95 % interval; NaN without a degree of freedom."""
+    from scipy.stats import t  # here: pages need it, runs do not
+
+    return float(replicates.std() * t.ppf(1 - LEVEL / 2, freedom)) if freedom else math.nan
+
+
+def score_submission(
+    submission: Submission,
+    problems: Sequence[Problem],
+    statistic: Statistic,
+    production: float = math.inf,
+) -> Score | None:
+    """Return a submission's score; None for distances to endpoints of a stochastic solver.
+
+    A problem without measurements is one on which no target is reached.
+    """
+    if statistic == "error" and submission.solver.stochastic:
+        return None
+    curves: dict[str, list[Curve]] = {}
+    for curve in submission.curves:
+        curves.setdefault(curve.problem, []).append(curve)
+    never = np.full(len(targets_of(statistic)), math.inf)
+    rows = [
+        evaluations_to_targets(curves[problem.name], statistic, production)
+        if problem.name in curves
+        else never
+        for problem in problems
+    ]
+    return score(np.stack(rows), problems)
+
+
+def virtual_best(scores: Sequence[Score], problems: Sequence[Problem]) -> Score:
+    """Return the score of the best solver of each problem and target."""
+    return score(np.min([each.evaluations for each in scores], axis=0), problems)
+
+
+def ranks(scores: Mapping[str, Score]) -> dict[str, int]:
+    """Return shared ranks, from 1, by name in the order of the areas.
+
+    A solver shares the rank of those before it until its difference to the first of them is decided.
+    Bonferroni's rule over all solvers holds the chance of any false decision at :data:`LEVEL`.
+    """
+    order = sorted(scores, key=lambda name: -scores[name].area)
+    found: dict[str, int] = {}
+    leader = ""
+    for place, name in enumerate(order):
+        if leader:
+            chance = 2 * scores[leader].chance_behind(scores[name])
+            decided = chance <= LEVEL / max(1, len(order) - 1)
+        if not leader or decided:
+            leader = name
+            found[name] = place + 1
+        else:
+            found[name] = found[leader]
+    return found
