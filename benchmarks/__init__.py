@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .api import advise, export, plan, run, tune
     from .checking import check, check_model
     from .conformance import Check, Conformance, check_sampler
+    from .frozen.board import board
+    from .frozen.submitting import submit
     from .gaussian_distance import frechet_distance
     from .planning.schedules import make_schedule
     from .sampling.shard import unseeded_draws
@@ -37,6 +39,7 @@ __all__ = [
     "Conformance",
     "Suite",
     "advise",
+    "board",
     "check",
     "check_model",
     "check_sampler",
@@ -46,6 +49,7 @@ __all__ = [
     "make_schedule",
     "plan",
     "run",
+    "submit",
     "tune",
     "unseeded_draws",
 ]
@@ -56,6 +60,7 @@ _HOMES = {
     "Conformance": "conformance",
     "Suite": "suites.suite",
     "advise": "api",
+    "board": "frozen.board",
     "check": "checking",
     "check_model": "checking",
     "check_sampler": "conformance",
@@ -65,6 +70,7 @@ _HOMES = {
     "make_schedule": "planning.schedules",
     "plan": "api",
     "run": "api",
+    "submit": "frozen.submitting",
     "tune": "api",
     "unseeded_draws": "sampling.shard",
 }

@@ -7,7 +7,8 @@
 ``run`` runs a suite, or models, samplers and budgets of your own, and returns a table. ``plan`` lists
 what would run, ``load`` reads a finished run, and ``compare`` compares two. ``advise`` finds a sampler
 for a model, ``tune`` finds noise levels, and ``export`` writes them for other libraries. ``check`` and
-``check_model`` test your own samplers and models. ``from_function`` and ``from_network`` make a model
+``check_model`` test your own samplers and models. ``submit`` measures a solver on the frozen suite, and
+``board`` ranks submissions. ``from_function`` and ``from_network`` make a model
 of a function or network, and ``make`` makes a sampler by name.
 
 These are the names that most scripts need. The packages ``samplers``, ``models``, ``benchmarks`` and
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from . import benchmarks, models, results, samplers
     from .benchmarks import (
         advise,
+        board,
         check,
         check_model,
         check_sampler,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         load_suite,
         plan,
         run,
+        submit,
         tune,
     )
     from .models.objects import from_function, from_network
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "advise",
     "benchmarks",
+    "board",
     "check",
     "check_model",
     "check_sampler",
@@ -65,12 +69,14 @@ __all__ = [
     "results",
     "run",
     "samplers",
+    "submit",
     "tune",
 ]
 
 _HOMES = {
     "advise": "benchmarks",
     "benchmarks": "",
+    "board": "benchmarks",
     "check": "benchmarks",
     "check_model": "benchmarks",
     "check_sampler": "benchmarks",
@@ -90,6 +96,7 @@ _HOMES = {
     "results": "",
     "run": "benchmarks",
     "samplers": "",
+    "submit": "benchmarks",
     "tune": "benchmarks",
 }
 

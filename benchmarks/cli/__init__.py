@@ -19,6 +19,7 @@ from .common.console import Warnings, say
 from .common.help_panels import PanelCommand, PanelGroup
 from .compare import compare, gate
 from .doctor import doctor
+from .frozen import board, submit
 from .models import check_model, convert, reference
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
@@ -64,6 +65,7 @@ def _help(
 _PANELS = {
     "Everyday": (run, show, report, compare, advise, check_model, list_command),
     "Runs": (plan, status, samples, figures, gate),
+    "Frozen suite": (submit, board),
     "Extend": (new_solver, check, new_metric, convert, export, tune, cite, reference),
     MACHINE: (doctor,),
 }

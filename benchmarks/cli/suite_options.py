@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .common.console import err
 from .common.help_panels import EXECUTION, STATISTICS, TIMING, WHAT
 from .common.options import (
     DEVICES,
@@ -128,8 +129,12 @@ class SuiteOptions:
     path_curvature: bool = flag(
         "--path-curvature", "Also measure the curvature of each model's paths.", STATISTICS
     )
+    part: str = setting("--part NAME", "Suite sb-2026: part, such as 2026.", WHAT, "public")
+    beacon: str = setting("--beacon HEX", "Suite sb-2026: value that draws the part.", WHAT, "")
 
 
+FROZEN, PUBLIC = "sb-2026", "public"
+"""Frozen suite, and the part that needs no beacon."""
 SAME_NAMES = ("samples", "seed", "batch_size", "dtype", "extractor", "reference")
 SAME_NAMES += ("reference_samples", "converged_samples")
 """Options with the name and the value of the suite's key that they replace."""
@@ -156,6 +161,13 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     if options.steps is not None and options.nfe is not None:
         raise ValueError("give --steps or --nfe, not both")
     suite = load_suite(name)
+    is_frozen = name == FROZEN
+    if is_frozen:
+        from ..frozen.suite import suite_of_part
+
+        suite = suite_of_part(suite, options.part, options.beacon)
+    elif options.part != PUBLIC or options.beacon:
+        raise ValueError(f"--part and --beacon are for the suite {FROZEN}")
     replaced: dict[str, Any] = {
         **{key: getattr(options, key) for key in SAME_NAMES},
         "models": options.model,
@@ -187,6 +199,10 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         suite = suite.replaced(timing=suite.timing.model_dump() | timing)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    if is_frozen:
+        from ..frozen.suite import describe_run
+
+        err.print(describe_run(suite, options.part, options.beacon), markup=False, soft_wrap=True)
     return suite, resolve_device(check_choice(options.device, "--device", DEVICES), suite)
 
 

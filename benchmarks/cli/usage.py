@@ -166,6 +166,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "export --schedule uniform_lambda --steps 20 --model fashion",
         "export --sampler auto --steps 8 --model my-pipeline/",
     ),
+    "submit": (
+        "submit my_solver.py --track plain",
+        "submit dpmpp_2m --schedule karras --no-networks",
+        "submit old.json --part 2027 --beacon 3f9a27c5d10be864",
+    ),
+    "board": ("board submissions/ --out site", "board submissions/ --reruns reruns/"),
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),
 }

@@ -35,9 +35,7 @@ class Moved(ExactModel):
         spread = math.sqrt(float(np.trace(inner.moments()[1])) / inner.dim)
         self.inner, self.seed, self.event = inner, seed, inner.event
         self._rotation = torch.from_numpy(np.ascontiguousarray(rotation))
-        self._shift = torch.from_numpy(
-            rng.standard_normal(inner.dim) * self.factor * spread / 2
-        )
+        self._shift = torch.from_numpy(rng.standard_normal(inner.dim) * self.factor * spread / 2)
         self.name = f"{inner.name}(moved={seed})"
         self.identity = f"moved-v1-{seed}-{inner.identity}"
         self.sigma_min = inner.sigma_min * self.factor

@@ -10,9 +10,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +21,11 @@ from ..run_directory.sealed import DamagedError, NewerError, open_json, sealed_j
 
 PLACE = "submission"
 """Place of the file in its seal."""
+
+PLAIN = (
+    "track plain looks at no model, but evaluations before sampling were counted; submit to track "
+    "self-tuning"
+)
 
 Track = Literal["plain", "self-tuning", "open"]
 Line = Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -149,10 +154,7 @@ class Submission(_Table):
     def _check_whole(self) -> Self:
         searched = any(any(curve.search) for curve in self.curves)
         if self.track == "plain" and searched:
-            raise ValueError(
-                "track plain looks at no model, but evaluations before sampling were counted; "
-                "submit to track self-tuning"
-            )
+            raise ValueError(PLAIN)
         places = [(curve.problem, curve.moved) for curve in self.curves]
         if len(set(places)) < len(places):
             raise ValueError("a problem is listed twice")
@@ -160,6 +162,15 @@ class Submission(_Table):
         if source and hashlib.sha256(source.encode()).hexdigest() != self.solver.fingerprint:
             raise ValueError("the fingerprint is not that of the source")
         return self
+
+    def with_curves(self, curves: Iterable[Curve], seconds: float) -> Submission:
+        """Return this submission with its measurements; a track without a search is plain."""
+        found = tuple(curves)
+        searched = any(any(curve.search) for curve in found)
+        if searched and self.track == "plain":
+            raise ValueError(PLAIN)
+        track = "plain" if self.track == "self-tuning" and not searched else self.track
+        return Submission(**{**dict(self), "curves": found, "seconds": seconds, "track": track})
 
     def write(self, path: Path) -> None:
         """Write the sealed file, atomically."""

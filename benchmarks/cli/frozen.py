@@ -1,0 +1,105 @@
+"""Commands ``submit`` and ``board`` of the frozen suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common.console import announce, err, say, say_next
+from .common.help_panels import OUTPUT, STATISTICS, WHAT
+from .common.options import load_plugins, setting
+
+Part = Annotated[
+    str, typer.Option("--part", help="Part of the suite: public, or a name.", metavar="NAME")
+]
+
+
+def submit(
+    solver: Annotated[
+        str,
+        typer.Argument(
+            help="my_solver.py, a sampler such as heun, or a submission to measure again."
+        ),
+    ],
+    suite: str = setting("--suite NAME", "Frozen suite.", WHAT, default="sb-2026"),
+    sampler: str = setting("--sampler NAME", "Sampler of a file with several.", WHAT, default=""),
+    schedule: str = setting(
+        "--schedule SCHEDULE", "Schedule by formula.", WHAT, default="uniform_lambda"
+    ),
+    track: str | None = setting(
+        "--track NAME", "plain, self-tuning or open (default: what was counted).", WHAT
+    ),
+    part: Part = "public",
+    beacon: str = setting(
+        "--beacon HEX", "Value from which another part is drawn.", STATISTICS, default=""
+    ),
+    networks: bool = setting(
+        "--networks/--no-networks", "Also run the networks.", WHAT, default=True
+    ),
+    claims: Path | None = setting(
+        "--claims FILE", "TOML file with authors, paper, licence, family, order and notes.", WHAT
+    ),
+    out_file: Path | None = setting("--out FILE", "Submission to write.", OUTPUT),
+) -> None:
+    """Measure a solver on the frozen suite, and write its submission.
+
+    A Python file runs in processes that never see the model. An interrupted command continues.
+    """
+    from ..frozen.instances import SUITE
+    from ..frozen.submitting import submit as measure
+
+    if suite != SUITE:
+        raise ValueError(f"there is no frozen suite {suite!r}; there is {SUITE}")
+    announce(f"Submitting {solver} to {suite}: loading PyTorch …")
+    load_plugins(None)
+    submission = measure(
+        solver,
+        sampler=sampler,
+        schedule=schedule,
+        track=track,  # pyright: ignore[reportArgumentType] - checked there
+        part=part,
+        beacon=beacon,
+        out=out_file,
+        networks=networks,
+        claims=_read_claims(claims),
+        progress=announce,
+    )
+    name = submission.solver.name
+    failed = sum(error is None for curve in submission.curves for error in curve.nfe)
+    say(
+        f"{submission.suite} ({submission.digest}), part {submission.part}: {name}, track "
+        f"{submission.track}, {len(submission.curves)} curves in {submission.seconds:.0f} s, "
+        f"{failed} results missing."
+    )
+    say_next(["board", (out_file or Path()).parent])
+
+
+def _read_claims(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"--claims {path} is no TOML: {error}") from error
+
+
+def board(
+    folder: Annotated[Path, typer.Argument(help="Folder with submissions.")],
+    to: Path = setting("--out FOLDER", "Folder of the site.", default=Path("board")),
+    reruns: Path | None = setting(
+        "--reruns FOLDER", "Submissions measured again; those that agree are verified."
+    ),
+    part: Part = "public",
+    beacon: str = setting("--beacon HEX", "Value from which another part is drawn.", default=""),
+) -> None:
+    """Write the site of submissions to the frozen suite: a ranking, and a page for each solver."""
+    from ..frozen.board import board as build
+
+    site = build(folder, to, reruns=reruns, part=part, beacon=beacon)
+    for _, sentence in site.refused:
+        err.print(f"left out: {sentence}", markup=False, soft_wrap=True)
+    say(f"Wrote {site.page}, with {site.count} solvers.")

@@ -1,0 +1,140 @@
+"""Definition of the frozen suite: its settings, its digest, and the check that nothing has moved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...models.exact.problems import KINDS
+from ...results.board import scoring
+from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
+from ...samplers import SampleNoise
+from ..identity.model import model_fingerprint
+from ..planning.models import load_model
+from .instances import NETWORKS, PER_KIND, RANGES, VERSION, draw_part
+
+BUDGETS = (4, 5, 6, 8, 10, 13, 17, 22, 30, 42, 60, 90)
+"""Evaluations a sample on exact problems."""
+TOLERANCES = dict(zip(BUDGETS, [10.0 ** (-k / 2) for k in range(1, 13)], strict=True))
+"""Tolerance that an adaptive sampler gets in place of each budget."""
+SAMPLES = 96
+"""Samples of each exact problem, whose median distance counts."""
+NETWORK_BUDGETS = (5, 7, 10, 15, 25)
+NETWORK_SAMPLES = 480
+AXES = 32
+"""Number of principal axes of the features of a network's samples."""
+
+RECORD = Path(__file__).with_name(f"{VERSION}.json")
+"""Record of the frozen definition. Any change of it is another version of the suite."""
+
+
+def settings() -> dict[str, Any]:
+    """Return all numbers of the suite that code states, as JSON values."""
+    return {
+        "version": VERSION,
+        "kinds": list(KINDS),
+        "problems of a kind": PER_KIND,
+        "ranges": {name: list(ends) for name, ends in RANGES.items()},
+        "budgets": list(BUDGETS),
+        "tolerances": [float(f"{value:.6g}") for value in TOLERANCES.values()],
+        "samples": SAMPLES,
+        "networks": list(NETWORKS),
+        "budgets on networks": list(NETWORK_BUDGETS),
+        "samples of networks": NETWORK_SAMPLES,
+        "axes": AXES,
+        "evaluations": [scoring.FEWEST, scoring.MOST],
+        "targets": [float(f"{value:.6g}") for value in scoring.EXACT_TARGETS],
+        "targets on networks": list(scoring.NETWORK_TARGETS),
+    }
+
+
+def fingerprints() -> dict[str, Any]:
+    """Return what the suite computes: latents, outputs of problems and networks, and floors.
+
+    Numbers are compared within tolerances, since rounding differs between machines.
+    """
+    from .networks import network_reference  # reads converged samples
+
+    part = draw_part()
+    ids = torch.arange(4)
+    z = SampleNoise(part.seed, ids, (8,), torch.float64).initial()
+    records = {
+        "latents": Fingerprint(
+            "model", "latents", {}, {"numbers": Numbers(tuple(z.flatten().tolist()), 0.0, 1e-9)}
+        ).to_json()
+    }
+    for instance in part.instances:
+        for name, spec in (
+            (instance.name, instance.spec),
+            (f"{instance.name} moved", instance.moved),
+        ):
+            made = model_fingerprint(load_model(spec).model)
+            # the identity is a hash of rounded parameters, which linear algebra makes
+            facts = {**made.exact, "spec": spec}
+            del facts["identity"]
+            records[name] = Fingerprint("model", name, facts, _every_fifth(made.values)).to_json()
+    for name in NETWORKS:
+        made = model_fingerprint(load_model(name).model)
+        floor = Numbers((network_reference(name).floor,), 1e-4, 0.0)
+        values = {**_every_fifth(made.values), "floor": floor}
+        records[name] = Fingerprint("model", name, made.exact, values).to_json()
+    return records
+
+
+def _every_fifth(values: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    """Return a fifth of the numbers, which are enough to notice a change."""
+    return {name: Numbers(v.numbers[::5], v.rtol, v.atol) for name, v in values.items()}
+
+
+@cache
+def digest() -> str:
+    """Return the digest of the frozen definition: that of its record."""
+    return hashlib.sha256(RECORD.read_bytes()).hexdigest()[:16]
+
+
+def differences() -> list[str]:
+    """Return how the present code, networks and libraries differ from the record; [] if they do not.
+
+    Each difference is a clause that names the part.
+    """
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    now = settings()
+    found = [
+        f"{name} are {now.get(name)}, not {value}"
+        for name, value in record["settings"].items()
+        if now.get(name) != value
+    ]
+    made = fingerprints()
+    for name, before in record["fingerprints"].items():
+        if name not in made:
+            found.append(f"{name} is gone")
+        elif why := difference(Fingerprint.from_json(before), Fingerprint.from_json(made[name])):
+            found.append(f"{name}: {why}")
+    return found
+
+
+def check_frozen() -> str:
+    """Return the version and digest of the suite, such as "sb-2026.1 (0123456789abcdef)".
+
+    Raises:
+        ValueError: something has moved; the message names the parts.
+    """
+    if changed := differences():
+        more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ValueError(
+            f"this is not {VERSION}: {'; '.join(changed[:3])}{more}. Install the released package, or "
+            "torch and numpy within its ranges"
+        )
+    return f"{VERSION} ({digest()})"
+
+
+def record_text() -> str:
+    """Return the record of the present definition, which a new version of the suite commits."""
+    data = {"settings": settings(), "fingerprints": fingerprints()}
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,121 @@
+"""Instances of the frozen suite: exact problems drawn from a value, the same on every machine.
+
+The public part is drawn from the word "public". Another part is drawn from its name and a value that is
+known to nobody before its date, such as the output of a public randomness beacon in hexadecimal digits
+(``--part 2026 --beacon HEX``). The derivation:
+
+1. The seed is SHA-256 of ``sb-2026.1/PART/BEACON``, the beacon in lower case; it seeds PCG64.
+2. The root seed of latents is drawn.
+3. For each kind, in the order of :data:`KINDS`, :data:`PER_KIND` ranges of :data:`RANGES` are drawn
+   without repetition. Each problem gets a number of dimensions, a factor between 1/2 and 2 on the
+   deviation of the data, a seed of its own, and a seed of its motion, in this order.
+
+Each problem is run as drawn and rotated, scaled and shifted (:class:`~samplerbench.models.exact.moved.Moved`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from ...models.exact.problems import KINDS
+from ...results.board.scoring import Problem
+from ...samplers.spec import format_spec, parse_spec
+
+SUITE = "sb-2026"
+VERSION = "sb-2026.1"
+PUBLIC = "public"
+PER_KIND = 3
+RANGES = {
+    "edm": (0.002, 80.0, 0.5),
+    "vp": (0.01, 157.0, 0.5),
+    "latent": (0.03, 14.6, 1.0),
+    "flow": (0.001, 999.0, 1.0),
+}
+"""Lowest and highest noise level and usual deviation of the data, by kind of process."""
+MOST_DIMENSIONS = 48
+SIDES = (4, 8)
+"""Sides of the images of wavelets."""
+NETWORKS = ("fashion", "emoji-flow")
+"""Shipped networks of the suite."""
+
+
+class Instance(NamedTuple):
+    """Exact problem: its name, such as "modes-1", its kind, and the specs as drawn and moved."""
+
+    name: str
+    kind: str
+    spec: str
+    moved: str
+
+    @property
+    def problem(self) -> Problem:
+        """Name and stratum for scores."""
+        return Problem(self.name, self.kind)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the data as drawn."""
+        return float(parse_spec(self.spec)["std"])
+
+
+class Part(NamedTuple):
+    """Part of the suite: its name, the value that it is drawn from, root seed of latents, and problems."""
+
+    name: str
+    beacon: str
+    seed: int
+    instances: tuple[Instance, ...]
+
+
+def draw_part(part: str = PUBLIC, beacon: str = "") -> Part:
+    """Return a part of the suite.
+
+    Args:
+        part: "public", or the name of a part, such as "2026".
+        beacon: value in hexadecimal digits, at least 16; "" for the public part.
+
+    Raises:
+        ValueError: a name or a value is invalid, or a beacon is missing.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", part):
+        raise ValueError(f"part {part!r}: give a name of letters, digits and hyphens, such as 2026")
+    if part == PUBLIC and beacon:
+        raise ValueError(
+            "the public part is drawn without a beacon; name another part, such as 2026"
+        )
+    if part != PUBLIC and not re.fullmatch(r"[0-9a-fA-F]{16,1024}", beacon):
+        raise ValueError(
+            f"part {part} is drawn from a value that nobody knew beforehand; give it with --beacon, "
+            "16 hexadecimal digits or more"
+        )
+    seed = hashlib.sha256(f"{VERSION}/{part}/{beacon.lower()}".encode()).digest()
+    rng = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "big")))
+    root = int(rng.integers(1, 2**31))
+    instances = tuple(
+        _draw_instance(kind, number, str(name), rng)
+        for kind in KINDS
+        for number, name in enumerate(rng.permutation(list(RANGES))[:PER_KIND], 1)
+    )
+    return Part(part, beacon.lower(), root, instances)
+
+
+def _draw_instance(kind: str, number: int, process: str, rng: np.random.Generator) -> Instance:
+    low, high, std = RANGES[process]
+    dim = round(2 * (MOST_DIMENSIONS / 2) ** rng.uniform())
+    side = SIDES[int(rng.integers(len(SIDES)))]
+    std *= 2.0 ** rng.uniform(-1, 1)
+    seed, motion = (int(n) for n in rng.integers(1, 2**31, 2))
+    options = {
+        "dim": side**2 if kind == "wavelet" else dim,
+        "std": float(f"{std:.4g}"),
+        "seed": seed,
+        "sigma_min": low,
+        "sigma_max": high,
+    }
+    spec = {"name": f"family:{kind}", **options}
+    moved = {**spec, "moved": motion}
+    return Instance(f"{kind}-{number}", kind, format_spec(spec), format_spec(moved))

@@ -1,0 +1,263 @@
+"""Measurement of a solver on a frozen suite: one curve for each problem, moved problem and network."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...models.denoiser import Denoiser
+from ...models.exact.base import CHUNK
+from ...results.board.submission import Curve
+from ..identity import first_fingerprint
+from ..metrics.endpoint import endpoint_error
+from ..planning.cache import default_cache, read_arrays, write_arrays
+from ..planning.models import load_model
+from ..planning.planner import plan
+from ..sampling.batch import latents, sample_batch
+from ..sampling.counting import Meter
+from ..sampling.failure import Failure, error_in_words
+from ..suites.cell import Cell
+from ..suites.suite import Suite
+from .definition import BUDGETS, NETWORK_BUDGETS, NETWORK_SAMPLES, SAMPLES, TOLERANCES
+from .instances import NETWORKS, Instance, Part
+from .networks import NetworkReference, distance_over_floor, network_reference
+
+
+class Entry(NamedTuple):
+    """Solver to measure: specs of its sampler and its schedule."""
+
+    sampler: str
+    schedule: str
+
+
+class Result(NamedTuple):
+    """Samples of a solver at one budget; or the reason why there are none.
+
+    ``nfe`` is evaluations per sample, ``search`` all evaluations before sampling.
+    """
+
+    samples: Tensor | None
+    nfe: float | None = None
+    search: int = 0
+    failure: str = ""
+
+
+Solve = Callable[[Denoiser, str, int, Tensor, Sequence[int]], Iterator[Result]]
+"""Solver on a model: takes the model, its spec, the root seed, sample ids ``(n,)`` and budgets; yields a
+result for each budget, in the order of the budgets."""
+
+
+def solve_entry(entry: Entry) -> Solve:
+    """Return the function that runs a registered sampler on its schedule (:data:`Solve`)."""
+
+    def solve(
+        model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
+    ) -> Iterator[Result]:
+        meter = Meter()
+        metered = meter.attach(model)
+        first_fingerprint(metered)  # caches look at a model's outputs, which no solver learns
+        for budget in budgets:
+            # searches of other budgets and runs must not make this one cheaper
+            with _empty_cache():
+                meter.reset()
+                try:
+                    cells = _plan(entry, metered, spec, seed, len(ids), budget)
+                except (ValueError, ArithmeticError) as error:
+                    yield Result(None, failure=error_in_words(error))
+                    continue
+                search = meter.rows
+            for cell in cells:
+                yield _run(metered, meter, cell, ids, search)
+
+    return solve
+
+
+def _plan(
+    entry: Entry, model: Denoiser, spec: str, seed: int, samples: int, budget: int
+) -> list[Cell]:
+    suite = Suite(
+        name="frozen",
+        models=(spec,),  # pyright: ignore[reportArgumentType] - read by the suite
+        samplers=(entry.sampler,),
+        schedules=(entry.schedule,),
+        nfe=(budget,),
+        tolerances=(TOLERANCES[budget],) if budget in TOLERANCES else (1e-3,),
+        samples=max(2, samples),
+        seed=seed,
+    )
+    return plan(suite, {spec: model}, {spec: None})
+
+
+def _run(metered: Denoiser, meter: Meter, cell: Cell, ids: Tensor, search: int) -> Result:
+    """Return the samples of a cell."""
+    if cell.skip:
+        return Result(None, None, search)
+    parts, rows = [], 0.0
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for part in _batches(ids):
+                bound = metered.bind(part, cell.seed)
+                batch = sample_batch(metered, meter, bound, cell, part)
+                parts.append(batch.x)
+                rows += batch.nfe * len(part)
+    except Failure as failure:
+        return Result(None, None, search, failure.reason)
+    except Exception as error:  # of a sampler: it has not reached its target
+        return Result(None, None, search, error_in_words(error))
+    return Result(torch.cat(parts), rows / len(ids), search)
+
+
+def _batches(ids: Tensor) -> Sequence[Tensor]:
+    """Return batches of sample ids; those in reverse order come in more than one."""
+    return ids.split(CHUNK) if len(ids) < 2 or ids[1] > ids[0] else ids.split(CHUNK // 2)
+
+
+@contextmanager
+def _empty_cache() -> Iterator[None]:
+    before = os.environ.get("SAMPLERBENCH_CACHE")
+    with TemporaryDirectory() as folder:
+        os.environ["SAMPLERBENCH_CACHE"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["SAMPLERBENCH_CACHE"]
+            else:
+                os.environ["SAMPLERBENCH_CACHE"] = before
+
+
+def measure_exact(
+    solve: Solve,
+    part: Part,
+    *,
+    skip: Collection[tuple[str, bool]] = (),
+    done: Callable[[Curve], object] = lambda _curve: None,
+) -> list[Curve]:
+    """Return the curves of a solver on the exact problems of a part, as drawn and moved.
+
+    On a moved problem, the samples come in the reverse order and in two batches.
+
+    Args:
+        solve: the solver.
+        part: part of the suite.
+        skip: problems to leave out, each with True for the moved one.
+        done: called with each curve.
+    """
+    curves = []
+    for instance in part.instances:
+        wanted = [moved for moved in (False, True) if (instance.name, moved) not in skip]
+        ends = exact_endpoints(instance, part.seed) if wanted else np.empty(0)
+        for moved in wanted:
+            curve = _measure_problem(solve, instance, ends, part.seed, moved=moved)
+            done(curve)
+            curves.append(curve)
+    return curves
+
+
+def exact_endpoints(instance: Instance, seed: int) -> NDArray[Any]:
+    """Return the exact endpoints ``(SAMPLES, *event)`` of a problem as drawn, cached."""
+    _, model = load_model(instance.spec)
+    path = default_cache() / f"frozen-{model.identity}-{seed}-{SAMPLES}.npz"
+    stored = read_arrays(path)
+    if stored is None:
+        x, _ = latents(model, torch.arange(SAMPLES), seed, model.dtype)
+        ends = model.endpoint(x)
+        assert ends is not None
+        stored = {"x": ends.numpy()}
+        write_arrays(path, stored)
+    return stored["x"]
+
+
+def _measure_problem(
+    solve: Solve, instance: Instance, ends: NDArray[Any], seed: int, *, moved: bool
+) -> Curve:
+    spec = instance.moved if moved else instance.spec
+    _, model = load_model(spec)
+    ids, truth, unit = torch.arange(SAMPLES), ends, instance.spread
+    if moved:
+        ids = ids.flip(0)
+        truth = model.moved_states(torch.from_numpy(ends).flatten(1)).reshape(ends.shape)  # type: ignore[attr-defined]
+        truth, unit = truth.flip(0).numpy(), unit * model.factor  # type: ignore[attr-defined]
+    results = list(solve(model, spec, seed, ids, BUDGETS))
+    errors = [_error(result, truth, unit) for result in results]
+    return _curve(instance.name, results, errors, (), moved=moved)
+
+
+def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
+    """Return the median distance to the endpoints in units of ``unit``; None unless it is finite."""
+    if result.samples is None or result.samples.shape != truth.shape:
+        return None
+    x = result.samples.double().numpy()
+    finite = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+    distances = np.full(len(x), math.inf)
+    if finite.any():
+        distances[finite] = endpoint_error(x[finite], truth[finite]).per_sample
+    median = float(np.median(distances)) / unit
+    return median if math.isfinite(median) else None
+
+
+def measure_networks(
+    solve: Solve,
+    part: Part,
+    *,
+    skip: Collection[tuple[str, bool]] = (),
+    done: Callable[[Curve], object] = lambda _curve: None,
+) -> list[Curve]:
+    """Return the curves of a solver on networks: distances of distributions over the floor.
+
+    For the arguments see :func:`measure_exact`.
+    """
+    curves = []
+    for name in NETWORKS:
+        if (name, False) in skip:
+            continue
+        _, model = load_model(name)
+        known = network_reference(name)
+        ids = torch.arange(NETWORK_SAMPLES)
+        results = list(solve(model, name, part.seed, ids, NETWORK_BUDGETS))
+        distances = [_distance(result, known) for result in results]
+        curve = _curve(name, results, [None] * len(results), distances, moved=False)
+        done(curve)
+        curves.append(curve)
+    return curves
+
+
+def _distance(result: Result, known: NetworkReference) -> float | None:
+    if result.samples is None or not bool(result.samples.isfinite().all()):
+        return None
+    return distance_over_floor(result.samples, known)
+
+
+def _curve(
+    name: str,
+    results: Sequence[Result],
+    errors: Sequence[float | None],
+    distances: Sequence[float | None],
+    *,
+    moved: bool,
+) -> Curve:
+    values: Mapping[str, Any] = {
+        "nfe": tuple(_short(result.nfe) for result in results),
+        "error": tuple(map(_short, errors)),
+        "distance": tuple(map(_short, distances)),
+        "search": tuple(result.search for result in results),
+        "failures": tuple(sorted({result.failure for result in results} - {""})),
+    }
+    if not any(values["search"]):
+        values = {**values, "search": ()}
+    return Curve(problem=name, moved=moved, **values)
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")

@@ -1,0 +1,261 @@
+"""Submission of a solver to the frozen suite: check, qualification, measurement, and the sealed file."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, get_args
+
+from ... import samplers
+from ...results.board.submission import Claims, Curve, Solver, Submission, Track, read_submission
+from ...samplers.spec import format_spec, parse_spec
+from ..planning.schedules import make_schedule
+from .definition import VERSION, check_frozen, digest
+from .instances import PUBLIC, Part, draw_part
+from .measuring import Entry, Solve, measure_exact, measure_networks, solve_entry
+
+SCHEDULE = "uniform_lambda"
+"""Default schedule: levels at equal distances in log-SNR."""
+QUALIFYING = 3
+"""Number of problems that a solver solves twice before everything else."""
+
+Progress = Callable[[str], object]
+
+
+class _Subject(NamedTuple):
+    """Solver as the board describes it, the function that runs it, and the file of a stranger's one."""
+
+    solver: Solver
+    solve: Solve
+    order: int | None
+    is_file: bool
+
+
+def submit(
+    solver: str | Path,
+    *,
+    sampler: str = "",
+    schedule: str = SCHEDULE,
+    track: Track | None = None,
+    part: str = PUBLIC,
+    beacon: str = "",
+    out: str | Path | None = None,
+    networks: bool = True,
+    claims: Mapping[str, Any] | None = None,
+    progress: Progress = lambda _sentence: None,
+) -> Submission:
+    """Measure a solver on the frozen suite, and write its submission.
+
+    A Python file runs in processes of its own, which never see the model
+    (:mod:`samplerbench.benchmarks.frozen.isolation`). An interrupted call continues where it was, and
+    curves that ``out`` has already are not measured again.
+
+    Args:
+        solver: Python file with a sampler, as ``--plugin`` takes it; or the spec of a sampler of this
+            package; or the file of a submission, whose solver is measured again.
+        sampler: name of the sampler in a file with several, with options.
+        schedule: schedule by formula.
+        track: "plain" for a formula that never looks at a model, "self-tuning", or "open"; None for
+            what was counted.
+        part: part of the suite (:func:`.instances.draw_part`).
+        beacon: value from which another part than "public" is drawn.
+        out: file to write; None for the name of the solver, in this folder.
+        networks: False to leave out networks, which take most of the time.
+        claims: what the author says (:class:`samplerbench.results.board.submission.Claims`).
+        progress: called with each stage, in words.
+
+    Returns:
+        The submission, as written.
+
+    Raises:
+        ValueError: an argument is invalid, the suite is not the frozen one, or the solver fails its check
+            or its qualification.
+    """
+    if track is not None and track not in get_args(Track):
+        raise ValueError(f"there is no track {track!r}; choose {', '.join(get_args(Track))}")
+    drawn = draw_part(part, beacon)
+    progress(f"{check_frozen()}, part {part}")
+    with TemporaryDirectory() as folder:
+        if Path(solver).suffix == ".json":
+            old = read_submission(Path(solver))
+            subject = _submitted_subject(old, Path(folder))
+            track, claims = track or old.track, old.claims.model_dump() | dict(claims or {})
+        else:
+            subject = _subject(solver, sampler, schedule)
+        target = Path(out or f"{_file_name(subject.solver.name)}.json")
+        first = Submission(
+            suite=VERSION,
+            digest=digest(),
+            part=drawn.name,
+            beacon=drawn.beacon,
+            track=track or "self-tuning",
+            solver=subject.solver,
+            claims=_read_claims(claims, subject),
+            curves=(),
+            software=_software(),
+            machine=f"{platform.system()} {platform.machine()}, {_processor()}",
+        )
+        unfinished = target.with_suffix(".unfinished.json")
+        known = _curves_of_earlier_run(target, first) | _curves_of_earlier_run(unfinished, first)
+        if subject.is_file and not known:
+            progress("check and qualification")
+            _qualify(subject, drawn)
+        return _measure(subject, drawn, first, known, target, networks=networks, progress=progress)
+
+
+def _measure(
+    subject: _Subject,
+    part: Part,
+    first: Submission,
+    known: dict[tuple[str, bool], Curve],
+    target: Path,
+    *,
+    networks: bool,
+    progress: Progress,
+) -> Submission:
+    """Measure what ``known`` lacks, and write the submission; each curve is stored at once."""
+    unfinished, begun = target.with_suffix(".unfinished.json"), time.monotonic()
+
+    def store(curve: Curve) -> None:
+        known[curve.problem, curve.moved] = curve
+        seconds = first.seconds + time.monotonic() - begun
+        first.with_curves(known.values(), seconds).write(unfinished)
+        progress(f"{curve.problem}{' moved' if curve.moved else ''}")
+
+    done = frozenset(known)
+    if not subject.solver.stochastic:
+        measure_exact(subject.solve, part, skip=done, done=store)
+    if networks:
+        measure_networks(subject.solve, part, skip=done, done=store)
+    if not known:
+        raise ValueError(
+            f"{subject.solver.name} draws noise, so only networks can measure it; leave out --no-networks"
+        )
+    seconds = first.seconds + time.monotonic() - begun
+    submission = first.with_curves(known.values(), seconds)
+    submission.write(target)
+    unfinished.unlink(missing_ok=True)
+    return submission
+
+
+def _curves_of_earlier_run(path: Path, first: Submission) -> dict[tuple[str, bool], Curve]:
+    """Return the curves of an interrupted run of the same solver on the same part; {} if there is none."""
+    if not path.exists():
+        return {}
+    try:
+        old = read_submission(path)
+    except ValueError:
+        return {}
+    same = ("suite", "digest", "part", "beacon", "solver", "software")
+    if any(getattr(old, name) != getattr(first, name) for name in same):
+        return {}
+    return {(curve.problem, curve.moved): curve for curve in old.curves}
+
+
+def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
+    path = Path(solver)
+    if path.suffix == ".py":
+        return _file_subject(path, sampler, schedule, path.read_text(encoding="utf-8"))
+    if sampler:
+        raise ValueError("--sampler names a sampler of a Python file; write the spec alone")
+    made = samplers.make(str(solver))
+    label, levels = format_spec(parse_spec(str(solver))), make_schedule(schedule)
+    package = samplers.origin(made.name) or f"samplerbench {version('samplerbench')}"
+    described = Solver(
+        name=_board_name(label, levels.label),
+        sampler=label,
+        schedule=levels.label,
+        stochastic=made.stochastic,
+        fingerprint=package,
+    )
+    return _Subject(described, solve_entry(Entry(label, levels.label)), made.order, is_file=False)
+
+
+def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subject:
+    levels = make_schedule(schedule)
+    if levels.needs_model or levels.needs_sampler:
+        raise ValueError(
+            f"schedule {levels.label} looks at the model, which a file never sees; take one by formula, "
+            "such as karras, or define tune() in the file"
+        )
+    from .isolation import describe_file, solve_file
+
+    facts = describe_file(path, sampler)
+    described = Solver(
+        name=_board_name(facts.label, "" if facts.tunes else levels.label),
+        sampler=facts.label,
+        schedule=levels.label,
+        stochastic=facts.stochastic,
+        fingerprint=hashlib.sha256(source.encode()).hexdigest(),
+        source=source,
+    )
+    solve = solve_file(path, facts.label, levels.label)
+    return _Subject(described, solve, facts.order, is_file=True)
+
+
+def _submitted_subject(old: Submission, folder: Path) -> _Subject:
+    """Return the solver of a submission; the source of a stranger's one is written into ``folder``."""
+    if not old.solver.source:
+        return _subject(old.solver.sampler, "", old.solver.schedule)
+    path = folder / "submitted_solver.py"
+    path.write_text(old.solver.source, encoding="utf-8")
+    return _file_subject(path, old.solver.sampler, old.solver.schedule, old.solver.source)
+
+
+def _qualify(subject: _Subject, part: Part) -> None:
+    """Solve a few problems twice; raise a ValueError unless results are finite and repeat."""
+    few = part._replace(instances=part.instances[:: max(1, len(part.instances) // QUALIFYING)])
+    if subject.solver.stochastic:
+        return
+    first, second = (measure_exact(subject.solve, few) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        place = f"{subject.solver.name} on {one.problem}"
+        if all(error is None for error in one.error):
+            why = f": {one.failures[0]}" if one.failures else ""
+            raise ValueError(f"{place} gave no finite result at any budget{why}")
+        if one.error != other.error:
+            raise ValueError(
+                f"{place} gave other results the second time; let it declare stochastic"
+            )
+
+
+def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
+    given = dict(claims or {})
+    if unknown := set(given) - set(Claims.model_fields):
+        raise ValueError(
+            f"there is no claim {sorted(unknown)[0]!r}; there are {', '.join(Claims.model_fields)}"
+        )
+    if given.get("order") is None:
+        given["order"] = subject.order
+    return Claims.model_validate(given)
+
+
+def _board_name(sampler: str, schedule: str) -> str:
+    name = f"{sampler} on {schedule}" if schedule else sampler
+    return "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
+
+
+def _file_name(name: str) -> str:
+    return "-".join("".join(c if c.isalnum() or c in "_." else " " for c in name).split())
+
+
+def _software() -> dict[str, str]:
+    names = ("samplerbench", "torch", "numpy", "scipy")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _processor() -> str:
+    for line in _lines(Path("/proc/cpuinfo")):
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"
+
+
+def _lines(path: Path) -> Iterator[str]:
+    if path.exists():
+        yield from path.read_text(errors="replace").splitlines()

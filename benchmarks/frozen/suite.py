@@ -1,0 +1,47 @@
+"""The frozen suite as an ordinary suite of ``run``: its other parts, and whether a run is still of it."""
+
+from __future__ import annotations
+
+from ...samplers.spec import canonical_json, format_spec, parse_spec
+from ..suites.files import load_suite
+from ..suites.suite import Suite
+from .definition import check_frozen
+from .instances import NETWORKS, PUBLIC, SUITE, VERSION, draw_part
+
+FREE = frozenset(
+    {"name", "description", "models", "samplers", "schedules", "timing", "keep", "metrics"}
+    | {"execution", "device", "batch_size", "path_curvature", "reference_samples"}
+)
+"""Keys that change no number of the suite, or that a run may choose."""
+
+
+def suite_of_part(suite: Suite, part: str = PUBLIC, beacon: str = "") -> Suite:
+    """Return the frozen suite on another part's problems and latents.
+
+    Raises:
+        ValueError: the part or the beacon is invalid.
+    """
+    if part == PUBLIC and not beacon:
+        return suite
+    drawn = draw_part(part, beacon)
+    specs = [spec for instance in drawn.instances for spec in (instance.spec, instance.moved)]
+    return suite.replaced(models=[*NETWORKS, *specs], seed=drawn.seed)
+
+
+def describe_run(suite: Suite, part: str = PUBLIC, beacon: str = "") -> str:
+    """Return the version and digest of a run of the frozen suite, or a sentence on why it is not one."""
+    frozen = suite_of_part(load_suite(SUITE), part, beacon)
+    ours, theirs = suite.model_dump(mode="json"), frozen.model_dump(mode="json")
+    changed = [key for key in ours if key not in FREE and ours[key] != theirs[key]]
+    known = {canonical_json(parse_spec(entry.name)) for entry in frozen.models}
+    changed += [
+        f"model {format_spec(parse_spec(entry.name))}"
+        for entry in suite.models
+        if canonical_json(parse_spec(entry.name)) not in known
+    ]
+    if changed:
+        return f"This run is not {VERSION}: {', '.join(changed)} differ from it."
+    try:
+        return f"{check_frozen()}, part {part}"
+    except ValueError as error:
+        return f"{str(error)[:1].upper()}{str(error)[1:]}"

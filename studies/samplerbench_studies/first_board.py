@@ -1,0 +1,105 @@
+"""First board of the frozen suite: ``python -m samplerbench_studies.first_board FOLDER --jobs 2``.
+
+Every registered sampler runs on the schedules of its authors (``samplerbench.benchmarks.planning.authors``), or at equal
+distances in log-SNR if none are known; so do the self-tuning methods. A finished entry is a file of the folder, and is not
+measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from samplerbench import samplers, submit
+from samplerbench.benchmarks.planning.authors import AUTHORS
+
+DEFAULT = "uniform_lambda"
+SEARCHED = (
+    ("auto", "karras"),
+    ("dpm_solver_v3", "uniform_lambda"),
+    ("ipndm", "gits"),
+    ("dpmpp_2m", "gits"),
+    ("dpmpp_2m", "oss"),
+    ("ipndm", "oss"),
+    ("dpmpp_2m", "optimal_kl"),
+    ("dpmpp_2m", "equal_error"),
+    ("unipc_2", "equal_error"),
+)
+"""Self-tuning methods: sampler and schedule."""
+FURTHER = (
+    ("dpmpp_2m", "karras"),
+    ("dpmpp_2m", "dmn"),
+    ("unipc_2", "dmn"),
+    ("unipc_3", "karras"),
+    ("ipndm", "karras"),
+    ("ipndm", "dmn"),
+    ("ipndm", "uniform_lambda"),
+    ("deis_tab_3", "uniform_lambda"),
+    ("heun", "uniform_lambda"),
+    ("euler", "uniform_lambda"),
+)
+"""Usual combinations that no author states."""
+
+
+class Entry(NamedTuple):
+    """Sampler and schedule of the board, and the name of its file."""
+
+    sampler: str
+    schedule: str
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return f"{self.sampler}.{self.schedule}.json"
+
+
+def entries() -> Iterator[Entry]:
+    """Yield all entries of the board, the baseline first and searches last."""
+    yield Entry("dpmpp_2m", DEFAULT)
+    for name in samplers.names():
+        cls = samplers.get(name)
+        if cls.for_maps or cls.same_as or getattr(cls, "of_checkpoint", False):
+            continue
+        if not getattr(cls, "needs_look", False) and not getattr(cls, "needs_statistics", False):
+            for schedule in AUTHORS.get(name, (DEFAULT,)):
+                yield Entry(name, schedule)
+    yield from (Entry(*pair) for pair in FURTHER + SEARCHED)
+
+
+def measure(entry: Entry, folder: Path, *, networks: bool) -> str:
+    """Measure an entry that the folder lacks; return a line about it."""
+    out, begun = folder / entry.file, time.monotonic()
+    try:
+        submit(entry.sampler, schedule=entry.schedule, out=out, networks=networks)
+    except ValueError as error:
+        return f"{entry.file}: {error}"
+    return f"{entry.file}: {time.monotonic() - begun:.0f} s"
+
+
+def main() -> None:
+    """Measure all entries that the folder lacks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=(), help="samplers")
+    parser.add_argument("--no-networks", action="store_true")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    wanted = dict.fromkeys(e for e in entries() if not args.only or e.sampler in args.only)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=20) as pool:
+        jobs = [
+            pool.apply_async(measure, (entry, args.folder), {"networks": not args.no_networks})
+            for entry in wanted
+        ]
+        for number, job in enumerate(jobs, 1):
+            print(f"{number} of {len(jobs)}: {job.get()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
