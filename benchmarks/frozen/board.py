@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ...results.board.site import BuiltSite, build_site
 from ...results.board.submission import Curve, Submission, checksum_of, submissions_in
 from ...samplers.spec import format_spec
 from .definition import VERSION, digest
 from .instances import NETWORKS, PUBLIC, draw_part
+
+if TYPE_CHECKING:
+    from ...results.board.site import BuiltSite
 
 BASELINE = format_spec({"name": "dpmpp_2m"}) + " on uniform_lambda"
 """Solver whose evaluations are 1: DPM-Solver++(2M) at equal distances in log-SNR."""
@@ -41,6 +44,8 @@ def board(
     Raises:
         ValueError: the part is invalid, or the folder has no submission that is used.
     """
+    from ...results.board.site import build_site
+
     drawn = draw_part(part, beacon)
     return build_site(
         Path(folder),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -21,6 +24,7 @@ from ...results.board.submission import Curve
 from ..identity import first_fingerprint
 from ..metrics.endpoint import endpoint_error
 from ..planning.cache import default_cache, read_arrays, write_arrays
+from ..planning.gits import SEARCH_IDS
 from ..planning.models import load_model
 from ..planning.planner import plan
 from ..sampling.batch import latents, sample_batch
@@ -30,6 +34,7 @@ from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .definition import BUDGETS, NETWORK_BUDGETS, NETWORK_SAMPLES, SAMPLES, TOLERANCES
 from .instances import NETWORKS, Instance, Part
+from .isolation import Job, run_isolated
 from .networks import NetworkReference, distance_over_floor, network_reference
 
 
@@ -51,6 +56,9 @@ class Result(NamedTuple):
     search: int = 0
     failure: str = ""
 
+
+SECONDS = 600.0
+"""Limit of the wall time of a stranger's solver for a batch."""
 
 Solve = Callable[[Denoiser, str, int, Tensor, Sequence[int]], Iterator[Result]]
 """Solver on a model: takes the model, its spec, the root seed, sample ids ``(n,)`` and budgets; yields a
@@ -261,3 +269,56 @@ def _curve(
 
 def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
+
+
+def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
+    """Return the function that runs a sampler of a stranger's file, which never sees the model."""
+
+    def solve(
+        model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
+    ) -> Iterator[Result]:
+        dtype = model.dtype
+        for budget in budgets:
+            parts, rows, search, failure = [], 0, 0, ""
+            for part in _batches(ids):
+                outcome = run_isolated(
+                    Job(
+                        path=path,
+                        sampler=sampler,
+                        schedule=schedule,
+                        budget=budget,
+                        sigma_min=model.sigma_min,
+                        sigma_max=model.sigma_max,
+                        x=latents(model, part, seed, dtype)[0],
+                        noise_seed=_noise_seed(seed, part),
+                        seconds=SECONDS,
+                    ),
+                    partial(_denoise_rows, model, part, seed),
+                    partial(_draw_unscored, model, seed),
+                )
+                rows, search = rows + outcome.rows, max(search, outcome.search)
+                failure = failure or outcome.failure
+                if outcome.samples is not None:
+                    parts.append(outcome.samples)
+            samples = None if failure else torch.cat(parts)
+            yield Result(samples, rows / len(ids), search, failure)
+
+    return solve
+
+
+def _denoise_rows(
+    model: Denoiser, ids: Tensor, seed: int, x: Tensor, sigma: float | Tensor, rows: Tensor
+) -> Tensor:
+    return model.bind(ids[rows], seed)(x, sigma)
+
+
+def _draw_unscored(model: Denoiser, seed: int, count: int) -> Tensor:
+    """Return states at sigma_max of latents that no scored sample has."""
+    ids = torch.arange(SEARCH_IDS, SEARCH_IDS + count)
+    return latents(model, ids, seed, model.dtype)[0]
+
+
+def _noise_seed(seed: int, ids: Tensor) -> int:
+    """Return a seed of step noise that says nothing of the latents, and differs between batches."""
+    text = f"{seed} {int(ids.min())} noise"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")

@@ -17,7 +17,8 @@ from ...samplers.spec import format_spec, parse_spec
 from ..planning.schedules import make_schedule
 from .definition import VERSION, check_frozen, digest
 from .instances import PUBLIC, Part, draw_part
-from .measuring import Entry, Solve, measure_exact, measure_networks, solve_entry
+from .isolation import describe_file
+from .measuring import Entry, Solve, measure_exact, measure_networks, solve_entry, solve_file
 
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
@@ -183,8 +184,6 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
             f"schedule {levels.label} looks at the model, which a file never sees; take one by formula, "
             "such as karras, or define tune() in the file"
         )
-    from .isolation import describe_file, solve_file
-
     facts = describe_file(path, sampler)
     described = Solver(
         name=_board_name(facts.label, "" if facts.tunes else levels.label),

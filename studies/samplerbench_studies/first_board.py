@@ -22,8 +22,8 @@ DEFAULT = "uniform_lambda"
 SEARCHED = (
     ("auto", "karras"),
     ("dpm_solver_v3", "uniform_lambda"),
-    ("ipndm", "gits"),
-    ("dpmpp_2m", "gits"),
+    ("ipndm", "gits(teacher_steps=128)"),
+    ("dpmpp_2m", "gits(teacher_steps=128)"),
     ("dpmpp_2m", "oss"),
     ("ipndm", "oss"),
     ("dpmpp_2m", "optimal_kl"),
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     @property
     def file(self) -> str:
         """Name of the file."""
-        return f"{self.sampler}.{self.schedule}.json"
+        return f"{self.sampler}.{self.schedule.partition('(')[0]}.json"
 
 
 def entries() -> Iterator[Entry]:

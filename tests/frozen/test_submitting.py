@@ -1,0 +1,166 @@
+"""Submissions: the file, its track, interruption, strangers' files, and what is refused."""
+
+import json
+
+import pytest
+
+from samplerbench import submit
+from samplerbench.benchmarks.frozen import submitting
+from samplerbench.benchmarks.frozen.board import agree
+from samplerbench.benchmarks.frozen.instances import draw_part
+from samplerbench.results.board.submission import PLACE, Submission, read_submission
+from samplerbench.results.run_directory.sealed import sealed_json
+
+PART = draw_part()
+FILE = '''
+from dataclasses import dataclass
+from samplerbench.samplers import Euler, Heun, Source
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Euler):
+    """Euler under another name."""
+    name = "mine"
+    source = Source("karras2022edm", "eq. (5)", "https://arxiv.org/abs/2206.00364")
+'''
+
+
+@pytest.fixture(autouse=True)
+def two_problems(monkeypatch):
+    few = PART._replace(instances=(PART.instances[0], PART.instances[12]))
+    monkeypatch.setattr(submitting, "draw_part", lambda *_: few)
+
+
+def run(solver, out, **options):
+    return submit(solver, out=out, networks=False, **options)
+
+
+def test_submit__writes_a_sealed_file_with_what_was_measured(tmp_path):
+    claims = {"authors": "A. B.", "licence": "MIT", "family": "multistep"}
+    made = run("dpmpp_2m", tmp_path / "a.json", schedule="karras", claims=claims)
+    read = read_submission(tmp_path / "a.json")
+    assert read == made
+    assert (made.track, made.part, made.claims.order) == ("plain", "public", 2)
+    assert made.solver.name == "dpmpp_2m on karras"
+    assert [(c.problem, c.moved) for c in made.curves] == [
+        (PART.instances[k].name, moved) for k in (0, 12) for moved in (False, True)
+    ]
+    assert set(made.software) >= {"torch", "numpy", "samplerbench"}
+
+
+def test_submit__counts_decide_the_track(tmp_path):
+    made = run("ipndm", tmp_path / "a.json", schedule="gits")
+    assert made.track == "self-tuning"
+    pairs = [pair for curve in made.curves for pair in zip(curve.nfe, curve.search, strict=True)]
+    assert all(search > 0 for nfe, search in pairs if nfe is not None)
+    with pytest.raises(ValueError, match="track plain looks at no model"):
+        run("ipndm", tmp_path / "b.json", schedule="gits", track="plain")
+
+
+def test_submit__an_interrupted_run_continues_with_the_same_result(tmp_path, monkeypatch):
+    whole = run("heun", tmp_path / "whole.json")
+    stages = []
+
+    def interrupt(stage):
+        stages.append(stage)
+        if len(stages) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("heun", tmp_path / "a.json", progress=interrupt)
+    assert not (tmp_path / "a.json").exists()
+    assert len(read_submission(tmp_path / "a.unfinished.json").curves) == 3
+    measured = []
+    inner = submitting.measure_exact
+    monkeypatch.setattr(
+        submitting, "measure_exact", lambda *a, **k: measured.extend(inner(*a, **k))
+    )
+    again = run("heun", tmp_path / "a.json")
+    assert again.curves == whole.curves
+    assert len(measured) == 1
+    assert list(tmp_path.glob("*.unfinished.json")) == []
+
+
+def test_submit__an_unfinished_file_of_another_solver_is_not_used(tmp_path):
+    run("heun", tmp_path / "a.json")
+    (tmp_path / "a.json").rename(tmp_path / "a.unfinished.json")
+    made = run("euler", tmp_path / "a.json")
+    assert made.curves[0].error != run("heun", tmp_path / "b.json").curves[0].error
+
+
+def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    made = run(tmp_path / "mine.py", tmp_path / "a.json", schedule="karras")
+    ours = run("euler", tmp_path / "b.json", schedule="karras")
+    assert made.curves == ours.curves
+    assert made.solver.source == FILE
+    assert made.solver.name == "mine on karras"
+    again = run(tmp_path / "a.json", tmp_path / "c.json")
+    assert agree(made, again)
+    assert again.solver == made.solver
+
+
+def test_submit__a_wrong_solver_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    (tmp_path / "nan.py").write_text(
+        FILE + "    def step(self, x, row, past, denoise, noise):\n        return x * float('nan'), None\n"
+    )
+    (tmp_path / "broken.py").write_text("import nothing_here\n")
+    for solver, options, words in (
+        ("dpmpp_3z", {}, "unknown sampler"),
+        (tmp_path / "mine.py", {"schedule": "gits"}, "looks at the model"),
+        (tmp_path / "mine.py", {"sampler": "heun"}, "has no sampler 'heun'"),
+        (tmp_path / "broken.py", {}, "nothing_here"),
+        (tmp_path / "nan.py", {}, "no finite result"),
+        (tmp_path / "none.json", {}, "there is no file none.json"),
+        ("heun", {"track": "fast"}, "there is no track"),
+        ("heun", {"claims": {"author": "me"}}, "there is no claim 'author'"),
+        ("euler_ancestral", {}, "only networks can measure it"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run(solver, tmp_path / "x.json", **options)
+
+
+def test_submission__damaged_forged_and_injected_files_are_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "a.json"
+    made = run("euler", path)
+    text = path.read_text()
+    data = made.model_dump(mode="json")
+
+    def sealed(**changes):
+        forged = Submission.model_construct(**{**dict(made), **changes})
+        forged.write(path)
+
+    faults = {
+        "no JSON": lambda: path.write_text(text[:-30]),
+        "not what was written": lambda: path.write_text(text.replace("0.0", "0.1", 1)),
+        "no seal": lambda: path.write_text(json.dumps(data)),
+        "Input should be 'plain'": lambda: sealed(track="best"),
+        "differ in length": lambda: sealed(
+            curves=(made.curves[0].model_copy(update={"error": (1e-9,)}),)
+        ),
+        "listed twice": lambda: sealed(curves=made.curves[:1] * 2),
+        "the fingerprint is not that": lambda: sealed(
+            solver=made.solver.model_copy(update={"source": "import os"})
+        ),
+        "solver.name": lambda: sealed(solver=made.solver.model_copy(update={"name": "<b>x"})),
+        "greater than or equal to 0": lambda: sealed(
+            curves=(made.curves[0].model_copy(update={"nfe": (-1.0,) * 12}),)
+        ),
+        "Extra inputs": lambda: path.write_bytes(
+            sealed_json({**data, "run": "rm -rf"}, PLACE).data
+        ),
+    }
+    for words, damage in faults.items():
+        damage()
+        with pytest.raises(ValueError, match=rf"^a\.json is not used: .*{words}"):
+            read_submission(path)
+
+
+def test_agree__other_errors_or_counts_are_no_verification(tmp_path):
+    made = run("euler", tmp_path / "a.json")
+    first = made.curves[0]
+    for changes in ({"error": tuple(e * 0.9 for e in first.error)}, {"nfe": (1.0,) * 12}):
+        other = made.model_copy(update={"curves": (first.model_copy(update=changes),)})
+        assert not agree(other, made)
+    assert not agree(made.model_copy(update={"curves": ()}), made)
+    assert agree(made, made)
