@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from ...models.denoiser import Denoiser
 from ...models.exact.base import CHUNK
+from ...results.board.scoring import MOST
 from ...results.board.submission import Curve
 from ..identity import first_fingerprint
 from ..metrics.endpoint import endpoint_error
@@ -71,7 +73,7 @@ def solve_entry(entry: Entry) -> Solve:
     def solve(
         model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
     ) -> Iterator[Result]:
-        meter = Meter()
+        meter = _LimitedMeter()
         metered = meter.attach(model)
         first_fingerprint(metered)  # caches look at a model's outputs, which no solver learns
         for budget in budgets:
@@ -88,6 +90,18 @@ def solve_entry(entry: Entry) -> Solve:
                 yield _run(metered, meter, cell, ids, search)
 
     return solve
+
+
+@dataclass
+class _LimitedMeter(Meter):
+    """Meter that stops a run which takes more evaluations than any score counts, as adaptive ones may."""
+
+    limit: int | None = None
+
+    def add(self, rows: int) -> None:
+        super().add(rows)
+        if self.limit is not None and self.rows > self.limit:
+            raise Failure("failed", f"it took more than {MOST:g} evaluations a sample")
 
 
 def _plan(
@@ -116,6 +130,7 @@ def _run(metered: Denoiser, meter: Meter, cell: Cell, ids: Tensor, search: int) 
             warnings.simplefilter("ignore")
             for part in _batches(ids):
                 bound = metered.bind(part, cell.seed)
+                meter.limit = int(MOST * len(part))
                 batch = sample_batch(metered, meter, bound, cell, part)
                 parts.append(batch.x)
                 rows += batch.nfe * len(part)
@@ -123,6 +138,8 @@ def _run(metered: Denoiser, meter: Meter, cell: Cell, ids: Tensor, search: int) 
         return Result(None, None, search, failure.reason)
     except Exception as error:  # of a sampler: it has not reached its target
         return Result(None, None, search, error_in_words(error))
+    finally:
+        meter.limit = None
     return Result(torch.cat(parts), rows / len(ids), search)
 
 

@@ -92,7 +92,7 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     wanted = dict.fromkeys(e for e in entries() if not args.only or e.sampler in args.only)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=20) as pool:
+    with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=30) as pool:
         jobs = [
             pool.apply_async(measure, (entry, args.folder), {"networks": not args.no_networks})
             for entry in wanted

@@ -59,8 +59,12 @@ def test_solve_entry__counts_the_search_of_each_budget_alone():
 def test_solve_entry__an_adaptive_sampler_gets_a_tolerance_for_each_budget():
     spec = PART.instances[0].spec
     solve = solve_entry(Entry("rk45", "karras"))
-    results = list(solve(load_model(spec).model, spec, 0, torch.arange(4), (5, 30)))
+    results = list(solve(load_model(spec).model, spec, 0, torch.arange(4), (4, 8)))
     assert results[1].nfe > results[0].nfe > 0
+    (late,) = solve_entry(Entry("dpm_solver_adaptive_12", "karras"))(
+        load_model(spec).model, spec, 0, torch.arange(4), (90,)
+    )
+    assert late.failure == "it took more than 100 evaluations a sample"
 
 
 def test_solve_entry__a_failure_is_a_result_with_its_reason():
