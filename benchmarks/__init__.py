@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .api import advise, export, plan, run, tune
     from .checking import check, check_model
     from .conformance import Check, Conformance, check_sampler
-    from .frozen.board import board
     from .frozen.submitting import submit
+    from .frozen.verifying import board
     from .gaussian_distance import frechet_distance
     from .planning.schedules import make_schedule
     from .sampling.shard import unseeded_draws
@@ -60,7 +60,7 @@ _HOMES = {
     "Conformance": "conformance",
     "Suite": "suites.suite",
     "advise": "api",
-    "board": "frozen.board",
+    "board": "frozen.verifying",
     "check": "checking",
     "check_model": "checking",
     "check_sampler": "conformance",

@@ -97,7 +97,7 @@ def board(
     beacon: str = setting("--beacon HEX", "Value from which another part is drawn.", default=""),
 ) -> None:
     """Write the site of submissions to the frozen suite: a ranking, and a page for each solver."""
-    from ..frozen.board import board as build
+    from ..frozen.verifying import board as build
 
     site = build(folder, to, reruns=reruns, part=part, beacon=beacon)
     for _, sentence in site.refused:

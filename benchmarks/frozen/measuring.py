@@ -40,13 +40,6 @@ from .isolation import Job, run_isolated
 from .networks import NetworkReference, distance_over_floor, network_reference
 
 
-class Entry(NamedTuple):
-    """Solver to measure: specs of its sampler and its schedule."""
-
-    sampler: str
-    schedule: str
-
-
 class Result(NamedTuple):
     """Samples of a solver at one budget; or the reason why there are none.
 
@@ -67,8 +60,8 @@ Solve = Callable[[Denoiser, str, int, Tensor, Sequence[int]], Iterator[Result]]
 result for each budget, in the order of the budgets."""
 
 
-def solve_entry(entry: Entry) -> Solve:
-    """Return the function that runs a registered sampler on its schedule (:data:`Solve`)."""
+def solve_entry(sampler: str, schedule: str) -> Solve:
+    """Return the function that runs a registered sampler on a schedule, given by their specs (:data:`Solve`)."""
 
     def solve(
         model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
@@ -81,7 +74,7 @@ def solve_entry(entry: Entry) -> Solve:
             with _empty_cache():
                 meter.reset()
                 try:
-                    cells = _plan(entry, metered, spec, seed, len(ids), budget)
+                    cells = _plan(sampler, schedule, metered, spec, seed, len(ids), budget)
                 except (ValueError, ArithmeticError) as error:
                     yield Result(None, failure=error_in_words(error))
                     continue
@@ -105,13 +98,19 @@ class _LimitedMeter(Meter):
 
 
 def _plan(
-    entry: Entry, model: Denoiser, spec: str, seed: int, samples: int, budget: int
+    sampler: str,
+    schedule: str,
+    model: Denoiser,
+    spec: str,
+    seed: int,
+    samples: int,
+    budget: int,
 ) -> list[Cell]:
     suite = Suite(
         name="frozen",
         models=(spec,),  # pyright: ignore[reportArgumentType] - read by the suite
-        samplers=(entry.sampler,),
-        schedules=(entry.schedule,),
+        samplers=(sampler,),
+        schedules=(schedule,),
         nfe=(budget,),
         tolerances=(TOLERANCES[budget],) if budget in TOLERANCES else (1e-3,),
         samples=max(2, samples),

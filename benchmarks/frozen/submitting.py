@@ -18,7 +18,7 @@ from ..planning.schedules import make_schedule
 from .definition import VERSION, check_frozen, digest
 from .instances import PUBLIC, Part, draw_part
 from .isolation import describe_file
-from .measuring import Entry, Solve, measure_exact, measure_networks, solve_entry, solve_file
+from .measuring import Solve, measure_exact, measure_networks, solve_entry, solve_file
 
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
@@ -174,7 +174,7 @@ def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
         stochastic=made.stochastic,
         fingerprint=package,
     )
-    return _Subject(described, solve_entry(Entry(label, levels.label)), made.order, is_file=False)
+    return _Subject(described, solve_entry(label, levels.label), made.order, is_file=False)
 
 
 def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subject:

@@ -16,7 +16,9 @@ BEACON = "3f9a27c5d10be864a7"
 
 def test_draw_part__has_each_kind_on_different_ranges_within_the_stated_ends():
     part = draw_part("2026", BEACON)
-    assert [instance.kind for instance in part.instances] == [k for k in KINDS for _ in range(PER_KIND)]
+    assert [instance.kind for instance in part.instances] == [
+        k for k in KINDS for _ in range(PER_KIND)
+    ]
     ends = {(low, high): std for low, high, std in RANGES.values()}
     for kind in KINDS:
         drawn = [parse_spec(i.spec) for i in part.instances if i.kind == kind]

@@ -8,7 +8,7 @@ from samplerbench import run
 from samplerbench.benchmarks.frozen import measuring
 from samplerbench.benchmarks.frozen.definition import BUDGETS, NETWORK_SAMPLES
 from samplerbench.benchmarks.frozen.instances import draw_part
-from samplerbench.benchmarks.frozen.measuring import Entry, Result, measure_exact, solve_entry
+from samplerbench.benchmarks.frozen.measuring import Result, measure_exact, solve_entry
 from samplerbench.benchmarks.frozen.networks import distance_over_floor, network_reference
 from samplerbench.benchmarks.planning.models import load_model
 
@@ -18,7 +18,7 @@ FEW = PART._replace(instances=(PART.instances[0], PART.instances[12]))
 
 @pytest.fixture(scope="module")
 def curves():
-    return measure_exact(solve_entry(Entry("dpmpp_2m", "karras")), FEW)
+    return measure_exact(solve_entry("dpmpp_2m", "karras"), FEW)
 
 
 def test_measure_exact__runs_each_problem_as_drawn_and_moved_within_its_budgets(curves):
@@ -50,7 +50,7 @@ def test_measure_exact__errors_are_the_medians_of_an_ordinary_run(curves, tmp_pa
 
 def test_solve_entry__counts_the_search_of_each_budget_alone():
     spec = PART.instances[12].spec
-    solve = solve_entry(Entry("ipndm", "gits"))
+    solve = solve_entry("ipndm", "gits")
     results = list(solve(load_model(spec).model, spec, 0, torch.arange(4), (5, 8)))
     assert [result.nfe for result in results] == [5, 8]
     assert results[0].search == results[1].search == 8192
@@ -58,10 +58,10 @@ def test_solve_entry__counts_the_search_of_each_budget_alone():
 
 def test_solve_entry__an_adaptive_sampler_gets_a_tolerance_for_each_budget():
     spec = PART.instances[0].spec
-    solve = solve_entry(Entry("rk45", "karras"))
+    solve = solve_entry("rk45", "karras")
     results = list(solve(load_model(spec).model, spec, 0, torch.arange(4), (4, 8)))
     assert results[1].nfe > results[0].nfe > 0
-    (late,) = solve_entry(Entry("dpm_solver_adaptive_12", "karras"))(
+    (late,) = solve_entry("dpm_solver_adaptive_12", "karras")(
         load_model(spec).model, spec, 0, torch.arange(4), (90,)
     )
     assert late.failure == "it took more than 100 evaluations a sample"
@@ -69,14 +69,14 @@ def test_solve_entry__an_adaptive_sampler_gets_a_tolerance_for_each_budget():
 
 def test_solve_entry__a_failure_is_a_result_with_its_reason():
     spec = PART.instances[0].spec
-    solve = solve_entry(Entry("euler", "native"))
+    solve = solve_entry("euler", "native")
     (failed,) = solve(load_model(spec).model, spec, 0, torch.arange(4), (5,))
     assert failed.samples is None
     assert "native" in failed.failure
 
 
 def broken(outputs):
-    def solve(model, spec, seed, ids, budgets):  # noqa: ARG001
+    def solve(model, spec, seed, ids, budgets):
         return iter([Result(outputs(model, ids), 5.0)] * len(budgets))
 
     return solve
@@ -84,7 +84,9 @@ def broken(outputs):
 
 def test_measure_exact__results_that_are_not_finite_have_no_error():
     few = FEW._replace(instances=FEW.instances[:1])
-    curve, _ = measure_exact(broken(lambda m, ids: torch.full((len(ids), *m.event), torch.nan)), few)
+    curve, _ = measure_exact(
+        broken(lambda m, ids: torch.full((len(ids), *m.event), torch.nan)), few
+    )
     assert set(curve.error) == {None}
     curve, _ = measure_exact(broken(lambda _m, ids: torch.zeros(len(ids), 99)), few)
     assert set(curve.error) == {None}
@@ -122,7 +124,7 @@ def test_measure_networks__distances_fall_with_evaluations(monkeypatch):
     monkeypatch.setattr(measuring, "NETWORKS", ("fashion",))
     monkeypatch.setattr(measuring, "NETWORK_SAMPLES", NETWORK_SAMPLES // 8)
     monkeypatch.setattr(measuring, "NETWORK_BUDGETS", (5, 15))
-    (curve,) = measuring.measure_networks(solve_entry(Entry("dpmpp_2m", "karras")), PART)
+    (curve,) = measuring.measure_networks(solve_entry("dpmpp_2m", "karras"), PART)
     assert curve.nfe == (5, 15)
     assert curve.error == (None, None)
     assert curve.distance[1] < curve.distance[0]

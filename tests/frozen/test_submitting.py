@@ -6,8 +6,8 @@ import pytest
 
 from samplerbench import submit
 from samplerbench.benchmarks.frozen import submitting
-from samplerbench.benchmarks.frozen.board import agree
 from samplerbench.benchmarks.frozen.instances import draw_part
+from samplerbench.benchmarks.frozen.verifying import agree
 from samplerbench.results.board.submission import PLACE, Submission, read_submission
 from samplerbench.results.run_directory.sealed import sealed_json
 
@@ -102,7 +102,8 @@ def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_pa
 def test_submit__a_wrong_solver_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "mine.py").write_text(FILE)
     (tmp_path / "nan.py").write_text(
-        FILE + "    def step(self, x, row, past, denoise, noise):\n        return x * float('nan'), None\n"
+        FILE
+        + "    def step(self, x, row, past, denoise, noise):\n        return x * float('nan'), None\n"
     )
     (tmp_path / "broken.py").write_text("import nothing_here\n")
     for solver, options, words in (
