@@ -102,6 +102,7 @@ FLOORS = {
     "running": 5,
     "tuning": 5,
     "conformance": 5,
+    "frozen": 6,
     "advice": 6,
     "cli": 8,
 }

@@ -127,15 +127,16 @@ class _Server:
         self.control, theirs = socket.socketpair()
         module = f"{__package__}.solver_process"
         code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import serve; serve"
-        kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
-        own = "OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES="
+        env = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        env |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        env |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", f"{code}({theirs.fileno()})"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=kept | dict(setting.split("=") for setting in own.split()),
+                env=env,
                 start_new_session=True,
             )
         atexit.register(self.close)
