@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .frozen.submitting import submit
     from .frozen.verifying import board
     from .gaussian_distance import frechet_distance
+    from .planning.authors import authors_schedules_of
     from .planning.schedules import make_schedule
     from .sampling.shard import unseeded_draws
     from .suites.cell import Cell
@@ -39,6 +40,7 @@ __all__ = [
     "Conformance",
     "Suite",
     "advise",
+    "authors_schedules_of",
     "board",
     "check",
     "check_model",
@@ -60,6 +62,7 @@ _HOMES = {
     "Conformance": "conformance",
     "Suite": "suites.suite",
     "advise": "api",
+    "authors_schedules_of": "planning.authors",
     "board": "frozen.verifying",
     "check": "checking",
     "check_model": "checking",

@@ -47,7 +47,7 @@ def submit(
 
     A Python file runs in processes that never see the model. An interrupted command continues.
     """
-    from ..frozen.instances import SUITE
+    from ..frozen.settings import SUITE
     from ..frozen.submitting import submit as measure
 
     if suite != SUITE:

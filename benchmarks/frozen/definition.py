@@ -17,18 +17,20 @@ from ...results.run_directory.fingerprint import Fingerprint, Numbers, differenc
 from ...samplers import SampleNoise
 from ..identity.model import model_fingerprint
 from ..planning.models import load_model
-from .instances import NETWORKS, PER_KIND, RANGES, VERSION, draw_part
-
-BUDGETS = (4, 5, 6, 8, 10, 13, 17, 22, 30, 42, 60, 90)
-"""Evaluations a sample on exact problems."""
-TOLERANCES = dict(zip(BUDGETS, [10.0 ** (-k / 2) for k in range(1, 13)], strict=True))
-"""Tolerance that an adaptive sampler gets in place of each budget."""
-SAMPLES = 96
-"""Samples of each exact problem, whose median distance counts."""
-NETWORK_BUDGETS = (5, 7, 10, 15, 25)
-NETWORK_SAMPLES = 480
-AXES = 32
-"""Number of principal axes of the features of a network's samples."""
+from .instances import draw_part
+from .networks import network_reference
+from .settings import (
+    AXES,
+    BUDGETS,
+    NETWORK_BUDGETS,
+    NETWORK_SAMPLES,
+    NETWORKS,
+    PER_KIND,
+    RANGES,
+    SAMPLES,
+    TOLERANCES,
+    VERSION,
+)
 
 RECORD = Path(__file__).with_name(f"{VERSION}.json")
 """Record of the frozen definition. Any change of it is another version of the suite."""
@@ -59,8 +61,6 @@ def fingerprints() -> dict[str, Any]:
 
     Numbers are compared within tolerances, since rounding differs between machines.
     """
-    from .networks import network_reference  # reads converged samples
-
     part = draw_part()
     ids = torch.arange(4)
     z = SampleNoise(part.seed, ids, (8,), torch.float64).initial()

@@ -24,23 +24,7 @@ import numpy as np
 from ...models.exact.problems import KINDS
 from ...results.board.scoring import Problem
 from ...samplers.spec import format_spec, parse_spec
-
-SUITE = "sb-2026"
-VERSION = "sb-2026.1"
-PUBLIC = "public"
-PER_KIND = 3
-RANGES = {
-    "edm": (0.002, 80.0, 0.5),
-    "vp": (0.01, 157.0, 0.5),
-    "latent": (0.03, 14.6, 1.0),
-    "flow": (0.001, 999.0, 1.0),
-}
-"""Lowest and highest noise level and usual deviation of the data, by kind of process."""
-MOST_DIMENSIONS = 48
-SIDES = (4, 8)
-"""Sides of the images of wavelets."""
-NETWORKS = ("fashion", "emoji-flow")
-"""Shipped networks of the suite."""
+from .settings import MOST_DIMENSIONS, PER_KIND, PUBLIC, RANGES, SIDES, VERSION
 
 
 class Instance(NamedTuple):

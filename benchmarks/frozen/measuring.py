@@ -34,10 +34,17 @@ from ..sampling.counting import Meter
 from ..sampling.failure import Failure, error_in_words
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .definition import BUDGETS, NETWORK_BUDGETS, NETWORK_SAMPLES, SAMPLES, TOLERANCES
-from .instances import NETWORKS, Instance, Part
+from .instances import Instance, Part
 from .isolation import Job, run_isolated
 from .networks import NetworkReference, distance_over_floor, network_reference
+from .settings import (
+    BUDGETS,
+    NETWORK_BUDGETS,
+    NETWORK_SAMPLES,
+    NETWORKS,
+    SAMPLES,
+    TOLERANCES,
+)
 
 
 class Result(NamedTuple):
@@ -291,9 +298,12 @@ def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
     """Return the function that runs a sampler of a stranger's file, which never sees the model."""
 
     def solve(
-        model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
+        model: Denoiser,
+        _spec: str,
+        seed: int,
+        ids: Tensor,
+        budgets: Sequence[int],
     ) -> Iterator[Result]:
-        dtype = model.dtype
         for budget in budgets:
             parts, rows, search, failure = [], 0, 0, ""
             for part in _batches(ids):
@@ -305,7 +315,7 @@ def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
                         budget=budget,
                         sigma_min=model.sigma_min,
                         sigma_max=model.sigma_max,
-                        x=latents(model, part, seed, dtype)[0],
+                        x=latents(model, part, seed, model.dtype)[0],
                         noise_seed=_noise_seed(seed, part),
                         seconds=SECONDS,
                     ),

@@ -15,7 +15,7 @@ from ..metrics.estimators.frechet import population_estimate
 from ..metrics.estimators.rows import FloatArray
 from ..planning.models import load_model
 from ..sampling.shard import clamp
-from .definition import AXES, NETWORK_SAMPLES
+from .settings import AXES, NETWORK_SAMPLES
 
 
 class NetworkReference(NamedTuple):
@@ -26,7 +26,7 @@ class NetworkReference(NamedTuple):
         limits: range to which samples are clamped.
         axes: ``(d, AXES)`` first principal axes of the features of converged samples.
         converged: ``(n, AXES)`` features of converged samples along the axes.
-        floor: 1.96 standard errors of the distance between :data:`.definition.NETWORK_SAMPLES` converged
+        floor: 1.96 standard errors of the distance between :data:`.settings.NETWORK_SAMPLES` converged
             samples and the others: smaller distances do not differ from 0.
     """
 

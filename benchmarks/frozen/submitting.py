@@ -15,10 +15,11 @@ from ... import samplers
 from ...results.board.submission import Claims, Curve, Solver, Submission, Track, read_submission
 from ...samplers.spec import format_spec, parse_spec
 from ..planning.schedules import make_schedule
-from .definition import VERSION, check_frozen, digest
-from .instances import PUBLIC, Part, draw_part
+from .definition import check_frozen, digest
+from .instances import Part, draw_part
 from .isolation import describe_file
 from .measuring import Solve, measure_exact, measure_networks, solve_entry, solve_file
+from .settings import PUBLIC, VERSION
 
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""

@@ -6,7 +6,8 @@ from ...samplers.spec import canonical_json, format_spec, parse_spec
 from ..suites.files import load_suite
 from ..suites.suite import Suite
 from .definition import check_frozen
-from .instances import NETWORKS, PUBLIC, SUITE, VERSION, draw_part
+from .instances import draw_part
+from .settings import NETWORKS, PUBLIC, SUITE, VERSION
 
 FREE = frozenset(
     {"name", "description", "models", "samplers", "schedules", "timing", "keep", "metrics"}

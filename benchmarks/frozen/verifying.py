@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ...results.board.submission import Curve, Submission, checksum_of, submissions_in
 from ...samplers.spec import format_spec
-from .definition import VERSION, digest
-from .instances import NETWORKS, PUBLIC, draw_part
+from .definition import digest
+from .instances import draw_part
+from .settings import NETWORKS, PUBLIC, VERSION
 
 if TYPE_CHECKING:
     from ...results.board.site import BuiltSite

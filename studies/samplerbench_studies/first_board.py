@@ -1,6 +1,6 @@
 """First board of the frozen suite: ``python -m samplerbench_studies.first_board FOLDER --jobs 2``.
 
-Every registered sampler runs on the schedules of its authors (``samplerbench.benchmarks.planning.authors``), or at equal
+Every registered sampler runs on the schedules of its authors (``samplerbench list samplers --json``), or at equal
 distances in log-SNR if none are known; so do the self-tuning methods. A finished entry is a file of the folder, and is not
 measured again.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from samplerbench import samplers, submit
-from samplerbench.benchmarks.planning.authors import AUTHORS
+from samplerbench.benchmarks import authors_schedules_of
 
 DEFAULT = "uniform_lambda"
 SEARCHED = (
@@ -46,6 +46,9 @@ FURTHER = (
 """Usual combinations that no author states."""
 
 
+ANY_GRID = samplers.karras(5, 0.01, 10.0)
+
+
 class Entry(NamedTuple):
     """Sampler and schedule of the board, and the name of its file."""
 
@@ -65,8 +68,11 @@ def entries() -> Iterator[Entry]:
         cls = samplers.get(name)
         if cls.for_maps or cls.same_as or getattr(cls, "of_checkpoint", False):
             continue
+        if not cls.adaptive and samplers.make(name).nfe(ANY_GRID) is None:
+            continue  # steps in parallel, which no budget of evaluations decides
         if not getattr(cls, "needs_look", False) and not getattr(cls, "needs_statistics", False):
-            for schedule in AUTHORS.get(name, (DEFAULT,)):
+            known = authors_schedules_of(name)
+            for schedule in known.schedules if known else (DEFAULT,):
                 yield Entry(name, schedule)
     yield from (Entry(*pair) for pair in FURTHER + SEARCHED)
 

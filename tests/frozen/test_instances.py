@@ -4,8 +4,9 @@ import tomllib
 
 import pytest
 
-from samplerbench.benchmarks.frozen import definition
-from samplerbench.benchmarks.frozen.instances import KINDS, NETWORKS, PER_KIND, RANGES, draw_part
+from samplerbench.benchmarks.frozen import definition, settings
+from samplerbench.benchmarks.frozen.instances import KINDS, draw_part
+from samplerbench.benchmarks.frozen.settings import NETWORKS, PER_KIND, RANGES
 from samplerbench.benchmarks.frozen.suite import describe_run, suite_of_part
 from samplerbench.benchmarks.suites.files import built_in_suites, load_suite
 from samplerbench.models import make_model
@@ -55,9 +56,9 @@ def test_suite__is_the_public_part():
     part = draw_part()
     specs = [spec for instance in part.instances for spec in (instance.spec, instance.moved)]
     assert [entry["name"] for entry in written["models"]] == [*NETWORKS, *specs]
-    assert (written["seed"], written["samples"]) == (part.seed, definition.SAMPLES)
-    assert tuple(written["nfe"]) == definition.BUDGETS
-    assert {tuple(e["nfe"]) for e in written["models"][:2]} == {definition.NETWORK_BUDGETS}
+    assert (written["seed"], written["samples"]) == (part.seed, settings.SAMPLES)
+    assert tuple(written["nfe"]) == settings.BUDGETS
+    assert {tuple(e["nfe"]) for e in written["models"][:2]} == {settings.NETWORK_BUDGETS}
 
 
 def test_suite__of_another_part_has_its_problems_and_says_so():

@@ -6,10 +6,10 @@ import torch
 
 from samplerbench import run
 from samplerbench.benchmarks.frozen import measuring
-from samplerbench.benchmarks.frozen.definition import BUDGETS, NETWORK_SAMPLES
 from samplerbench.benchmarks.frozen.instances import draw_part
 from samplerbench.benchmarks.frozen.measuring import Result, measure_exact, solve_entry
 from samplerbench.benchmarks.frozen.networks import distance_over_floor, network_reference
+from samplerbench.benchmarks.frozen.settings import BUDGETS, NETWORK_SAMPLES
 from samplerbench.benchmarks.planning.models import load_model
 
 PART = draw_part()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from samplerbench.benchmarks import frozen
+from samplerbench import benchmarks
 from samplerbench.models import make_model
 from samplerbench.samplers import SampleNoise, karras, make
 
@@ -53,7 +53,7 @@ def main() -> None:
     _, axes = np.linalg.eigh(np.cov(features, rowvar=False))
     axes = np.ascontiguousarray(axes[:, ::-1][:, : args.axes])
     tensors = {"axes": torch.from_numpy(axes), "features": torch.from_numpy(features @ axes).half()}
-    folder = Path(frozen.__file__).parent
+    folder = Path(benchmarks.__file__).parent / "frozen"
     save_file(tensors, folder / f"{args.network}.safetensors")
 
 
