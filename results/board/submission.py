@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -156,6 +156,9 @@ class Submission(_Table):
         places = [(curve.problem, curve.moved) for curve in self.curves]
         if len(set(places)) < len(places):
             raise ValueError("a problem is listed twice")
+        lengths = {(curve.problem, len(curve.nfe)) for curve in self.curves}
+        if len(lengths) > len({curve.problem for curve in self.curves}):
+            raise ValueError("a problem as drawn and moved differs in the number of budgets")
         source = self.solver.source
         if source and hashlib.sha256(source.encode()).hexdigest() != self.solver.fingerprint:
             raise ValueError("the fingerprint is not that of the source")
