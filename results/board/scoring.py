@@ -144,9 +144,15 @@ class Problem:
     kind: str
 
 
-def score(evaluations: FloatArray, problems: Sequence[Problem]) -> Score:
-    """Return the score for evaluations to targets ``(problems, targets)``."""
-    areas = area_of(evaluations)
+def score(
+    evaluations: FloatArray, problems: Sequence[Problem], within: float | None = None
+) -> Score:
+    """Return the score for evaluations to targets ``(problems, targets)``.
+
+    With ``within``, the share of targets that are reached with so many evaluations takes the place of
+    the area.
+    """
+    areas = area_of(evaluations) if within is None else (evaluations <= within).mean(axis=-1)
     kinds: dict[str, list[int]] = {}
     for place, problem in enumerate(problems):
         kinds.setdefault(problem.kind, []).append(place)
@@ -212,10 +218,8 @@ def ranks(scores: Mapping[str, Score]) -> dict[str, int]:
     found: dict[str, int] = {}
     leader = ""
     for place, name in enumerate(order):
-        if leader:
-            chance = 2 * scores[leader].chance_behind(scores[name])
-            decided = chance <= LEVEL / pairs
-        if not leader or decided:
+        chance = 2 * scores[leader].chance_behind(scores[name]) if leader else 0.0
+        if chance <= LEVEL / pairs:
             leader = name
             found[name] = place + 1
         else:
