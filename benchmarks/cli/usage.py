@@ -126,6 +126,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "figures": (
         "figures results/runs/mine",
         "figures results/runs/mine --kind pareto --format pdf",
+        "figures results/runs/mine --kind ecdf,profile",
     ),
     "compare": (
         "compare results/runs/before results/runs/after",

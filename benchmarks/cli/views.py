@@ -137,7 +137,8 @@ def figures(
     out: Path | None = setting("--out FOLDER", "Folder to write (RUN/figures)."),
     formats: str = setting("--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"),
     kind: str | None = setting(
-        "--kind NAME,…", "Kinds: work-precision, pareto, ranking, timing, samples (all)."
+        "--kind NAME,…",
+        "Kinds: work-precision, pareto, ranking, timing, samples, ecdf, profile (all).",
     ),
     metric: list[str] | None = setting("--metric COLUMN", "Column to draw (repeatable)."),
     model: list[str] | None = setting("--model MODEL", "Draw this model only (repeatable)."),
@@ -150,7 +151,8 @@ def figures(
 ) -> None:
     """Write the figures of a run as SVG, PNG and PDF.
 
-    Work-precision plots, Pareto fronts, rankings, times and samples.
+    Work-precision plots, Pareto fronts, rankings, times and samples of each model; over all models,
+    distributions of evaluations to target (ecdf) and performance profiles.
     """
     from ...results.figures import KINDS, write_figures
 

@@ -103,9 +103,10 @@ class Score:
 
     @property
     def interval(self) -> Estimate:
-        """Area with its interval, within [0, 1]."""
+        """Area with its interval, within [0, 1]; the ends are NaN without one."""
         reach = _reach(self.replicates, self.freedom)
-        return Estimate(self.area, max(0.0, self.area - reach), min(1.0, self.area + reach))
+        low, high = np.clip([self.area - reach, self.area + reach], 0.0, 1.0)
+        return Estimate(self.area, float(low), float(high))
 
     def relative_to(self, other: Score) -> Estimate:
         """Return how many times the evaluations of ``other`` this solver takes."""
@@ -115,13 +116,18 @@ class Score:
         return Estimate(*(math.exp(span * end) for end in ends))
 
     def chance_behind(self, other: Score) -> float:
-        """Return the chance, given the data, that this solver is behind ``other`` on new problems."""
+        """Return the chance, given the data, that this solver is behind ``other`` on new problems.
+
+        It is 0.5 without a degree of freedom.
+        """
         from scipy.stats import t  # here: pages need it, runs do not
 
         difference = self.replicates - other.replicates
         spread = float(difference.std())
-        if spread == 0 or not self.freedom:
-            return 0.5 if self.area == other.area else float(self.area < other.area)
+        if not self.freedom or self.area == other.area:
+            return 0.5
+        if spread == 0:
+            return float(self.area < other.area)
         return float(t.cdf((other.area - self.area) / spread, self.freedom))
 
     def reached_share(self, evaluations: FloatArray) -> FloatArray:
@@ -138,9 +144,15 @@ class Problem:
     kind: str
 
 
-def score(evaluations: FloatArray, problems: Sequence[Problem]) -> Score:
-    """Return the score for evaluations to targets ``(problems, targets)``."""
-    areas = area_of(evaluations)
+def score(
+    evaluations: FloatArray, problems: Sequence[Problem], within: float | None = None
+) -> Score:
+    """Return the score for evaluations to targets ``(problems, targets)``.
+
+    With ``within``, the share of targets that are reached with so many evaluations takes the place of
+    the area.
+    """
+    areas = area_of(evaluations) if within is None else (evaluations <= within).mean(axis=-1)
     kinds: dict[str, list[int]] = {}
     for place, problem in enumerate(problems):
         kinds.setdefault(problem.kind, []).append(place)
@@ -170,8 +182,10 @@ def score_submission(
 ) -> Score | None:
     """Return a submission's score; None for distances to endpoints of a stochastic solver.
 
-    A problem without measurements is one on which no target is reached.
+    A problem without measurements is one on which no target is reached. Errors need both the problem
+    as drawn and the moved one.
     """
+    variants = 2 if statistic == "error" else 1
     if statistic == "error" and submission.solver.stochastic:
         return None
     curves: dict[str, list[Curve]] = {}
@@ -180,7 +194,7 @@ def score_submission(
     never = np.full(len(targets_of(statistic)), math.inf)
     rows = [
         evaluations_to_targets(curves[problem.name], statistic, production)
-        if problem.name in curves
+        if len(curves.get(problem.name, ())) >= variants
         else never
         for problem in problems
     ]
@@ -196,16 +210,16 @@ def ranks(scores: Mapping[str, Score]) -> dict[str, int]:
     """Return shared ranks, from 1, by name in the order of the areas.
 
     A solver shares the rank of those before it until its difference to the first of them is decided.
-    Bonferroni's rule over all solvers holds the chance of any false decision at :data:`LEVEL`.
+    Bonferroni's rule over all pairs holds the chance of any false decision at :data:`LEVEL`: the data
+    choose the pairs that are compared.
     """
     order = sorted(scores, key=lambda name: -scores[name].area)
+    pairs = max(1, len(order) * (len(order) - 1) // 2)
     found: dict[str, int] = {}
     leader = ""
     for place, name in enumerate(order):
-        if leader:
-            chance = 2 * scores[leader].chance_behind(scores[name])
-            decided = chance <= LEVEL / max(1, len(order) - 1)
-        if not leader or decided:
+        chance = 2 * scores[leader].chance_behind(scores[name]) if leader else 0.0
+        if chance <= LEVEL / pairs:
             leader = name
             found[name] = place + 1
         else:

@@ -158,6 +158,9 @@ class Submission(_Table):
         places = [(curve.problem, curve.moved) for curve in self.curves]
         if len(set(places)) < len(places):
             raise ValueError("a problem is listed twice")
+        lengths = {(curve.problem, len(curve.nfe)) for curve in self.curves}
+        if len(lengths) > len({curve.problem for curve in self.curves}):
+            raise ValueError("a problem as drawn and moved differs in the number of budgets")
         source = self.solver.source
         if source and hashlib.sha256(source.encode()).hexdigest() != self.solver.fingerprint:
             raise ValueError("the fingerprint is not that of the source")

@@ -1,8 +1,10 @@
 """Figures for papers and pages, by matplotlib without a display. Importing this package is slow."""
 
 from .axes import spread_labels
+from .ecdf import ecdf
 from .export import FORMATS, KINDS, Kind, draw, write_figures
 from .front import front
+from .profile import profile
 from .ranking import ranking
 from .samples import samples
 from .sheet import Sheet, Width, inline_svg, save
@@ -16,8 +18,10 @@ __all__ = [
     "Sheet",
     "Width",
     "draw",
+    "ecdf",
     "front",
     "inline_svg",
+    "profile",
     "ranking",
     "samples",
     "save",

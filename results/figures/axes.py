@@ -151,11 +151,10 @@ def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) 
 
 def write_curve_names(axes: Axes, series: Sequence[Series]) -> None:
     """Write each curve's name and marker right of the axes, with a line from its last point."""
-    bottom, top = map(math.log, axes.get_ylim())
-    left, right = map(math.log, axes.get_xlim())
     height = size_in_inches(axes)[1] * 72
-    ys = [(math.log(curve.points[-1].y) - bottom) / (top - bottom) for curve in series]
-    xs = [(math.log(curve.points[-1].x) - left) / (right - left) for curve in series]
+    shares = axes.transScale + axes.transLimits
+    ends = shares.transform([(curve.points[-1].x, curve.points[-1].y) for curve in series])
+    xs, ys = ends.T.tolist()
     start, places = max([1.0, *xs]), spread_labels(ys, 1.3 * NAME_SIZE / height, 0.0, 1.0)
     line, end = start + GAP, start + REACH
     aside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}

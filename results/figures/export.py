@@ -15,7 +15,9 @@ from ..table.reading import read_table
 from ..table.typed_table import TypedTable
 from ..text import name_hint
 from .axes import plottable_metrics
+from .ecdf import default_metric, ecdf
 from .front import front
+from .profile import profile
 from .ranking import ranking
 from .samples import samples
 from .series import series_of
@@ -23,11 +25,13 @@ from .sheet import METADATA, Sheet, Width, save
 from .timing import timing
 from .work_precision import work_precision
 
-Kind = Literal["work-precision", "pareto"]
-DRAWN: dict[str, Any] = {"work-precision": work_precision, "pareto": front}
+Kind = Literal["work-precision", "pareto", "ecdf", "profile"]
+OVER_MODELS: dict[str, Any] = {"ecdf": ecdf, "profile": profile}
+"""Figures of all models of a table together."""
+DRAWN: dict[str, Any] = {"work-precision": work_precision, "pareto": front, **OVER_MODELS}
 
 FORMATS = tuple(METADATA)
-KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
+KINDS = ("work-precision", "pareto", "ranking", "timing", "samples", "ecdf", "profile")
 COSTS = ("nfe", "ms_per_sample")
 DEFAULT_METRICS = ("fid_proxy", "fd_conv", "typical_error")
 TIMED = ["ms_per_sample", "model_ms_per_sample", "slot"]
@@ -46,12 +50,15 @@ def write_figures(
 ) -> list[Path]:
     """Write the figures of a run, each of one model, as ``MODEL-KIND-METRIC-COST.FORMAT``.
 
+    Those of kinds "ecdf" and "profile" are of all models together: ``KIND-METRIC.FORMAT``.
+
     Args:
         source: run directory or table.
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
         kinds: some of :data:`KINDS`. Kinds without data in the run are left out.
-        metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values.
+        metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, of which
+            kinds "ecdf" and "profile" draw one.
         models: models to draw; empty for all.
         samplers: samplers to draw; empty for all.
         width: "single" or "double": one or two columns of a page.
@@ -75,7 +82,11 @@ def write_figures(
         drawn
         for kind in KINDS
         if kind in kinds
-        for drawn in _figures_of_kind(kind, source, table, drawn_metrics, width)
+        for drawn in (
+            _figures_over_models(kind, table, metrics or [default_metric(table)], width)
+            if kind in OVER_MODELS
+            else _figures_of_kind(kind, source, table, drawn_metrics, width)
+        )
     ]
     if not figures:
         raise ValueError(
@@ -89,6 +100,15 @@ def write_figures(
 def slug_of(words: str) -> str:
     """Return words as a file name of at most 60 letters, digits and hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
+
+
+def _figures_over_models(
+    kind: str, table: TypedTable, metrics: Sequence[str], width: Width
+) -> Iterator[tuple[str, Sheet]]:
+    for metric in metrics:
+        frame = table.ok.frame
+        if len(frame.loc[(frame[metric] > 0) & (frame["nfe"] > 0)]):
+            yield f"{kind}-{metric}", OVER_MODELS[kind](table, metric, width=width)
 
 
 def _figures_of_kind(

@@ -1,26 +1,5 @@
-// Tables that can be sorted, and the filters of the table of all rows.
+// Filters of the table of all rows.
 (() => {
-  // Empty cells come last whichever way the column is sorted.
-  function compare(column, sign) {
-    const key = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
-    return (a, b) => {
-      const [left, right] = [key(a), key(b)];
-      if (left === "" || right === "") return (left === "") - (right === "");
-      const difference = Number(left) - Number(right);
-      return sign * (Number.isNaN(difference) ? left.localeCompare(right) : difference);
-    };
-  }
-  for (const table of document.querySelectorAll("table.sortable")) {
-    table.tHead.addEventListener("click", (event) => {
-      const head = event.target.closest("th");
-      if (!head) return;
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare(head.cellIndex, up ? 1 : -1)));
-    });
-  }
-
   const table = document.getElementById("listing"), rows = [...table.tBodies[0].rows];
   const filter = document.getElementById("filter"), shown = document.getElementById("shown");
   const selects = ["status", "verdict"].map((name) => document.getElementById(name)).filter(Boolean);

@@ -1,0 +1,131 @@
+"""Solvers of a board: the submissions that count, with their scores and ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+from .scoring import Problem, Score, ranks, score, score_submission, virtual_best
+from .submission import Submission, Track, checksum_of, submissions_in
+
+PRODUCTIONS = (1e3, 1e5, math.inf)
+"""Numbers of samples that share the evaluations of a search, as a reader can choose."""
+USUAL = 1
+"""Index of the production in figures, sentences, Markdown, and the table as it opens."""
+EARLY = 10
+"""Evaluations of the share of targets that the first sentences are about."""
+
+Column = Literal["area", "early", "networks"]
+"""Score of errors on exact problems, their share reached within :data:`EARLY`, score on networks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Solver: submission and file, stem of its pages' names, and measured scores by production."""
+
+    submission: Submission
+    path: Path
+    stem: str
+    is_verified: bool
+    scores: list[dict[Column, Score]]
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """One part of a suite: what a submission must have, and the solvers, by track and area."""
+
+    suite: str
+    digest: str
+    part: str
+    problems: Sequence[Problem]
+    networks: Sequence[Problem]
+    entries: list[Entry] = field(default_factory=list)
+
+    def admit(self, folder: Path, verified: Iterable[str]) -> list[tuple[str, str]]:
+        """Add the submissions of a folder; return name and reason of each file that is not used."""
+        refused, files = [], []
+        for path, found in submissions_in(folder):
+            if isinstance(found, str):
+                refused.append((path.name, found))
+            else:
+                files.append((path, found, checksum_of(path) in verified))
+        # verified ones first, so that no other takes their names
+        for path, found, is_verified in sorted(files, key=lambda file: not file[2]):
+            if reason := self._reason_against(found):
+                refused.append((path.name, f"{found.solver.name} is not used: {reason}"))
+                continue
+            scores = [self._scores_of(found, production) for production in PRODUCTIONS]
+            stem = stem_of(found.solver.name)
+            self.entries.append(Entry(found, path, stem, is_verified, scores))
+        self.entries.sort(key=_place)
+        return sorted(refused)
+
+    def _reason_against(self, submission: Submission) -> str:
+        for item in ("suite", "digest", "part"):
+            its, own = getattr(submission, item), getattr(self, item)
+            if its != own:
+                return f"its {item} is {its}, and the one of the board is {own}"
+        stems = [entry.stem for entry in self.entries]
+        is_taken = stem_of(submission.solver.name) in stems
+        return "another file has a solver of this name" if is_taken else ""
+
+    def _scores_of(self, submission: Submission, production: float) -> dict[Column, Score]:
+        found: dict[Column, Score] = {}
+        if area := score_submission(submission, self.problems, "error", production):
+            found["area"] = area
+            found["early"] = score(area.evaluations, self.problems, within=EARLY)
+        measured = {curve.problem for curve in submission.curves if curve.distance}
+        if not measured.isdisjoint(network.name for network in self.networks):
+            networks = score_submission(submission, self.networks, "distance", production)
+            found |= {"networks": networks} if networks else {}
+        return found
+
+    def measured(self, track: Track, column: Column, place: int = USUAL) -> dict[str, Score]:
+        """Return the scores of a track's solvers that have this one at a production, by stem."""
+        return {
+            entry.stem: entry.scores[place][column]
+            for entry in self.entries
+            if entry.submission.track == track and column in entry.scores[place]
+        }
+
+    @cached_property
+    def ranks(self) -> list[dict[str, int]]:
+        """Rank of each solver within its track by stem, for each production."""
+        found: list[dict[str, int]] = [{} for _ in PRODUCTIONS]
+        for place, track in ((p, t) for p in range(len(found)) for t in get_args(Track)):
+            found[place] |= ranks(self.measured(track, "area", place))
+        return found
+
+    def best(self, column: Column) -> Score:
+        """Return the score of the virtual best of all solvers."""
+        usual = [entry.scores[USUAL] for entry in self.entries]
+        problems = self.networks if column == "networks" else self.problems
+        return virtual_best([scores[column] for scores in usual if column in scores], problems)
+
+
+def stem_of(name: str) -> str:
+    """Return the stem of a solver's files: small letters, digits and hyphens.
+
+    A checksum after an underscore follows where that is not the name itself.
+
+    >>> stem_of("heun"), stem_of("../Heun")
+    ('heun', 'heun_a73aed1c13')
+    """
+    stem = re.sub(r"[^a-z0-9]+", "-", name.lower())[:48].strip("-")
+    return (
+        stem
+        if stem and stem == name
+        else f"{stem}_{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+    )
+
+
+def _place(entry: Entry) -> tuple[int, float, str]:
+    area = entry.scores[USUAL].get("area")
+    track = get_args(Track).index(entry.submission.track)
+    return track, -area.area if area else math.inf, entry.stem

@@ -1,0 +1,90 @@
+"""Figure of the distribution of evaluations to target, over all models and targets of a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..palette import Style
+from ..table.curves import comparable_parts
+from ..table.typed_table import TypedTable
+from ..values import rows_as_dicts, text
+from .axes import axis_title_of, floor_of, short_title
+from .series import style_of
+from .shares import draw_shares
+from .sheet import Sheet, Width, with_typography
+
+METRICS = ("typical_error", "fd_conv", "fid_proxy", "rmse")
+"""Metrics of which the first with values is the default."""
+TARGETS = 41
+"""Number of targets for each model and estimator."""
+
+Costs = Mapping[str, NDArray[np.float64]]
+"""Costs to each (model, target) by curve; inf for a target that is never reached."""
+
+
+@with_typography
+def ecdf(
+    table: TypedTable, metric: str = "", cost: str = "nfe", *, width: Width = "single"
+) -> Sheet:
+    """Draw the share of (model, target) pairs that each curve reaches, against the cost.
+
+    A curve reaches a target with the cheapest row whose ``metric`` is at most the target. Targets are
+    evenly spaced in the logarithm, from a model's largest value to its floor, or else its smallest
+    value. A missing or failed row reaches nothing. Without ``metric``, the first of :data:`METRICS`
+    that has values is drawn.
+
+    Raises:
+        ValueError: no row has both columns.
+    """
+    metric = metric or default_metric(table)
+    costs, styles = costs_to_targets(table, metric, cost)
+    axes = f"Cost to target: {short_title(metric)}", axis_title_of(cost)
+    return draw_shares(costs, styles, axes, width)
+
+
+def default_metric(table: TypedTable) -> str:
+    """Return the first of :data:`METRICS` that has values in a table; the last if none has."""
+    frame = table.ok.frame
+    return next((name for name in METRICS if len(frame[name].dropna())), METRICS[-1])
+
+
+def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, dict[str, Style]]:
+    """Return the costs to all targets of a table, and the style of each curve, by curve.
+
+    A curve without a finished row reaches nothing. One whose finished rows lack the metric is left
+    out, such as a stochastic sampler by its distance to the solution of the ODE.
+
+    Raises:
+        ValueError: no row has both columns.
+    """
+    parts: list[dict[str, NDArray[np.float64]]] = []
+    styles: dict[str, Style] = {}
+    finished = set[str]()
+    for _, frame in comparable_parts(table.frame):
+        styles |= {text(row, "curve"): style_of(row) for row in rows_as_dicts(frame)}
+        rows = frame.loc[frame["status"] == "ok"]
+        finished |= set(rows["curve"])
+        if not {metric, cost} <= set(rows):
+            continue
+        rows = rows.loc[rows[cost] > 0].dropna(subset=[metric])
+        values = rows[metric].to_numpy(float)
+        if not (values > 0).any():
+            continue
+        floor = floor_of(metric, rows_as_dicts(rows))
+        lowest = min(floor[0], values.max()) if floor else values[values > 0].min()
+        targets = np.geomspace(values.max(), lowest, TARGETS) * (1 + 1e-9)  # rounding
+        spent = np.where(values[:, None] <= targets, rows[cost].to_numpy(float)[:, None], math.inf)
+        names = rows["curve"].to_numpy(str)
+        parts.append({name: spent[names == name].min(axis=0) for name in np.unique(names).tolist()})
+    if not parts:
+        raise ValueError(
+            f"no finished row has {metric} and {cost} to draw; choose columns that have values"
+        )
+    measured = {curve for part in parts for curve in part}
+    never = np.full(TARGETS, math.inf)
+    curves = sorted(measured | (styles.keys() - finished))
+    return {c: np.concatenate([part.get(c, never) for part in parts]) for c in curves}, styles

@@ -1,0 +1,72 @@
+"""Figures of costs to target, and performance profiles."""
+
+import math
+
+import numpy as np
+import pytest
+
+from samplerbench.results.figures import ecdf, profile, write_figures
+from samplerbench.results.figures.ecdf import TARGETS, costs_to_targets
+from samplerbench.results.result_table import ResultTable
+
+
+def rows_of(model, sampler, errors, status="ok", **fields):
+    """A row for each error at 5, 10, 20, … evaluations."""
+    same = {"model": model, "sampler": sampler, "status": status, **fields}
+    return [
+        same | {"budget": 5 * 2**n, "nfe": 5 * 2**n, "typical_error": error}
+        for n, error in enumerate(errors)
+    ]
+
+
+TABLE = ResultTable.of(
+    [
+        *rows_of("a", "euler", (1.0, 0.1, 0.01)),
+        *rows_of("a", "heun", (0.1, 0.01, 0.0001)),
+        *rows_of("b", "heun", (0.01, 0.001, 0.0001)),
+        *rows_of("a", "ddpm", (None, None, None)),
+        *rows_of("b", "lms", (None, None, None), status="failed"),
+    ]
+)
+
+
+def drawn(figure, share):
+    """Shares of each named curve at the place ``share`` (0: left, 1: right), by its label."""
+    (axes,) = figure.axes
+    lines = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    names = [words.get_text() for words in axes.texts][::-1]
+    return {n: float(line.get_ydata()[-share]) for n, line in zip(names, lines, strict=True)}
+
+
+def test_costs_to_targets__a_failed_or_missing_row_reaches_nothing():
+    costs, _ = costs_to_targets(TABLE, "typical_error", "nfe")
+    assert set(costs) == {"euler", "heun", "lms"}  # ddpm finished, and has no such error
+    assert all(len(some) == 2 * TARGETS for some in costs.values())
+    assert np.isinf(costs["lms"]).all()
+    assert np.isinf(costs["euler"][TARGETS:]).all()  # it did not run on b
+    # targets from 1 to 1e-4, ten a decade
+    assert costs["euler"][:TARGETS].tolist() == [5, *[10] * 10, *[20] * 10, *[math.inf] * 20]
+
+
+def test_ecdf_and_profile__ends_of_the_lines_are_the_shares():
+    assert drawn(ecdf(TABLE), 1) == pytest.approx({"heun": 1, "euler": 21 / 82, "lms": 0})
+    ends = [drawn(profile(TABLE), end) for end in (0, 1)]
+    assert ends[0] == pytest.approx({"heun": 1, "euler": 1 / 82, "lms": 0})
+    assert ends[1] == drawn(ecdf(TABLE), 1)
+
+
+def test_costs_to_targets__a_floor_is_the_smallest_target():
+    rows = rows_of("a", "euler", (1.0, 0.1, 1e-6), rmse_resolution=0.01)
+    costs, _ = costs_to_targets(ResultTable.of(rows), "typical_error", "nfe")
+    assert [int((costs["euler"] == n).sum()) for n in (5, 10, 20)] == [1, 20, 20]
+
+
+def test_write_figures__one_of_each_kind_for_all_models(tmp_path):
+    TABLE.to_csv(tmp_path / "table.csv")
+    kinds = ["ecdf", "profile"]
+    paths = write_figures(tmp_path / "table.csv", tmp_path, kinds=kinds, formats=["svg"])
+    assert [path.name for path in paths] == ["ecdf-typical_error.svg", "profile-typical_error.svg"]
+    with pytest.raises(ValueError, match="nothing to draw of ecdf"):
+        write_figures(tmp_path / "table.csv", tmp_path, kinds=["ecdf"], metrics=["kid"])
+    with pytest.raises(ValueError, match="no finished row has kid and nfe"):
+        ecdf(TABLE, "kid")
