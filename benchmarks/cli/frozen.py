@@ -102,4 +102,4 @@ def board(
     site = build(folder, to, reruns=reruns, part=part, beacon=beacon)
     for _, sentence in site.refused:
         err.print(f"left out: {sentence}", markup=False, soft_wrap=True)
-    say(f"Wrote {site.page}, with {site.count} solvers.")
+    say(f"Wrote {site.index}, and a page for each of {site.count} solvers.")

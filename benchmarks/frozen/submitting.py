@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, get_args
 
 from ... import samplers
 from ...results.board.submission import Claims, Curve, Solver, Submission, Track, read_submission
+from ...results.palette import style
 from ...samplers.spec import format_spec, parse_spec
 from ..planning.schedules import make_schedule
 from .definition import check_frozen, digest
@@ -30,11 +31,11 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, the function that runs it, and the file of a stranger's one."""
+    """Solver as the board describes it, the function that runs it, and what its code claims."""
 
     solver: Solver
     solve: Solve
-    order: int | None
+    claims: dict[str, Any]
     is_file: bool
 
 
@@ -175,7 +176,9 @@ def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
         stochastic=made.stochastic,
         fingerprint=package,
     )
-    return _Subject(described, solve_entry(label, levels.label), made.order, is_file=False)
+    claims = {"order": made.order, "paper": made.source.url, "licence": "MIT"}
+    claims["family"] = style(made.name, samplers.origin(made.name)).family
+    return _Subject(described, solve_entry(label, levels.label), claims, is_file=False)
 
 
 def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subject:
@@ -195,7 +198,7 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
         source=source,
     )
     solve = solve_file(path, facts.label, levels.label)
-    return _Subject(described, solve, facts.order, is_file=True)
+    return _Subject(described, solve, {"order": facts.order}, is_file=True)
 
 
 def _submitted_subject(old: Submission, folder: Path) -> _Subject:
@@ -230,9 +233,8 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
         raise ValueError(
             f"there is no claim {sorted(unknown)[0]!r}; there are {', '.join(Claims.model_fields)}"
         )
-    if given.get("order") is None:
-        given["order"] = subject.order
-    return Claims.model_validate(given)
+    said = {name: value for name, value in given.items() if value not in ("", None)}
+    return Claims.model_validate(subject.claims | said)
 
 
 def _board_name(sampler: str, schedule: str) -> str:

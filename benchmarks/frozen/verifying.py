@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...results.board.scoring import Problem
 from ...results.board.submission import Curve, Submission, checksum_of, submissions_in
 from ...samplers.spec import format_spec
 from .definition import digest
@@ -55,7 +56,7 @@ def board(
         digest=digest(),
         part=drawn.name,
         problems=[instance.problem for instance in drawn.instances],
-        networks=NETWORKS,
+        networks=[Problem(name, "network") for name in NETWORKS],
         baseline=BASELINE,
         verified=frozenset() if reruns is None else _verified(Path(folder), Path(reruns)),
     )

@@ -60,9 +60,10 @@ NONE: Cell = ("–", "")
 
 @dataclass(frozen=True)
 class BuiltSite:
-    """Site: its first page, and name and reason of each file that is not used."""
+    """Site: its first page, number of solvers, and name and reason of each file that is not used."""
 
     index: Path
+    count: int
     refused: list[tuple[str, str]]
 
 
@@ -108,7 +109,7 @@ def build_site(
         write_bytes(out / "submissions" / f"{entry.stem}.json", content)
     write_text(out / "board.md", _markdown(rows))
     write_text(out / "board.bib", BIBTEX.format(board=board))
-    return BuiltSite(out / "index.html", refused)
+    return BuiltSite(out / "index.html", len(rows), refused)
 
 
 def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any], dict[str, Any]]]:
