@@ -40,6 +40,8 @@ ELSEWHERE = {
     r"samplerbench doctor": "seconds of measurement; tests/timing",
     r"samplerbench .*--extractor (?!card|pixels)": "weights of another library; tests/scoring",
     r"samplerbench .*(my-pipeline|stable-diffusion)": "a folder of diffusers; tests/models/checkpoints and tests/exports",
+    r"samplerbench (submit|board)": "minutes of measurement; tests/frozen",
+    r"samplerbench run sb-2026": "minutes of measurement; tests/frozen",
     r"samplerbench run .*fashion-map": "a few-step map; tests/models",
     r"samplerbench .*(k-diffusion|diffusers|azula|torchsde|deepinv):": "another library; tests/parity",
     r"samplerbench compare .*--published": "a run of a published network; tests/results",
@@ -55,6 +57,7 @@ WITHOUT = {
     "docs/how-to/execution.md": "a GPU; tests/timing",
     "docs/how-to/gpu.md": "a GPU; tests/test_gpu_command.py",
     "docs/how-to/scaling.md": "workers and clusters; tests/running",
+    "docs/how-to/submit.md": "minutes of measurement; tests/frozen",
     "docs/how-to/tuning.md": "tuning takes minutes; tests/tuning",
     "docs/install.md": "sets up an environment; .ci/run begins with it",
 }

@@ -23,6 +23,7 @@ PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 EXAMPLES = {
     "advice.md",
     "ci.toml",
+    "claims.toml",
     "row_NN_slug.py",
     "ten-evaluations.toml",
     "results/report/modes.py",

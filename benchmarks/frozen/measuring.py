@@ -126,7 +126,7 @@ def _plan(
     return plan(suite, {spec: model}, {spec: None})
 
 
-def _run(metered: Denoiser, meter: Meter, cell: Cell, ids: Tensor, search: int) -> Result:
+def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, search: int) -> Result:
     """Return the samples of a cell."""
     if cell.skip:
         return Result(None, None, search)

@@ -55,6 +55,7 @@ def board(
         suite=VERSION,
         digest=digest(),
         part=drawn.name,
+        beacon=drawn.beacon,
         problems=[instance.problem for instance in drawn.instances],
         networks=[Problem(name, "network") for name in NETWORKS],
         baseline=BASELINE,

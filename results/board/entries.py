@@ -43,6 +43,7 @@ class Board:
     suite: str
     digest: str
     part: str
+    beacon: str
     problems: Sequence[Problem]
     networks: Sequence[Problem]
     entries: list[Entry] = field(default_factory=list)
@@ -67,10 +68,10 @@ class Board:
         return sorted(refused)
 
     def _reason_against(self, submission: Submission) -> str:
-        for item in ("suite", "digest", "part"):
+        for item in ("suite", "digest", "part", "beacon"):
             its, own = getattr(submission, item), getattr(self, item)
             if its != own:
-                return f"its {item} is {its}, and the one of the board is {own}"
+                return f"its {item} is {its or 'missing'}, and the one of the board is {own or 'none'}"
         stems = [entry.stem for entry in self.entries]
         is_taken = stem_of(submission.solver.name) in stems
         return "another file has a solver of this name" if is_taken else ""

@@ -74,6 +74,7 @@ def build_site(
     suite: str,
     digest: str,
     part: str,
+    beacon: str = "",
     problems: Sequence[Problem],
     networks: Sequence[Problem],
     baseline: str,
@@ -81,7 +82,7 @@ def build_site(
 ) -> BuiltSite:
     """Write the site of a folder's submissions: pages, copies of the files, board.md, board.bib.
 
-    A submission must have this ``suite``, ``digest`` and ``part``. Solvers are compared with the one
+    A submission must have this ``suite``, ``digest``, ``part`` and ``beacon``. Solvers are compared with the one
     named ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`) of files whose
     results were reproduced. Pages of an earlier build stay in ``out``.
 
@@ -91,7 +92,7 @@ def build_site(
     """
     if (out / "submissions").resolve() == folder.resolve():
         raise ValueError(f"{out} would put copies into {folder}; choose another folder to write to")
-    board = Board(suite, digest, part, problems, networks)
+    board = Board(suite, digest, part, beacon, problems, networks)
     refused = board.admit(folder, frozenset(verified))
     base = next((entry for entry in board.entries if entry.stem == stem_of(baseline)), None)
     if base is None or "area" not in base.scores[USUAL]:

@@ -25,7 +25,6 @@ SEARCHED = (
     ("ipndm", "gits(teacher_steps=128)"),
     ("dpmpp_2m", "gits(teacher_steps=128)"),
     ("dpmpp_2m", "oss"),
-    ("ipndm", "oss"),
     ("dpmpp_2m", "optimal_kl"),
     ("dpmpp_2m", "equal_error"),
     ("unipc_2", "equal_error"),
@@ -68,6 +67,8 @@ def entries() -> Iterator[Entry]:
         cls = samplers.get(name)
         if cls.for_maps or cls.same_as or getattr(cls, "of_checkpoint", False):
             continue
+        if name.startswith("scipy_"):
+            continue  # one sample at a time: an hour each
         if not cls.adaptive and samplers.make(name).nfe(ANY_GRID) is None:
             continue  # steps in parallel, which no budget of evaluations decides
         if not getattr(cls, "needs_look", False) and not getattr(cls, "needs_statistics", False):
