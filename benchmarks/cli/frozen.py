@@ -43,9 +43,10 @@ def submit(
     ),
     out_file: Path | None = setting("--out FILE", "Submission to write.", OUTPUT),
 ) -> None:
-    """Measure a solver on the frozen suite, and write its submission.
+    """Measure a solver on the frozen suite, sb-2026.
 
-    A Python file runs in processes that never see the model. An interrupted command continues.
+    Its submission is a file. A Python file runs in processes that never see the model. An
+    interrupted command continues.
     """
     from ..frozen.settings import SUITE
     from ..frozen.submitting import submit as measure
@@ -96,7 +97,7 @@ def board(
     part: Part = "public",
     beacon: str = setting("--beacon HEX", "Value from which another part is drawn.", default=""),
 ) -> None:
-    """Write the site of submissions to the frozen suite: a ranking, and a page for each solver."""
+    """Write the site of submissions: a ranking, and pages of solvers."""
     from ..frozen.verifying import board as build
 
     site = build(folder, to, reruns=reruns, part=part, beacon=beacon)

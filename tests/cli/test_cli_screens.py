@@ -21,7 +21,7 @@ from samplerbench.benchmarks.running.progress import Reporter
 
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 VISIBLE = sorted(name for name, command in COMMANDS.items() if not command.hidden)
-PANELS = ("Everyday", "Runs", "Extend", MACHINE)
+PANELS = ("Everyday", "Runs", "Frozen suite", "Extend", MACHINE)
 RUN = ["--model", "gmm-2d", "--samples", "32", "--nfe", "3", "--no-timing"]
 MAIN = "from samplerbench.benchmarks.cli import main; main()"
 
