@@ -173,10 +173,7 @@ class Denoiser(ABC):
         """
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided image and the one it is guided away from, by one evaluation.
-
-        Without guidance, both are one tensor.
-        """
+        """Return the guided image and the one it is guided away from: one tensor without guidance."""
         d = self.denoise(x, sigma, labels)
         return d, d
 
@@ -206,11 +203,10 @@ class Denoiser(ABC):
         return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return labels for unconditional sampling, one row a sample, or None.
+        """Return labels for unconditional sampling, one row a sample; None without labels.
 
         They are class or condition numbers ``(batch,)`` for a model with ``classes`` or
-        ``conditions``, else any tensor ``(batch, …)``. None, the default, is for a model that
-        samples without labels.
+        ``conditions``, else any tensor ``(batch, …)``.
         """
         return None
 
@@ -221,10 +217,8 @@ class Denoiser(ABC):
     def to(self, device: torch.device | str) -> Denoiser:
         """Return a copy of this model with its tensors on ``device``; this one does not change.
 
-        The copy is another object even on the same ``device``, and may share constants.
-
-        Raises:
-            ValueError: the model does not override this method, so it cannot move.
+        The copy is another object even on the same ``device``, and may share constants. Raises a
+        ValueError if the model does not override this method, so that it cannot move.
         """
         raise ValueError(
             f"model {self.name} cannot move to {device}: it has no "
@@ -243,9 +237,8 @@ class Denoiser(ABC):
         """Return mean ``(d,)`` and covariance ``(d, d)`` of flattened data, float64; None if unknown.
 
         If :meth:`draw_labels` draws classes, the mean may be class means ``(classes, d)``, about
-        which the covariance is taken. A run may begin from the moments
-        (``benchmarks.suites.cell.make_start``), for which a rough shape of the data is enough. By
-        default they come from a reference whose features are the samples themselves.
+        which the covariance is taken. A run may begin from the moments, for which a rough shape of
+        the data is enough. By default they come from a reference whose features are the samples.
         """
         reference = self.reference() if self.decoder is None else None
         return None if reference is None else reference.moments

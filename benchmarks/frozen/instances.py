@@ -1,7 +1,7 @@
 """Instances of the frozen suite: exact problems drawn from a value, the same on every machine.
 
 The public part is drawn from the word "public". Another part is drawn from its name and a value that is
-known to nobody before its date, such as the output of a public randomness beacon in hexadecimal digits
+unknown before its date, such as the output of a public randomness beacon in hexadecimal digits
 (``--part 2026 --beacon HEX``). The derivation:
 
 1. The seed is SHA-256 of ``sb-2026.1/PART/BEACON``, the beacon in lower case; it seeds PCG64.
@@ -73,7 +73,7 @@ def draw_part(part: str = PUBLIC, beacon: str = "") -> Part:
         )
     if part != PUBLIC and not re.fullmatch(r"[0-9a-fA-F]{16,1024}", beacon):
         raise ValueError(
-            f"part {part} is drawn from a value that nobody knew beforehand; give it with --beacon, "
+            f"part {part} is drawn from a value that was unknown beforehand; give it with --beacon, "
             "16 hexadecimal digits or more"
         )
     seed = hashlib.sha256(f"{VERSION}/{part}/{beacon.lower()}".encode()).digest()

@@ -39,7 +39,7 @@ class _Table(BaseModel):
 
 
 class Claims(_Table):
-    """What the author says of a solver. Nothing here is measured.
+    """Claims of the author of a solver. Nothing here is measured.
 
     Attributes:
         authors: names.

@@ -1,4 +1,4 @@
-"""Instances of the frozen suite: drawn alike everywhere, and by a value that nobody knows beforehand."""
+"""Instances of the frozen suite: drawn alike everywhere, and by a value that is unknown beforehand."""
 
 import tomllib
 
@@ -41,7 +41,7 @@ def test_draw_part__another_beacon_or_name_gives_other_problems_and_latents():
 
 def test_draw_part__a_missing_or_known_beacon_is_refused():
     for part, beacon, words in (
-        ("2026", "", "a value that nobody knew"),
+        ("2026", "", "a value that was unknown"),
         ("2026", "xyz", "16 hexadecimal digits"),
         ("public", BEACON, "without a beacon"),
         ("../up", BEACON, "give a name of letters"),
