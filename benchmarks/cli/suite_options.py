@@ -130,7 +130,9 @@ class SuiteOptions:
         "--path-curvature", "Also measure the curvature of each model's paths.", STATISTICS
     )
     part: str = setting("--part NAME", "Suite sb-2026: part, such as 2026.", STATISTICS, "public")
-    beacon: str = setting("--beacon HEX", "Suite sb-2026: value that draws the part.", STATISTICS, "")
+    beacon: str = setting(
+        "--beacon HEX", "Suite sb-2026: value that draws the part.", STATISTICS, ""
+    )
 
 
 FROZEN, PUBLIC = "sb-2026", "public"

@@ -71,7 +71,9 @@ class Board:
         for item in ("suite", "digest", "part", "beacon"):
             its, own = getattr(submission, item), getattr(self, item)
             if its != own:
-                return f"its {item} is {its or 'missing'}, and the one of the board is {own or 'none'}"
+                return (
+                    f"its {item} is {its or 'missing'}, and the one of the board is {own or 'none'}"
+                )
         stems = [entry.stem for entry in self.entries]
         is_taken = stem_of(submission.solver.name) in stems
         return "another file has a solver of this name" if is_taken else ""

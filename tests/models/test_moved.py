@@ -21,7 +21,9 @@ def pair(kind, dim=4, seed=3):
 @each("kind", KINDS)
 def test_moved__denoiser_density_and_flow_are_the_inner_ones_in_moved_coordinates(kind):
     inner, moved = pair(kind)
-    x = torch.randn(5, *inner.event, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.randn(
+        5, *inner.event, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     y = moved.moved_states(x.flatten(1)).reshape(x.shape)
     level = torch.tensor([0.02, 0.3, 1.0, 4.0, 20.0], dtype=torch.float64)
 

@@ -38,7 +38,9 @@ def test_every_timed_suite_times_each_cell_often_enough_for_an_interval():
 
 def test_grids_start_at_one_evaluation():
     """But for those of published checkpoints, and the frozen suite, whose targets take more."""
-    suites = [s for s in map(load_suite, built_in_suites()) if s.name not in (*CHECKPOINTS, "sb-2026")]
+    suites = [
+        s for s in map(load_suite, built_in_suites()) if s.name not in (*CHECKPOINTS, "sb-2026")
+    ]
     assert all(min(suite.nfe or suite.steps) == 1 for suite in suites)
 
 
