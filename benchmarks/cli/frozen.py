@@ -48,6 +48,8 @@ def submit(
     Its submission is a file. A Python file runs in processes that never see the model. An
     interrupted command continues.
     """
+    from ...results.board.scoring import score_submission
+    from ..frozen.instances import problems_of
     from ..frozen.settings import SUITE
     from ..frozen.submitting import submit as measure
 
@@ -55,18 +57,22 @@ def submit(
         raise ValueError(f"there is no frozen suite {suite!r}; there is {SUITE}")
     announce(f"Submitting {solver} to {suite}: loading PyTorch …")
     load_plugins(None)
-    submission = measure(
-        solver,
-        sampler=sampler,
-        schedule=schedule,
-        track=track,  # pyright: ignore[reportArgumentType] - checked there
-        part=part,
-        beacon=beacon,
-        out=out_file,
-        networks=networks,
-        claims=_read_claims(claims),
-        progress=announce,
-    )
+    try:
+        submission = measure(
+            solver,
+            sampler=sampler,
+            schedule=schedule,
+            track=track,  # pyright: ignore[reportArgumentType] - checked there
+            part=part,
+            beacon=beacon,
+            out=out_file,
+            networks=networks,
+            claims=_read_claims(claims),
+            progress=lambda stage: err.print(stage, style="dim", markup=False, soft_wrap=True),
+        )
+    except KeyboardInterrupt:
+        err.print("Interrupted. The same command continues.")
+        raise
     name = submission.solver.name
     failed = sum(error is None for curve in submission.curves for error in curve.nfe)
     say(
@@ -74,7 +80,11 @@ def submit(
         f"{submission.track}, {len(submission.curves)} curves in {submission.seconds:.0f} s, "
         f"{failed} results missing."
     )
-    say_next(["board", (out_file or Path()).parent])
+    if scored := score_submission(submission, problems_of(part, beacon), "error"):
+        area, low, high = scored.interval
+        say(f"Area {area:.3f} [{low:.3f}, {high:.3f}]; 1 is every target within 4 evaluations.")
+    words = ["--part", part, "--beacon", beacon] if beacon else []
+    say_next(["board", (out_file or Path()).parent, *words])
 
 
 def _read_claims(path: Path | None) -> dict[str, Any]:

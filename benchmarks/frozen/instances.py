@@ -87,6 +87,11 @@ def draw_part(part: str = PUBLIC, beacon: str = "") -> Part:
     return Part(part, beacon.lower(), root, instances)
 
 
+def problems_of(part: str, beacon: str) -> list[Problem]:
+    """Return names and kinds of a part's problems, for scores."""
+    return [instance.problem for instance in draw_part(part, beacon).instances]
+
+
 def _draw_instance(kind: str, number: int, process: str, rng: np.random.Generator) -> Instance:
     low, high, std = RANGES[process]
     dim = round(2 * (MOST_DIMENSIONS / 2) ** rng.uniform())

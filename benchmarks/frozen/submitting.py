@@ -11,19 +11,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, get_args
 
+import torch
+from pydantic import ValidationError
+
 from ... import samplers
-from ...results.board.submission import Claims, Curve, Solver, Submission, Track, read_submission
+from ...results.board.submission import (
+    PLAIN,
+    Claims,
+    Curve,
+    Solver,
+    Submission,
+    Track,
+    read_submission,
+)
 from ...results.palette import style
 from ...samplers.spec import format_spec, parse_spec
+from ..planning.models import load_model
 from ..planning.schedules import make_schedule
 from .definition import check_frozen, digest
 from .instances import Part, draw_part
 from .isolation import describe_file
 from .measuring import Solve, measure_exact, measure_networks, solve_entry, solve_file
-from .settings import PUBLIC, VERSION
+from .settings import BUDGETS, NETWORKS, PUBLIC, VERSION
 
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
+UNFINISHED = ".unfinished.json"
+"""Suffix of the file of an interrupted run."""
 QUALIFYING = 3
 """Number of problems that a solver solves twice before everything else."""
 
@@ -103,32 +117,34 @@ def submit(
             software=_software(),
             machine=f"{platform.system()} {platform.machine()}, {_processor()}",
         )
-        unfinished = target.with_suffix(".unfinished.json")
-        known = _curves_of_earlier_run(target, first) | _curves_of_earlier_run(unfinished, first)
-        if subject.is_file and not known:
-            progress("check and qualification")
-            _qualify(subject, drawn)
-        return _measure(subject, drawn, first, known, target, networks=networks, progress=progress)
+        first = _with_earlier_curves(first, target)
+        if subject.is_file and not first.curves:
+            progress("qualification: a few problems, twice")
+            _qualify(subject, drawn, track)
+        return _measure(subject, drawn, first, target, networks=networks, progress=progress)
 
 
 def _measure(
     subject: _Subject,
     part: Part,
     first: Submission,
-    known: dict[tuple[str, bool], Curve],
     target: Path,
     *,
     networks: bool,
     progress: Progress,
 ) -> Submission:
-    """Measure what ``known`` lacks, and write the submission; each curve is stored at once."""
-    unfinished, begun = target.with_suffix(".unfinished.json"), time.monotonic()
+    """Measure the curves that ``first`` lacks, and write the submission; each curve is stored at once."""
+    unfinished, begun = target.with_suffix(UNFINISHED), time.monotonic()
+    known = {(curve.problem, curve.moved): curve for curve in first.curves}
+    total = len(NETWORKS) * networks + 2 * len(part.instances) * (not subject.solver.stochastic)
+    if known:
+        progress(f"continues with {len(known)} of {total} curves")
 
     def store(curve: Curve) -> None:
         known[curve.problem, curve.moved] = curve
         seconds = first.seconds + time.monotonic() - begun
         first.with_curves(known.values(), seconds).write(unfinished)
-        progress(f"{curve.problem}{' moved' if curve.moved else ''}")
+        progress(f"{len(known)} of {total}: {curve.problem}{' moved' if curve.moved else ''}")
 
     done = frozenset(known)
     if not subject.solver.stochastic:
@@ -139,25 +155,38 @@ def _measure(
         raise ValueError(
             f"{subject.solver.name} draws noise, so only networks can measure it; leave out --no-networks"
         )
-    seconds = first.seconds + time.monotonic() - begun
+    seconds = first.seconds + (time.monotonic() - begun if len(known) > len(done) else 0.0)
     submission = first.with_curves(known.values(), seconds)
     submission.write(target)
     unfinished.unlink(missing_ok=True)
     return submission
 
 
-def _curves_of_earlier_run(path: Path, first: Submission) -> dict[tuple[str, bool], Curve]:
-    """Return the curves of an interrupted run of the same solver on the same part; {} if there is none."""
-    if not path.exists():
-        return {}
-    try:
-        old = read_submission(path)
-    except ValueError:
-        return {}
+def _with_earlier_curves(first: Submission, target: Path) -> Submission:
+    """Return the submission with curves of an earlier or interrupted run of it.
+
+    Raises a ValueError if ``target`` holds another submission. An unfinished file of another one is
+    not used.
+    """
     same = ("suite", "digest", "part", "beacon", "solver", "software")
-    if any(getattr(old, name) != getattr(first, name) for name in same):
-        return {}
-    return {(curve.problem, curve.moved): curve for curve in old.curves}
+    for path in (target, target.with_suffix(UNFINISHED)):
+        if not path.exists():
+            continue
+        try:
+            old = read_submission(path)
+        except ValueError:
+            continue
+        differs = [name for name in same if getattr(old, name) != getattr(first, name)]
+        if differs and path == target:
+            raise ValueError(
+                f"{target} holds {old.solver.name} with another {' and '.join(differs)}; choose "
+                "another --out"
+            )
+        known = {(curve.problem, curve.moved): curve for curve in first.curves}
+        if not differs:
+            known |= {(curve.problem, curve.moved): curve for curve in old.curves}
+            first = first.with_curves(known.values(), max(first.seconds, old.seconds))
+    return first
 
 
 def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
@@ -192,7 +221,7 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
     described = Solver(
         name=_board_name(facts.label, "" if facts.tunes else levels.label),
         sampler=facts.label,
-        schedule=levels.label,
+        schedule="" if facts.tunes else levels.label,
         stochastic=facts.stochastic,
         fingerprint=hashlib.sha256(source.encode()).hexdigest(),
         source=source,
@@ -207,24 +236,33 @@ def _submitted_subject(old: Submission, folder: Path) -> _Subject:
         return _subject(old.solver.sampler, "", old.solver.schedule)
     path = folder / "submitted_solver.py"
     path.write_text(old.solver.source, encoding="utf-8")
-    return _file_subject(path, old.solver.sampler, old.solver.schedule, old.solver.source)
+    schedule = old.solver.schedule or SCHEDULE
+    return _file_subject(path, old.solver.sampler, schedule, old.solver.source)
 
 
-def _qualify(subject: _Subject, part: Part) -> None:
-    """Solve a few problems twice; raise a ValueError unless results are finite and repeat."""
-    few = part._replace(instances=part.instances[:: max(1, len(part.instances) // QUALIFYING)])
-    if subject.solver.stochastic:
-        return
-    first, second = (measure_exact(subject.solve, few) for _ in range(2))
-    for one, other in zip(first, second, strict=True):
-        place = f"{subject.solver.name} on {one.problem}"
-        if all(error is None for error in one.error):
-            why = f": {one.failures[0]}" if one.failures else ""
-            raise ValueError(f"{place} gave no finite result at any budget{why}")
-        if one.error != other.error:
+def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:
+    """Solve a few problems twice at two budgets; raise a ValueError unless results are finite and repeat."""
+    ids, budgets = torch.arange(16), (BUDGETS[2], BUDGETS[6])
+    for instance in part.instances[:: max(1, len(part.instances) // QUALIFYING)]:
+        place, model = f"{subject.solver.name} on {instance.name}", load_model(instance.spec).model
+        once, twice = (
+            list(subject.solve(model, instance.spec, part.seed, ids, budgets)) for _ in range(2)
+        )
+        if track == "plain" and any(result.search for result in once):
+            raise ValueError(PLAIN)
+        if not any(r.samples is not None and bool(r.samples.isfinite().all()) for r in once):
+            why = f": {once[-1].failure}" if once[-1].failure else ""
+            raise ValueError(f"{place} gave no finite result{why}")
+        if any(not _same(a.samples, b.samples) for a, b in zip(once, twice, strict=True)):
             raise ValueError(
                 f"{place} gave other results the second time; let it declare stochastic"
             )
+
+
+def _same(x: torch.Tensor | None, y: torch.Tensor | None) -> bool:
+    if x is None or y is None:
+        return x is y
+    return torch.equal(x.nan_to_num(), y.nan_to_num())
 
 
 def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
@@ -234,7 +272,11 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
             f"there is no claim {sorted(unknown)[0]!r}; there are {', '.join(Claims.model_fields)}"
         )
     said = {name: value for name, value in given.items() if value not in ("", None)}
-    return Claims.model_validate(subject.claims | said)
+    try:
+        return Claims.model_validate(subject.claims | said)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"claim {first['loc'][0]}: {first['msg']}") from error
 
 
 def _board_name(sampler: str, schedule: str) -> str:

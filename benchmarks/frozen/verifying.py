@@ -49,6 +49,9 @@ def board(
     from ...results.board.site import build_site
 
     drawn = draw_part(part, beacon)
+    for place in (folder, reruns):
+        if place is not None and not Path(place).is_dir():
+            raise ValueError(f"there is no folder {place}")
     return build_site(
         Path(folder),
         Path(out),

@@ -96,8 +96,9 @@ def build_site(
     refused = board.admit(folder, frozenset(verified))
     base = next((entry for entry in board.entries if entry.stem == stem_of(baseline)), None)
     if base is None or "area" not in base.scores[USUAL]:
+        seen = f" ({refused[0][1]})" if refused else ""
         raise ValueError(
-            f"{folder} has no errors of the baseline {baseline}; add a submission of it"
+            f"{folder} has no errors of the baseline {baseline}{seen}; add its submission"
         )
     facts: dict[str, Any] = {"board": board, "baseline": base}
     rows = [(entry, _cells_of(board, base, entry)) for entry in board.entries]
@@ -144,9 +145,11 @@ def _lines_of(
     """Return the curves of the first few solvers, the baseline and the virtual best."""
     few = [entry for entry in entries if entry is not baseline][:FEW]
     kinds = [*zip(few, ("first", "second", "third"), strict=False), (baseline, "baseline")]
+    names = [entry.submission.solver.name for entry, _ in kinds]
+    short = [name.partition(" on ")[0] for name in names]  # without the schedule, if that will do
     lines = [
-        Line(entry.submission.solver.name, kind, score, f"{home}{entry.stem}.html")
-        for entry, kind in kinds
+        Line(brief if short.count(brief) == 1 else name, kind, score, f"{home}{entry.stem}.html")
+        for (entry, kind), name, brief in zip(kinds, names, short, strict=True)
         if (score := entry.scores[USUAL].get(column))
     ]
     return [*lines, Line("virtual best", "best", board.best(column))]

@@ -206,6 +206,9 @@ def read_submission(path: Path) -> Submission:
 def submissions_in(folder: Path) -> Iterator[tuple[Path, Submission | str]]:
     """Yield the files ``*.json`` of a folder, each with its submission or the reason why it is not used."""
     for path in sorted(folder.glob("*.json")):
+        if path.name.endswith(".unfinished.json"):
+            yield path, f"{path.name} is not used: its run is not finished; repeat the command"
+            continue
         try:
             yield path, read_submission(path)
         except ValueError as error:

@@ -27,12 +27,15 @@ def test_board__a_file_becomes_a_page_that_a_rerun_verifies(samplerbench, tmp_pa
     assert code == 0
     assert "sb-2026.1 (" in out
     assert "mine on karras, track plain, 4 curves" in out
+    assert "Area 0." in out
     samplerbench("submit", "dpmpp_2m", "--no-networks", "--out", "all/base.json")
     (tmp_path / "all" / "broken.json").write_text("{}")
+    (tmp_path / "all" / "late.unfinished.json").write_text("{}")
     code, out, err = samplerbench("board", "all", "--out", "site")
     assert code == 0
     assert "a page for each of 2 solvers" in out
     assert "left out: broken.json is not used: it has no seal" in err
+    assert "late.unfinished.json is not used: its run is not finished" in err
     assert "verified" not in (tmp_path / "site/board.md").read_text()
     samplerbench("submit", "all/mine.json", "--no-networks", "--out", "again/mine.json")
     assert samplerbench("board", "all", "--out", "site", "--reruns", "again")[0] == 0
@@ -53,14 +56,15 @@ def test_submit__wrong_inputs_end_with_code_2_and_a_sentence(samplerbench, tmp_p
     ):
         code, _, err = samplerbench("submit", *words, "--no-networks")
         assert code == 2
-        assert err.startswith("error: ")
-        assert sentence in err
+        assert err.splitlines()[-1].startswith("error: ")
+        assert sentence in err.splitlines()[-1]
 
 
 def test_board__of_another_beacon_or_without_the_baseline_is_refused(samplerbench, tmp_path):
     folder = tmp_path / "all"
     folder.mkdir()
     assert samplerbench("board", "all", "--part", "2026")[0] == 2
+    assert "there is no folder none" in samplerbench("board", "none")[2]
     code, _, err = samplerbench("board", "all")
     assert code == 2
     assert "dpmpp_2m on uniform_lambda" in err

@@ -77,11 +77,15 @@ def test_submit__an_interrupted_run_continues_with_the_same_result(tmp_path, mon
     again = run("heun", tmp_path / "a.json")
     assert again.curves == whole.curves
     assert len(measured) == 1
+    assert again.seconds > 0
+    assert run("heun", tmp_path / "a.json").seconds == again.seconds
     assert list(tmp_path.glob("*.unfinished.json")) == []
 
 
 def test_submit__an_unfinished_file_of_another_solver_is_not_used(tmp_path):
     run("heun", tmp_path / "a.json")
+    with pytest.raises(ValueError, match="holds heun on uniform_lambda with another solver"):
+        run("euler", tmp_path / "a.json")
     (tmp_path / "a.json").rename(tmp_path / "a.unfinished.json")
     made = run("euler", tmp_path / "a.json")
     assert made.curves[0].error != run("heun", tmp_path / "b.json").curves[0].error
@@ -115,6 +119,7 @@ def test_submit__a_wrong_solver_is_refused_in_a_sentence(tmp_path):
         (tmp_path / "none.json", {}, "there is no file none.json"),
         ("heun", {"track": "fast"}, "there is no track"),
         ("heun", {"claims": {"author": "me"}}, "there is no claim 'author'"),
+        ("heun", {"claims": {"authors": ["me"]}}, "claim authors: Input should be a valid string"),
         ("euler_ancestral", {}, "only networks can measure it"),
     ):
         with pytest.raises(ValueError, match=words):
