@@ -96,7 +96,6 @@ def submit(
     if track is not None and track not in get_args(Track):
         raise ValueError(f"there is no track {track!r}; choose {', '.join(get_args(Track))}")
     drawn = draw_part(part, beacon)
-    progress(f"{check_frozen()}, part {part}")
     with TemporaryDirectory() as folder:
         if Path(solver).suffix == ".json":
             old = read_submission(Path(solver))
@@ -104,6 +103,7 @@ def submit(
             track, claims = track or old.track, old.claims.model_dump() | dict(claims or {})
         else:
             subject = _subject(solver, sampler, schedule)
+        progress(f"{check_frozen()}, part {part}")
         target = Path(out or f"{_file_name(subject.solver.name)}.json")
         first = Submission(
             suite=VERSION,

@@ -57,6 +57,9 @@ def test_multiply_adds_are_those_of_the_convolutions():
         name, event, dtype, sigma_max, decoder = "one", (3, 8, 8), torch.float32, 80.0, None
         weight = torch.randn(5, 3, 3, 3)
 
+        def place_noise(self, z):
+            return z
+
         def bind(self, ids, seed):
             return lambda x, sigma: F.conv2d(x, self.weight, padding=1)
 
