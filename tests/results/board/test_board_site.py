@@ -91,7 +91,7 @@ def test_build_site__other_files_are_refused_and_a_verified_one_keeps_its_name(t
     assert set(reasons) == {"damaged.json", "suite.json", "digest.json", "part.json"}
     assert {name: row[-1] for name, row in rows_of(out).items()} == {BASELINE: "verified"}
     assert "sb-2027.1" not in site.index.read_text()
-    with pytest.raises(ValueError, match="no errors of the baseline heun .*; add its submission"):
+    with pytest.raises(ValueError, match=r"no errors of the baseline heun .*; add its submission"):
         build_site(folder, out, **{**BOARD, "baseline": "heun"})
     with pytest.raises(ValueError, match="choose another folder"):
         build_site(out / "submissions", out, **BOARD)
