@@ -60,7 +60,7 @@ def board(
         part=drawn.name,
         beacon=drawn.beacon,
         problems=[instance.problem for instance in drawn.instances],
-        networks=[Problem(name, "network") for name in NETWORKS],
+        networks=[Problem(name, name) for name in NETWORKS],
         baseline=BASELINE,
         verified=frozenset() if reruns is None else _verified(Path(folder), Path(reruns)),
     )
