@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ... import samplers
 from ...results.board.submission import (
     PLAIN,
+    UNFINISHED,
     Claims,
     Curve,
     Solver,
@@ -36,8 +37,6 @@ from .settings import BUDGETS, NETWORKS, PUBLIC, VERSION
 
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
-UNFINISHED = ".unfinished.json"
-"""Suffix of the file of an interrupted run."""
 QUALIFYING = 3
 """Number of problems that a solver solves twice before everything else."""
 
@@ -165,8 +164,8 @@ def _measure(
 def _with_earlier_curves(first: Submission, target: Path) -> Submission:
     """Return the submission with curves of an earlier or interrupted run of it.
 
-    Raises a ValueError if ``target`` holds another submission. An unfinished file of another one is
-    not used.
+    Raises a ValueError if ``target`` holds anything else, which would be lost. An unfinished file of
+    another submission is not used.
     """
     same = ("suite", "digest", "part", "beacon", "solver", "software")
     for path in (target, target.with_suffix(UNFINISHED)):
@@ -174,7 +173,9 @@ def _with_earlier_curves(first: Submission, target: Path) -> Submission:
             continue
         try:
             old = read_submission(path)
-        except ValueError:
+        except ValueError as error:
+            if path == target:
+                raise ValueError(f"{error}; choose another --out, or remove it") from error
             continue
         differs = [name for name in same if getattr(old, name) != getattr(first, name)]
         if differs and path == target:

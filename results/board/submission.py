@@ -21,6 +21,8 @@ from ..run_directory.sealed import DamagedError, NewerError, open_json, sealed_j
 
 PLACE = "submission"
 """Place of the file in its seal."""
+UNFINISHED = ".unfinished.json"
+"""End of the name of an interrupted run's file, which no board uses."""
 
 PLAIN = (
     "track plain looks at no model, but evaluations before sampling were counted; submit to track "
@@ -206,7 +208,7 @@ def read_submission(path: Path) -> Submission:
 def submissions_in(folder: Path) -> Iterator[tuple[Path, Submission | str]]:
     """Yield the files ``*.json`` of a folder, each with its submission or the reason why it is not used."""
     for path in sorted(folder.glob("*.json")):
-        if path.name.endswith(".unfinished.json"):
+        if path.name.endswith(UNFINISHED):
             yield path, f"{path.name} is not used: its run is not finished; repeat the command"
             continue
         try:

@@ -1,10 +1,9 @@
 """Figures for papers and pages, by matplotlib without a display. Importing this package is slow."""
 
 from .axes import spread_labels
-from .ecdf import ecdf
+from .ecdf import ecdf, profile
 from .export import FORMATS, KINDS, Kind, draw, write_figures
 from .front import front
-from .profile import profile
 from .ranking import ranking
 from .samples import samples
 from .sheet import Sheet, Width, inline_svg, save

@@ -1,4 +1,4 @@
-"""Figure of the distribution of evaluations to target, over all models and targets of a table."""
+"""Figures of evaluations to target over all models of a table: their distribution, and performance profiles."""
 
 from __future__ import annotations
 
@@ -44,6 +44,27 @@ def ecdf(
     costs, styles = costs_to_targets(table, metric, cost)
     axes = f"Cost to target: {short_title(metric)}", axis_title_of(cost)
     return draw_shares(costs, styles, axes, width)
+
+
+@with_typography
+def profile(
+    table: TypedTable, metric: str = "", cost: str = "nfe", *, width: Width = "single"
+) -> Sheet:
+    """Draw the share of (model, target) pairs on which a curve costs at most tau times the best.
+
+    At tau = 1 it is the share of targets on which the curve is the best, at the right end the share
+    that it reaches (Dolan and Moré 2002, Mathematical Programming 91, 201-213). Targets and ``metric`` are as in :func:`ecdf`.
+
+    Raises:
+        ValueError: no row has both columns.
+    """
+    metric = metric or default_metric(table)
+    costs, styles = costs_to_targets(table, metric, cost)
+    best = np.min(list(costs.values()), axis=0)
+    best[np.isinf(best)] = 1.0  # a target that no curve reaches stays at an infinite ratio
+    axes = f"Performance profile: {short_title(metric)}", "Cost over the lowest cost"
+    ratios = {curve: np.where(np.isinf(own), math.inf, own / best) for curve, own in costs.items()}
+    return draw_shares(ratios, styles, axes, width)
 
 
 def default_metric(table: TypedTable) -> str:

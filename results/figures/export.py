@@ -15,9 +15,8 @@ from ..table.reading import read_table
 from ..table.typed_table import TypedTable
 from ..text import name_hint
 from .axes import plottable_metrics
-from .ecdf import default_metric, ecdf
+from .ecdf import default_metric, ecdf, profile
 from .front import front
-from .profile import profile
 from .ranking import ranking
 from .samples import samples
 from .series import series_of

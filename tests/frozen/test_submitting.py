@@ -91,6 +91,15 @@ def test_submit__an_unfinished_file_of_another_solver_is_not_used(tmp_path):
     assert made.curves[0].error != run("heun", tmp_path / "b.json").curves[0].error
 
 
+def test_submit__another_file_in_the_place_of_the_result_is_not_overwritten(tmp_path):
+    (tmp_path / "notes.json").write_text('{"mine": 1}')
+    with pytest.raises(
+        ValueError, match=r"notes\.json is not used: it has no seal; choose another --out"
+    ):
+        run("heun", tmp_path / "notes.json")
+    assert (tmp_path / "notes.json").read_text() == '{"mine": 1}'
+
+
 def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_path):
     (tmp_path / "mine.py").write_text(FILE)
     made = run(tmp_path / "mine.py", tmp_path / "a.json", schedule="karras")
