@@ -343,6 +343,43 @@ STRONG = (
     ),
 )
 
+ROUNDING = (
+    Quantity(
+        name="rounding_error",
+        unit="data units",
+        meaning="root mean square distance per dimension to the sample of the same run in full "
+        "precision, for a run in low precision",
+        title="Rounding error",
+        axis="RMSE to the run in full precision",
+        short="rounding",
+        note="Root mean square distance per dimension to the same sampler's sample in full precision. "
+        "95 % intervals.",
+        brief="how far low precision of the network, or of the state, moves samples",
+        error="interval",
+        flag="rounding_flag",
+        influence="rounding",
+        apart="precise_distance",
+        summary="root mean square",
+        listed=True,
+        beside=(
+            _text(
+                "rounding_flag",
+                "why rounding_error and its interval are not to be trusted (empty: they are)",
+            ),
+            _number(
+                "precise_distance",
+                "RMS distance per dimension between two samples in full precision: what a flip costs",
+            ),
+        ),
+    ),
+)
+
+ROUNDING_SHARE = Quantity(
+    name="rounding_share",
+    unit="share",
+    meaning="square of rounding_error over that of rmse: the share of low precision in the error",
+)
+
 LABELS = _Share(
     name="label_agreement",
     meaning="fraction of conditional samples that the extractor puts in the class they "
@@ -363,6 +400,8 @@ BUILT_IN: tuple[Quantity, ...] = (
     COEFFICIENTS,
     *ENDPOINTS,
     *STRONG,
+    *ROUNDING,
+    ROUNDING_SHARE,
     LABELS,
 )
 """Built-in quantities in the table's order. Verdicts are about the first measured by default."""

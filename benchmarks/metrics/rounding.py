@@ -1,0 +1,36 @@
+"""Distances of samples to those of the same run in full precision: errors of rounding."""
+
+from __future__ import annotations
+
+from ...results.quantities.built_in import ROUNDING, ROUNDING_SHARE
+from .endpoint import distance_columns, endpoint_distance, endpoint_error
+from .metric import Context, Measured, metric
+
+PRECISE_RUN = "run in full precision"
+
+
+@metric("rounding_error", version=1, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
+def measure_rounding(cell: Context) -> Measured:
+    """Measure the distance of each sample to that of the same run in full precision."""
+    precise = cell.precise
+    distances = endpoint_error(cell.whole[: len(precise)], precise).per_sample
+    columns = distance_columns(distances, endpoint_distance(precise), ROUNDING)
+    return Measured(columns, {"rounding": distances})
+
+
+@metric(
+    "rounding_share",
+    version=1,
+    needs={"samples", PRECISE_RUN, "reference solution"},
+    quantities=(ROUNDING_SHARE,),
+)
+def measure_rounding_share(cell: Context) -> Measured:
+    """Measure the mean square of rounding over that of the whole distance to the endpoints.
+
+    It exceeds 1 if rounding and the solver's error cancel.
+    """
+    n = min(len(cell.precise), len(cell.solution.x))
+    rounding, whole = (
+        endpoint_error(cell.whole[:n], other[:n]).rmse for other in (cell.precise, cell.solution.x)
+    )
+    return Measured({"rounding_share": (rounding / whole) ** 2 if whole else None})
