@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...results.comparison.distances import typical_error
 from ...results.quantities.built_in import ROUNDING, ROUNDING_SHARE
 from .endpoint import distance_columns, endpoint_distance, endpoint_error
 from .metric import Context, Measured, metric
@@ -25,12 +26,13 @@ def measure_rounding(cell: Context) -> Measured:
     quantities=(ROUNDING_SHARE,),
 )
 def measure_rounding_share(cell: Context) -> Measured:
-    """Measure the mean square of rounding over that of the whole distance to the endpoints.
+    """Measure the square of the typical rounding over that of the typical distance to the endpoints.
 
     It exceeds 1 if rounding and the solver's error cancel.
     """
-    n = min(len(cell.precise), len(cell.solution.x))
+    n, apart = min(len(cell.precise), len(cell.solution.x)), endpoint_distance(cell.solution.x)
     rounding, whole = (
-        endpoint_error(cell.whole[:n], other[:n]).rmse for other in (cell.precise, cell.solution.x)
+        typical_error(endpoint_error(cell.whole[:n], other[:n]).per_sample, apart).value
+        for other in (cell.precise, cell.solution.x)
     )
     return Measured({"rounding_share": (rounding / whole) ** 2 if whole else None})

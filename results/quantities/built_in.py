@@ -343,28 +343,34 @@ STRONG = (
     ),
 )
 
+_Rounding = partial(
+    Quantity, unit="data units", error="interval", influence="rounding", apart="precise_distance"
+)
 ROUNDING = (
-    Quantity(
+    _Rounding(
         name="rounding_error",
-        unit="data units",
-        meaning="root mean square distance per dimension to the sample of the same run in full "
-        "precision, for a run in low precision",
+        meaning="typical distance per dimension to the sample of the same run in full precision, for "
+        "a run in low precision: the geometric mean without the smallest and the largest fifth",
         title="Rounding error",
-        axis="RMSE to the run in full precision",
+        axis="Typical distance to the run in full precision",
         short="rounding",
-        note="Root mean square distance per dimension to the same sampler's sample in full precision. "
-        "95 % intervals.",
-        brief="how far low precision of the network, or of the state, moves samples",
-        error="interval",
-        flag="rounding_flag",
-        influence="rounding",
-        apart="precise_distance",
-        summary="root mean square",
+        note="Geometric mean of the distances per dimension to the same sampler's samples in full "
+        "precision, without the smallest and the largest fifth. 95 % intervals.",
+        brief="how far low precision of the network, or of the state, moves a typical sample",
+        summary="typical",
         listed=True,
+    ),
+    _Rounding(
+        name="rounding_rmse",
+        meaning="root mean square distance per dimension to the sample of the same run in full "
+        "precision, samples that end in another mode included",
+        axis="RMSE to the run in full precision",
+        flag="rounding_flag",
+        summary="root mean square",
         beside=(
             _text(
                 "rounding_flag",
-                "why rounding_error and its interval are not to be trusted (empty: they are)",
+                "why rounding_rmse and its interval are not to be trusted (empty: they are)",
             ),
             _number(
                 "precise_distance",
@@ -377,7 +383,7 @@ ROUNDING = (
 ROUNDING_SHARE = Quantity(
     name="rounding_share",
     unit="share",
-    meaning="square of rounding_error over that of rmse: the share of low precision in the error",
+    meaning="square of rounding_error over that of typical_error: the share of low precision in the error",
 )
 
 LABELS = _Share(

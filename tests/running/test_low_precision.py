@@ -49,7 +49,7 @@ def test_run__measures_rounding_against_the_same_run_in_full_precision(rounded):
     # 16 bits of difference in the mantissa
     ratio = low.rounding_error / single.rounding_error
     assert ((ratio > 2**12) & (ratio < 2**20)).all()
-    share = (low.rounding_error / low.rmse) ** 2
+    share = (low.rounding_error / low.typical_error) ** 2
     pd.testing.assert_series_equal(low.rounding_share, share, check_names=False, rtol=1e-6)
 
 
@@ -57,7 +57,7 @@ def test_run__compares_low_precision_with_endpoints_in_full_precision(rounded):
     table, _ = rounded
     low, single = of(table, "bfloat16"), of(table, "float32")
     moved = (low.rmse - single.rmse).abs()
-    assert (moved <= low.rounding_error + 1e-9).all()
+    assert (moved <= low.rounding_rmse + 1e-9).all()
     assert (low.rmse_resolution == 0).all()
 
 
