@@ -8,6 +8,7 @@ more than one evaluation less, and does a state in full precision suffice? ``--f
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -85,23 +86,34 @@ def number(entry: Entry, column: str) -> float:
 
 
 def largest_weights(sampler: str, steps: int) -> tuple[float, float]:
-    """Return the largest sum of absolute weights, and root of squared ones, of any state of a linear sampler.
+    """Return the largest sum of absolute weights of evaluations in a state, and in the change by one step.
 
-    The weights are those of the evaluations in a state, without the denoiser's own dependence on states.
+    Both are relative to the sum of the weights, so 1 means that no weight is negative. The denoiser's own dependence on
+    states is left out. A state between two evaluations of a step counts as a step.
     """
     model, made, states = samplerbench.make_model("gmm-64d"), samplerbench.make(sampler), []
 
     def unit(x: torch.Tensor, _sigma: object) -> torch.Tensor:
-        states.append(x[0])
-        return torch.eye(x.shape[1], dtype=x.dtype)[len(states) - 1].expand_as(x)
+        states.append(x[0].clone())  # samplers reuse memory
+        out = torch.zeros_like(x)
+        out[:, len(states) - 1] = 1.0
+        return out
 
     for n in range(steps, 0, -1):
         grid = samplerbench.karras(n, model.sigma_min, model.sigma_max)
         nfe = made.nfe(grid)
         if nfe is not None and nfe <= steps:
-            made.sample(unit, torch.zeros(1, nfe, dtype=torch.float64), grid)
+            first = torch.zeros(1, nfe + 1, dtype=torch.float64)
+            first[:, -1] = 1.0  # the weight of the first state
+            states.append(made.sample(unit, first, grid)[0])
             break
-    return max(float(x.abs().sum()) for x in states), max(float(x.norm()) for x in states)
+    of_state = (x[:-1] for x in states[1:])
+    of_step = (y[:-1] - y[-1] / x[-1] * x[:-1] for x, y in itertools.pairwise(states))
+
+    def largest(weights: Iterator[torch.Tensor]) -> float:
+        return max(float(w.abs().sum() / w.sum().abs()) for w in weights)
+
+    return largest(of_state), largest(of_step)
 
 
 def errors(rows: Rows, models: Sequence[str]) -> Iterator[list[str]]:
