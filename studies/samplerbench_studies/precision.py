@@ -8,7 +8,6 @@ more than one evaluation less, and does a state in full precision suffice? ``--f
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -85,35 +84,25 @@ def number(entry: Entry, column: str) -> float:
     return math.nan if value is None else float(str(value))
 
 
-def largest_weights(sampler: str, steps: int) -> tuple[float, float]:
-    """Return the largest sum of absolute weights of evaluations in a state, and in the change by one step.
+def largest_weights(sampler: str, steps: int) -> float:
+    """Return the largest sum of absolute weights that evaluations have in a state of a linear sampler.
 
-    Both are relative to the sum of the weights, so 1 means that no weight is negative. The denoiser's own dependence on
-    states is left out. A state between two evaluations of a step counts as a step.
+    The sum of the weights is 1 at most, so more than 1 means negative weights. The denoiser's own dependence on states
+    is left out.
     """
     model, made, states = samplerbench.make_model("gmm-64d"), samplerbench.make(sampler), []
 
     def unit(x: torch.Tensor, _sigma: object) -> torch.Tensor:
         states.append(x[0].clone())  # samplers reuse memory
-        out = torch.zeros_like(x)
-        out[:, len(states) - 1] = 1.0
-        return out
+        return torch.eye(x.shape[1], dtype=x.dtype)[len(states) - 1].expand_as(x)
 
     for n in range(steps, 0, -1):
         grid = samplerbench.karras(n, model.sigma_min, model.sigma_max)
         nfe = made.nfe(grid)
         if nfe is not None and nfe <= steps:
-            first = torch.zeros(1, nfe + 1, dtype=torch.float64)
-            first[:, -1] = 1.0  # the weight of the first state
-            states.append(made.sample(unit, first, grid)[0])
+            made.sample(unit, torch.zeros(1, nfe, dtype=torch.float64), grid)
             break
-    of_state = (x[:-1] for x in states[1:])
-    of_step = (y[:-1] - y[-1] / x[-1] * x[:-1] for x, y in itertools.pairwise(states))
-
-    def largest(weights: Iterator[torch.Tensor]) -> float:
-        return max(float(w.abs().sum() / w.sum().abs()) for w in weights)
-
-    return largest(of_state), largest(of_step)
+    return max(float(x.abs().sum()) for x in states)
 
 
 def errors(rows: Rows, models: Sequence[str]) -> Iterator[list[str]]:
@@ -147,7 +136,7 @@ def amplification(rows: Rows, models: Sequence[str]) -> Iterator[list[str]]:
             for model in models
             for n in AMPLIFIED
         )
-        sums = (total for n in AMPLIFIED for total in largest_weights(sampler, n))
+        sums = (largest_weights(sampler, n) for n in AMPLIFIED)
         yield [sampler, *(f"{value:.2f}" for value in (*sums, *ratios))]
 
 
