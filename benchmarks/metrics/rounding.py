@@ -10,7 +10,7 @@ from .metric import Context, Measured, metric
 PRECISE_RUN = "run in full precision"
 
 
-@metric("rounding_error", version=1, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
+@metric("rounding_error", version=2, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
 def measure_rounding(cell: Context) -> Measured:
     """Measure the distance of each sample to that of the same run in full precision."""
     precise = cell.precise
