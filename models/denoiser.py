@@ -9,10 +9,12 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
+
+from .decoding import Decoder, decode_in_batches
 
 if TYPE_CHECKING:
     from .loaders.user_files import FilesRead
@@ -44,56 +46,12 @@ class OwnSampling(NamedTuple):
     times: tuple[tuple[float, float], ...] = ()
 
 
-class Decoder(Protocol):
-    """Decoder from latents to images.
-
-    Attributes:
-        event: shape of one image, such as ``(3, 256, 256)``.
-        limits: range of the values of images, which are clamped to it before their features are
-            taken; None for no range.
-        identity: fingerprint of the decoder; "" if the model's own covers it.
-        batch: most latents in a call, since an image is many times as large as a latent.
-        device: device of the latents.
-    """
-
-    event: tuple[int, ...]
-    limits: tuple[float, float] | None
-    identity: str
-    batch: int
-    device: torch.device | str
-
-    def __call__(self, latents: Tensor) -> Tensor:
-        """Return images ``(n, *event)``, not clamped, of at most ``batch`` latents ``(n, …)``."""
-        ...
-
-    def to(self, device: torch.device | str) -> Decoder:
-        """Return a copy of the decoder on ``device``; this one does not change."""
-        ...
-
-
-@torch.no_grad()
-def decode_in_batches(decoder: Decoder, latents: Tensor) -> Tensor:
-    """Return images ``(n, *decoder.event)`` of any number of latents, on the latents' device."""
-    images = [
-        _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
-        for part in latents.split(decoder.batch)
-    ]
-    return torch.cat(images) if images else latents.new_empty((0, *decoder.event))
-
-
-def _decode_batch(decoder: Decoder, latents: Tensor) -> Tensor:
-    images, shape = decoder(latents), (len(latents), *decoder.event)
-    if not isinstance(images, Tensor) or tuple(images.shape) != shape:
-        description = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(
-            f"the decoder gave {description} for latents {tuple(latents.shape)}; it must give a tensor "
-            f"of the shape {shape}"
-        )
-    return images.detach()
-
-
 Kind = Literal["denoiser", "map"]
 """Output of a model: ``denoiser`` for E[x0 | x], ``map`` for the end of the ODE path through x."""
+
+
+HALF = (torch.bfloat16, torch.float16)
+"""Dtypes of 16 bits."""
 
 
 Pair = tuple[Tensor, Tensor]
@@ -290,11 +248,16 @@ class Bound:
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x`` ``(batch, *event)`` at level ``sigma`` (a float, or ``(batch,)``)."""
-        return self.model.denoise(x, sigma, self.labels)
+        return self.model.denoise(self._widened(x), sigma, self.labels).to(x.dtype)
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
         """Return the images of :meth:`Denoiser.denoise_both`."""
-        return self.model.denoise_both(x, sigma, self.labels)
+        guided, free = self.model.denoise_both(self._widened(x), sigma, self.labels)
+        return guided.to(x.dtype), free.to(x.dtype)
+
+    def _widened(self, x: Tensor) -> Tensor:
+        """Return states of 16 bits in the model's dtype: only they, and the result, are rounded."""
+        return x.to(self.model.dtype) if x.dtype in HALF else x
 
     def take(self, rows: Tensor) -> Bound:
         """Return the denoiser of a subset or repeats of the batch, by int64 indices ``rows``."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .denoiser import Denoiser
 from .guidance import Autoguided, ClassifierFree
 from .guidance_formulas import make_formula
+from .rounding import ROUNDING, add_rounding
 
 if TYPE_CHECKING:
     from .loaders.schemes import Scheme
@@ -69,12 +70,12 @@ def make_model(spec: str, **params: Any) -> Denoiser:
 
     Args:
         spec: a built-in name (:func:`model_names`); a name given to :func:`use_model`, whose model
-            takes the options of guidance only; ``path/to/file.py:factory`` for a model of your own
+            takes the options of every model only; ``path/to/file.py:factory`` for a model of your own
             (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
             this package, such as ``perturbed:NAME``, or of an installed one
             (:mod:`samplerbench.models.loaders`).
-        **params: parameters of :func:`add_guidance`, such as ``guidance``, the scale of
-            classifier-free guidance; the rest goes to the model's factory or loader.
+        **params: options that every model takes (:func:`wrap_model`), such as ``guidance``, the scale
+            of classifier-free guidance; the rest goes to the model's factory or loader.
 
     Returns:
         The model on the CPU.
@@ -84,16 +85,16 @@ def make_model(spec: str, **params: Any) -> Denoiser:
             comes from a broken package.
         CardError: (a ValueError) a file of the model is missing or damaged.
     """
-    options = {name: params.pop(name) for name in GUIDANCE if name in params}
+    options = {name: params.pop(name) for name in EVERY_MODEL if name in params}
     if spec in _SESSION:
         if params:
             raise ValueError(
                 f"model {spec} is an object of this session, and takes no {', '.join(params)}; "
                 "make the object with it"
             )
-        return add_guidance(_SESSION[spec], **options)
+        return wrap_model(_SESSION[spec], **options)
     model = _make_built_in(spec, params) if spec in _FACTORIES else _load_by_scheme(spec, params)
-    return add_guidance(model, **options)
+    return wrap_model(model, **options)
 
 
 GUIDANCE = (
@@ -106,6 +107,14 @@ GUIDANCE = (
     "guide",
 )
 """Names of the options of guidance, which every model with classes or other conditions takes."""
+EVERY_MODEL = (*GUIDANCE, *ROUNDING)
+"""Names of the options of :func:`wrap_model`."""
+
+
+def wrap_model(model: Denoiser, **options: Any) -> Denoiser:
+    """Return ``model`` with options of :func:`add_guidance` and :func:`.rounding.add_rounding`."""
+    rounding = {name: options.pop(name) for name in ROUNDING if name in options}
+    return add_rounding(add_guidance(model, **options), **rounding)
 
 
 def add_guidance(
@@ -232,4 +241,6 @@ def _check_options(spec: str, make: Any, args: tuple[str, ...], params: dict[str
     try:
         check_options(f"model {spec}", make, args, params)
     except ValueError as error:
-        raise ValueError(f"{error} (and guidance, for models with classes)") from None
+        raise ValueError(
+            f"{error} (and network_dtype; and guidance, for models with classes)"
+        ) from None

@@ -26,10 +26,13 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
 
     >>> parse_spec("ddim(eta=0.5)")
     {'name': 'ddim', 'eta': 0.5}
+    >>> parse_spec("fashion(network_dtype=bfloat16)")
+    {'name': 'fashion', 'network_dtype': 'bfloat16'}
 
     Args:
         text: ``NAME`` or ``NAME(key=value, …)`` with literal values: numbers, texts, True, False,
-            None, and lists and tables of them; a mapping with a ``name`` passes through.
+            None, and lists and tables of them. A text of one word needs no quotation marks. A mapping
+            with a ``name`` passes through.
 
     Raises:
         ValueError: not of that form, or a number that is not finite or beyond
@@ -94,7 +97,20 @@ def _parse_options(words: str) -> dict[str, Any]:
     if twice := next((name for name in names if names.count(name) > 1 or name == "name"), None):
         is_name = twice == "name"
         raise _OptionsError("no option is called name" if is_name else f"{twice} is given twice")
-    return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    return {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
+
+
+def _literal(value: ast.expr) -> Any:
+    """Return a literal value; a single word is a text, but for words that look like other values."""
+    if isinstance(value, ast.Name) and value.id.lower() not in (
+        "true",
+        "false",
+        "none",
+        "nan",
+        "inf",
+    ):
+        return value.id
+    return ast.literal_eval(value)
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:

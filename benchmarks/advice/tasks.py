@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ...models.rounding import in_full_precision
 from ...samplers import karras, make
 from ...samplers.auto import ProbeData
 from ..planning.cache import default_cache
@@ -110,7 +111,7 @@ def solve_latents(
     For ``space`` see :class:`SamplesTask`. For 0 steps the endpoints are exact; None if the model
     has none.
     """
-    model, own = subject
+    model, own = in_full_precision(subject.model), subject.extractor
     ids = torch.arange(start, stop, device=device)
     if steps == 0:
         x0 = latents(model, ids, seed, model.dtype)[0]

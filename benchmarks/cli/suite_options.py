@@ -62,7 +62,10 @@ class SuiteOptions:
     )
     device: DeviceOption = "auto"
     dtype: str | None = setting(
-        "--dtype NAME", "Precision of the state: float32 or float64.", EXECUTION
+        "--dtype NAME", "Precision of the state: float32, float64 or bfloat16.", EXECUTION
+    )
+    network_dtype: list[str] | None = setting(
+        "--network-dtype NAME", "Precision of the network, e.g. bfloat16 (repeatable).", EXECUTION
     )
     threads: ThreadsOption = None
     timing: bool = setting(
@@ -173,6 +176,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     replaced: dict[str, Any] = {
         **{key: getattr(options, key) for key in SAME_NAMES},
         "models": options.model,
+        "network_dtype": options.network_dtype,
         "samplers": options.sampler,
         "schedules": options.schedule,
         "steps": integers(options.steps, "--steps"),

@@ -33,12 +33,14 @@ Need = Literal[
     "reference solution",
     "path limit",
     "labels",
+    "run in full precision",
 ]
 """Data that a metric can need; "features" includes a reference, "modes" are modes or classes.
 
 "coefficients" of samples have known exact distributions. "reference solution" and "path limit" are
 converged endpoints of the latents: by the ODE, or along their Brownian paths. "labels" are the
-classes that condition samples.
+classes that condition samples. "run in full precision" are the samples of the same run, of a run that
+is rounded to 16 bits.
 """
 
 
@@ -119,6 +121,11 @@ class Context(Protocol):
     @property
     def whole(self) -> NDArray:
         """First samples ``(k, *event)``, which are stored in full precision. Need: "samples"."""
+        ...
+
+    @property
+    def precise(self) -> NDArray:
+        """First samples ``(k, *event)`` of the same run in full precision. Need: "run in full precision"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:

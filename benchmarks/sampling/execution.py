@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser, Wrapper, innermost_model
+from ...models.denoiser import Denoiser, Wrapper
 from ...samplers import Grid, Sampler
 from ...samplers.cuda_graphs import as_level_tensor
 from ...samplers.cuda_graphs import why_not_capturable as cannot_record
@@ -55,7 +55,7 @@ def why_not_executable(
     """Return the reason why a sampler on a model cannot run in an execution mode; "" if it can."""
     if execution == "eager":
         return ""
-    if is_captured(execution) and not innermost_model(model).capturable:
+    if is_captured(execution) and not _is_capturable(model):
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if has_varying_cost(model, grid):
         return (
@@ -68,6 +68,10 @@ def why_not_executable(
             f"{sampler.name} chooses the samples that it evaluates"
         )
     return cannot_record(sampler, grid) if is_captured(execution) else ""
+
+
+def _is_capturable(model: Denoiser) -> bool:
+    return model.capturable and (not isinstance(model, Wrapper) or _is_capturable(model.inner))
 
 
 def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:

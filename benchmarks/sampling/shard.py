@@ -6,6 +6,7 @@ import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models.denoiser import Denoiser
+from ...models.denoiser import HALF, Denoiser
 from ...models.reference import Extractor
+from ...models.rounding import LowPrecision, in_full_precision
 from ..metrics.estimators.rows import Moments
 from ..suites.cell import Cell
-from .engine import engine_of
+from .engine import Engine, engine_of
 from .failure import Failure
 
 Arrays = dict[str, NDArray]
@@ -29,6 +31,9 @@ SHARD = 512
 
 BATCH = "batch"
 """Name of a shard's array with its batch size, if that was reduced for lack of memory."""
+
+PRECISE = "precise"
+"""Name of a shard's array with the samples of the same run in full precision."""
 
 _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # squares of larger values overflow float32
@@ -59,14 +64,16 @@ def sample_shard(
 
     Returns:
         ``features`` (n, d) and, for d <= :data:`SHARD`, their exact ``moments_*`` in float64; ``endpoint`` and
-        ``picture`` (k, *event); ``sizes``, ``nfe`` and ``clamped`` of the batches; the largest ``depth``; with
+        ``picture`` (k, *event); ``precise`` (k, *event), the samples of the same run in full precision, for a run
+        that is rounded; ``sizes``, ``nfe`` and ``clamped`` of the batches; the largest ``depth``; with
         labels, ``own_label`` (n,), True for samples in their class.
 
     Raises:
         Failure: the sampler fails, draws from a global generator, or gives a sample that is not finite.
     """
     engine = engine_of(model, cell)
-    features, stored, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
+    precise_engine = precise_engine_of(model, cell) if start < endpoints else None
+    features, stored, unrounded, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], [], 0
     for ids, first, last in batches_of_shard(cell, start, stop):
         ids = ids.to(device)
         bound = engine.bind(ids)
@@ -75,7 +82,7 @@ def sample_shard(
         if draws.sentence and ":" not in cell.sampler.name:  # other libraries may
             raise Failure("failed", f"{cell.sampler.name} {draws.sentence}")
         rows = slice(first - int(ids[0]), last - int(ids[0]))
-        x = batch.x[rows]
+        x = batch.x[rows].float() if batch.x.dtype in HALF else batch.x[rows]
         bad = int((~(x.abs() < _LARGEST)).flatten(1).any(1).sum())
         if bad:
             where = f"first batch with any: samples {first} on"
@@ -85,6 +92,9 @@ def sample_shard(
         depth = max(depth, batch.depth)
         if first < max(keep, endpoints):
             stored.append(x[: max(keep, endpoints) - first].cpu().numpy())
+        if precise_engine is not None and first < endpoints:
+            same = precise_engine.sample(precise_engine.bind(ids), ids).x[rows]
+            unrounded.append(same[: endpoints - first].cpu().numpy())
         if reference is not None:
             scored, share = clamp(model.decode(x), reference.clamp)
             features.append(reference.extractor(scored))
@@ -102,6 +112,8 @@ def sample_shard(
         "endpoint": whole[: max(0, endpoints - start)],
         "picture": whole[: max(0, keep - start)].astype(np.float32),
     }
+    if unrounded:
+        arrays[PRECISE] = np.concatenate(unrounded)
     if own:
         arrays["own_label"] = np.concatenate(own)
     if features:
@@ -115,6 +127,21 @@ def sample_shard(
             moments = Moments.of(rows).as_dict()
             arrays |= {f"moments_{name}": value for name, value in moments.items()}
     return arrays
+
+
+def is_rounded(model: Denoiser, dtype: str | None) -> bool:
+    """Return True if a model, or states of a dtype (None for the model's), are in low precision."""
+    return isinstance(model, LowPrecision) or (dtype is not None and getattr(torch, dtype) in HALF)
+
+
+def precise_engine_of(model: Denoiser, cell: Cell) -> Engine | None:
+    """Return an engine for the same cell in full precision; None for a cell that is not rounded."""
+    if not is_rounded(model, cell.dtype):
+        return None
+    precise = in_full_precision(model)
+    dtype = precise.dtype if getattr(torch, cell.dtype) in HALF else getattr(torch, cell.dtype)
+    name = str(dtype).removeprefix("torch.")
+    return Engine(precise, replace(cell, dtype=name, execution="eager"))
 
 
 def whole_shard_size(batch: int) -> int:

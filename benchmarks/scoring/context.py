@@ -13,7 +13,7 @@ from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
 from ..metrics.metric import Endpoints, Need
-from ..sampling.shard import BATCH, Arrays
+from ..sampling.shard import BATCH, PRECISE, Arrays
 from .data import ModelData, ScoringReference
 
 if TYPE_CHECKING:  # a protocol's property accepts no cached_property
@@ -138,6 +138,7 @@ class CellContext:
             "training set": self.data.training is not None,
             "coefficients": self.data.mixtures is not None,
             self._solved: self.endpoints is not None,
+            "run in full precision": PRECISE in self.shards.parts[0],
             "labels": all("own_label" in shard for shard in self.shards.parts),
         }
         return frozenset(need for need, is_met in availability.items() if is_met)
@@ -185,6 +186,12 @@ class CellContext:
     @cached_property
     def whole(self) -> NDArray:
         return read_consecutive_samples(self.shards.parts)[: self.count]
+
+    @cached_property
+    def precise(self) -> NDArray:
+        stored = [shard[PRECISE] for shard in self.shards.parts if PRECISE in shard]
+        _require(stored or None, "run in full precision")
+        return np.concatenate(stored)[: len(self.whole)]
 
     def exact_samples(self, n: int) -> NDArray | None:
         exact = self.data.exact

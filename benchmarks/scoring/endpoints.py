@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models import Denoiser
+from ...models.denoiser import HALF
 from ...models.exact.base import CHUNK, ExactModel
 from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir
@@ -143,8 +144,9 @@ def converged_endpoints(
         ValueError: an exact model cannot compute its endpoints.
     """
     count = max(map(len, measured))
-    tag = file_tag(model, cell.seed, cell.dtype, count)
-    ids, dtype = torch.arange(count, device=cell.device), getattr(torch, cell.dtype)
+    dtype = truth_dtype(model, cell)
+    tag = file_tag(model, cell.seed, name_of(dtype), count)
+    ids = torch.arange(count, device=cell.device)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
         labels = model.bind(ids, cell.seed).labels
@@ -181,12 +183,12 @@ def converged_path_endpoints(
         def ends(ids: torch.Tensor) -> torch.Tensor:
             bound = model.bind(ids, seed)
             tree = BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min)
-            x = latents(model, ids, seed, getattr(torch, cell.dtype))[0]
+            x = latents(model, ids, seed, truth_dtype(model, cell))[0]
             return bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min)
 
         return draw_in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    tag = f"{file_tag(model, seed, cell.dtype, count)}-path"
+    tag = f"{file_tag(model, seed, name_of(truth_dtype(model, cell)), count)}-path"
     return endpoints_by_doubling(run, tag, limit, measured, PATH)
 
 
@@ -197,10 +199,10 @@ def converged_features(
     if reference.converged is not None:
         return reference.converged
     space = (reference.extractor.identity, run.extractor)
-    name = f"{file_tag(model, cell.seed, cell.dtype, count, *space)}-converged"
+    dtype = truth_dtype(model, cell)
+    name = f"{file_tag(model, cell.seed, name_of(dtype), count, *space)}-converged"
     stored = run.read_reference(name)
     if stored is None:
-        dtype = getattr(torch, cell.dtype)
         x = converged_samples(model, count, cell.seed, dtype, cell.batch_size, cell.device)
         stored = {"features": reference.extractor(clamp(model.decode(x), reference.clamp)[0])}
         run.write_reference(name, stored)
@@ -213,6 +215,17 @@ def converged_samples(
     """Return ``count`` converged samples ``(count, *event)`` from latents that no run uses."""
     ids = torch.arange(CONVERGED_IDS, CONVERGED_IDS + count, device=device)
     return solve(model, ids, seed, dtype, CONVERGED_STEPS, batch)
+
+
+def truth_dtype(model: Denoiser, cell: Cell) -> torch.dtype:
+    """Return the dtype of the states of reference solutions: the cell's, or the model's for one in 16 bits."""
+    dtype = getattr(torch, cell.dtype)
+    return model.dtype if dtype in HALF else dtype
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Return the name of a dtype, such as "float32"."""
+    return str(dtype).removeprefix("torch.")
 
 
 def file_tag(model: Denoiser, *what: object) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ...models import Denoiser, Reference
+from ...models.rounding import in_full_precision
 from ...results.record import Record
 from ...results.run_directory.layout import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log
@@ -17,8 +18,9 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Context, Endpoints, Metric, metrics, origin
+from ..metrics.rounding import PRECISE_RUN
 from ..sampling.counting import ReportingMeter
-from ..sampling.shard import Arrays
+from ..sampling.shard import Arrays, is_rounded
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
 from ..suites.cell import Cell
 from ..suites.suite import Suite
@@ -144,13 +146,21 @@ class Scorer:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Versions of the suite's metrics, by name."""
-        return {each.name: version_of(each) for each in requested_metrics(self.suite.metrics)}
+        """Versions of the suite's metrics by name, without those of rounding for a run that is not rounded."""
+        requested = requested_metrics(self.suite.metrics)
+        if not is_rounded(self.model, self.suite.dtype):
+            requested = [each for each in requested if PRECISE_RUN not in each.needs]
+        return {each.name: version_of(each) for each in requested}
+
+    @cached_property
+    def precise(self) -> Denoiser:
+        """The model in full precision, whose endpoints and converged samples are the truth."""
+        return in_full_precision(self.model)
 
     @cached_property
     def reporting_model(self) -> Denoiser:
-        """The model, with its evaluations reported to :attr:`report`."""
-        return ReportingMeter(tell=self.report.evaluations).attach(self.model)
+        """The model in full precision, with its evaluations reported to :attr:`report`."""
+        return ReportingMeter(tell=self.report.evaluations).attach(self.precise)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
         """Score cells with a missing or outdated score, and measure path curvature if requested.
@@ -171,15 +181,18 @@ class Scorer:
     def _score_all(self, cells: Sequence[Cell]) -> None:
         truths = endpoints_by_solver(
             self.run,
-            self.model,
+            self.precise,
             self.reporting_model,
             cells,
             self._whole_samples,
             self.report.stage,
         )
-        scale, data = self._load_scoring_reference(cells[0]), ModelData(self.model, cells[0].device)
+        scale, data = (
+            self._load_scoring_reference(cells[0]),
+            ModelData(self.precise, cells[0].device),
+        )
         for place, cell in enumerate(cells, 1):
-            truth = truths.get(choose_endpoint_solver(self.model, cell))
+            truth = truths.get(choose_endpoint_solver(self.precise, cell))
             stamp = self._stamp(cell, truth, scale)
             done = self.run.read(cell.key, QUALITY) or {}
             before = {key: done.get(key, ()) for key in stamp}
@@ -202,7 +215,7 @@ class Scorer:
             self.report.stage(f"{cells[0].model}: curvature of paths")
             from .path_curvature import store_curvature  # imported here, since few runs need it
 
-            store_curvature(self.run, self.model, cells[0], truths[converged_endpoints].x)
+            store_curvature(self.run, self.precise, cells[0], truths[converged_endpoints].x)
 
     def why_unscored(self, cell: Cell) -> str:
         """Return the reason why a cell's score is missing or outdated; "" for a valid score."""

@@ -156,7 +156,8 @@ class Suite(StrictTable):
         execution: execution modes (:mod:`samplerbench.benchmarks.sampling.execution`).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
         batch_size: number of samples of a batch.
-        dtype: dtype of the states; None takes the model's.
+        dtype: dtype of the states; None takes the model's. The key ``network_dtype`` with one or more dtypes is short
+            for this option of every model (:mod:`samplerbench.models.rounding`).
         reference_samples: number of samples that are compared with their converged endpoints.
         keep: number of images stored as pictures; in two dimensions, 512 points unless it is 0.
         converged_samples: number of converged samples for fd_conv, where the model's card has none.
@@ -188,7 +189,7 @@ class Suite(StrictTable):
     execution: tuple[ExecutionName, ...] = Field(default=("eager",), min_length=1)
     device: Literal["any", "cuda"] = "any"
     batch_size: BatchSize = 128
-    dtype: Literal["float32", "float64"] | None = None
+    dtype: Literal["float32", "float64", "bfloat16", "float16"] | None = None
     reference_samples: Several = 64
     keep: int = Field(default=8, ge=0, le=LARGEST)
     converged_samples: Several = 1000
@@ -209,6 +210,8 @@ class Suite(StrictTable):
             data["reference"] = data.pop("real")
         if isinstance(data.get("models"), list | tuple):
             data["models"] = [_model_entry(place, m) for place, m in enumerate(data["models"])]
+            if "network_dtype" in data:
+                data["models"] = _in_precisions(data["models"], data.pop("network_dtype"))
         return data
 
     @model_validator(mode="after")
@@ -303,6 +306,19 @@ def _model_entry(place: int, entry: object) -> object:
         f"models.{place}: a model is a text such as 'gmm-2d', not a {type(entry).__name__}; write "
         "the class into a file, and give 'my_model.py:MyClass' (docs/how-to/adding-a-model.md)"
     )
+
+
+def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
+    """Return the entries of models once for each dtype of their networks. Raises a ValueError for no text."""
+    dtypes = dtypes if isinstance(dtypes, list | tuple) else [dtypes]
+    if wrong := [dtype for dtype in dtypes if not isinstance(dtype, str)]:
+        raise ValueError(f"network_dtype: a dtype is a text such as 'bfloat16', not {wrong[0]!r}")
+    entries = [dict(m) if isinstance(m, Mapping) else m.model_dump() for m in models]
+    return [
+        {**entry, "name": {**parse_spec(entry["name"]), "network_dtype": dtype}}
+        for entry in entries
+        for dtype in dtypes
+    ]
 
 
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:

@@ -188,7 +188,7 @@ AUTOENCODER, NETWORK = "autoencoder.", "network."
 
 
 class CardDecoder:
-    """Decoder of a card's autoencoder (:class:`~samplerbench.models.denoiser.Decoder`)."""
+    """Decoder of a card's autoencoder (:class:`~samplerbench.models.decoding.Decoder`)."""
 
     identity = ""  # the model's identity covers the weights of both
     batch = 96

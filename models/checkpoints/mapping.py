@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
-from ..denoiser import Decoder, OwnSampling
+from ..decoding import Decoder
+from ..denoiser import OwnSampling
 from ..label_draws import labels_for
 from ..process import VE, Process
 from .processes import PROCESSES, arguments_of_process

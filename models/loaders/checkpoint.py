@@ -249,18 +249,18 @@ def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, st
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
 def load_spec(rest: str) -> Denoiser:
-    """Load the model of a checkpoint, with guidance if set, as in ``checkpoint:ema.pt?guidance=2``.
+    """Load the model of a checkpoint, with options such as ``checkpoint:ema.pt?guidance=2``.
 
     ``rest`` is ``PATH?setting=value&…``, after ``FAMILY:`` if several families fit the file.
 
     Raises:
-        ValueError: see :func:`load`; or a setting of the guidance is invalid.
+        ValueError: see :func:`load`; or an option of every model is invalid.
     """
-    from ..registry import GUIDANCE, add_guidance
+    from ..registry import EVERY_MODEL, wrap_model
 
     path, settings, family = split_settings(rest)
-    guidance = {name: read_value(settings.pop(name)) for name in GUIDANCE if name in settings}
-    return add_guidance(load(path, settings, family), **guidance)
+    options = {name: read_value(settings.pop(name)) for name in EVERY_MODEL if name in settings}
+    return wrap_model(load(path, settings, family), **options)
 
 
 def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:

@@ -59,7 +59,7 @@ _REQUIRED = {
 
 @dataclass(eq=False)
 class FileDecoder:
-    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) around a user's ``decode``."""
+    """Decoder (:class:`~samplerbench.models.decoding.Decoder`) around a user's ``decode``."""
 
     identity = ""  # the model's own identity contains the hash of the file
     batch = 64

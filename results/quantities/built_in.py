@@ -343,6 +343,49 @@ STRONG = (
     ),
 )
 
+_Rounding = partial(
+    Quantity, unit="data units", error="interval", influence="rounding", apart="precise_distance"
+)
+ROUNDING = (
+    _Rounding(
+        name="rounding_error",
+        meaning="typical distance per dimension to the sample of the same run in full precision, for "
+        "a run in low precision: the geometric mean without the smallest and the largest fifth",
+        title="Rounding error",
+        axis="Typical distance to the run in full precision",
+        short="rounding",
+        note="Geometric mean of the distances per dimension to the same sampler's samples in full "
+        "precision, without the smallest and the largest fifth. 95 % intervals.",
+        brief="how far low precision of the network, or of the state, moves a typical sample",
+        summary="typical",
+        listed=True,
+    ),
+    _Rounding(
+        name="rounding_rmse",
+        meaning="root mean square distance per dimension to the sample of the same run in full "
+        "precision, samples that end in another mode included",
+        axis="RMSE to the run in full precision",
+        flag="rounding_flag",
+        summary="root mean square",
+        beside=(
+            _text(
+                "rounding_flag",
+                "why rounding_rmse and its interval are not to be trusted (empty: they are)",
+            ),
+            _number(
+                "precise_distance",
+                "RMS distance per dimension between two samples in full precision: what a flip costs",
+            ),
+        ),
+    ),
+)
+
+ROUNDING_SHARE = Quantity(
+    name="rounding_share",
+    unit="share",
+    meaning="square of rounding_error over that of typical_error: the share of low precision in the error",
+)
+
 LABELS = _Share(
     name="label_agreement",
     meaning="fraction of conditional samples that the extractor puts in the class they "
@@ -363,6 +406,8 @@ BUILT_IN: tuple[Quantity, ...] = (
     COEFFICIENTS,
     *ENDPOINTS,
     *STRONG,
+    *ROUNDING,
+    ROUNDING_SHARE,
     LABELS,
 )
 """Built-in quantities in the table's order. Verdicts are about the first measured by default."""

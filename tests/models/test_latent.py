@@ -7,7 +7,7 @@ import torch
 
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.network import LatentNetwork, NetworkDenoiser
-from samplerbench.models.denoiser import decode_in_batches
+from samplerbench.models.decoding import decode_in_batches
 from samplerbench_studies import CARDS
 from samplerbench_studies.training import latent, one_level
 

@@ -139,7 +139,11 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
             "name: use letters, digits, '.', '_' and '-', and begin with "
             "a letter or digit, got '../up'",
         ),
-        ({"dtype": "float16"}, "dtype: choose 'float32' or 'float64', got 'float16'"),
+        (
+            {"dtype": "float8"},
+            "dtype: choose 'float32', 'float64', 'bfloat16' or 'float16', got 'float8'",
+        ),
+        ({"network_dtype": 16}, "network_dtype: a dtype is a text such as 'bfloat16', not 16"),
         ({"timing": {"enabled": "perhaps"}}, "timing.enabled: give true or false, got 'perhaps'"),
         ({"tolerances": [float("inf")]}, "tolerances.0: give a finite number, got inf"),
         ({"steps": [1_000_000_000]}, "steps.0: give a number <= 1,000,000, got 1000000000"),
@@ -189,7 +193,10 @@ def test_toml_that_is_too_much_is_refused_in_one_sentence(tmp_path, text):
             {"seed": 2**63},
             "--seed: give a number < 9,223,372,036,854,775,808, got 9223372036854775808",
         ),
-        ({"dtype": "half"}, "--dtype: choose 'float32' or 'float64', got 'half'"),
+        (
+            {"dtype": "half"},
+            "--dtype: choose 'float32', 'float64', 'bfloat16' or 'float16', got 'half'",
+        ),
         ({"until": {"target_se": -1}}, "--target-se: give a number > 0, got -1"),
     ],
 )

@@ -158,7 +158,7 @@ def _silenced_logs() -> Iterator[None]:
 
 @dataclass(eq=False)
 class Autoencoder:
-    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) of diffusers, with an encoder for checks of a model.
+    """Decoder (:class:`~samplerbench.models.decoding.Decoder`) of diffusers, with an encoder for checks of a model.
 
     Attributes:
         network: autoencoder of the library, in evaluation mode.

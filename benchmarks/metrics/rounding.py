@@ -1,0 +1,38 @@
+"""Distances of samples to those of the same run in full precision: errors of rounding."""
+
+from __future__ import annotations
+
+from ...results.comparison.distances import typical_error
+from ...results.quantities.built_in import ROUNDING, ROUNDING_SHARE
+from .endpoint import distance_columns, endpoint_distance, endpoint_error
+from .metric import Context, Measured, metric
+
+PRECISE_RUN = "run in full precision"
+
+
+@metric("rounding_error", version=2, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
+def measure_rounding(cell: Context) -> Measured:
+    """Measure the distance of each sample to that of the same run in full precision."""
+    precise = cell.precise
+    distances = endpoint_error(cell.whole[: len(precise)], precise).per_sample
+    columns = distance_columns(distances, endpoint_distance(precise), ROUNDING)
+    return Measured(columns, {"rounding": distances})
+
+
+@metric(
+    "rounding_share",
+    version=1,
+    needs={"samples", PRECISE_RUN, "reference solution"},
+    quantities=(ROUNDING_SHARE,),
+)
+def measure_rounding_share(cell: Context) -> Measured:
+    """Measure the square of the typical rounding over that of the typical distance to the endpoints.
+
+    It exceeds 1 if rounding and the solver's error cancel.
+    """
+    n, apart = min(len(cell.precise), len(cell.solution.x)), endpoint_distance(cell.solution.x)
+    rounding, whole = (
+        typical_error(endpoint_error(cell.whole[:n], other[:n]).per_sample, apart).value
+        for other in (cell.precise, cell.solution.x)
+    )
+    return Measured({"rounding_share": (rounding / whole) ** 2 if whole else None})

@@ -1,0 +1,56 @@
+"""Decoding of latents to images: the interface of decoders, and decoding in batches."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Decoder(Protocol):
+    """Decoder from latents to images.
+
+    Attributes:
+        event: shape of one image, such as ``(3, 256, 256)``.
+        limits: range of the values of images, which are clamped to it before their features are
+            taken; None for no range.
+        identity: fingerprint of the decoder; "" if the model's own covers it.
+        batch: most latents in a call, since an image is many times as large as a latent.
+        device: device of the latents.
+    """
+
+    event: tuple[int, ...]
+    limits: tuple[float, float] | None
+    identity: str
+    batch: int
+    device: torch.device | str
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Return images ``(n, *event)``, not clamped, of at most ``batch`` latents ``(n, …)``."""
+        ...
+
+    def to(self, device: torch.device | str) -> Decoder:
+        """Return a copy of the decoder on ``device``; this one does not change."""
+        ...
+
+
+@torch.no_grad()
+def decode_in_batches(decoder: Decoder, latents: Tensor) -> Tensor:
+    """Return images ``(n, *decoder.event)`` of any number of latents, on the latents' device."""
+    images = [
+        _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
+        for part in latents.split(decoder.batch)
+    ]
+    return torch.cat(images) if images else latents.new_empty((0, *decoder.event))
+
+
+def _decode_batch(decoder: Decoder, latents: Tensor) -> Tensor:
+    images, shape = decoder(latents), (len(latents), *decoder.event)
+    if not isinstance(images, Tensor) or tuple(images.shape) != shape:
+        description = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(
+            f"the decoder gave {description} for latents {tuple(latents.shape)}; it must give a tensor "
+            f"of the shape {shape}"
+        )
+    return images.detach()

@@ -1,0 +1,321 @@
+"""Models whose network computes in low precision: by casting it, or by a formula on exact models.
+
+Users run networks in bfloat16, float16 or with float8 weights. States, and the sums of a sampler, stay in the
+precision of the run. The endpoints and the data of such a model are those of the model in full precision, so all
+distances contain the error of the network's arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from .denoiser import Denoiser, Wrapper, level_per_row
+from .process import EDM, Process, RectifiedFlow, VPLinear
+from .reference import Moments, Reference
+
+ROUNDING = ("network_dtype", "network_level_dtype", "network_predicts")
+"""Names of the options of low precision, which every model takes."""
+
+FLOAT8 = "float8_e4m3fn"
+DTYPES = ("float32", "bfloat16", "float16", FLOAT8)
+"""Precisions of a network. Float8 is a precision of weights; such a network computes in bfloat16."""
+
+Predicted = str
+PREDICTED = ("edm", "noise", "velocity")
+"""Outputs of a network by formula: EDM's F, the noise of a VP process, or the velocity of a flow."""
+
+
+def add_rounding(
+    model: Denoiser,
+    network_dtype: Any = None,
+    network_level_dtype: Any = None,
+    network_predicts: Any = None,
+) -> Denoiser:
+    """Return ``model`` with its network in low precision, or ``model`` itself if there is no dtype.
+
+    Args:
+        model: any model; the network inside guidance and other wrappers changes.
+        network_dtype: one of :data:`DTYPES`.
+        network_level_dtype: dtype of the level, or native time, that the network is told; None for
+            ``network_dtype`` (bfloat16 for float8).
+        network_predicts: one of :data:`PREDICTED`, for a model without a network; None for "edm".
+
+    Raises:
+        ValueError: an option is invalid, or does not apply to the model.
+    """
+    if network_dtype is None:
+        if network_level_dtype is not None or network_predicts is not None:
+            raise ValueError(
+                "network_level_dtype and network_predicts go with a network_dtype, such as "
+                "network_dtype=bfloat16"
+            )
+        return model
+    _check_choice("network_dtype", network_dtype, DTYPES)
+    computing = "bfloat16" if network_dtype == FLOAT8 else network_dtype
+    level = computing if network_level_dtype is None else network_level_dtype
+    _check_choice("network_level_dtype", level, DTYPES[:3])
+    if network_predicts is not None:
+        _check_choice("network_predicts", network_predicts, PREDICTED)
+    given = {
+        "network_dtype": network_dtype,
+        "network_level_dtype": network_level_dtype,
+        "network_predicts": network_predicts,
+    }
+    what = ",".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    precision = Precision(network_dtype, getattr(torch, computing), getattr(torch, level))
+    return LowPrecision(model, partial(_rounded, precision, network_predicts), what)
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
+
+
+class Precision(NamedTuple):
+    """Precision of a network: name of the weights' dtype, dtypes of its arithmetic and of its level."""
+
+    weights: str
+    computing: torch.dtype
+    level: torch.dtype
+
+
+class LowPrecision(Wrapper):
+    """Model whose network computes in low precision.
+
+    Attributes:
+        inner: the model with its network in low precision.
+        precise: the model in full precision, which has the endpoints, data and converged samples.
+    """
+
+    def __init__(
+        self, precise: Denoiser, change: Callable[[Denoiser], Denoiser], what: str
+    ) -> None:
+        super().__init__(precise.instrumented(change))
+        self.precise = precise
+        self.name, self.identity = f"{precise.name}({what})", f"{precise.identity}({what})"
+
+    def denoise_both(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the images of the inner model's guidance."""
+        return self.inner.denoise_both(x, sigma, labels)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return a copy with both models on ``device``."""
+        twin = self.rewrapped(self.inner.to(device))
+        twin.precise = self.precise.to(device)
+        return twin
+
+    def reference(self) -> Reference | None:
+        """Return the reference of the model in full precision, with its converged samples."""
+        return self.precise.reference()
+
+    def moments(self) -> Moments | None:
+        """Return the moments of the model in full precision."""
+        return self.precise.moments()
+
+    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """Return the endpoints of the model in full precision."""
+        return self.precise.endpoint(x, labels)
+
+
+def in_full_precision(model: Denoiser) -> Denoiser:
+    """Return the model in full precision if ``model`` is in low precision, else ``model`` itself."""
+    return model.precise if isinstance(model, LowPrecision) else model
+
+
+def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
+    """Return an innermost model in low precision."""
+    if not called_networks(model):
+        return RoundedFormula(model, precision, predicts or PREDICTED[0])
+    if predicts is not None:
+        raise ValueError(
+            f"model {model.name} has a network, whose own output is rounded; leave out network_predicts"
+        )
+    twin = model.to("cpu")
+    for network in called_networks(twin):
+        cast_network(network, precision)
+    return twin
+
+
+@torch.no_grad()
+def called_networks(model: Denoiser) -> list[nn.Module]:
+    """Return the networks that an evaluation of ``model`` calls, without their preconditioning.
+
+    One row is evaluated. A module that holds nothing but another network, such as EDM's
+    preconditioning, is left for the network in it, since users keep it in float32.
+    """
+    called: dict[int, nn.Module] = {}
+
+    def note(module: nn.Module, _args: tuple[Any, ...]) -> None:
+        if not any(module is part for outer in called.values() for part in outer.modules()):
+            called[id(module)] = module
+
+    handle = register_module_forward_pre_hook(note)
+    try:
+        x = torch.zeros(1, *model.event, dtype=model.dtype)
+        model.bind(torch.zeros(1, dtype=torch.int64), 0)(x, model.sigma_max)
+    finally:
+        handle.remove()
+    found = (_without_preconditioning(module) for module in called.values())
+    return [
+        network for network in found if any(p.is_floating_point() for p in network.parameters())
+    ]
+
+
+def _without_preconditioning(module: nn.Module) -> nn.Module:
+    """Return the network in modules that have one child and no parameters of their own."""
+    while True:
+        children = list(module.children())
+        if len(children) != 1 or any(True for _ in module.parameters(recurse=False)):
+            return module
+        module = children[0]
+
+
+def cast_network(network: nn.Module, precision: Precision) -> None:
+    """Make ``network`` compute in low precision, in place; its callers see float32.
+
+    Weights and the inputs of every layer with weights are cast. Tensors of at most one dimension
+    that the network is given are the level, and have a precision of their own. Buffers, such as the
+    frequencies of an embedding, stay as they are.
+    """
+    for layer in network.modules():
+        weights = [p for p in layer.parameters(recurse=False) if p.is_floating_point()]
+        for weight in weights:
+            stored = weight.data.to(getattr(torch, precision.weights))
+            weight.data = stored.to(precision.computing)
+        if weights and layer is not network:
+            layer.register_forward_pre_hook(
+                partial(_cast_inputs, precision.computing, precision.computing), with_kwargs=True
+            )
+    network.register_forward_pre_hook(
+        partial(_cast_inputs, precision.computing, precision.level), with_kwargs=True
+    )
+    network.register_forward_hook(_cast_output)
+
+
+def _cast_inputs(
+    dtype: torch.dtype,
+    level_dtype: torch.dtype,
+    _module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def cast(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        return value.to(level_dtype if value.ndim <= 1 else dtype)
+
+    return tuple(map(cast, args)), {name: cast(value) for name, value in kwargs.items()}
+
+
+def _cast_output(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float()
+    for name in ("sample", "prediction"):  # outputs of diffusers and transformers
+        if isinstance(found := getattr(output, name, None), Tensor):
+            output[name] = found.float()
+    return output
+
+
+class RoundedFormula(Wrapper):
+    """Model by formula, rounded as if an ideal network computed it.
+
+    A network reads x_t = alpha x and its native time, and gives F, from which D = a x + b F. Rounding
+    is r_x of x_t, r_t of the time and r_F of the output:
+
+        D = a x + b r_F(F(r_x(alpha x), r_t(time))),
+
+    where F(x_t, time) is the network that is exact: F = (D(x_t / alpha', s') - a' x_t / alpha') / b',
+    with s', alpha', a', b' of the rounded time. So a rounded time is another level for the network
+    alone. The arithmetic inside a network is not rounded.
+
+    Args:
+        inner: model by formula.
+        precision: dtypes; float8 has no meaning without weights.
+        predicts: "edm" for EDM's F of (alpha x, ln(sigma) / 4) (Karras et al. 2022,
+            arXiv:2206.00364, Table 1), "noise" for a VP process with times of 0 to 1000 (Song et al.
+            2021, arXiv:2011.13456), "velocity" for a rectified flow with times of 0 to 1000.
+
+    Raises:
+        ValueError: the precision is float8, or EDM's F needs the data's moments, which are unknown.
+    """
+
+    capturable = False  # levels are rounded by way of the CPU
+
+    def __init__(self, inner: Denoiser, precision: Precision, predicts: Predicted) -> None:
+        super().__init__(inner)
+        if precision.weights == FLOAT8:
+            raise ValueError(
+                f"model {inner.name} is a formula without weights; choose network_dtype float32, "
+                "bfloat16 or float16"
+            )
+        self.network_dtype, self.precision, self.predicts = precision.computing, precision, predicts
+        self.process, self.infinite = self._process_of(inner, predicts), False
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Return D with rounding; see :class:`RoundedFormula`."""
+        column = (-1, *[1] * (x.ndim - 1))
+        level = level_per_row(sigma, x)
+        told = self._rounded_level(level)
+        states = x.double()
+        alpha, a, b = (part.reshape(column) for part in self._weights(level))
+        alpha_told, a_told, b_told = (part.reshape(column) for part in self._weights(told))
+        seen = _round(alpha * states, self.precision.computing) / alpha_told
+        exact = self.inner.denoise(seen, told, labels)
+        output = _round((exact - a_told * seen) / b_told, self.precision.computing)
+        return (a * states + b * output).to(x.dtype)
+
+    def _rounded_level(self, level: Tensor) -> Tensor:
+        """Return the levels of the rounded native times."""
+        if self.predicts == "edm":
+            return torch.exp(4 * _round(level.log() / 4, self.precision.level))
+        time = torch.from_numpy(self.process.t_of(level.cpu().numpy())) * _TIMES
+        rounded = _round(time, self.precision.level) / _TIMES
+        # a flow's time may be rounded to 1, an infinite level
+        told = torch.from_numpy(self.process.level(rounded.numpy())).clamp(max=_HIGHEST)
+        return told.to(level.device)
+
+    def _weights(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return alpha, a and b, the factors of x in x_t, and of x and F in D, ``(n,)`` each."""
+        times = self.process.t_of(level.cpu().numpy())
+        alpha = torch.from_numpy(self.process.alpha(times)).to(level.device)
+        if self.predicts == "noise":
+            return alpha, torch.ones_like(level), -level
+        if self.predicts == "velocity":  # D = x_t - t v
+            return alpha, alpha, -level * alpha
+        assert isinstance(self.process, EDM)
+        spread = self.process.sigma_data
+        return alpha, (spread * alpha) ** 2, level * spread * alpha
+
+    @staticmethod
+    def _process_of(inner: Denoiser, predicts: Predicted) -> Process:
+        if predicts == "noise":
+            return VPLinear()
+        if predicts == "velocity":
+            return RectifiedFlow()
+        moments = inner.moments()
+        if moments is None:
+            raise ValueError(
+                f"model {inner.name} does not say its moments, which EDM's scaling needs; choose "
+                "network_predicts=noise or velocity"
+            )
+        cov = moments[1]
+        return EDM(sigma_data=math.sqrt(float(cov.trace()) / len(cov)))
+
+
+_TIMES = 1000.0
+"""Native time that a network is told at t = 1."""
+_HIGHEST = 1e8
+"""Level that stands for infinity."""
+
+
+def _round(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype).to(x.dtype)
