@@ -90,7 +90,7 @@ def tables(draw):
 @settings(
     derandomize=True,
     deadline=None,
-    max_examples=12,
+    max_examples=25,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
 )
