@@ -189,7 +189,7 @@ def _(
     def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         terms = model._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
-        keep, gain = model._posterior_gains(terms.square)
+        keep, gain = model._posterior_gains(terms.square, terms.across, terms.along)
         u = x - model._centre
         across = row_stable_matmul(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
         along = gain * terms.coords

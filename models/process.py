@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import TypeVar, cast
 
 import numpy as np
@@ -336,14 +336,6 @@ class Trigonometric(Process):
         return np.arctan(level) * (2 / math.pi)
 
 
-@lru_cache(maxsize=16)
-def _finite_logs(levels: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
-    """Return the times 0, 1, … of the finite ``levels``, and the logarithms of these levels."""
-    table = np.asarray(levels)
-    logs = np.log(table[np.isfinite(table)])
-    return np.arange(float(len(logs))), logs
-
-
 @dataclass(frozen=True, kw_only=True)
 class Discrete(Process):
     """Variance preserving process of a table of levels at the times 0, 1, …, log-linear in between.
@@ -380,6 +372,13 @@ class Discrete(Process):
         with np.errstate(divide="ignore"):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))
 
+    @cached_property
+    def _finite_logs(self) -> tuple[FloatArray, FloatArray]:
+        """The times 0, 1, … of the finite levels, and the logarithms of these levels."""
+        table = np.asarray(self.levels)
+        logs = np.log(table[np.isfinite(table)])
+        return np.arange(float(len(logs))), logs
+
     def _alpha(self, t: FloatArray) -> FloatArray:
         return 1 / np.hypot(1, self._level_at(t))
 
@@ -389,12 +388,12 @@ class Discrete(Process):
             return np.where(np.isinf(level), 1.0, level / np.hypot(1, level))
 
     def _level_at(self, t: FloatArray) -> FloatArray:
-        places, logs = _finite_logs(self.levels)
+        places, logs = self._finite_logs
         level = np.exp(np.interp(t, places, logs))
         return np.where(t > places[-1], np.inf, level)
 
     def _t_of(self, level: FloatArray) -> FloatArray:
-        places, logs = _finite_logs(self.levels)
+        places, logs = self._finite_logs
         with np.errstate(divide="ignore"):
             time = np.interp(np.log(level), logs, places)
         return np.where(np.isinf(level), float(len(self.levels) - 1), time)

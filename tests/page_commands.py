@@ -23,7 +23,7 @@ RUN = [
 """Pages whose commands run here."""
 PARSED = [page for page in (README, *sorted(DOCS.rglob("*.md"))) if "decisions" not in page.parts]
 
-CHEAP = ["--samples", "32", "--reference-samples", "2", "--converged-samples", "32", "--no-timing"]
+CHEAP = ["--samples", "16", "--reference-samples", "2", "--converged-samples", "16", "--no-timing"]
 """Options of a run of seconds; those of the page follow, and win."""
 SLOW = {"fashion", "emoji", "digits", "fashion-latent", "fashion-mppca", "wavelet"}
 """Models that ship, in whose place gmm-2d runs here."""

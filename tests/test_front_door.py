@@ -95,7 +95,8 @@ def test_run__measures_an_object_anew_that_behaves_otherwise(tmp_path):
     assert run(normal) == before
 
 
-def test_run__takes_a_module_that_predicts_noise(tmp_path):
+def test_run__takes_a_module_that_predicts_noise(tmp_path, monkeypatch):
+    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 2)
     data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
     network, function = (
         from_network(Eps(), "eps", event=(2,)),

@@ -23,6 +23,8 @@ class ComponentTerms(NamedTuple):
 
     coords: Tensor  # (n, K, r): U_k^T (x - mu_k)
     square: Tensor  # (n, 1): sigma^2
+    across: Tensor  # (n, K): s_k^2 + sigma^2
+    along: Tensor  # (n, K, r): v_k + sigma^2
     log_joint: Tensor  # (n, K): log w_k + log N(x; mu_k, Sigma_k + sigma^2 I)
 
 
@@ -90,7 +92,7 @@ class GaussianMixture(ExactModel):
         """Return E[x0 | x] of rows by the formula in :class:`GaussianMixture`."""
         terms = self._component_terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
-        keep, gain = self._posterior_gains(terms.square)
+        keep, gain = self._posterior_gains(terms.square, terms.across, terms.along)
         along = chosen[:, :, None] * gain * terms.coords
         towards = (chosen * (1 - keep))[:, :, None]
         mixed = row_stable_matmul(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
@@ -164,7 +166,7 @@ class GaussianMixture(ExactModel):
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
         vectors, means = basis[:, :-1], basis[:, -1]
         square = level.square()[:, None]
-        keep, gain = self._posterior_gains(square)
+        keep, gain = self._posterior_gains(square, *self._noisy_variances(square))
         coords = torch.einsum("kjd,nd->nkj", vectors, flat) - self._offsets
         centres = (
             keep[:, :, None] * flat[:, None]
@@ -185,26 +187,32 @@ class GaussianMixture(ExactModel):
         x = x - self._centre
         products = row_stable_matmul(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
         coords = products[:, :, :-1] - self._offsets
-        square = sigma.square()[:, None]
-        across, along = self._floor + square, self._variances + square[:, :, None]
+        squares, square = coords.square(), sigma.square()[:, None]
+        across, along = self._noisy_variances(square)
         rest = (
-            x.square().sum(1, keepdim=True)
-            - 2 * products[:, :, -1]
-            + self._norms
-            - coords.square().sum(2)
+            x.square().sum(1, keepdim=True) - 2 * products[:, :, -1] + self._norms - squares.sum(2)
         )
-        quadratic = (coords.square() / along).sum(2) + rest.clamp(min=0) / across
+        quadratic = (squares / along).sum(2) + rest.clamp(min=0) / across
         volume = (
             along.log().sum(2)
             + (self.dim - self._rank) * across.log()
             + self.dim * math.log(2 * math.pi)
         )
         prior = self._log_weights[-1] if labels is None else self._log_weights[labels]
-        return ComponentTerms(coords, square, prior - 0.5 * (quadratic + volume))
+        log_joint = prior - 0.5 * (quadratic + volume)
+        return ComponentTerms(coords, square, across, along, log_joint)
 
-    def _posterior_gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g_k ``(n, K)`` and v_k / (v_k + sigma^2) - g_k ``(n, K, r)``, by sigma^2."""
-        across, along = self._floor + square, self._variances + square[:, :, None]
+    def _noisy_variances(self, square: Tensor) -> tuple[Tensor, Tensor]:
+        """Return s_k^2 + sigma^2 ``(n, K)`` and v_k + sigma^2 ``(n, K, r)``, by sigma^2 ``(n, 1)``."""
+        return self._floor + square, self._variances + square[:, :, None]
+
+    def _posterior_gains(
+        self, square: Tensor, across: Tensor, along: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return g_k ``(n, K)`` and v_k / (v_k + sigma^2) - g_k ``(n, K, r)``.
+
+        The arguments are sigma^2 and :meth:`_noisy_variances`.
+        """
         above = self._variances - self._floor[:, None]
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 

@@ -57,7 +57,7 @@ _READERS = (
 """Readers that open files outside Python: a module or class, and the name of the reader in it."""
 _NAMES = frozenset(name for _, name in _READERS)
 _INSTALLED_PLACES = (*_PYTHON, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-_without_readers: dict[str, tuple[ModuleType, int]] = {}
+_without_readers: dict[str, tuple[ModuleType, dict[str, Any], int]] = {}
 """Installed modules that had so many names and none of a reader: thousands, not to be searched again."""
 _lock = threading.RLock()
 _active_recorders: list[FileRecorder] = []
@@ -295,16 +295,20 @@ def _wrap_readers() -> None:
             by_name.setdefault(name, []).append((reader, noting))
         else:
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
-    for place, module in tuple(sys.modules.items()):
-        known = _without_readers.get(place)
-        if known and known[0] is module and known[1] == len(vars(module)):
-            continue
+    others = [
+        (place, module)
+        for place, module in tuple(sys.modules.items())
+        if not (known := _without_readers.get(place))
+        or known[0] is not module
+        or known[2] != len(known[1])
+    ]
+    for place, module in others:
         names = vars(module) if isinstance(module, ModuleType) else {}
-        found = _NAMES & names.keys()
+        found = [name for name in _NAMES if name in names]
         if not found and str(names.get("__file__")).startswith(_INSTALLED_PLACES):
-            _without_readers[place] = module, len(names)
-        for name in found & by_name.keys():
-            for reader, noting in by_name[name]:
+            _without_readers[place] = module, names, len(names)
+        for name in found:
+            for reader, noting in by_name.get(name, ()):
                 if names.get(name) is reader:
                     names[name] = noting
                     _wrapped.callback(names.__setitem__, name, reader)

@@ -32,6 +32,14 @@ from samplerbench.samplers import Grid, NoNoise
 COUNT = 12
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_search():
+    """How good a rule is found is not what these tests are about."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("samplerbench.samplers.auto.search.GENERATIONS", 4)
+        yield
+
+
 @pytest.fixture(scope="module")
 def asked():
     return load_subject("gmm-2d", "cpu", 0, "card", ())

@@ -189,12 +189,17 @@ def test_check_model__each_answer_that_is_left_is_a_command_to_type(monkeypatch)
 
 
 def test_check_model__labels_that_the_network_does_not_take_are_named(tmp_path):
-    file, images, notes = tmp_path / "net.pt", tmp_path / "images.npz", []
+    file, images = tmp_path / "net.pt", tmp_path / "images.npz"
+
+    def stop(note: str) -> None:  # before the check, which comes below
+        raise RuntimeError(note)
+
     torch.save({"net_model": untrained()}, file)
     np.savez(images, x=np.random.default_rng(0).uniform(-1, 1, (16, 1, 8, 8)), y=np.arange(16))
     settings = "training=straight&size=8&attention=1-head"
-    checking.check_model(f"{file}?{settings}", images=images, progress=notes.append)
-    assert notes == ["The labels of the images are not used, since the network takes no classes."]
+    said = "The labels of the images are not used, since the network takes no classes."
+    with pytest.raises(RuntimeError, match=said):
+        checking.check_model(f"{file}?{settings}", images=images, progress=stop)
     said = checked(f"{file}?{settings}", "--images", str(images))[1]
     assert re.search(r"factor +-1.0 +training=straight", said)
 

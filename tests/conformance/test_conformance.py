@@ -9,7 +9,8 @@ import torch
 from looping import each
 from rich.console import Console
 
-from samplerbench.benchmarks.conformance import check_sampler, print_conformance
+from samplerbench.benchmarks.conformance import check_sampler, order, print_conformance
+from samplerbench.benchmarks.conformance.check import Conformance
 from samplerbench.benchmarks.conformance.consistency import check_twin
 from samplerbench.benchmarks.conformance.order import rms
 from samplerbench.benchmarks.conformance.problems import (
@@ -23,8 +24,19 @@ from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import get, karras, load_plugins, make, names
 
 FAILURES = load_plugins()
-checked = functools.cache(check_sampler)
-"""A sampler's whole result by its name, for all tests that look at it."""
+
+
+@functools.cache
+def checked(name: str) -> Conformance:
+    """A sampler's whole result, for all tests that look at it.
+
+    The largest number of steps, which is half of the work, is left out: the slope is then that of
+    the four numbers before it, and its bounds are the same.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(order, "STEPS", order.STEPS[:-1])
+        patched.setattr(order, "_prepare_truths", order._prepare_truths.__wrapped__)
+        return check_sampler(name)
 
 
 def test_installed_plugins_load() -> None:
@@ -101,7 +113,7 @@ def test_uneven_steps_expose_weights_that_ignore_the_step_ratio() -> None:
 
 
 def test_result_is_plain_data_and_prints() -> None:
-    result = checked("euler")
+    result = check_sampler("euler")
     data = json.loads(json.dumps(result.as_dict(), allow_nan=False))
     order = next(check for check in data["checks"] if check["name"] == "order")
     pair = order["data"]["gaussian/uniform_lambda"]

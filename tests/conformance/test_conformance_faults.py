@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from looping import each
 
@@ -20,6 +21,7 @@ from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
 from samplerbench.samplers.methods.edm import Euler, Heun
 from samplerbench.samplers.methods.ode_libraries import ScipyODE
 
+pytestmark = pytest.mark.usefixtures("few_steps")
 HISTORY: list[torch.Tensor] = []
 
 

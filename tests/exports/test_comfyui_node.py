@@ -73,6 +73,8 @@ def load(node, sampler, grid, model, dtype=torch.float64, **options):
     """The node's sampler, and the levels in a dtype."""
     module, folder = node
     text = export("comfyui-node", sampler, grid, model, "m").code
+    # to write over a file waits for the disk
+    (folder / "table.json").unlink(missing_ok=True)
     (folder / "table.json").write_text(text, encoding="utf-8")
     made, _, _ = module.SamplerTable().load("table.json", **options)
     return made, torch.tensor(json.loads(text)["levels"], dtype=dtype)

@@ -1,5 +1,6 @@
 """Instances of the frozen suite: drawn alike everywhere, and by a value that is unknown beforehand."""
 
+import copy
 import tomllib
 
 import pytest
@@ -78,13 +79,19 @@ def test_describe_run__names_what_differs():
     assert "not sb-2026.1: model gmm-2d" in describe_run(few.replaced(models=["gmm-2d"]))
 
 
-def test_differences__there_is_none():
+@pytest.fixture(scope="module")
+def fingerprints():
+    return definition.fingerprints()
+
+
+def test_differences__there_is_none(fingerprints, monkeypatch):
+    monkeypatch.setattr(definition, "fingerprints", lambda: fingerprints)
     assert definition.differences() == []
 
 
-def test_differences__each_part_that_moves_is_named(monkeypatch):
+def test_differences__each_part_that_moves_is_named(fingerprints, monkeypatch):
     monkeypatch.setattr(definition, "BUDGETS", (4, 5, 6))
-    made = definition.fingerprints()
+    made = copy.deepcopy(fingerprints)
     numbers = made["modes-2"]["values"]["output at sigma 157"]["numbers"]
     numbers[0] *= 1.001
     made["latents"]["values"]["numbers"]["numbers"][3] += 1e-6

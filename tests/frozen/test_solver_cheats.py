@@ -1,5 +1,6 @@
 """Cheats of a stranger's solver: each is caught, or of no use."""
 
+import gc
 import math
 import pickle
 import re
@@ -74,7 +75,7 @@ def look():
 """
 
 
-def test_model__a_solver_finds_none_in_its_process(problem):
+def test_model__a_solver_finds_none_in_its_process(problem, monkeypatch):
     text = """
 def solve(denoise, x, grid):
     if found := look() | set(dir(denoise)) & {"endpoint", "flow", "moments", "model"}:
@@ -82,8 +83,11 @@ def solve(denoise, x, grid):
     return euler(denoise, x, grid)
 """
     assert problem.run(LOOK + text).failure == ""
+    # here it finds them; among all objects of this process it would take seconds
+    monkeypatch.setattr(gc, "get_objects", lambda: [problem.model, problem])
+    monkeypatch.setattr(gc, "unfreeze", lambda: None)
     scope = {}
-    exec(LOOK, scope)  # here it finds them
+    exec(LOOK, scope)
     assert {"GaussianMixture", "PYTEST_CURRENT_TEST", "samplerbench.models"} <= scope["look"]()
 
 

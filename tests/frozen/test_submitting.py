@@ -30,6 +30,12 @@ def two_problems(monkeypatch):
     monkeypatch.setattr(submitting, "draw_part", lambda *_: few)
 
 
+@pytest.fixture
+def one_problem(monkeypatch):
+    one = PART._replace(instances=PART.instances[:1])
+    monkeypatch.setattr(submitting, "draw_part", lambda *_: one)
+
+
 def run(solver, out, **options):
     return submit(solver, out=out, networks=False, **options)
 
@@ -47,6 +53,7 @@ def test_submit__writes_a_sealed_file_with_what_was_measured(tmp_path):
     assert set(made.software) >= {"torch", "numpy", "samplerbench"}
 
 
+@pytest.mark.usefixtures("one_problem")
 def test_submit__counts_decide_the_track(tmp_path):
     made = run("ipndm", tmp_path / "a.json", schedule="gits")
     assert made.track == "self-tuning"
@@ -82,6 +89,7 @@ def test_submit__an_interrupted_run_continues_with_the_same_result(tmp_path, mon
     assert list(tmp_path.glob("*.unfinished.json")) == []
 
 
+@pytest.mark.usefixtures("one_problem")
 def test_submit__an_unfinished_file_of_another_solver_is_not_used(tmp_path):
     run("heun", tmp_path / "a.json")
     with pytest.raises(ValueError, match="holds heun on uniform_lambda with another solver"):
@@ -100,6 +108,7 @@ def test_submit__another_file_in_the_place_of_the_result_is_not_overwritten(tmp_
     assert (tmp_path / "notes.json").read_text() == '{"mine": 1}'
 
 
+@pytest.mark.usefixtures("one_problem")
 def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_path):
     (tmp_path / "mine.py").write_text(FILE)
     made = run(tmp_path / "mine.py", tmp_path / "a.json", schedule="karras")
@@ -135,6 +144,7 @@ def test_submit__a_wrong_solver_is_refused_in_a_sentence(tmp_path):
             run(solver, tmp_path / "x.json", **options)
 
 
+@pytest.mark.usefixtures("one_problem")
 def test_submission__damaged_forged_and_injected_files_are_refused_in_a_sentence(tmp_path):
     path = tmp_path / "a.json"
     made = run("euler", path)
@@ -171,6 +181,7 @@ def test_submission__damaged_forged_and_injected_files_are_refused_in_a_sentence
             read_submission(path)
 
 
+@pytest.mark.usefixtures("one_problem")
 def test_agree__other_errors_or_counts_are_no_verification(tmp_path):
     made = run("euler", tmp_path / "a.json")
     first = made.curves[0]

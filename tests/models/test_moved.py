@@ -33,8 +33,8 @@ def test_moved__denoiser_density_and_flow_are_the_inner_ones_in_moved_coordinate
     torch.testing.assert_close(
         back(moved.denoise(y, level * moved.factor)), inner.denoise(x, level), rtol=1e-9, atol=1e-9
     )
-    ends = moved.flow(y, 3.0 * moved.factor, 0.1 * moved.factor)
-    torch.testing.assert_close(back(ends), inner.flow(x, 3.0, 0.1), rtol=1e-8, atol=1e-8)
+    ends = moved.flow(y, 1.0 * moved.factor, 0.4 * moved.factor)
+    torch.testing.assert_close(back(ends), inner.flow(x, 1.0, 0.4), rtol=1e-8, atol=1e-8)
     density = moved.log_density(y, level * moved.factor) + 4 * np.log(moved.factor)
     torch.testing.assert_close(density, inner.log_density(x, level), rtol=1e-8, atol=1e-8)
 
@@ -77,7 +77,7 @@ def test_moved__posterior_covariance_is_the_jacobian_of_the_denoiser():
 
 def run(model, spec, n=12):
     ids, grid = torch.arange(6), karras(n, model.sigma_min, model.sigma_max)
-    sampler = Pilot(model, None).fitted(make(spec), grid)
+    sampler = Pilot(model, None).fitted(make(spec), grid) if isinstance(spec, str) else spec
     x, _ = latents(model, ids, 0, torch.float64)
     return sampler.sample(model.bind(ids, 0), x, grid)
 
@@ -89,13 +89,18 @@ def test_moved__samplers_give_the_same_samples_moved(spec):
     assert torch.allclose(run(moved, spec), wanted, rtol=1e-6, atol=1e-6 * moved.factor)
 
 
-def test_moved__auto_finds_the_same_rule_at_another_scale_and_its_rule_moves_with_the_data():
+def test_moved__auto_finds_the_same_rule_at_another_scale_and_its_rule_moves_with_the_data(
+    monkeypatch,
+):
+    """After any number of generations of the search."""
+    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 4)
     inner, moved = pair("modes", dim=5)
     grid = karras(12, inner.sigma_min, inner.sigma_max)
-    found = Pilot(inner, None).fitted(make("auto"), grid).found.rule
+    fitted = Pilot(inner, None).fitted(make("auto"), grid)
+    found = fitted.found.rule
     scaled = Moved(inner, 5)
     scaled._rotation, scaled._shift = torch.eye(5, dtype=torch.float64), torch.zeros(5)
-    wanted = scaled.moved_states(run(inner, "auto"))
+    wanted = scaled.moved_states(run(inner, fitted))
     assert torch.allclose(run(scaled, "auto"), wanted, rtol=1e-6, atol=1e-6)
     # a rotation changes the directions of the probe, and so the choice between near ties; auto is
     # made for data of mean zero (``translates`` is False), so there is no shift

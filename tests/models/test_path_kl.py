@@ -118,7 +118,6 @@ def test_simulated_paths_give_the_same_number_on_images():
     """Of the same clean images, whose kinds differ in what they cost; the noise is independent."""
     model = make_model("fashion-mppca")
     curve = exact_mmse(model, gammas(0.05, 80.0, 41), 96)
-    for steps in (4, 10):
-        levels = karras(steps, 0.05, 80.0, to_zero=False).sigma
-        found, simulated = path_kl(curve, levels), girsanov_kl(model, levels, 96)
-        assert simulated.value == pytest.approx(found.value, rel=0.03), (found, simulated)
+    levels = karras(4, 0.05, 80.0, to_zero=False).sigma
+    found, simulated = path_kl(curve, levels), girsanov_kl(model, levels, 96)
+    assert simulated.value == pytest.approx(found.value, rel=0.03), (found, simulated)

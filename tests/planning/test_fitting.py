@@ -27,7 +27,7 @@ GRID = karras(6, 0.002, 80.0)
 @pytest.fixture(autouse=True)
 def short_search(monkeypatch):
     """How good a rule is found is not what these tests are about."""
-    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 4)
+    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 2)
 
 
 def counted(model):

@@ -34,7 +34,7 @@ def test_steps_within__a_budget_buys_the_largest_grid_that_fits(name, end):
     def cost(n):
         return sampler.nfe(karras(n, model.sigma_min, model.sigma_max, to_zero=end == "zero"))
 
-    for budget in range(1, 30):
+    for budget in (1, 2, 3, 4, 5, 8, 13, 29):
         n = most_steps_within(budget, evaluations_by_steps(model, sampler, karras, end))
         assert cost((n or 0) + 1) > budget
         assert n is None or cost(n) <= budget

@@ -1,6 +1,5 @@
 import doctest
 import importlib
-import os
 import pkgutil
 import subprocess
 import sys
@@ -9,23 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import HOSTILE_SAMPLER, synthetic_run
+from synthetic import HOSTILE_SAMPLER
 
 import samplerbench.results as results
 from samplerbench.results.result_table import ResultTable
 
 DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "results-api.md"
-CHECK = """
-import sys
-sys.modules["torch"] = None  # importing it now raises ImportError
-import samplerbench.results as results
-table = results.load(sys.argv[1])
-table.wide("rmse"), table.best_per_budget(), table.pareto(), table._repr_html_(), table.to_latex()
-from samplerbench.results.figures import write_figures
-write_figures(sys.argv[1], sys.argv[2], formats=["svg"], metrics=["rmse"], models=["m"], kinds=["work-precision"])
-from samplerbench.results.report.build import write_report
-write_report(sys.argv[1], sys.argv[2])
-"""
 
 
 @pytest.mark.parametrize(
@@ -40,23 +28,6 @@ def test_views__an_unknown_column_is_one_sentence_with_those_like_it(ask):
     row = {"model": "m", "sampler": "euler", "budget": 5, "nfe": 5.0, "status": "ok", "rmse": 1.0}
     with pytest.raises(ValueError, match="no column 'rmsee'; did you mean rmse"):
         ask(ResultTable.of([row]))
-
-
-def test_tables_figures_and_the_report_need_no_torch(tmp_path):
-    run = synthetic_run(
-        tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(1, 5), samples=10
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK, str(run.path), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    assert {"report.html", "m-work-precision-rmse-nfe.svg"} <= {
-        path.name for path in tmp_path.iterdir()
-    }
 
 
 def test_the_package_offers_load_and_nothing_that_is_not_there(run):

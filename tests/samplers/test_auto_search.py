@@ -185,7 +185,7 @@ def missed_by_unit(make_model, unit):
 @pytest.mark.parametrize("make_model", [gaussian, modes, tails])
 @pytest.mark.parametrize("scale", [0.01, 100.0])
 def test_scaled_data_and_levels_give_scaled_errors(make_model, scale, monkeypatch):
-    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 4)
+    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 2)
     one, scaled = missed_by_unit(make_model, 1.0), missed_by_unit(make_model, scale)
     assert torch.allclose(one, scaled, rtol=1e-6, atol=1e-12)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from looping import each
 from scipy.integrate import quad
 
+from samplerbench.benchmarks.conformance import order
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, check_moments
 from samplerbench.benchmarks.conformance.order import check_order
 from samplerbench.benchmarks.conformance.problems import ThreeModes
@@ -230,7 +231,9 @@ STOCHASTIC = [
 
 
 @each("spec", DETERMINISTIC, ids=str)
-def test_exponential_sde__without_noise_the_order_is_the_declared_one(spec):
+def test_exponential_sde__without_noise_the_order_is_the_declared_one(spec, monkeypatch):
+    """By the slope over four numbers of steps: the largest, half of the work, is left out."""
+    monkeypatch.setattr(order, "STEPS", order.STEPS[:-1])
     failed = [check.detail for check in check_order(make(spec), fast=True) if not check.passed]
     assert not failed
 

@@ -246,7 +246,8 @@ def test_a_budget_pays_for_the_first_step():
 
 
 @pytest.mark.parametrize("sampler", ["rk45", "auto"])
-def test_samplers_with_levels_of_their_own_begin_at_the_highest_finite_one(sampler):
+def test_samplers_with_levels_of_their_own_begin_at_the_highest_finite_one(sampler, monkeypatch):
+    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 1)
     cell, *_ = cells(flow(), samplers=[sampler], steps=[4])
     assert not cell.infinite
     assert cell.grid.sigma[0] == 1e4

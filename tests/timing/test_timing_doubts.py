@@ -310,15 +310,16 @@ def test_a_millisecond_of_real_work_per_step_is_found_to_5_percent():
 
 @pytest.mark.slow
 def test_identical_samplers_on_a_real_model_differ_by_less_than_their_intervals():
-    # A second try: processor time, too, is moved by what others leave in the caches, and 37 of 40
-    # were seen beside four busy processes.
-    assert _twins_that_agree() >= 38 or _twins_that_agree() >= 38
+    # Intervals of 95 % of two equal means miss each other in 0.6 % of pairs, so two or more of 20 do
+    # in 0.7 % of tries. A second try: processor time, too, is moved by what others leave in the
+    # caches.
+    assert _twins_that_agree() >= 19 or _twins_that_agree() >= 19
 
 
 def _twins_that_agree() -> int:
-    """Of 40 pairs of one sampler, those whose intervals meet."""
+    """Of 20 pairs of one sampler, those whose intervals meet."""
     machine, model, agreed = ProcessorTime(), make_model("gmm-64d"), 0
-    for _ in range(40):
+    for _ in range(20):
         a, b = timed(
             model,
             [samplers.make("dpm_solver_3m")] * 2,

@@ -33,7 +33,7 @@ def run(tmp_path, suite=None, **timing):
         {
             **SUITE,
             **(suite or {}),
-            "timing": {"seconds": 1.0, "min_rounds": 6, "max_rounds": 6, **timing},
+            "timing": {"seconds": 0.2, "min_rounds": 6, "max_rounds": 6, **timing},
         },
         "rig",
     )

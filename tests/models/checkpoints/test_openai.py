@@ -77,7 +77,7 @@ def files(tmp_path_factory):
     return paths
 
 
-def checked(path, given, images=96):
+def checked(path, given, images=64):
     opened = open_checkpoint(path)
     spec = specify_checkpoint(opened).overridden(given)
     clean = training.data(images, 5, SIDE)[0]
