@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.comparison.distances import summarise_distances, why_carried_by_few
+from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
 from ...results.comparison.shares import share_interval
 from ...results.quantities import Quantity
 from ...results.quantities.built_in import ENDPOINTS, STRONG
