@@ -69,7 +69,7 @@ class FittedNumbers(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedSchedule:
-    """Stand-in for the schedule of a fitted cell, with a digest of the levels and coefficients.
+    """Schedule of a fitted cell, as a label and a digest of its levels and coefficients.
 
     ``label`` is :data:`.TUNED_LEVELS` for fitted levels. For others it is the schedule's label, or
     "" for a sampler with levels of its own.
@@ -83,7 +83,7 @@ class FittedSchedule:
         return {"tuning_digest": self.digest}
 
     def without_search_results(self) -> FittedSchedule:
-        """Return this stand-in unchanged: it has no search results."""
+        """Return the schedule itself, which has no search results."""
         return self
 
 
