@@ -146,8 +146,8 @@ def distance_columns(
 ) -> dict[str, object]:
     """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
 
-    ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`). It has a
-    column if ``quantities`` have one for it; so does a flag.
+    ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`), which is a
+    column too. Quantities without a column for it are left out, except for their flag.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:
