@@ -86,10 +86,11 @@ def guide_both(
     formula: Formula,
     channels: int | None,
 ) -> Pair:
-    """Return the guided images, and those guided away from; both are ``label`` where none is guided.
+    """Return the guided images, and the images that they are guided away from.
 
-    ``label`` are the estimates of all rows. ``free`` are the estimates to guide away from, for the
-    guided ``rows`` only. Only the first ``channels`` are guided; None means all.
+    ``label`` are the estimates of all rows, ``free`` the estimates to guide away from, for the guided
+    ``rows`` only. Only the first ``channels`` are guided; None means all. Other rows and channels of
+    both results are those of ``label``.
     """
     level = sigma[rows] if isinstance(sigma, Tensor) else sigma
     free = free[:, :channels]

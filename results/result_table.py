@@ -143,12 +143,14 @@ class ResultTable(TypedTable):
         kind: Kind = "work-precision",
         width: Width = "single",
     ) -> Sheet:
-        """Return a figure of the finished rows, with a panel for each model (:mod:`.figures`).
+        """Return a figure of the finished rows (:mod:`.figures`).
 
         Args:
             metric: column of the quality, lower is better.
             cost: "nfe", "ms_per_sample", "joules_per_sample" or "steps".
-            kind: "work-precision" (a curve for each sampler) or "pareto" (the front).
+            kind: "work-precision" (a curve for each sampler) or "pareto" (the front), with a panel
+                for each model; or "ecdf" (share of targets reached) or "profile" (performance
+                profile), over all models.
             width: "single" or "double": one or two columns of a page.
 
         Returns:

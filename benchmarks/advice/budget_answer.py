@@ -25,7 +25,7 @@ from .answer import (
 )
 from .budget_race import RaceResult
 from .exports import LIBRARIES
-from .leader_fits import FittedNumbers, TunedGrid, Untuned
+from .leader_fits import FittedNumbers, FittedSchedule, Untuned
 from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
@@ -150,7 +150,7 @@ def answer_of_budget(
             lines = run.request.export_lines(library, own.cell)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
         plain = untuned.get(race.budget, {}).get(library)
-        if plain is not None and isinstance(leader.cell.schedule, TunedGrid):
+        if plain is not None and isinstance(leader.cell.schedule, FittedSchedule):
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
     mine = next(iter(race.survivors.get(run.library, ())), None)

@@ -68,8 +68,8 @@ class FittedNumbers(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TunedGrid:
-    """Stand-in for the schedule of a fitted cell, with a digest of the levels and coefficients.
+class FittedSchedule:
+    """Schedule of a fitted cell, as a label and a digest of its levels and coefficients.
 
     ``label`` is :data:`.TUNED_LEVELS` for fitted levels. For others it is the schedule's label, or
     "" for a sampler with levels of its own.
@@ -82,8 +82,8 @@ class TunedGrid:
         """Return the digest as ``tuning_digest``, for the key of a cell."""
         return {"tuning_digest": self.digest}
 
-    def without_search_results(self) -> TunedGrid:
-        """Return this stand-in unchanged: it has no search results."""
+    def without_search_results(self) -> FittedSchedule:
+        """Return the schedule itself, which has no search results."""
         return self
 
 
@@ -95,7 +95,7 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
         sampler = Tabulated(stands_for=_without_search_results(cell.sampler), table=numbers.table)
     is_own_grid = grid is not None and grid.sigma == numbers.levels
     label = ("" if cell.sampler.own_grid else cell.schedule.label) if is_own_grid else TUNED_LEVELS
-    grid, schedule = Grid(numbers.levels), TunedGrid(label, digest)
+    grid, schedule = Grid(numbers.levels), FittedSchedule(label, digest)
     return replace(cell, sampler=sampler, grid=grid, steps=len(grid), schedule=schedule)
 
 

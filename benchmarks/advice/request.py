@@ -164,9 +164,11 @@ class AdviceRequest:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """Return the entry of a cell, with the fields of the libraries that can take its steps.
+        """Return the entry of a cell with the race fields (:data:`FIELDS`) in which it competes.
 
-        If ``exported`` is True, libraries without lines for the cell's levels are left out too.
+        These are the libraries that can take its steps, and :data:`OWN_FIELDS` of those that take
+        them with a solver of their own. If ``exported`` is True, libraries without lines for the
+        cell's levels are left out.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)

@@ -15,6 +15,7 @@ from .answer import Best, Budget, Value
 from .exports import solver_title, title
 from .wording import (
     Verdict,
+    best_own_solver,
     compare_intervals,
     decided_ratio_in_words,
     distances_in_words,
@@ -23,7 +24,6 @@ from .wording import (
     is_same_configuration,
     name_in_sentence,
     nearer_in_distribution,
-    nearest_alternative,
     number_with_noun,
     shown_library,
     times_in_words,
@@ -111,10 +111,10 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
             return f"No configuration was shown to be closer to the converged samples than {now}."
         return f"No difference from {now} was shown with {compared}."
     text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
-    nearest = nearest_alternative(budget, best.library)
-    if nearest and nearest.ratio and verdict(nearest.ratio) == "closer":
-        closer = times_in_words(inverse(nearest.ratio), "closer")
-        text += f". It is {closer} to the converged samples than {name_in_sentence(nearest.choice)}"
+    rival = best_own_solver(budget, best.library)
+    if rival and rival.ratio and verdict(rival.ratio) == "closer":
+        closer = times_in_words(inverse(rival.ratio), "closer")
+        text += f". It is {closer} to the converged samples than {name_in_sentence(rival.choice)}"
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
         return f"{text}. It could not be compared with {now}."
@@ -130,17 +130,17 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
 
 def _beside_own_solvers(budget: Budget, library: str) -> str:
     """Return a comparison with the library's best own solver at the headline's budget, or ""."""
-    nearest = nearest_alternative(budget, library)
-    if nearest is None or nearest.ratio is None:
+    rival = best_own_solver(budget, library)
+    if rival is None or rival.ratio is None:
         return ""
     whose = solver_title(library)
     own = budget.best[library].own
     solvers = f"solvers of {whose} that were tried" if own else f"usual solvers of {whose}"
-    other = f"{name_in_sentence(nearest.choice)}, the best of the {solvers}"
+    other = f"{name_in_sentence(rival.choice)}, the best of the {solvers}"
     at = evaluations_in_words(budget.nfe)
-    if verdict(nearest.ratio) == "open":
+    if verdict(rival.ratio) == "open":
         return f"With {at}, the recommendation showed no difference from {other}."
-    return f"With {at} the recommendation is {decided_ratio_in_words(nearest.ratio, 'times')} than {other}."
+    return f"With {at} the recommendation is {decided_ratio_in_words(rival.ratio, 'times')} than {other}."
 
 
 def _coverage(budgets: Sequence[Budget]) -> str:

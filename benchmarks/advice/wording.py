@@ -258,13 +258,13 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
 
 def beside_own_solvers(budget: Budget, library: str) -> TableCell:
     """Return the cell that compares with the library's best own solver; empty if there is none."""
-    nearest = nearest_alternative(budget, library)
-    if nearest is None or nearest.ratio is None:
+    rival = best_own_solver(budget, library)
+    if rival is None or rival.ratio is None:
         return NOTHING
-    return _compare(nearest.ratio, name_in_sentence(nearest.choice))
+    return _compare(rival.ratio, name_in_sentence(rival.choice))
 
 
-def nearest_alternative(budget: Budget, library: str) -> Alternative | None:
+def best_own_solver(budget: Budget, library: str) -> Alternative | None:
     """Return the library's own solver with the smallest error, by its name there; None if none has an error."""
     solvers, best = [*budget.alternatives], budget.best.get(library)
     if best and best.own_ratio and (own := _own_choice(best)):

@@ -243,7 +243,7 @@ NEXT: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 def grouped(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], dict[str, str]]]:
-    """Yield the groups of a listing: heading of the names, printed rows, and other columns."""
+    """Yield (heading, printed rows, {column key: column heading}) for each group of a listing."""
     columns = COLUMNS.get(kind, {})
     if "theirs" in rows[0]:  # translations; few programs have labels beside names
         first = "label" if any(row["label"] for row in rows) else "theirs"

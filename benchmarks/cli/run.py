@@ -180,8 +180,8 @@ def samples(
     """
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite
-    from ..sampling.exporting import check_exportable, export_samples
     from ..sampling.failure import Failure
+    from ..sampling.image_archive import check_exportable, export_samples
 
     resolved, device = resolve_suite(suite, options)
     rounding: Quantisation = check_choice(quantise, "--quantise", ("round", "truncate"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.comparison.distances import summarise_distances, why_carried_by_few
+from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
 from ...results.comparison.shares import share_interval
 from ...results.quantities import Quantity
 from ...results.quantities.built_in import ENDPOINTS, STRONG
@@ -146,8 +146,8 @@ def distance_columns(
 ) -> dict[str, object]:
     """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
 
-    ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`). It has a
-    column if ``quantities`` have one for it; so does a flag.
+    ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`), which is a
+    column too. Quantities without a column for it are left out, except for their flag.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:

@@ -156,7 +156,7 @@ class Context(Protocol):
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and deviations ``(K, d)`` of each coefficient's Gaussian mixture.
+        """Weights, means and standard deviations, each ``(K, d)``: K Gaussians for each of d coefficients.
 
         Need: "coefficients".
         """

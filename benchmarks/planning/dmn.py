@@ -100,10 +100,10 @@ def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
 
         e^lam_N x_N = e^lam_0 x_0 + int_{lam_0}^{lam_N} e^lam d(lam) dlam
 
-    In step s a polynomial through k = min(``order``, s + 1, N - s) images stands for d. An error of
-    image j counts with the integral w_sj of e^lam times its Lagrange polynomial. Each image has the
-    term errors(lam_j) sum_s w_sj. One more term has the steps counted apart, the first ``order``
-    and the last: the root of sum_j (errors(lam_j) w_sj)² for each.
+    In step s = 0 … N - 1 a polynomial through k = min(``order``, s + 1, N - s) images stands for d.
+    An error of image j counts with the integral w_sj of e^lam times its Lagrange polynomial. Each
+    image has the term errors(lam_j) sum_s w_sj, over all steps but the first ``order`` and the last.
+    The last term is the sum, over these others, of the root of sum_j (errors(lam_j) w_sj)².
 
     Args:
         lam: ``(batch, N + 1)`` rising values of -log(sigma), N >= 1.

@@ -86,10 +86,10 @@ def gits(
 def equal_error(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, seed: int = 0
 ) -> Search:
-    """Levels of a fine karras grid between which Euler steps have errors as equal as possible.
+    """Levels of a fine karras grid whose largest Euler error in a step is as small as possible.
 
-    Each Euler step starts on a trajectory of the model. For options, result and errors see
-    :func:`gits`.
+    Each Euler step starts on the model's own trajectories. Options, result and exceptions are those
+    of :func:`gits`, without ``weight``.
     """
     return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0, seed)
 

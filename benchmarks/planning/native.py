@@ -99,7 +99,8 @@ def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
 def data_spread_of(model: Denoiser) -> float:
     """Return the data's spread: sigma_data, or else half the range of values.
 
-    If both are unknown, the result is 1, or infinity for a model without a noising process.
+    If both are unknown, the result is 1, or infinity for a model without a noising process, so that
+    no warning is given.
     """
     process = getattr(innermost_model(model), "process", None)
     data = getattr(process, "sigma_data", None)

@@ -127,7 +127,7 @@ def bytes_for_states_on(device: torch.device) -> float:
     return min(ROOM, free / 4)
 
 
-class TimedWork(NamedTuple):
+class WorkToTime(NamedTuple):
     """Functions to be timed: ``sample`` runs the sampler, ``network`` repeats its model calls."""
 
     sample: Callable[[], object]
@@ -139,7 +139,7 @@ class TimedWork(NamedTuple):
     decode: Callable[[], object] | None = None  # decodes the samples, eager; None without a decoder
 
 
-def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> TimedWork:
+def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> WorkToTime:
     """Return the functions to be timed, on one batch; call this once a cell.
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
@@ -164,7 +164,9 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     if is_captured(cell.execution):
         network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
-    return TimedWork(sample, network, calls.count, calls.time_factor, first_ms, calls.bytes, decode)
+    return WorkToTime(
+        sample, network, calls.count, calls.time_factor, first_ms, calls.bytes, decode
+    )
 
 
 def wait_for_device(device: torch.device) -> None:

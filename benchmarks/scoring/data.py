@@ -128,7 +128,7 @@ class ModelData:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means and deviations ``(2, d)`` of the mixtures of ``wavelet``; else None."""
+        """Weights, means and standard deviations of ``wavelet``'s mixtures, each ``(2, d)``; else None."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event

@@ -245,11 +245,11 @@ EndpointSolver = Callable[..., Endpoints]
 
 
 def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None:
-    """Return the function that computes a cell's endpoints; None if its samples do not converge.
+    """Return the function that computes a cell's endpoints; None if its samples have no limit.
 
-    Limits along Brownian paths take thousands of evaluations, so they need an exact denoiser. They
-    also need a sampler with a strong order, and a start other than "gaussian", which follows the
-    ODE.
+    Deterministic samplers end on the ODE, except on few-step maps. Stochastic ones have a limit only
+    under Brownian noise, with a strong order, and with a start other than "gaussian", which follows
+    the ODE. The limit takes thousands of evaluations, so it needs an exact denoiser.
     """
     if model.kind == "map":
         return None

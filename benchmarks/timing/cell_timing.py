@@ -11,7 +11,7 @@ import numpy as np
 
 from ...results.comparison.times import FEWEST, is_settled, median_interval
 from ...results.record import Record
-from ..sampling.engine import TimedWork
+from ..sampling.engine import WorkToTime
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import CallTimes
@@ -42,7 +42,7 @@ class CellTiming:
     cell: Cell
     batch: int  # number of samples per call
     visits: list[TimedVisit] = field(default_factory=list)  # disturbed ones included
-    work: TimedWork | None = None  # None before the first round and after the last
+    work: WorkToTime | None = None  # None before the first round and after the last
     facts: Record = field(default_factory=dict)  # columns known before the first round
     warm: bool = False  # True if the warm-up ended with steady times
     joules: float | None = None  # energy of a call in J; None if it was not measured

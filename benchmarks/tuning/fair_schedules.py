@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...models.registry import make_model
 from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
-from ...results.comparison.distances import summarise_distances, why_carried_by_few
+from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
 from ...results.comparison.estimates import Estimate, estimate_of
 from ...results.comparison.fairness import (
     Halves,

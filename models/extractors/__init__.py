@@ -49,10 +49,10 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     """Make the extractor that ``spec`` names, for samples of one model.
 
     Args:
-        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for the first 32 principal
-            axes of its features; ``inception:WEIGHTS`` for the 2048 features of the FID;
-            ``path/to/file.py:factory`` for an extractor of your own; or ``scheme:rest`` of a
-            package.
+        spec: value of ``--extractor``: ``pixels``; ``card`` for the card's extractor; ``card:32``
+            for the first 32 principal axes of its features; ``path/to/file.py:factory`` for an
+            extractor of your own; or another ``scheme:rest`` of a package or of this one, such as
+            ``inception:WEIGHTS``.
         samples: properties of the samples.
 
     Returns:

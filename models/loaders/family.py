@@ -1,4 +1,7 @@
-"""``family:KIND``: an exact problem of any size, scale and range (:mod:`samplerbench.models.exact.problems`)."""
+"""``family:KIND``: an exact problem of any size, scale and range (:mod:`samplerbench.models.exact.problems`).
+
+A family here is a kind of random exact problem.
+"""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def check_options(
 ) -> None:
     """Check that a loader takes these arguments and options; one without a signature passes.
 
-    Otherwise a ValueError, which begins with ``what``, lists the parameters.
+    Raises a ValueError otherwise. Its text begins with ``what`` and lists the options.
     """
     try:
         signature = inspect.signature(load)

@@ -27,7 +27,7 @@ Column = Literal["area", "early", "networks"]
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Solver: submission and file, stem of its pages' names, and measured scores by production."""
+    """Solver: its submission, file, stem of its pages' names, and scores for each of :data:`PRODUCTIONS`."""
 
     submission: Submission
     path: Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy
 
 if TYPE_CHECKING:
-    from .distances import typical_error
+    from .endpoint_distances import typical_error
     from .estimates import Estimate, difference, estimate_of
     from .pairing import Entry, Pair, read_source
     from .significance import Evidence, claim, judge_table
@@ -37,7 +37,7 @@ _HOMES = {
     "difference": "estimates",
     "estimate_of": "estimates",
     "judge": "verdicts",
-    "typical_error": "distances",
+    "typical_error": "endpoint_distances",
     "judge_table": "significance",
 }
 

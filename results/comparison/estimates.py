@@ -11,7 +11,7 @@ where the covariance is over the n shared samples. For N_a = N_b = n this is Var
 For n = 0 the runs are independent.
 
 Summaries of distances are functions of means: the root mean square r of the mean square q, and the
-typical error g of a mean of trimmed logarithms (:mod:`.distances`). The differences of these means
+typical error g of a mean of trimmed logarithms (:mod:`.endpoint_distances`). The differences of these means
 are multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a = (log g_b -
 log g_a) times the logarithmic mean of g_a and g_b. Both allow for unseen flips. The error is the
 delta method's if that is larger, since a slope ignores a common factor of both values.
@@ -34,7 +34,7 @@ from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
 from ..values import number
-from .distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
+from .endpoint_distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
 from .shares import count_changes, share_error
 
 

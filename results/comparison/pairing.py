@@ -193,7 +193,7 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 def match_with_sampler(
     entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
 ) -> Matches:
-    """Match each other row with the nearest row of ``sampler`` in the same setting (:data:`SETTING`).
+    """Match each other row with the most similar row of ``sampler`` in the same setting (:data:`SETTING`).
 
     ``sampler`` is a registry name or a curve's name. Schedules must be equal, except with
     ``any_schedule`` or where a sampler has levels of its own. Raises a ValueError if no row is of

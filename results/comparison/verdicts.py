@@ -102,8 +102,8 @@ def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bo
 class ComparedRows:
     """Rows, by their index in a table, of which any two may be compared by one quantity.
 
-    Verdicts are corrected for ``within_budget`` pairs of rows at one budget, and for
-    ``across_budgets`` other pairs. :func:`correct_together` sets both numbers.
+    Verdicts on rows of one budget are corrected for ``within_budget`` tests, others for
+    ``across_budgets`` tests. :func:`correct_together` sets both numbers.
     """
 
     entries: dict[int, Entry]

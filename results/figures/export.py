@@ -173,7 +173,7 @@ def draw(
     kind: Kind = "work-precision",
     width: Width = "single",
 ) -> Sheet:
-    """Draw quality against cost: a work-precision plot, or the Pareto front for kind "pareto".
+    """Draw quality against cost, as the figure ``kind`` of :data:`DRAWN`.
 
     Raises a ValueError if ``kind`` is unknown, or no row has both columns.
     """

@@ -18,7 +18,7 @@ from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..sentences import headline_row, lead_sentences
 from ..table.description import why_no_data
-from ..terminal.path_curvature import curvature_lines_of_runs
+from ..terminal.path_curvature import first_curvature_lines
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .pictures import SampleGrid, TrajectoryStrips, sample_rows_of
@@ -150,7 +150,7 @@ def model_section(
         "samples": sample_rows_of(title, rows, files, best) if best else None,
         "grid": grid,
         "trajectories": trajectories,
-        "path_curvature": curvature_lines_of_runs(homes.values(), model),
+        "path_curvature": first_curvature_lines(homes.values(), model),
         "timing": timing_of(rows, homes, findings),
         "undrawn": undrawn,
         "missing": len(rows.loc[rows["status"] == "missing"]),

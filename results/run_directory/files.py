@@ -202,7 +202,8 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
     """Return the arrays of an open ``.npz`` archive by name, after checking their CRC-32.
 
-    Raises one of :data:`UNREADABLE` for another file, for pickles, and for compressed arrays.
+    Raises one of :data:`UNREADABLE` for another file, for pickles, and for arrays larger than
+    the file, as compressed ones mostly are.
     """
     size = file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file) as archive:

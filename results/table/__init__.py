@@ -1,1 +1,4 @@
-"""The result table: reading, column types, curves, error decomposition, and texts."""
+"""Parts of the result table: reading, column types, curves, LaTeX, error decomposition.
+
+:mod:`..result_table` has the class that users see.
+"""

@@ -61,7 +61,7 @@ def curvature_lines(record: Mapping[str, Any] | None) -> tuple[str, ...]:
     )
 
 
-def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
+def first_curvature_lines(homes: Iterable[Path], model: str) -> tuple[str, ...]:
     """Return :func:`curvature_lines` of a model from the first run that has them; () if none."""
     for home in homes:
         about = read_run_record(home)

@@ -1,1 +1,4 @@
-"""Base classes of samplers, one family a file, which ``methods/`` completes, and samplers of samplers."""
+"""Base classes of samplers, which ``methods/`` completes, and samplers of samplers.
+
+A family here is a class of methods with the same kind of step, one a file.
+"""

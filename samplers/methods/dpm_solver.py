@@ -152,9 +152,10 @@ class DPMSolverFast(LinearMultistep):
     """Steps of DPM-Solver-3 over three intervals each, with their stages at the levels between.
 
     With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
-    else the remainder. The state after an interval inside a step is a stage, of lower order. Every
-    stage is one evaluation at the state before it, so the whole is a multistep method in eps. With
-    E_k the change of the state from the step's start to its k-th stage, x <- x + E_{k+1} - E_k.
+    else the remainder. The state after an interval inside a step is a stage, of lower order. Each
+    interval takes one evaluation, at the state before it, so the whole is a multistep method in eps.
+    With E_k the change of the state from the step's start to its k-th stage and E_0 = 0, an interval
+    is x <- x + E_{k+1} - E_k.
     """
 
     name = "dpm_solver_fast"

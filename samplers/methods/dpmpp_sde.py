@@ -161,7 +161,7 @@ class DPMpp3MSDE(SDEMultistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; 2, as weak order, with noise: no polynomial follows a rough path."""
+        """3 without noise, and weak order 2 with noise, since no polynomial follows a rough path."""
         return 2 if self.eta else 3
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:

@@ -53,7 +53,9 @@ class DPMpp2S(ExponentialRungeKutta):
 class DPMpp3S(ExponentialRungeKutta):
     """DPM-Solver++(3S): evaluations at fractions 0, r1 and r2 = 2/3 of the step in lam; D_k = d_k - d.
 
-    u2 = … + (r2 / r1) r2 h phi_2(-r2 h) D_1; x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
+    With r = nxt / cur and q = r^r2, the third evaluation is at
+    u2 = q x + (1 - q) d + (r2 / r1) r2 h phi_2(-r2 h) D_1;
+    x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
 
     Attributes:
         r1: place of the second evaluation, in (0, 2/3). The third is at 2/3, the only place that

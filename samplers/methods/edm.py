@@ -37,8 +37,8 @@ class Euler(LinearMultistep):
 class EulerChurn(Churned):
     """Churn, then an Euler step: see :class:`.Churned`.
 
-    A step takes one evaluation. EDM's churn of 40 is too much for Euler's method: on a Gaussian, it
-    leaves an error of a tenth of the variance after 128 steps.
+    A step takes one evaluation. EDM's churn of 40 is too much for Euler's method. On a Gaussian of
+    variance 1, 128 karras steps from 80 leave the variance 16 % too small, and 4 % without churn.
     """
 
     name = "euler_churn"

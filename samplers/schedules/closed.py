@@ -107,10 +107,10 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 def sohl_dickstein_1503(
     n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
 ) -> Grid:
-    """Every step loses 1 / T of the first signal: beta_t = 1 / (T - t + 1), so abar_t = 1 - t / T.
+    """Levels sqrt((1 - abar) / abar), with abar linear in time between its values at the model's ends.
 
-    This is the paper's schedule of binomial diffusion, moved to Gaussian noise. With abar =
-    1 / (1 + sigma²) and s = 1 - abar, sigma = sqrt(s / abar). Arguments as :func:`karras`.
+    The paper's schedule of binomial diffusion, moved to Gaussian noise: beta_t = 1 / (T - t + 1), so
+    abar_t = 1 - t / T, and every step loses 1 / T of the first signal. Arguments as :func:`karras`.
     """
 
     def level_at(u: float) -> float:

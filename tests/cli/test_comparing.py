@@ -16,7 +16,7 @@ from samplerbench.benchmarks.cli.views import print_errors
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, authors_schedules_of
 from samplerbench.benchmarks.tuning import fair_schedules as fairness
-from samplerbench.results.comparison.distances import summarise_distances
+from samplerbench.results.comparison.endpoint_distances import summarise_distances
 from samplerbench.results.comparison.pairing import Entry
 from samplerbench.results.quantities import find
 from samplerbench.results.result_table import ResultTable

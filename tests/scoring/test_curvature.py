@@ -28,7 +28,7 @@ from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.results.report.build import write_report
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.terminal.path_curvature import curvature_lines, curvature_lines_of_runs
+from samplerbench.results.terminal.path_curvature import curvature_lines, first_curvature_lines
 from samplerbench.samplers import karras
 from samplerbench.samplers.noise import SampleNoise
 
@@ -190,12 +190,12 @@ def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
     run(tmp_path / "r")
     (tmp_path / "old").mkdir()
     homes = [tmp_path / "old", tmp_path / "r" / "table.csv"]
-    assert curvature_lines_of_runs(homes, "gmm-2d") == curvature_lines(
+    assert first_curvature_lines(homes, "gmm-2d") == curvature_lines(
         RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"]
     )
-    assert curvature_lines_of_runs(homes, "gaussian") == ()
+    assert first_curvature_lines(homes, "gaussian") == ()
     page = write_report(tmp_path / "r", tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"On the {curvature_lines_of_runs(homes, 'gmm-2d')[0]}" in page
+    assert f"On the {first_curvature_lines(homes, 'gmm-2d')[0]}" in page
 
 
 def test_stochastic_samplers_alone_ask_for_none(tmp_path):

@@ -23,7 +23,7 @@ from ....models.process import EDM, Discrete, RectifiedFlow
 from ....samplers import Grid, Sampler
 from ....samplers.spec import format_spec
 from .equivalents import name_and_options
-from .wrapper import time_code, times_code
+from .wrapper import product_code, time_code
 
 Kind = Literal["table", "flow", "edm"]
 
@@ -76,7 +76,7 @@ class Coordinates:
             return ""
         given = self.time(1.0) / float(self._process.t_of(1.0)) if self.kind == "flow" else 1.0
         time = replace(self.model.time, scale=self.model.time.scale / given)
-        code = times_code(self.model.factor, f"net(x, {time_code(time, 'timestep')})")
+        code = product_code(self.model.factor, f"net(x, {time_code(time, 'timestep')})")
         return "" if code == "net(x, timestep)" else code
 
     @property

@@ -54,7 +54,7 @@ def given_lines(model: Denoiser) -> list[str]:
         "def model(x, sigma):  # the clean image",
         "    s = sigma.reshape(-1, *[1] * (x.dim() - 1))",
         f"    alpha = {alpha}",
-        f"    out = {times_code(model.factor, f'net({codes}){half}')}",
+        f"    out = {product_code(model.factor, f'net({codes}){half}')}",
         f"    return {clean}",
         *("", "", noise),
     ]
@@ -73,11 +73,11 @@ def _has_formula(model: NativeDenoiser) -> bool:
 
 def time_code(time: NetworkTime, of: str) -> str:
     """Return the code of a network's time input, for the code ``of`` of its quantity."""
-    scaled = times_code(time.scale, of)
+    scaled = product_code(time.scale, of)
     sign = "-" if time.scale < 0 else "+"
     return f"{time.offset:.12g} {sign} {scaled.removeprefix('-')}" if time.offset else scaled
 
 
-def times_code(factor: float, code: str) -> str:
+def product_code(factor: float, code: str) -> str:
     """Return the code of a product, without a factor of 1."""
     return {1.0: code, -1.0: f"-{code}"}.get(factor, f"{factor!r} * {code}")

@@ -194,9 +194,10 @@ def _standardised(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
-    """Check that a map's outputs change little with the level.
+    """Check that a map's outputs hardly move when noise is put back at another level.
 
-    The check fails if the outputs change far less with other settings (``others``, by settings).
+    The check fails if ``stated.worst`` exceeds :data:`MOST_MOVEMENT`. It also fails if the outputs
+    move far less with other settings (``others``, by settings).
     """
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "

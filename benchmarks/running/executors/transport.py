@@ -84,8 +84,12 @@ def serve_tasks(tasks: int, lifeline: int, traces: int) -> None:
 
     A request is the result of :func:`packed`. The answers are ``("begun", None)`` once the task is
     prepared, ``("progress", news)``, and ``("done", packed result)``. A task that cannot be prepared
-    has the only answer ``("unprepared", sentence)``. The arguments are file descriptors: of the pipe,
-    of a pipe that closes when the parent ends, and of the file for :data:`TRACE_SIGNAL`.
+    has the only answer ``("unprepared", sentence)``.
+
+    Args:
+        tasks: file descriptor of the pipe for requests and answers.
+        lifeline: file descriptor of a pipe that closes when the parent ends.
+        traces: file descriptor of the file in which :data:`TRACE_SIGNAL` writes stacks.
     """
     threading.Thread(target=_end_with_the_parent, args=(lifeline,), daemon=True).start()
     for signum in (signal.SIGINT, signal.SIGTERM):  # else an exception, as if the task raised it

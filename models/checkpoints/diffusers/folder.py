@@ -44,7 +44,7 @@ class Folder:
         decoder: class, folder and scaling of the decoder; empty if there is none.
         decode: True if the decoder's class is supported and its weights are in the folder.
         by_pipeline: reason why the pipeline itself has to call the network; "" if a convention is known.
-        prompts: True if the pipeline has a part of :data:`TEXT`, such as a text encoder.
+        prompts: True if the index names a part of :data:`TEXT`, present or null, such as a text encoder.
     """
 
     pipeline: str

@@ -1,5 +1,7 @@
 """Families of checkpoints, one per module: recognition of their files, open questions and networks.
 
+A family here is the files of one code base or format, such as EDM's pickles.
+
 A family is a module with the functions of :class:`Family`. If its files have a scheduler, it also has
 ``own_sampling(spec, steps, scheduler) -> OwnSampling``, ``own_shift(spec)``, and ``native_levels(spec, steps)``, the
 levels of the scheduler's evaluations. To add a family, write a module here and a test; the module's name is the name of

@@ -1,4 +1,4 @@
-r"""Summaries of the distances of samples to their converged endpoints.
+r"""Summaries of the distances from samples to their converged endpoints.
 
 A few samples may end in another mode ("flips"), at a distance e as large as the data's width. A flip
 rate of 0.1 % can dominate a mean square, and N samples need not contain a flip. Three summaries

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samplerbench.results.comparison.distances import (
+from samplerbench.results.comparison.endpoint_distances import (
     summarise_distances,
     typical_error,
     why_carried_by_few,

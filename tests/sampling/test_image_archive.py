@@ -8,7 +8,7 @@ import torch
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
-from samplerbench.benchmarks.sampling.exporting import export_samples
+from samplerbench.benchmarks.sampling.image_archive import export_samples
 from samplerbench.benchmarks.scoring.real_data import read_samples
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
