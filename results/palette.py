@@ -83,7 +83,7 @@ FAMILIES = (
         "#4dcb8e",
         (
             *("ipndm", "deis_tab", "deis_rhoab", "lms", "plms", "pndm", "zab", "vab", "deis"),
-            "gradient_estimation",
+            *("gradient_estimation", "skip"),
         ),
     ),
     Family(
