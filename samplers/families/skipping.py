@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, combinations
-from typing import Any, Literal, NamedTuple
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..buffers import take_buffer
-from ..families.linear import UnguidedRow, compute_memo
 from ..grid import Grid
 from ..loop import GridSampler, cached_plan, integrate
-from ..noise import SampleNoise
 from ..numerics import blend
 from ..registry import make, register
 from ..types import Denoise, RowByRow, Source, StepNoise
+from .linear import UnguidedRow, compute_memo
 
 TRIAL = Grid(tuple(2.0 ** (-i / 4) for i in range(33)))
 """Grid on which samplers are tried, longer than the period of a sensible pattern."""
@@ -57,16 +57,16 @@ class SkipRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Skip(GridSampler):
-    """Steps of another sampler that call the network in part; else they forecast its output.
+    """Steps of another sampler, of which some forecast the network's output in place of a call.
 
     A cache of the network's whole output makes this of a sampler. Where the pattern leaves out an
-    evaluation, the output is that of a polynomial in the place of the level, through the last
-    ``taylor`` + 1 evaluations at most. Degree 0 is reuse. The sampler gets the image of this output
-    at the present state. This error of h^(taylor + 1) bounds the order by taylor + 1, and by 1 more
-    than the number of evaluations before the first forecast.
+    evaluation, a polynomial in the place of the level gives the output. It passes through the last
+    ``taylor`` + 1 evaluations at most, so that degree 0 is reuse. The sampler gets the image of this
+    output at the present state. The error h^(taylor + 1) of a forecast bounds the order by
+    taylor + 1, and by 1 more than the number of evaluations before the first one.
 
-    Euler's method with reuse is Euler's method on the levels that are evaluated: each output is
-    constant along its steps. With forecasts it is a Riemann sum of the integral of Adams-Bashforth.
+    Euler's method with reuse is Euler's method on the levels that are evaluated. With forecasts it
+    is a Riemann sum of the integral of Adams-Bashforth.
 
     ``change K`` is TeaCache's rule with another measure. TeaCache adds up relative L1 changes of
     the network's modulated input, rescaled by a fitted polynomial. When the sum passes a threshold,
@@ -88,12 +88,11 @@ class Skip(GridSampler):
     name = "skip"
     source = Source(
         "liu2025taylorseer",
-        "eq. (5) to (7); for ``change``, arXiv:2411.19108, section 3.3",
+        "cal_type and taylor_formula of the authors' code; ``change``: TeaCache, arXiv:2411.19108",
         "https://arxiv.org/abs/2503.06923",
         deviations=(
-            "the network's output is held, not those of its blocks; ``change`` reads levels alone",
-            "the polynomial interpolates, over any distances; TaylorSeer takes differences of the last "
-            "outputs for derivatives, which above degree 1 leaves an error of second order",
+            "the output of the network is held, not of its blocks; ``change`` reads levels alone",
+            "the polynomial interpolates; TaylorSeer's derivatives are differences, of first order",
         ),
     )
     sampler: str = "dpmpp_2m"
@@ -133,17 +132,21 @@ class Skip(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
+        """Number of earlier memos that a step of the sampler reads, at least 1."""
         return max(_make(self.sampler).history, 1)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
+        """True if the sampler draws noise."""
         return _make(self.sampler).stochastic
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
+        """True if the sampler translates."""
         return _make(self.sampler).translates
 
     def nfe(self, grid: Grid) -> int:
+        """Return the number of evaluations per sample that are made."""
         return sum(type(a) is Made for row in cached_plan(self, grid) for a in row.answers)
 
     def plan(self, grid: Grid) -> list[SkipRow]:
@@ -167,8 +170,7 @@ class Skip(GridSampler):
 
     def _choose(self, levels: Sequence[float]) -> list[bool]:
         """Return for each evaluation, at these levels, if it is made."""
-        n, found = len(levels), PATTERN.fullmatch(self.pattern)
-        assert found
+        n, found = len(levels), cast(re.Match[str], PATTERN.fullmatch(self.pattern))
         always = [i < self.first or i >= n - self.last for i in range(n)]
         if found[2]:
             return _choose_by_change(levels, always, math.ceil(n / float(found[2])))
@@ -207,9 +209,8 @@ class Skip(GridSampler):
             outputs = (compute_memo(x, d, found.p, found.q), *older)[: self.taylor + 1]
             return d
 
-        inner = _make(self.sampler)
-        memos = tuple(memo for memo, _ in past[: inner.history])
-        x, memo = inner.step(x, row.row, memos, RowByRow(answer), noise)
+        memos = tuple(memo for memo, _ in past[: _make(self.sampler).history])
+        x, memo = _make(self.sampler).step(x, row.row, memos, RowByRow(answer), noise)
         return x, (memo, outputs)
 
 
@@ -234,8 +235,8 @@ def _levels_called(inner: GridSampler, grid: Grid) -> list[list[float]]:
         calls[-1].append(float(sigma))
         return torch.zeros_like(x)
 
-    x = torch.zeros(1, 1, dtype=torch.float64)
-    noise = SampleNoise(0, torch.zeros(1, dtype=torch.int64), (1,), x.dtype)
+    x = torch.zeros(1, 1, device="meta")  # no values, so that nothing waits for a device
+    noise: Any = SimpleNamespace(at=lambda *_: lambda *_, **__: x)
     integrate(inner, RowByRow(record), x, grid, noise, on_step=lambda *_: calls.append([]))
     return calls[:-1]
 
