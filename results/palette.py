@@ -73,7 +73,7 @@ FAMILIES = (
         (
             *("dpmpp_m", "dpmpp_s", "res_m", "res_s", "xeab", "dpmpp", "etdrk", "etdrk_krogstad"),
             *("etdrk_strehmel_weiner", "etdrk_friedli", "etdrk_minchev", "etdrk_lawson"),
-            *("etdrk_hochbruck_ostermann", "etdrk_thirds"),
+            *("etdrk_hochbruck_ostermann", "etdrk_thirds", "skip"),
         ),
     ),
     Family("UniPC", "#8b3eca", "#b69cff", ("unipc", "pec", "pecec")),

@@ -16,6 +16,7 @@ from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
 from .families.cfgpp import CFGpp
 from .families.linear import LinearMultistep, LinearRow, jump
 from .families.multistep import Multistep, MultistepToZero, SelfStarting, StartRow, Startup
+from .families.skipping import Skip
 from .families.stages import ExponentialRungeKutta, LinearStages, Tableau
 from .families.tabulated import tabulate
 from .grid import Grid
@@ -62,6 +63,7 @@ __all__ = [
     "SampleNoise",
     "Sampler",
     "SelfStarting",
+    "Skip",
     "Source",
     "StartRow",
     "Startup",

@@ -37,9 +37,9 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 
 EXCLUDED = (
     *("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto"),
-    *("etdrk_", "rk_", "pec_", "pecec_", "heunpp2"),
+    *("etdrk_", "rk_", "pec_", "pecec_", "heunpp2", "skip"),
 )
-"""Prefixes of samplers that are not tried: adapters of other libraries, near copies, ``auto``, and many stages."""
+"""Prefixes of samplers that are not tried: other libraries, near copies, ``auto``, ``skip``, and many stages."""
 IN_FLOW_TIME = "flow_time"
 """Sampler that is tried on flows only."""
 

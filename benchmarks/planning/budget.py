@@ -67,5 +67,9 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
     """Return the largest number of steps with ``cost(steps)`` <= ``budget``; None without any."""
-    # up to budget + 1 steps: an analytic first step costs nothing
-    return bisect_right(range(1, budget + 2), budget, key=cost) or None
+    most = budget + 1  # an analytic first step costs nothing
+    n = bisect_right(range(1, most + 1), budget, key=cost)
+    if n == most:  # a sampler may skip evaluations; one of constant cost has enough steps
+        more = next((most << k for k in range(1, 7) if cost(most << k) > budget), most)
+        n = bisect_right(range(1, more + 1), budget, key=cost)
+    return n or None

@@ -1,0 +1,260 @@
+"""``skip``: a sampler that leaves out evaluations, as caches of a network's whole output do."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, combinations
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..buffers import take_buffer
+from ..grid import Grid
+from ..loop import GridSampler, cached_plan, integrate
+from ..numerics import blend
+from ..registry import make, register
+from ..types import Denoise, RowByRow, Source, StepNoise
+from .linear import UnguidedRow, compute_memo
+
+TRIAL = Grid(tuple(2.0 ** (-i / 4) for i in range(33)))
+"""Grid on which samplers are tried, longer than the period of a sensible pattern."""
+DIGITS = 9
+"""Decimals of differences between places of levels, so that rounding errors decide nothing."""
+PATTERN = re.compile(r"every ([1-9]\d{0,3})|change (\d{1,4}(?:\.\d{1,9})?)|1[01]*")
+_make: Any = lru_cache(maxsize=256)(make)
+
+
+class Made(NamedTuple):
+    """Evaluation d at the state x. The memo p x + q d replaces the ``stale`` newest memos."""
+
+    p: float
+    q: float
+    stale: int
+
+
+class Forecast(NamedTuple):
+    """Image in place of an evaluation at the state x: a x + sum_j b_j memo_j, newest first."""
+
+    a: float
+    b: tuple[float, ...]
+
+
+class SkipRow(NamedTuple):
+    """Row of the inner sampler's step, and an answer to each of its calls."""
+
+    row: Any
+    answers: tuple[Made | Forecast, ...]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Skip(GridSampler):
+    """Steps of another sampler, of which some forecast the network's output in place of a call.
+
+    A cache of the network's whole output makes this of a sampler. Where the pattern leaves out an
+    evaluation, a polynomial in the place of the level gives the output. It passes through the last
+    ``taylor`` + 1 evaluations at most, so that degree 0 is reuse. The sampler gets the image of this
+    output at the present state. The error h^(taylor + 1) of a forecast bounds the order by
+    taylor + 1, and by 1 more than the number of evaluations before the first one.
+
+    Euler's method with reuse is Euler's method on the levels that are evaluated. With forecasts it
+    is a Riemann sum of the integral of Adams-Bashforth.
+
+    ``change K`` is TeaCache's rule with another measure. TeaCache adds up relative L1 changes of
+    the network's modulated input, rescaled by a fitted polynomial. When the sum passes a threshold,
+    it evaluates and begins at 0. Such a mean over a batch would make a sample depend on others. Here
+    an ideal input (x0 + sigma z) / sqrt(1 + sigma²), of x0 and z with unit variance, moves by
+    2 sin(|phi - phi'| / 2) in the root mean square, with tan(phi) = sigma. Small moves add up to
+    |phi - phi'|. The threshold is the least with which at most one evaluation in K is made.
+
+    Attributes:
+        sampler: spec of a sampler with steps along a grid.
+        pattern: ``every N`` or ``change K``; or digits that repeat, such as ``110``.
+        taylor: degree of the polynomial, 0 to 4.
+        output: ``noise`` (x - d) / sigma, ``data`` d, or a flow's ``velocity`` (x - d) / sigma - d.
+            Fresh noise is in no earlier output, so stochastic samplers need ``data``.
+        clock: place of a level: ``step`` is its number in the grid, ``log_snr`` is -log sigma.
+        first, last: numbers of evaluations made in any case, >= 1 and >= 0; TeaCache has 1 and 1.
+    """
+
+    name = "skip"
+    source = Source(
+        "liu2025taylorseer",
+        "cal_type and taylor_formula of the authors' code; ``change``: TeaCache, arXiv:2411.19108",
+        "https://arxiv.org/abs/2503.06923",
+        deviations=(
+            "the output of the network is held, not of its blocks; ``change`` reads levels alone",
+            "the polynomial interpolates; TaylorSeer's derivatives are differences, of first order",
+        ),
+    )
+    sampler: str = "dpmpp_2m"
+    pattern: str = "every 2"
+    taylor: int = 0
+    output: Literal["noise", "data", "velocity"] = "noise"
+    clock: Literal["step", "log_snr"] = "step"
+    first: int = 1
+    last: int = 0
+
+    def __post_init__(self) -> None:
+        found, inner = PATTERN.fullmatch(self.pattern), make(self.sampler)
+        if not found or (found[2] and float(found[2]) < 1):
+            raise ValueError(
+                "skip: pattern must be 'every N', 'change K' with a number K >= 1, or digits such as "
+                f"'110' that begin with 1, got {self.pattern!r}"
+            )
+        kinds = self.output in ("noise", "data", "velocity") and self.clock in ("step", "log_snr")
+        if not (kinds and 0 <= self.taylor <= 4 and self.first >= 1 and self.last >= 0):
+            raise ValueError(
+                "skip: output is 'noise', 'data' or 'velocity', clock 'step' or 'log_snr', taylor 0 to "
+                f"4, first >= 1 and last >= 0, got {self}"
+            )
+        if reason := _why_not(inner, self.output):
+            raise ValueError(f"skip cannot leave out evaluations of {self.sampler}: it {reason}")
+
+    @property
+    def order(self) -> int | None:  # type: ignore[override]
+        """Order of the sampler, but at most that of forecasts; None for several evaluations a step."""
+        p, rows = _make(self.sampler).order, cached_plan(self, TRIAL)
+        made = [type(answer) is Made for row in rows for answer in row.answers]
+        before = [*made, False].index(False)
+        if p is None or before + self.last >= len(made):
+            return p
+        # stages have lower orders by themselves, and a forecast at a level seen before has no error
+        return min(p, self.taylor + 1, before + 1) if len(made) == len(rows) else None
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """Number of earlier memos that a step of the sampler reads, at least 1."""
+        return max(_make(self.sampler).history, 1)
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """True if the sampler draws noise."""
+        return _make(self.sampler).stochastic
+
+    @property
+    def translates(self) -> bool:  # type: ignore[override]
+        """True if the sampler translates."""
+        return _make(self.sampler).translates
+
+    def nfe(self, grid: Grid) -> int:
+        """Return the number of evaluations per sample that are made."""
+        return sum(type(a) is Made for row in cached_plan(self, grid) for a in row.answers)
+
+    def plan(self, grid: Grid) -> list[SkipRow]:
+        """Return the sampler's row of each step with the answers to its calls."""
+        inner, lams = _make(self.sampler), [-math.log(level) for level in grid.positive]
+        calls = _levels_called(inner, grid)
+        made = iter(self._choose(list(chain(*calls))))
+        places = range(len(lams)) if self.clock == "step" else lams
+        points: list[tuple[float, float]] = []  # place and level of the memos, newest first
+
+        def answer(level: float) -> Made | Forecast:
+            place = float(np.interp(-math.log(level), lams, places))
+            if not next(made):
+                return self._forecast(points, place, level)
+            stale = sum(round(place - point, DIGITS) <= 0 for point, _ in points)
+            points[:] = [(place, level), *points[stale:]][: self.taylor + 1]
+            return Made(*self._memo(level), stale)
+
+        rows = zip(cached_plan(inner, grid), calls, strict=True)
+        return [SkipRow(row, tuple(map(answer, levels))) for row, levels in rows]
+
+    def _choose(self, levels: Sequence[float]) -> list[bool]:
+        """Return for each evaluation, at these levels, if it is made."""
+        n, found = len(levels), cast(re.Match[str], PATTERN.fullmatch(self.pattern))
+        always = [i < self.first or i >= n - self.last for i in range(n)]
+        if found[2]:
+            return _choose_by_change(levels, always, math.ceil(n / float(found[2])))
+        digits = "1" + "0" * (int(found[1]) - 1) if found[1] else self.pattern
+        begin = self.first - 1 if found[1] else 0
+        return [must or digits[(i - begin) % len(digits)] == "1" for i, must in enumerate(always)]
+
+    def _memo(self, level: float) -> tuple[float, float]:
+        """Return p and q of the memo p x + q d: the output d, or sigma times another output."""
+        if self.output == "data":
+            return 0.0, 1.0
+        return 1.0, -1.0 - (level if self.output == "velocity" else 0.0)
+
+    def _forecast(self, points: list[tuple[float, float]], place: float, level: float) -> Forecast:
+        (p, q), scales = self._memo(level), self.output != "data"
+        weights = (
+            math.prod((place - other) / (own - other) for other, _ in points if other != own)
+            * (level / at if scales else 1.0)
+            for own, at in points
+        )
+        return Forecast(-p / q, tuple(weight / q for weight in weights))
+
+    def step(
+        self, x: Tensor, row: SkipRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, Any]:
+        """Return the sampler's next state, and its memo with the memos of outputs."""
+        outputs: tuple[Tensor, ...] = past[0][1] if past else ()
+        answers = iter(row.answers)
+
+        def answer(x: Tensor, sigma: float | Tensor) -> Tensor:
+            nonlocal outputs
+            found = next(answers)
+            if isinstance(found, Forecast):
+                return blend(x, found.a, found.b, outputs, take_buffer(x))
+            d, older = denoise(x, sigma), outputs[found.stale :]
+            outputs = (compute_memo(x, d, found.p, found.q), *older)[: self.taylor + 1]
+            return d
+
+        memos = tuple(memo for memo, _ in past[: _make(self.sampler).history])
+        x, memo = _make(self.sampler).step(x, row.row, memos, RowByRow(answer), noise)
+        return x, (memo, outputs)
+
+
+def _why_not(inner: Any, output: str) -> str:
+    """Return the reason why :class:`Skip` has no steps of a sampler, with a remedy; "" if it has."""
+    other = "; give a method with steps along a grid, such as euler, dpmpp_2m or heun"
+    on_grid = isinstance(inner, GridSampler) and type(inner).solve is GridSampler.solve
+    if not on_grid or inner.for_maps or getattr(inner, "needs_statistics", False):
+        return f"has no steps along a fixed grid by images alone{other}"
+    if isinstance(inner.plan(TRIAL)[0], UnguidedRow):
+        return f"reads two images of an evaluation{other}"
+    if inner.stochastic and output != "data":
+        return f"adds noise, which {output} held from before has not; give output='data'"
+    return ""
+
+
+def _levels_called(inner: GridSampler, grid: Grid) -> list[list[float]]:
+    """Return the noise levels of each step's evaluations."""
+    calls: list[list[float]] = [[]]
+
+    def record(x: Tensor, sigma: Any) -> Tensor:
+        calls[-1].append(float(sigma))
+        return torch.zeros_like(x)
+
+    x = torch.zeros(1, 1, device="meta")  # no values, so that nothing waits for a device
+    noise: Any = SimpleNamespace(at=lambda *_: lambda *_, **__: x)
+    integrate(inner, RowByRow(record), x, grid, noise, on_step=lambda *_: calls.append([]))
+    return calls[:-1]
+
+
+def _choose_by_change(levels: Sequence[float], always: list[bool], most: int) -> list[bool]:
+    """Return the evaluations after each of which the change passes the least possible threshold.
+
+    At most ``most`` are made, or those of ``always``. Their number never rises with the threshold.
+    """
+    angles = [math.atan(level) for level in levels]
+
+    def choose(threshold: float) -> list[bool]:
+        chosen, last = [], 0.0
+        for angle, must in zip(angles, always, strict=True):
+            chosen.append(must or round(last - angle, DIGITS) > threshold)
+            last = angle if chosen[-1] else last
+        return chosen
+
+    moves = sorted({0.0, *(round(a - b, DIGITS) for a, b in combinations(angles, 2))})
+    least = bisect_left(moves[:-1], True, key=lambda move: sum(choose(move)) <= most)
+    return choose(moves[least])
