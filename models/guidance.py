@@ -89,8 +89,8 @@ def guide_both(
     """Return the guided images, and the images that they are guided away from.
 
     ``label`` are the estimates of all rows, ``free`` the estimates to guide away from, for the guided
-    ``rows`` only. Only the first ``channels`` are guided; None means all. Other rows and channels of
-    both results are those of ``label``.
+    ``rows`` only. Only the first ``channels`` are guided; None means all. In other rows and channels
+    both results equal ``label``.
     """
     level = sigma[rows] if isinstance(sigma, Tensor) else sigma
     free = free[:, :channels]

@@ -88,8 +88,8 @@ def equal_error(
 ) -> Search:
     """Levels of a fine karras grid whose largest Euler error in a step is as small as possible.
 
-    Each Euler step starts on the model's own trajectories. Options, result and exceptions are those
-    of :func:`gits`, without ``weight``.
+    Each Euler step starts on a trajectory of the model. Options, result and exceptions are as in
+    :func:`gits`, without ``weight``.
     """
     return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0, seed)
 
