@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from ...models.exact.problems import KINDS
 from ...results.board import scoring
 from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
 from ...samplers import SampleNoise
@@ -22,6 +21,7 @@ from .networks import network_reference
 from .settings import (
     AXES,
     BUDGETS,
+    KINDS,
     NETWORK_BUDGETS,
     NETWORK_SAMPLES,
     NETWORKS,

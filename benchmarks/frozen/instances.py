@@ -21,10 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...models.exact.problems import KINDS
 from ...results.board.scoring import Problem
 from ...samplers.spec import format_spec, parse_spec
-from .settings import MOST_DIMENSIONS, PER_KIND, PUBLIC, RANGES, SIDES, VERSION
+from .settings import KINDS, MOST_DIMENSIONS, PER_KIND, PUBLIC, RANGES, SIDES, VERSION
 
 
 class Instance(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 SUITE = "sb-2026"
 VERSION = "sb-2026.1"
 PUBLIC = "public"
+KINDS = ("spectrum", "tails", "curve", "sheet", "modes", "points", "wavelet")
+"""Kinds of exact problems, by their names in :mod:`samplerbench.models.exact.problems`."""
 PER_KIND = 3
 RANGES = {
     "edm": (0.002, 80.0, 0.5),

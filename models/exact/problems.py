@@ -99,10 +99,7 @@ def wavelet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
     kind.__name__: kind for kind in (spectrum, tails, curve, sheet, modes, points, wavelet)
 }
-"""Kinds by name. Append only: the position of a kind is part of its seed.
-
-The frozen suite draws from all kinds, so a new one needs a new version of that suite.
-"""
+"""Kinds by name. Append only: the position of a kind is part of its seed."""
 
 
 def make_problem(
