@@ -306,6 +306,38 @@ ENDPOINTS = (
     ),
 )
 
+PSNR = Quantity(
+    name="psnr_conv",
+    meaning="mean PSNR of samples to the images of their converged ODE endpoints, at most 58.9 each; "
+    "on request only",
+    unit="dB",
+    title="PSNR to the ODE",
+    axis="PSNR to the converged image (dB)",
+    to="reference solution",
+    error="se",
+    influence="psnr_conv",
+    listed=True,
+    lower=False,
+    beside=(_number("psnr_capped", "share of samples that 8 bits cannot tell apart", "share"),),
+)
+
+LPIPS = Quantity(
+    name="lpips_conv",
+    meaning="mean LPIPS of samples to the images of their converged ODE endpoints; on request only",
+    title="LPIPS to the ODE",
+    axis="LPIPS to the converged image",
+    note="Mean perceptual distance of samples to the converged images of the same initial noise. "
+    "95 % intervals.",
+    brief="how different samples look from where their own noise leads in very many steps",
+    to="reference solution",
+    error="se",
+    influence="lpips_conv",
+    power=2,
+    listed=True,
+    same="lpips_network",
+    beside=(_text("lpips_network", "backbone of lpips_conv, and a hash of its weights"),),
+)
+
 STRONG = (
     _ToPathLimit(
         name="strong_typical_error",
@@ -362,6 +394,8 @@ BUILT_IN: tuple[Quantity, ...] = (
     DUPLICATES,
     COEFFICIENTS,
     *ENDPOINTS,
+    PSNR,
+    LPIPS,
     *STRONG,
     LABELS,
 )
