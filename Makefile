@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PARITY ?= .venv-parity
-PEERS  := dev,peers,onnx,inception,clip,dinov2,efficientnet,torchvision,tune,cluster
+PEERS  := dev,peers,onnx,inception,clip,dinov2,lpips,efficientnet,torchvision,tune,cluster
 # what is imported is compiled then, by whoever is first: all of torch is half of the installation
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 SUITE  ?= quick

@@ -13,6 +13,7 @@ import pandas as pd
 
 from .comparison.estimates import default_quantity
 from .intervals import printed_value
+from .quantities import find
 from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
@@ -82,7 +83,7 @@ class ResultTable(TypedTable):
         )
 
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
-        """Return for each model and budget the finished row with the smallest ``metric``.
+        """Return for each model and budget the finished row with the best ``metric``.
 
         The columns are the table's, ``curve`` and ``slot`` (the budget).
 
@@ -91,15 +92,16 @@ class ResultTable(TypedTable):
         """
         check_columns(self.frame, metric)
         frame = with_curves(self.ok.frame).dropna(subset=["slot", metric])
-        best = frame.sort_values(metric, kind="stable").drop_duplicates(["model", "slot"])
+        frame = frame.sort_values(metric, kind="stable", ascending=find(metric).lower)
+        best = frame.drop_duplicates(["model", "slot"])
         return best.sort_values(["model", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
         """Return the finished rows, sorted by cost, with their membership in the Pareto front.
 
         ``on_front`` judges by the values alone. ``front`` takes errors into account: "on", "off" or
-        "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Lower
-        ``metric`` is better. Raises a ValueError if the table lacks a column.
+        "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample".
+        Raises a ValueError if the table lacks a column.
         """
         from .comparison.pareto import pareto  # a run does without this module
 
@@ -127,7 +129,7 @@ class ResultTable(TypedTable):
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
         """Return LaTeX with booktabs: a table for each model, samplers by budgets.
 
-        Values not significantly above the lowest are bold. Here the intervals decide; for a run's
+        Values not significantly worse than the best are bold. Here the intervals decide; for a run's
         ``table.tex``, the influence values of its samples are used too.
         """
         from .comparison.lowest import lowest_places  # a run does without this module
@@ -146,7 +148,7 @@ class ResultTable(TypedTable):
         """Return a figure of the finished rows (:mod:`.figures`).
 
         Args:
-            metric: column of the quality, lower is better.
+            metric: column of the quality.
             cost: "nfe", "ms_per_sample", "joules_per_sample" or "steps".
             kind: "work-precision" (a curve for each sampler) or "pareto" (the front), with a panel
                 for each model; or "ecdf" (share of targets reached) or "profile" (performance
@@ -183,8 +185,10 @@ class ResultTable(TypedTable):
             if quantity is None:
                 continue
             wide = rows.wide(quantity.name).droplevel("model")
-            best_first = wide.loc[wide.rank().mean(axis="columns").sort_values(kind="stable").index]
-            yield f"<p><b>{escape(str(model))}</b>: {escape(quantity.title or quantity.name)} by evaluations, lower is better</p>"
+            ranks = wide.rank(ascending=quantity.lower).mean(axis="columns")
+            title = escape(quantity.title or quantity.name)
+            best_first = wide.loc[ranks.sort_values(kind="stable").index]
+            yield f"<p><b>{escape(str(model))}</b>: {title} by evaluations, {quantity.better} is better</p>"
             texts = best_first.map(partial(_printed_cell, quantity.name), na_action="ignore")
             yield texts.rename_axis(None).to_html(max_rows=MOST_RANKED, na_rep="")
 

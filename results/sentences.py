@@ -46,7 +46,8 @@ def answer_in_words(findings: Findings) -> tuple[str, ...]:
     for (curve, verdict), items in groupby(distinct, lambda item: (item.curve, item.verdict)):
         budgets = names_in_words([str(item.budget) for item in items])
         words.append(f"{curve} at {budgets} NFE ({verdict})")
-    lowest = f"Lowest {findings.quantity.title}: {'; '.join(words)}." if words else ""
+    best = f"{findings.quantity.best.capitalize()} {findings.quantity.title}"
+    lowest = f"{best}: {'; '.join(words)}." if words else ""
     return tuple(filter(None, (lowest, DOMINATED if findings.dominated else "")))
 
 
@@ -97,7 +98,7 @@ def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
     if not best.others:
         return f"{at} {name} has {value}; no other sampler was run there."
     if best.refusal:
-        return f"{at} {name} has the lowest value, {value}, without a verdict ({best.refusal})."
+        return f"{at} {name} has the {quantity.best} value, {value}, without a verdict ({best.refusal})."
     against = _comparison_with_baseline(best, quantity)
     if best.is_shown_best:
         return f"{at} use {name}, with {value}." if not against else f"{at} use {name}; {against}."
@@ -132,7 +133,7 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
     shown = dict.fromkeys(format_number(value, 2) for value in (values[0], values[-1]))
     listed = (" and " if len(rows) == 2 else " to ").join(shown)
     base = format_number(printed_value(quantity.name, number(best.baseline, quantity.name)))
-    factor = _least_factor(rows, best.baseline, quantity.name)
+    factor = _least_factor(rows, best.baseline, quantity.name) if quantity.lower else 0
     if factor < FACTOR:
         title = quantity.title
         return f"{who} better than {best.against} ({title} {listed} against {base})"
@@ -159,11 +160,12 @@ def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
 def _sentence_on_plateau(findings: Findings) -> str:
     if findings.plateau is None:
         return ""
-    budget, kind = findings.plateau.budget, findings.plateau.kind
+    budget, kind, quantity = findings.plateau.budget, findings.plateau.kind, findings.quantity
     if kind == "falling":
-        return f"The lowest value still falls at {budget} evaluations, the most that were tried."
+        moves = f"{quantity.best} value still {'falls' if quantity.lower else 'rises'}"
+        return f"The {moves} at {budget} evaluations, the most that were tried."
     if kind == "none":
-        return f"More than {budget} evaluations bring no lower {findings.quantity.title}."
+        return f"More than {budget} evaluations bring no {quantity.better} {quantity.title}."
     samples = number(findings.best[0].row, "samples")
     size = f" ({samples:,.0f} samples)" if samples else ""
     return f"We could not show that more than {budget} evaluations help{size}."

@@ -35,7 +35,7 @@ def report(
 
 def show(
     folder: Folder,
-    metric: str | None = setting("--metric COLUMN", "Column to rank by, lower is better."),
+    metric: str | None = setting("--metric COLUMN", "Column to rank by."),
     baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
     errors: bool = flag("--errors", "Print the parts of the error: start, steps, end, model."),
     to_floor: bool = flag(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
 from ...results.comparison.shares import share_interval
 from ...results.quantities import Quantity
-from ...results.quantities.built_in import ENDPOINTS, STRONG
+from ...results.quantities.endpoints import ENDPOINTS, STRONG
 from ...results.text import Z95
 from .estimators.rows import FloatArray, as_rows
 from .metric import Context, Measured, metric

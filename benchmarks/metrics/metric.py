@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ...results import quantities as known
 from ...results.quantities import Quantity
@@ -171,6 +172,15 @@ class Context(Protocol):
         """Converged endpoints of the first latents. Need: "reference solution" or "path limit"."""
         ...
 
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Range of the values of decoded images; None for no range."""
+        ...
+
+    def images(self, x: NDArray) -> Tensor:
+        """Return decoded images of samples ``(n, *event)``, in the range, on the model's device."""
+        ...
+
     def once(self, key: object, make: Callable[[], Value]) -> Value:
         """Return ``make()``, which is called once per ``key`` for all cells of a model."""
         ...
@@ -194,6 +204,9 @@ class Metric:
         quantities: descriptions of the results, in the order of the table.
         measure: decorated function. An ArithmeticError or ValueError from a built-in metric fails
             the row of the cell. An error from a plugin leaves only its own columns empty.
+        default: False for a metric that is measured only if a suite names it.
+        weights: function that loads the user's file of weights and returns a text with its hash. A
+            ValueError refuses the metric. None for a metric without such a file.
     """
 
     name: str
@@ -201,6 +214,8 @@ class Metric:
     needs: frozenset[Need]
     quantities: tuple[Quantity, ...]
     measure: Callable[[Context], Measured] = field(compare=False)
+    default: bool = True
+    weights: Callable[[], str] | None = field(default=None, compare=False)
 
     def __call__(self, context: Context) -> Measured:
         """Measure a cell, and check the names in the result.
@@ -229,7 +244,13 @@ _METRICS: dict[str, Metric] = {}
 
 
 def metric(
-    name: str, *, version: int, needs: Collection[Need], quantities: tuple[Quantity, ...]
+    name: str,
+    *,
+    version: int,
+    needs: Collection[Need],
+    quantities: tuple[Quantity, ...],
+    default: bool = True,
+    weights: Callable[[], str] | None = None,
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
     """Return a decorator that registers a function as a metric.
 
@@ -238,13 +259,15 @@ def metric(
         version: see :class:`Metric`.
         needs: see :data:`Need`.
         quantities: descriptions of the values that the function returns.
+        default: see :class:`Metric`.
+        weights: see :class:`Metric`.
 
     Raises:
         ValueError: the name or a quantity is invalid or taken, or a need is unknown.
     """
 
     def decorated(measure: Callable[[Context], Measured]) -> Metric:
-        registered = Metric(name, version, frozenset(needs), quantities, measure)
+        registered = Metric(name, version, frozenset(needs), quantities, measure, default, weights)
         register(registered)
         return registered
 

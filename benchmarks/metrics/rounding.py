@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...results.comparison.endpoint_distances import typical_error
-from ...results.quantities.built_in import ROUNDING, ROUNDING_SHARE
+from ...results.quantities.endpoints import ROUNDING, ROUNDING_SHARE
 from .endpoint import distance_columns, endpoint_distance, endpoint_error
 from .metric import Context, Measured, metric
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
 from ..metrics.metric import Endpoints, Need
-from ..sampling.shard import BATCH, PRECISE, Arrays
+from ..sampling.shard import BATCH, PRECISE, Arrays, clamp
 from .data import ModelData, ScoringReference
 
 if TYPE_CHECKING:  # a protocol's property accepts no cached_property
@@ -224,6 +226,14 @@ class CellContext:
     @property
     def solution(self) -> Endpoints:
         return _require(self.endpoints, self._solved)
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        return self.data.model.decoded_limits
+
+    def images(self, x: NDArray) -> Tensor:
+        decoded = self.data.model.decode(torch.from_numpy(x).to(self.data.device))
+        return clamp(decoded, self.limits)[0]
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
         return self.data.once(key, make)

@@ -68,7 +68,9 @@ def measure_metrics(
     for metric in metrics().values():
         columns: Record | None = {}
         values: Arrays = {}
-        version = version_of(metric)
+        if metric.name not in {**requested, **stored_versions}:
+            continue
+        version = requested.get(metric.name) or version_of(metric)
         if stored_versions.get(metric.name) == version:
             columns, values = stored_numbers(metric, done, arrays)
         elif metric.name not in requested:

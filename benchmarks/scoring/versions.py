@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -24,24 +25,34 @@ from ..sampling.shard import Arrays
 
 METRICS = "metrics"
 
+DEFAULT = "default"
+"""Name in a suite's ``metrics`` for all metrics that are measured by default."""
+
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Return the metrics of these names, or all metrics for None.
+    """Return the metrics of these names, or the default ones for None; "default" names these too.
 
     Raises:
-        ValueError: a name is unknown, or an installed metric cannot be loaded.
+        ValueError: a name is unknown, an installed metric cannot be loaded, or a file is missing.
     """
     all_metrics = metrics()
+    wanted = {DEFAULT} if names is None else set(names)
     for name in names or ():
-        if name not in all_metrics:
+        if name not in (*all_metrics, DEFAULT):
             raise ValueError(f"unknown metric {name!r}; {name_hint(name, all_metrics)}")
-    return [metric for metric in all_metrics.values() if names is None or metric.name in names]
+    found = [m for m in all_metrics.values() if {m.name, DEFAULT if m.default else ""} & wanted]
+    for metric in found:
+        if metric.weights:
+            metric.weights()
+    return found
 
 
 def version_of(metric: Metric) -> str:
-    """Return a metric's version, for a plugin with a digest of its code."""
+    """Return a metric's version, for a plugin with a digest of its code, and its weights."""
     where = origin(metric)
     plugin = f" of {where}, code {_code_digest(metric)}" if where else ""
+    with suppress(ValueError):  # no file: the metric cannot be measured, only kept
+        plugin += f" with {metric.weights()}" if metric.weights else ""
     return f"{metric.version}{plugin}"
 
 

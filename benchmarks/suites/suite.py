@@ -165,7 +165,8 @@ class Suite(StrictTable):
             for 32 axes of it, or one of :func:`samplerbench.models.extractors.make_extractor`.
         reference: source of real samples, or of their statistics, in another feature space
             (``benchmarks.scoring.real_data``); None has the model draw them. Its old name is ``real``.
-        metrics: names of the metrics (``samplerbench list metrics``); None for all.
+        metrics: names of the metrics (``samplerbench list metrics``); "default" stands for the ones that None
+            measures, which are all but ``psnr_conv`` and ``lpips_conv``.
         timing: settings of the timing pass.
         path_curvature: True to measure the curvature of each model's paths, which takes as long as references.
         until: when to stop extending rows; None leaves each at ``samples``.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..intervals import BELOW_NOTE, is_below_zero
-from ..quantities import Quantity, judged
+from ..quantities import Quantity, find, judged
 from ..record import Record
 from ..table.typed_table import TypedTable
 from ..values import text
@@ -190,10 +190,15 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     """Return sentences on a comparison: verdict counts, reasons against verdicts, rows left out."""
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines).most_common()
+    measured = sorted({line.metric for line in lines})
+    higher = [name for name in measured if not find(name).lower]
+    better = "higher is better" if higher else "lower is better"
+    if 0 < len(higher) < len(measured):
+        better += f" for {', '.join(higher)}, lower for the others"
     listed = ", ".join(f"{n} {verdict}" for verdict, n in counts)
     remarks = [
         f"{len(lines)} comparisons" + (": " if counts else "") + f"{listed}.",
-        "Δ is candidate less baseline, with its own 95 % interval; lower is better. Verdicts are "
+        f"Δ is candidate less baseline, with its own 95 % interval; {better}. Verdicts are "
         "Holm-corrected: the chance of any false better or worse in this table is at most "
         f"{LEVEL:.0%}.",
     ]

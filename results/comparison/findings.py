@@ -186,7 +186,8 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
     def rank(index: int) -> tuple[float, bool]:
         """Return a sort key: the value, then the baseline before equal values."""
         entry = group.entries[index]
-        return number(entry.record, group.quantity.name) or 0.0, not entry.is_of(baseline)
+        value = number(entry.record, group.quantity.name) or 0.0
+        return group.quantity.loss(value), not entry.is_of(baseline)
 
     slots: dict[int, list[int]] = defaultdict(list)
     for index, entry in group.entries.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..intervals import interval_bounds
-from ..quantities import find
+from ..quantities import Quantity, find
 from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
@@ -47,7 +47,7 @@ def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[i
     if quantity is None:
         return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
     ok = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
-    curves = _curves_by_rank(ok, quantity.name, ["best", "mean"])
+    curves = _curves_by_rank(ok, quantity, ["best", "mean"])
     own = set(ok.loc[(ok["sampler"] == baseline) | (ok["curve"] == baseline), "curve"])
     first = [curve for curve in curves if curve in own][:1]
     indices: list[int] = []
@@ -62,13 +62,14 @@ def ranked_curves(rows: pd.DataFrame) -> list[str]:
     """Return a problem's curves sorted by mean rank over the budgets; without results, last."""
     quantity = default_quantity(rows_as_dicts(rows))
     finished = rows.loc[rows["status"] == "ok"]
-    first = _curves_by_rank(finished, quantity.name, ["mean", "best"]) if quantity else []
+    first = _curves_by_rank(finished, quantity, ["mean", "best"]) if quantity else []
     return list(dict.fromkeys([*first, *map(str, rows["curve"])]))
 
 
-def _curves_by_rank(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
+def _curves_by_rank(finished: pd.DataFrame, quantity: Quantity, by: list[str]) -> list[str]:
     """Return curves sorted by ``by``, the "best" and "mean" of their ranks at the budgets."""
-    rank = finished.groupby("slot", dropna=False)[column].rank(method="min")
+    values = finished.groupby("slot", dropna=False)[quantity.name]
+    rank = values.rank(method="min", ascending=quantity.lower)
     by_curve = rank.astype("Float64").groupby(finished["curve"])
     order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
     return [str(curve) for curve in order.sort_values(by, kind="stable").index]
@@ -85,7 +86,7 @@ def lowest_places(
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return, by problem, the (curve, budget) pairs not shown to be above the budget's lowest row.
+    """Return, by problem, the (curve, budget) pairs not shown to be worse than the budget's best row.
 
     ``metric`` None stands for each problem's default quantity. Of several rows with the same pair,
     the one with the most evaluations counts. ``homes`` has the path of each run by its name.
@@ -113,8 +114,8 @@ def lowest_places(
 def _places_tied_with_lowest(group: ComparedRows) -> frozenset[Place]:
     first: dict[int, int] = {}
     slots = {n: int(number(entry.record, "slot") or 0) for n, entry in group.entries.items()}
-    name = group.quantity.name
-    for n in sorted(slots, key=lambda n: number(group.entries[n].record, name) or 0.0):
+    name, loss = group.quantity.name, group.quantity.loss
+    for n in sorted(slots, key=lambda n: loss(number(group.entries[n].record, name) or 0.0)):
         first.setdefault(slots[n], n)
     return frozenset(
         (text(entry.record, "curve"), slots[n])
@@ -129,6 +130,7 @@ def _is_shown_above(group: ComparedRows, other: int, lowest_one: int) -> bool:
         return verdict == "worse"
     name, rows = group.quantity.name, [group.entries[n].record for n in (lowest_one, other)]
     values = [number(row, name) or 0.0 for row in rows]  # used as the interval where there is none
-    high = (interval_bounds(rows[0], name) or values[:1])[-1]
-    least = (interval_bounds(rows[1], name) or values[1:])[0]
+    loss = group.quantity.loss
+    high = max(map(loss, interval_bounds(rows[0], name) or values[:1]))
+    least = min(map(loss, interval_bounds(rows[1], name) or values[1:]))
     return least > high and not math.isclose(least, high, rel_tol=COINCIDE)

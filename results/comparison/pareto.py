@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from ..quantities import find
+from ..quantities import Quantity, find
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import check_columns
@@ -35,7 +35,7 @@ _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 
 
 class Point(NamedTuple):
-    """Point of a row: its value, its cost, and the ends of the cost's 95 % interval."""
+    """Point of a row: its value (lower is better), its cost, and the cost's 95 % interval."""
 
     value: float
     cost: float
@@ -61,11 +61,11 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         ValueError: the frame lacks one of the columns.
     """
     check_columns(frame, metric, cost)
-    parts = [
-        rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
-        for _, rows in comparable_parts(frame)
-    ]
     quantity = find(metric)
+    parts = [
+        rows.sort_values([cost, metric], ascending=[True, quantity.lower], kind="stable")
+        for _, rows in comparable_parts(frame.dropna(subset=[metric, cost]))
+    ]
     groups = correct_together(
         ComparedRows(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
     )
@@ -81,7 +81,7 @@ def front_positions(group: ComparedRows, cost: str) -> dict[int, FrontPosition]:
     points = {
         index: point
         for index, entry in group.entries.items()
-        if (point := _cost_point(entry.record, group.quantity.name, cost))
+        if (point := _cost_point(entry.record, group.quantity, cost))
     }
     leads = dict.fromkeys(_undominated_points(points))
     return {
@@ -100,12 +100,12 @@ def _undominated_points(points: Mapping[int, Point]) -> list[int]:
     return [index for index in points if index in front]
 
 
-def _cost_point(row: Record, metric: str, cost: str) -> Point | None:
-    value, price = number(row, metric), number(row, cost)
+def _cost_point(row: Record, quantity: Quantity, cost: str) -> Point | None:
+    value, price = number(row, quantity.name), number(row, cost)
     if value is None or price is None:
         return None
     low, high = (price, price) if cost == "nfe" else _time_interval(row, price)
-    return Point(value, price, low, high)
+    return Point(quantity.loss(value), price, low, high)
 
 
 def is_surely_cheaper(a: Point, b: Point) -> bool:

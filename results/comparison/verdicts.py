@@ -41,7 +41,7 @@ SIDES = ("tuning", "baseline_tuning")  # fields of a Line
 class Judgement:
     """Difference of two rows by one quantity, before correction for other comparisons.
 
-    ``gap`` is candidate less baseline, and negative is better. Gaps up to ``margin`` do not matter.
+    ``gap`` is candidate less baseline. Gaps up to ``margin`` do not matter.
     ``reason`` says why there can be no verdict; "" if there can.
     """
 
@@ -61,7 +61,7 @@ class Judgement:
             return None
         if gap.changed is not None:
             return PairedShares(gap.value, gap.se, self.margin, *gap.changed, gap.paired)
-        return Evidence(gap.value, gap.se, self.margin)
+        return Evidence(self.quantity.loss(gap.value), gap.se, self.margin)
 
     @property
     def has_equal_values(self) -> bool:
@@ -146,8 +146,8 @@ def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[Co
 class Line:
     """Comparison of a row with its baseline by one metric, as a line of a table.
 
-    ``difference`` is candidate less baseline; lower is better. ``low`` and ``high`` are its 95 %
-    interval, without correction. ``verdict`` is corrected for the number of lines, ``time_verdict``
+    ``difference`` is candidate less baseline. ``low`` and ``high`` are its 95 % interval, without
+    correction. ``verdict`` is corrected for the number of lines, ``time_verdict``
     (:func:`.times.speed_verdict`) is not. ``paired`` counts samples from shared latents; 0 means
     independent rows. ``tuning`` and ``baseline_tuning`` are None for schedules that are not tuned.
     """
@@ -202,6 +202,8 @@ def _margin_of_value(pair: Pair, quantity: Quantity, baseline: Estimate, share: 
     """Return the largest difference that does not matter, in the units of the value, >= 0."""
     if quantity.summary == "share":
         return share
+    if quantity.unit == "dB":  # a logarithm: the share is of the error that it is taken of
+        return 20 * math.log10(1 + share)
     name = quantity.resolution
     resolution = max(number(entry.record, name) or 0.0 for entry in pair) if name else 0.0
     return share * max(baseline.value, FLOOR_ERRORS * resolution, 0.0)
@@ -213,6 +215,8 @@ _DOMINATED = "dominated by the model's own error; see fd_conv"
 def _pair_refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
     """Return the reason against a verdict on a pair of rows by a quantity; "" if there is none."""
     refusals = [_row_refusal(entry.record, quantity) for entry in pair]
+    if quantity.same and len({text(entry.record, quantity.same) for entry in pair}) > 1:
+        refusals.append(f"{quantity.same} differs")
     if _DOMINATED in refusals:
         return _DOMINATED
     return next(filter(None, refusals), "" if gap.se is not None else "no standard error")

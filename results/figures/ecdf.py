@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..palette import Style
+from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..values import rows_as_dicts, text
@@ -80,8 +81,10 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
     out, such as a stochastic sampler by its distance to the solution of the ODE.
 
     Raises:
-        ValueError: no row has both columns.
+        ValueError: no row has both columns, or higher is better.
     """
+    if not find(metric).lower:
+        raise ValueError(f"{metric} has no targets here; choose a metric of which lower is better")
     parts: list[dict[str, NDArray[np.float64]]] = []
     styles: dict[str, Style] = {}
     finished = set[str]()

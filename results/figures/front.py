@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 
 from ..comparison.pareto import pareto
 from ..comparison.verdicts import COINCIDE
+from ..quantities import find
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
@@ -28,7 +30,7 @@ def front(
 
     Filled markers are on the front if errors are considered, open ones by values alone
     (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. Samplers of
-    plugins are always named. Lower ``metric`` is better. ``cost`` is "nfe" or "ms_per_sample".
+    plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
         ValueError: no row has both columns.
@@ -49,9 +51,11 @@ def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list
         (row, point) for row in rows_as_dicts(frame) if (point := point_of(row, metric, cost))
     ]
     set_log_scales(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
+    loss = find(metric).loss
     leads: list[tuple[Record, Point]] = []  # by cost; of rows equal but for rounding, the first
     for row, point in row_points:
-        if row["on_front"] and (not leads or point.y < leads[-1][1].y * (1 - COINCIDE)):
+        least = loss(leads[-1][1].y) - COINCIDE * leads[-1][1].y if leads else math.inf
+        if row["on_front"] and loss(point.y) < least:
             leads.append((row, point))
     last: dict[str, Series] = {}
     for row, point in sorted(row_points, key=lambda item: item[1].x):

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..intervals import printed_value
+from ..quantities import find
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
@@ -37,7 +38,7 @@ def ranking(
 ) -> Sheet:
     """Draw a panel for each model and estimator: samplers ranked by two metrics, joined by lines.
 
-    Lower is better in both metrics. ρ is Spearman's correlation of the rankings. ``budget`` is in
+    ρ is Spearman's correlation of the rankings. ``budget`` is in
     evaluations, by default the one nearest to 10.
 
     Raises:
@@ -81,7 +82,9 @@ def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
     """Draw a line for each row between its ranks at both sides; ``wide`` is the width in inches."""
     sides = [[number(row, name) for row in rows] for name in (left, right)]
-    ranks = [pd.Series(values, dtype=float).rank(method="first") for values in sides]
+    signs = [find(name).loss(1.0) for name in (left, right)]
+    losses = [sign * pd.Series(v, dtype=float) for sign, v in zip(signs, sides, strict=True)]
+    ranks = [values.rank(method="first") for values in losses]
     names = [curve_label(text(row, "curve")) for row in rows]
     a_values = [format_number(printed_value(left, value)) for value in sides[0]]
     b_texts = [format_number(printed_value(right, value)) for value in sides[1]]

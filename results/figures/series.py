@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..intervals import bar_on_log_axis
 from ..palette import SYMBOLS, Style, style
+from ..quantities import find
 from ..record import Record
 from ..values import number, rows_as_dicts, text
 
@@ -120,14 +121,16 @@ def curve_label(words: str) -> str:
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def curves_to_name(series: list[Series], most: int) -> list[Series]:
-    """Return up to ``most`` curves to name: plugins', lowest at some cost, then one per family."""
+def curves_to_name(series: list[Series], most: int, metric: str = "") -> list[Series]:
+    """Return up to ``most`` curves to name: plugins', best at some cost, then one per family."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}
+    loss = find(metric).loss
     for index, curve in enumerate(series):
         for point in curve.points:
-            lowest[point.x] = min(lowest.get(point.x, (point.y, index)), (point.y, index))
+            own = (loss(point.y), index)
+            lowest[point.x] = min(lowest.get(point.x, own), own)
     wins = [index for _, (_, index) in sorted(lowest.items(), reverse=True)]
     heads = [
         next(i for i, other in enumerate(series) if other.style.family == curve.style.family)

@@ -136,7 +136,7 @@ def work_precision(
     }
 
     def draw(axes: Axes, part: tuple[list[Series], pd.DataFrame]) -> list[Series]:
-        named = curves_to_name(part[0], NAMED[width])
+        named = curves_to_name(part[0], NAMED[width], metric)
         _draw_panel(axes, part[0], named, metric, part[1])
         return named
 

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..record import AROUND, ROW, Column, Kind
-from .built_in import BUILT_IN, ENDPOINTS
+from .built_in import BUILT_IN
+from .endpoints import ENDPOINTS
 from .quantity import Floor, Quantity, Summary, To
 
 __all__ = [
@@ -80,7 +81,8 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
         owners |= dict.fromkeys(own, f"another quantity of metric {metric}")
     for quantity in measured:
         floor = quantity.floor.column if quantity.floor else ""
-        for name in filter(None, (quantity.flag, quantity.resolution, quantity.apart, floor)):
+        names = (quantity.flag, quantity.resolution, quantity.apart, quantity.same, floor)
+        for name in filter(None, names):
             if name not in owners:
                 unknown = f"quantity {quantity.name} speaks of {name!r}, which is no column"
                 raise ValueError(f"{unknown}; put it beside one of the metric's quantities")

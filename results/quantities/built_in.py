@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..record import COLUMN_MAKERS
+from .endpoints import ENDPOINTS, LPIPS, PSNR, ROUNDING, ROUNDING_SHARE, STRONG
 from .quantity import Floor, Quantity
 
 _text, _integer, _number, _flag = COLUMN_MAKERS
@@ -12,27 +13,6 @@ _text, _integer, _number, _flag = COLUMN_MAKERS
 _Share = partial(Quantity, unit="share")
 _Frechet = partial(Quantity, unit="squared feature units")
 _Distance = partial(Quantity, unit="data units", power=1)
-_ToEndpoint = partial(
-    _Distance,
-    to="reference solution",
-    error="interval",
-    floor=Floor(column="rmse_resolution", meaning="resolution of the endpoints"),
-    resolution="rmse_resolution",
-    influence="distance",
-    apart="endpoint_distance",
-    listed=True,
-)
-_ToPathLimit = partial(
-    _Distance,
-    to="path limit",
-    error="interval",
-    floor=Floor(column="strong_resolution", meaning="resolution of the limits"),
-    resolution="strong_resolution",
-    influence="strong",
-    apart="limit_distance",
-    listed=True,
-)
-
 FRECHET = (
     _Frechet(
         name="fid_proxy",
@@ -238,154 +218,6 @@ COEFFICIENTS = Quantity(
     beside=(_number("w2_coefficients_floor", "the same distance of as many exact samples"),),
 )
 
-ENDPOINTS = (
-    _ToEndpoint(
-        name="typical_error",
-        meaning="typical distance per dimension to the converged ODE endpoint from the same "
-        "latent: the geometric mean without the smallest and the largest fifth",
-        title="Typical error to the ODE",
-        axis="Typical distance to the converged ODE endpoint",
-        short="typical error",
-        note="Geometric mean of the distances per dimension to the converged ODE endpoint from the "
-        "same latent, without the smallest and the largest fifth; deterministic samplers only. "
-        "Samples that ended in another mode are counted apart. 95 % intervals.",
-        brief="how far a typical sample lands from where its own noise leads in very many steps: "
-        "the sampler's error alone",
-        summary="typical",
-    ),
-    _Share(
-        name="flip_fraction",
-        meaning="fraction of samples that ended in another mode or class than the "
-        "converged endpoint",
-        title="Flips",
-        axis="Share of flipped samples",
-        short="flips",
-        brief="how many samples end in another mode or class than their own noise leads to in "
-        "very many steps",
-        to="reference solution",
-        error="interval",
-        influence="flipped",
-        summary="share",
-        listed=True,
-    ),
-    _ToEndpoint(
-        name="rmse",
-        meaning="root mean square distance per dimension to the converged ODE endpoint "
-        "from the same latent",
-        title="RMSE to the ODE",
-        axis="RMSE to the converged ODE endpoint",
-        brief="how far samples land from where their own noise leads in very many steps, "
-        "the few that end elsewhere included",
-        flag="rmse_flag",
-        summary="root mean square",
-        beside=(
-            _text("rmse_flag", "why rmse and its interval are not to be trusted (empty: they are)"),
-        ),
-    ),
-    _Distance(
-        name="rmse_median",
-        meaning="median over samples of the per-dimension distance",
-        axis="Median distance to the converged ODE endpoint",
-        to="reference solution",
-        beside=(
-            _integer(
-                "rmse_samples",
-                "number of samples compared with converged endpoints: the first, as far "
-                "as they were kept whole",
-            ),
-            _number(
-                "rmse_resolution",
-                "how far off the converged endpoints themselves may be (RMS); 0 where "
-                "they are exact",
-            ),
-            _number(
-                "endpoint_distance",
-                "RMS distance per dimension between two converged endpoints: what a flip costs",
-            ),
-        ),
-    ),
-)
-
-STRONG = (
-    _ToPathLimit(
-        name="strong_typical_error",
-        meaning="typical distance per dimension to the pathwise limit of the reverse SDE, for "
-        "brownian noise: the geometric mean without the smallest and the largest fifth",
-        title="Typical strong error",
-        axis="Typical distance to the pathwise limit",
-        note="Geometric mean of the distances per dimension to the limit of the reverse SDE on the "
-        "same Brownian path, without the smallest and the largest fifth. 95 % intervals.",
-        brief="how far a typical sample lands from where its own noise leads in very many steps: "
-        "the sampler's error alone",
-        summary="typical",
-    ),
-    _ToPathLimit(
-        name="strong_error",
-        meaning="root mean square distance per dimension to the pathwise limit of the "
-        "reverse SDE, for brownian noise",
-        title="Strong error",
-        axis="RMSE to the pathwise limit",
-        brief="how far samples land from where their own noise leads in very many steps, "
-        "the few that end elsewhere included",
-        flag="strong_flag",
-        summary="root mean square",
-        beside=(
-            _text(
-                "strong_flag",
-                "why strong_error and its interval are not to be trusted (empty: they are)",
-            ),
-            _number("strong_resolution", "how far off the pathwise limits themselves may be (RMS)"),
-            _number(
-                "limit_distance",
-                "RMS distance per dimension between two pathwise limits: what a flip costs",
-            ),
-        ),
-    ),
-)
-
-_Rounding = partial(
-    Quantity, unit="data units", error="interval", influence="rounding", apart="precise_distance"
-)
-ROUNDING = (
-    _Rounding(
-        name="rounding_error",
-        meaning="typical distance per dimension to the sample of the same run in full precision, for "
-        "a run in low precision: the geometric mean without the smallest and the largest fifth",
-        title="Rounding error",
-        axis="Typical distance to the run in full precision",
-        short="rounding",
-        note="Geometric mean of the distances per dimension to the same sampler's samples in full "
-        "precision, without the smallest and the largest fifth. 95 % intervals.",
-        brief="how far low precision of the network, or of the state, moves a typical sample",
-        summary="typical",
-        listed=True,
-    ),
-    _Rounding(
-        name="rounding_rmse",
-        meaning="root mean square distance per dimension to the sample of the same run in full "
-        "precision, samples that end in another mode included",
-        axis="RMSE to the run in full precision",
-        flag="rounding_flag",
-        summary="root mean square",
-        beside=(
-            _text(
-                "rounding_flag",
-                "why rounding_rmse and its interval are not to be trusted (empty: they are)",
-            ),
-            _number(
-                "precise_distance",
-                "RMS distance per dimension between two samples in full precision: what a flip costs",
-            ),
-        ),
-    ),
-)
-
-ROUNDING_SHARE = Quantity(
-    name="rounding_share",
-    unit="share",
-    meaning="square of rounding_error over that of typical_error: the share of low precision in the error",
-)
-
 LABELS = _Share(
     name="label_agreement",
     meaning="fraction of conditional samples that the extractor puts in the class they "
@@ -405,6 +237,8 @@ BUILT_IN: tuple[Quantity, ...] = (
     DUPLICATES,
     COEFFICIENTS,
     *ENDPOINTS,
+    PSNR,
+    LPIPS,
     *STRONG,
     *ROUNDING,
     ROUNDING_SHARE,

@@ -69,7 +69,8 @@ class Quantity:
             1 for distances of samples, 2 for Fréchet distances, which are squares, and 0 if more
             steps do not bring the value to 0.
         listed: True if the report's table of all rows has a column for the quantity.
-        lower: True if lower is better. Verdicts need True.
+        lower: True if lower is better. Verdicts by False need the summary "mean".
+        same: text column in which two rows must agree for a verdict; "" if there is none.
         beside: further columns that belong to the quantity.
     """
 
@@ -94,16 +95,18 @@ class Quantity:
     power: int = 0
     listed: bool = False
     lower: bool = True
+    same: str = ""
     beside: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the fields that verdicts need.
 
         Raises:
-            ValueError: ``influence`` is given without a standard error or without ``lower``, or a
-                summary of distances without ``apart``.
+            ValueError: ``influence`` is given without a standard error, or for a summary other than
+                the mean without ``lower``; or a summary of distances without ``apart``.
         """
-        if self.influence and (self.error not in ("se", "interval") or not self.lower):
+        directed = self.lower or self.summary == "mean"
+        if self.influence and (self.error not in ("se", "interval") or not directed):
             raise ValueError(
                 f"quantity {self.name!r} has influence values, so verdicts are about it: give it "
                 "error='se' or 'interval', and let lower be better (1 - share instead of share)"
@@ -118,6 +121,20 @@ class Quantity:
     def se(self) -> str:
         """Name of the column of the standard error."""
         return f"{self.name}_se"
+
+    def loss(self, value: float) -> float:
+        """Return a value with the sign by which lower is better."""
+        return value if self.lower else -value
+
+    @property
+    def better(self) -> str:
+        """Direction of better values in words: "lower" or "higher"."""
+        return "lower" if self.lower else "higher"
+
+    @property
+    def best(self) -> str:
+        """Best of several values in words: "lowest" or "highest"."""
+        return "lowest" if self.lower else "highest"
 
     @property
     def to_data(self) -> bool:

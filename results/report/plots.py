@@ -80,8 +80,9 @@ def plot_data_of(
         {
             "name": quantity.name,
             "title": quantity.title,
-            "caption": f"{quantity.title}: {quantity.brief or quantity.meaning}. Lower is better"
-            f"{'' if quantity.floor and quantity.floor.perfect else '; 0 is perfect'}.",
+            "caption": f"{quantity.title}: {quantity.brief or quantity.meaning}. "
+            f"{quantity.better.capitalize()} is better"
+            f"{'' if not quantity.lower or (quantity.floor and quantity.floor.perfect) else '; 0 is perfect'}.",
             "note": quantity.note,
             "floor": _floor_data(quantity, finished),
             "power": quantity.power,

@@ -18,7 +18,7 @@ from .typed_table import check_columns
 
 HEAD = """\
 % Needs \\usepackage{booktabs}. Values with their standard errors; estimates below 0 are printed as 0.
-% Bold: level with the smallest of a column. Dagger: unreliable interval."""
+% Bold: level with the best of a column. Dagger: unreliable interval."""
 SPECIAL = str.maketrans(
     {
         **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -55,7 +55,7 @@ def latex_tables(
 
     Args:
         frame: rows of a result table. Only finished rows are used.
-        metric: column of the values; lower is better. ``METRIC_se`` has the standard errors.
+        metric: column of the values. ``METRIC_se`` has the standard errors.
         budgets: budgets of the columns; None for all of a model.
         bold: places (curve, budget) to set in bold, by the title of their problem.
 

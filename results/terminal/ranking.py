@@ -20,7 +20,7 @@ from ..comparison.lowest import Place, lowest_places
 from ..comparison.significance import SIGNS, Verdict
 from ..escaping import strip_control_characters
 from ..intervals import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
-from ..quantities import judged
+from ..quantities import find, judged
 from ..record import Record
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
@@ -74,14 +74,16 @@ class Ranking:
         """Return a table no wider than ``width`` letters, and the number of budgets left out."""
         slots = sorted({slot for _, slot in self.cells})
         values = {curve: [self.value(curve, slot) for slot in slots] for curve, _ in self.cells}
+        loss = find(self.metric).loss
         # by the value at the largest budget, then at the one before, and so on
         curves = sorted(
-            values, key=lambda curve: [math.inf if v is None else v for v in values[curve][::-1]]
+            values,
+            key=lambda curve: [math.inf if v is None else loss(v) for v in values[curve][::-1]],
         )
         columns, widths = {}, {}
         for place, slot in enumerate(slots):
             known = (row[place] for row in values.values())
-            best = min((value for value in known if value is not None), default=None)
+            best = min((value for value in known if value is not None), key=loss, default=None)
             column = [_writable_text(self.cell(curve, slot, best), plain) for curve in curves]
             columns[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
         names = [_writable_text(Text(curve), plain) for curve in curves]
@@ -122,7 +124,7 @@ def print_table(
     """Print a ranking for each model: a line for each sampler, a column for each budget.
 
     Above it stand the report's opening sentences, if the ranking is by the model's default quantity.
-    The smallest value of a column has a star. Values not shown to be above it are bold. Samplers are
+    The best value of a column has a star. Values not shown to be worse are bold. Samplers are
     sorted by their value at the largest budget. Budgets that do not fit are left out, evenly, and
     counted. ``marks`` are verdicts against ``baseline``; ``home`` is the run directory, if any.
     """
@@ -148,10 +150,11 @@ def print_table(
             for sentence in lead_sentences(finding, crossings):
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
-        legend = "* lowest, bold: level with it (no significant difference), † unreliable interval"
-        notes = [f"{column} by NFE budget, lower is better; {legend}"]
+        quantity = find(column)
+        legend = f"* {quantity.best}, bold: level with it (no significant difference), † unreliable interval"
+        notes = [f"{column} by NFE budget, {quantity.better} is better; {legend}"]
         if console.width >= _WIDE:
-            notes.append("bars: error by budget")
+            notes.append(f"bars: {'error' if quantity.lower else 'value'} by budget")
         if marks:
             signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
             notes.append(f"against {baseline}: {signs}")

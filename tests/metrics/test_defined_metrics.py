@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,8 @@ def counted(registry, monkeypatch):
         return measure
 
     for name, found in registry.items():
-        monkeypatch.setitem(registry, name, _with(found, measure=counting(found)))
+        monkeypatch.setitem(registry, name, replace(found, measure=counting(found)))
     return calls
-
-
-def _with(found, **changes):
-    fields = ("name", "version", "needs", "quantities", "measure")
-    return type(found)(**{name: getattr(found, name) for name in fields} | changes)
 
 
 SUITE = {
@@ -85,7 +81,7 @@ def test_a_kid_of_another_version_does_not_score_the_frechet_distance_again(
     run(tmp_path)
     assert calls["frechet"] == calls["kid"] == 2
     monkeypatch.setitem(
-        registry, "kid", _with(registry["kid"], version=registry["kid"].version + 1)
+        registry, "kid", replace(registry["kid"], version=registry["kid"].version + 1)
     )
     after = run(tmp_path)
     assert calls == {name: (4 if name == "kid" else count) for name, count in calls.items()}

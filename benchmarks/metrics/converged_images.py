@@ -1,0 +1,138 @@
+"""PSNR and LPIPS of decoded samples to the decoded endpoints of their latents, as papers report them.
+
+For an image x and its endpoint r, clamped to the data's range as images are when saved,
+
+    PSNR = 10 log10(range² / max(MSE, FLOOR range²)) dB,      MSE = mean (x - r)².
+
+The value is the mean over samples of decibels, and not the PSNR of the mean MSE. Equal images would
+make it infinite. An image saved with 8 bits has a rounding error of variance range² / (12 · 255²),
+so smaller errors cannot be seen: they count as this one, 58.9 dB.
+
+LPIPS (Zhang et al. 2018, arXiv:1801.03924) is by the authors' package, which has the linear weights
+0.1. The backbone is the user's file: torchvision's AlexNet or VGG-16. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ...models.checkpoints.opening import hash_of_file, open_checkpoint, state_dict
+from ...models.extractors.rgb import explain_errors, import_optional
+from ...results.quantities.endpoints import LPIPS, PSNR
+from ...results.run_directory.reading import log
+from .estimators.rows import VALUES, FloatArray, as_rows
+from .metric import Context, Measured, Need, metric
+
+FLOOR = 1 / (12 * 255**2)
+"""Smallest mean square error that counts, as a share of the squared range."""
+BLOCK = 32
+"""Number of images that are decoded at a time."""
+NEEDS: tuple[Need, ...] = ("samples", "reference solution")
+WEIGHTS = "SAMPLERBENCH_LPIPS"
+"""Environment variable with the path of the backbone's weights."""
+BACKBONES = {11: ("alex", 31), 3: ("vgg", 16)}
+"""Backbone and the smallest side of its images in pixels, by the width of its first kernel."""
+
+
+def image_pairs(cell: Context) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield blocks of decoded samples and of their decoded endpoints; none without a range."""
+    ends = cell.solution.x
+    x = cell.whole[: len(ends)]
+    for start in range(0, len(x) if cell.limits else 0, BLOCK):
+        images = cell.images(x[start : start + BLOCK])
+        decode_ends = partial(cell.images, ends[start : start + BLOCK])
+        # cells share the endpoints' images, unless these are too large to keep
+        kept = images[0].numel() * len(ends) <= VALUES
+        truth = cell.once(("endpoint images", start), decode_ends) if kept else decode_ends()
+        yield images, truth[: len(images)]
+
+
+def peak_signal_to_noise(
+    images: ArrayLike, reference: ArrayLike, limits: tuple[float, float]
+) -> FloatArray:
+    """Return the PSNR in dB, ``(n,)``, of ``images`` to ``reference``, both ``(n, ...)``."""
+    x, r = (np.clip(as_rows(each), *limits) for each in (images, reference))
+    mse = np.square((x - r) / (limits[1] - limits[0])).mean(axis=1)
+    return -10 * np.log10(np.maximum(mse, FLOOR))
+
+
+def load_lpips() -> tuple[Any, str, int]:
+    """Return the network, its backbone's name with a hash, and the smallest side of its images.
+
+    Raises:
+        ValueError: the package or the file is missing, or the file holds something else.
+    """
+    path = Path(os.environ.get(WEIGHTS, ""))
+    if not path.is_file():
+        raise ValueError(
+            "metric lpips_conv needs torchvision's weights of AlexNet or VGG-16; name their file, such "
+            f"as alexnet-owt-7be5be79.pth, in the environment variable {WEIGHTS}"
+        )
+    return _load_file(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+def lpips_name() -> str:
+    """Return the backbone's name with a hash of its file; raises the errors of :func:`load_lpips`."""
+    return load_lpips()[1]
+
+
+@lru_cache(maxsize=1)
+def _load_file(path: Path, *_changes: int) -> tuple[Any, str, int]:
+    library = import_optional("lpips", "metric lpips_conv needs lpips", "'samplerbench[lpips]'")
+    tensors = state_dict(open_checkpoint(path).value)
+    problem = f"{path.name} does not hold torchvision's weights of AlexNet or VGG-16"
+    with explain_errors(problem), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # the package calls torchvision in an old way
+        name, side = BACKBONES[tensors["features.0.weight"].shape[-1]]
+        network = library.LPIPS(net=name, pnet_rand=True, verbose=False).requires_grad_(False)
+        keys = network.net.state_dict()  # such as slice2.3.weight
+        network.net.load_state_dict({k: tensors[f"features.{k.partition('.')[2]}"] for k in keys})
+    return network, f"{name}-{hash_of_file(path)[:16]}", side
+
+
+@metric("psnr_conv", version=1, needs=NEEDS, quantities=(PSNR,), default=False)
+def psnr_conv(cell: Context) -> Measured:
+    """Measure the mean PSNR; the result is empty without samples or a range of the data."""
+    limits = cell.limits or (0.0, 1.0)
+    pairs = ((x.cpu().numpy(), r.cpu().numpy()) for x, r in image_pairs(cell))
+    each = np.concatenate([[], *(peak_signal_to_noise(x, r, limits) for x, r in pairs)])
+    capped = (each >= -10 * np.log10(FLOOR)).sum() / max(len(each), 1)
+    return _mean_of(each, "psnr_conv", psnr_capped=capped)
+
+
+@metric(
+    "lpips_conv", version=1, needs=NEEDS, quantities=(LPIPS,), default=False, weights=lpips_name
+)
+@torch.no_grad()
+def lpips_conv(cell: Context) -> Measured:
+    """Measure the mean LPIPS; the result is empty unless images are grey or RGB and large enough."""
+    (network, name, side), (low, high) = load_lpips(), cell.limits or (0.0, 1.0)
+    blocks: list[Any] = [[]]
+    for pair in image_pairs(cell):
+        channels, *sides = pair[0].shape[1:]
+        if channels not in (1, 3) or len(sides) != 2 or min(sides) < side:
+            size = f"grey or RGB images of {side} x {side} pixels or more"
+            cell.once("no LPIPS", partial(log.warning, "%s needs %s: no LPIPS.", name, size))
+            return Measured({})
+        x, r = (2 * (each.float() - low) / (high - low) - 1 for each in pair)
+        both = (each.expand(-1, 3, -1, -1) for each in (x, r))
+        blocks.append(network.to(x.device)(*both).flatten().double().cpu().numpy())
+    return _mean_of(np.concatenate(blocks), "lpips_conv", lpips_network=name)
+
+
+def _mean_of(values: FloatArray, name: str, **beside: object) -> Measured:
+    """Return the mean of values ``(n,)`` and its standard error; nothing for no values."""
+    if not len(values):
+        return Measured({})
+    se = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return Measured({name: values.mean(), f"{name}_se": se, **beside}, {name: values})
