@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from .definition import check_frozen
     from .instances import draw_part
     from .measuring import measure_exact, measure_networks, solve_entry
+    from .settings import BUDGETS
     from .submitting import submit
     from .verifying import board
 
 __all__ = [
+    "BUDGETS",
     "board",
     "check_frozen",
     "draw_part",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BUDGETS": "settings",
     "board": "verifying",
     "check_frozen": "definition",
     "draw_part": "instances",
