@@ -25,9 +25,11 @@ NETWORKS = ("fashion", "emoji-flow")
 SAMPLERS = (
     "euler", "heun", "dpmpp_2m", "dpmpp_3m", "unipc_2", "unipc_3", "ipndm", "deis_tab_3",
 )  # fmt: skip
-BUDGETS = (5, 7, 8, 9, 10, 11, 12, 15, 16, 19, 20, 23, 24, 31, 32, 39, 40, 47, 48, 63, 64)
-FEWER = (8, 9, 15, 16, 31, 32)
-"""Budgets on exact problems and on networks. Neighbours are compared."""
+MANY = (5, 7, 8, 9, 10, 11, 12, 15, 16, 19, 20, 23, 24, 31, 32, 39, 40, 47, 48, 63, 64)
+FEW = (8, 9, 15, 16, 31, 32)
+BUDGETS = dict.fromkeys(EXACT, MANY) | dict.fromkeys(("wavelet", *NETWORKS), FEW)
+SAMPLES = dict.fromkeys(EXACT, 512) | dict.fromkeys(("wavelet", *NETWORKS), 48)
+"""Budgets, of which neighbours are compared, and numbers of samples: fewer on slow models."""
 SHOWN = (8, 16, 32)
 AMPLIFIED = (8, 16)
 VARIANTS: dict[str, tuple[str, str | None]] = {
@@ -51,7 +53,7 @@ Rows = dict[tuple[str, str, str, int], Entry]
 """Rows by model, variant, sampler and budget."""
 
 
-def measure(folder: Path, models: Sequence[str], budgets: Sequence[int], samples: int) -> Rows:
+def measure(folder: Path, models: Sequence[str]) -> Rows:
     """Return the rows of all variants of these models, from the folder as far as they are there."""
     rows: Rows = {}
     variants = VARIANTS | (OF_EXACT if models[0] in EXACT else OF_NETWORKS)
@@ -62,9 +64,9 @@ def measure(folder: Path, models: Sequence[str], budgets: Sequence[int], samples
                 "models": [spec],
                 "samplers": list(SAMPLERS),
                 "schedules": ["karras"],
-                "nfe": list(budgets if variant in VARIANTS else SHOWN),
-                "samples": samples,
-                "reference_samples": samples,
+                "nfe": list(BUDGETS[model] if variant in VARIANTS else SHOWN),
+                "samples": SAMPLES[model],
+                "reference_samples": SAMPLES[model],
                 "metrics": ["rmse", "rounding_error", "rounding_share"],
             }
             if dtype:
@@ -217,9 +219,9 @@ def main() -> None:
     torch.set_grad_enabled(False)
     groups: list[tuple[Sequence[str], Rows]] = []
     if args.only != "networks":
-        groups.append((EXACT, measure(args.folder, EXACT, BUDGETS, 512)))
+        groups.append((EXACT, measure(args.folder, EXACT)))
     if args.only != "exact":
-        groups.append((NETWORKS, measure(args.folder, NETWORKS, FEWER, 48)))
+        groups.append((NETWORKS, measure(args.folder, NETWORKS)))
     tables: tuple[Callable[[Rows, Sequence[str]], Iterator[list[str]]], ...] = (
         errors, amplification, state,
     )  # fmt: skip
