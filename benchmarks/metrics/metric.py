@@ -44,6 +44,8 @@ classes that condition samples. "run in full precision" are the samples of the s
 is rounded to 16 bits.
 """
 
+PRECISE_RUN: Need = "run in full precision"
+
 
 @dataclass(frozen=True)
 class Endpoints:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from ...results.comparison.endpoint_distances import typical_error
 from ...results.quantities.endpoints import ROUNDING, ROUNDING_SHARE
 from .endpoint import distance_columns, endpoint_distance, endpoint_error
-from .metric import Context, Measured, metric
-
-PRECISE_RUN = "run in full precision"
+from .metric import PRECISE_RUN, Context, Measured, metric
 
 
 @metric("rounding_error", version=2, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)

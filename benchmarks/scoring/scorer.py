@@ -17,8 +17,7 @@ from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..metrics.metric import Context, Endpoints, Metric, metrics, origin
-from ..metrics.rounding import PRECISE_RUN
+from ..metrics.metric import PRECISE_RUN, Context, Endpoints, Metric, metrics, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays, is_rounded
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays

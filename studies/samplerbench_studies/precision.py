@@ -21,7 +21,7 @@ from samplerbench.results.comparison import Entry, Pair, judge, judge_table, rea
 from samplerbench.results.quantities import find
 
 EXACT = ("gmm-2d", "gmm-64d", "wavelet")
-NETWORKS = ("fashion", "emoji-flow")
+NETWORKS = ("fashion", "fashion-latent")
 SAMPLERS = (
     "euler", "heun", "dpmpp_2m", "dpmpp_3m", "unipc_2", "unipc_3", "ipndm", "deis_tab_3",
 )  # fmt: skip
@@ -124,13 +124,9 @@ def errors(rows: Rows, models: Sequence[str]) -> Iterator[list[str]]:
 
 
 def amplification(rows: Rows, models: Sequence[str]) -> Iterator[list[str]]:
-    """Yield each sampler's rounding at 16 evaluations over Euler's, beside its weights."""
-    yield [
-        "sampler",
-        "sum of |weights|",
-        "root of their squares",
-        *(f"{m}: rounding" for m in models),
-    ]
+    """Yield each sampler's rounding over Euler's, beside the weights of its evaluations in states."""
+    sums = (f"sum of weights, {n} evaluations" for n in AMPLIFIED)
+    yield ["sampler", *sums, *(f"{model}, {n}" for model in models for n in AMPLIFIED)]
     for sampler in SAMPLERS:
         ratios = (
             number(rows[model, "network", sampler, n], "rounding_error")
