@@ -49,8 +49,9 @@ def registry_as_it_was():
     registered name, start workers that load every plugin, and find no file of a test that ended.
     """
     from samplerbench.samplers import registry
+    from samplerbench.samplers.schedules.registry import SCHEDULES
 
-    tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
+    tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE, SCHEDULES
     known = [dict(table) for table in tables]
     yield
     for registered, before in zip(tables, known, strict=True):

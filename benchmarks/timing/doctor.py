@@ -133,6 +133,7 @@ PURPOSE = {
     "inception": "features of Inception, as published FIDs have them",
     "clip": "features of CLIP",
     "dinov2": "features of DINOv2",
+    "lpips": "LPIPS to converged images",
     "efficientnet": "features of EfficientNet",
     "torchvision": "data sets of torchvision as references",
     "tune": "levels and options tuned by Optuna",

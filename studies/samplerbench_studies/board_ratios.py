@@ -24,9 +24,9 @@ def errors(submission: Submission) -> dict[tuple[str, int], float]:
     worst: dict[tuple[str, int], float] = {}
     for curve in submission.curves:
         for budget, nfe, error in zip(BUDGETS, curve.nfe, curve.error, strict=False):
-            within = nfe is not None and error is not None and nfe <= budget
-            key = curve.problem, budget
-            worst[key] = max(worst.get(key, LEAST), error if within else math.inf)
+            counts = nfe is not None and error is not None and nfe <= budget
+            found = float(error) if counts and error is not None else math.inf
+            worst[curve.problem, budget] = max(worst.get((curve.problem, budget), LEAST), found)
     return worst
 
 

@@ -51,7 +51,6 @@ Rows = dict[tuple[str, str, str, str], Entry]
 """Rows by sampler, its options as JSON, schedule and budget."""
 
 
-@schedule(Source("samplerbench", "the levels at which skip evaluates", ""))
 def evaluated(
     n: int, sigma_min: float, sigma_max: float, *, by: str = "", to_zero: bool = True
 ) -> Grid:
@@ -121,6 +120,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(SAMPLES))
     parser.add_argument("--nfe", nargs="+", type=int, default=[6, 8, 12, 16])
     args = parser.parse_args()
+    schedule(Source("samplerbench", "the levels at which skip evaluates", ""))(evaluated)
     total: Counter[tuple[str, int, str]] = Counter()
     lines = [(label, name) for label in CACHES for name in SAMPLERS]
     for model in args.models:

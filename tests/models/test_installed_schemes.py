@@ -217,7 +217,7 @@ def test_nothing_is_imported_until_a_scheme_is_asked_for(installed):
         (
             "toy:1(size=3)",
             "model toy:1: got an unexpected keyword argument 'size'; its parameters are: "
-            "factor (and guidance, for models with classes)",
+            "factor (and network_dtype; and guidance, for models with classes)",
         ),
         ("tyo:1", "there is no model 'tyo:1'; did you mean 'toy'? The models are: gaussian, "),
     ],
