@@ -66,5 +66,5 @@ def test_its_metric_is_in_the_table_and_in_verdicts(guide, tmp_path):
 
 
 def test_the_needs_of_the_page_are_those_there_are():
-    (sentence,) = re.findall(r"say what must be there: (.*?)\. Where one is not", PAGE, re.DOTALL)
+    (sentence,) = re.findall(r"say what must be there: (.*?)\. Otherwise", PAGE, re.DOTALL)
     assert re.findall(r"`([^`]+)`", sentence) == list(get_args(METRIC.Need))
