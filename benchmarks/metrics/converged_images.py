@@ -1,15 +1,12 @@
-"""PSNR and LPIPS of decoded samples to the decoded endpoints of their latents, as papers report them.
+"""PSNR and LPIPS of decoded samples to the decoded endpoints of their latents.
 
-For an image x and its endpoint r, clamped to the data's range as images are when saved,
+PSNR is 10 log10(range² / MSE) in dB, of images clamped to the data's range, as when they are saved.
+The value is the mean over samples of decibels, as in papers, and not the PSNR of the mean MSE. Equal
+images would make it infinite. An image saved with 8 bits has a rounding error of variance range² /
+(12 · 255²), so a smaller MSE cannot be seen: it counts as this one, 58.9 dB.
 
-    PSNR = 10 log10(range² / max(MSE, FLOOR range²)) dB,      MSE = mean (x - r)².
-
-The value is the mean over samples of decibels, and not the PSNR of the mean MSE. Equal images would
-make it infinite. An image saved with 8 bits has a rounding error of variance range² / (12 · 255²),
-so smaller errors cannot be seen: they count as this one, 58.9 dB.
-
-LPIPS (Zhang et al. 2018, arXiv:1801.03924) is by the authors' package, which has the linear weights
-0.1. The backbone is the user's file: torchvision's AlexNet or VGG-16. Nothing is downloaded.
+LPIPS (Zhang et al. 2018, arXiv:1801.03924) is by the authors' package, which has linear weights. The
+backbone, torchvision's AlexNet or VGG-16, is the user's file. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -41,7 +38,7 @@ NEEDS: tuple[Need, ...] = ("samples", "reference solution")
 WEIGHTS = "SAMPLERBENCH_LPIPS"
 """Environment variable with the path of the backbone's weights."""
 BACKBONES = {11: ("alex", 31), 3: ("vgg", 16)}
-"""Backbone and the smallest side of its images in pixels, by the width of its first kernel."""
+"""Backbone and the smallest side of its images, by the width of its first kernel."""
 
 
 def image_pairs(cell: Context) -> Iterator[tuple[Tensor, Tensor]]:
@@ -61,6 +58,8 @@ def peak_signal_to_noise(
     images: ArrayLike, reference: ArrayLike, limits: tuple[float, float]
 ) -> FloatArray:
     """Return the PSNR in dB, ``(n,)``, of ``images`` to ``reference``, both ``(n, ...)``."""
+    if np.shape(images) != np.shape(reference):
+        raise ValueError(f"images {np.shape(images)} need as many, not {np.shape(reference)}")
     x, r = (np.clip(as_rows(each), *limits) for each in (images, reference))
     mse = np.square((x - r) / (limits[1] - limits[0])).mean(axis=1)
     return -10 * np.log10(np.maximum(mse, FLOOR))
@@ -69,8 +68,7 @@ def peak_signal_to_noise(
 def load_lpips() -> tuple[Any, str, int]:
     """Return the network, its backbone's name with a hash, and the smallest side of its images.
 
-    Raises:
-        ValueError: the package or the file is missing, or the file holds something else.
+    Raises a ValueError if the package or the file is missing, or the file holds something else.
     """
     path = Path(os.environ.get(WEIGHTS, ""))
     if not path.is_file():
@@ -106,7 +104,7 @@ def psnr_conv(cell: Context) -> Measured:
     limits = cell.limits or (0.0, 1.0)
     pairs = ((x.cpu().numpy(), r.cpu().numpy()) for x, r in image_pairs(cell))
     each = np.concatenate([[], *(peak_signal_to_noise(x, r, limits) for x, r in pairs)])
-    capped = (each >= -10 * np.log10(FLOOR)).sum() / max(len(each), 1)
+    capped = (each > -10 * np.log10(FLOOR) - 1e-9).sum() / max(len(each), 1)
     return _mean_of(each, "psnr_conv", psnr_capped=capped)
 
 

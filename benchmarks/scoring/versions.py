@@ -25,9 +25,6 @@ from ..sampling.shard import Arrays
 
 METRICS = "metrics"
 
-DEFAULT = "default"
-"""Name in a suite's ``metrics`` for all metrics that are measured by default."""
-
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
     """Return the metrics of these names, or the default ones for None; "default" names these too.
@@ -36,11 +33,12 @@ def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
         ValueError: a name is unknown, an installed metric cannot be loaded, or a file is missing.
     """
     all_metrics = metrics()
-    wanted = {DEFAULT} if names is None else set(names)
-    for name in names or ():
-        if name not in (*all_metrics, DEFAULT):
+    wanted = ["default"] if names is None else names
+    for name in wanted:
+        if name not in (*all_metrics, "default"):
             raise ValueError(f"unknown metric {name!r}; {name_hint(name, all_metrics)}")
-    found = [m for m in all_metrics.values() if {m.name, DEFAULT if m.default else ""} & wanted]
+    common = "default" in wanted
+    found = [m for m in all_metrics.values() if m.name in wanted or (common and m.default)]
     for metric in found:
         if metric.weights:
             metric.weights()

@@ -318,7 +318,7 @@ PSNR = Quantity(
     influence="psnr_conv",
     listed=True,
     lower=False,
-    beside=(_number("psnr_capped", "share of samples that 8 bits cannot tell apart", "share"),),
+    beside=(_number("psnr_capped", "share with errors below 8-bit rounding", "share"),),
 )
 
 LPIPS = Quantity(

@@ -85,6 +85,11 @@ def test_peak_signal_to_noise__the_cap_is_the_rounding_error_of_8_bits():
     assert -10 * np.log10(FLOOR) == pytest.approx(58.92, abs=0.01)
 
 
+def test_peak_signal_to_noise__one_reference_is_not_taken_for_all():
+    with pytest.raises(ValueError, match=r"\(3, 4\) need as many, not \(1, 4\)"):
+        peak_signal_to_noise(uniform(3, 4), uniform(1, 4), LIMITS)
+
+
 def test_psnr_conv__is_the_mean_of_decibels_with_its_error():
     """And not the decibels of a mean error, which two samples of 20 and 40 dB have far below 30."""
     ends = uniform(40, 1, 4, 4)
