@@ -133,7 +133,7 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
     shown = dict.fromkeys(format_number(value, 2) for value in (values[0], values[-1]))
     listed = (" and " if len(rows) == 2 else " to ").join(shown)
     base = format_number(printed_value(quantity.name, number(best.baseline, quantity.name)))
-    factor = _least_factor(rows, best.baseline, quantity.name) if quantity.lower else 0
+    factor = _least_factor(rows, best.baseline, quantity.name)
     if factor < FACTOR:
         title = quantity.title
         return f"{who} better than {best.against} ({title} {listed} against {base})"
