@@ -20,8 +20,8 @@ from samplerbench.results import markdown_table
 from samplerbench.results.comparison import Entry, Pair, judge, judge_table, read_source
 from samplerbench.results.quantities import find
 
-EXACT = ("gmm-2d", "gmm-64d", "wavelet")
-NETWORKS = ("fashion", "fashion-latent")
+EXACT: tuple[str, ...] = ("gmm-2d", "gmm-64d", "wavelet")
+NETWORKS: tuple[str, ...] = ("fashion", "fashion-latent")
 SAMPLERS = (
     "euler", "heun", "dpmpp_2m", "dpmpp_3m", "unipc_2", "unipc_3", "ipndm", "deis_tab_3",
 )  # fmt: skip
