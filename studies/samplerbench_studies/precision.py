@@ -20,15 +20,16 @@ from samplerbench.results import markdown_table
 from samplerbench.results.comparison import Entry, Pair, judge, judge_table, read_source
 from samplerbench.results.quantities import find
 
-EXACT: tuple[str, ...] = ("gmm-2d", "gmm-64d", "wavelet")
-NETWORKS: tuple[str, ...] = ("fashion", "fashion-latent")
+EXACT = ("gmm-2d", "gmm-64d", "wavelet")
+NETWORKS = ("fashion", "fashion-latent")
 SAMPLERS = (
     "euler", "heun", "dpmpp_2m", "dpmpp_3m", "unipc_2", "unipc_3", "ipndm", "deis_tab_3",
 )  # fmt: skip
 MANY = (5, 7, 8, 9, 10, 11, 12, 15, 16, 19, 20, 23, 24, 31, 32, 39, 40, 47, 48, 63, 64)
 FEW = (8, 9, 15, 16, 31, 32)
-BUDGETS = dict.fromkeys(EXACT, MANY) | dict.fromkeys(("wavelet", *NETWORKS), FEW)
-SAMPLES = dict.fromkeys(EXACT, 512) | dict.fromkeys(("wavelet", *NETWORKS), 48)
+SLOW = ("wavelet", *NETWORKS)
+BUDGETS: dict[str, tuple[int, ...]] = {m: FEW if m in SLOW else MANY for m in (*EXACT, *NETWORKS)}
+SAMPLES: dict[str, int] = {m: 48 if m in SLOW else 512 for m in (*EXACT, *NETWORKS)}
 """Budgets, of which neighbours are compared, and numbers of samples: fewer on slow models."""
 SHOWN = (8, 16, 32)
 AMPLIFIED = (8, 16)
