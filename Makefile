@@ -9,12 +9,13 @@ PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 SUITE  ?= quick
 # tests start hundreds of processes, and compiling torch takes longer than importing it
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache
+TESTS  := $(PYTEST) $(BIN)/python -m pytest -n 2 --dist loadfile
 QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,tests/results/test_%.py,intervals error_decomposition estimates fairness files headline latex pareto sealed significance) \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 
-.PHONY: bench test parity faults quick style lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
+.PHONY: bench test slow parity faults quick style lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml studies/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,13 +26,16 @@ bench: $(VENV)/.ready            ## run the quick suite and write its report
 	$(BIN)/samplerbench run $(SUITE)
 
 # pyright takes a minute of one core: it runs beside the tests, and what it says comes after them
-test: $(VENV)/.ready style       ## everything that CI runs
+test: $(VENV)/.ready style       ## style, types, and all tests that are not slow
 	@mkdir -p build
 	@$(BIN)/pyright > build/pyright.txt 2>&1 & types=$$!; \
-	echo "$(PYTEST) $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml"; \
-	$(PYTEST) $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml; tests=$$?; \
+	echo "$(TESTS) -m 'not slow' --junitxml build/tests.xml"; \
+	$(TESTS) -m 'not slow' --junitxml build/tests.xml; tests=$$?; \
 	wait $$types; types=$$?; echo "$(BIN)/pyright"; cat build/pyright.txt; \
 	exit $$((tests ? tests : types))
+
+slow: $(VENV)/.ready             ## the slow tests, which CI runs too
+	$(TESTS) -m slow --junitxml build/slow.xml
 
 # numpy stands first: k-diffusion needs NumPy 1, which pip else finds after trying hundreds of versions
 $(PARITY)/.ready: pyproject.toml studies/pyproject.toml
@@ -42,11 +46,14 @@ $(PARITY)/.ready: pyproject.toml studies/pyproject.toml
 build/tests.xml:
 	$(MAKE) test
 
-parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped, with the libraries that it lacks, in an environment of its own
-	$(PYTHON) .ci/skipped.py --ids build/tests.xml | grep -v ^tests/running/executors/ > build/skipped.txt
+build/slow.xml:
+	$(MAKE) slow
+
+parity: $(PARITY)/.ready build/tests.xml build/slow.xml   ## what these two skipped, with the libraries that they lack, in an environment of its own
+	$(PYTHON) .ci/skipped.py --ids build/tests.xml build/slow.xml | grep -v ^tests/running/executors/ > build/skipped.txt
 	$(PYTEST) $(PARITY)/bin/python -m pytest -n 2 --dist worksteal --disable-warnings --junitxml build/parity.xml @build/skipped.txt
 	$(PYTEST) $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executors -k 'ray or cluster'
-	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml build/cluster.xml
+	$(PYTHON) .ci/skipped.py build/tests.xml build/slow.xml build/parity.xml build/cluster.xml
 
 faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/how-to/surviving.md)
 	$(PYTEST) $(BIN)/python -m pytest -m faults -s tests/faults

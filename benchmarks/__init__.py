@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .api import advise, export, plan, run, tune
     from .checking import check, check_model
     from .conformance import Check, Conformance, check_sampler
+    from .frozen.boards import board
     from .frozen.submitting import submit
-    from .frozen.verifying import board
     from .gaussian_distance import frechet_distance
     from .planning.authors import authors_schedules_of
     from .planning.schedules import make_schedule
@@ -63,7 +63,7 @@ _HOMES = {
     "Suite": "suites.suite",
     "advise": "api",
     "authors_schedules_of": "planning.authors",
-    "board": "frozen.verifying",
+    "board": "frozen.boards",
     "check": "checking",
     "check_model": "checking",
     "check_sampler": "conformance",

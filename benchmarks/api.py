@@ -36,7 +36,7 @@ from .arguments import (
 )
 from .exporting import export as export
 from .planning.cache import default_cache, set_measurements_aside
-from .planning.models import load_denoiser
+from .planning.model_loading import load_denoiser
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
@@ -44,7 +44,7 @@ from .running.executors import Executor, Failure, InProcess
 from .running.sequential import InterimAnalyses, run_until_decided
 from .running.setup import default_run_folder, set_up
 from .sampling.execution import check_executions
-from .scoring.references import load_references
+from .scoring.feature_references import load_references
 from .suites.cell import Cell, file_name
 from .suites.suite import Suite
 
@@ -124,7 +124,7 @@ def run(
             the last run under its name is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        progress: whether to report progress on stderr; None for only in a terminal or a notebook.
+        progress: whether to report progress on stderr; None to report in a terminal or a notebook only.
         retry: whether to repeat cells that failed before.
         **replaced: values that replace the suite's own, by its keys, such as ``nfe=[5, 10]``,
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.checkpoints.answers import cache_answers, note_passed_check
+from ..models.checkpoints.check_cache import cache_answers, note_passed_check
 from ..models.checkpoints.diffusers.library import decoder_of
 from ..models.checkpoints.families import family
 from ..models.checkpoints.opening import open_checkpoint
@@ -27,8 +27,8 @@ from .conformance.models import (
     read_images,
     read_latents,
 )
-from .planning.models import load_model
-from .running.model_check import data_samples, labels_and_known
+from .planning.model_loading import load_model
+from .running.model_check import data_samples, labels_if_known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -191,7 +191,7 @@ def _check_loaded_model(
         clean = data_samples(model, model.reference(), device, samples)
         source = "samples of its own data"
     if clean is not None and labels is None:
-        labels, is_known = labels_and_known(model, clean.to(device, model.dtype))
+        labels, is_known = labels_if_known(model, clean.to(device, model.dtype))
         if not is_known and not model.null_label:
             clean = None
     result = check_denoiser(

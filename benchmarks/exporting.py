@@ -9,7 +9,7 @@ from typing import Any
 
 from ..samplers import Grid
 from .arguments import make_sampler, model_spec
-from .planning.models import load_model
+from .planning.model_loading import load_model
 
 
 def export(

@@ -30,7 +30,7 @@ def philox(counter: tuple[Any, Any, Any, Any], seed: int) -> tuple[Any, Any, Any
 
     Args:
         counter: four int64 tensors, or arrays, that broadcast together, each with values in [0,
-            2^32). Any may be a number instead, and stays one as long as it can.
+            2^32). Numbers are accepted too.
         seed: the 64-bit key.
 
     Returns:

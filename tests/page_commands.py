@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from samplerbench.benchmarks.suites.files import built_in_suites
+from samplerbench.benchmarks.suites.files import built_in_suite_files
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -150,7 +150,7 @@ def stand_in(command: Command) -> list[str]:
     program, name, *words = command.words
     if program == "python":
         return [program, name, *(re.sub(r"\bfashion\b", "gmm-2d", word) for word in words)]
-    if name in ("run", "plan") and words[0] in built_in_suites():
+    if name in ("run", "plan") and words[0] in built_in_suite_files():
         words = [re.sub(rf"^({'|'.join(SLOW)})\b(?!-).*", "gmm-2d", word) for word in words]
         model = [] if "--model" in words else ["--model", "gmm-2d"]
         words[:1] = ["smoke", *CHEAP, *model]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from samplerbench.benchmarks.scoring import endpoints
+from samplerbench.benchmarks.scoring import converged_endpoints as endpoints
 from samplerbench.models.exact import base
 from samplerbench.models.exact.base import ExactModel
 

@@ -62,7 +62,11 @@ def test_ci_run__runs_what_tests_skipped_and_says_what_nothing_proves():
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     at = [
         lines.index(line)
-        for line in ('make test PYTHON="$PYTHON"', '  make parity PYTHON="$PYTHON"')
+        for line in (
+            'make test PYTHON="$PYTHON"',
+            'make slow PYTHON="$PYTHON"',
+            '  make parity PYTHON="$PYTHON"',
+        )
     ]
     assert at == sorted(at)
     assert lines[-2:] == ['echo "$skipped"', 'echo "== all good"']

@@ -201,6 +201,7 @@ def test_the_rows_that_are_printed_line_by_line_are_the_plans(capsys):
     assert capsys.readouterr().out == snippet("explanation/line-by-line.md", "text")
 
 
+@pytest.mark.slow
 def test_the_suite_of_the_guide_is_planned_and_runs(samplerbench, tmp_path):
     (tmp_path / "ten-evaluations.toml").write_text(snippet("how-to/adding-a-suite.md", "toml"))
     code, out, _ = samplerbench("plan", "ten-evaluations.toml")

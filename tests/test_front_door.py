@@ -67,6 +67,7 @@ class Eps(nn.Module):
         return x_t * self.sigma[t.long()].reshape(-1, 1)
 
 
+@pytest.mark.slow
 def test_run__takes_a_function_and_a_sampler_object(tmp_path):
     data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
     models = {"normal": from_function(normal, event=(2,), data=data), "exact": "gmm-2d"}
@@ -95,6 +96,7 @@ def test_run__measures_an_object_anew_that_behaves_otherwise(tmp_path):
     assert run(normal) == before
 
 
+@pytest.mark.slow
 def test_run__takes_a_module_that_predicts_noise(tmp_path, monkeypatch):
     monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 2)
     data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
@@ -172,6 +174,7 @@ def test_sample__calls_back_after_each_step():
     assert torch.equal(seen[-1][2], end)
 
 
+@pytest.mark.slow
 def test_notebook__runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
@@ -184,6 +187,7 @@ def test_notebook__runs_as_it_stands(tmp_path, monkeypatch):
     assert names["figure"].axes
 
 
+@pytest.mark.slow
 def test_run__says_that_objects_stay_in_this_process(tmp_path, capsys):
     def said(**asked):
         samplerbench.run(out=tmp_path, **{**SMALL, "progress": True, "models": ["gmm-2d"], **asked})
@@ -248,6 +252,7 @@ def test_tune__takes_objects_and_gives_levels_that_are_better(tmp_path):
         samplerbench.tune(model, ["euler"], out=file)
 
 
+@pytest.mark.slow
 def test_advise__takes_objects(tmp_path):
     model = from_function(normal, event=(2,), name="mine")
     advice = samplerbench.advise(

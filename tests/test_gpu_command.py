@@ -61,6 +61,7 @@ def test_what_is_missing_is_said_with_the_remedy(monkeypatch, capsys):
     )
 
 
+@pytest.mark.slow
 def test_one_small_folder_that_a_report_can_be_made_of(called, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "TURNS", (("euler", "heun"),))
     calls, call = called

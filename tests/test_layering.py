@@ -259,6 +259,7 @@ def graph_of(package: str, *, folders: bool) -> dict[str, set[str]]:
     return graph
 
 
+@pytest.mark.slow
 @each(
     ("package", "folders"),
     list(product(("benchmarks", "results", "models", "samplers"), (False, True))),

@@ -44,6 +44,7 @@ def test_import_samplerbench__takes_less_than_a_tenth_of_a_second():
     assert min(float(fresh_process(code)) for _ in range(3)) < 0.1
 
 
+@pytest.mark.slow
 def test_samplers__need_torch_and_numpy_only():
     use = """
 import importlib, pkgutil

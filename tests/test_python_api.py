@@ -24,6 +24,7 @@ from samplerbench.benchmarks import Suite, load_suite, plan, run
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "python-api.md"
 
 
+@pytest.mark.slow
 def test_the_page_is_true(monkeypatch):
     monkeypatch.chdir(PAGE.parents[2])
     failed, tried = doctest.testfile(

@@ -73,6 +73,7 @@ def own_tests(*packages):
     return code, out + err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [("solver", 1), ("metric", 8)])
 def test_its_own_test_runs(tmp_path, kind, count):
     code, said = own_tests(new_package(kind, f"my_{kind}", tmp_path))
@@ -80,6 +81,7 @@ def test_its_own_test_runs(tmp_path, kind, count):
     assert f"{count} passed" in said
 
 
+@pytest.mark.slow
 def test_the_metric_s_test_finds_a_wrong_formula(tmp_path):
     """Four packages, each with one, in one process: to start takes longer than to test."""
     wrong = {

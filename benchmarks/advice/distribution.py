@@ -13,8 +13,8 @@ from scipy import stats
 from ...models.reference import Reference
 from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
 from ..running.sequential import level_of_test
-from ..scoring.endpoints import CONVERGED_STEPS
-from ..scoring.references import CARD
+from ..scoring.converged_endpoints import CONVERGED_STEPS
+from ..scoring.feature_references import CARD
 from .answer import Choice, Value
 from .budget_answer import Distances, to_choice
 from .budget_race import RaceResult

@@ -18,7 +18,7 @@ from ...results.run_directory.files import read_npz, write_npz, write_text
 from ..running.executors import Executor, Failure
 from ..running.executors.worker_context import WorkerContext
 from ..sampling.shard import CONVERGED_IDS
-from ..scoring.endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
+from ..scoring.converged_endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from .race import Squares
 from .request import AdviceRequest, Entry
 from .tasks import SamplesTask, solve_latents

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...samplers.auto import ProbeData
 from ..running.executors import Failure
 from ..running.executors.worker_context import WorkerContext
-from ..scoring.references import CARD
+from ..scoring.feature_references import CARD
 from .budget_race import RaceResult, race_budget
 from .exports.equivalents import Steps, tabulate_steps
 from .leader_fits import SHARE, seconds_for_fits

@@ -15,12 +15,12 @@ from ...models.reference import Extractor
 from ...samplers import Sampler
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.spec import label_of, parse_spec
-from ..planning.models import load_denoiser
+from ..planning.model_loading import load_denoiser
 from ..planning.native import NATIVE, default_schedule
 from ..planning.planner import plan
 from ..planning.schedules import make_schedule
 from ..running.model_check import check_model
-from ..scoring.references import CARD, make_scoring_extractor
+from ..scoring.feature_references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
 from . import candidates, exports

@@ -23,7 +23,7 @@ from .wording import (
     inverse,
     is_same_configuration,
     name_in_sentence,
-    nearer_in_distribution,
+    nearest_sampler_cell,
     number_with_noun,
     shown_library,
     times_in_words,
@@ -344,7 +344,7 @@ def _in_distribution(pairs: Pairs) -> str:
     parts = []
     for budget, _ in pairs:
         if other := budget.in_distribution:
-            numbers, at = nearer_in_distribution(budget).detail, evaluations_in_words(budget.nfe)
+            numbers, at = nearest_sampler_cell(budget).detail, evaluations_in_words(budget.nfe)
             parts.append(f"{name_in_sentence(other)} with {at} ({numbers})")
     if not parts:
         return ""

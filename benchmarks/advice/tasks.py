@@ -27,7 +27,7 @@ from ..running.executors.worker_context import LoadedModel, WorkerContext
 from ..sampling.batch import first_states_and_noise, latents, solve_cell
 from ..sampling.engine import wait_for_device
 from ..sampling.shard import clamp, sample_shard
-from ..scoring.endpoints import solve
+from ..scoring.converged_endpoints import solve
 
 BATCH = 64
 SIDE = 32

@@ -215,7 +215,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
             "" if default.ms is None or not other else format_number(default.ms),
         ),
         best.tied,
-        nearer_in_distribution(budget),
+        nearest_sampler_cell(budget),
     )
 
 
@@ -295,7 +295,7 @@ def _compare(ratio: Value, name: str = "") -> TableCell:
     return TableCell(decided_ratio_in_words(ratio), name, outcome)
 
 
-def nearer_in_distribution(budget: Budget) -> TableCell:
+def nearest_sampler_cell(budget: Budget) -> TableCell:
     """Return the cell for a sampler nearer in distribution than the best tried, empty for none."""
     other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:

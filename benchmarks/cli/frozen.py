@@ -49,8 +49,8 @@ def submit(
     interrupted command continues.
     """
     from ...results.board.scoring import score_submission
+    from ..frozen.constants import SUITE
     from ..frozen.instances import problems_of
-    from ..frozen.settings import SUITE
     from ..frozen.submitting import submit as measure
 
     if suite != SUITE:
@@ -108,7 +108,7 @@ def board(
     beacon: str = setting("--beacon HEX", "Value from which another part is drawn.", default=""),
 ) -> None:
     """Write the site of submissions: a ranking, and pages of solvers."""
-    from ..frozen.verifying import board as build
+    from ..frozen.boards import board as build
 
     site = build(folder, to, reruns=reruns, part=part, beacon=beacon)
     for _, sentence in site.refused:

@@ -21,7 +21,7 @@ from ..conformance.measured import nfe_per_step, shipped_entries
 from ..metrics import metrics
 from ..planning.authors import authors_schedules_of
 from ..planning.schedules import schedule_options
-from ..suites.files import built_in_suites, load_suite
+from ..suites.files import built_in_suite_files, load_suite
 
 Row = dict[str, Any]
 
@@ -168,7 +168,7 @@ def list_metrics() -> list[Row]:
 def list_suites() -> list[Row]:
     """Return a row per built-in suite."""
     rows = []
-    for name in built_in_suites():
+    for name in built_in_suite_files():
         suite = load_suite(name)
         models = [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models]
         rows.append(

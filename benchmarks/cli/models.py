@@ -222,7 +222,7 @@ def reference(
 
     Mean and covariance of all samples; none is held out. Use the file with run --reference FILE.
     """
-    from ..planning.models import load_model
+    from ..planning.model_loading import load_model
     from ..scoring.making_statistics import make_statistics
 
     denoiser = None if model is None else load_model(model).model

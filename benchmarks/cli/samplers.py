@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...results.text import name_hint
-from .common.console import cell_text, err, out, print_json, print_rows, say, say_next
+from .common.console import err, format_value, out, print_json, print_rows, say, say_next
 from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, setting
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
 
 
 def _check_line(label: str, entry: dict[str, Any]) -> str:
-    texts = {key: cell_text(value) for key, value in entry.items()}
+    texts = {key: format_value(value) for key, value in entry.items()}
     return LINE.format(**{**texts, "name": label, "passed": "pass" if entry["passed"] else "FAIL"})
 
 

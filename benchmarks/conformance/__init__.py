@@ -16,8 +16,7 @@ import torch
 
 from ...models.exact.base import one_thread
 from ...samplers import Sampler, karras, make, non_default
-from .check import Check, Conformance, checks_or_failure, exception_in_words, print_conformance
-from .consistency import (
+from .basic_checks import (
     check_algebra,
     check_finite,
     check_nfe,
@@ -25,6 +24,7 @@ from .consistency import (
     check_translation,
     check_twin,
 )
+from .check import Check, Conformance, checks_or_failure, exception_in_words, print_conformance
 from .diagnosis import diagnose
 from .moments import check_moments, check_noise
 from .order import check_order, check_strong, check_tolerance, rms, slope

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy
 
 if TYPE_CHECKING:
+    from .boards import board
+    from .constants import BUDGETS
     from .definition import check_frozen
     from .instances import draw_part
     from .measuring import measure_exact, measure_networks, solve_entry
-    from .settings import BUDGETS
     from .submitting import submit
-    from .verifying import board
 
 __all__ = [
     "BUDGETS",
@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BUDGETS": "settings",
-    "board": "verifying",
+    "BUDGETS": "constants",
+    "board": "boards",
     "check_frozen": "definition",
     "draw_part": "instances",
     "measure_exact": "measuring",

@@ -12,13 +12,11 @@ from typing import Any
 import torch
 
 from ...results.board import scoring
-from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
+from ...results.run_directory.behaviour_fingerprint import Fingerprint, Numbers, difference
 from ...samplers import SampleNoise
 from ..identity.model import model_fingerprint
-from ..planning.models import load_model
-from .instances import draw_part
-from .networks import network_reference
-from .settings import (
+from ..planning.model_loading import load_model
+from .constants import (
     AXES,
     BUDGETS,
     KINDS,
@@ -31,6 +29,8 @@ from .settings import (
     TOLERANCES,
     VERSION,
 )
+from .instances import draw_part
+from .networks import network_reference
 
 RECORD = Path(__file__).with_name(f"{VERSION}.json")
 """Record of the frozen definition. Any change of it is another version of the suite."""

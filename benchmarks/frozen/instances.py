@@ -23,7 +23,7 @@ import numpy as np
 
 from ...results.board.scoring import Problem
 from ...samplers.spec import format_spec, parse_spec
-from .settings import KINDS, MOST_DIMENSIONS, PER_KIND, PUBLIC, RANGES, SIDES, VERSION
+from .constants import KINDS, MOST_DIMENSIONS, PER_KIND, PUBLIC, RANGES, SIDES, VERSION
 
 
 class Instance(NamedTuple):

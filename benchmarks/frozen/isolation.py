@@ -37,7 +37,7 @@ from torch import Tensor
 from ...results.board.submission import Line
 from ..planning.budget import most_steps_within
 from ..planning.schedules import Schedule, make_schedule
-from ..running.executors.processes import describe_exit
+from ..running.executors.process_state import describe_exit
 from ..sampling.failure import error_in_words
 from .solver_process import READY, receive_tensor, send
 

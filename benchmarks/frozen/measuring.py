@@ -27,17 +27,14 @@ from ..identity import first_fingerprint
 from ..metrics.endpoint import endpoint_error
 from ..planning.cache import default_cache, read_arrays, write_arrays
 from ..planning.gits import SEARCH_IDS
-from ..planning.models import load_model
+from ..planning.model_loading import load_model
 from ..planning.planner import plan
 from ..sampling.batch import latents, sample_batch
 from ..sampling.counting import Meter
 from ..sampling.failure import Failure, error_in_words
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .instances import Instance, Part
-from .isolation import Job, run_isolated
-from .networks import NetworkReference, distance_over_floor, network_reference
-from .settings import (
+from .constants import (
     BUDGETS,
     NETWORK_BUDGETS,
     NETWORK_SAMPLES,
@@ -45,6 +42,9 @@ from .settings import (
     SAMPLES,
     TOLERANCES,
 )
+from .instances import Instance, Part
+from .isolation import Job, run_isolated
+from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):

@@ -13,9 +13,9 @@ from torch import Tensor
 from ...models.reference import Extractor
 from ..metrics.estimators.frechet import population_estimate
 from ..metrics.estimators.rows import FloatArray
-from ..planning.models import load_model
+from ..planning.model_loading import load_model
 from ..sampling.shard import clamp
-from .settings import AXES, NETWORK_SAMPLES
+from .constants import AXES, NETWORK_SAMPLES
 
 
 class NetworkReference(NamedTuple):

@@ -27,13 +27,13 @@ from ...results.board.submission import (
 )
 from ...results.palette import style
 from ...samplers.spec import format_spec, parse_spec
-from ..planning.models import load_model
+from ..planning.model_loading import load_model
 from ..planning.schedules import make_schedule
+from .constants import BUDGETS, NETWORKS, PUBLIC, VERSION
 from .definition import check_frozen, digest
 from .instances import Part, draw_part
 from .isolation import describe_file
 from .measuring import Solve, measure_exact, measure_networks, solve_entry, solve_file
-from .settings import BUDGETS, NETWORKS, PUBLIC, VERSION
 
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ...samplers.spec import canonical_json, format_spec, parse_spec
 from ..suites.files import load_suite
 from ..suites.suite import Suite
+from .constants import NETWORKS, PUBLIC, SUITE, VERSION
 from .definition import check_frozen
 from .instances import draw_part
-from .settings import NETWORKS, PUBLIC, SUITE, VERSION
 
 FREE = frozenset(
     {"name", "description", "models", "samplers", "schedules", "timing", "keep", "metrics"}

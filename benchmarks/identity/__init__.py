@@ -1,6 +1,6 @@
 """Fingerprints of samplers, models and feature extractors, which detect changed code."""
 
-from ...results.run_directory.fingerprint import Fingerprint, Numbers, difference
+from ...results.run_directory.behaviour_fingerprint import Fingerprint, Numbers, difference
 from .model import (
     extractor_fingerprint,
     first_fingerprint,

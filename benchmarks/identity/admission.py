@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ...models.loaders.user_files import change_in_words, file_hash
 from ...results.record import Record
-from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
+from ...results.run_directory.behaviour_fingerprint import Fingerprint, difference, hash_of
 from ...results.run_directory.layout import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
@@ -27,9 +27,9 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and of its feature extractor; None if no metric needs features.
+    """Fingerprints of a model and of its feature extractor, which is None if no metric needs features.
 
-    Records of files that the model opens after loading name them relative to ``folder``.
+    Files that the model opens after loading have names relative to ``folder``.
     """
 
     model: Fingerprint

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...results.run_directory.fingerprint import Numbers, hash_of
+from ...results.run_directory.behaviour_fingerprint import Numbers, hash_of
 from ...samplers.noise import normal
 
 ENTRIES, PROJECTIONS = 16, 4

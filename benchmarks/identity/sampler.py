@@ -21,7 +21,7 @@ from ... import samplers
 from ...models.loaders.schemes import is_package_data
 from ...models.loaders.source_file import files_of_modules, hashes_of_code
 from ...models.loaders.user_files import FileRecorder, module_file, named_hashes, record_files
-from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ...results.run_directory.behaviour_fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
 from ...samplers.loop import cached_plan

@@ -9,7 +9,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.results.result_table import ResultTable
 from samplerbench.samplers import SampleNoise, karras

@@ -24,7 +24,7 @@ from ..planning.planner import load_models, plan
 from ..running.executors import Call, Executor, InProcess, Pool, Task, Worker
 from ..running.executors.tasks import ShardTask
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
-from ..scoring.references import load_references
+from ..scoring.feature_references import load_references
 from ..suites.suite import check_suite
 
 EMPTY = 500  # number of tasks for the first table

@@ -17,11 +17,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.checkpoints.answers import cache_folder
+from ...models.checkpoints.check_cache import cache_folder
 from ...models.denoiser import Denoiser
 from ...models.loaders.user_files import change_in_words, file_hash, record_files
+from ...results.run_directory.behaviour_fingerprint import Fingerprint, difference, hash_of
 from ...results.run_directory.files import read_json, read_npz, to_jsonable, write_json, write_npz
-from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
 

@@ -217,8 +217,8 @@ def row_function(solver: GridSampler, last: float) -> RowOf:
     return lambda path, nxt: row_of(path[-(solver.history + 1) :], nxt)
 
 
-class Student(NamedTuple):
-    """State that a solver reached by its best path to a level.
+class StudentPath(NamedTuple):
+    """Best path of a solver to one level, with its error and memos.
 
     Attributes:
         path: indices of the levels.
@@ -238,7 +238,7 @@ def best_paths(
     solver: GridSampler,
     row_of: RowOf,
     steps: int,
-) -> list[Student]:
+) -> list[StudentPath]:
     """Return the best paths of 1, …, ``steps`` steps of a solver from the first level to the last.
 
     Of all states after k + 1 steps from the kept states after k, each level keeps the one with the
@@ -257,7 +257,7 @@ def best_paths(
     """
     last = len(levels) - 1
     every = level_tensor(list(levels), targets)
-    students, states, found = {0: Student((0,))}, targets.clone(), []
+    students, states, found = {0: StudentPath((0,))}, targets.clone(), []
     for _ in range(steps):
         starts = torch.tensor([i for i in students if i < last], device=targets.device)
         known = denoise.take(torch.arange(len(starts), device=targets.device))
@@ -283,7 +283,7 @@ def best_paths(
             memos[i] = terms[: solver.history]
         states = reached
         students = {
-            j: Student((*students[i].path, j), error, memos[i])
+            j: StudentPath((*students[i].path, j), error, memos[i])
             for j, (i, error) in enumerate(zip(origin.tolist(), least.tolist(), strict=True))
             if i >= 0
         }

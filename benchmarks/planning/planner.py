@@ -22,7 +22,7 @@ from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import evaluations_by_steps, most_steps_within
 from .cache import default_cache
 from .fitting import Pilot
-from .models import NamedModel, load_model
+from .model_loading import NamedModel, load_model
 from .native import NATIVE, default_schedule
 from .own_scheduler import (
     check_schedules,

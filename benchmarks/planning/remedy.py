@@ -10,7 +10,7 @@ from ...samplers import plugin_file
 from ...samplers.peers import peers_path
 from ...samplers.spec import label_of
 from .budget import evaluations_by_steps, most_steps_within
-from .models import NamedModel
+from .model_loading import NamedModel
 from .schedules import make_schedule
 from .tuned_file import Tuned
 from .tuned_schedule import MOST_STEPS, UntunedError, why_untunable

@@ -15,7 +15,7 @@ from ...models.loaders.user_files import (
     record_files,
     stamp_of,
 )
-from ...results.run_directory.fingerprint import FILE, Fingerprint
+from ...results.run_directory.behaviour_fingerprint import FILE, Fingerprint
 from ...results.run_directory.run_dir import RunDir
 from ..planning.cache import default_cache
 from .executors.worker_context import hashes_of_files

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...models.checkpoints.answers import has_passed_check
+from ...models.checkpoints.check_cache import has_passed_check
 from ...models.denoiser import Denoiser
 from ...models.guidance import Altered
 from ...models.reference import Identity, Reference
@@ -118,7 +118,7 @@ def _compare_with_data(
     samples = data_samples(model, reference, device) if data is None else data.to(device)
     if samples is None or len(samples) < 2:
         return "it has no sample(n, seed), and no --reference has samples of its shape"
-    labels, are_known = labels_and_known(model, samples)
+    labels, are_known = labels_if_known(model, samples)
     if not are_known:
         return "nothing says which label or condition belongs to a sample"
     _check_denoising(model, samples.to(model.dtype), labels)
@@ -218,10 +218,11 @@ def data_samples(
     return None if x is None else x.to(device)
 
 
-def labels_and_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
-    """Return the labels of samples, and True if they are known or the model has no labels.
+def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
+    """Return the labels of samples, and whether a check may use the samples.
 
-    Classes are known from the samples. Other conditions, which a model draws, are not.
+    It may if the model has no labels, or if these are classes, which samples tell. It may not with
+    other conditions, which a model draws.
     """
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:

@@ -25,7 +25,7 @@ from ..sampling.failure import is_out_of_memory
 from ..sampling.trajectories import Trajectories
 from ..scoring.cost import reference_evaluations
 from ..suites.cell import Cell
-from ..timing.pending import Timer, time_pending, write_timings
+from ..timing.pending_cells import Timer, time_pending, write_timings
 from .cell_states import (
     forget_failures,
     is_skipped_or_failed,

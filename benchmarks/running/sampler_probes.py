@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ... import samplers
 from ...results.result_table import ResultTable
-from ...results.run_directory.fingerprint import Fingerprint
+from ...results.run_directory.behaviour_fingerprint import Fingerprint
 from ...results.run_directory.layout import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ..identity import origin_of

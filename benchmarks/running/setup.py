@@ -29,9 +29,9 @@ from ..identity.sampler import files_of_sampler
 from ..planning.native import warn_of_drowned
 from ..planning.planner import load_models, plan
 from ..sampling.shard import unseeded_draws
-from ..scoring.endpoints import CONVERGED_STEPS
+from ..scoring.converged_endpoints import CONVERGED_STEPS
+from ..scoring.feature_references import load_references
 from ..scoring.real_data import held_out_samples
-from ..scoring.references import load_references
 from ..scoring.start_error import start_errors
 from ..scoring.versions import requested_metrics
 from ..suites.cell import Cell

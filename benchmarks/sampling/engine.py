@@ -65,9 +65,10 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
 class RecordedCalls:
     """Calls of a run, in order, to be repeated without the sampler, with copies of their states.
 
-    The cost of an evaluation can depend on the level and the rows. On a GPU it can depend on the numbers themselves,
-    since their power moves the clocks. So a run's network is timed on the run's own states. When these outgrow ``room``
-    bytes, every second stored call is dropped: the others stay evenly spread over the run.
+    The cost of an evaluation can depend on the level and the rows. On a GPU it depends on the values
+    too: they change the power drawn, and so the clock rate. So a run's network is timed on the run's
+    own states. When these outgrow ``room`` bytes, every second stored call is dropped: the others
+    stay evenly spread over the run.
     """
 
     def __init__(self, room: float) -> None:

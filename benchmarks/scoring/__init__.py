@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy
 
 if TYPE_CHECKING:
+    from .converged_endpoints import Doubling, solve, solve_by_doubling
     from .data import FRECHET_ESTIMATOR, training_set
-    from .endpoints import Doubling, solve, solve_by_doubling
-    from .references import load_references
+    from .feature_references import load_references
 
 __all__ = [
     "FRECHET_ESTIMATOR",
@@ -22,10 +22,10 @@ __all__ = [
 
 _HOMES = {
     "FRECHET_ESTIMATOR": "data",
-    "Doubling": "endpoints",
-    "load_references": "references",
-    "solve": "endpoints",
-    "solve_by_doubling": "endpoints",
+    "Doubling": "converged_endpoints",
+    "load_references": "feature_references",
+    "solve": "converged_endpoints",
+    "solve_by_doubling": "converged_endpoints",
     "training_set": "data",
 }
 

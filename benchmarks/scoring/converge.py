@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from ...models.registry import make_model
-from .endpoints import CONVERGED_STEPS, SOLVER, converged_samples
+from .converged_endpoints import CONVERGED_STEPS, SOLVER, converged_samples
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from ..sampling.batch import latents
 from ..sampling.counting import ReportingMeter
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .endpoints import CONVERGED_STEPS, ODE, PATH
+from .converged_endpoints import CONVERGED_STEPS, ODE, PATH
 
 EXACT_FLOW = 1000
 """Expected evaluations to integrate an endpoint of an exact model; measured: 500 to 1000."""

@@ -22,7 +22,7 @@ from ..metrics.memorisation import memorised_threshold
 from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
-from .endpoints import modes_of_samples
+from .converged_endpoints import modes_of_samples
 
 FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
 """Version of the Fréchet distances, changed with every change of a value or an error."""

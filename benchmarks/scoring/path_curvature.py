@@ -20,7 +20,7 @@ from ...samplers import Grid, NoNoise, karras, make
 from ..sampling.batch import latents
 from ..sampling.shard import Arrays
 from ..suites.cell import Cell, moments_of
-from .endpoints import SOLVER, file_tag
+from .converged_endpoints import SOLVER, file_tag
 
 
 @dataclass(frozen=True, eq=False)

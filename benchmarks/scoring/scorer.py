@@ -31,13 +31,13 @@ from .context import (
     mean_over_batches,
     read_consecutive_samples,
 )
-from .data import ModelData, ScoringReference
-from .endpoints import (
+from .converged_endpoints import (
     choose_endpoint_solver,
     converged_endpoints,
     converged_features,
     endpoints_by_solver,
 )
+from .data import ModelData, ScoringReference
 from .versions import (
     METRICS,
     check_results,
@@ -133,7 +133,7 @@ class Progress(Protocol):
 class Scorer:
     """Scorer of one model's cells in one run directory.
 
-    ``model`` is on the device. The first ``endpoint_count`` samples of a cell are compared with
+    ``model`` is on the device of the cells. The first ``endpoint_count`` samples of a cell are compared with
     converged endpoints. ``watch`` records the trajectories of a cell's first samples for pictures.
     """
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from ...models.loaders.source_file import hashes_of_code
 from ...results.record import Kind, Record
+from ...results.run_directory.behaviour_fingerprint import hash_of
 from ...results.run_directory.files import to_jsonable
-from ...results.run_directory.fingerprint import hash_of
 from ...results.table.typed_table import why_misfit
 from ...results.text import name_hint
 from ..metrics.metric import Measured, Metric, metrics, origin

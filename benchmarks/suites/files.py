@@ -27,7 +27,7 @@ MOST_POINTS = 500
 """Most bytes of a TOML file, and most dots in a line, whose memory grows as their square."""
 
 
-def built_in_suites() -> dict[str, Path]:
+def built_in_suite_files() -> dict[str, Path]:
     """Return the TOML files of the built-in suites, by name."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
 
@@ -39,7 +39,7 @@ def load_suite(name: str) -> Suite:
         ValueError: there is no such suite or file, the TOML is not valid, or a key or value is wrong. The
             message names the mistake.
     """
-    suites = built_in_suites()
+    suites = built_in_suite_files()
     path = suites.get(name, Path(name))
     if not path.is_file():
         close = difflib.get_close_matches(name, suites, n=1)
@@ -165,7 +165,7 @@ def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -
     ``where`` is a built-in suite or the suite's file, as the user named it. ``replaced`` are keys that the
     command line replaces: the user named the files under these keys.
     """
-    outside = () if where in built_in_suites() else outside_files(suite, Path(where))
+    outside = () if where in built_in_suite_files() else outside_files(suite, Path(where))
     for named, words in (
         (python_files(suite), "the Python file {}, which would run"),
         (outside, "{}, which is outside its folder"),

@@ -35,7 +35,7 @@ from ...results.values import number, text
 from ...samplers.spec import parse_spec
 from ..metrics.estimators.frechet import FrechetReference, estimate
 from ..planning.authors import AUTHORS
-from ..scoring.references import CARD, load_references
+from ..scoring.feature_references import CARD, load_references
 from ..suites.suite import extractors_of
 
 HALVED = ("fid_proxy", "typical_error", "rmse")

@@ -11,10 +11,10 @@ from ...models.denoiser import Denoiser
 from ...models.extractors import Samples
 from ...models.extractors.smooth import smooth_extractor
 from ...models.reference import Extractor
-from ..planning.models import NamedModel
+from ..planning.model_loading import NamedModel
 from ..planning.tuned_file import Loss
 from ..sampling.shard import clamp
-from ..scoring.references import make_scoring_extractor
+from ..scoring.feature_references import make_scoring_extractor
 
 
 @dataclass(frozen=True)

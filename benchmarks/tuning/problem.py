@@ -17,13 +17,15 @@ from ...samplers import Grid, NoNoise, Sampler
 from ..planning.gits import SEARCH_IDS
 from ..sampling.batch import latents
 from ..sampling.counting import Meter
-from ..scoring.endpoints import ODE, solve
+from ..scoring.converged_endpoints import ODE, solve
 
 BATCH = 96
 
 
 class Teacher:
-    """Endpoints of latents: exact ones ``(n, *event)`` or, if ``exact`` is None, the reference solver's.
+    """Source of endpoints ``(n, *event)`` of latents.
+
+    ``exact`` has them in closed form. If it is None, a reference solver gives them.
 
     All solutions are cached. ``seconds`` is the time that all endpoints took so far.
     """

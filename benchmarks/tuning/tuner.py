@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..planning.models import NamedModel
+from ..planning.model_loading import NamedModel
 from ..planning.tuned_file import Tuned, check_writable, read_tuned, write_tuned
 from ..running.executors import Executor, Failure, Tell
 from ..running.executors.tasks import SentSampler

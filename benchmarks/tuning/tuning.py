@@ -23,7 +23,7 @@ from ...samplers.families.tabulated import (
 )
 from ...samplers.spec import label_of
 from ..planning.budget import evaluations_by_steps, most_steps_within
-from ..planning.models import NamedModel
+from ..planning.model_loading import NamedModel
 from ..planning.schedules import make_schedule
 from ..planning.tuned_file import (
     ALSO,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..adapters import NativeDenoiser
 from ..denoiser import Denoiser, level_per_row
 from ..label_draws import labels_for
-from ..nets.encoders import Autoencoder
+from ..nets.small_image_nets import Autoencoder
 from ..nets.unet import EDMPrecond, FlowPrecond, MapPrecond, UNet
 from ..networks import freeze
 from ..process import RectifiedFlow

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..nets.encoders import Classifier
+from ..nets.small_image_nets import Classifier
 from ..networks import freeze
 from ..reference import Blocks, Extractor, FloatArray, Identity, Moments, Reference, Statistics
 from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card

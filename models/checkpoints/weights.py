@@ -302,7 +302,7 @@ def load_network(
     rename: Callable[[Tensors], Tensors] = dict,
     dropped: str = "",
 ) -> M:
-    """Return the network of a specification, of class ``kind``, with its weights from ``sets``, in float32.
+    """Return a specification's network, a ``kind`` in float32, with weights from a file's ``sets``.
 
     ``rename`` returns the weights under the class's names. Weights whose names begin with
     ``dropped`` are left out. Raises a CheckpointError if the class does not accept the arguments,

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 import safetensors.torch
 from torch import nn
 
-from ..checkpoints.answers import with_cached_answers
+from ..checkpoints.check_cache import with_cached_answers
 from ..checkpoints.diffusers.library import decoder_of
 from ..checkpoints.families import family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of

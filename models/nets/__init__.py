@@ -1,6 +1,6 @@
 """Network architectures."""
 
-from .encoders import Autoencoder, Classifier
+from .small_image_nets import Autoencoder, Classifier
 from .unet import EDMPrecond, FlowPrecond, MapPrecond, UNet, edm_loss, flow_loss
 
 __all__ = [

@@ -75,7 +75,9 @@ class Fourier(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block with optional attention (Figure 21); an encoder block normalises pixels first.
+    """Residual block with optional attention (Figure 21).
+
+    An encoder block normalises each pixel's channels before the residual branch.
 
     Args:
         c_in, c_out: channels of input and output.

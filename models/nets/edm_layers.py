@@ -130,7 +130,7 @@ class Block(nn.Module):
         heads: number of attention heads; 0 for no attention.
         eps: epsilon of the normalisations.
         adaptive: True if the embedding scales and shifts the output of the second normalisation,
-            False if it is added to its input.
+            False if the embedding is added before that normalisation.
         projected: True if a skip connection that changes the resolution also has a 1 × 1 convolution. It has one in any
             case if ``c_in`` and ``c_out`` differ.
         weight: factor of each sum of a branch and its skip connection.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..quantities import Quantity
 from ..record import Record
-from ..run_directory.fingerprint import Fingerprint, difference
+from ..run_directory.behaviour_fingerprint import Fingerprint, difference
 from ..run_directory.layout import TIMING
 from ..run_directory.reading import log, read_run_record
 from ..run_directory.run_dir import RunDir

@@ -1,6 +1,7 @@
 """Verdicts on pairs of rows, corrected for the number of pairs.
 
-Every claim that one row is better than another comes from this module. There are two corrections:
+Every claim that one row is better than another comes from this module; those of ``advise``, which
+compare a race, from :mod:`samplerbench.benchmarks.advice.wording`. There are two corrections:
 
 * :func:`judge_lines` compares each row with its baseline row, and corrects by Holm's method.
 * :class:`ComparedRows` compares any two rows of a page, and corrects by Bonferroni over all pairs.

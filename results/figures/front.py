@@ -28,7 +28,7 @@ def front(
 ) -> Sheet:
     """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
-    Filled markers are on the front if errors are considered, open ones by values alone
+    A filled marker is on the front surely, an open one by its value alone
     (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. Samplers of
     plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
 

@@ -26,7 +26,7 @@ from .sharing import Lead
 
 
 class Contents:
-    """Cached reader of one run directory's files, with a deferred write of ``run.json``.
+    """Reader and writer of one run directory's files, which caches them within :meth:`exclusive`.
 
     A *place* is a file's path relative to the run directory. JSON files are cached with their
     objects. Of ``.npz`` files, which can be large, only the seal, or the fault found, is cached.

@@ -4,7 +4,7 @@
 
     run.json                     {"suite": resolved suite, "provenance": {"command": …, …}}
     parts/CELL/cell.json         identity columns of the row, written when the cell is planned
-    parts/CELL/made.json         fingerprints of the cell's sampler, model and extractor (:mod:`.fingerprint`)
+    parts/CELL/made.json         fingerprints of the cell's sampler, model and extractor (:mod:`.behaviour_fingerprint`)
     parts/CELL/START-STOP.npz    a finished shard: samples START … STOP - 1
     parts/CELL/quality.json      measured quality columns, ``samples``, ``status`` and ``reason``
     parts/CELL/influence.npz     influence values, for paired comparisons

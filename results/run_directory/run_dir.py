@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from ..record import Record
 from . import sealed
+from .behaviour_fingerprint import hash_of
 from .files import PART, read_json, write_json
-from .fingerprint import hash_of
 from .layout import (
     ASIDE,
     CELL,

@@ -69,7 +69,7 @@ class Seal:
     """Seal of a file: place, digest of the fingerprints that made it, and checksum.
 
     ``made_by`` is the digest of the fingerprints of sampler, model and extractor
-    (:mod:`.fingerprint`); "" for a file that does not depend on them.
+    (:mod:`.behaviour_fingerprint`); "" for a file that does not depend on them.
     """
 
     of: str  # place in the run directory, such as parts/CELL/quality.json

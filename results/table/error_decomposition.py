@@ -47,8 +47,8 @@ def error_decomposition(
         starts: error of the start, by model and by value of ``start``, from ``run.json``.
 
     Returns:
-        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` is from the curve's row
-        before and this one, with 95 % interval ``order_low`` to ``order_high``. ``end_bound`` is 0
+        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` compares a row with
+        the one before on its curve; its 95 % interval is ``order_low`` to ``order_high``. ``end_bound`` is 0
         for grids that end at 0. Errors of samples are per dimension, in the units of the data.
     """
     lines = []

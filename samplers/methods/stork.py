@@ -1,4 +1,6 @@
-"""STORK: stabilised Runge-Kutta methods whose stages use Taylor polynomials of the velocity.
+"""STORK, and Adams-Bashforth in the velocity (``vab_1`` to ``vab_4``).
+
+STORK is a stabilised Runge-Kutta method whose stages use Taylor polynomials of the velocity.
 
 In flow time t = sigma / (1 + sigma) the state y = x / (1 + sigma) = (1 - t) x0 + t z has the
 velocity dy/dt = v = eps - d. One evaluation a step gives v; its derivatives come from divided
@@ -120,14 +122,14 @@ def gegenbauer_moment(stages: int) -> float:
             return (1.0, 1 / 3)[j]
         return 4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3))
 
-    def time(j: int) -> float:
+    def stage_time(j: int) -> float:
         return (j + 4) * (j - 1) / ((stages + 4) * (stages - 1)) if j > 1 else w
 
     older, y = 0.0, 0.0
     for j in range(2, stages + 1):
         mu = (2 * j + 1) * weight(j) / (j * weight(j - 1))
         nu = -(j + 1) * weight(j) / (j * weight(j - 2))
-        older, y = y, mu * y + nu * older + w * mu * time(j - 1) ** 2
+        older, y = y, mu * y + nu * older + w * mu * stage_time(j - 1) ** 2
     return y
 
 

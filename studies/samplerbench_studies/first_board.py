@@ -1,8 +1,8 @@
 """First board of the frozen suite: ``python -m samplerbench_studies.first_board FOLDER --jobs 2``.
 
 Every registered sampler runs on the schedules of its authors (``samplerbench list samplers --json``), or at equal
-distances in log-SNR if none are known; so do the self-tuning methods. A finished entry is a file of the folder, and is not
-measured again.
+distances in log-SNR if none are known; so do the self-tuning methods, and other libraries'
+code. A finished entry is a file of the folder, and is not measured again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,36 @@ FURTHER = (
     ("euler", "uniform_lambda"),
 )
 """Usual combinations that no author states."""
+OF_LIBRARIES = (
+    (
+        "k-diffusion:sample_{}",
+        "karras",
+        "euler heun dpm_2 lms dpmpp_2m dpm_fast dpm_adaptive euler_ancestral dpmpp_2s_ancestral"
+        " dpmpp_sde dpmpp_2m_sde dpmpp_3m_sde",
+    ),
+    (
+        "diffusers:{}Scheduler",
+        DEFAULT,
+        "EulerDiscrete HeunDiscrete KDPM2Discrete LMSDiscrete PNDM IPNDM DPMSolverSinglestep"
+        " DPMSolverMultistep DPMSolverMultistep(solver_order=3) EDMDPMSolverMultistep"
+        " DEISMultistep DEISMultistep(solver_order=3) UniPCMultistep"
+        " UniPCMultistep(solver_order=3) DPMSolverSDE SASolver",
+    ),
+    (
+        "azula:{}Sampler",
+        DEFAULT,
+        "ZAB(max_order=3) VAB(max_order=3) ZEAB(max_order=3) XEAB(max_order=3) REAB(max_order=3)",
+    ),
+    (
+        "dpm-solver:{}",
+        DEFAULT,
+        "multistep multistep(max_order=3) singlestep_fixed singlestep_fixed(max_order=3)",
+    ),
+    ("UniPC:multistep{}", DEFAULT, "(variant='bh2',max_order=2) (variant='bh2')"),
+    ("diff-sampler:{}_sampler", "karras", "ipndm deis(max_order=3) dpm_2"),
+    ("edm:{}_sampler", "karras", "edm"),
+)
+"""Code of other libraries where it is installed or cloned: its name, a schedule, samplers with options."""
 
 
 ANY_GRID = samplers.karras(5, 0.01, 10.0)
@@ -57,7 +88,8 @@ class Entry(NamedTuple):
     @property
     def file(self) -> str:
         """Name of the file."""
-        return f"{self.sampler}.{self.schedule.partition('(')[0]}.json"
+        sampler = re.sub(r"\W+", "-", self.sampler).strip("-")
+        return f"{sampler}.{self.schedule.partition('(')[0]}.json"
 
 
 def entries() -> Iterator[Entry]:
@@ -76,6 +108,9 @@ def entries() -> Iterator[Entry]:
             for schedule in known.schedules if known else (DEFAULT,):
                 yield Entry(name, schedule)
     yield from (Entry(*pair) for pair in FURTHER + SEARCHED)
+    for template, schedule, names in OF_LIBRARIES:
+        for name, options in (re.fullmatch(r"(\w*)(.*)", text).groups() for text in names.split()):
+            yield Entry(template.format(name) + options, schedule)
 
 
 def measure(entry: Entry, folder: Path, *, networks: bool) -> str:

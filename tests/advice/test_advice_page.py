@@ -313,6 +313,7 @@ def test_markdown_is_the_table_and_no_more_columns():
     )
 
 
+@pytest.mark.slow
 def test_the_pickers_need_no_script_and_go_together_with_one(browser, tmp_path):
     path = tmp_path / "advice.html"
     path.write_text(render(whole(), pictures()), encoding="utf-8")

@@ -59,6 +59,7 @@ def cell_of(choice, entries):
     return tuned_cell(base, FittedNumbers.read(choice.levels, choice.coefficients))
 
 
+@pytest.mark.slow
 def test_the_recommendation_is_the_best_of_a_sweep_on_fresh_latents(answered, error_of):
     asked = load_subject("gaussian", "cpu", 0, "card", FEW)
     for budget in answered[1].budgets:
@@ -112,6 +113,7 @@ def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_stochastic_samplers_are_compared_in_distribution(tmp_path):
     found = advise(
         "gaussian", (5,), out=tmp_path, minutes=5, only=("euler", "ddpm"), default="ddpm on karras"
@@ -148,6 +150,7 @@ def test_advise__refuses_a_library_before_anything_is_evaluated(tmp_path, monkey
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.mark.slow
 def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, monkeypatch):
     plain, made = SamplesTask.__call__, []
 
@@ -197,6 +200,7 @@ def test_a_folder_of_something_else_is_not_written_into(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_wrong_input_is_code_2(tmp_path):
     line = ["advise", "--model", "gaussian", "--nfe", "4", "--sampler", "euler", "--minutes", "5"]
     line += ["--no-isolation", "--out", str(tmp_path / "mine")]
@@ -236,6 +240,7 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
         np.testing.assert_allclose(told, made, rtol=0.02, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_forecast_to_do_well_comes_first():
     asked = load_subject("gmm-64d", "cpu", 0, "card", ())
     look = Pilot(asked.model, None).probe

@@ -165,6 +165,7 @@ def test_what_has_numbers_to_fit(asked, name, what, can):
     assert can_be_fitted(cell_of(asked, name), what, asked.model) == can
 
 
+@pytest.mark.slow
 def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypatch):
     def fails(*_, **__):
         raise RuntimeError("no room")
@@ -176,12 +177,14 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
     assert "no room" in found.undecided[0]
 
 
+@pytest.mark.slow
 def test_a_fit_that_there_is_no_time_for_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("samplerbench.benchmarks.advice.leader_fits.ITERATIONS", 1e9)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.undecided[0].startswith("With 4 evaluations there was no time to fit")
 
 
+@pytest.mark.slow
 def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_path, monkeypatch):
     seen = []
     whole = FitTask.__call__
@@ -244,6 +247,7 @@ def test_tuned_cell__says_that_levels_of_auto_moved(asked):
     assert tuned.grid.sigma == found.levels != grid.sigma
 
 
+@pytest.mark.slow
 def test_a_leader_that_is_plain_is_told_as_plain(tmp_path):
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     for best in found.budgets[0].best.values():

@@ -188,6 +188,7 @@ def test_check_model__each_answer_that_is_left_is_a_command_to_type(monkeypatch)
         assert line in said
 
 
+@pytest.mark.slow
 def test_check_model__labels_that_the_network_does_not_take_are_named(tmp_path):
     file, images = tmp_path / "net.pt", tmp_path / "images.npz"
 
@@ -212,6 +213,7 @@ def test_load_model__an_open_question_is_refused_with_the_path_to_type(tmp_path)
     assert f"as in '{file}?training=circle&attention=1-head&size=4', or" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_check_model__fields_that_an_answer_decides_are_open_and_answers_are_explained(tmp_path):
     file = tmp_path / "net.pt"
     torch.save({"net_model": untrained()}, file)
@@ -221,6 +223,7 @@ def test_check_model__fields_that_an_answer_decides_are_open_and_answers_are_exp
     assert "How to answer" not in checked(f"{file}?size=8&attention=1-head&training=circle")[1]
 
 
+@pytest.mark.slow
 def test_check_model__the_set_of_weights_that_a_user_names_is_no_choice(tmp_path):
     file, said = tmp_path / "two.pt", "is taken; weights.entry=model takes the other"
     weights = untrained()

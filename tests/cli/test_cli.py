@@ -116,6 +116,7 @@ def test_a_folder_that_is_no_run_is_refused(samplerbench, tmp_path):
         refused(samplerbench(command, tmp_path), "is not a run directory")
 
 
+@pytest.mark.slow
 def test_a_faulty_sampler_is_a_row_and_the_run_exits_with_0(samplerbench, tmp_path):
     args = [
         "--model",
@@ -141,6 +142,7 @@ def test_a_faulty_sampler_is_a_row_and_the_run_exits_with_0(samplerbench, tmp_pa
     assert sorted(row["status"] for row in json.loads(out)) == ["diverged", "ok"]
 
 
+@pytest.mark.slow
 def test_run_then_report_then_show(samplerbench, tmp_path):
     code, out, _ = samplerbench("run", "smoke", "--model", "gmm-2d", "--out", "mine", *QUICK)
     assert code == 0

@@ -76,6 +76,7 @@ def test_colons_around_a_word_are_not_an_emoji(monkeypatch, show):
     assert "model.py:factory: bad.py:zero:0" in file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_model_of_a_file_keeps_its_name_everywhere(samplerbench, model):
     spec = f"{model}:factory"
     code, out, _ = samplerbench(
@@ -140,6 +141,7 @@ def faulty(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_run_without_any_result_says_why_and_exits_with_1(samplerbench, faulty):
     args = ["--model", "gmm-2d", "--sampler", "bad", "--sampler", "worse", "--plugin", faulty]
     code, out, _ = samplerbench("run", "smoke", "--out", "mine", *args, *QUICK)
@@ -244,6 +246,7 @@ def test_an_extractor_of_one_model_needs_trust_too():
     assert [key for key, _ in python_files(suite)] == ["extractor"]
 
 
+@pytest.mark.slow
 def test_plan_takes_what_run_takes_and_says_what_is_done(samplerbench):
     args = [
         "smoke",

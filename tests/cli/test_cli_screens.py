@@ -86,6 +86,7 @@ def test_help__has_colours_on_a_terminal_only_and_none_with_no_color():
     assert "\x1b" not in on_terminal("-h", TERM="dumb")
 
 
+@pytest.mark.slow
 def test_next__each_command_prints_a_command_that_works(samplerbench, tmp_path):
     out = "a run"
     code, text, _ = samplerbench(

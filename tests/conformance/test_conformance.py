@@ -10,8 +10,8 @@ from looping import each
 from rich.console import Console
 
 from samplerbench.benchmarks.conformance import check_sampler, order, print_conformance
+from samplerbench.benchmarks.conformance.basic_checks import check_twin
 from samplerbench.benchmarks.conformance.check import Conformance
-from samplerbench.benchmarks.conformance.consistency import check_twin
 from samplerbench.benchmarks.conformance.order import rms
 from samplerbench.benchmarks.conformance.problems import (
     GRIDS,
@@ -43,6 +43,7 @@ def test_installed_plugins_load() -> None:
     assert FAILURES == {}
 
 
+@pytest.mark.slow
 @each("name", names())
 def test_check_sampler__every_sampler_passes(name: str) -> None:
     result = checked(name)
@@ -56,6 +57,7 @@ def test_options_are_checked_too() -> None:
     assert "moments" in {check.name for check in result.checks}
 
 
+@pytest.mark.slow
 def test_no_two_names_are_one_method_unless_they_say_so() -> None:
     """On a nonlinear problem, at 10 steps, to 0 and to sigma_min."""
     problem, grids = ThreeModes(), [karras(10, 0.02, 20.0, to_zero=end) for end in (True, False)]

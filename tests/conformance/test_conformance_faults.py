@@ -257,6 +257,7 @@ class Mutable(Declared):
         return Euler().sample(denoise, x, grid, noise)
 
 
+@pytest.mark.slow
 @each(
     ("cls", "failing"),
     [

@@ -157,6 +157,7 @@ class SecretNoise(DDPM):
     stochastic = False
 
 
+@pytest.mark.slow
 @each(
     ("cls", "sentence"),
     [

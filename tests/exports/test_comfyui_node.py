@@ -116,6 +116,7 @@ def test_comfyui_node__only_samplers_that_are_not_linear_are_missing():
     assert reasons == {"paradigms", "predictor_corrector"}
 
 
+@pytest.mark.slow
 @each("kind", SAMPLINGS)
 def test_comfyui_node__every_linear_sampler_is_ours(node, kind):
     grids = [GRID, karras(4, 0.03, 10.0, to_zero=False)]
@@ -128,6 +129,7 @@ def test_comfyui_node__every_linear_sampler_is_ours(node, kind):
     assert not wrong, wrong
 
 
+@pytest.mark.slow
 @each("kind", SAMPLINGS)
 def test_comfyui_node__float32_is_close(node, kind):
     wrong = {}
@@ -250,6 +252,7 @@ def test_comfyui_node__one_folder_offers_several_tables(node):
     assert about == "heun in 6 steps, 11 evaluations, for eps at CFG 1"
 
 
+@pytest.mark.slow
 def test_comfyui_node__a_fresh_process_needs_torch_and_comfyui_alone(tmp_path):
     model, sampler = network("flow"), make("unipc_2")
     grid = karras(5, 0.03, model.sigma_max)

@@ -87,6 +87,7 @@ def difference(made: Tensor, ours: Tensor) -> float:
     return float((made - ours).abs().max() / ours.abs().max())
 
 
+@pytest.mark.slow
 @each("name", PROBLEMS)
 def test_find_node__its_formula_in_comfyui_gives_our_samples(name):
     model, grid = PROBLEMS[name]

@@ -63,6 +63,7 @@ def test_a_model_with_options_is_made_with_them():
     assert 'make_model("emoji", guidance=2.5)' in code
 
 
+@pytest.mark.slow
 @each("kind", ["eps", "v", "x0", "flow", "edm"])
 @each("library", LIBRARIES)
 def test_export__what_is_missing_cannot_be_exported_and_the_rest_can(library, kind):

@@ -77,6 +77,7 @@ def test_a_kill_before_every_change_of_a_file(serial, tmp_path):
     killed_before_each(serial, tmp_path, every=True)
 
 
+@pytest.mark.slow
 def test_kills_before_some_changes_of_files(serial, tmp_path):
     killed_before_each(serial, tmp_path, every=False)
 
@@ -86,5 +87,6 @@ def test_a_disk_that_is_full_from_every_change_on(serial, tmp_path):
     full_from_each_on(serial, tmp_path, every=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_from_some_changes_on(serial, tmp_path):
     full_from_each_on(serial, tmp_path, every=False)

@@ -20,7 +20,7 @@ from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executors import Executor, InProcess, Pool, Worker
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
 SAMPLES = 60
@@ -81,6 +81,7 @@ CUTS = st.sets(st.integers(1, SAMPLES - 1), max_size=4)
 QUICKLY = {"phases": (Phase.explicit, Phase.generate)}
 
 
+@pytest.mark.slow
 @settings(max_examples=15, **QUICKLY)
 @given(st.sampled_from(EXACT), st.sampled_from(SAMPLERS), st.integers(1, 2 * SAMPLES), CUTS)
 def test_samples_of_exact_models_depend_on_neither_batches_nor_shards(
@@ -141,6 +142,7 @@ def at_once(tmp_path_factory):
     return run(tmp_path_factory.mktemp("once") / "run", report=False, **ONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [(512,), pytest.param((100, 513, 700), marks=SLOW)])
 def test_a_run_that_was_extended_is_one_that_was_not(at_once, tmp_path, steps):
     for samples in steps:

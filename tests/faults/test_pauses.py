@@ -94,6 +94,7 @@ worker.close()
 """
 
 
+@pytest.mark.slow
 def test_worker__a_pause_of_either_process_is_no_time_of_the_task(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-c", TASKS, str(tmp_path)]

@@ -145,6 +145,7 @@ class Trial:
         }
 
 
+@pytest.mark.slow
 def test_some_random_damage(tmp_path, samplerbench):
     trial = Trial(lambda out: run(out, **ASKED), tmp_path, 1)
     for number in range(2):

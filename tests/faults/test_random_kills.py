@@ -108,6 +108,7 @@ def test_a_hundred_kills_at_random_moments(suite, serial, tmp_path):
     print(f"\n{campaign.kills} kills in {campaign.directories} directories: {campaign.moments}")
 
 
+@pytest.mark.slow
 def test_a_worker_and_then_the_run_are_killed_while_they_sample(suite, serial, tmp_path):
     out = tmp_path / "run"
     first = start(suite, out, "--jobs", "2")

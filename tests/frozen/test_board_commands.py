@@ -5,7 +5,7 @@ import json
 import pytest
 from test_submitting import FILE, one_problem, two_problems  # noqa: F401 - fixtures
 
-from samplerbench.benchmarks.frozen import verifying
+from samplerbench.benchmarks.frozen import boards
 from samplerbench.benchmarks.frozen.instances import draw_part
 
 
@@ -13,9 +13,10 @@ from samplerbench.benchmarks.frozen.instances import draw_part
 def few(monkeypatch):
     part = draw_part()
     few = part._replace(instances=part.instances[:1])
-    monkeypatch.setattr(verifying, "draw_part", lambda *_: few)
+    monkeypatch.setattr(boards, "draw_part", lambda *_: few)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few", "two_problems", "one_problem")
 def test_board__a_file_becomes_a_page_that_a_rerun_verifies(samplerbench, tmp_path):
     (tmp_path / "mine.py").write_text(FILE)

@@ -40,6 +40,7 @@ def test_files__have_what_is_measured_now(place, sampler, schedule):
         assert curve.error == pytest.approx(before.error, rel=1e-3, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_site__has_a_page_for_each_file(tmp_path):
     site = board(FOLDER, tmp_path / "site")
     assert site.refused == []

@@ -5,11 +5,11 @@ import tomllib
 
 import pytest
 
-from samplerbench.benchmarks.frozen import definition, settings
+from samplerbench.benchmarks.frozen import constants, definition
+from samplerbench.benchmarks.frozen.constants import NETWORKS, PER_KIND, RANGES
 from samplerbench.benchmarks.frozen.instances import KINDS, draw_part
-from samplerbench.benchmarks.frozen.settings import NETWORKS, PER_KIND, RANGES
 from samplerbench.benchmarks.frozen.suite import describe_run, suite_of_part
-from samplerbench.benchmarks.suites.files import built_in_suites, load_suite
+from samplerbench.benchmarks.suites.files import built_in_suite_files, load_suite
 from samplerbench.models import make_model
 from samplerbench.samplers.spec import parse_spec
 
@@ -52,14 +52,14 @@ def test_draw_part__a_missing_or_known_beacon_is_refused():
 
 
 def test_suite__is_the_public_part():
-    with built_in_suites()["sb-2026"].open("rb") as file:
+    with built_in_suite_files()["sb-2026"].open("rb") as file:
         written = tomllib.load(file)
     part = draw_part()
     specs = [spec for instance in part.instances for spec in (instance.spec, instance.moved)]
     assert [entry["name"] for entry in written["models"]] == [*NETWORKS, *specs]
-    assert (written["seed"], written["samples"]) == (part.seed, settings.SAMPLES)
-    assert tuple(written["nfe"]) == settings.BUDGETS
-    assert {tuple(e["nfe"]) for e in written["models"][:2]} == {settings.NETWORK_BUDGETS}
+    assert (written["seed"], written["samples"]) == (part.seed, constants.SAMPLES)
+    assert tuple(written["nfe"]) == constants.BUDGETS
+    assert {tuple(e["nfe"]) for e in written["models"][:2]} == {constants.NETWORK_BUDGETS}
 
 
 def test_suite__of_another_part_has_its_problems_and_says_so():

@@ -27,6 +27,7 @@ def tune(denoise, draw, nfe, sigma_min, sigma_max):
 """
 
 
+@pytest.mark.slow
 @each(
     ("name", "steps", "dtype"),
     [
@@ -139,6 +140,7 @@ def test_describe_file__declarations_of_the_chosen_sampler(problem):
     assert describe_file(problem.write("tune = print")).tunes
 
 
+@pytest.mark.slow
 @each(
     ("text", "sampler", "sentence"),
     [

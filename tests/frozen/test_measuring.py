@@ -6,11 +6,11 @@ import torch
 
 from samplerbench import run
 from samplerbench.benchmarks.frozen import measuring
+from samplerbench.benchmarks.frozen.constants import BUDGETS, NETWORK_SAMPLES
 from samplerbench.benchmarks.frozen.instances import draw_part
 from samplerbench.benchmarks.frozen.measuring import Result, measure_exact, solve_entry
 from samplerbench.benchmarks.frozen.networks import distance_over_floor, network_reference
-from samplerbench.benchmarks.frozen.settings import BUDGETS, NETWORK_SAMPLES
-from samplerbench.benchmarks.planning.models import load_model
+from samplerbench.benchmarks.planning.model_loading import load_model
 
 PART = draw_part()
 FEW = PART._replace(instances=(PART.instances[0], PART.instances[12]))
@@ -21,6 +21,7 @@ def curves():
     return measure_exact(solve_entry("dpmpp_2m", "karras"), FEW)
 
 
+@pytest.mark.slow
 def test_measure_exact__runs_each_problem_as_drawn_and_moved_within_its_budgets(curves):
     places = [(curve.problem, curve.moved) for curve in curves]
     assert places == [(i.name, moved) for i in FEW.instances for moved in (False, True)]
@@ -120,6 +121,7 @@ def test_distance_over_floor__converged_samples_are_within_the_floor_and_others_
     assert (values > 0).all()
 
 
+@pytest.mark.slow
 def test_measure_networks__distances_fall_with_evaluations(monkeypatch):
     monkeypatch.setattr(measuring, "NETWORKS", ("fashion",))
     monkeypatch.setattr(measuring, "NETWORK_SAMPLES", NETWORK_SAMPLES // 8)

@@ -132,6 +132,7 @@ def solve(denoise, x, grid):
     assert evaluations_to_targets(curves, "error").min() == math.inf
 
 
+@pytest.mark.slow
 @each(
     ("text", "sentence"),
     [

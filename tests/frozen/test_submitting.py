@@ -6,8 +6,8 @@ import pytest
 
 from samplerbench import submit
 from samplerbench.benchmarks.frozen import submitting
+from samplerbench.benchmarks.frozen.boards import agree
 from samplerbench.benchmarks.frozen.instances import draw_part
-from samplerbench.benchmarks.frozen.verifying import agree
 from samplerbench.results.board.submission import PLACE, Submission, read_submission
 from samplerbench.results.run_directory.sealed import sealed_json
 
@@ -40,6 +40,7 @@ def run(solver, out, **options):
     return submit(solver, out=out, networks=False, **options)
 
 
+@pytest.mark.slow
 def test_submit__writes_a_sealed_file_with_what_was_measured(tmp_path):
     claims = {"authors": "A. B.", "licence": "MIT", "family": "multistep"}
     made = run("dpmpp_2m", tmp_path / "a.json", schedule="karras", claims=claims)
@@ -53,6 +54,7 @@ def test_submit__writes_a_sealed_file_with_what_was_measured(tmp_path):
     assert set(made.software) >= {"torch", "numpy", "samplerbench"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_problem")
 def test_submit__counts_decide_the_track(tmp_path):
     made = run("ipndm", tmp_path / "a.json", schedule="gits")
@@ -63,6 +65,7 @@ def test_submit__counts_decide_the_track(tmp_path):
         run("ipndm", tmp_path / "b.json", schedule="gits", track="plain")
 
 
+@pytest.mark.slow
 def test_submit__an_interrupted_run_continues_with_the_same_result(tmp_path, monkeypatch):
     whole = run("heun", tmp_path / "whole.json")
     stages = []
@@ -108,6 +111,7 @@ def test_submit__another_file_in_the_place_of_the_result_is_not_overwritten(tmp_
     assert (tmp_path / "notes.json").read_text() == '{"mine": 1}'
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_problem")
 def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_path):
     (tmp_path / "mine.py").write_text(FILE)

@@ -18,7 +18,7 @@ from samplerbench import samplers
 from samplerbench.benchmarks.cli.usage import _print_refusal
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.scoring.real_data import load_real_data
-from samplerbench.benchmarks.suites.files import built_in_suites, load_suite, refuse_untrusted
+from samplerbench.benchmarks.suites.files import built_in_suite_files, load_suite, refuse_untrusted
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.card import CARDS
@@ -211,7 +211,9 @@ def toml(tree):
     return text.encode(errors="surrogatepass")
 
 
-SHIPPED = [tomllib.loads(path.read_text(encoding="utf-8")) for path in built_in_suites().values()]
+SHIPPED = [
+    tomllib.loads(path.read_text(encoding="utf-8")) for path in built_in_suite_files().values()
+]
 
 
 @pytest.fixture(scope="module")

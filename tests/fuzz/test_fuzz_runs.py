@@ -92,6 +92,7 @@ def shown(arena, template, spoils, command):
     assert "\x1b" not in out + err
 
 
+@pytest.mark.slow
 @fuzz(PARTS)
 @given(any_spoils(), st.sampled_from(READERS))
 def test_any_value_in_a_part_is_shown_or_refused(arena, template, spoils, command):

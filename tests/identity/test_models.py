@@ -15,7 +15,7 @@ import torch
 from looping import each
 
 from samplerbench.benchmarks.identity import Fingerprint, difference, model_fingerprint
-from samplerbench.benchmarks.scoring.endpoints import file_tag
+from samplerbench.benchmarks.scoring.converged_endpoints import file_tag
 from samplerbench.models import model_names
 from samplerbench.models.registry import make_model
 
@@ -274,6 +274,7 @@ def test_what_belongs_to_the_machine_does_not_count(write, tmp_path):
 # --------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each("name", [name for name in model_names() if not name.startswith("random")])
 def test_fingerprint__of_built_in_models_survives_the_file_and_more_threads(name):
     first = model_fingerprint(make_model(name))

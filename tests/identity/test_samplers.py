@@ -71,6 +71,7 @@ def no_memory():
     loop._plan_of_hashable.cache_clear()
 
 
+@pytest.mark.slow
 @each("name", samplers.names())
 def test_fingerprint__of_every_built_in_sampler_survives_the_file_and_another_rounding(name):
     sampler = samplers.make(name)

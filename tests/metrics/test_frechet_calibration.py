@@ -178,6 +178,7 @@ def test_samples_far_out_keep_no_bias(n: int) -> None:
     assert abs(remaining) < 0.05 * trials.excess("raw")[0]
 
 
+@pytest.mark.slow
 def test_features_of_real_images() -> None:
     """A population that nobody made up: the network's features of 10 000 held-out images, drawn
     with replacement, 15 samples a feature.
@@ -192,6 +193,7 @@ def test_features_of_real_images() -> None:
     assert np.mean([e.low <= trials.true <= e.high for e in trials.estimates]) >= 0.9
 
 
+@pytest.mark.slow
 def test_skewed_noise_moves_the_interval() -> None:
     """Its own ends cover; as many standard errors on both sides of the value do not."""
     pool = lopsided(np.random.default_rng(0), D)
@@ -219,6 +221,7 @@ def test_a_sampler_that_shrinks_everything_is_the_hard_case_on_heavy_tails(
     assert trials.coverage >= trials.plain_coverage - 0.005
 
 
+@pytest.mark.slow
 def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_counts_it_twice() -> (
     None
 ):
@@ -256,6 +259,7 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
         assert np.mean(errors**2) == pytest.approx(2 * seconds.mean(), rel=0.2)
 
 
+@pytest.mark.slow
 def test_two_sides_of_skewed_noise() -> None:
     """One axis ten times as wide as the others, where a distance is lost in both sides' noise."""
     rng = np.random.default_rng(8)

@@ -123,6 +123,7 @@ def assert_others_stayed(before, after):
             assert arrays[name].tobytes() == values[name].tobytes()
 
 
+@pytest.mark.slow
 def test_it_is_listed_and_its_columns_are_in_the_table(ran):
     code, out, _ = ran("list", "metrics")
     assert code == 0
@@ -136,6 +137,7 @@ def test_it_is_listed_and_its_columns_are_in_the_table(ran):
         assert {len(arrays[name]) for name in ARRAYS} == {64}
 
 
+@pytest.mark.slow
 def test_it_is_shown_compared_and_drawn(ran):
     code, out, _ = ran("show", "run", "--metric", NAME)
     assert code == 0
@@ -154,6 +156,7 @@ def test_it_is_shown_compared_and_drawn(ran):
     assert list((ran.folder / "drawn").glob(f"*{NAME}*"))
 
 
+@pytest.mark.slow
 def test_sampling_goes_on_until_it_is_decided(site):
     looks = ("--until-decided", "--baseline", "heun", "--metric", NAME, "--max-samples", 256)
     code, out, err = site(*RUN, *looks, "--out", "run")
@@ -162,6 +165,7 @@ def test_sampling_goes_on_until_it_is_decided(site):
     assert table(site)["samples"].max() == 256
 
 
+@pytest.mark.slow
 def test_edited_code_has_it_and_only_it_measured_again(site):
     before = parts(site)
     stamps = {path: path.stat().st_mtime_ns for path in site.folder.rglob("quality.json")}
@@ -176,6 +180,7 @@ def test_edited_code_has_it_and_only_it_measured_again(site):
         assert after[cell][0]["metrics"][NAME] != quality["metrics"][NAME]
 
 
+@pytest.mark.slow
 def test_one_that_fails_costs_its_own_columns_until_it_is_mended(site):
     before, whole = parts(site), site.file().read_text()
     site.edit("    x = cell.features\n", "    raise RuntimeError('no\\nluck')\n")

@@ -168,6 +168,7 @@ def mixtures():
     return cell, cell.replicates(range(1000, 1120))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_the_interval_covers_where_the_error_grows_with_the_value(level, mixtures):
     """The mixture's noise is skewed: value ± 1.96 se covers 87 % of the truths far from 0."""

@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from samplerbench.benchmarks import metrics as package
 from samplerbench.benchmarks.metrics.metric import metrics, origin
 from samplerbench.models.loaders.source_file import files_of_modules
@@ -51,6 +53,7 @@ def pins():
     return found
 
 
+@pytest.mark.slow
 def test_metric__code_that_changed_has_another_version():
     before, now = json.loads(PINNED.read_text()), pins()
     assert before.keys() == now.keys(), f"run python {Path(__file__).name}"

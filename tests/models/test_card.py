@@ -176,6 +176,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.slow
 @each("name", card_names())
 def test_card__mutated_cards_that_ship_do_not_load(tmp_path, name):
     """Values that no card can have, in every place that has a rule: what a model is made of."""

@@ -107,6 +107,7 @@ def test_its_card_says_what_it_cost(model):
     assert sum(file.bytes for file in card.files.values()) < 2.2e6
 
 
+@pytest.mark.slow
 def test_commands_know_it(tmp_path):
     asked = "run smoke --model fashion-map --sampler consistency --nfe 1,2 --samples 32"
     run = CliRunner().invoke(app, [*asked.split(), "--out", str(tmp_path / "run")])

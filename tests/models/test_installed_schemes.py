@@ -276,6 +276,7 @@ def samplerbench_with(target, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_it_is_listed_and_run_and_its_changes_set_its_rows_aside(
     samplerbench_with, target, tmp_path
 ):

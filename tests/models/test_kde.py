@@ -140,6 +140,7 @@ def test_a_width_that_makes_no_sense_is_refused(few, width) -> None:
         KernelDensity(few._cloud, width)
 
 
+@pytest.mark.slow
 def test_distances_between_images_are_exact(fashion) -> None:
     """Whole numbers of grey levels: the matrix product's must be sums of squared differences."""
     unit = 2 / 255

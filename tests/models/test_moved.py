@@ -18,6 +18,7 @@ def pair(kind, dim=4, seed=3):
     return inner, Moved(inner, 5)
 
 
+@pytest.mark.slow
 @each("kind", KINDS)
 def test_moved__denoiser_density_and_flow_are_the_inner_ones_in_moved_coordinates(kind):
     inner, moved = pair(kind)
@@ -89,6 +90,7 @@ def test_moved__samplers_give_the_same_samples_moved(spec):
     assert torch.allclose(run(moved, spec), wanted, rtol=1e-6, atol=1e-6 * moved.factor)
 
 
+@pytest.mark.slow
 def test_moved__auto_finds_the_same_rule_at_another_scale_and_its_rule_moves_with_the_data(
     monkeypatch,
 ):

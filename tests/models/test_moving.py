@@ -146,6 +146,7 @@ def check(model: Denoiser) -> None:
     assert (moved.device.type, moved.shape) == ("meta", x.shape)
 
 
+@pytest.mark.slow
 @each("kind", KINDS)
 def test_model__moves_as_a_copy(kind):
     check(KINDS[kind]())

@@ -78,6 +78,7 @@ def test_the_folder_has_what_was_trained(example, tmp_path):
     torch.testing.assert_close(model.denoise(x, sigma, None), right, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_minutes_give_the_same_weights(example, tmp_path):
     for out in (tmp_path / "a", tmp_path / "b"):
         example.make("flow", out, SHORT)

@@ -10,7 +10,7 @@ import torch
 
 from samplerbench.benchmarks.metrics import FrechetReference, estimate, frechet_distance
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
 from samplerbench.models.cards.reference import FashionExtractor

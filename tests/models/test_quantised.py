@@ -7,7 +7,7 @@ import pytest
 import torch
 from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.files import with_resolved_paths
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
@@ -64,6 +64,7 @@ def test_real_data_are_not_quantised_and_converged_samples_are(tmp_path):
     assert given[0].identity != given[1].identity
 
 
+@pytest.mark.slow
 def test_a_row_of_quantised_samples_is_another_row(tmp_path):
     suite = {
         "name": "small",

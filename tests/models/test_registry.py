@@ -57,6 +57,7 @@ def write(tmp_path):
     return write
 
 
+@pytest.mark.slow
 @each("name", model_names())
 def test_make_model__every_name_makes_its_model(name):
     model = make_model(name)
@@ -109,6 +110,7 @@ def test_wrong_guidance(params, message):
         make_model("gaussian", **params)
 
 
+@pytest.mark.slow
 def test_listing_and_importing_need_no_model_code():
     code = """
 import sys
@@ -276,6 +278,7 @@ def test_wrong_samples_and_moments_are_named(write):
         make_model(f"{path}:exact").reference().loaded()
 
 
+@pytest.mark.slow
 @each("name", [name for name in model_names() if not name.startswith("random")])
 def test_make_model__the_range_of_a_shipped_model_is_that_of_its_reference(name):
     model = make_model(name)

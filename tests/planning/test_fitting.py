@@ -36,6 +36,7 @@ def counted(model):
     return meter.attach(model), meter
 
 
+@pytest.mark.slow
 def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_path):
     model, meter = counted(make_model("gmm-2d"))
     behaviour_of(tmp_path, model)
@@ -82,6 +83,7 @@ def test_pilot__the_reference_of_finalists_is_far_closer_than_they(tmp_path):
     assert all(np.array_equal(stored[name], reference[name]) for name in reference)
 
 
+@pytest.mark.slow
 def test_pilot__noise_of_the_size_of_rounding_changes_no_rule():
     """Not the host decides which rule is found, but the latents."""
 
@@ -100,6 +102,7 @@ def test_pilot__noise_of_the_size_of_rounding_changes_no_rule():
     assert Pilot(model, None, seed=1).fitted(AUTO, GRID).found.rule[3:] != rules[0][3:]
 
 
+@pytest.mark.slow
 def test_guidance_counts_both_of_its_passes(tmp_path):
     digits = make_model("digits-cloud")
     guided = make_model("digits-cloud", guidance=2.0)
@@ -107,6 +110,7 @@ def test_guidance_counts_both_of_its_passes(tmp_path):
     assert looks[1] == 2 * looks[0]
 
 
+@pytest.mark.slow
 def test_a_step_needs_no_rule_and_many_have_that_of_fewer(tmp_path, monkeypatch):
     monkeypatch.setattr("samplerbench.benchmarks.planning.fitting.MOST_STEPS", 30)
     model = make_model("gaussian")
@@ -143,6 +147,7 @@ def test_a_model_that_cannot_be_looked_at_is_a_warning(broken, caplog):
     assert ("no weights" if broken == "raises" else "not finite") in caplog.text
 
 
+@pytest.mark.slow
 def test_cells_have_the_rule_of_their_model_and_the_table_its_cost():
     suite = Suite(
         name="two", models=("gaussian", "gmm-2d"), samplers=("auto", "euler"), nfe=(5, 9), samples=8
@@ -197,6 +202,7 @@ def test_statistics_are_kept_for_every_grid_and_counted_once(tmp_path, monkeypat
     assert torch.equal(stored.sample(problem, x, GRID), first.sample(problem, x, GRID))
 
 
+@pytest.mark.slow
 def test_run__statistics_are_in_every_row_of_their_sampler(monkeypatch):
     """One command: statistics for samples of another shape than a fingerprint's points, in workers too."""
     monkeypatch.setattr("samplerbench.benchmarks.planning.fitting.STATES", 4)

@@ -72,6 +72,7 @@ def test_it_beats_every_other_schedule_in_path_divergence(steps, gmm, optimal, c
         assert cost(optimal) < cost(make_schedule(other).for_model(gmm)), other
 
 
+@pytest.mark.slow
 @each("steps", [1, 2, 3, 17, 257])
 @each("end", ["", "(end=0.05)"])
 def test_optimal_kl__its_grids_have_the_right_ends(steps, end, gmm):

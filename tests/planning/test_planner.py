@@ -1,12 +1,13 @@
 """What a budget buys, and what pins a cell."""
 
+import pytest
 from looping import each
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.budget import evaluations_by_steps, most_steps_within
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid
@@ -26,6 +27,7 @@ def cells_of(**change):
     return plan(suite, models, load_references(models))
 
 
+@pytest.mark.slow
 @each("name", [n for n in samplers.names() if samplers.make(n).nfe(Grid((1.0, 0.0))) is not None])
 @each("end", ["zero", "sigma_min"])
 def test_steps_within__a_budget_buys_the_largest_grid_that_fits(name, end):

@@ -87,6 +87,7 @@ def close(one, other):
     return one.sigma == pytest.approx(other.sigma, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_no_two_names_give_the_same_levels_unless_one_says_so(gmm, alone):
     grids = {name: schedule(7, gmm.sigma_min, gmm.sigma_max) for name, schedule in alone.items()}
     said = {name: entry.same_as or name for name, entry in ALONE.items()}

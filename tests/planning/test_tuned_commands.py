@@ -45,6 +45,7 @@ def make(scale):
 """A sampler, and a model with a parameter that only a solver can follow."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("axes", "commands"),
     [
@@ -92,6 +93,7 @@ def test_the_command_that_a_failing_run_prints_makes_it_run(
     assert set(load("run").frame.status) == {"ok"}
 
 
+@pytest.mark.slow
 def test_the_command_keeps_to_the_way_in_which_the_file_was_tuned(home, monkeypatch):
     """Else ``compare --tuned`` would refuse the rows.
 
@@ -141,6 +143,7 @@ def test_a_file_that_cannot_be_written_is_known_before_the_search(home, monkeypa
     assert "there is no folder" in fails(f"{TUNE} --out nowhere/tuned.json", monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_the_command_that_it_prints_runs(home):
     done = invoke(f"{TUNE} --out tuned.json")
     command = done.stdout.partition("samplerbench ")[2]

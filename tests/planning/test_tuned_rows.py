@@ -12,6 +12,7 @@ from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import with_curves
 
 
+@pytest.mark.slow
 def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
     entries = read_tuned(home / "tuned.json")
     run = f"{RUN} --sampler euler --schedule tuned(file='more.json') --out grown"
@@ -27,6 +28,7 @@ def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
     assert load(home / "grown").frame.equals(before)
 
 
+@pytest.mark.slow
 def test_rows_at_what_a_file_held_at_different_times_are_told_apart(home, monkeypatch, capsys):
     entries = read_tuned(home / "tuned.json")
     run = (
@@ -44,6 +46,7 @@ def test_rows_at_what_a_file_held_at_different_times_are_told_apart(home, monkey
     )
 
 
+@pytest.mark.slow
 def test_runs_at_other_levels_are_not_the_same_cells(home):
     entry = read_tuned(home / "tuned.json")[0]
     for name, held in (("one", entry), ("same", entry), ("two", retuned(entry))):

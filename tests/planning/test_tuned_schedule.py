@@ -14,6 +14,7 @@ from samplerbench.models import make_model
 from samplerbench.samplers import make
 
 
+@pytest.mark.slow
 def test_each_sampler_gets_its_own_levels(home):
     entries = {entry.subject.sampler: entry for entry in read_tuned(home / "tuned.json")}
     found = {cell.sampler.name: cell.grid.sigma for cell in cells(samplers=["euler", "dpmpp_2m"])}

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app, main
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
 TUNE = (

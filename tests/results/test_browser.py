@@ -27,6 +27,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 """A window; all tests with it share one page, the last of which unfolds its details."""
 
 
+@pytest.mark.slow
 def test_plots_show_the_table_on_every_axis(show, run):
     figure = plotted(show(), 1)
     frame = load(run.path).where(model="fashion", sampler="euler").frame
@@ -98,6 +99,7 @@ def test_a_click_on_a_mark_opens_its_row(show, run):
     assert not page.locator("#record").is_visible()
 
 
+@pytest.mark.slow
 def test_columns_are_sorted_by_number_with_empty_cells_last(show):
     page = show(color_scheme="dark")  # where no other test looks at the table
     head = page.locator("#listing thead").get_by_role("button", name="fd_conv", exact=True)
@@ -138,6 +140,7 @@ def test_the_table_can_be_saved(show, run, tmp_path):
     assert (tmp_path / "table.csv").read_text() == load(run.path).csv()
 
 
+@pytest.mark.slow
 def test_a_picture_is_enlarged_and_the_keys_go_on(show):
     page = show()
     tile = page.get_by_role(
@@ -193,6 +196,7 @@ def test_differences_to_the_converged_sample_fall_with_the_budget(show):
     ).is_visible()
 
 
+@pytest.mark.slow
 def test_the_page_is_dark_where_the_reader_is_and_where_he_says_so(show):
     paper = "getComputedStyle(document.body).backgroundColor"
     light, dark = show(), show(color_scheme="dark")
@@ -210,6 +214,7 @@ def test_the_page_is_dark_where_the_reader_is_and_where_he_says_so(show):
     assert light.get_by_role("button", name="Theme: system").is_visible()
 
 
+@pytest.mark.slow
 def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
     """As a browser without a window prints: at once when the page is loaded, without scrolling."""
     page = show(fresh=True, color_scheme="dark")
@@ -230,6 +235,7 @@ def test_on_paper_nothing_is_cut_off_and_controls_are_gone(show):
     page.evaluate("dispatchEvent(new Event('afterprint'))")
 
 
+@pytest.mark.slow
 def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
     page = show(**PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -277,6 +277,7 @@ def test_strips_put_images_side_by_side():
     assert (side_by_side(images[:, :1])[:, :2] == images[0, 0]).all()
 
 
+@pytest.mark.slow
 def test_all_figures_of_a_hostile_run(run, tmp_path):
     before = dict(matplotlib.rcParams)
     names = {
@@ -299,6 +300,7 @@ def test_all_figures_of_a_hostile_run(run, tmp_path):
     assert b"<script" not in b"".join(path.read_bytes() for path in paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])
 def test_equal_tables_give_equal_bytes(fashion, tmp_path, form):
     one, two = (
@@ -370,6 +372,7 @@ def test_floors_are_medians_of_what_the_rows_say():
     assert slug_of("evil|<b>model</b>/..") == "evil-b-model-b"
 
 
+@pytest.mark.slow
 def test_a_folder_of_figures_that_is_a_link_out_of_the_run_is_refused(tmp_path):
     rows = [
         {"model": "m", "sampler": "euler", "budget": n, "nfe": n, "rmse": 1 / n, "status": "ok"}

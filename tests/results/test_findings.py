@@ -125,6 +125,7 @@ def test_what_more_work_buys_is_shown_or_open(tmp_path):
     assert plateau({5: 3.0}) is None
 
 
+@pytest.mark.slow
 def test_the_lowest_of_many_equal_samplers_is_rarely_called_better():
     """The judge knows that the lowest was chosen by looking at all: 100 pages of nine equal
     samplers at three budgets.

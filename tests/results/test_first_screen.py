@@ -9,6 +9,7 @@ from samplerbench.results.result_table import ResultTable
 WIDE = {"width": 1440, "height": 900}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1440, 390])
 def test_first_screen__a_sentence_then_plot_and_samples_then_the_table(show, width):
     page = show(viewport=WIDE | {"width": width})
@@ -64,6 +65,7 @@ def test_first_screen__lines_lead_to_the_names_in_the_curves_dash(show):
     assert sorted("dash" if dash == "5px,3px" else dash for dash in leaders) == sorted(curves)
 
 
+@pytest.mark.slow
 def test_first_screen__an_interval_that_leaves_the_plot_ends_in_an_arrow(browser, tmp_path):
     about = {"model": "m", "status": "ok", "schedule": "karras"}
     rows = [

@@ -87,6 +87,7 @@ def tables(draw):
     return ResultTable.of(rows)
 
 
+@pytest.mark.slow
 @settings(
     derandomize=True,
     deadline=None,

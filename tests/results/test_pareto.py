@@ -85,6 +85,7 @@ def test_models_have_fronts_of_their_own_and_unknown_columns_are_named():
 POINTS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(POINTS)
 def test_with_exact_numbers_the_front_is_the_definition(points):

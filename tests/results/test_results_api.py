@@ -58,6 +58,7 @@ def test_the_guide_is_true(monkeypatch):
     assert not failed
 
 
+@pytest.mark.slow
 def test_the_examples_in_docstrings_are_true():
     names = [
         module.name for module in pkgutil.walk_packages(results.__path__, results.__name__ + ".")

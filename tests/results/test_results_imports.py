@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from synthetic import synthetic_run
 
 import samplerbench.results
@@ -24,6 +25,7 @@ print(len(names))
 """
 
 
+@pytest.mark.slow
 def test_everything_works_without_torch(tmp_path):
     """Every module, and tables, figures and the report of a run."""
     run = synthetic_run(

@@ -51,6 +51,7 @@ TEXTS = st.text(
 )
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=25)
 @example([("\r", 0.1 + 0.2, 2**62), (' a,"b"\n', -1e-300, 0), ("NA", 1e22, 1)])
 @given(

@@ -18,7 +18,7 @@ from samplerbench.benchmarks.scoring.cost import (
     evaluations_per_endpoint,
     reference_evaluations,
 )
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing.disturbances import LoadCounters
 
@@ -64,6 +64,7 @@ def test_a_network_doubles_its_steps():
     assert evaluations_per_endpoint(models["random-unet-32"], cells[0]) == 64 + 128 + 256
 
 
+@pytest.mark.slow
 def test_a_forecast_has_all_that_a_run_does_and_notices_a_busy_machine(monkeypatch):
     (row,), _ = forecast_suite(*planned(), "cpu")
     assert (row.cells, row.evaluations) == (1, 5 * 64)

@@ -40,6 +40,7 @@ def test_suite__takes_network_dtype_as_an_axis_of_its_models():
     assert [m.samples for m in suite.models] == [None, None, 8, 8]
 
 
+@pytest.mark.slow
 def test_run__measures_rounding_against_the_same_run_in_full_precision(rounded):
     table, _ = rounded
     low, single = of(table, "bfloat16"), of(table, "float32")

@@ -44,6 +44,7 @@ def _counting(function, count, name):
     return call
 
 
+@pytest.mark.slow
 def test_a_tiny_cell_takes_five_files_and_one_fingerprint(counted):
     _, first, _ = counted
     assert first["shards"] == EACH

@@ -13,7 +13,7 @@ from looping import each
 from torch import nn
 
 from samplerbench.benchmarks.running.model_check import check_model
-from samplerbench.benchmarks.scoring.endpoints import converged_samples
+from samplerbench.benchmarks.scoring.converged_endpoints import converged_samples
 from samplerbench.models import make_model, model_names
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.loaders.python_file import FileModel
@@ -256,12 +256,14 @@ def test_data_may_be_handed_in():
         )
 
 
+@pytest.mark.slow
 def test_a_trained_network_passes_on_what_it_makes():
     """Where the classifier says which class a sample is of."""
     model = make_model("fashion")
     check_model(model, data=converged_samples(model, 16, 0, torch.float32, 16, "cpu").clamp(-1, 1))
 
 
+@pytest.mark.slow
 @each(
     "name",
     [n for n in model_names() if not n.startswith("random")]

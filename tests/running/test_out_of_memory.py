@@ -19,7 +19,7 @@ from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench import samplers
 from samplerbench.benchmarks.running import cell_states
-from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, processes
+from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, process_state
 from samplerbench.benchmarks.sampling.failure import Failure as Plain
 from samplerbench.benchmarks.sampling.failure import draw_in_batches, is_out_of_memory
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -163,6 +163,7 @@ def test_a_sample_that_does_not_fit_is_a_row_with_the_reason(found):
     assert row["reason"].endswith("; batches of 1 do not fit either")
 
 
+@pytest.mark.slow
 def test_a_worker_that_held_too_much_is_tried_with_an_eighth(tmp_path, enough):
     """It has 1 GB for more than 16 samples, and is ended meanwhile."""
     with new_processes.ready():
@@ -183,7 +184,7 @@ def test_a_kill_of_the_kernel_is_memory_that_ran_out(tmp_path, monkeypatch, coun
     counter.write_text("pgfault 7\noom_kill 3\n")
     opened = counter.open("rb")  # once, as /proc is none of the files that a run watches
     monkeypatch.setattr(
-        processes,
+        process_state,
         "_COUNTERS",
         SimpleNamespace(read_text=lambda encoding: os.pread(opened.fileno(), 99, 0).decode()),
     )

@@ -137,6 +137,7 @@ def test_another_selection_adds_cells(tmp_path):
     assert sorted(table.frame["sampler"]) == ["euler", "heun"]
 
 
+@pytest.mark.slow
 def test_the_batch_size_does_not_change_an_exact_models_samples(tmp_path):
     tables = [
         run(small(samplers=["euler", "ddpm", "heun"], samples=40, batch_size=b), tmp_path / str(b))
@@ -153,6 +154,7 @@ def test_a_run_directory_says_what_it_ran(tmp_path):
     assert record["models"]["gmm-2d"]
 
 
+@pytest.mark.slow
 def test_more_reference_samples_are_those_of_a_run_from_nothing(tmp_path):
     """Of the first 512 samples, a whole shard, 8 were kept: that shard is sampled again, so
     that the endpoints of sample 8 on are there.
@@ -166,6 +168,7 @@ def test_more_reference_samples_are_those_of_a_run_from_nothing(tmp_path):
         assert extended[column] == fresh[column]
 
 
+@pytest.mark.slow
 def test_kept_samples_of_several_shards_join_up_to_the_limit(tmp_path):
     frame = run(small(samples=1030, reference_samples=514), tmp_path / "out").frame
     assert frame["rmse_samples"].tolist() == [514]

@@ -54,6 +54,7 @@ def finished(tmp_path_factory):
     return out, looks, table
 
 
+@pytest.mark.slow
 def test_decided_rows_stop_and_open_ones_get_the_most(finished):
     _, looks, table = finished
     verdicts = {(row["curve"], row["budget"]): row for row in looks.rows}
@@ -88,6 +89,7 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
     assert before == {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
 
 
+@pytest.mark.slow
 def test_more_samples_go_on_from_there_and_end_as_if_asked_at_once(finished, tmp_path):
     out, *_ = finished
     stopped = decided(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256})).analyses
@@ -99,6 +101,7 @@ def test_more_samples_go_on_from_there_and_end_as_if_asked_at_once(finished, tmp
     )
 
 
+@pytest.mark.slow
 def test_a_kill_between_looks_loses_no_decision(finished, tmp_path, monkeypatch):
     out, *_ = finished
     run, left = runner.run, iter(range(2))

@@ -66,6 +66,7 @@ class Backwards(Executor):
                 )
 
 
+@pytest.mark.slow
 def test_several_workers_make_the_table_of_one(serial, tmp_path):
     pool = Pool(2)
     with new_processes.ready():

@@ -136,6 +136,7 @@ def small(**changes):
     )
 
 
+@pytest.mark.slow
 def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
     """The leader holds the lock, and has one shard."""
     whole = quiet_run(small(), tmp_path / "whole").frame
@@ -172,6 +173,7 @@ def test_one_that_has_other_cells_is_told_who_is_there(tmp_path):
         claims.end()
 
 
+@pytest.mark.slow
 def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
     """As by Ctrl-C, which takes the claims away."""
     out = tmp_path / "run"

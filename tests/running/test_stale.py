@@ -105,6 +105,7 @@ def measure(samplerbench):
     return run
 
 
+@pytest.mark.slow
 def test_converged_features_are_those_of_the_present_extractor(measure, tmp_path):
     (tmp_path / "extractor.py").write_text(EXTRACTOR)
     asked = ("--extractor", "extractor.py:factory")
@@ -135,6 +136,7 @@ def test_rows_of_another_feature_space_are_set_aside_with_their_model(measure, t
     assert list(measure("D", model="model.py:factory", sampler="heun").sampler) == ["heun"]
 
 
+@pytest.mark.slow
 def test_more_endpoints_than_a_shard_keeps(measure):
     measure("D", "--reference-samples", 4)
     more, fresh = (
@@ -145,6 +147,7 @@ def test_more_endpoints_than_a_shard_keeps(measure):
     assert list(more.rmse) == list(fresh.rmse)
 
 
+@pytest.mark.slow
 def test_a_helper_of_a_sampler_that_fails_when_it_is_looked_at(measure, tmp_path, monkeypatch):
     """In processes of their own, since a module is imported once."""
     (tmp_path / "mine.py").write_text(SAMPLER)

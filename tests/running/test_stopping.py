@@ -152,6 +152,7 @@ def test_a_plain_interrupt_that_a_library_made_of_the_signal_says_how_to_go_on_t
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_worker_behind(tmp_path):
     process = hanging(tmp_path, "--isolation")
     workers = children(process.pid)

@@ -141,6 +141,7 @@ def test_bind_and_modes(run):
     assert given(row, "label_agreement") == [False], "what bind draws is no class"
 
 
+@pytest.mark.slow
 def test_guidance_costs_two_evaluations_a_step(tmp_path):
     guided = rows({"name": "digits", "guidance": 2.0}, tmp_path / "guided")
     plain = rows("digits", tmp_path / "plain")

@@ -71,6 +71,7 @@ def test_trajectories_are_right_where_the_images_move_from_the_first_level_on():
     assert np.median(missed) < 3e-4
 
 
+@pytest.mark.slow
 @each("to_zero", [True, False])
 @each("rule", RULES)
 def test_pilot__on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypatch):
@@ -131,6 +132,7 @@ def test_forecasts_rank_rules_where_the_denoiser_is_not_linear(make_model, corre
     assert np.corrcoef(np.log(told), np.log(true))[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_the_found_rule_is_better_than_the_usual_ones():
     model = modes()
     look = seen(model, 48)[0]

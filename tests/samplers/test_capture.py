@@ -70,6 +70,7 @@ def replays(name, device, backend, brownian=False):
     ]
 
 
+@pytest.mark.slow
 @each("name", RECORDED)
 def test_capture__each_replay_gives_what_a_plain_run_of_its_batch_gives(name):
     got, expected = replays(name, "cpu", Rerun())

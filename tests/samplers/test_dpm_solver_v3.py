@@ -74,6 +74,7 @@ def test_any_step_is_exact_on_a_gaussian_with_independent_dimensions(corrector):
         assert (ends - model.flow(x, HIGH, LOW)).abs().max() < 3e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "order"),
     [

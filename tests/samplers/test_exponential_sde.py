@@ -230,6 +230,7 @@ STOCHASTIC = [
 ]
 
 
+@pytest.mark.slow
 @each("spec", DETERMINISTIC, ids=str)
 def test_exponential_sde__without_noise_the_order_is_the_declared_one(spec, monkeypatch):
     """By the slope over four numbers of steps: the largest, half of the work, is left out."""
@@ -238,6 +239,7 @@ def test_exponential_sde__without_noise_the_order_is_the_declared_one(spec, monk
     assert not failed
 
 
+@pytest.mark.slow
 @each("spec", STOCHASTIC, ids=str)
 def test_exponential_sde__options_reach_their_weak_order(spec):
     failed = [check.detail for check in check_moments(make(spec)) if not check.passed]

@@ -325,6 +325,7 @@ def error(sampler, problem, n):
     return math.hypot(*(rms(end, problem.truth(INTERIOR[0])) for end in ends))
 
 
+@pytest.mark.slow
 @each(
     ("name", "order"),
     [("ipndm_2", 1), ("ipndm_3", 1), ("ipndm", 1), ("zab_2", 2), ("dpmpp_2m", 2)],

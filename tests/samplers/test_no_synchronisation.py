@@ -77,6 +77,7 @@ def without_values(run):
         return run()
 
 
+@pytest.mark.slow
 @each("name", FIXED)
 def test_sample__a_run_asks_for_no_value_and_copies_none(name):
     assert without_values(run_on("meta", name)).shape == (4, *EVENT)

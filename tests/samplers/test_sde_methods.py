@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from looping import each
 from scipy.integrate import quad
 
-from samplerbench.benchmarks.conformance.consistency import check_nfe
+from samplerbench.benchmarks.conformance.basic_checks import check_nfe
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, exact_moments
 from samplerbench.benchmarks.conformance.problems import (
     AnisotropicGaussian,

@@ -66,6 +66,7 @@ def test_skip__without_skips_it_is_the_sampler_bit_for_bit(spec, pattern):
     assert (held.order, held.nfe(GRID)) == (make(spec).order, make(spec).nfe(GRID))
 
 
+@pytest.mark.slow
 @each("spec", ALIKE)
 @each("pattern", ["every 2", "every 5", "110", "change 2.5"])
 def test_skip__counts_the_calls_of_the_network(spec, pattern):
@@ -206,6 +207,7 @@ def test_change__is_a_threshold_on_the_angle_and_makes_one_in_k():
             assert angles[a] - angles[b] > most  # the threshold, which every call has passed
 
 
+@pytest.mark.slow
 @each("pattern", ["every 2", "every 5", "110", "change 2", "change 2.5"])
 def test_most_steps_within__finds_more_steps_than_evaluations(pattern):
     for spec in ("euler", "heun"):

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.sampling.trajectories import (
     record_trajectories,
     trajectory_arrays,
 )
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import Suite
 
 

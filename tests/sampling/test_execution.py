@@ -25,7 +25,7 @@ from samplerbench.benchmarks.sampling.execution import (
 )
 from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.sampling.shard import batches_of_shard, sample_shard
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser
@@ -169,6 +169,7 @@ def test_a_compiler_that_does_not_work_is_a_sentence(monkeypatch):
         execution._compiler_error.cache_clear()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_executed_so_is_skipped_with_a_reason(monkeypatch):
     monkeypatch.setattr(execution, "_compiler_error", lambda device: "")
     rows = cells_of(

@@ -41,6 +41,7 @@ def exported(tmp_path_factory):
     return folder, setup.models["fashion"], cell
 
 
+@pytest.mark.slow
 def test_exported_are_the_samples_that_were_scored(exported):
     folder, *_ = exported
     images = np.load(folder / "truncate.npz")["arr_0"]

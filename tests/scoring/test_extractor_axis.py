@@ -15,13 +15,13 @@ from quiet_runs import quiet_run, quiet_setup
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.running.sequential import run_until_decided, stored_analyses
 from samplerbench.benchmarks.sampling.trajectories import display_range
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.real_data import (
     HELD_OUT_SEED,
     MODEL_SAMPLES,
     SEED,
     load_real_data,
 )
-from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
@@ -215,6 +215,7 @@ def test_pixels_of_a_network_come_from_the_classes_of_its_card():
     )
 
 
+@pytest.mark.slow
 def test_a_run_in_another_space_is_another_scale(spec, tmp_path):
     own, other = frame_of(tmp_path / "run"), frame_of(tmp_path / "run", extractor=spec)
     assert len(own) == 2
@@ -252,6 +253,7 @@ def test_a_network_is_scored_in_a_few_axes_of_its_card_beside_a_model_in_its_own
     assert frame["fid_proxy"]["fashion"] > 3 * frame["fid_proxy_se"]["fashion"]
 
 
+@pytest.mark.slow
 def test_a_choice_among_schedules_is_scored_in_the_space_of_each_model(tmp_path):
     models = [{"name": "fashion", "extractor": "card:4"}]
     schedules = ["karras", "uniform_lambda"]

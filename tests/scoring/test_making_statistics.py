@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.making_statistics import make_statistics
-from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import make_model
 
 N = 40

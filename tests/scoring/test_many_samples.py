@@ -39,6 +39,7 @@ def in_blocks_of(values: int, monkeypatch) -> None:
     monkeypatch.setattr(shards, "VALUES", values)
 
 
+@pytest.mark.slow
 def test_a_run_scored_from_files_in_blocks_has_the_numbers_of_one_in_memory(
     tmp_path, monkeypatch
 ) -> None:
@@ -55,6 +56,7 @@ def test_a_run_scored_from_files_in_blocks_has_the_numbers_of_one_in_memory(
     pd.testing.assert_frame_equal(blocked[same], whole[same], check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_damaged_while_it_is_in_use_is_drawn_again(tmp_path, monkeypatch) -> None:
     whole = quiet_run(check_suite(SUITE, "test"), tmp_path / "whole").frame
     in_blocks_of(2 * 700, monkeypatch)

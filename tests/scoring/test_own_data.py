@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.scoring.references import LARGEST_OWN, load_references
+from samplerbench.benchmarks.scoring.feature_references import LARGEST_OWN, load_references
 from samplerbench.models import make_model
 
 MODEL = """

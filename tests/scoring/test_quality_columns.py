@@ -66,6 +66,7 @@ def run(tmp_path_factory):
     return out, frame.set_index(["sampler", "budget"])
 
 
+@pytest.mark.slow
 def test_every_column_is_given(run):
     _, rows = run
     assert set(EVERYWHERE) <= set(column_names())

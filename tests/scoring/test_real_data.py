@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.real_data import HELD_OUT, load_real_data
-from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import make_model
 
 

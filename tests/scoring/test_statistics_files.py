@@ -14,8 +14,8 @@ from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, frechet_distance
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.real_data import load_real_data
-from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.scoring.statistics_files import (
     INCEPTION,
     SPATIAL,

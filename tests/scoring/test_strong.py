@@ -133,6 +133,7 @@ def table(tmp_path, **change):
     return quiet_run(check_suite({**SUITE, **change}, "t"), tmp_path).frame
 
 
+@pytest.mark.slow
 def test_the_columns_of_a_run(tmp_path):
     brownian = table(tmp_path / "brownian", noise="brownian")
     assert (brownian["status"] == "ok").all()

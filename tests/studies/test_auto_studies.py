@@ -17,6 +17,7 @@ def test_found__the_search_is_shared_out_over_the_samples():
     assert "| x | 1,000 | 0.55 |" in table({"x": found})
 
 
+@pytest.mark.slow
 def test_study__goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 2)
     monkeypatch.setattr(probe_spread, "SAMPLES", 64)

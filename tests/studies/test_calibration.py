@@ -256,6 +256,7 @@ def test_too_few_replicates_are_refused(tmp_path):
         quick(tmp_path, replicates=9)
 
 
+@pytest.mark.slow
 def test_command(tmp_path):
     result = CliRunner().invoke(
         app,
@@ -292,6 +293,7 @@ def test_a_network_s_features_are_a_family_whose_moments_are_those_of_its_pool()
     assert population.source in Case("fd", "network", 32, 480).identity
 
 
+@pytest.mark.slow
 def test_the_space_of_the_default_suite_is_calibrated_at_its_size(tmp_path):
     """As many features, as many samples, and not flagged there."""
     (entry,) = (entry for entry in load_suite("quick").models if entry.extractor)

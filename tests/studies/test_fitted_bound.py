@@ -93,6 +93,7 @@ def test_per_sample_residuals__never_rise_with_further_images():
     assert (np.diff(each, axis=0) <= 1e-12).all()
 
 
+@pytest.mark.slow
 def test_per_sample_residuals__of_two_dimensions_are_zero_from_one_evaluation_on():
     assert per_sample_residuals(runs_of(make_model("gmm-2d"), 1)).max() < 1e-12
 
@@ -118,6 +119,7 @@ def test_general_form__makes_the_same_samples_and_takes_any_last_step(name):
     assert refitted.distances == pytest.approx(own.with_coefficients(numbers), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_oracle__is_below_the_best_last_step_of_its_start(criterion):
     model = make_model("gmm-64d")
@@ -139,6 +141,7 @@ def test_oracle__finds_the_table_without_an_error():
     assert Oracle(problem, "rms", effort=0, kept=1)([run])[1].distances.max() < 1e-7
 
 
+@pytest.mark.slow
 def test_command__goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     use_model("rotated", gaussian([1, 0.2, 0.05, 0.01]))
     grid = karras(3, 0.002, 80.0)

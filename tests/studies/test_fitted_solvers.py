@@ -53,6 +53,7 @@ def test_method__a_fit_is_no_worse_on_the_latents_that_choose(subject):
     assert after.cost.evaluations > before.cost.evaluations
 
 
+@pytest.mark.slow
 def test_find_solvers__what_is_there_is_not_found_again(study, capsys):
     find_solvers("gmm-2d", study, [N, 5], seed=0, latents=24, only=["log-snr"])
     assert not capsys.readouterr().out

@@ -41,6 +41,7 @@ def run(tmp_path_factory):
     return out, frontier(out)([*ours(NAMES), *default_candidates()])
 
 
+@pytest.mark.slow
 def test_one_row_for_each_budget_criterion_and_side(run):
     rows = run[1]
     assert sorted((r["budget"], r["criterion"], r["side"]) for r in rows) == sorted(

@@ -91,6 +91,7 @@ def frontier(out, executor, told=None):
     return study, study(ours(("euler", "zab_2", "heun")))
 
 
+@pytest.mark.slow
 def test_the_frontier_in_two_processes_or_backwards_is_the_same(tmp_path, pool):
     first, here = frontier(tmp_path / "here", InProcess())
     second, there = frontier(tmp_path / "pool", pool)

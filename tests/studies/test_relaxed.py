@@ -100,6 +100,7 @@ def test_slopes_by_noise__a_sample_that_is_not_finite_has_none(gmm):
     assert not slopes[squares.isinf()].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [0.001, 0.1, 1.0])
 def test_move__finds_the_best_move_on_a_gaussian(gaussian, radius):
     problem, grid = problem_of(gaussian), grid_of(gaussian)

@@ -25,6 +25,7 @@ def test_evaluated__euler_with_reuse_is_euler_on_these_levels(by):
     torch.testing.assert_close(ours, coarse, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_skips__prints_ratios_with_verdicts_and_their_counts(tmp_path, monkeypatch, capsys):
     words = [str(tmp_path), "--models", "gmm-2d", "--nfe", "6"]
     monkeypatch.setattr(sys, "argv", ["skips", *words])

@@ -16,6 +16,7 @@ values = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     st.from_regex(r"[a-z][a-z0-9_.:/-]{0,8}", fullmatch=True),
     st.dictionaries(st.sampled_from(["eta", "rho", "r1"]), values),

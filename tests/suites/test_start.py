@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.cell import SPREADS, make_start, moments_of
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model

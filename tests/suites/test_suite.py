@@ -7,8 +7,8 @@ from samplerbench import samplers
 from samplerbench.benchmarks.metrics import FrechetReference, estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
 from samplerbench.benchmarks.planning.planner import load_models
-from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.files import built_in_suites, load_suite
+from samplerbench.benchmarks.scoring.feature_references import load_references
+from samplerbench.benchmarks.suites.files import built_in_suite_files, load_suite
 from samplerbench.benchmarks.suites.suite import Timing, check_suite, extractors_of
 from samplerbench.results.comparison.times import FEWEST
 from samplerbench.results.published.rows import rows_of_model, solvers_of
@@ -19,7 +19,7 @@ CHECKPOINTS += ["ldm-imagenet256"]
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
 
 
-@each("name", sorted(built_in_suites()))
+@each("name", sorted(built_in_suite_files()))
 def test_suite__built_in_suites_are_valid(name):
     suite = load_suite(name)
     assert suite.name == name
@@ -27,19 +27,21 @@ def test_suite__built_in_suites_are_valid(name):
 
 
 def test_the_suites_of_the_contract_are_there():
-    assert {"quick", "exact", "full", "smoke", "gpu"} <= set(built_in_suites())
+    assert {"quick", "exact", "full", "smoke", "gpu"} <= set(built_in_suite_files())
 
 
 def test_every_timed_suite_times_each_cell_often_enough_for_an_interval():
     assert Timing().min_rounds >= FEWEST
-    for name in built_in_suites():
+    for name in built_in_suite_files():
         assert load_suite(name).timing.max_rounds >= FEWEST, name
 
 
 def test_grids_start_at_one_evaluation():
     """But for those of published checkpoints, and the frozen suite, whose targets take more."""
     suites = [
-        s for s in map(load_suite, built_in_suites()) if s.name not in (*CHECKPOINTS, "sb-2026")
+        s
+        for s in map(load_suite, built_in_suite_files())
+        if s.name not in (*CHECKPOINTS, "sb-2026")
     ]
     assert all(min(suite.nfe or suite.steps) == 1 for suite in suites)
 

@@ -70,6 +70,7 @@ def dry_run(tmp_path_factory):
     return folder, lines
 
 
+@pytest.mark.slow
 def test_the_whole_pass_runs_on_a_gpu_that_is_none(dry_run):
     folder, _ = dry_run
     frame = load(folder).frame

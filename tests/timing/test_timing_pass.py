@@ -11,7 +11,7 @@ from samplerbench.benchmarks.running import setup
 from samplerbench.benchmarks.running.setup import resolve_device
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing import pending
+from samplerbench.benchmarks.timing import pending_cells
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
 
@@ -41,6 +41,7 @@ def run(tmp_path, suite=None, **timing):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_each_batch_size_is_a_line_and_the_first_is_the_one_of_the_table(tmp_path):
     folder = run(tmp_path, batch_size=[4, 1])
     with open(folder / "timing.csv", encoding="utf-8") as file:
@@ -66,6 +67,7 @@ def test_one_batch_size_needs_no_table_of_its_own(tmp_path):
     assert not (run(tmp_path, batch_size=4) / "timing.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_second_run_times_nothing_again_and_another_size_is_timed(tmp_path):
     folder = run(tmp_path, batch_size=[4, 1])
     files = sorted(folder.glob("parts/*/timing*.json"))
@@ -108,7 +110,7 @@ def test_what_could_not_be_timed_is_tried_again_by_another_version_only(tmp_path
         (file, *_) = run(tmp_path).glob("parts/*/timing.json")
     assert read_json(file)["timing_reason"] == "RuntimeError: no such device"
     assert read_json(run(tmp_path) / "parts" / file.parent.name / file.name)["timing_reason"]
-    monkeypatch.setattr(pending, "package_version", lambda: "another")
+    monkeypatch.setattr(pending_cells, "package_version", lambda: "another")
     run(tmp_path)
     assert "timing_reason" not in read_json(file)
     assert read_json(file)["ms_per_sample"] > 0

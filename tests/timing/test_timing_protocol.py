@@ -146,6 +146,7 @@ def test_where_more_rounds_are_disturbed_than_not_all_are_kept_and_flagged(distu
 REPEATS = 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("slower", "words", "least"),
     [(0.0, {"same", "ambiguous"}, 0.95), (0.03, {"slower"}, 0.80), (-0.03, {"faster"}, 0.80)],

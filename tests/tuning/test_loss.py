@@ -11,7 +11,7 @@ from looping import each
 from tuners import tuner
 
 from samplerbench.benchmarks.cli import main
-from samplerbench.benchmarks.planning.models import NamedModel
+from samplerbench.benchmarks.planning.model_loading import NamedModel
 from samplerbench.benchmarks.planning.remedy import _tuning_options
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
@@ -59,6 +59,7 @@ def fitted(problem, what="both", equations=32):
 # -- the fit
 
 
+@pytest.mark.slow
 def test_fit__in_features_that_are_the_samples_finds_what_the_default_finds(gmm):
     """Also scaled by a power of 2, on which not even rounding depends."""
     found = fit_coefficients(problem_in(gmm, None), make("dpmpp_2m"), STEPS)
@@ -146,6 +147,7 @@ class Waves:
         return np.sin(4 * x.double().flatten(1).numpy())
 
 
+@pytest.mark.slow
 def test_fit_coefficients__features_that_bend_are_fitted_from_the_fit_of_the_samples_too(gmm):
     plain, features = problem_in(gmm, None, 24), problem_in(gmm, Waves(), 24)
     found, near = (fit_coefficients(p, make("dpmpp_2m"), STEPS) for p in (features, plain))
@@ -286,6 +288,7 @@ def test_tune__without_a_loss_the_file_has_no_key_of_it(tmp_path, gmm):
     assert power_mean(np.array([1.0]), 1) == 1
 
 
+@pytest.mark.slow
 def test_tune__scores_of_pixels_stay_those_of_samples(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("def sums():\n    return lambda x: x.flatten(1)[:, :32].sum(1, keepdim=True)\n")

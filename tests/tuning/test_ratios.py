@@ -119,6 +119,7 @@ def test_free_parameters__one_ratio_a_step_from_the_third_on_and_start_at_the_sa
     assert free.grid(np.ones(3)) == grid
 
 
+@pytest.mark.slow
 def test_fit_coefficients__ratios_are_no_worse_on_the_best_schedule_and_nearer_on_others(
     train, gmm
 ):

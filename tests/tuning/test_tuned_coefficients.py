@@ -110,6 +110,7 @@ def entries(gmm, tmp_path_factory):
     return tuner(file, gmm, what="both")(targets), file
 
 
+@pytest.mark.slow
 def test_what_is_found_is_far_nearer_and_keeps_the_sum_of_the_weights(entries):
     for entry in entries[0]:
         assert entry.train.tuned.error < 0.6 * entry.train.untuned.error

@@ -235,6 +235,7 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
     assert len(calls) == 5
 
 
+@pytest.mark.slow
 def test_another_setting_is_tuned_again_and_takes_the_place(gmm, tmp_path):
     file, tasks = tmp_path / "t.json", targets_of([EULER], gmm, [2], None)
     first, second = tuner(file, gmm)(tasks)[0], tuner(file, gmm, seed=1)(tasks)[0]
@@ -266,6 +267,7 @@ def heun_and_rows(gmm, tmp_path_factory):
     return entry, rows[0]
 
 
+@pytest.mark.slow
 def test_the_search_is_counted_at_the_model(heun_and_rows):
     entry, rows = heun_and_rows
     assert entry.search.evaluations == rows > 0

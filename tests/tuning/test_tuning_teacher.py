@@ -9,10 +9,10 @@ import pytest
 import torch
 from tuners import tuner
 
-from samplerbench.benchmarks.planning.models import NamedModel
+from samplerbench.benchmarks.planning.model_loading import NamedModel
 from samplerbench.benchmarks.planning.tuned_file import Tuned
 from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.benchmarks.scoring.endpoints import ODE, solve
+from samplerbench.benchmarks.scoring.converged_endpoints import ODE, solve
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.tuning import ModelTuning, Target
 from samplerbench.models import make_model
@@ -110,6 +110,7 @@ def both(tmp_path_factory):
     return Seen(fine, coarse, *until_scores[0])
 
 
+@pytest.mark.slow
 def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(both):
     """The tuned error is half of that on the schedule that runs are solved for.
 
@@ -152,6 +153,7 @@ def test_an_entry_does_not_depend_on_those_before_it(both, coarse, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, monkeypatch):
     model = make_model("digits")
     problem, grid = tuning_problem(model, 0, 2, 0), karras(4, model.sigma_min, model.sigma_max)
@@ -182,7 +184,7 @@ def test_the_teacher_of_a_network_solves_the_same_latents(monkeypatch):
         seen.update(ids.tolist())
         return latents(model, ids, seed, dtype)
 
-    monkeypatch.setattr("samplerbench.benchmarks.scoring.endpoints.latents", watched)
+    monkeypatch.setattr("samplerbench.benchmarks.scoring.converged_endpoints.latents", watched)
     model = make_model("digits")
     tuning_problem(model, TRAIN_IDS, 2, 0).distances(
         EULER, karras(2, model.sigma_min, model.sigma_max)

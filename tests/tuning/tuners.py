@@ -1,6 +1,6 @@
 """Tuners of a few latents, for tests."""
 
-from samplerbench.benchmarks.planning.models import NamedModel
+from samplerbench.benchmarks.planning.model_loading import NamedModel
 from samplerbench.benchmarks.running.executors import InProcess
 from samplerbench.benchmarks.tuning.tuner import tune_targets
 from samplerbench.benchmarks.tuning.tuning import ModelTuning

@@ -102,7 +102,7 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str] | None = 
     """
     columns = columns or {key: key for key in rows[0]}
     headings = [*columns.values()]
-    texts = [[cell_text(row[key]) for key in columns] for row in rows]
+    texts = [[format_value(row[key]) for key in columns] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *texts, strict=True)]
     wrapped = [_WRAPPED if place and wide > _PROSE else wide for place, wide in enumerate(widths)]
     if not out.is_terminal and sum(widths) + 2 * (len(columns) - 1) <= out.width:
@@ -132,7 +132,7 @@ def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
     return "  ".join(set_cell_size(cell, wide) if wide else cell for cell, wide in pairs).rstrip()
 
 
-def cell_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value as text: "" for None and False, "yes" for True, four digits of a float."""
     if value is None or value is False or value == "":
         return ""

@@ -21,7 +21,7 @@ from .executor import (
     run_in_this_process,
     want_every_task,
 )
-from .processes import default_memory_limit
+from .process_state import default_memory_limit
 from .transport import packed
 from .worker import Worker
 

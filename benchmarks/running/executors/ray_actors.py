@@ -22,7 +22,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from .executor import result_or_failure
-from .processes import default_memory_limit
+from .process_state import default_memory_limit
 from .worker import Worker
 
 PERIOD = 0.5  # seconds between reports of progress

@@ -9,7 +9,7 @@ from ....results.record import Record
 from ...suites.cell import Cell
 from ...suites.suite import Timing
 from ...timing.cells import Done, Progress
-from ...timing.pending import Timer, conditions_for_times
+from ...timing.pending_cells import Timer, conditions_for_times
 from ...timing.sweep import sweep_record
 from .executor import Call, Executor, Failure, Tell
 from .tasks import CellTask

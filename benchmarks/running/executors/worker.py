@@ -25,7 +25,7 @@ from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .executor import Failure, InProcess, Serial, Task, Tell, ignore_progress
-from .processes import (
+from .process_state import (
     ForkedProcess,
     count_kernel_kills,
     default_memory_limit,

@@ -17,7 +17,7 @@ from ....models.reference import Extractor, Reference
 from ....models.registry import make_model
 from ....samplers.peers import peers_path, set_peers_path
 from ....samplers.spec import parse_spec
-from ...scoring.references import CARD, make_scoring_extractor
+from ...scoring.feature_references import CARD, make_scoring_extractor
 
 Made = TypeVar("Made")
 

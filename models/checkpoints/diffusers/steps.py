@@ -86,7 +86,8 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
 def steps_of(spec: Specification, count: int) -> Steps:
     """Return the evaluations of the folder's own scheduler in ``count`` steps, >= 1 (``num_inference_steps``).
 
-    Raises a ValueError if the scheduler cannot take ``count`` steps, or begin at an infinite level.
+    Raises a ValueError if the scheduler cannot take ``count`` steps, or if it begins at an infinite
+    level.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):

@@ -88,6 +88,7 @@ def test_the_right_map_passes(name: str) -> None:
     assert abs(found.fit.defect).max() < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["DDPM, learned variance", "stable diffusion's v", "EDM", "SiT", "score, VE"]
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from defects import DEFECTS, RIGHT, Defect, data
 from own_calls import CALLS, RIGHT_CALLS, Call
@@ -68,6 +69,7 @@ def of_call(call: Callable[..., torch.Tensor]) -> object:
     return Model()
 
 
+@pytest.mark.slow
 def test_check_checkpoint__right_maps_pass_with_images_and_do_not_fail_without() -> None:
     for name, spec in RIGHT.items():
         right = Defect(spec, spec)
@@ -75,6 +77,7 @@ def test_check_checkpoint__right_maps_pass_with_images_and_do_not_fail_without()
         assert check(right, images=False).verdict == "not decided", name
 
 
+@pytest.mark.slow
 def test_check_checkpoint__each_defect_is_found_and_no_wrong_cause_is_named() -> None:
     counts = counted({name: (check(d, images=True), d.cause) for name, d in DEFECTS.items()})
     assert counts["missed"] == counts["wrong"] == []
@@ -93,6 +96,7 @@ def test_check_checkpoint__without_images_no_defect_passes() -> None:
     assert "give --images" in wrong_sentences(undecided)
 
 
+@pytest.mark.slow
 def test_check_denoiser__right_calls_pass_and_each_defect_is_found_without_a_wrong_cause() -> None:
     for name, right in RIGHT_CALLS.items():
         assert check_call(right, images=True).verdict == "passed", name

@@ -205,6 +205,7 @@ def noise_of(function):
     return raw
 
 
+@pytest.mark.slow
 def test_a_latent_consistency_model_passes_and_wrong_ones_are_named():
     right = check_checkpoint(LATENT, noise_of(jump), images(64))
     assert right.passed, said(right)

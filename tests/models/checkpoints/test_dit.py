@@ -92,6 +92,7 @@ def checked(path, given, images=96):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SiT", "REPA"])
 def test_a_trained_network_denoises_as_the_formula_says(files, name):
     model = load(files[name], {"training": name, "heads": "4"})
@@ -151,6 +152,7 @@ def exact(*, noise_first: bool):
     return training.Exact(path, output)
 
 
+@pytest.mark.slow
 def test_check_checkpoint__wrong_settings_fail(files):
     networks = {"SiT": exact(noise_first=True), "REPA": exact(noise_first=False)}
 

@@ -120,6 +120,7 @@ def trained(request, tmp_path_factory) -> Trained:
     return Trained(case, raw, pickled(tmp_path_factory.mktemp("edm") / "net.pkl", case, raw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.013, 0.4, 3.0, 77.7])
 def test_the_denoiser_is_that_of_the_formula(trained, sigma):
     _, x, _ = noisy(6, sigma)

@@ -58,6 +58,7 @@ def checked(path, given):
     )
 
 
+@pytest.mark.slow
 def test_a_trained_network_denoises_as_the_formula_says(file):
     model = load(file, {"training": "straight", **GIVEN})
     assert (model.spec.family, model.spec.weights["entry"]) == ("flow_matching", "ema_model")

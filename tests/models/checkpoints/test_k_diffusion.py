@@ -47,6 +47,7 @@ def checked(path, given):
     return check_checkpoint(spec, k_diffusion.network(spec, opened), clean)
 
 
+@pytest.mark.slow
 def test_a_trained_network_denoises_as_the_formula_says(file, tmp_path):
     model = load(file, {})
     assert (model.spec.family, model.spec.weights["entry"]) == ("k_diffusion", "model_ema")
@@ -70,6 +71,7 @@ def test_a_trained_network_denoises_as_the_formula_says(file, tmp_path):
         assert (d - clean).square().mean() < 1.5 * best
 
 
+@pytest.mark.slow
 def test_the_file_passes_and_wrong_settings_fail(file):
     found = checked(file, {})
     assert found.passed, [c.said for c in found.checks]

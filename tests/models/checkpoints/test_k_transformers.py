@@ -152,6 +152,7 @@ def checked(path, given):
     return check_checkpoint(spec, k_diffusion.network(spec, opened), clean, labels)
 
 
+@pytest.mark.slow
 def test_a_trained_transformer_passes_and_wrong_settings_fail(trained):
     model = load(trained, {})
     assert (model.spec.family, model.classes, model.null_label) == ("k_diffusion", 2, True)

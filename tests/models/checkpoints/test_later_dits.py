@@ -97,6 +97,7 @@ def checked(path, given):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lightning", "jit"])
 def test_a_trained_network_denoises_as_the_formula_says(files, kind):
     given = {"noise_scale": "2"} if kind == "jit" else {}
@@ -146,6 +147,7 @@ def exact(scale: float, *, clean: bool):
     return training.Exact(path, output)
 
 
+@pytest.mark.slow
 def test_check_checkpoint__wrong_settings_fail(files):
     networks = {"lightning": exact(1.0, clean=False), "jit": exact(SCALE, clean=True)}
 
@@ -160,6 +162,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
     assert [wrong for wrong in WRONG if verdict(*wrong).passed] == []
 
 
+@pytest.mark.slow
 def test_check_checkpoint__the_spoilt_average_fails(files):
     given = {"noise_scale": "2", "weights.entry": "model_ema2"}
     assert not checked(files["jit"], given).passed

@@ -99,6 +99,7 @@ def checked(path, given=(), **more):
     )
 
 
+@pytest.mark.slow
 def test_the_file_is_a_map_whose_end_is_x_less_t_times_u(path):
     model = load(path, {"heads": "4"})
     assert (model.kind, model.map_end, model.spec.prediction) == ("map", 0.0, "flow")

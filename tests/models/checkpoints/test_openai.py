@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models import from_function
-from samplerbench.models.checkpoints.answers import has_passed_check, note_passed_check
+from samplerbench.models.checkpoints.check_cache import has_passed_check, note_passed_check
 from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
@@ -86,6 +86,7 @@ def checked(path, given, images=64):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_a_trained_network_denoises_as_the_formula_says(files, schedule):
     model = load(files[schedule], {"schedule": schedule, **GIVEN})
@@ -107,6 +108,7 @@ def test_a_trained_network_denoises_as_the_formula_says(files, schedule):
             assert (d - clean).square().mean() < 1.25 * best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_the_schedule_is_found_and_every_usual_mistake_is_worse(files, schedule):
     found = checked(files[schedule], GIVEN)
@@ -139,6 +141,7 @@ WRONG += [("cosine", f"schedule={s}") for s in ("linear", "linear-4000")]
 WRONG += [("linear", "half=second"), ("linear", "sign=-1")]
 
 
+@pytest.mark.slow
 def test_check_checkpoint__wrong_settings_fail(files):
     clean = training.data(64, 5, SIDE)[0]
 
@@ -154,18 +157,21 @@ def test_check_checkpoint__wrong_settings_fail(files):
     assert passed == []
 
 
+@pytest.mark.slow
 def test_check_checkpoint__another_number_of_heads_fails(files):
     assert not checked(
         files["linear"], {"schedule": "linear", **GIVEN, "attention": "1-head"}
     ).passed
 
 
+@pytest.mark.slow
 def test_how_attention_divides_its_channels_is_found(files):
     found = checked(files["linear"], {"schedule": "linear", "size": str(SIDE)})
     assert found.passed, [c.said for c in found.checks]
     assert found.answers == {"attention": "4-heads"}
 
 
+@pytest.mark.slow
 def test_check_model_tells_the_size_by_the_images_and_run_uses_what_it_found(
     files, tmp_path, monkeypatch
 ):

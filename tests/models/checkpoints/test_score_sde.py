@@ -98,6 +98,7 @@ def checked(path, given, images=64):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["VE", "VP"])
 def test_a_trained_network_denoises_as_the_formula_says(files, kind):
     path, network = files[kind]
@@ -157,6 +158,7 @@ def exact_vp():
     )
 
 
+@pytest.mark.slow
 def test_check_checkpoint__wrong_settings_fail(files):
     networks = {"VE": exact_ve(), "VP": exact_vp()}
     clean = training.data(96, 5, SIDE)[0]

@@ -57,6 +57,7 @@ def checked(path, given):
     )
 
 
+@pytest.mark.slow
 def test_a_trained_network_denoises_as_the_formula_says(file):
     model = load(file, {"training": "VP", "heads": "4"})
     network = UViT(**SHAPE)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from samplerbench.benchmarks.planning.models import load_model
+from samplerbench.benchmarks.planning.model_loading import load_model
 from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, Opened, open_checkpoint
 from samplerbench.models.checkpoints.weights import chosen_set_in_words, find_sets

@@ -38,6 +38,7 @@ def column(page, place):
     return page.locator(f"#board tbody tr:not([hidden]) > :nth-child({place})").all_inner_texts()
 
 
+@pytest.mark.slow
 def test_board__columns_sort_and_rows_are_filtered(opened, site):
     page = opened(site)
     head = page.locator("#board thead").get_by_role("button", name="area")
@@ -62,6 +63,7 @@ def test_board__without_javascript_it_is_a_plain_table(opened, site):
     assert not page.locator("#filters").is_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index", "solver"])
 def test_board__pages_fit_a_phone_and_pass_axe(opened, site, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -24,7 +24,7 @@ from samplerbench.benchmarks.running.executors import (
 )
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
 GUIDE = Path(__file__).parents[3] / "docs" / "examples" / "fresh_process.py"
@@ -115,6 +115,7 @@ class Asking(Slow):
         return world.subject("gmm-2d").model.event, world.setting.threads
 
 
+@pytest.mark.slow
 def test_it_is_one(executor):
     assert isinstance(executor, Executor)
     executor.start()

@@ -17,7 +17,7 @@ import torch
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
 from samplerbench.benchmarks.running.executors import worker as worker_module
-from samplerbench.benchmarks.running.executors.processes import (
+from samplerbench.benchmarks.running.executors.process_state import (
     default_memory_limit,
     describe_exit,
     memory_of,
@@ -30,7 +30,7 @@ from samplerbench.benchmarks.running.executors.shard_limits import (
 )
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
-from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
 WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
@@ -43,6 +43,7 @@ def worker():
     worker.close()
 
 
+@pytest.mark.slow
 def test_both_executors_give_what_a_function_returns_and_a_failure_for_what_it_raises(worker):
     for executor in (InProcess(), worker):
         assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
@@ -143,6 +144,7 @@ def cells(**change):
     return models, references, plan(suite, models, references)
 
 
+@pytest.mark.slow
 def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell(monkeypatch):
     monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 2)
     samplers = [

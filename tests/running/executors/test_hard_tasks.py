@@ -45,6 +45,7 @@ def _stops():
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "status", "reason"),
     [

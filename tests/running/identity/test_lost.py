@@ -144,6 +144,7 @@ def test_a_seed_that_no_table_holds_is_refused_before_anything_is_sampled(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_largest_seed_works(tmp_path):
     found = run(tmp_path / "run", seed=2**53 - 1, samples=16)
     assert found["status"].tolist() == ["ok"]

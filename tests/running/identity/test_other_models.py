@@ -127,6 +127,7 @@ def test_two_equal_files_with_other_weights_are_two_models_in_one_run(model, tmp
     assert row(both, model=a)["rmse"] != row(both, model=b)["rmse"]
 
 
+@pytest.mark.slow
 def test_built_in_model__code_that_gives_other_numbers_is_noticed(tmp_path, monkeypatch):
     """F8: what it gives is its fingerprint, so that no version has to be raised."""
     before = run(tmp_path / "run")

@@ -39,6 +39,7 @@ def ok(out):
     return frame[frame["status"] == "ok"]["sampler"].tolist()
 
 
+@pytest.mark.slow
 def test_no_single_bit_flip_of_a_quality_json_is_used(damaged):
     """A third of the 14,216 flips of one were valid, and used."""
     out, cells = damaged
@@ -75,6 +76,7 @@ def test_another_cell_s_file_is_not_used(damaged, whole, name, caplog):
     assert "it belongs to parts/gmm-2d.euler" in caplog.text or name.startswith("0")
 
 
+@pytest.mark.slow
 def test_another_cell_s_whole_shard_is_not_extended(tmp_path):
     """It was silently half of the larger cell's samples."""
     base = ASKED | {"samples": 512}

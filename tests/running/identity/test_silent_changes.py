@@ -374,6 +374,7 @@ def test_run__an_edit_meanwhile_stops_it_and_no_row_is_of_both(write, tmp_path):
     assert json.loads((tmp_path / "late.json").read_text()) == 0.5
 
 
+@pytest.mark.slow
 def test_fresh__what_nothing_shows_is_measured_again(write, tmp_path, monkeypatch, samplerbench):
     """An environment variable that acts on one sample, which no probe has."""
     top = """

@@ -74,6 +74,7 @@ def test_the_page_needs_nothing_but_itself_and_lists_all_questions():
     assert 'aria-label="a &lt;line&gt;"' in html
 
 
+@pytest.mark.slow
 def test_the_top_of_the_page_asks_and_answers_before_anything_else():
     found = {number: answer("refines") for part in PARTS for number in part.rests}
     found[1] = replace(answer("supports"), opening=picture(220))
@@ -91,6 +92,7 @@ def test_the_top_of_the_page_asks_and_answers_before_anything_else():
     assert html.index("</header>") < html.index('class="contents"') < html.index('id="row-1"')
 
 
+@pytest.mark.slow
 def test_the_top_says_nothing_that_was_not_measured():
     """A sentence goes with the verdict that it rests on."""
     whole = {number: answer("refines") for part in PARTS for number in part.rests}

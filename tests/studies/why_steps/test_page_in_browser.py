@@ -53,6 +53,7 @@ def show(browser, path):
     context.close()
 
 
+@pytest.mark.slow
 def test_every_row_has_its_say(answers):
     assert set(answers) == set(INVENTED)
     for number, answer in answers.items():

@@ -117,6 +117,7 @@ def judged(networks, model=None):
     return row.judge(by_heart()._replace(networks=found)), found.networks
 
 
+@pytest.mark.slow
 def test_random_pairs_are_memorised_and_paths_are_learned(fitted):
     verdict, nets = judged(
         {

@@ -101,6 +101,7 @@ def test_on_straight_paths_there_is_nothing_to_learn(monkeypatch):
     assert not verdict.surprise
 
 
+@pytest.mark.slow
 def test_a_measurement_of_curved_paths_has_something_to_learn(monkeypatch):
     small(monkeypatch, 36)
     found = row_11_learning.measure(Effort("fast"))

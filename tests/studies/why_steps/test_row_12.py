@@ -224,6 +224,7 @@ def exact(pictures):
     return {"noise": noise, "blend": noise, "mask": Process(Sudden(), recall)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "kind"),
     [

@@ -81,6 +81,7 @@ def test_it_is_false_of_a_denoiser_that_is_passed_for_a_map(passed):
     assert passed.likeness["1 jump"].variance.value < 0.01
 
 
+@pytest.mark.slow
 def test_every_jump_of_the_true_map_of_a_mixture_leaves_a_sample_of_it():
     model = make_model("gmm-2d")
     x = generate(TrueMap(model), "consistency", Grid((80.0, 0.5, 0.002)), 256)

@@ -188,6 +188,7 @@ def test_rising_paths_are_counted_from_their_lowest():
     assert shrinking.PathEntropies(np.arange(4), entropy, 3.0).rising() == 2
 
 
+@pytest.mark.slow
 def test_row_2_on_twins_is_refuted():
     """Pairs of points closer than the lowest noise level are never told apart."""
     rng = np.random.default_rng(0)
@@ -277,6 +278,7 @@ def test_no_grid_loses_less_than_the_best(curve):
         assert (levels[0], levels[-1], len(levels)) == (big_steps.HIGH, big_steps.LOW, steps + 1)
 
 
+@pytest.mark.slow
 def test_row_3_on_a_gaussian_is_refuted():
     """Its reverse steps are Gaussian whatever their size."""
     answer = row_03_big_steps.ROW(

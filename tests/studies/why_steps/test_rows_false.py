@@ -127,6 +127,7 @@ class Rounded(GaussianMixture):
         return make_model("gmm-2d").flow(x, sigma_from, sigma_to, labels)
 
 
+@pytest.mark.slow
 def test_row_8_a_denoiser_that_jumps_has_no_order(monkeypatch):
     few(monkeypatch, solver, FAST=(32, 64, 128), SOLVERS=("euler", "heun"))
     inner = make_model("gmm-2d")
@@ -182,6 +183,7 @@ def test_a_class_is_decided_where_it_stays_so():
     assert mean_level(found[:2]) != mean_level(found[:2])
 
 
+@pytest.mark.slow
 def test_row_16_independent_pixels_need_no_neighbours(monkeypatch):
     d = 36
     alone = gaussian(d, 1.0, (1, 6, 6))

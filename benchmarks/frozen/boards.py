@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ...results.board.scoring import Problem
 from ...results.board.submission import Curve, Submission, checksum_of, submissions_in
 from ...samplers.spec import format_spec
+from .constants import NETWORKS, PUBLIC, VERSION
 from .definition import digest
 from .instances import draw_part
-from .settings import NETWORKS, PUBLIC, VERSION
 
 if TYPE_CHECKING:
     from ...results.board.site import BuiltSite

@@ -17,7 +17,7 @@ from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Reference, Statistics
-from ...results.run_directory.fingerprint import hash_of
+from ...results.run_directory.behaviour_fingerprint import hash_of
 from ..identity import runs_users_code
 from ..identity.model import MANY_ROWS
 from ..identity.reduced_numbers import reduce_row
