@@ -72,6 +72,7 @@ def test_the_recommendation_is_the_best_of_a_sweep_on_fresh_latents(answered, er
         assert error_of(cell_of(plain, entries)) <= 1.1 * least
 
 
+@pytest.mark.slow
 def test_what_leads_is_fitted_to_the_model_where_there_is_time(answered):
     """Levels where the library has a solver, and coefficients where it takes numbers."""
     for budget in answered[1].budgets:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from refusals import refused
 
 PLUGINS = Path(__file__).parents[1] / "running" / "plugins.py"
@@ -15,6 +16,7 @@ def test_check_exits_with_1_when_a_check_fails(samplerbench):
     assert not json.loads(out)["passed"]
 
 
+@pytest.mark.slow
 def test_check_of_several_is_a_line_each_and_the_failures(samplerbench):
     code, out, _ = samplerbench("check", "heun", "liar", "ddim(eta=0.5)", "--plugin", PLUGINS)
     lines = out.splitlines()

@@ -206,6 +206,7 @@ def _toml(value):
     )
 
 
+@pytest.mark.slow
 def test_a_trusted_suite_s_files_are_beside_it(samplerbench, model, tmp_path):
     toml = suite_of(model.parent, extractor="model.py:make")
     code, out, err = samplerbench("run", toml, "--trust-suite", "--out", "mine")

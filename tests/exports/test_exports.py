@@ -45,6 +45,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.slow
 @each("sampler", [*map(make, FIXED), *OTHERS], ids=lambda s: s.name)
 def test_export__lines_for_python_give_the_same_samples(sampler):
     made = export("python", sampler, GRID, MIXTURE, "gmm-2d")

@@ -72,6 +72,7 @@ def test_a_disk_that_is_too_small_at_every_moment(whole, tmp_path):
         full_at(whole, tmp_path / str(pages), pages)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_full_and_how_to_go_on(whole, samplerbench, tmp_path):
     suite = tmp_path / "tiny.toml"
     lines = [f"{key} = {value!r}" for key, value in SUITE.items() if key not in ("timing", "name")]

@@ -99,6 +99,7 @@ def test_samples_that_depend_on_their_batch_depend_on_no_shards(drawn, cuts):
     assert np.array_equal(found, drawn["gmm-2d", COUPLED])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["heun", pytest.param("ddpm", marks=SLOW)])
 def test_samples_of_a_network_depend_on_batches_as_far_as_float32_rounds(sampler):
     whole = samples_of(cell_of("fashion", sampler, 12, nfe=5), count=12)
@@ -154,6 +155,7 @@ def batches_left_out(table):
     return table.drop(columns="batch_size")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [512, *(pytest.param(b, marks=SLOW) for b in (1, 64))])
 def test_the_batch_size_enters_no_number(at_once, tmp_path, batch):
     found = run(tmp_path, report=False, batch_size=batch, **ONE)

@@ -50,6 +50,7 @@ def test_run_isolated__the_samples_are_bit_identical(problem, name, steps, dtype
     assert (outcome.rows, outcome.calls, outcome.search) == (8 * 9, 9, 0)
 
 
+@pytest.mark.slow
 def test_run_isolated__rows_of_a_part_of_the_batch_keep_their_numbers(problem):
     text = """
 def solve(denoise, x, grid):

@@ -31,6 +31,7 @@ def test_measure_exact__runs_each_problem_as_drawn_and_moved_within_its_budgets(
         assert curve.error[-1] < 0.05 * curve.error[0]
 
 
+@pytest.mark.slow
 def test_measure_exact__a_moved_problem_in_another_order_gives_the_same_errors(curves):
     for drawn, moved in zip(curves[::2], curves[1::2], strict=True):
         assert moved.error == pytest.approx(drawn.error, rel=1e-4)

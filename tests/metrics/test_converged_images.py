@@ -168,6 +168,7 @@ def test_requested_metrics__only_a_suite_that_names_them_has_these():
     assert [m.name for m in requested_metrics(["kid"])] == ["kid"]
 
 
+@pytest.mark.slow
 def test_psnr_conv__joins_a_finished_run_from_its_samples(tmp_path):
     model = make_model("gmm-2d")
     model.limits = (-3.0, 3.0)

@@ -211,6 +211,7 @@ def one_sentence(answer, *words):
         assert word in line
 
 
+@pytest.mark.slow
 def test_a_broken_package_is_one_sentence_and_nothing_is_sampled(site):
     site.install("broken", "import no_such_module\n")
     found = site(*RUN, "--out", "other")

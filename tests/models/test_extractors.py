@@ -70,6 +70,7 @@ def make():
 """
 
 
+@pytest.mark.slow
 def test_each_of_many_weight_files_is_another_identity(write, tmp_path):
     """One scalar of three digits told 399 random files apart in 367 cases only."""
     identities = set()

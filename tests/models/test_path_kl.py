@@ -53,6 +53,7 @@ def test_on_a_gaussian_each_step_is_a_divergence_of_two_gaussians(steps):
     assert path_kl(GAUSSIAN, levels).value == pytest.approx(truth, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [4, 16])
 def test_simulated_paths_give_the_same_number(steps, curve):
     levels = karras(steps, 0.05, 80.0, to_zero=False).sigma

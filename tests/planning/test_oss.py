@@ -80,6 +80,7 @@ def test_median_path__rises_strictly():
     assert median_path([(0, 3, 9), (0, 6, 9)]) == [0, 4, 9]
 
 
+@pytest.mark.slow
 @each("solver", ["euler", "dpmpp_2m"])
 def test_oss__lowers_its_own_error(solver, gmm):
     schedule = make_schedule(f"oss(solver='{solver}', steps=8, teacher_steps=32, latents=8)")

@@ -102,6 +102,7 @@ def test_the_schedule_that_a_name_points_to_is_the_same(name, gmm):
         assert close(make_schedule(name)(*ends), make_schedule(SCHEDULES[name].same_as)(*ends))
 
 
+@pytest.mark.slow
 def test_no_two_names_give_the_same_trajectory_on_gmm_2d(gmm, alone):
     ids = torch.arange(4)
     bound, x = gmm.bind(ids, 0), latents(gmm, ids, 0, gmm.dtype)[0]

@@ -79,6 +79,7 @@ def test_budgets_of_one_sampler_stay_on_one_curve():
     assert set(with_curves(ResultTable.of(rows).frame).curve) == {"euler"}
 
 
+@pytest.mark.slow
 def test_rows_that_were_tuned_in_different_ways_are_not_compared(home, monkeypatch, capsys):
     one, other = read_tuned(home / "tuned.json")
     write_tuned(

@@ -22,6 +22,7 @@ def test_each_sampler_gets_its_own_levels(home):
     assert found["euler"] != found["dpmpp_2m"]
 
 
+@pytest.mark.slow
 def test_a_cell_is_pinned_to_the_levels_of_its_own_entry(home, tmp_path):
     """What the file has for others leaves it as it is, and so does what the entry cost.
 

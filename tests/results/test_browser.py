@@ -46,6 +46,7 @@ def test_plots_show_the_table_on_every_axis(show, run):
         figure.get_by_role("button", name=button, exact=button == "FID proxy").click()
 
 
+@pytest.mark.slow
 def test_the_floor_is_drawn_where_it_belongs(show):
     figure = plotted(show(), 1)
     shapes = (
@@ -257,6 +258,7 @@ def test_nothing_of_the_first_screens_is_hidden_on_a_telephone(show):
     assert lead["y"] - note["height"] - 15 < 170, "a run without missing rows has no note"
 
 
+@pytest.mark.slow
 def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
     page = show(**PHONE)
     part = page.get_by_role("region", name="Table of all rows")
@@ -270,6 +272,7 @@ def test_a_table_that_goes_on_beyond_its_edge_has_a_shadow_there(show):
     assert style[1].count("gradient") == 4
 
 
+@pytest.mark.slow
 def test_lines_of_order_lie_below_all_points(show):
     figure = plotted(show(), 1)
     figure.get_by_role("button", name="FID proxy", exact=True).click()

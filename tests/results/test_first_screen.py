@@ -36,6 +36,7 @@ def test_first_screen__a_sentence_then_plot_and_samples_then_the_table(show, wid
         assert samples["y"] >= plot["y"] + plot["height"]
 
 
+@pytest.mark.slow
 def test_first_screen__values_that_are_not_positive_stand_at_a_tick_of_0(show):
     figure = plotted(show(viewport=WIDE), 1)
     figure.get_by_role("button", name="FD to converged").click()

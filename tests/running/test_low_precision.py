@@ -54,6 +54,7 @@ def test_run__measures_rounding_against_the_same_run_in_full_precision(rounded):
     pd.testing.assert_series_equal(low.rounding_share, share, check_names=False, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_run__compares_low_precision_with_endpoints_in_full_precision(rounded):
     table, _ = rounded
     low, single = of(table, "bfloat16"), of(table, "float32")

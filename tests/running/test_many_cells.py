@@ -56,6 +56,7 @@ def test_a_tiny_cell_takes_five_files_and_one_fingerprint(counted):
     assert first["archives"] <= 3 * EACH + 20
 
 
+@pytest.mark.slow
 def test_a_finished_cell_is_looked_at_once(counted):
     _, _, again = counted
     assert not again["written"]

@@ -45,6 +45,7 @@ def asked(samplerbench, *names):
     return [line for line in out.splitlines() if "fail samplerbench check" in line]
 
 
+@pytest.mark.slow
 def test_run__names_the_samplers_that_fail_check_and_the_checks(samplerbench):
     (line,) = asked(samplerbench, "boastful", "honest", "euler")
     assert "boastful (order, local order, order as shipped)" in line
@@ -52,6 +53,7 @@ def test_run__names_the_samplers_that_fail_check_and_the_checks(samplerbench):
     assert "samplerbench check boastful --plugin own.py says why" in line
 
 
+@pytest.mark.slow
 def test_run__checks_a_sampler_once_and_none_without_a_result(samplerbench, monkeypatch):
     checked = []
 

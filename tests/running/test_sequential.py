@@ -75,6 +75,7 @@ def test_decided_rows_stop_and_open_ones_get_the_most(finished):
         assert samples["euler", budget] == max(n for (_, at), n in samples.items() if at == budget)
 
 
+@pytest.mark.slow
 def test_a_finished_run_has_nothing_left_to_do(finished):
     out, looks, table = finished
     before = {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}

@@ -76,6 +76,7 @@ def test_several_workers_make_the_table_of_one(serial, tmp_path):
     assert set(frame["status"]) == {"ok", "failed"}
 
 
+@pytest.mark.slow
 def test_the_order_of_the_shards_does_not_matter(serial, tmp_path):
     executor = Backwards()
     frame = run(tmp_path / "run", executor)
@@ -139,6 +140,7 @@ def test_what_was_finished_before_an_interrupt_is_kept(serial, tmp_path):
     pd.testing.assert_frame_equal(frame, serial[1], check_exact=True)
 
 
+@pytest.mark.slow
 def test_workers_share_the_threads_and_the_gpus():
     pool = Pool(3, gpus=("5", "7"))
     world = WorkerContext(replace(WORLD.setting, threads=8))

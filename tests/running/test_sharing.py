@@ -237,6 +237,7 @@ def test_one_that_finds_nobody_leads(tmp_path):
     assert not (tmp_path / "run" / FOLDER).exists()
 
 
+@pytest.mark.slow
 def test_a_failure_of_one_that_joined_is_the_row(tmp_path):
     """The leader hears of it, and nobody draws the cell's other shards."""
     out = tmp_path / "run"
@@ -301,6 +302,7 @@ def test_who_waits_looks_the_more_seldom_the_longer_it_takes():
     assert seconds_until_next_scan(100.0) == LONGEST_PAUSE
 
 
+@pytest.mark.slow
 def test_what_is_listed_is_not_claimed_and_a_dead_claim_is_taken_in_the_end(tmp_path):
     """A process that passes shards of others asks about none of them, and yet draws that of a dead
     one, before it ends.

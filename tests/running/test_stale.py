@@ -117,6 +117,7 @@ def test_converged_features_are_those_of_the_present_extractor(measure, tmp_path
     assert list(after.estimator) == list(fresh.estimator)
 
 
+@pytest.mark.slow
 def test_features_of_two_sets_of_weights_are_not_compared(measure, samplerbench, tmp_path):
     (tmp_path / "extractor.py").write_text(EXTRACTOR)
     for out, weight in (("A", 1.0), ("B", 3.0)):
@@ -127,6 +128,7 @@ def test_features_of_two_sets_of_weights_are_not_compared(measure, samplerbench,
     assert "estimator" in error
 
 
+@pytest.mark.slow
 def test_rows_of_another_feature_space_are_set_aside_with_their_model(measure, tmp_path):
     (tmp_path / "model.py").write_text(MODEL)
     (tmp_path / "extractor.py").write_text("def factory():\n    return lambda x: x * x\n")
@@ -194,6 +196,7 @@ def test_a_built_in_sampler_that_failed_and_was_mended(measure, monkeypatch):
     assert list(measure("D", sampler="heun").status) == ["ok"]
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_the_name_of_the_seal_of_run_json_sets_nothing_aside(measure, tmp_path):
     measure("D")
     path = tmp_path / "D" / "run.json"

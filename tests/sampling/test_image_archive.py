@@ -54,6 +54,7 @@ def test_exported_are_the_samples_that_were_scored(exported):
     assert set(np.unique(rounded - images)) == {0, 1}
 
 
+@pytest.mark.slow
 def test_classes_go_with_the_images_and_a_file_says_what_they_are(exported):
     folder, model, cell = exported
     labels = np.load(folder / "round.npz")["arr_1"]

@@ -226,6 +226,7 @@ def test_a_run_in_another_space_is_another_scale(spec, tmp_path):
     assert other["fd_conv"].notna().all()
 
 
+@pytest.mark.slow
 def test_numbers_of_two_versions_of_an_extractor_are_not_compared(spec, tmp_path):
     frame_of(tmp_path / "a", extractor=spec)
     (tmp_path / "squares.py").write_text(SQUARES.format(k=2))

@@ -85,6 +85,7 @@ def test_too_few_converged_samples_flag_the_distance_to_them_only(tmp_path):
     assert "N = 20 is below" in headline_table(table)["flag"].iloc[0]
 
 
+@pytest.mark.slow
 def test_one_step_to_the_mean_is_seen_by_every_metric(run):
     """After one evaluation every sample is the mean of the data: a mode of its own, all but a
     copy of the others.

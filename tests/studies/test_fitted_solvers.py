@@ -63,6 +63,7 @@ def test_find_solvers__what_is_there_is_not_found_again(study, capsys):
     assert len(table["coefficients"]) == N
 
 
+@pytest.mark.slow
 def test_score__counts_the_evaluations_of_the_budget(study):
     frame = samplerbench.load(study / "runs" / "gmm-2d").frame
     assert set(frame["status"]) == {"ok"}

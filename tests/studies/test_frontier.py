@@ -68,6 +68,7 @@ def test_winners_are_chosen_on_the_first_half_and_scored_on_the_second(tmp_path,
     assert scored == {f"{r['sampler']} on {r['schedule']}" for r in rows}
 
 
+@pytest.mark.slow
 def test_a_second_run_measures_nothing_and_gives_the_same_rows(run, monkeypatch):
     out, rows = run
     monkeypatch.setattr(SampleTask, "prepare", lambda *_: pytest.fail("measured again"))

@@ -219,6 +219,7 @@ def few():
     return {method: {5, 6} for method in chosen}
 
 
+@pytest.mark.slow
 def test_a_run_has_all_columns_and_a_second_one_samples_nothing(few, tmp_path, monkeypatch):
     depth = Depth(samples=16, latents=8)
     first = measure_model("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))

@@ -125,6 +125,7 @@ def _span(node):
     return set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
 
 
+@pytest.mark.slow
 def test_nine_in_ten_lines_that_only_cuda_reaches_are_executed(dry_run, capsys):
     _, lines = dry_run
     told, executed, all_of_them = [], 0, 0

@@ -72,6 +72,7 @@ def test_fit__in_features_that_are_the_samples_finds_what_the_default_finds(gmm)
             np.testing.assert_allclose([row.a, *row.b], [expected.a, *expected.b], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_search_levels__in_features_that_are_the_samples_finds_what_the_default_finds(gmm):
     found, other = (
         search_levels(problem_in(gmm, extractor, 16), make("euler"), 3)
@@ -126,6 +127,7 @@ def test_fit__a_linear_extractor_gives_weighted_least_squares(monkeypatch):
     assert np.square(elsewhere).sum() > 1.01 * np.square(least).sum()
 
 
+@pytest.mark.slow
 def test_fit__a_direction_that_the_features_do_not_see_does_not_count(gmm):
     found, runs, _ = fitted(problem_in(gmm, Linear([[1.0, 0.0]])))
     blind = runs.differences_from_ends(found.sampler, found.grid, slice(None))

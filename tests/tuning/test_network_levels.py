@@ -89,6 +89,7 @@ def test_tabulated__levels_undo_a_network_that_reads_them_too_high(gmm):
     torch.testing.assert_close(sampler.sample(wrong.bind(ids, 0), x, grid), right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["levels", "both"])
 def test_fit__free_network_levels_and_sums_come_nearer_on_other_latents(what, train, test):
     def error(found):

@@ -134,6 +134,7 @@ def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypat
     )
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_coefficients_and_another_table_is_another_cell(entries, gmm, train):
     (_, entry), file = entries
     schedule = make_schedule(f"tuned(file='{file}')").for_model(gmm).for_sampler(make("dpmpp_2m"))

@@ -287,6 +287,7 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
     assert {entry.subject.sampler for entry in read_tuned(file)} == {"heun", "euler"}
 
 
+@pytest.mark.slow
 def test_an_entry_adds_up(gmm, heun_and_rows):
     entry, _ = heun_and_rows
     train, test = tuning_problem(gmm, TRAIN_IDS, 12, 0), tuning_problem(gmm, TEST_IDS, 8, 0)

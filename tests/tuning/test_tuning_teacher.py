@@ -130,6 +130,7 @@ def test_the_teacher_is_refined_until_it_is_exact_beside_what_was_tuned(both):
     assert max(both.steps) > 4
 
 
+@pytest.mark.slow
 def test_the_teacher_and_the_search_are_all_that_is_evaluated_on_the_training_latents(both):
     """Counted by another counter until the first scores.
 

@@ -84,6 +84,7 @@ def test_check_checkpoint__each_defect_is_found_and_no_wrong_cause_is_named() ->
     assert set(counts["withheld"]) <= {"time shifted by 150", "other data"}
 
 
+@pytest.mark.slow
 def test_check_checkpoint__without_images_no_defect_passes() -> None:
     found = {name: check(defect, images=False) for name, defect in DEFECTS.items()}
     failed = [name for name, each in found.items() if each.verdict == "failed"]

@@ -116,6 +116,7 @@ def test_a_trained_network_denoises_as_the_formula_says(files, name):
         assert (none - clean).square().mean() < 1.3 * best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [96, 0])
 def test_the_training_is_found_among_all(files, images):
     found = checked(files["SiT"], {"heads": "4"}, images)

@@ -136,6 +136,7 @@ def test_the_denoiser_is_that_of_the_formula(trained, sigma):
         assert (found - right).abs().max() <= 1e-5 * max(1.0, right.abs().max())
 
 
+@pytest.mark.slow
 def test_the_map_is_right_because_the_network_was_trained(trained):
     right, wrong = (
         load(trained.path, {}),

@@ -77,6 +77,7 @@ def test_a_trained_network_denoises_as_the_formula_says(file):
         assert (d - clean).square().mean() < 1.5 * best
 
 
+@pytest.mark.slow
 def test_the_path_is_found(file):
     found = checked(file, GIVEN)
     assert found.passed, [c.said for c in found.checks]
@@ -87,6 +88,7 @@ WRONG = ["training=circle", "training=straight&sign=1", "training=straight&predi
 WRONG += ["training=straight&time.scale=1&time.offset=0", "training=straight&process.noise_scale=2"]
 
 
+@pytest.mark.slow
 def test_check_checkpoint__wrong_settings_fail(file):
     network = training.Exact(
         lambda t: (t.clamp(1e-6, 1 - 1e-6), 1 - t.clamp(1e-6, 1 - 1e-6)),

@@ -122,6 +122,7 @@ def test_a_trained_network_denoises_as_the_formula_says(files, kind):
         assert (none - clean).square().mean() < 1.7 * best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "answers"), [("lightning", {}), ("jit", {"noise_scale": "2"})])
 def test_a_trained_network_passes(files, kind, answers):
     found = checked(files[kind], {})

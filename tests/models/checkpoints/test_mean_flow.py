@@ -121,6 +121,7 @@ def test_the_file_is_a_map_whose_end_is_x_less_t_times_u(path):
         assert (found - ends(state, sigma, modes)).square().mean() < 0.05
 
 
+@pytest.mark.slow
 def test_one_jump_samples_the_data(path):
     model = load(path, {"heads": "4"})
     ids = torch.arange(400)

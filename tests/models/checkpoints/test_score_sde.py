@@ -131,6 +131,7 @@ def test_a_trained_network_denoises_as_the_formula_says(files, kind):
             assert (d - told).square().mean() < 1.3 * (best - told).square().mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "answer"), [("VE", {}), ("VP", {"training": "VP"})])
 def test_the_process_is_found(files, kind, answer):
     found = checked(files[kind][0], {"size": str(SIDE)})
@@ -175,6 +176,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
     assert [wrong for wrong in WRONG if verdict(*wrong).passed] == []
 
 
+@pytest.mark.slow
 def test_check_checkpoint__the_last_weights_fail_where_the_average_is_right(files):
     given = {"size": str(SIDE), "weights.entry": "model"}
     assert not checked(files["VE"][0], given).passed

@@ -72,6 +72,7 @@ def test_a_trained_network_denoises_as_the_formula_says(file):
         torch.testing.assert_close(d, x - sigma * eps, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_training_is_found(file):
     found = checked(file, {"heads": "4"})
     assert found.passed, [c.said for c in found.checks]
@@ -82,6 +83,7 @@ WRONG = ["training=SD-betas", "training=VP&sign=-1", "training=VP&time.scale=1"]
 WRONG += ["training=VP&prediction=v"]
 
 
+@pytest.mark.slow
 def test_check_checkpoint__wrong_settings_fail(file):
     network = training.Exact(
         lambda t: marginal((t.double() / 999).clamp(min=1e-9)),

@@ -57,6 +57,7 @@ def test_board__columns_sort_and_rows_are_filtered(opened, site):
     assert page.locator("#shown").inner_text() == "1 of 16 solvers"
 
 
+@pytest.mark.slow
 def test_board__without_javascript_it_is_a_plain_table(opened, site):
     page = opened(site, java_script_enabled=False)
     assert len(column(page, 2)) == 16

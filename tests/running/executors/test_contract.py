@@ -121,6 +121,7 @@ def test_it_is_one(executor):
     executor.start()
 
 
+@pytest.mark.slow
 @guide_too
 def test_each_task_has_its_result_or_its_failure_in_any_order(executor):
     tasks = [

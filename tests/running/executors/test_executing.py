@@ -119,6 +119,7 @@ def test_can_fork__not_beside_another_thread_nor_a_gpu(monkeypatch, tmp_path):
     assert not worker_module.can_fork()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sent_runs_here(worker):
     assert worker.run(Call(lambda: os.getpid()), WORLD) == os.getpid()
     assert worker.run(Call(os.getpid), WORLD) != os.getpid()

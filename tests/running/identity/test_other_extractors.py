@@ -37,6 +37,7 @@ def extractor(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_other_weights_of_an_extractor_give_other_rows_in_any_directory(
     extractor, tmp_path, monkeypatch
 ):

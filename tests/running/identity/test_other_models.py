@@ -55,6 +55,7 @@ def model(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_weights_that_changed_make_another_model(model, tmp_path):
     """W1: the old row stayed.
 

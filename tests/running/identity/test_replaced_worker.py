@@ -39,6 +39,7 @@ class Mine(LinearMultistep):
 IMPORT = "import helper_of_two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["imported", "imported when called"])
 def test_run__a_helper_edited_while_a_worker_is_replaced(plugin, tmp_path, monkeypatch, late):
     top, call = ("", IMPORT) if late else (IMPORT, "pass")

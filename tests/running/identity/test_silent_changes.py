@@ -314,6 +314,7 @@ spec.loader.exec_module(helper)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("top", "gain", "why"),
     [

@@ -70,6 +70,7 @@ def uses(term: Term, part: str) -> bool:
     return term.used(unescape(re.sub(r"<[^>]*>", "", part)))
 
 
+@pytest.mark.slow
 @each("which", ["invented", "committed"])
 @each("term", TERMS, ids=lambda term: plain(term.name))
 def test_page__every_word_is_introduced_before_it_is_used(html, which, term):

@@ -132,6 +132,7 @@ def test_random_pairs_are_memorised_and_paths_are_learned(fitted):
     assert nets["coupled"][0].fresh.high < 0.1
 
 
+@pytest.mark.slow
 def test_the_claim_is_true_where_paths_have_no_rule(fitted):
     networks = {
         "independent": {100: fitted("independent", 100)},
