@@ -73,8 +73,8 @@ def bar_on_log_axis(
 ) -> tuple[float | None, float | None, float | None, bool]:
     """Return the error bar ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis.
 
-    If the value is <= 0 and the upper end of its interval is positive, y is that end, low and high
-    are None, and ``limit`` is True. If neither is positive, y is None.
+    For a value <= 0, low and high are None. If the upper end of its interval is positive, y is that
+    end and ``limit`` is True. Otherwise y is None.
     """
     value = number(row, name)
     low, high = interval_bounds(row, name) or (None, None)

@@ -56,8 +56,8 @@ def entries_at_best_schedules(
 ) -> list[Entry]:
     """Return, for each model, solver and budget, the entry at the best of the common schedules.
 
-    "Best" is the lowest value. The entry's value is from the half of the samples that was not used
-    for choosing, also for adaptive samplers and samplers with levels of their own.
+    "Best" is the lowest value. The half of the samples that was not used for choosing gives all
+    values, also of adaptive samplers and samplers with levels of their own.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:

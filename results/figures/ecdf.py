@@ -54,8 +54,8 @@ def profile(
     """Draw the share of (model, target) pairs on which a curve costs at most tau times the best.
 
     At tau = 1, the share counts targets on which the curve is the best, at the right end all that
-    it reaches (Dolan and Moré 2002, Mathematical Programming 91, 201-213). Targets, ``metric`` and
-    errors are as in :func:`ecdf`.
+    it reaches. Targets, ``metric`` and errors are as in :func:`ecdf`. Source: Dolan and Moré 2002,
+    Mathematical Programming 91, 201-213.
     """
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)

@@ -111,8 +111,8 @@ def write_report(
         Path of the page.
 
     Raises:
-        ValueError: a path in ``dirs`` is neither a run directory nor a table, ``out`` cannot be
-            written, or no row is of ``baseline``, unless this is the default.
+        ValueError: a path in ``dirs`` is neither a run directory nor a table, or ``out`` cannot be
+            written, or no row is of a ``baseline`` other than the default.
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"

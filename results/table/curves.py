@@ -36,8 +36,8 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` with the columns ``curve`` and ``slot``.
 
     * ``curve`` (text): sampler, non-default parameters, and conditions that differ between rows of
-      the model. A differing schedule is named if the sampler has several, or if it is neither the
-      sampler's own nor the most frequent one of the model.
+      the model. A differing schedule is named if the sampler has several. It is also named if it is
+      neither the sampler's own nor the most frequent one of the model.
     * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
       or else the smallest of the model's budgets that is >= ``nfe``, or empty. Without budgets, the
       numbers of steps of the model's rows take their place.
