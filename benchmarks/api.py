@@ -208,7 +208,7 @@ def run_suite(
             directory = RunDir.at(folder)
             if (folder / "run.json").exists():
                 with directory.lock():
-                    directory.set_all_aside("it was made before --fresh", returns=False)
+                    directory.set_all_aside("it was made before --fresh", restorable=False)
             set_measurements_aside(default_cache())
         setup = set_up(
             suite,

@@ -16,7 +16,7 @@ ESCAPES = re.compile(
 )
 """Escape sequences that a terminal obeys (ECMA-48)."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters except tab and newline, and marks of writing direction."""
+"""Marks of writing direction, and control characters other than tab and newline."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """Beginning of a text that a spreadsheet would take for a formula, after any apostrophes."""
 

@@ -58,7 +58,7 @@ def value_with_bounds(row: Record, name: str) -> str:
 
 
 def value_plus_minus(row: Record, name: str) -> str:
-    """Return ``value ± half-width`` as text; ``value [low, high]`` if that is not symmetric."""
+    """Return ``value ± half-width`` as text; as :func:`value_with_bounds` if this is not exact."""
     value, se = number(row, name), number(row, f"{name}_se")
     asymmetric = (
         value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
@@ -73,8 +73,8 @@ def bar_on_log_axis(
 ) -> tuple[float | None, float | None, float | None, bool]:
     """Return the error bar ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis.
 
-    For a value <= 0, y is the upper end of its interval, low and high are None, and ``limit`` is
-    True. y is None if neither is positive.
+    For a value <= 0, low and high are None. If the upper end of its interval is positive, y is that
+    end and ``limit`` is True. Otherwise y is None.
     """
     value = number(row, name)
     low, high = interval_bounds(row, name) or (None, None)

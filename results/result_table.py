@@ -72,7 +72,7 @@ class ResultTable(TypedTable):
     def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
         """Return the finished rows rearranged, as by ``DataFrame.pivot``.
 
-        If several rows have the same index and column, the first is used.
+        If several rows have the same index and column, the first non-empty value is used.
 
         Raises:
             ValueError: the table lacks a given column.
@@ -132,9 +132,9 @@ class ResultTable(TypedTable):
         Values not significantly worse than the best are bold. Here the intervals decide; for a run's
         ``table.tex``, the influence values of its samples are used too.
         """
-        from .comparison.lowest import lowest_places  # a run does without this module
+        from .comparison.best_rows import best_places  # a run does without this module
 
-        bold = lowest_places(self.frame, metric) if metric in self.frame else {}
+        bold = best_places(self.frame, metric) if metric in self.frame else {}
         return latex_tables(self.frame, metric, budgets, bold)
 
     def plot(
@@ -171,7 +171,7 @@ class ResultTable(TypedTable):
         return filled_columns(self.frame)
 
     def _repr_html_(self) -> str:
-        """Return HTML: a ranking for each model, best first, then all non-empty columns, folded."""
+        """Return HTML: a ranking for each model, best first, then a folded extract of the rows."""
         rows = self.frame[self.filled].to_html(
             max_rows=20, max_cols=24, show_dimensions=True, na_rep=""
         )

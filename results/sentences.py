@@ -30,17 +30,17 @@ from .text import format_number, markdown_table, without_empty_columns
 from .values import number, rows_as_dicts, text
 
 TYPICAL = 10
-"""Budget of the first sentence: the one nearest to this, by ratio, is taken."""
+"""Preferred budget of the first sentence. The budget nearest to it by ratio is taken."""
 FACTOR = 2
-"""Smallest factor between intervals that a sentence names."""
+"""Smallest factor between two intervals for which a sentence states the factor."""
 NAMED = 3
-"""Largest number of level samplers that a sentence names."""
+"""Largest number of samplers that a sentence names; it counts more of them."""
 
 NOTHING = "Nothing was measured."
 
 
 def answer_in_words(findings: Findings) -> tuple[str, ...]:
-    """Return sentences on one problem: its lowest rows, and the model's error if it dominates."""
+    """Return sentences on one problem: its best rows, and the model's error if that dominates."""
     distinct = [item for item in findings.best if item.standing != "the same"]
     words = []
     for (curve, verdict), items in groupby(distinct, lambda item: (item.curve, item.verdict)):
@@ -71,13 +71,13 @@ def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ..
 
 
 def headline_row(findings: Findings) -> BestRow | None:
-    """Return the lowest row that the first sentence is about; None if all samplers coincide."""
+    """Return the best row, which the first sentence is about; None if all samplers coincide."""
     distinct = [best for best in findings.best if best.standing != "the same"]
     return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
 
 
 def are_all_alike(best: BestRow, name: str) -> bool:
-    """Return True if all curves at a budget have the lowest row's value of column ``name``."""
+    """Return True if all curves at a budget have the best row's value of column ``name``."""
     lowest, values = number(best.row, name) or 0.0, [number(row, name) or 0.0 for row in best.ties]
     alike = all(math.isclose(value, lowest, rel_tol=COINCIDE) for value in values)
     return 0 < best.others == len(values) and alike
@@ -119,7 +119,7 @@ def _level_samplers(best: BestRow) -> str:
 def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
     """Return a clause that compares the level rows with the baseline; "" without a claim.
 
-    It is about the lowest row alone unless its ties are shown to be better than the baseline too.
+    The clause includes the ties of the best row if all are shown to be better than the baseline.
     """
     if best.standing == "alone":
         return f"this run has no {best.against} to compare with"
@@ -146,9 +146,7 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
 
 
 def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
-    """Return the factor from the largest upper end of rows to the baseline's lower end, rounded
-    down; 0 without intervals.
-    """
+    """Return the baseline's lower end over the rows' largest upper end, rounded down; else 0."""
     low, *ends = (interval_bounds(row, name) for row in (baseline, *rows))
     high = max((end[1] for end in ends if end), default=0.0)
     if low is None or not all(ends) or high <= 0 or not 0 < low[0] / high < math.inf:

@@ -15,7 +15,7 @@ Z95 = 1.959963984540054
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Return a number as text with ``digits`` significant digits; "–" for an empty value.
+    """Return a number with ``digits`` significant digits, or rounded to an integer; "–" if empty.
 
     >>> [format_number(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']
@@ -57,7 +57,7 @@ def csv_field(value: object) -> str:
     r"""Return a value as a CSV field (RFC 4180), numbers with all digits; "" for an empty value.
 
     An apostrophe before a text keeps spreadsheets from reading it as a formula
-    (:func:`.escaping.unquote_csv_text` removes it). Unlike pandas, a lone ``\r`` is quoted.
+    (:func:`.escaping.unquote_csv_text` removes it). A lone ``\r`` is quoted, unlike by pandas.
     """
     if isinstance(value, float | int):  # first, for speed: most values are numbers
         return str(value) if value == value else ""

@@ -99,7 +99,7 @@ class Until(StrictTable):
     def _check_question(self) -> Self:
         if self.baseline is None and self.target_se is None:
             raise ValueError("until needs a baseline to compare with, or a target_se")
-        grow = [quantity.name for quantity in quantities.judged() if quantity.grows]
+        grow = [quantity.name for quantity in quantities.judged() if quantity.is_set_distance]
         if self.metric is not None and self.metric not in grow:
             raise ValueError(
                 f"until.metric: more samples make {' and '.join(grow)} more "

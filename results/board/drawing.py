@@ -35,14 +35,14 @@ class Line(NamedTuple):
         return name if len(name) <= HEAD + TAIL + 1 else f"{name[:HEAD]}…{name[-TAIL:]}"
 
     def share(self, evaluations: float = MOST) -> float:
-        """Return the share of targets reached within these evaluations."""
+        """Return the share of targets reached within so many ``evaluations``."""
         return float(self.score.reached_share(np.array([evaluations]))[0])
 
 
 def picture_of(lines: Sequence[Line], highest: float) -> dict[str, Any]:
     """Return ticks ``across`` and ``up``, and each line with its path, leader and name's height.
 
-    ``highest`` is the share that the axis ends at or above.
+    The axis ends at a multiple of 25 % that is at least ``highest``.
     """
     quarters = max(1, math.ceil(4 * highest))
 

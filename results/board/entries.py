@@ -15,11 +15,11 @@ from .scoring import Problem, Score, ranks, score, score_submission, virtual_bes
 from .submission import Submission, Track, checksum_of, submissions_in
 
 PRODUCTIONS = (1e3, 1e5, math.inf)
-"""Numbers of samples that share the evaluations of a search, as a reader can choose."""
+"""Numbers of samples that share the evaluations of a search. Readers choose one of them."""
 USUAL = 1
 """Index of the production in figures, sentences, Markdown, and the table as it opens."""
 EARLY = 10
-"""Evaluations of the share of targets that the first sentences are about."""
+"""Number of evaluations for the share of targets that the first sentences are about."""
 
 Column = Literal["area", "early", "networks"]
 """Score of errors on exact problems, their share reached within :data:`EARLY`, score on networks."""
@@ -27,7 +27,7 @@ Column = Literal["area", "early", "networks"]
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Solver: its submission, file, stem of its pages' names, and scores for each of :data:`PRODUCTIONS`."""
+    """Solver: submission, file, stem of page names, scores by index in :data:`PRODUCTIONS`."""
 
     submission: Submission
     path: Path
@@ -64,7 +64,7 @@ class Board:
             scores = [self._scores_of(found, production) for production in PRODUCTIONS]
             stem = stem_of(found.solver.name)
             self.entries.append(Entry(found, path, stem, is_verified, scores))
-        self.entries.sort(key=_place)
+        self.entries.sort(key=_sort_key)
         return sorted(refused)
 
     def _reason_against(self, submission: Submission) -> str:
@@ -89,8 +89,8 @@ class Board:
             found |= {"networks": networks} if networks else {}
         return found
 
-    def measured(self, track: Track, column: Column, place: int = USUAL) -> dict[str, Score]:
-        """Return the scores of a track's solvers that have this one at a production, by stem."""
+    def track_scores(self, track: Track, column: Column, place: int = USUAL) -> dict[str, Score]:
+        """Return a track's scores of kind ``column`` at a production, by the solver's stem."""
         return {
             entry.stem: entry.scores[place][column]
             for entry in self.entries
@@ -102,11 +102,11 @@ class Board:
         """Rank of each solver within its track by stem, for each production."""
         found: list[dict[str, int]] = [{} for _ in PRODUCTIONS]
         for place, track in ((p, t) for p in range(len(found)) for t in get_args(Track)):
-            found[place] |= ranks(self.measured(track, "area", place))
+            found[place] |= ranks(self.track_scores(track, "area", place))
         return found
 
     def best(self, column: Column) -> Score:
-        """Return the score of the virtual best of all solvers."""
+        """Return the score ``column`` of the virtual best of all solvers."""
         usual = [entry.scores[USUAL] for entry in self.entries]
         problems = self.networks if column == "networks" else self.problems
         return virtual_best([scores[column] for scores in usual if column in scores], problems)
@@ -115,7 +115,7 @@ class Board:
 def stem_of(name: str) -> str:
     """Return the stem of a solver's files: small letters, digits and hyphens.
 
-    A checksum after an underscore follows where that is not the name itself.
+    If this is not the name itself, an underscore and a checksum follow.
 
     >>> stem_of("heun"), stem_of("../Heun")
     ('heun', 'heun_a73aed1c13')
@@ -128,7 +128,7 @@ def stem_of(name: str) -> str:
     )
 
 
-def _place(entry: Entry) -> tuple[int, float, str]:
+def _sort_key(entry: Entry) -> tuple[int, float, str]:
     area = entry.scores[USUAL].get("area")
     track = get_args(Track).index(entry.submission.track)
     return track, -area.area if area else math.inf, entry.stem

@@ -1,21 +1,22 @@
 """Scores of a board: evaluations to target, their distribution, its area, and ranks.
 
-A solver reaches a target on a problem with the fewest evaluations at which its error is at most the
-target, on the problem as drawn and on the moved one. A missing or failed result reaches no target. The
-empirical distribution of these numbers over (problem, target) is the solver's curve. Its area on a
-logarithmic axis, from :data:`FEWEST` to :data:`MOST` evaluations, is the score: 1 if every target is
-reached with the fewest, 0 if none is reached. Differences of two areas are mean log ratios of evaluations:
+A solver reaches a target on a problem with the fewest evaluations at which its error is small
+enough. The errors on the problem as drawn and on the moved one must both be at most the target. A
+missing or failed result reaches no target. The empirical distribution of these numbers over
+(problem, target) is the solver's curve. The score is the area A below the curve on a logarithmic
+axis, from :data:`FEWEST` to :data:`MOST` evaluations, as a mean over kinds of problems: 1 if the
+fewest reach every target, 0 if none is reached. Then
 
     exp((A_b - A_a) log(MOST / FEWEST))
 
-is how many times the evaluations of b solver a takes, in the geometric mean, with all numbers outside
-the range at its ends.
+is the geometric mean of ratios of evaluations, solver a's over solver b's. Numbers outside the
+range count as its ends.
 
-Intervals come from a bootstrap over problems. Problems of one kind are a stratum of n problems, of which
-n - 1 are drawn: then the variance is unbiased (Rao and Wu 1988, JASA 83, 231-241). All solvers share the
-draws, so that differences are paired. There are few problems, so an interval is the deviation of the
-replicates times the quantile of Student's t, with a degree of freedom for each problem beyond the first
-of its kind.
+Intervals come from a bootstrap over problems. Problems of one kind are a stratum of n problems, of
+which n - 1 are drawn: then the variance is unbiased (Rao and Wu 1988, JASA 83, 231-241). All
+solvers share the draws, so that differences are paired. There are few problems, so an interval is
+the deviation of the replicates times the quantile of Student's t. Each problem beyond the first of
+its kind is a degree of freedom.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def targets_of(statistic: Statistic) -> tuple[float, ...]:
 def evaluations_to_targets(
     curves: Sequence[Curve], statistic: Statistic, production: float = math.inf
 ) -> FloatArray:
-    """Return the fewest evaluations ``(targets,)`` at which a problem's targets are reached; inf for never.
+    """Return the fewest evaluations ``(targets,)`` that reach a problem's targets; inf for never.
 
     Args:
         curves: variants of one problem, as drawn and moved. The worst counts at each budget.
@@ -71,7 +72,7 @@ def evaluations_to_targets(
 
 
 def area_of(evaluations: FloatArray) -> FloatArray:
-    """Return the area left of the range's end over the last axis of evaluations to targets."""
+    """Return the area below the curve, in [0, 1], of evaluations ``(…, targets)`` to targets."""
     with np.errstate(divide="ignore"):
         shares = np.log(MOST / evaluations) / math.log(MOST / FEWEST)
     return np.clip(shares, 0.0, 1.0).mean(axis=-1)
@@ -116,7 +117,7 @@ class Score:
         return Estimate(*(math.exp(span * end) for end in ends))
 
     def chance_behind(self, other: Score) -> float:
-        """Return the chance, given the data, that this solver is behind ``other`` on new problems.
+        """Return the chance, given the data, that ``other`` has the larger area on new problems.
 
         It is 0.5 without a degree of freedom.
         """
@@ -209,9 +210,9 @@ def virtual_best(scores: Sequence[Score], problems: Sequence[Problem]) -> Score:
 def ranks(scores: Mapping[str, Score]) -> dict[str, int]:
     """Return shared ranks, from 1, by name in the order of the areas.
 
-    A solver shares the rank of those before it until its difference to the first of them is decided.
-    Bonferroni's rule over all pairs holds the chance of any false decision at :data:`LEVEL`: the data
-    choose the pairs that are compared.
+    A solver shares its predecessor's rank unless it is significantly worse than that rank's first.
+    Bonferroni's rule holds the chance of any false decision at :data:`LEVEL`. It is over all pairs,
+    since the data choose the pairs that are compared.
     """
     order = sorted(scores, key=lambda name: -scores[name].area)
     pairs = max(1, len(order) * (len(order) - 1) // 2)

@@ -30,7 +30,7 @@ from .scoring import Estimate, Problem, ranks
 from .submission import Track
 
 FEW = 3
-"""Number of solvers that the picture of a track shows."""
+"""Number of solvers in a track's picture, besides the baseline and the virtual best."""
 TARGETS: dict[Column, dict[str, int]] = {
     "area": {"1e-2": 4, "1e-3": 8, "1e-4": 12},
     "networks": {"8 × floor": 6, "1 × floor": 9},
@@ -82,9 +82,9 @@ def build_site(
 ) -> BuiltSite:
     """Write the site of a folder's submissions: pages, copies of the files, board.md, board.bib.
 
-    A submission must have this ``suite``, ``digest``, ``part`` and ``beacon``. Solvers are compared with the one
-    named ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`) of files whose
-    results were reproduced. Pages of an earlier build stay in ``out``.
+    A submission must have this ``suite``, ``digest``, ``part`` and ``beacon``. Solvers are compared
+    with the solver named ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`)
+    of files whose results were reproduced. Pages of an earlier build stay in ``out``.
 
     Raises:
         ValueError: the baseline has no submission with errors on exact problems, or ``out`` would put
@@ -118,7 +118,7 @@ def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any
     """Return track, answer and picture of each track with errors."""
     lines: dict[Track, list[Line]] = {}
     for track in get_args(Track):
-        if measured := board.measured(track, "area"):
+        if measured := board.track_scores(track, "area"):
             few = [entry for entry in board.entries if entry.stem in measured]
             lines[track] = _lines_of(board, baseline, few, "area", "solvers/")
     highest = max(line.share() for some in lines.values() for line in some)
@@ -127,7 +127,7 @@ def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any
 
 def _answer_of(board: Board, track: Track) -> dict[str, Any]:
     """Return the best two solvers of a track at :data:`EARLY`, and how sure their order is."""
-    found = board.measured(track, "early")
+    found = board.track_scores(track, "early")
     names = {entry.stem: entry.submission.solver.name for entry in board.entries}
     order = sorted(found, key=lambda stem: -found[stem].area)
     first, ends = found[order[0]], found[order[0]].interval
@@ -156,7 +156,7 @@ def _lines_of(
 
 
 def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
-    """Return cells by production of rank, area, relative evaluations, early share and networks."""
+    """Return lists of rank, area, relative evaluations, early share, networks, over productions."""
     cells: list[list[Cell]] = [[] for _ in range(5)]
     for place, scores in enumerate(entry.scores):
         rank, line = board.ranks[place].get(entry.stem), [NONE] * 5
@@ -189,9 +189,9 @@ def percent(share: float) -> str:
 
 
 def _parts_of(board: Board, baseline: Entry, entry: Entry) -> dict[str, Any]:
-    """Return picture, and tables of evaluations to targets, of a solver's page."""
+    """Return the picture and the tables of evaluations to targets of a solver's page."""
     scores, rank = entry.scores[USUAL], board.ranks[USUAL].get(entry.stem)
-    track = board.measured(entry.submission.track, "area")
+    track = board.track_scores(entry.submission.track, "area")
     tables: dict[Column, list[tuple[str, list[str]]]] = {}
     for column, titles in TARGETS.items():
         if column not in scores:
@@ -234,7 +234,8 @@ def _template_environment() -> Environment:
     constants = {"early": EARLY, "usual": USUAL, "productions": PRODUCTIONS, "targets": TARGETS}
     constants |= {"about": TRACKS, "few": FEW, "most": MOST_FAILURES, "sizes": drawing}
     environment.globals.update(constants)
-    environment.filters.update(percent=percent, short=format_number, claim=_claim, many=_many)
+    environment.filters.update(percent=percent, short=format_number, claim=_claim)
+    environment.filters["many"] = _production_in_words
     environment.tests["address"] = re.compile(r"https://[^\s<>\"'`]+").fullmatch
     return environment
 
@@ -248,7 +249,7 @@ def _claim(entry: Entry, name: str) -> str | int:
     return "–" if value in ("", None) else value
 
 
-def _many(production: float) -> str:
+def _production_in_words(production: float) -> str:
     return f"{production:,.0f}" if production < math.inf else "infinitely many"
 
 

@@ -61,12 +61,12 @@ class Claims(_Table):
 
 
 class Solver(_Table):
-    """Sampler with its options and schedule, its fingerprint, and the source of a stranger's one.
+    """Sampler with options, schedule and fingerprint, and the source if it is not in the package.
 
     Attributes:
         name: name on the board.
         sampler, schedule: specs, as on the command line.
-        stochastic: True if it draws noise after the latent.
+        stochastic: True if the solver draws noise after the latent.
         fingerprint: SHA-256 of the source, or the version of the package that has the solver.
         source: text of the Python file; "" for a solver of the package.
     """
@@ -92,7 +92,7 @@ class Curve(_Table):
             the data; all None for a stochastic solver.
         distance: squared distance of distributions to converged samples, over the floor; all None on
             exact problems.
-        search: evaluations in all that looked at the model before sampling.
+        search: total evaluations of the model before sampling, to find the solver's settings.
         failures: reasons of failed items, each once.
     """
 
@@ -169,7 +169,10 @@ class Submission(_Table):
         return self
 
     def with_curves(self, curves: Iterable[Curve], seconds: float) -> Submission:
-        """Return this submission with its measurements; a track without a search is plain."""
+        """Return this submission with measurements; without a search, self-tuning becomes plain.
+
+        Raises a ValueError for a search in track "plain".
+        """
         found = tuple(curves)
         searched = any(any(curve.search) for curve in found)
         if searched and self.track == "plain":

@@ -71,7 +71,8 @@ def compare(
         candidate: run directory or table file.
         metrics: columns to compare by; empty for each model's default
             (:func:`.estimates.default_quantity`), ("all",) for all.
-        margin: largest difference that does not matter, as a share of the baseline's value, >= 0.
+        margin: largest difference that does not matter, >= 0, as a share of the baseline's value.
+            For shares such as flips, it is the difference itself.
 
     Raises:
         ValueError: the runs had different conditions, share no such rows, or lack a metric, or
@@ -93,9 +94,9 @@ def compare_with(
 ) -> Comparison:
     """Compare the rows of a run with one of its samplers, the baseline, in the same setting.
 
-    A setting is a model, budget, start, end and schedule. Rows of a table in memory have no arrays,
-    so they are not compared sample by sample. ``sampler`` is a registry name or a curve's name.
-    ``metrics`` and ``margin`` are as in :func:`compare`.
+    A setting is :data:`.pairing.SETTING` and the schedule, unless a row has levels of its own. Rows
+    of a table in memory have no arrays, so they are not compared sample by sample. ``sampler`` is a
+    registry name or a curve's name. ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:
         ValueError: no row is of ``sampler``, the run lacks a metric, or ``margin`` is negative.
@@ -156,7 +157,7 @@ def compare_matches(
 def pairs_with_default_quantity(
     pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Return each pair with its model's default quantity, without pairs whose model has none."""
+    """Return each pair with the default quantity of its model; leave out pairs without one."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]

@@ -32,7 +32,7 @@ TRIM = 0.2
 IMAGINARY_FLIPS = 2.5
 """Number of unseen flips in the upper end of the interval of a mean square."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
-"""Least number, or share, of samples that must make up half of a mean square for its interval."""
+"""An interval needs half of its mean square on so many samples, or this share of them if fewer."""
 EXACT = 1e-12
 """Smallest distance, as a share of the distance between two endpoints; smaller ones are raised."""
 
@@ -53,7 +53,7 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
     """Return the trimmed geometric mean of distances ``(n,)`` >= 0, with each sample's influence.
 
     ``apart`` is the RMS distance between the endpoints of two different latents. Distances below
-    :data:`EXACT` times ``apart`` are raised to it.
+    :data:`EXACT` times ``apart`` are raised to that product.
     """
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))

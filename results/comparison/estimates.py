@@ -1,5 +1,4 @@
-r"""Measured values with their influence per sample, and differences of two values from shared
-latents.
+r"""Measured values with their influence per sample, and differences of two such values.
 
 To first order every quality metric is a mean over samples: value = truth + mean IF(x_i), where IF
 is the influence function. Let N_a and N_b samples be given, the first n of them from the same
@@ -11,13 +10,14 @@ where the covariance is over the n shared samples. For N_a = N_b = n this is Var
 For n = 0 the runs are independent.
 
 Summaries of distances are functions of means: the root mean square r of the mean square q, and the
-typical error g of a mean of trimmed logarithms (:mod:`.endpoint_distances`). The differences of these means
-are multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a = (log g_b -
-log g_a) times the logarithmic mean of g_a and g_b. Both allow for unseen flips. The error is the
-delta method's if that is larger, since a slope ignores a common factor of both values.
+typical error g of a mean of trimmed logarithms (:mod:`.endpoint_distances`). The differences of
+these means are multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a =
+(log g_b - log g_a) times the logarithmic mean of g_a and g_b. Both errors allow for unseen flips.
+The delta method's error is used if larger, since a slope ignores a common factor of both values.
 
-If influence values are missing, the covariance may have either sign. Then the error is se_a + se_b,
-the largest possible one. Each se is at least the longer half of its interval, in units of 1.96.
+If latents may be shared but influence values are missing, the covariance may have either sign. Then
+the error is se_a + se_b, the largest possible one. Each se is at least the longer half of its
+interval, in units of 1.96.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def default_quantity(
     """Return the quantity that rows of one model are compared by; None if none has a value.
 
     This is the first quantity of ``among`` (None: all quantities with verdicts) that has a value in
-    some row. If that is a distance to the data, and the model's own error dominates some row, it is
-    ``fd_conv`` instead, if measured.
+    some row. But ``fd_conv``, if measured, replaces a distance to the data if the model's own error
+    dominates some row.
     """
     rows = list(rows)
     among = judged() if among is None else among
@@ -139,11 +139,11 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
     """Return ``b - a`` with its standard error.
 
     ``same_latents`` is True if sample i of both starts from the same latent, False for independent
-    runs, None if unknown. The error is paired if it is True and both have influence values. The
-    error is the largest possible if it is None, or if influence values are missing.
+    runs, None if unknown. The error is paired if the latents are the same and both sides have
+    influence values. Otherwise the two errors add up, or their squares for independent runs.
 
-    If one side has more samples, its surplus may add more variance than it removes, since it has no
-    pair. A difference of means is then taken over the shared samples alone, if its error is smaller.
+    A surplus of samples on one side has no pair, and may add variance. So a paired difference of
+    means is over shared samples alone if that lowers the error. A difference of shares always is.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:

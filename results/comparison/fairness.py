@@ -22,13 +22,11 @@ SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "ex
 """Columns in which rows of one model agree if only their schedules differ."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""Function of an entry to its estimates on the choosing and the other half, and the latter's
-flag.
-"""
+"""Function from an entry to estimates on the choosing and the other half, and the latter's flag."""
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
-    """Return, by model, the names of the untuned schedules that all its samplers ran with.
+    """Return, by model, the untuned schedules that every sampler with a schedule was planned with.
 
     Raises a ValueError if a model has fewer than two, or if no sampler takes a schedule.
     """
@@ -58,8 +56,8 @@ def entries_at_best_schedules(
 ) -> list[Entry]:
     """Return, for each model, solver and budget, the entry at the best of the common schedules.
 
-    Its value is from the half of the samples that was not used for choosing. Entries of adaptive
-    samplers, and of samplers with levels of their own, are measured on the same half.
+    "Best" is the lowest value. The half of the samples that was not used for choosing gives all
+    values, also of adaptive samplers and samplers with levels of their own.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:

@@ -1,6 +1,6 @@
-"""Findings of a table: the lowest row at each budget with its verdict, and the plateau.
+"""Findings of a table: the best row at each budget with its verdict, and the plateau.
 
-Reports and their Markdown put these findings into words. They make no claims of their own.
+Reports and their Markdown put these findings into words, and make no claims of their own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Standing = Verdict | Literal["the same", "itself", "alone"]
 
 @dataclass(frozen=True)
 class BestRow:
-    """Row with the lowest value at one budget, significantly better than the others or not.
+    """Row with the best value at one budget, significantly better than the others or not.
 
     Attributes:
         against: name of the baseline for sentences.
@@ -88,11 +88,11 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Smallest budget beyond which the lowest row does not significantly improve.
+    """Smallest budget at which the best row is not shown to be worse than at any larger one.
 
-    ``kind`` is "none" if the lowest rows of all larger budgets are shown to be equivalent or worse,
-    "open" if a verdict is inconclusive. It is "falling" if ``budget`` is the largest one, so that
-    there is no plateau.
+    ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse,
+    "open" if a verdict is inconclusive. "falling" means that there is no plateau, and ``budget`` is
+    the largest one.
     """
 
     budget: int
@@ -101,7 +101,7 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem (a model and estimator), with the lowest row of each budget.
+    """Findings of one problem (a model and estimator), with the best row of each budget.
 
     ``dominated``: ``fd_conv`` is used since the model's own error dominates distances to data.
     """
@@ -119,7 +119,7 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by problem title (None without values), and comparisons with the baseline by row."""
+    """Findings by problem title (None without values), and lines against the baseline by row."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -173,7 +173,7 @@ def lines_against_baseline(
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
-    """Return the rows with a value of the default quantity; None if none of them has a budget."""
+    """Return the rows with a value of the default quantity; None if no such row has a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -184,7 +184,7 @@ def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
 
 def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Findings:
     def rank(index: int) -> tuple[float, bool]:
-        """Return a sort key: the value, then the baseline before equal values."""
+        """Return a sort key: best value first, and the baseline first of equal values."""
         entry = group.entries[index]
         value = number(entry.record, group.quantity.name) or 0.0
         return group.quantity.loss(value), not entry.is_of(baseline)
@@ -253,7 +253,7 @@ def _standing_of_row(
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
-    """Return the plateau, from lowest rows by budget; None for one budget or without verdicts."""
+    """Return the plateau, from best rows by budget; None for one budget or without verdicts."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -49,7 +49,7 @@ class GateReport:
         return not self.checks_with_outcome("regression")
 
     def checks_with_outcome(self, outcome: Outcome) -> list[Check]:
-        """Return the checks with this outcome."""
+        """Return the checks with a given outcome."""
         return [check for check in self.checks if check.outcome == outcome]
 
 
@@ -66,7 +66,7 @@ def gate(
     Args:
         baseline: run directory or table file.
         candidate: run directory or table file.
-        quality_margin: share of the baseline's value by which a metric may rise, >= 0.
+        quality_margin: share of the baseline's value by which a metric may get worse, >= 0.
         time_margin: share by which the median time may rise, >= 0; None skips times.
         metrics: columns to check; ("all",) for all that both runs have.
 
@@ -148,9 +148,7 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return checks of rows that only the baseline finished: regressions if the candidate
-    failed.
-    """
+    """Return checks of rows that only the baseline finished: regressions if these failed."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

@@ -1,9 +1,8 @@
-r"""Headline of a sampler on a model: the evaluations until its distance to converged samples
-reaches the floor.
+r"""Headline of a sampler on a model: evaluations until its distance to converged samples is small.
 
 The curve is ``fd_conv``, the sampler's own error without the model's, against the counted ``nfe``.
 The tolerance t is the model's ``fid_proxy_floor``, the plug-in distance of as many perfect samples.
-An error below it matters less than the finite number of samples. The tolerance is a scale, not a
+An error below t matters less than the finite number of samples. The tolerance is a scale, not a
 null hypothesis: "not distinguishable from 0" would depend on the number of samples. All curves of a
 model have one tolerance, from the row with the fewest samples.
 
@@ -53,12 +52,12 @@ class EvaluationsToTolerance(NamedTuple):
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     """Return the evaluations per sample that each curve of a model needs to reach the floor.
 
-    Rows without results, ``fd_conv`` or a floor are left out. Curves with the fewest evaluations come
-    first within a model.
+    Rows without results, without ``fd_conv`` and its error, or without a floor are left out. Within
+    a model, curves with the fewest evaluations come first.
 
     Returns:
         Columns :data:`COLUMNS`. ``nfe_to_floor``, with 95 % interval ``low`` to ``high``, is inf if
-        the ``largest`` tried budget is too small, and ``smallest`` if that or fewer suffice.
+        the ``largest`` tried nfe is too small, and ``smallest`` if that or less suffices.
         ``shown`` is the crossing as text, ``flag`` a reason against its interval. ``verdict`` is
         "worse" if the curve is shown to need more than the first of its model, which has "".
     """
@@ -147,7 +146,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def _evidence_from_intervals(first: Mapping[str, Any], other: Mapping[str, Any]) -> Evidence | None:
     """Return evidence that row ``other`` (:data:`COLUMNS`) needs more evaluations than ``first``.
 
-    Return None if a row is flagged, or ``first`` has no finite interval.
+    Return None if a row is flagged, ``first`` has no finite interval, or the gap is unknown.
     """
     value, high = first["nfe_to_floor"], first["high"]
     if first["flag"] or other["flag"] or high == math.inf or value == math.inf:

@@ -84,9 +84,7 @@ def _cell_folder(run: RunDir, row: Record) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run or table, with its name, ``run.json`` (or {}), ``entries`` of finished rows, other
-    rows.
-    """
+    """Run or table: name, ``run.json`` (or {}), ``entries`` of finished rows, and other rows."""
 
     name: str
     run: Mapping[str, Any]
@@ -193,11 +191,11 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 def match_with_sampler(
     entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
 ) -> Matches:
-    """Match each other row with the most similar row of ``sampler`` in the same setting (:data:`SETTING`).
+    """Match each row of another sampler with the most similar row of ``sampler`` that fits.
 
-    ``sampler`` is a registry name or a curve's name. Schedules must be equal, except with
-    ``any_schedule`` or where a sampler has levels of its own. Raises a ValueError if no row is of
-    ``sampler``.
+    The rows must agree in :data:`SETTING` and in the schedule. Schedules may differ with
+    ``any_schedule``, or if a sampler has levels of its own. ``sampler`` is a registry name or a
+    curve's name. Raises a ValueError if no row is of ``sampler``.
     """
     is_baseline = [entry.is_of(sampler) for entry in entries]
     if not any(is_baseline):

@@ -1,11 +1,12 @@
 r"""The Pareto front of quality against cost: rows that no other row beats in both.
 
-Values and times have errors. A verdict decides which of two values is lower
+Values and times have errors. A verdict decides which of two values is better
 (:class:`.verdicts.ComparedRows`). A time is *surely* lower than another if their 95 % intervals do
 not overlap, a count if it is lower. ``front`` is
 
-    off         if a row on the front is shown to have a lower value at no more cost (counts: lower or equal; times: surely lower);
-    on          if every other row is surely dearer, or shown to be worse;
+    off         if a row on the front is shown to be better at no more cost
+                (counts: lower or equal; times: surely lower);
+    on          if ``on_front``, and every other row is surely dearer, shown to be worse, or equal;
     uncertain   otherwise.
 
 ``on_front`` is the membership by the point values alone.
@@ -54,8 +55,8 @@ class FrontPosition(NamedTuple):
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     """Return the rows that have both columns, by problem and cost, with ``on_front`` and ``front``.
 
-    Only disjoint intervals separate rows, since a frame has no influence values. ``cost`` is "nfe"
-    or "ms_per_sample".
+    A frame has no influence values, so no rows are compared sample by sample. ``cost`` is "nfe" or
+    "ms_per_sample".
 
     Raises:
         ValueError: the frame lacks one of the columns.
@@ -149,7 +150,7 @@ def _is_no_dearer(a: Point, b: Point) -> bool:
 
 
 def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
-    """Return True if row ``other`` is shown to be worse than ``index``, or equals it."""
+    """Return True if row ``other`` is shown to be worse than ``index``, or equals it in both."""
     decided = not (group.is_refused(other) or group.is_refused(index))
     if decided and group.verdict(other, index) == "worse":
         return True

@@ -15,7 +15,7 @@ _HALVINGS = 50
 
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval (1934) of ``count / n``, with coverage 1 - ``level``."""
+    """Return the Clopper-Pearson interval (1934) of ``count / n``, with coverage >= 1 - level."""
     from scipy.special import betaincinv  # imported here: reading tables needs no scipy
 
     low = betaincinv(count, n - count + 1, level / 2) if count else 0.0

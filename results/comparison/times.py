@@ -59,7 +59,7 @@ def order_statistics_outside(n: int) -> int:
 
 
 def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if ``fewest`` or more times give a median within ± ``half_width``, relative."""
+    """Return True if ``fewest`` times or more give the median to ± ``half_width`` times itself."""
     if len(times) < max(fewest, FEWEST):
         return False
     low, high = median_interval(times)

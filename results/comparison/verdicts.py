@@ -1,11 +1,11 @@
 """Verdicts on pairs of rows, corrected for the number of pairs.
 
-Every claim that one row is better than another comes from this module; those of ``advise``, which
-compare a race, from :mod:`samplerbench.benchmarks.advice.wording`. There are two corrections:
+Every claim that one row is better than another comes from this module, except the claims of
+``advise`` on a race (:mod:`samplerbench.benchmarks.advice.wording`). There are two corrections:
 
 * :func:`judge_lines` compares each row with its baseline row, and corrects by Holm's method.
 * :class:`ComparedRows` compares any two rows of a page, and corrects by Bonferroni over all pairs.
-  A row that it calls better than its baseline is better by :func:`judge_lines` too.
+  A row that the class calls better than its baseline is better by :func:`judge_lines` too.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class Judgement:
 
 
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
-    """Return the judgement on two rows by a quantity; None if one of them has no value of it.
+    """Return the judgement on two rows by a quantity; None if a row has no value of the quantity.
 
-    Differences up to ``share`` of the baseline's value do not matter. The difference of identical
-    rows is 0 with standard error 0, so that a row is equivalent to itself.
+    Differences up to ``share`` of the baseline's value do not matter. For shares of samples, the
+    margin is ``share`` itself. Identical rows differ by 0 with error 0, so they are equivalent.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:
@@ -88,7 +88,7 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
-    """Return True if equal estimates come from equal samples, by influence or all quantities."""
+    """Return True if equal estimates come from equal samples, by influence or by other columns."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # equal shares do not show equal samples, as of two samplers without flips
@@ -117,10 +117,10 @@ class ComparedRows:
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
-        """Return the judgement on two rows by index; None if one of them has no value."""
+        """Return the judgement on two rows by index, with the larger margin of both; or None."""
         item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
-        # symmetric: the larger of the margins of both rows
+        # symmetric, so that the order of the two rows decides nothing
         return item and replace(item, margin=max(item.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:

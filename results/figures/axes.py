@@ -40,9 +40,7 @@ NAME_SIZE = 6.5
 
 
 def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Make both axes logarithmic, with ranges around ``places`` (x, with ticks) and ``values``
-    (y).
-    """
+    """Make both axes logarithmic, around ``places`` (x, with ticks there) and ``values`` (y)."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -63,7 +61,7 @@ def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float])
 
 
 def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return [low, high] widened by a ``share`` of its log length; a point by a factor of 1.5."""
+    """Return [low, high], each end moved out by a ``share`` of the log length; a point by × 1.5."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 
@@ -131,13 +129,14 @@ def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
 
 
 GAP, REACH = 0.035, 0.09
-"""Shares of the axes' width: twice the length of a leader line before its bend, and in all."""
+"""Shares of the axes' width: leader lines bend GAP / 2 right of the axes, and end at REACH."""
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return positions near the ``wanted`` ones, in the same order and at least ``gap`` apart.
 
-    They are an isotonic regression of ``wanted - gap * rank``, clipped to [low, high] if all fit.
+    Less ``gap * rank``, they are an isotonic regression of the wanted ones less the same. They are
+    in [low, high] if all fit.
 
     >>> spread_labels([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
     [0.45, 0.55, 0.9]
@@ -174,7 +173,7 @@ def draw_quality_against_cost(
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Draw a panel for each of ``parts`` (by title), where ``draw`` returns the curves to name."""
+    """Draw a panel for each of ``parts`` by title; ``draw`` draws it and returns curves to name."""
     if not parts:
         raise ValueError(
             f"no finished row has {metric} and {cost} to draw; choose columns that have values"

@@ -1,4 +1,4 @@
-"""Figures of evaluations to target over all models of a table: their distribution, and performance profiles."""
+"""Figures of costs to targets over all models of a table: distributions, performance profiles."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def ecdf(
 
     A curve reaches a target with the cheapest row whose ``metric`` is at most the target. Targets are
     evenly spaced in the logarithm, from a model's largest value to its floor, or else its smallest
-    value. A missing or failed row reaches nothing. Without ``metric``, the first of :data:`METRICS`
-    that has values is drawn.
+    positive value. A missing or failed row reaches nothing. Without ``metric``, the first of
+    :data:`METRICS` that has values is drawn.
 
     Raises:
-        ValueError: no row has both columns.
+        ValueError: no row has both columns, or higher is better.
     """
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)
@@ -53,11 +53,9 @@ def profile(
 ) -> Sheet:
     """Draw the share of (model, target) pairs on which a curve costs at most tau times the best.
 
-    At tau = 1 it is the share of targets on which the curve is the best, at the right end the share
-    that it reaches (Dolan and Moré 2002, Mathematical Programming 91, 201-213). Targets and ``metric`` are as in :func:`ecdf`.
-
-    Raises:
-        ValueError: no row has both columns.
+    At tau = 1, the share counts targets on which the curve is the best, at the right end all that
+    it reaches. Targets, ``metric`` and errors are as in :func:`ecdf`. Source: Dolan and Moré 2002,
+    Mathematical Programming 91, 201-213.
     """
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)
@@ -77,8 +75,8 @@ def default_metric(table: TypedTable) -> str:
 def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, dict[str, Style]]:
     """Return the costs to all targets of a table, and the style of each curve, by curve.
 
-    A curve without a finished row reaches nothing. One whose finished rows lack the metric is left
-    out, such as a stochastic sampler by its distance to the solution of the ODE.
+    A curve without a finished row reaches nothing. A curve whose finished rows lack the metric is
+    left out, such as a stochastic sampler's by its distance to the solution of the ODE.
 
     Raises:
         ValueError: no row has both columns, or higher is better.

@@ -26,7 +26,7 @@ from .work_precision import work_precision
 
 Kind = Literal["work-precision", "pareto", "ecdf", "profile"]
 OVER_MODELS: dict[str, Any] = {"ecdf": ecdf, "profile": profile}
-"""Figures of all models of a table together."""
+"""Functions that draw all models of a table together, by kind of figure."""
 DRAWN: dict[str, Any] = {"work-precision": work_precision, "pareto": front, **OVER_MODELS}
 
 FORMATS = tuple(METADATA)
@@ -49,15 +49,16 @@ def write_figures(
 ) -> list[Path]:
     """Write the figures of a run, each of one model, as ``MODEL-KIND-METRIC-COST.FORMAT``.
 
-    Those of kinds "ecdf" and "profile" are of all models together: ``KIND-METRIC.FORMAT``.
+    Kinds "ranking", "timing" and "samples" are named ``MODEL-KIND.FORMAT``. Kinds "ecdf" and
+    "profile" show all models together, as ``KIND-METRIC.FORMAT``.
 
     Args:
         source: run directory or table.
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
         kinds: some of :data:`KINDS`. Kinds without data in the run are left out.
-        metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, of which
-            kinds "ecdf" and "profile" draw one.
+        metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, and in
+            kinds "ecdf" and "profile" for :func:`.ecdf.default_metric`.
         models: models to draw; empty for all.
         samplers: samplers to draw; empty for all.
         width: "single" or "double": one or two columns of a page.
@@ -97,7 +98,7 @@ def write_figures(
 
 
 def slug_of(words: str) -> str:
-    """Return words as a file name of at most 60 letters, digits and hyphens."""
+    """Return words as a file name of at most 60 letters, digits and hyphens; "model" for none."""
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
 

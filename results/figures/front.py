@@ -28,7 +28,7 @@ def front(
 ) -> Sheet:
     """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
-    A filled marker is on the front surely, an open one by its value alone
+    A row with a filled marker is surely on the front, with an open one by its value alone
     (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. Samplers of
     plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
 

@@ -38,8 +38,8 @@ def ranking(
 ) -> Sheet:
     """Draw a panel for each model and estimator: samplers ranked by two metrics, joined by lines.
 
-    ρ is Spearman's correlation of the rankings. ``budget`` is in
-    evaluations, by default the one nearest to 10.
+    ρ is the correlation of the ranks (Spearman's, without ties). ``budget`` is in evaluations, by
+    default the one nearest to 10.
 
     Raises:
         ValueError: no model has two samplers with both metrics at the budget.
@@ -64,7 +64,7 @@ def ranking(
 def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[str, list[Record]]:
     """Return, by panel title, one row of each curve at a budget that has the ``needed`` columns.
 
-    ``budget`` None stands for each model's nearest to :data:`NEAR`, by ratio.
+    ``budget`` None stands for each model's budget nearest to :data:`NEAR`, by ratio.
     """
     panels: dict[str, list[Record]] = {}
     if not set(needed) <= set(table.frame):

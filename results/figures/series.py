@@ -80,7 +80,7 @@ class Series:
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     """Return the curves of one problem, sorted by the value of their last point, lowest first.
 
-    A value whose whole interval is at or below 0 is drawn as a limit at the smallest value of all.
+    A value <= 0 without a positive upper end of its interval becomes a limit at the smallest y.
     """
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
@@ -110,7 +110,7 @@ def style_of(row: Record) -> Style:
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """Return a row as a point; None if cost or metric is missing, or not on a logarithmic axis."""
+    """Return a row as a point; None without cost or metric, or off a logarithmic axis."""
     x, (y, low, high, limit) = number(row, cost), bar_on_log_axis(row, metric)
     return None if x is None or y is None or x <= 0 else Point(x, y, low, high, limit)
 
@@ -122,7 +122,7 @@ def curve_label(words: str) -> str:
 
 
 def curves_to_name(series: list[Series], most: int, metric: str = "") -> list[Series]:
-    """Return up to ``most`` curves to name: plugins', best at some cost, then one per family."""
+    """Return up to ``most`` curves to name: plugins', best at some cost, one per family, others."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

@@ -28,7 +28,7 @@ def draw_shares(
 ) -> Sheet:
     """Draw the distribution of each curve's numbers, inf for none, on a logarithmic axis.
 
-    ``titles`` are of the figure and of the axis. Of many curves, plugins' and the best are named.
+    ``titles`` are the figure's and the axis's. Of many curves, plugins' and the best are named.
     """
     known = [n for some in numbers.values() for n in some[np.isfinite(some)].tolist()]
     right = max(known) * BEYOND

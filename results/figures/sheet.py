@@ -105,7 +105,7 @@ def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:
-    """Return a figure and the axes of its panels, two in a row, each ``height`` inches high."""
+    """Return a figure and axes of panels ``height`` inches high; several fill a double width."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank_sheet("double" if panels > 1 else width, height * down)

@@ -26,7 +26,7 @@ from .series import (
 )
 from .sheet import RULE, SOFT, Sheet, Width, with_typography
 
-Path = Sequence[tuple[float, float]]
+Polyline = Sequence[tuple[float, float]]
 """Points of a curve, in data coordinates."""
 
 ORDERS = (1, 2, 3)
@@ -42,7 +42,7 @@ ALONG = 24
 """Number of points on each piece of a curve at which overlap with the fan is tested."""
 
 
-def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Path]) -> None:
+def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Polyline]) -> None:
     """Draw lines with the slopes of orders 1, 2 and 3 times ``exponent``, away from ``paths``."""
     steepest = exponent * max(ORDERS)
     place = _free_place(axes, steepest, paths)
@@ -68,7 +68,7 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
 
 
 def _free_place(
-    axes: Axes, steepest: int, paths: Sequence[Path]
+    axes: Axes, steepest: int, paths: Sequence[Polyline]
 ) -> tuple[float, float, float] | None:
     """Return corner and relative size ``(u, v, size)`` for :func:`_draw_fan`; None if none fits."""
     (left, right), (bottom, top) = _log_limits(axes)
@@ -112,7 +112,7 @@ NAMED = {"single": 10, "double": 14}
 """Largest number of named curves. Others are drawn pale."""
 
 NEAR = 10
-"""Largest ratio of the lowest point to a floor that the axes still include."""
+"""Largest ratio of the lowest point to a floor at which the axes still include the floor."""
 
 
 @with_typography
@@ -123,7 +123,7 @@ def work_precision(
 
     Bars are 95 % intervals. A downward triangle is the upper end of the interval of a value <= 0.
     The dashed line is the metric's floor (:class:`..quantities.Floor`). The fan of lines has the
-    slopes of orders 1, 2 and 3. Of many curves, the best and one of each family are named.
+    slopes of orders 1, 2 and 3. Of many curves, plugins', the best and one per family are named.
     ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
 
     Raises:

@@ -1,8 +1,8 @@
 """Registry of the quantities that metrics measure.
 
 A metric (``benchmarks.metrics``) computes values. Only this package defines the names, columns,
-errors and permitted claims of these values. :mod:`.built_in` has the built-in quantities. Metrics
-of plugins (entry points ``samplerbench.metrics``) register theirs at the first use.
+errors and permitted claims of these values. :mod:`.built_in` has the built-in quantities. Plugins'
+metrics (entry points ``samplerbench.metrics``) register their quantities at the first use.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
     """Register the quantities of a metric in place of its earlier ones.
 
     Raises:
-        ValueError: a name is not made of a-z, 0-9 and _, belongs to another metric's column or
-            array, or is no column although a quantity refers to it.
+        ValueError: the name of a column or array is no ASCII identifier or is taken, or a quantity
+            refers to a column that does not exist.
     """
     built_in = [
         q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
@@ -147,7 +147,7 @@ class Installed(NamedTuple):
 def installed() -> tuple[Installed, ...]:
     """Load the metrics of installed packages, which registers their quantities, and return them.
 
-    They are loaded once per process. A metric that cannot be loaded is returned with its fault.
+    Metrics are loaded once per process. One that cannot be loaded is returned with its fault.
     """
     points = importlib.metadata.entry_points(group=ENTRY_POINTS)
     return tuple(_load_metric(point) for point in sorted(points, key=lambda point: point.name))
@@ -197,7 +197,7 @@ def flags() -> Mapping[str, str]:
 
 
 def distances() -> frozenset[str]:
-    """Return the names of the quantities that are distances. True distances are never below 0."""
+    """Return the names of quantities with a target (``to``). Values below 0 are shown as 0."""
     return _known_quantities(_OWNED)[2]
 
 

@@ -244,4 +244,4 @@ BUILT_IN: tuple[Quantity, ...] = (
     ROUNDING_SHARE,
     LABELS,
 )
-"""Built-in quantities in the table's order. Verdicts are about the first measured by default."""
+"""Built-in quantities in the table's order. By default, verdicts are about the first measured."""

@@ -8,7 +8,7 @@ from typing import Literal
 from ..record import Column, Kind
 
 To = Literal["data", "converged samples", "reference solution", "path limit", ""]
-"""Target of a distance; "" for a quantity that is no distance.
+"""Target that a quantity compares samples with; "" for none of these.
 
 "reference solution" is the converged ODE endpoint of the same latent, "path limit" the converged
 endpoint of the same Brownian path. A distance to "data" includes the model's own error.
@@ -17,20 +17,20 @@ endpoint of the same Brownian path. A distance to "data" includes the model's ow
 Summary = Literal["mean", "root mean square", "typical", "share"]
 """Statistic over the samples by which a quantity's value is computed.
 
-"mean" averages influence values. "root mean square" and "typical" (a trimmed geometric mean)
-summarise distances. "share" is the share of samples with a property.
+"mean" is, at least to first order, a mean of numbers per sample. "root mean square" and "typical"
+(a trimmed geometric mean) summarise distances. "share" is the share of samples with a property.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """Level below which a quantity's values carry no information.
+    """Level to read a quantity's values against, such as the value of perfect samples.
 
     Attributes:
         column: table column with the level.
         meaning: label of the level in plots.
         factor: factor from the column to the level.
-        perfect: True if perfect samples have this level, False if it is only the resolution.
+        perfect: True if perfect samples have this level.
     """
 
     column: str
@@ -46,30 +46,29 @@ class Quantity:
     Attributes:
         name: column of the value.
         meaning: description of the value, for help and tooltips.
-        unit: unit of the value, of its error and of the numbers in ``beside``; "" if there is none.
+        unit: unit of the value, of its error, and of numbers in ``beside`` without a unit; or "".
         title: heading of the quantity's panel, and its name in sentences.
-        axis: title of a plot's axis; "" for a quantity that is not drawn.
+        axis: title of a plot's axis; "" for the name.
         short: heading of a narrow column; "" leaves the quantity out of summaries.
         note: sentence or two under the quantity's panel; "" means no panel in the report.
         brief: short explanation for newcomers.
         kind: kind of the column's values.
-        to: target of a distance (:data:`To`).
+        to: target that samples are compared with (:data:`To`).
         error: columns that describe the value's error. "se" means ``NAME_se``, "ends" the 95 %
             interval in ``NAME_low`` and ``NAME_high``, "interval" both, "" none. An "interval" need
             not be the value ± 1.96 standard errors.
         flag: column with the reason against trusting the interval; "" if there is none.
-        floor: level below which values carry no information; None if there is none.
+        floor: level to read the values against; None if there is none.
         resolution: column of the smallest value that differs from 0; "" if there is none.
         influence: array of ``influence.npz`` with one value per sample. Verdicts are possible only
             for quantities with such an array; "" if there is none.
         reference_influence: the same array for the reference samples; "" if there is none.
         summary: statistic over the samples (:data:`Summary`).
         apart: column of the distance between two endpoints; needed by summaries of distances.
-        power: a method of order p lowers the value as steps ** -(p * power) near convergence. It is
-            1 for distances of samples, 2 for Fréchet distances, which are squares, and 0 if more
-            steps do not bring the value to 0.
+        power: a method of order p lowers the value as steps ** -(p * power) near convergence: 1 for
+            distances of samples, 2 for squares such as Fréchet distances, 0 for no such law.
         listed: True if the report's table of all rows has a column for the quantity.
-        lower: True if lower is better. Verdicts by False need the summary "mean".
+        lower: True if lower is better. If higher is better, verdicts need the summary "mean".
         same: text column in which two rows must agree for a verdict; "" if there is none.
         beside: further columns that belong to the quantity.
     """
@@ -102,8 +101,8 @@ class Quantity:
         """Check the fields that verdicts need.
 
         Raises:
-            ValueError: ``influence`` is given without a standard error, or for a summary other than
-                the mean without ``lower``; or a summary of distances without ``apart``.
+            ValueError: ``influence`` is given without a standard error, or for a value of which
+                higher is better and that is no mean; or a summary of distances lacks ``apart``.
         """
         directed = self.lower or self.summary == "mean"
         if self.influence and (self.error not in ("se", "interval") or not directed):
@@ -142,8 +141,8 @@ class Quantity:
         return self.to == "data"
 
     @property
-    def grows(self) -> bool:
-        """Return True if more samples shrink the error, as for distances between sample sets."""
+    def is_set_distance(self) -> bool:
+        """Return True for a judged distance between sets, more certain with more samples."""
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property

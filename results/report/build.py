@@ -15,9 +15,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..comparison.best_rows import best_places, select_visible_rows
 from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, findings_of
-from ..comparison.lowest import lowest_places, select_visible_rows
 from ..comparison.significance import SIGNS
 from ..intervals import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..labels import label_of_curve
@@ -44,7 +44,7 @@ from .timing import throughput_of, times_by_batch_size
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``.
 
-    It has a ``heading``, phrases ``facts`` on all runs, and name and day of each of several ``runs``.
+    The head has a ``heading``, phrases ``facts`` on all runs, and name and day of several ``runs``.
     """
     suites = description.names_in_words(description.distinct_texts(frame["suite"]) or [""])
     days = [
@@ -111,8 +111,8 @@ def write_report(
         Path of the page.
 
     Raises:
-        ValueError: a path in ``dirs`` is neither a run directory nor a table, ``out`` cannot be
-            written, or no row is of ``baseline``, unless this is the default.
+        ValueError: a path in ``dirs`` is neither a run directory nor a table, or ``out`` cannot be
+            written, or no row is of a ``baseline`` other than the default.
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
@@ -131,7 +131,7 @@ def write_report(
         write_text(page.with_name("table.md"), markdown_summary(part, findings))
         for metric in ("fid_proxy", "typical_error"):
             if not all(map(is_empty, part.ok.frame[metric])):
-                bold = lowest_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
+                bold = best_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
         # is_current later compares this digest with the digest of the files then

@@ -98,7 +98,7 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(rows: list[Record], name: str) -> str:
-    """Return the value of column ``name`` that all finished rows share, as text; "" for none."""
+    """Return the only value of column ``name``, if all finished rows have it, as text; else ""."""
     if len(rows) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {row[name] for row in rows} - {None}

@@ -60,8 +60,8 @@ class FrontRow:
 class Front:
     """Pareto front in one unit of cost, cheapest row first.
 
-    ``rest`` counts other rows that may be on the front. ``merged`` counts rows omitted for a tied
-    cost.
+    ``rest`` counts other rows that may be on the front. ``merged`` counts omitted rows, whose cost
+    is not surely lower than the next row's.
     """
 
     unit: str

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..comparison.lowest import ranked_curves
 from ..labels import label_of_curve
 from ..record import Record
 from ..run_directory.reading import read_pictures_at
@@ -34,14 +34,14 @@ Arrays = Mapping[str, np.ndarray]
 Draw = Callable[[np.ndarray], str]
 
 DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
-"""Pairs of images in a mosaic and pixels across a plot of points. The first that fits is used."""
+"""Pairs: images in a mosaic, pixels across a plot of points. The first pair that fits is used."""
 
 
 @dataclass(frozen=True)
 class Tile:
     """Picture as a ``data:`` address, or the reason ``missing``.
 
-    ``limit`` is the index of its picture in :attr:`SampleGrid.limits`.
+    ``limit`` is the index of the converged samples' picture in :attr:`SampleGrid.limits`.
     """
 
     image: str
@@ -212,7 +212,7 @@ class SampleRows(NamedTuple):
 def sample_rows_of(
     title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow
 ) -> SampleRows | None:
-    """Draw samples of the baseline, of the lowest row and a level one if named, and converged ones."""
+    """Draw samples of baseline, best row and a level row if named, and converged samples."""
     level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
     leaders = (best.baseline, best.row, *level[: len(best.rivals) <= NAMED])
     shown = (row for row in leaders if row and row["seed"] == best.row["seed"])

@@ -28,7 +28,7 @@ VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Suffixes of Plotly's markers, for further curves of one sampler."""
 
 LONGEST = 24
-"""Largest number of letters of a name beside its curve."""
+"""Largest number of letters of a name next to its curve."""
 WORK = {
     "steps": "Steps",
     "nfe": "Evaluations",
@@ -48,15 +48,16 @@ def plot_data_of(
     """Return the data of one problem's plot as JSON values; None if there is nothing to draw.
 
     The quantity ``first`` is shown first, if it can be drawn. ``best`` is the row that the page's
-    first sentence is about: its budget is marked, and its curve, its rivals and its baseline stand out.
+    first sentence is about. Its budget is marked. Its curve, baseline and three rivals stand out.
 
     Returns:
         ``{"title", "first", "budget", "auto", "measures": […], "work": [{"name", "title"}],
-            "curves": […]}``. ``auto`` is True if a curve is of this sampler. A measure has ``name``,
-            ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve has ``name``, ``label``,
-            ``main``, the items of its style, ``row`` (row indices of its points), ``x[work]`` and
-            ``y[quantity]``. The latter is ``{"text", "y", "low", "high", "limit", "flagged"}``, lists
-            over the points, with y, low, high and limit of :func:`..intervals.bar_on_log_axis`.
+            "curves": […]}``. ``auto`` is True if a curve is of sampler ``auto``. A measure has
+            ``name``, ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve has
+            ``name``, ``label``, ``main``, the items of its style, ``row`` (row indices of its
+            points), ``x[work]`` and ``y[quantity]``. The latter is ``{"text", "y", "low", "high",
+            "limit", "flagged"}``, lists over the points, with y, low, high and limit of
+            :func:`..intervals.bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
@@ -150,7 +151,7 @@ def curve_styles(
 ) -> dict[str, CurveStyle]:
     """Return each curve's style, given all (curve, sampler) pairs and each sampler's origin.
 
-    It is the sampler's usual style, with another symbol or line if a curve has that already.
+    This is the sampler's usual style, with another symbol or line if an earlier curve has the same.
     """
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}

@@ -28,9 +28,7 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def digest_of_ingredients(folder: Path, baseline: str) -> str:
-    """Return the SHA-256 of a report's inputs: run files, code of the report, libraries,
-    baseline.
-    """
+    """Return the SHA-256 of a report's inputs: run files, code in results/, libraries, baseline."""
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]

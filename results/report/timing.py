@@ -30,11 +30,11 @@ REACH = 0.25
 
 @dataclass(frozen=True)
 class TimedRow:
-    """Timed row; ``model_share`` and ``own_share`` are times of network and sampler in % of the
-    longest.
+    """Timed row of a table of times.
 
-    ``spread`` has raw times scaled to [0, 1], the median at 0.5. ``worse`` is True if the quality
-    is significantly worse.
+    ``model_share`` and ``own_share`` are times of network and sampler in % of the slowest row's.
+    ``spread`` has up to 200 raw times scaled to [0, 1], the median at 0.5. ``speed`` and ``worse``
+    compare time and quality with the baseline's; ``worse`` is True if significantly worse.
     """
 
     row: Record
@@ -116,9 +116,7 @@ def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dic
 
 @dataclass(frozen=True)
 class Throughput:
-    """Throughput; ``points`` are (batch size, samples per second, % of the most, True at the
-    knee).
-    """
+    """Throughput; ``points`` are (batch size, samples per second, % of the most, is the knee)."""
 
     title: str
     points: tuple[tuple[str, float, float, bool], ...]

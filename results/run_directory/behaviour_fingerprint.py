@@ -32,7 +32,7 @@ class Numbers:
     Attributes:
         numbers: float64 values. Infinity and NaN equal only themselves.
         rtol: tolerance relative to the larger of two compared numbers, in [0, 1).
-        atol: tolerance relative to the largest number of both lists, in [0, 1). It allows for
+        atol: tolerance relative to the largest finite magnitude in both lists, in [0, 1), for
             cancellation; both tolerances are added.
     """
 
@@ -98,7 +98,7 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, record: Any) -> Self:
-        """Return the fingerprint in a record of :meth:`to_json`. Raises a ValueError for others."""
+        """Return the fingerprint in a record of :meth:`to_json`; raise a ValueError for another."""
         try:
             kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
             facts_fit = all(isinstance(fact, Fact) for fact in exact.values())

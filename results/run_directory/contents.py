@@ -91,7 +91,7 @@ class Contents:
             self.npz(place)
 
     def digest(self, place: str) -> str:
-        """Return the SHA-256 digest of the JSON or ``.npz`` file at a place; "" without a file."""
+        """Return :attr:`.OpenedFile.digest` of the JSON or ``.npz`` file at a place."""
         return self._opened(place).digest
 
     def forget(self, place: str) -> None:
@@ -100,7 +100,7 @@ class Contents:
         self._cache.pop(place, None)
 
     def forget_folder(self, place: str) -> None:
-        """Call :meth:`forget` for a file, or for all cached files of a folder."""
+        """Call :meth:`forget` for a file, or for all files of a folder, if they are cached."""
         for name in [name for name in self._cache if name == place or name.startswith(f"{place}/")]:
             self.forget(name)
 

@@ -145,7 +145,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def json_text(value: object, *, spread: bool = True) -> str:
-    """Return ``value`` as the text of a JSON file. Floats keep all digits; non-finite ones become null.
+    """Return ``value`` as text of a JSON file. Floats keep all digits; non-finite ones become null.
 
     Numpy scalars and arrays become numbers and lists. With ``spread`` all levels are indented, which
     is ten times as slow. Otherwise each item of the outermost object has one line.
@@ -172,7 +172,10 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file; None if it is missing, damaged, too large or no object."""
+    """Return the object in a JSON file; None if missing, damaged, too large or no object.
+
+    Raises an OSError for a file that exists but cannot be read.
+    """
     try:
         value = json.loads(read_regular(path, LARGEST_JSON))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnusualFileError):

@@ -22,8 +22,8 @@
 
 The files that results are made from are sealed (:mod:`.sealed`): a seal holds the file's place, its
 ``made_by``, its schema and a checksum. A damaged file is reported (logger ``samplerbench``) and
-treated as missing. Runs older than checksums can be read, with a warning. A new run into such a
-directory sets their parts aside.
+treated as missing. Runs older than checksums can be read, with a warning. Running into their folder
+sets their parts aside.
 """
 
 from __future__ import annotations

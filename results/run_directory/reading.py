@@ -99,8 +99,8 @@ class RunReader:
     def shard_ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """Return ``(start, stop)`` of the shards of a cell that cover [0, ``samples``).
 
-        They do not depend on how samples were added, so that sums have one order. For a run that
-        did not record the shard size, they are the stored shards.
+        They do not depend on how samples were added, so that sums have one order. If the run did
+        not record the shard size, all stored shards are returned.
         """
         size = (self.read(cell, MADE) or {}).get("shard")
         if isinstance(size, int) and size > 0:
@@ -181,7 +181,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return SHA-256 by name of files that a model opened late; "" for files changed since."""
+        """Return SHA-256 by name of files that a model opened late; "" if records disagree."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
@@ -202,7 +202,7 @@ class RunReader:
             return ""
 
     def digest(self, place: str) -> str:
-        """Return the SHA-256 digest of the JSON or ``.npz`` file at a place; "" without a file."""
+        """Return :attr:`.OpenedFile.digest` of the JSON or ``.npz`` file at a place."""
         return self._contents.digest(place)
 
     @property
@@ -258,5 +258,5 @@ def read_pictures_at(path: Path) -> Arrays | None:
 
 
 def read_run_record(path: Path) -> dict[str, Any]:
-    """Return ``run.json`` of a run directory, or of the folder of a table file; {} without one."""
+    """Return ``run.json`` of a run directory or a table file's folder; {} if missing or damaged."""
     return RunReader(path if path.is_dir() else path.parent).run()

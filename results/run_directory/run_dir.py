@@ -61,7 +61,7 @@ class RunDir(RunReader):
 
     @classmethod
     def create(cls, path: Path | str) -> Self:
-        """Return the run directory at ``path``, created if need be. Raises as :meth:`at`."""
+        """Return the run directory at ``path``; create it if missing. Raises as :meth:`at`."""
         run = cls.at(path)
         run._make()
         return run
@@ -157,8 +157,8 @@ class RunDir(RunReader):
     def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard exists now, even on a network file system.
 
-        Such a file system remembers a missing file for half a minute. A change of the folder by
-        this machine makes it ask the server again.
+        A network file system may remember a missing file for half a minute. A change of the folder
+        by this machine makes the file system ask the server again.
         """
         shard = self.shard(cell, start, stop)
         if not shard.is_file():
@@ -214,7 +214,7 @@ class RunDir(RunReader):
 
     @property
     def changes(self) -> int:
-        """Number of writes, moves and deletions through this object."""
+        """Counter that rises with each write, move or deletion through this object."""
         return self._contents.changes
 
     def set_aside_damaged_parts(self, cell: str) -> None:
@@ -237,7 +237,7 @@ class RunDir(RunReader):
             self._set_aside_if_damaged(f"reference/{path.name}")
 
     def set_aside(self, cell: str, why: str) -> None:
-        """Move all files of a cell to ``set-aside/``, with the reason ``why``."""
+        """Move all files of a cell to ``set-aside/``, and write the reason ``why`` there."""
         for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
@@ -245,11 +245,11 @@ class RunDir(RunReader):
         self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
 
     def keys_set_aside(self) -> set[str]:
-        """Return the keys of the cells that were set aside."""
+        """Return the keys of the cells, and the names of other folders, that were set aside."""
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return (name, ``made.json``) of a cell's sound set-aside folders, latest first."""
+        """Return (name, ``made.json``) of a cell's set-aside folders, latest first, if sound."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),
@@ -285,17 +285,17 @@ class RunDir(RunReader):
             cells.append(CellSetAside(cell, record, str((read_json(path) or {}).get("why") or "")))
         return cells
 
-    def set_all_aside(self, why: str, *, returns: bool = True) -> int:
+    def set_all_aside(self, why: str, *, restorable: bool = True) -> int:
         """Set aside all cells and references. Return the number of cells.
 
-        With ``returns`` False, later runs can restore no cell that was ever set aside.
+        With ``restorable`` False, later runs can restore no cell that was ever set aside.
         """
         cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
         for cell in cells:
             self.set_aside(cell, why)
         if (self.path / "reference").exists():
             self._move(self.path / "reference", self.path / ASIDE / "reference")
-        if not returns:
+        if not restorable:
             for record in sorted((self.path / ASIDE).glob(f"*/{MADE}")):
                 record.rename(record.with_name(f"past-{MADE}"))
         return len(cells)
@@ -312,7 +312,7 @@ class RunDir(RunReader):
         return file.seal.sha256
 
     def _prepare_change(self, place: str) -> None:
-        """Before a change: check the lead, drop the cached file, write a deferred ``run.json``."""
+        """Prepare a change: check the lead, drop the cached file, write a deferred ``run.json``."""
         self.check()
         self._contents.forget(place)
         if self._contents.pending_run:

@@ -184,7 +184,7 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
 
 
 def as_if_opened(file: SealedFile) -> OpenedFile:
-    """Return what opening a just written file would return, with a JSON object but no arrays."""
+    """Return a just written file as if it had been opened, with its JSON object but no arrays."""
     if file.data.startswith(_ARCHIVE):
         return OpenedFile(file.seal.sha256, file.seal)
     value: dict[str, Any] = json.loads(file.data)
@@ -249,7 +249,7 @@ def _parse_arrays(data: bytes) -> Arrays:
 
 
 def _verified_seal(data: bytes, words: Any, of: str, start: int = 0) -> Seal:
-    """Return ``words`` as a seal. Raises a DamagedError if it does not fit ``data`` and ``of``."""
+    """Return ``words`` as a seal; raise a DamagedError if they do not fit ``data`` and ``of``."""
     digest = words.get("sha256") if isinstance(words, dict) else None
     if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
         raise DamagedError("its seal is damaged")
@@ -278,8 +278,8 @@ def _verified_seal(data: bytes, words: Any, of: str, start: int = 0) -> Seal:
 class StoredArray:
     """Reader of an array in a file whose seal was checked before.
 
-    A read skips the checksum, which would need the whole file. It fails if the file's size or time of
-    change differs from ``stamp``.
+    A read skips the checksum, which would need the whole file. The read fails if the file's size or
+    time of change differs from ``stamp``.
     """
 
     path: Path

@@ -37,7 +37,7 @@ from .layout import LEASE, LOCK, check_file_name
 BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
 LATE = 3 * BEAT
-"""Seconds without a touch after which an owner reads a lease, to see if it is still its own."""
+"""Seconds without a touch after which an owner reads its lease, which another may have taken."""
 
 FOLDER, PLAN = "claims", "plan.json"
 
@@ -94,7 +94,7 @@ class Leases:
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if this object still holds a lease; read its file unless touched recently."""
+        """Return True if this object still holds a lease; read the file unless touched recently."""
         with self._lock:
             touched = self._renewed_at.get(path)
         if touched is None:

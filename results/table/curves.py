@@ -35,12 +35,12 @@ _NEEDED = {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DIST
 def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` with the columns ``curve`` and ``slot``.
 
-    * ``curve`` (text): sampler, non-default parameters, and all else that differs between the curves
-      of its model. The schedule is named only if the sampler has several, or if it is neither its
-      own nor the usual one of the model's rows.
+    * ``curve`` (text): sampler, non-default parameters, and conditions that differ between rows of
+      the model. A differing schedule is named if the sampler has several. It is also named if it is
+      neither the sampler's own nor the most frequent one of the model.
     * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
-      or else the smallest of the model's budgets that is >= ``nfe``. Without budgets, the numbers
-      of steps of the model's rows take their place. It is empty if there is none.
+      or else the smallest of the model's budgets that is >= ``nfe``, or empty. Without budgets, the
+      numbers of steps of the model's rows take their place.
     """
     columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
     rows, models = rows_as_dicts(columns), defaultdict[object, list[int]](list)
@@ -57,7 +57,7 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Return the parts of a table with comparable rows, of one model and estimator, by title.
+    """Return title and rows of each part of a table: rows of one model and estimator.
 
     The rows have ``curve`` and ``slot``. A model with two estimators makes two parts, with the
     estimator in the title. Rows without an estimator (failed, missing) are in the model's first part.
@@ -91,7 +91,7 @@ def _values(rows: list[Record], name: str) -> set[Any]:
 
 
 def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
-    """Return the samplers with one schedule that is their own, or the usual one of a model."""
+    """Return the samplers with one schedule: their own, or the most frequent one of the rows."""
     counts = Counter(row["schedule"] for row in rows if row["schedule"] not in (None, OWN))
     most = max(counts.values(), default=0)
     usual = [name for name, count in counts.items() if count == most]
@@ -167,7 +167,7 @@ def is_tuned(row: Record) -> bool:
 
 
 def tuning_of(row: Record) -> Tuning | None:
-    """Return the tuning of a row; None if it is not tuned, or one of the columns is empty."""
+    """Return the tuning of a row; None if it is not tuned, or lacks a number of the tuning."""
     kinds = {
         **dict.fromkeys(("teacher", "search", "latents"), int),
         **dict.fromkeys(("seconds", "gap", "other_error", "other_untuned"), float),

@@ -41,7 +41,7 @@ def heading_of(frame: pd.DataFrame) -> str:
 
 
 def why_no_data(rows: pd.DataFrame) -> str:
-    """Return why a model's finished rows have no distance to the data; "" if one has, or no row."""
+    """Return why finished rows lack distances to the data; "" if one has any, or without rows."""
     finished = rows.loc[rows["status"] == "ok"]
     if finished.empty or not all(
         finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")

@@ -7,8 +7,8 @@ r"""Error decomposition: columns for errors of start, discretisation, end, distr
   of a curve. The order is p = log(r_1 / r_2) / log(n_2 / n_1). For independent values, its standard
   error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1). Shared latents make it smaller.
 * **end**: a grid that ends at sigma_min misses the last stretch of the ODE. There |dx/dsigma| is at
-  most 1 per dimension, as a root mean square. So the miss is at most sigma_min (``end_bound``). It is
-  part of ``rmse``.
+  most 1 per dimension, as a root mean square. So the miss is at most sigma_min (``end_bound``). The
+  miss is part of ``rmse``.
 * **distribution**: ``fd_conv``, the distance to converged samples of the same model.
 * **model**: ``fid_proxy_converged``, the distance of converged samples to the data, which no sampler
   can reduce.
@@ -47,9 +47,9 @@ def error_decomposition(
         starts: error of the start, by model and by value of ``start``, from ``run.json``.
 
     Returns:
-        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` compares a row with
-        the one before on its curve; its 95 % interval is ``order_low`` to ``order_high``. ``end_bound`` is 0
-        for grids that end at 0. Errors of samples are per dimension, in the units of the data.
+        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` compares a row with the
+        row before on its curve; the 95 % interval is ``order_low`` to ``order_high``. ``end_bound``
+        is 0 for grids that end at 0. Errors of samples are per dimension, in the units of the data.
     """
     lines = []
     for _, rows in comparable_parts(table.frame):
@@ -129,7 +129,7 @@ def _resolved_error(row: Record) -> tuple[float, float, float]:
 
 
 def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
-    """Return the cost (column ``at``) from which on rows are dominated; NaN if the last is not."""
+    """Return the cost (column ``at``) from which all rows are dominated; NaN if the last is not."""
     cost = math.nan
     for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
         if not row["dominated"]:

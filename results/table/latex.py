@@ -1,4 +1,4 @@
-r"""LaTeX tables with booktabs: a table for each model, a line for each sampler, a column a budget."""
+r"""LaTeX tables with booktabs, one for each model: samplers as lines, budgets as columns."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def latex_tables(
     Args:
         frame: rows of a result table. Only finished rows are used.
         metric: column of the values. ``METRIC_se`` has the standard errors.
-        budgets: budgets of the columns; None for all of a model.
-        bold: places (curve, budget) to set in bold, by the title of their problem.
+        budgets: budgets of the columns; None for all budgets of a model.
+        bold: (curve, budget) of bold values, by problem's title. A budget of one curve has none.
 
     Raises:
         ValueError: ``frame`` has no column ``metric``.

@@ -87,7 +87,7 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
-    """Return the table that ``parse`` finds in a file. Raises a ValueError that names the file."""
+    """Return the table in a file; raise a ValueError that names the file, unless it is missing."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
@@ -109,13 +109,13 @@ def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) ->
 
 
 def rows_of_run(run: RunDir) -> list[Record]:
-    """Return a row for each planned cell of a run. ``status`` says why a row has no results."""
+    """Return a row for each planned cell of a run; ``status`` is not "ok" without results."""
     kinds = column_kinds()
     return [row for cell in run.cells() if (row := _row_of_cell(run, cell, kinds)) is not None]
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row, where measured values replace planned ones; None if not planned."""
+    """Return a cell's row: quality over planned values over times; None if it was not planned."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

@@ -45,7 +45,7 @@ def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") 
     data: list[Any] = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     if kind == "text":
         return pd.array(data, dtype=DTYPES[kind])
-    make, dtype, nothing = _MASKED[kind]  # of a table's hundreds of columns, in a tenth of the time
+    make, dtype, nothing = _MASKED[kind]  # ten times as fast as pd.array, for hundreds of columns
     values = np.array([nothing if value is None else value for value in data], dtype)
     mask = np.array([value is None or value != value for value in data], bool)
     return make(values, mask)
@@ -114,18 +114,18 @@ ORDER = (
     *("suite", "model", "schedule", "start", "end", "sampler", "params"),
     *("budget", "steps", "nfe", "samples", "seed", "device", "dtype", "batch_size"),
 )
-"""Columns that rows are sorted by, empty values last."""
+"""Columns that rows are sorted by, empty values last. Unknown text columns follow."""
 
 
 @dataclass(frozen=True)
 class TypedTable:
-    """Table: a read-only ``frame`` of typed columns, known ones first, sorted by :data:`ORDER`."""
+    """Table: a ``frame`` with typed columns, known ones first, and rows sorted by :data:`ORDER`."""
 
     frame: pd.DataFrame
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Self:
-        """Return the table of these rows. Known columns that no row has are empty."""
+        """Return the table of ``records``. Known columns that no record has are empty."""
         rows = list(records)
         names = dict.fromkeys(name for row in rows for name in row)
         return cls._of_columns({name: [row.get(name) for row in rows] for name in names}, len(rows))
@@ -177,8 +177,8 @@ class TypedTable:
             equal: value by column, or several in a list, tuple or set; None means empty.
 
         Raises:
-            ValueError: there is no such column, or no row has the value, so that an empty table is
-                never returned by mistake. The message names existing columns or values.
+            ValueError: there is no such column, or no row has one of the values. The message names
+                existing columns or values.
         """
         check_columns(self.frame, *equal)
         keep = pd.Series(True, index=self.frame.index)
@@ -207,7 +207,7 @@ class TypedTable:
 
 
 def check_columns(frame: pd.DataFrame, *names: str) -> None:
-    """Raise a ValueError, which names others, if a table lacks a column of these names."""
+    """Raise a ValueError, which names existing columns, if ``frame`` lacks one of ``names``."""
     for name in names:
         if name not in frame:
             hint = name_hint(name, filled_columns(frame) or map(str, frame.columns))

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..comparison.best_rows import Place, best_places
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE, findings_of
 from ..comparison.headline import headline_table
-from ..comparison.lowest import Place, lowest_places
 from ..comparison.significance import SIGNS, Verdict
 from ..escaping import strip_control_characters
 from ..intervals import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
@@ -42,12 +42,12 @@ _WIDE = 60
 
 @dataclass(frozen=True)
 class Ranking:
-    """Ranking of one problem: rows by curve and budget, verdicts, and rows tied with the lowest."""
+    """Ranking of one problem: rows by curve and budget, verdicts, and rows tied with the best."""
 
     metric: str
     cells: Mapping[tuple[str, int], Record]
     marks: Marks
-    lowest: Collection[Place]
+    tied_with_best: Collection[Place]
 
     def value(self, curve: str, slot: int) -> float | None:
         """Return the value of a curve at a budget; None if there is no finished row."""
@@ -65,7 +65,7 @@ class Ranking:
         flag = "†" if interval_flag(row, self.metric) else ""
         verdict = self.marks.get((text(row, "model"), curve, slot))
         mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
-        style = "bold " if (curve, slot) in self.lowest else ""
+        style = "bold " if (curve, slot) in self.tied_with_best else ""
         style += "green" if verdict == "better" else ""
         star = "*" if value == best else " "
         return Text(f"{shown_number(self.metric, value)}{flag}{star}{mark}", style=style)
@@ -123,14 +123,14 @@ def print_table(
 ) -> None:
     """Print a ranking for each model: a line for each sampler, a column for each budget.
 
-    Above it stand the report's opening sentences, if the ranking is by the model's default quantity.
+    The report's opening sentences come first, if the ranking is by the model's default quantity.
     The best value of a column has a star. Values not shown to be worse are bold. Samplers are
     sorted by their value at the largest budget. Budgets that do not fit are left out, evenly, and
     counted. ``marks`` are verdicts against ``baseline``; ``home`` is the run directory, if any.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     homes = {"": home} if home else None
-    tied = lowest_places(table.frame, metric, homes)
+    tied = best_places(table.frame, metric, homes)
     findings = findings_of(table.frame, homes, baseline or BASELINE).by_title
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from runs import add, make_run
 
+from samplerbench.results.comparison.best_rows import best_places, ranked_curves
 from samplerbench.results.comparison.compare import compare, compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.gate import gate
-from samplerbench.results.comparison.lowest import lowest_places, ranked_curves
 from samplerbench.results.comparison.pareto import pareto
 from samplerbench.results.figures.ecdf import ecdf
 from samplerbench.results.figures.front import front
@@ -115,7 +115,7 @@ def test_compare__other_backbones_of_lpips_get_no_verdict(tmp_path):
 def test_ranks__the_most_decibels_are_first(run):
     table = load(run.path)
     assert set(table.best_per_budget(NAME)["curve"]) == {"heun"}
-    assert lowest_places(table.frame, NAME, {"": run.path}) == {
+    assert best_places(table.frame, NAME, {"": run.path}) == {
         "gmm-2d": frozenset({("heun", 5), ("heun", 10)})
     }
     ((_, rows),) = comparable_parts(table.frame)
@@ -127,7 +127,7 @@ def test_ranks__the_most_decibels_are_first(run):
     assert r"$\mathbf{2" not in table.to_latex(NAME)
 
 
-def test_lowest__without_verdicts_intervals_decide_in_either_direction():
+def test_best_places__without_verdicts_intervals_decide_in_either_direction():
     def row(sampler, value, **more):
         fixed = {"model": "m", "budget": 5, "nfe": 5.0, "status": "ok", f"{NAME}_se": 1.0}
         return fixed | {"sampler": sampler, NAME: value} | more
@@ -138,7 +138,7 @@ def test_lowest__without_verdicts_intervals_decide_in_either_direction():
         (NAME, ResultTable.of(rows).frame, {"b", "c"}),
         ("precision", ResultTable.of(coverage).frame, {"b"}),
     ):
-        assert {name for name, _ in lowest_places(frame, column)["m"]} == best
+        assert {name for name, _ in best_places(frame, column)["m"]} == best
 
 
 def test_print_table__the_star_and_the_order_are_of_the_highest(run):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samplerbench.results.comparison.best_rows import ranked_curves
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.lowest import ranked_curves
 from samplerbench.results.report.drawing import (
     common_box,
     draw_mosaic,

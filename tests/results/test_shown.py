@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import add, make_run
 
-from samplerbench.results.comparison import lowest as module
+from samplerbench.results.comparison import best_rows as module
+from samplerbench.results.comparison.best_rows import select_visible_rows
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.lowest import select_visible_rows
 from samplerbench.results.comparison.significance import Evidence, judge_table
 from samplerbench.results.report import build
 from samplerbench.results.report.build import write_report

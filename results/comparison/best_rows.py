@@ -1,4 +1,4 @@
-"""Lowest rows at each budget, and the order and choice of curves on a page.
+"""Best rows at each budget, and the order and choice of curves on a page.
 
 Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.ComparedRows`). Rows
 without a verdict are separated by disjoint 95 % intervals.
@@ -28,7 +28,7 @@ def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) ->
     """Return the rows of a table that a page shows: all, or about ``most`` of them.
 
     A larger table keeps, for each problem, the baseline's best curve, and whole curves by their
-    best rank at any budget. Rows without results are kept too.
+    best rank at any budget. Its share of ``most`` also limits rows without results.
     """
     if len(frame) <= most:
         return frame
@@ -79,7 +79,7 @@ Place = tuple[str, int]
 """Place in a ranking: a curve and a budget."""
 
 
-def lowest_places(
+def best_places(
     frame: pd.DataFrame,
     metric: str | None = None,
     homes: Mapping[str, Path] | None = None,
@@ -106,12 +106,11 @@ def lowest_places(
         groups[title] = ComparedRows(entries, find(column))
     corrected = correct_together(groups.values(), unseen)
     return {
-        title: _places_tied_with_lowest(group)
-        for title, group in zip(groups, corrected, strict=True)
+        title: _places_tied_with_best(group) for title, group in zip(groups, corrected, strict=True)
     }
 
 
-def _places_tied_with_lowest(group: ComparedRows) -> frozenset[Place]:
+def _places_tied_with_best(group: ComparedRows) -> frozenset[Place]:
     first: dict[int, int] = {}
     slots = {n: int(number(entry.record, "slot") or 0) for n, entry in group.entries.items()}
     name, loss = group.quantity.name, group.quantity.loss
@@ -120,15 +119,15 @@ def _places_tied_with_lowest(group: ComparedRows) -> frozenset[Place]:
     return frozenset(
         (text(entry.record, "curve"), slots[n])
         for n, entry in group.entries.items()
-        if n == first[slots[n]] or not _is_shown_above(group, n, first[slots[n]])
+        if n == first[slots[n]] or not _is_shown_worse(group, n, first[slots[n]])
     )
 
 
-def _is_shown_above(group: ComparedRows, other: int, lowest_one: int) -> bool:
-    verdict = group.verdict(other, lowest_one) if group.quantity.influence else "no verdict"
+def _is_shown_worse(group: ComparedRows, other: int, best_one: int) -> bool:
+    verdict = group.verdict(other, best_one) if group.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
-    name, rows = group.quantity.name, [group.entries[n].record for n in (lowest_one, other)]
+    name, rows = group.quantity.name, [group.entries[n].record for n in (best_one, other)]
     values = [number(row, name) or 0.0 for row in rows]  # used as the interval where there is none
     loss = group.quantity.loss
     high = max(map(loss, interval_bounds(rows[0], name) or values[:1]))

@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
+from samplerbench.results.comparison.best_rows import best_places
 from samplerbench.results.comparison.compare import compare_with
-from samplerbench.results.comparison.lowest import lowest_places
 from samplerbench.results.intervals import value_plus_minus, value_with_bounds
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
@@ -23,27 +23,27 @@ def row(name, value, se=None, budget=5, **others):
 
 
 def bold_of(*rows):
-    return {name for name, _ in lowest_places(ResultTable.of(rows).frame, "fid_proxy")["m"]}
+    return {name for name, _ in best_places(ResultTable.of(rows).frame, "fid_proxy")["m"]}
 
 
-def test_lowest__what_no_verdict_tells_apart_is_tied():
+def test_best_places__what_no_verdict_tells_apart_is_tied():
     assert bold_of(row("a", 1.0, 0.1), row("b", 1.1, 0.1), row("c", 9.0, 0.1)) == {"a", "b"}
 
 
-def test_lowest__without_verdicts_intervals_decide():
+def test_best_places__without_verdicts_intervals_decide():
     flagged = {"fid_flag": "few samples"}
     rows = row("a", 1.0, 0.1, **flagged), row("b", 1.1, 0.1), row("c", 9.0, 0.1)
     assert bold_of(*rows) == {"a", "b"}
 
 
-def test_lowest__without_errors_equal_values_are_tied():
+def test_best_places__without_errors_equal_values_are_tied():
     assert bold_of(row("a", 1.0), row("b", 1.0 + 1e-9), row("c", 1.01)) == {"a", "b"}
 
 
-def test_lowest__agrees_with_compare_against_the_lowest(run):
+def test_best_places__agrees_with_compare_against_the_lowest(run):
     """Whatever ``compare`` does not call worse than the lowest row is tied with it."""
     frame = load(run.path).frame
-    tied, seen = lowest_places(frame, "rmse", {"": run.path}), 0
+    tied, seen = best_places(frame, "rmse", {"": run.path}), 0
     for title, rows in comparable_parts(frame):
         there = rows.loc[rows["status"] == "ok"].dropna(subset=["rmse", "slot"])
         for slot, at in there.groupby("slot"):
