@@ -69,7 +69,7 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
         for name in sorted(_column_and_array_names(quantity)):
             if not (name.isascii() and name.isidentifier()):
                 raise ValueError(
-                    f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _"
+                    f"metric {metric} has a column {name!r}; name it with ASCII letters, digits and _"
                 )
             if name in owners:
                 clash = (
@@ -113,7 +113,9 @@ def _known_quantities(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
         built_in = set(BUILT_IN)
         everything = (*BUILT_IN, *(q for own in owned.values() for q in own if q not in built_in))
         flags = {quantity.name: quantity.flag for quantity in everything if quantity.flag}
-        distances = frozenset(quantity.name for quantity in everything if quantity.to)
+        distances = frozenset(
+            quantity.name for quantity in everything if quantity.to and quantity.lower
+        )
         _known[:] = [(owned, (everything, MappingProxyType(flags), distances))]
     return _known[0][1]
 
@@ -197,7 +199,7 @@ def flags() -> Mapping[str, str]:
 
 
 def distances() -> frozenset[str]:
-    """Return the names of quantities with a target (``to``). Values below 0 are shown as 0."""
+    """Return the names of distances: a target (``to``), and lower is better. Below 0 they show 0."""
     return _known_quantities(_OWNED)[2]
 
 

@@ -78,7 +78,7 @@ def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
 def _to_int64(value: object) -> int:
     """Return a whole number of 64 bits. Raises a ValueError or OverflowError for other values."""
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
-    if not -(2**63) <= whole < 2**63 or (isinstance(value, float) and whole != value):
+    if not -(2**63) <= whole < 2**63 or (not isinstance(value, str) and whole != value):
         raise ValueError(value)
     return whole
 

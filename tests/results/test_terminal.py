@@ -33,6 +33,11 @@ def written(table, environment, encoding="utf-8", **options):
     return file.buffer.getvalue().decode(encoding)
 
 
+def test_shown_number__only_distances_below_zero_are_shown_as_zero():
+    assert shown_number("fid_proxy", -0.25) == "0⁻"
+    assert shown_number("psnr_conv", -3.5) == "-3.5"
+
+
 def test_the_best_of_each_budget_has_the_star_and_nothing_is_too_wide(run):
     table = load(run.path)
     lines = printed(table)
