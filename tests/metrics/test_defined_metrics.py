@@ -177,7 +177,7 @@ def another(cell):
         (lambda: a_metric("kid"), "two metrics are called 'kid': samplerbench.benchmarks.metrics.kernel."),
         (lambda: a_metric(beside=COLUMN("swd_floor")), "the column or array 'swd_floor', which metric swd"),
         (lambda: a_metric(beside=COLUMN("status")), "the column or array 'status', which every row has"),
-        (lambda: a_metric(beside=COLUMN("a,b")), "metric other has a column 'a,b'; name it with a-z, 0-9"),
+        (lambda: a_metric(beside=COLUMN("a,b")), "metric other has a column 'a,b'; name it with ASCII letters"),
         (lambda: a_metric(influence="other"), "quantity 'other' has influence values, so verdicts are about"),
         (lambda: a_metric(flag="why"), "quantity other speaks of 'why', which is no column; put it beside"),
         (lambda: a_metric(floor=Floor(column="ground", meaning="x")), "speaks of 'ground', which is no c"),
