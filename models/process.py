@@ -342,7 +342,7 @@ class Discrete(Process):
         alpha = 1 / sqrt(1 + level²),   sigma = level alpha.
 
     The interpolation is as in k-diffusion's ``DiscreteSchedule``. A finite level outside the range
-    of the table's finite levels has the time of the nearest one. ``t_max`` 0 means the last time.
+    of the table's finite levels has the time of the nearest one. ``t_max`` = 0 is the last time.
 
     Attributes:
         levels: rising noise levels > 0 at the times 0, 1, …, at least two. The last is infinite if

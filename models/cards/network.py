@@ -49,7 +49,7 @@ class NetworkDenoiser(Denoiser):
         return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; both the label ``classes`` and None mean no label."""
+        """Return the network's output for ``x``; the label ``classes`` and None mean no label."""
         n = len(x)
         level = level_per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels

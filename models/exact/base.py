@@ -32,9 +32,9 @@ widths.
 """
 
 SMALL = 32768
-"""Numbers in a chunk and a model below which further threads cost more than they save.
+"""Count of numbers in a chunk and its model below which further threads do not pay.
 
-It is also the size from which torch divides elementwise operations among threads.
+From this size on, torch divides elementwise operations among threads.
 """
 
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -57,8 +57,8 @@ class ExactModel(Denoiser):
     """Base class of :class:`Denoiser` objects with an exactly known distribution.
 
     A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`)
-    and ``scale``. It writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
-    :meth:`moments` and :meth:`posterior`, and :meth:`flow` where that has a closed form. The
+    and ``scale``. It defines :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
+    :meth:`moments` and :meth:`posterior`, and :meth:`flow` if there is a closed form. The
     ``*_rows`` methods work on flattened samples ``(CHUNK, d)`` in float64. Row k of their result
     must depend, to its last bit, on row k of the arguments only. Elementwise operations, reductions
     of a row and :func:`row_stable_matmul` satisfy this.
@@ -105,7 +105,7 @@ class ExactModel(Denoiser):
         """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x``."""
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
+        """Return E[x0 | x] (:meth:`Denoiser.denoise`), computed in float64, in ``x``'s dtype."""
         return self.map_states(self.denoise_rows, x, sigma, labels)
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
@@ -184,7 +184,7 @@ class ExactModel(Denoiser):
         return self.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """See :meth:`Denoiser.endpoint`: ``flow`` from ``sigma_max`` to 0."""
+        """Return the end of :meth:`flow` from ``sigma_max`` to 0; see :meth:`Denoiser.endpoint`."""
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:

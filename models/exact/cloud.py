@@ -30,9 +30,9 @@ class PointCloud(ExactModel):
         |x - y_j|^2 = |x - c|^2 - 2 (x - c)·(y_j - c) + |c - y_j|^2.
 
     The last term is computed once, from differences, and the others are as small as sigma. On 8 × 8
-    digits, d is then off by at most 1e-14. Sums of squared differences are no better, at 50 times
-    the cost. The first expansion loses 7e-13 at sigma = 0.05, and the slope (x - d) / sigma 20 times
-    as much.
+    digits, d is then off by at most 1e-14 at every level. Sums of squared differences are no better,
+    at 50 times the cost. The first expansion loses 7e-13 at sigma = 0.05, and the slope (x - d) /
+    sigma 20 times as much.
 
     Given a class label, the sum is over the points of that class.
 
@@ -100,7 +100,7 @@ class PointCloud(ExactModel):
         )
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and covariance of x0 given ``x``: the points, weighted by p(j | x)."""
+        """Return mean and covariance of x0 given ``x``, of the points weighted by p(j | x)."""
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):

@@ -131,8 +131,8 @@ class Block(nn.Module):
         eps: epsilon of the normalisations.
         adaptive: True if the embedding scales and shifts the output of the second normalisation,
             False if the embedding is added before that normalisation.
-        projected: True if a skip connection that changes the resolution also has a 1 × 1 convolution. It has one in any
-            case if ``c_in`` and ``c_out`` differ.
+        projected: True if a skip connection that changes the resolution also has a 1 × 1 convolution. Any skip
+            connection has one if ``c_in`` and ``c_out`` differ.
         weight: factor of each sum of a branch and its skip connection.
     """
 
@@ -190,7 +190,7 @@ class Block(nn.Module):
 class LevelUNet(nn.Module):
     """Base class of U-Nets over halving resolutions, with layer names of published checkpoints.
 
-    The decoder takes the output of each encoder layer by a skip connection. It has one block more at each resolution.
+    The decoder takes the output of each encoder layer by a skip connection, and has one block more at each resolution.
     """
 
     def _add_levels(

@@ -35,7 +35,7 @@ HEAD = 64
 
 
 class Norm(nn.Module):
-    """Root-mean-square normalisation, scaled by the embedding, or by a vector without one."""
+    """Root-mean-square normalisation, scaled by the embedding or, if none, by a learned vector."""
 
     def __init__(self, width: int, embedding: int = 0) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 The U-Net is small, to be fast on a CPU: it starts with space-to-depth, and only the coarsest level has attention.
 
 The models ``random-unet-32`` and ``random-unet-64`` are for timing only: the cost of a network depends on its shape,
-not on its weights. They have the same architecture on colour images, at full resolution and five times as wide. So they
+not on its weights. Both have this architecture on colour images, at full resolution and five times as wide. So they
 keep a GPU as busy as a useful network does. They have no reference, and their quality columns mean nothing.
 """
 
