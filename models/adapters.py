@@ -3,8 +3,7 @@
 A network sees x_t = alpha x0 + sigma_t z, with clean data x0 and standard normal noise z, at its
 process's native time t. It predicts one of several quantities (:data:`Prediction`). A sampler sees
 x = x_t / alpha at the level sigma = sigma_t / alpha, and wants d = E[x0 | x]. Every prediction p is
-linear in x0 and z, so d = a x + b p with a and b that depend on the level alone. Only this module
-depends on the type of prediction.
+linear in x0 and z. So d = a x + b p, with a and b that depend on the level alone.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Network(Protocol):
     """Callable from noisy states, times and labels to predictions, such as an ``nn.Module``."""
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
-        """Return the prediction from states ``x_t`` ``(batch, *event)`` at times ``t`` ``(batch,)``.
+        """Return the prediction for states ``x_t`` ``(batch, *event)``, times ``t`` ``(batch,)``.
 
         ``labels`` are ``(batch,)`` int64 in [0, classes], or in [0, conditions] for a model with
         conditions. The last number means "no label". A model with neither gets None.
@@ -72,8 +71,8 @@ class Boundary:
     """Boundary condition of latent consistency models, which return c_skip x_t + c_out d.
 
     d is the network's estimate of the clean image (Luo et al. 2023, arXiv:2310.04378, section 4).
-    At native time t, with s = ``scale`` t and r² = s² + ``sigma_data``², the weights are c_skip =
-    sigma_data² / r² and c_out = s / r.
+    At native time t, let s = ``scale`` t and r² = s² + ``sigma_data``². Then c_skip = sigma_data² /
+    r² and c_out = s / r.
 
     >>> Boundary().weights(np.array([0.0]))
     (array([1.]), array([0.]))
@@ -145,7 +144,7 @@ class NativeDenoiser(Denoiser):
 
     Args:
         network: see :class:`Network`.
-        process: the noising process of its training.
+        process: the noising process of the network's training.
         prediction: the network's output: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t
             x0; ``flow`` = nu z - x0, nu the process's ``noise_scale`` or 1; ``velocity`` = dx_t /
             dt, for a process with ``speeds``; ``score`` = grad log p_t(x_t); ``edm`` or
@@ -155,7 +154,7 @@ class NativeDenoiser(Denoiser):
         times: native times at which the network was trained; None for all. The network is called at
             the nearest of them, and its output is weighted for the exact level.
         nearest: distance by which the nearest of ``times`` is chosen, ``time`` or ``level``.
-        time: the network's time input as a function of the native time.
+        time: formula of the network's time input; None for the native time.
         factor: factor from the network's output to the prediction, such as -1 for the opposite
             sign.
         half: half of the output channels that holds the prediction, ``first`` or ``second``, for a
@@ -179,9 +178,9 @@ class NativeDenoiser(Denoiser):
         null_label: True if the label ``classes``, or ``conditions``, means "no label".
 
     Raises:
-        ValueError: the prediction is unknown or does not fit the process; both classes and
-            conditions are given; ``class_weights`` is not one weight a class; or ``infinite`` is
-            set for a prediction without limit or for a few-step map.
+        ValueError: the network takes other arguments; the prediction is unknown or does not fit the
+            process; both classes and conditions are given; ``class_weights`` is not one weight a
+            class; or ``infinite`` is set without a limit, or for a few-step map.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -263,9 +262,9 @@ class NativeDenoiser(Denoiser):
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels at evenly spaced native times; None for VE and EDM.
 
-        VE and EDM define only a range of levels. A :class:`Discrete` process reaches ``sigma_min``,
-        with whole times if ``times`` has enough of them (respacing of Nichol & Dhariwal 2021,
-        arXiv:2102.09672). Any other process stops one step before t = 0, where a sampler ends.
+        VE and EDM define only a range of levels. A :class:`Discrete` process reaches ``sigma_min``.
+        Its times are whole if ``times`` are given and their range has ``steps`` whole ones (Nichol
+        & Dhariwal 2021, arXiv:2102.09672). Any other process stops one step before t = 0.
         """
         process = self.process
         if isinstance(process, VE):
@@ -331,9 +330,10 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
-        """Return noise scale and time input at an infinite level, and :func:`_limits_at_infinity`.
+        """Return noise scale, time input and weights (:func:`_limits_at_infinity`) at level inf.
 
-        Raises a ValueError if the process has no infinite level, or the level is the time input.
+        Raises a ValueError if the process or the prediction has no limit there, or the time input
+        is a function of the level.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)

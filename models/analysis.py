@@ -1,8 +1,8 @@
 """Curves of a model's minimum mean squared error (MMSE) of denoising, over the noise level.
 
 They come from the posterior of exact models, and from the denoising loss of networks. All levels of
-a curve share the same x0 and z (x = x0 + z / sqrt(gamma)), so the curve is smooth, and differences
-of its values have little noise.
+a curve share the same x0 and z, with x = x0 + z / sqrt(gamma). So the curve is smooth, and
+differences of its values have little noise.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Estimate(NamedTuple):
     bound: float = 0.0
 
     def covers(self, truth: float, errors: float = 4.0) -> bool:
-        """Return True if ``truth`` is within ``errors`` standard errors plus ``bound`` of the mean."""
+        """Return True if ``truth`` is at most ``errors`` standard errors plus ``bound`` away."""
         return abs(self.value - truth) <= errors * self.error + self.bound
 
 
@@ -90,7 +90,7 @@ class MMSECurve:
     def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
         """Return each sample's integral of the error over gamma, from ``start`` to ``stop``.
 
-        The shape is that of ``at(stop)``. Raises a ValueError outside the nodes.
+        The result has the shape of ``at(stop)``. Raises a ValueError outside the nodes.
         """
         first, last = map(self._checked_log_gamma, (start, stop))
         return (self._primitive(last) - self._primitive(first)).T
@@ -104,7 +104,7 @@ class MMSECurve:
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
-        """Return the curve with half of the nodes, to estimate the interpolation error.
+        """Return the curve of every second node and the last, to estimate interpolation errors.
 
         Raises:
             ValueError: the curve has fewer than three nodes.
@@ -160,10 +160,10 @@ def posterior_trace(
     """Return the trace of Cov[x0 | x] of an exact model, in squared data units.
 
     It equals E[|x0 - d|² | x] with d = E[x0 | x]. States ``x`` are ``(batch, *event)``, the result
-    ``(batch,)`` float64. A class without a formula in this module uses its ``posterior``.
+    ``(batch,)`` float64. For a class without a formula here, ``posterior`` gives the covariance.
 
     Raises:
-        ValueError: ``labels`` are given to a model of such a class.
+        ValueError: ``labels`` are given to a model without a formula here.
     """
     if labels is not None:
         raise ValueError(
@@ -178,7 +178,7 @@ def _(
 ) -> Tensor:
     """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
 
-    Let u = x - mean, c = U_k^T u - U_k^T mu_k, gain = v_k / (v_k + sigma²) - g_k, with symbols of
+    Let u = x - mean, c = U_k^T u - U_k^T mu_k and gain = v_k / (v_k + sigma²) - g_k; the rest as in
     :class:`GaussianMixture`. Given k, E[x0] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, so that
 
         |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
@@ -292,8 +292,8 @@ def denoising_loss(
 ) -> MMSECurve:
     """Return the curve of a model's squared error |x0 - d|² on samples ``x0`` ``(n, *event)``.
 
-    Its mean is the MMSE plus E |d - E[x0 | x]|², the model's own squared error. Up to sampling
-    noise, it bounds the MMSE from above.
+    For ``x0`` drawn from the data, its mean is the MMSE plus E |d - E[x0 | x]|², the model's own
+    squared error. So the mean bounds the MMSE from above, up to sampling noise.
     """
 
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:

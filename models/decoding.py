@@ -1,4 +1,4 @@
-"""Decoding of latents to images: the interface of decoders, and decoding in batches."""
+"""Decoding of an autoencoder's latents (codes) to images: interface, and decoding in batches."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class OwnSampling(NamedTuple):
     Attributes:
         sampler: spec of the equivalent sampler on ``levels``.
         levels: falling noise levels; the last may be 0.
-        start: standard deviation of the scheduler's noise at the first level.
+        start: factor of the noise in the first state: the first level s, or sqrt(1 + s²) or 1 + s.
         end: factor of the result, for a scheduler that ends in scaled coordinates.
         clip: bound to which the denoised image, not the predicted noise, is clamped; None for none.
         told: description of the scheduler and the spacing of its levels, for tables.
@@ -67,10 +67,10 @@ class Denoiser(ABC):
         sigma_min, sigma_max: range of noise levels that the model knows; a run starts at
             ``sigma_max``.
         infinite: True if ``denoise(z, inf)`` is defined, for z ``(batch, *event)`` of standard
-            deviation 1: the limit of E[x0 | x] at x = sigma z as sigma grows. ``sigma_max`` is
-            finite nonetheless.
+            deviation 1. It is the limit of E[x0 | x] at x = sigma z as sigma grows. ``sigma_max``
+            is finite nonetheless.
         classes: number of classes; 0 for a model without. If positive, labels are class numbers,
-            which :meth:`mode_of` can be compared with. Otherwise they are any tensor that the model
+            with which :meth:`mode_of` is compared. Otherwise labels are any tensor that the model
             takes, one row a sample.
         conditions: number of other conditions, such as prompts, of a model without classes. A label
             is then the number of a condition.
@@ -123,20 +123,20 @@ class Denoiser(ABC):
         Args:
             x: ``(batch, *event)``, any floating dtype; never modified.
             sigma: noise level > 0, one for all rows or a tensor ``(batch,)``.
-            labels: ``(batch,)`` int64 in [0, classes]; the value ``classes`` means "no label" for
-                its row, and None means it for all.
+            labels: one row a sample, such as ``(batch,)`` int64 in [0, classes]. The value
+                ``classes`` means "no label" if ``null_label`` is set; None means it for all rows.
 
         Returns:
             A new tensor of ``x``'s shape, dtype and device.
         """
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided image and the one it is guided away from: one tensor without guidance."""
+        """Return the guided image and the image to guide away from; without guidance, d twice."""
         d = self.denoise(x, sigma, labels)
         return d, d
 
     def bind(self, ids: Tensor, seed: int, labels: Tensor | None = None) -> Bound:
-        """Return the denoiser of one batch (``samplers.Denoise``), whose row k is sample ``ids[k]``.
+        """Return the denoiser (``samplers.Denoise``) of a batch, whose row k is sample ``ids[k]``.
 
         Args:
             ids: ``(batch,)`` int64 sample numbers.
@@ -161,7 +161,7 @@ class Denoiser(ABC):
         return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return labels for unconditional sampling, one row a sample; None without labels.
+        """Return labels for samples that are given none, one row a sample; None without labels.
 
         They are class or condition numbers ``(batch,)`` for a model with ``classes`` or
         ``conditions``, else any tensor ``(batch, …)``.
@@ -173,10 +173,10 @@ class Denoiser(ABC):
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return a copy of this model with its tensors on ``device``; this one does not change.
+        """Return a copy of this model with its tensors on ``device``; the model does not change.
 
-        The copy is another object even on the same ``device``, and may share constants. Raises a
-        ValueError if the model does not override this method, so that it cannot move.
+        The copy is another object even on the same ``device``, and may share constants. Unless
+        overridden, this method raises a ValueError: the model cannot move.
         """
         raise ValueError(
             f"model {self.name} cannot move to {device}: it has no "
@@ -184,7 +184,7 @@ class Denoiser(ABC):
         )
 
     def reference(self) -> Reference | None:
-        """Return the reference to compare samples with (features, moments, held-out data), or None."""
+        """Return the reference that samples are compared with; None without one."""
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
@@ -192,11 +192,11 @@ class Denoiser(ABC):
         return None
 
     def moments(self) -> Moments | None:
-        """Return mean ``(d,)`` and covariance ``(d, d)`` of flattened data, float64; None if unknown.
+        """Return mean and covariance of flattened data, ``(d,)`` and ``(d, d)`` float64, or None.
 
         If :meth:`draw_labels` draws classes, the mean may be class means ``(classes, d)``, about
-        which the covariance is taken. A run may begin from the moments, for which a rough shape of
-        the data is enough. By default they come from a reference whose features are the samples.
+        which the covariance is taken. A run may begin from the moments, and rough ones will do.
+        By default they come from a reference whose features are the samples.
         """
         reference = self.reference() if self.decoder is None else None
         return None if reference is None else reference.moments
@@ -206,7 +206,7 @@ class Denoiser(ABC):
         return None
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return the latents ``(n, *event)`` of standard normal noise: runs begin at sigma_max times them."""
+        """Return initial noise for normal ``z``, in its shape; runs begin at sigma_max times it."""
         return z
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
@@ -218,8 +218,8 @@ class Denoiser(ABC):
 
         Args:
             steps: number of steps of the scheduler.
-            scheduler: class of the same library that replaces it, with the settings of the model's
-                own scheduler; "" for the model's own.
+            scheduler: class of the same library that takes the place and the settings of the
+                model's own scheduler; "" for the own scheduler.
 
         Raises:
             ValueError: no sampler here takes such steps.
@@ -235,7 +235,7 @@ class Denoiser(ABC):
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return the mode or class of each clean sample, ``(batch,)`` int64, or None without modes."""
+        """Return the mode or class of each clean sample, ``(batch,)`` int64; None without modes."""
         return None
 
 
@@ -256,7 +256,7 @@ class Bound:
         return guided.to(x.dtype), free.to(x.dtype)
 
     def _widened(self, x: Tensor) -> Tensor:
-        """Return states of 16 bits in the model's dtype: only they, and the result, are rounded."""
+        """Return 16-bit states in the model's dtype, in which it computes; others as they are."""
         return x.to(self.model.dtype) if x.dtype in HALF else x
 
     def take(self, rows: Tensor) -> Bound:
@@ -272,9 +272,10 @@ def innermost_model(model: Denoiser) -> Denoiser:
 
 
 class Wrapper(Denoiser):
-    """Denoiser that passes all calls to an inner model; subclasses override what they change.
+    """Denoiser that passes calls on to an inner model; subclasses override what they change.
 
-    Guidance, thresholding and metering are wrappers, so that no sampler knows of them.
+    Only :meth:`denoise_both` is not passed on. Guidance and counters of evaluations are wrappers,
+    so that no sampler knows of them.
     """
 
     def __init__(self, inner: Denoiser) -> None:
@@ -313,15 +314,15 @@ class Wrapper(Denoiser):
         return self.inner.data(n, seed)
 
     def moments(self) -> Moments | None:
-        """Return the inner model's moments, since guidance leaves the data's rough shape as it is."""
+        """Return the inner model's moments, whose rough shape guidance does not change."""
         return self.inner.moments()
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the inner model's endpoint. A subclass that changes :meth:`denoise` overrides this too."""
+        """Return the inner model's endpoint; override it together with :meth:`denoise`."""
         return self.inner.endpoint(x, labels)
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return the inner model's latents."""
+        """Return the inner model's initial noise."""
         return self.inner.place_noise(z)
 
     def passes_at(self, sigma: float) -> int:

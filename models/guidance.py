@@ -16,7 +16,7 @@ from .reference import Reference
 class Altered(Wrapper):
     """Base class of wrappers that change the denoised image.
 
-    It hides the inner model's exact endpoints and stored converged samples, which no longer hold.
+    Exact endpoints and stored converged samples of the inner model no longer hold, and are hidden.
 
     Args:
         inner: the model to wrap.
@@ -29,7 +29,7 @@ class Altered(Wrapper):
         self.identity = f"{inner.identity}({what})"
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Return None: the exact end of a guided path is unknown."""
+        """Return None: the exact end of the changed path is unknown."""
         return None
 
     def reference(self) -> Reference | None:
@@ -52,7 +52,7 @@ def describe_guidance(
     return words if interval is None else f"{words},{interval[0]:.15g}<sigma<={interval[1]:.15g}"
 
 
-def checked_interval(interval: Interval | None) -> Interval | None:
+def check_interval(interval: Interval | None) -> Interval | None:
     """Return ``interval`` unchanged if it is valid; raise a ValueError if not."""
     if interval is not None and not 0 <= interval[0] < interval[1]:
         raise ValueError(
@@ -69,7 +69,7 @@ def is_guided(interval: Interval | None, sigma: float) -> bool:
 def guided_rows(
     interval: Interval | None, sigma: float | Tensor, x: Tensor
 ) -> Tensor | slice | None:
-    """Return the guided rows of ``x``: a slice for all, their indices for some, None for none."""
+    """Return the guided rows of ``x``: a slice of all rows, or indices; None if there are none."""
     if interval is None or not isinstance(sigma, Tensor):
         return slice(None) if interval is None or is_guided(interval, float(sigma)) else None
     inside = ((sigma > interval[0]) & (sigma <= interval[1])).expand(len(x))
@@ -122,7 +122,7 @@ class _Guided(Altered):
 class _LabelGuidance(_Guided):
     """Base class of guidance by labels.
 
-    Raises a ValueError for a model without classes and conditions, or without a null label.
+    Raises a ValueError for a model with neither classes nor conditions, or without a null label.
     """
 
     def __init__(self, inner: Denoiser, what: str) -> None:
@@ -155,11 +155,10 @@ class ClassifierFree(_LabelGuidance):
 
         d = d_free + scale (d_label - d_free)
 
-    At ``scale`` 1, d is the estimate d_label given the label, at 0 the estimate d_free without one
-    (the paper's w is scale - 1).
-    Both passes are one inner call on twice the rows: two evaluations a sample at a sequential depth
-    of one. Outside ``interval``, the conditional model alone makes one evaluation (Kynkäänniemi et
-    al. 2024, arXiv:2404.07724, section 3).
+    d_label is the estimate given the label, d_free the estimate without one. The paper's w is scale
+    - 1. Both passes are one inner call on twice the rows: two evaluations a sample, at a sequential
+    depth of one. Outside ``interval``, the conditional model alone makes one evaluation
+    (Kynkäänniemi et al. 2024, arXiv:2404.07724, section 3).
 
     Args:
         inner: a model with classes or other conditions.
@@ -169,8 +168,8 @@ class ClassifierFree(_LabelGuidance):
         interval: levels (low, high] with guidance, 0 <= low < high; None for all.
 
     Raises:
-        ValueError: the model has no classes, no "no label" or fewer channels, or the interval is
-            invalid.
+        ValueError: the model has neither classes nor conditions, no "no label" or fewer channels,
+            or the interval is invalid.
     """
 
     def __init__(
@@ -188,16 +187,16 @@ class ClassifierFree(_LabelGuidance):
                 f"model {inner.name} has {inner.event[0]} channels, so {channels} of them cannot be "
                 f"guided; give 1 to {inner.event[0]}"
             )
-        self.channels, self.interval = channels, checked_interval(interval)
+        self.channels, self.interval = channels, check_interval(interval)
         self.passes = 2 * inner.passes
         self.infinite = inner.infinite and self.formula.prediction == "x0"
 
     def passes_at(self, sigma: float) -> int:
-        """Return the inner model's passes, doubled inside the interval."""
+        """Return the inner model's passes at level ``sigma``, doubled inside the interval."""
         return self.inner.passes_at(sigma) * (2 if is_guided(self.interval, sigma) else 1)
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided and the unconditional estimate; without a label they are equal."""
+        """Return the guided and the free estimate; outside the interval, the label's as both."""
         null_labels = self._null_labels(x)
         guided_labels = null_labels if labels is None else labels
         rows = guided_rows(self.interval, sigma, x)
@@ -217,8 +216,8 @@ class Autoguided(_Guided):
 
         d = d_guide + scale (d_model - d_guide)
 
-    Model and guide get the same labels, but a guide without classes gets none. A sample costs the
-    evaluations of both, one after the other; outside ``interval``, only the model's.
+    Both get the same labels, but a guide without classes and conditions gets none. A sample costs
+    the evaluations of both, one after the other; outside ``interval``, only the model's.
 
     Args:
         inner: the model.
@@ -227,7 +226,7 @@ class Autoguided(_Guided):
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:
-        ValueError: shapes or classes of the two differ, or the interval is invalid.
+        ValueError: the guide has another event or other labels, or the interval is invalid.
     """
 
     def __init__(
@@ -252,7 +251,7 @@ class Autoguided(_Guided):
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide = guide
         self.infinite = inner.infinite and self.formula.prediction == "x0"
-        self.channels, self.interval = channels, checked_interval(interval)
+        self.channels, self.interval = channels, check_interval(interval)
         self.passes = inner.passes + guide.passes
         if self.read is not None and guide.read is not None:
             self.read = self.read | guide.read.paths
@@ -263,7 +262,7 @@ class Autoguided(_Guided):
         return self.inner.passes_at(sigma) + more
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided estimate and the guide's; outside the interval, the inner model's."""
+        """Return the guided estimate and the guide's; outside the interval, the model's as both."""
         d = self.inner.denoise(x, sigma, labels)
         rows = guided_rows(self.interval, sigma, x)
         if rows is None:
@@ -299,7 +298,7 @@ class ClassifierGuidance(_LabelGuidance):
     | x)^scale. Evaluations of the classifier are not counted.
 
     Args:
-        inner: a model with classes; it is called without labels.
+        inner: a model with classes or other conditions, called with "no label" only.
         log_prob: differentiable ``log_prob(x, sigma, labels)`` = log p(label | x, sigma) by row.
         classifier: name and version or hash of the classifier, for the model's name and identity.
         scale: guidance scale.

@@ -1,8 +1,8 @@
-"""Formulas of guidance: the guided image from the one with the label and the one without.
+"""Formulas of guidance: the guided image from the images with and without the label.
 
-Some formulas mean another prediction p than the image d. Each is p = (x - k d) / sigma up to a
-factor of the level, which none of the formulas sees: k = 1 for the noise, 1 + sigma² for v and
-1 + sigma for the velocity of a flow.
+Some formulas combine another prediction p than the image d: p = (x - k d) / sigma, up to a factor
+that depends on the level. Here k = 1 for the noise, 1 + sigma² for v and 1 + sigma for the velocity
+of a flow. The factor is left out: it changes no formula's image, but for the threshold of ``apg``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Prediction = Literal["x0", "eps", "v", "flow"]
 
 @dataclass(frozen=True, kw_only=True)
 class Formula(ABC):
-    """Base class of formulas; define :meth:`combine`, which is told no level.
+    """Base class of formulas; define :meth:`combine`, which does not get the level.
 
     Class attributes:
         name: name in options and in a model's name.
 
     Attributes:
-        prediction: what :meth:`combine` gets: images (``x0``), or another prediction.
+        prediction: type of the arguments of :meth:`combine`: images (``x0``), or another type.
     """
 
     name: ClassVar[str]
@@ -44,10 +44,10 @@ class Formula(ABC):
     @property
     @abstractmethod
     def text(self) -> str:
-        """The formula for a model's name, such as ``guidance=2,apg(threshold=2.5)``."""
+        """Text of the formula in a model's name, such as ``guidance=2,apg(threshold=2.5)``."""
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the guided image from those with and without the label, at states ``x``."""
+        """Return the guided image from the images with and without the label, at states ``x``."""
         if self.prediction == "x0":
             return self.combine(label, free)
         level = level_column(sigma, x)
@@ -56,7 +56,7 @@ class Formula(ABC):
 
     @abstractmethod
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
-        """Return the guided prediction ``(batch, …)``."""
+        """Return the guided prediction from the two with and without the label, ``(batch, …)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +90,12 @@ class Linear(Formula):
 class Projected(Linear):
     """Adaptive projected guidance, APG (Sadat et al. 2024, arXiv:2410.02416, Alg. 1).
 
-    With D = label - free, shortened to the length ``threshold``, and P the part of D along the
-    label's image, d = label + (w - 1) (D - P + eta P).
+    Let D be label - free, shortened to at most the length ``threshold``, and P the part of D along
+    the label's image. Then d = label + (w - 1) (D - P + eta P).
 
     The paper's momentum is left out: it makes d depend on earlier evaluations, and a denoiser
-    depends on x and sigma alone. D + beta (D before + …) tends to D / (1 - beta) as steps become
-    small. So momentum is then the scale 1 + (w - 1) / (1 - beta).
+    depends on x and sigma alone. As steps become small, D + beta (D before + …) tends to D / (1 -
+    beta). In this limit, momentum beta equals the scale 1 + (w - 1) / (1 - beta).
 
     Attributes:
         eta: weight of the parallel part; 1 and no threshold is :class:`Linear`.
@@ -129,8 +129,8 @@ class ZeroStar(Linear):
     """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886, section 4), in velocities of the flow.
 
     The free velocity is multiplied by s = <label, free> / |free|², the best fit to the label's.
-    Zero-init gives the velocity 0: the flow's state x / (1 + sigma) is then the image. It is a
-    matter of the level here. The authors' first step is ``zero_above`` just below the first level.
+    Zero-init replaces the velocity by 0, so that the image is the flow's state x / (1 + sigma).
+    The authors do so in the first step: set ``zero_above`` just below the first level.
 
     Attributes:
         zero_above: level above which the velocity is 0.
@@ -177,7 +177,7 @@ class Rescaled(Formula):
 
     @property
     def text(self) -> str:
-        """The formula inside, then the share."""
+        """Text of the formula inside, then the share."""
         said = "" if self.prediction == "v" else f",prediction={self.prediction}"
         return f"{self.formula.text},rescale={self.share:.15g}{said}"
 
@@ -186,7 +186,7 @@ class Rescaled(Formula):
         return super().__call__(label, self.formula(label, free, x, sigma), x, sigma)
 
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
-        """Return the guided prediction ``free`` with a spread nearer to that of ``label``."""
+        """Return the guided prediction ``free`` with a spread nearer to the spread of ``label``."""
         own, wanted = (p.flatten(1).std(1).reshape(-1, *[1] * (p.ndim - 1)) for p in (free, label))
         return free * (1 - self.share + self.share * wanted / own)
 

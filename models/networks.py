@@ -1,4 +1,4 @@
-"""Search for networks (``nn.Module``) in a user's object or function, and copies on a device."""
+"""Checks of a user's network, search for networks in objects and functions, copies on devices."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_call(name: str, called: Any, arguments: tuple[str, ...]) -> None:
 
 
 def check_tensor(name: str, output: Any) -> None:
-    """Raise a ValueError if ``output``, of the network called ``name``, is no tensor of real numbers."""
+    """Raise a ValueError if ``output`` of the network ``name`` is no tensor of real numbers."""
     if not isinstance(output, Tensor):
         inner = next((f" (its .{n})" for n in ("sample", "prediction") if hasattr(output, n)), "")
         raise ValueError(
@@ -58,8 +58,8 @@ def check_tensor(name: str, output: Any) -> None:
 def networks_in(holder: Any) -> Iterator[nn.Module]:
     """Yield ``holder`` if it is an ``nn.Module``, else every module that it holds.
 
-    Attributes, entries of lists and dictionaries, arguments of a ``functools.partial``, and a
-    function's closure, defaults and used globals are searched, four levels deep.
+    Attributes, entries of lists, tuples and dictionaries, arguments of a ``functools.partial``, and
+    a function's closure, positional defaults and used globals are searched, four levels deep.
     """
     visited: set[int] = set()
     todo = [(holder, _DEPTH)]
@@ -107,16 +107,16 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
 
 
 def freeze(network: Net) -> Net:
-    """Return ``network`` itself, set up to evaluate images: channels last, without gradients."""
+    """Return ``network`` itself, now in evaluation mode, channels last, without gradients."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
 
 
 def copy_to_device(holder: Any, device: torch.device | str) -> Any:
-    """Return a copy of ``holder`` with its networks on ``device``; ``holder`` does not change.
+    """Return a copy of ``holder`` with its networks on ``device``.
 
-    Weights are copied directly to the device, never twice on the old one. If the copy has a method
-    ``to``, it then moves all else. An object that cannot be copied is moved by its ``to`` alone.
+    Weights are copied directly to the device, never twice on the old one. A method ``to`` of the
+    copy then moves all else. If copying fails, ``to`` moves ``holder`` itself, and may change it.
 
     Raises:
         Exception: copying fails, and the object is an ``nn.Module`` or has no ``to``.
@@ -146,7 +146,7 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy, even of functions with networks, which ``copy.deepcopy`` shares."""
+    """Return a deep copy of a value with networks or ``to``, even of a function; others as is."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

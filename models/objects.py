@@ -66,7 +66,7 @@ def from_function(
     >>> model.event, model.sigma_max
     ((2,), 80.0)
     """
-    draw = data if data is None or callable(data) else _draw_from(torch.as_tensor(data))
+    draw = data if data is None or callable(data) else _make_draw(torch.as_tensor(data))
     own = {
         "event": tuple(event),
         "sigma_min": sigma_min,
@@ -91,7 +91,7 @@ def from_network(
 
     Args:
         network: function of the scaled state ``x_t`` and the time ``t`` ``(batch,)``. An
-            ``nn.Module`` is put in evaluation mode.
+            ``nn.Module`` is put in evaluation mode and frozen.
         prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
         process: noising process of its training; None for the 1,000 linear betas of Ho et al. 2020.
@@ -176,11 +176,11 @@ def _bytes_of(value: Any) -> bytes:
     try:
         function = inspect.isfunction(value)
         return inspect.getsource(value).encode() if function else pickle.dumps(value)
-    except Exception:  # whatever a class of the user's raises
+    except Exception:  # a user's class may raise any
         return repr(type(value)).encode()
 
 
-def _draw_from(data: Tensor) -> Draw:
+def _make_draw(data: Tensor) -> Draw:
     def draw(n: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         return data[torch.randint(len(data), (n,), generator=generator)]

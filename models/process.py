@@ -1,6 +1,6 @@
 """Noising processes x_t = alpha(t) x0 + sigma(t) z in their native time.
 
-Samplers never see one: they work in canonical coordinates x = x_t / alpha(t), with the noise level
+Samplers never see a process: they work in canonical coordinates x = x_t / alpha(t), at the level
 sigma(t) / alpha(t). A process is needed to call a network in the coordinates of its training
 (:mod:`samplerbench.models.adapters`), and to place a grid evenly in native time.
 
@@ -25,9 +25,9 @@ Real = TypeVar("Real", float, FloatArray)
 
 @dataclass(frozen=True, kw_only=True)
 class Process(ABC):
-    """Gaussian process x_t = alpha(t) x0 + sigma(t) z, whose level sigma(t) / alpha(t) rises strictly in t.
+    """Gaussian process x_t = alpha(t) x0 + sigma(t) z; its level sigma / alpha rises strictly in t.
 
-    Every method takes a Python float or a float64 array, and returns the same kind.
+    ``alpha``, ``sigma``, ``level`` and ``t_of`` map a Python float or a float64 array to its kind.
 
     Attributes:
         t_min, t_max: the native times between which the process is sampled, 0 <= t_min < t_max. The
@@ -62,9 +62,9 @@ class Process(ABC):
             return _as_kind_of(t, np.divide(self._sigma(time), self._alpha(time)))
 
     def t_of(self, level: Real) -> Real:
-        """Return the native time of a ``level`` >= 0: the exact inverse of :meth:`level`.
+        """Return the native time of a ``level`` >= 0, by the inverse of :meth:`level`.
 
-        An infinite level has the time at which alpha = 0, if there is one.
+        An infinite level has the time at which alpha = 0, if that time is at most ``t_max``.
         """
         return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
@@ -80,7 +80,7 @@ class Process(ABC):
 
 def _as_kind_of(given: Real, value: FloatArray) -> Real:
     """Return ``value`` as a Python float if ``given`` is one, else as a new array."""
-    # an array that depends on a grid alone would promote dtypes
+    # in place of a float, an array would promote the dtype of what it multiplies
     return cast(Real, value.copy() if isinstance(given, np.ndarray) else float(value))
 
 
@@ -109,10 +109,9 @@ class VE(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class EDM(VE):
-    """Variance exploding process with states of unit variance: alpha = 1 / sqrt(t² + sigma_data²),
-    level = t.
+    """Variance exploding process, scaled to unit variance: alpha = 1 / sqrt(t² + sigma_data²).
 
-    alpha is EDM's c_in (Karras et al. 2022, arXiv:2206.00364, Table 1, last column).
+    The level is t, and alpha is EDM's c_in (Karras et al. 2022, arXiv:2206.00364, Table 1).
 
     >>> EDM().alpha(1.2)
     0.7692307692307692
@@ -194,9 +193,9 @@ class VPLinear(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class SubVP(VPLinear):
-    """Sub-VP process, of less variance than VP (Song et al. 2021, arXiv:2011.13456, eq. 14, app. C).
+    """Sub-VP process, of less variance than VP (Song et al. 2021, arXiv:2011.13456, eq. 14).
 
-    With B(t) as in :class:`VPLinear`,
+    With B(t) as in :class:`VPLinear` (Song et al., app. C),
 
         alpha = exp(-B / 2),   sigma = 1 - exp(-B),   level = 2 sinh(B / 2).
 
@@ -218,9 +217,9 @@ class SubVP(VPLinear):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Process):
-    """VP process along a cosine, in continuous time (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17).
+    """VP process along a cosine, in continuous time (Nichol & Dhariwal 2021, arXiv:2102.09672).
 
-    With the angle phi(t) = (t + s) / (1 + s) · pi / 2, which runs from phi0 = phi(0) to pi / 2,
+    By the paper's eq. 17, with phi(t) = (t + s) / (1 + s) · pi / 2 from phi0 = phi(0) to pi / 2,
 
         alpha = cos(phi) / cos(phi0),   sigma² = 1 - alpha² = sin(phi - phi0) sin(phi + phi0) / cos²(phi0).
 
@@ -273,7 +272,7 @@ class RectifiedFlow(Process):
     Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of
     flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1), with noise at t = 1 as in
     diffusion; both papers run time the other way. The level is infinite at t = 1, so the default
-    ``t_max`` is the time of the level 1e4.
+    ``t_max`` is the time of the level 1e4 nu.
 
     >>> RectifiedFlow().t_of(1.0)
     0.5
@@ -343,11 +342,11 @@ class Discrete(Process):
         alpha = 1 / sqrt(1 + level²),   sigma = level alpha.
 
     The interpolation is as in k-diffusion's ``DiscreteSchedule``. A finite level outside the range
-    of the table's finite levels has the time of the nearest one. ``t_max`` 0 means the last time.
+    of the table's finite levels has the time of the nearest one. ``t_max`` = 0 is the last time.
 
     Attributes:
-        levels: rising noise levels > 0 at the times 0, 1, …, at least two; the last may be
-            infinite, if alphas_cumprod ends at 0.
+        levels: rising noise levels > 0 at the times 0, 1, …, at least two. The last is infinite if
+            the table alphas_cumprod ends at 0.
     """
 
     levels: tuple[float, ...]
@@ -367,7 +366,7 @@ class Discrete(Process):
 
     @classmethod
     def of_betas(cls, betas: FloatArray) -> Discrete:
-        """Make the process of a DDPM's rates ``betas`` ``(T,)`` (Ho et al. 2020, arXiv:2006.11239, eq. 4)."""
+        """Make the process of DDPM rates ``betas`` ``(T,)`` (Ho et al. 2020, arXiv:2006.11239)."""
         signal_power = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
         with np.errstate(divide="ignore"):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))

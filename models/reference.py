@@ -30,7 +30,7 @@ class Extractor(Protocol):
     """Name, preprocessing and content hash.
 
     Only results of the same identity are compared. Two attributes are optional. ``made_of`` is the
-    identity without the range of the data, for features to which it does not matter.
+    identity without the range of the data, for features that do not depend on this range.
     ``space`` is a common name of the features, such as ``inception-v3-2048``.
     """
     dim: int
@@ -61,7 +61,7 @@ class Blocks:
         side: number of blocks along each side of the image; it divides h and w.
 
     Raises:
-        ValueError: h or w is not divisible.
+        ValueError: samples are no images, or ``side`` does not divide h and w.
     """
 
     def __init__(self, event: tuple[int, ...], side: int) -> None:
@@ -89,8 +89,8 @@ class Statistics(NamedTuple):
         converged: ``(m, d)`` features of converged samples of the *same model*, from initial noise
             that no run uses; None if they have to be computed.
         held_out_blocks: ``held_out_blocks(n, size)`` yields the features of ``held_out(n)``, for
-            any ``n``, in blocks ``(size, d)``; the last may be smaller. None if their number is
-            limited, so that all can be held in memory.
+            any ``n``, in blocks ``(size, d)``; the last may be smaller. None to hold all features
+            in memory.
     """
 
     mean: FloatArray

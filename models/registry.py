@@ -48,8 +48,8 @@ def use_model(name: str, model: Any) -> None:
         model: an object that :func:`samplerbench.models.objects.as_model` takes.
 
     Raises:
-        ValueError: a built-in model has the name, the name is a path or has options, or the object
-            lacks an attribute.
+        ValueError: the name is a built-in model's, or is not a letter and then letters, digits, -
+            and _; or the object lacks an attribute.
     """
     from .objects import as_model
 
@@ -69,11 +69,11 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     """Make the model that ``spec`` names.
 
     Args:
-        spec: a built-in name (:func:`model_names`); a name given to :func:`use_model`, whose model
-            takes the options of every model only; ``path/to/file.py:factory`` for a model of your own
-            (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
-            this package, such as ``perturbed:NAME``, or of an installed one
-            (:mod:`samplerbench.models.loaders`).
+        spec: a built-in name (:func:`model_names`); a name given to :func:`use_model`, with the
+            options of :func:`wrap_model` only; the path of a checkpoint;
+            ``path/to/file.py:factory`` (:mod:`samplerbench.models.loaders.python_file`); or
+            ``scheme:rest`` for a loader of this package, such as ``perturbed:NAME``, or of an
+            installed one (:mod:`samplerbench.models.loaders`).
         **params: options that every model takes (:func:`wrap_model`), such as ``guidance``, the scale
             of classifier-free guidance; the rest goes to the model's factory or loader.
 
@@ -112,7 +112,7 @@ EVERY_MODEL = (*GUIDANCE, *ROUNDING)
 
 
 def wrap_model(model: Denoiser, **options: Any) -> Denoiser:
-    """Return ``model`` with options of :func:`add_guidance` and :func:`.rounding.add_rounding`."""
+    """Return ``model`` after :func:`add_guidance` and :func:`.rounding.add_rounding`."""
     rounding = {name: options.pop(name) for name in ROUNDING if name in options}
     return add_rounding(add_guidance(model, **options), **rounding)
 
@@ -131,8 +131,8 @@ def add_guidance(
 
     Args:
         model: model with classes or other conditions, unless there is a ``guide``.
-        guidance: the scale w, 1 for the conditional model alone.
-        guidance_is: ``w``, or ``w-1`` for the scale s = w - 1 of U-ViT and flow_matching.
+        guidance: the scale w, or s = w - 1; w = 1 is the conditional model alone.
+        guidance_is: ``w``, or ``w-1`` if ``guidance`` is s, as for U-ViT and flow_matching.
         guidance_channels: number of guided channels, the first ones; None for all.
         guidance_interval: levels (low, high] with guidance; None for all.
         guidance_formula: ``spec`` of :func:`.guidance_formulas.make_formula`.
@@ -199,7 +199,7 @@ def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
 
 
 def _scheme_of(spec: str) -> tuple[Scheme, str]:
-    """Return the scheme that loads ``spec``, and its argument. Raises a ValueError if there is none."""
+    """Return the scheme that loads ``spec``, and its argument; raise a ValueError without one."""
     from .checkpoints.opening import SUFFIXES
     from .loaders import LOADERS
 
@@ -207,7 +207,7 @@ def _scheme_of(spec: str) -> tuple[Scheme, str]:
         return LOADERS.find(spec)
     if ".py:" in spec or spec.endswith(".py"):
         return LOADERS.get("python_file"), spec
-    if _names_a_file(spec):
+    if _is_file_spec(spec):
         return LOADERS.get("checkpoint"), spec
     path = spec.rpartition("?")[0] or spec
     if os.sep in path or path.endswith(SUFFIXES):
@@ -227,7 +227,7 @@ def is_checkpoint(spec: str) -> bool:
     return spec not in {*_FACTORIES, *_SESSION} and _scheme_of(spec)[0].name == "checkpoint"
 
 
-def _names_a_file(spec: str) -> bool:
+def _is_file_spec(spec: str) -> bool:
     """Return True for ``FAMILY:PATH``, or the path of an existing file or folder."""
     from .checkpoints.families import family_names
 

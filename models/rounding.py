@@ -1,8 +1,8 @@
 """Models whose network computes in low precision: by casting it, or by a formula on exact models.
 
 Users run networks in bfloat16, float16 or with float8 weights. States, and the sums of a sampler, stay in the
-precision of the run. The endpoints and the data of such a model are those of the model in full precision, so all
-distances contain the error of the network's arithmetic.
+precision of the run. Endpoints and data come from the model in full precision. So all distances contain the error of
+the network's arithmetic.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def add_rounding(
     Args:
         model: any model; the network inside guidance and other wrappers changes.
         network_dtype: one of :data:`DTYPES`.
-        network_level_dtype: dtype of the level, or native time, that the network is told; None for
+        network_level_dtype: dtype of the level, or native time, that the network gets; None for
             ``network_dtype`` (bfloat16 for float8).
         network_predicts: one of :data:`PREDICTED`, for a model without a network; None for "edm".
 
@@ -79,7 +79,7 @@ def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 class Precision(NamedTuple):
-    """Precision of a network: name of the weights' dtype, dtypes of its arithmetic and of its level."""
+    """Precision of a network: the weights' dtype by name, dtypes of arithmetic and of the level."""
 
     weights: str
     computing: torch.dtype
@@ -104,7 +104,7 @@ class LowPrecision(Wrapper):
     def denoise_both(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the images of the inner model's guidance."""
+        """Return both images of the inner model, which may be guided."""
         return self.inner.denoise_both(x, sigma, labels)
 
     def to(self, device: torch.device | str) -> Self:
@@ -127,7 +127,7 @@ class LowPrecision(Wrapper):
 
 
 def in_full_precision(model: Denoiser) -> Denoiser:
-    """Return the model in full precision if ``model`` is in low precision, else ``model`` itself."""
+    """Return the full-precision model of a model in low precision, else ``model`` itself."""
     return model.precise if isinstance(model, LowPrecision) else model
 
 
@@ -150,7 +150,7 @@ def called_networks(model: Denoiser) -> list[nn.Module]:
     """Return the networks that an evaluation of ``model`` calls, without their preconditioning.
 
     One row is evaluated. A module that holds nothing but another network, such as EDM's
-    preconditioning, is left for the network in it, since users keep it in float32.
+    preconditioning, is replaced by that network: users keep preconditioning in float32.
     """
     called: dict[int, nn.Module] = {}
 
@@ -182,9 +182,9 @@ def _without_preconditioning(module: nn.Module) -> nn.Module:
 def cast_network(network: nn.Module, precision: Precision) -> None:
     """Make ``network`` compute in low precision, in place; its callers see float32.
 
-    Weights and the inputs of every layer with weights are cast. Tensors of at most one dimension
-    that the network is given are the level, and have a precision of their own. Buffers, such as the
-    frequencies of an embedding, stay as they are.
+    Weights and the inputs of every layer with weights are cast. Arguments of the network with at
+    most one dimension are taken for the level, and have a precision of their own. Buffers, such as
+    the frequencies of an embedding, stay as they are.
     """
     for layer in network.modules():
         weights = [p for p in layer.parameters(recurse=False) if p.is_floating_point()]
@@ -231,11 +231,11 @@ class RoundedFormula(Wrapper):
     A network reads x_t = alpha x and its native time, and gives F, from which D = a x + b F. Rounding
     is r_x of x_t, r_t of the time and r_F of the output:
 
-        D = a x + b r_F(F(r_x(alpha x), r_t(time))),
+        D = a x + b r_F(F(r_x(alpha x), r_t(time))).
 
-    where F(x_t, time) is the network that is exact: F = (D(x_t / alpha', s') - a' x_t / alpha') / b',
-    with s', alpha', a', b' of the rounded time. So a rounded time is another level for the network
-    alone. The arithmetic inside a network is not rounded.
+    F(x_t, time) is the exact network F = (D(x_t / alpha', s') - a' x_t / alpha') / b', where s',
+    alpha', a' and b' belong to the rounded time. So the network alone sees the rounded level. The
+    arithmetic inside a network is not rounded.
 
     Args:
         inner: model by formula.
@@ -264,13 +264,13 @@ class RoundedFormula(Wrapper):
         """Return D with rounding; see :class:`RoundedFormula`."""
         column = (-1, *[1] * (x.ndim - 1))
         level = level_per_row(sigma, x)
-        told = self._rounded_level(level)
+        rounded_level = self._rounded_level(level)
         states = x.double()
         alpha, a, b = (part.reshape(column) for part in self._weights(level))
-        alpha_told, a_told, b_told = (part.reshape(column) for part in self._weights(told))
-        seen = _round(alpha * states, self.precision.computing) / alpha_told
-        exact = self.inner.denoise(seen, told, labels)
-        output = _round((exact - a_told * seen) / b_told, self.precision.computing)
+        alpha_, a_, b_ = (part.reshape(column) for part in self._weights(rounded_level))
+        seen = _round(alpha * states, self.precision.computing) / alpha_
+        exact = self.inner.denoise(seen, rounded_level, labels)
+        output = _round((exact - a_ * seen) / b_, self.precision.computing)
         return (a * states + b * output).to(x.dtype)
 
     def _rounded_level(self, level: Tensor) -> Tensor:
@@ -280,8 +280,8 @@ class RoundedFormula(Wrapper):
         time = torch.from_numpy(self.process.t_of(level.cpu().numpy())) * _TIMES
         rounded = _round(time, self.precision.level) / _TIMES
         # a flow's time may be rounded to 1, an infinite level
-        told = torch.from_numpy(self.process.level(rounded.numpy())).clamp(max=_HIGHEST)
-        return told.to(level.device)
+        levels = torch.from_numpy(self.process.level(rounded.numpy())).clamp(max=_HIGHEST)
+        return levels.to(level.device)
 
     def _weights(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return alpha, a and b, the factors of x in x_t, and of x and F in D, ``(n,)`` each."""
@@ -312,7 +312,7 @@ class RoundedFormula(Wrapper):
 
 
 _TIMES = 1000.0
-"""Native time that a network is told at t = 1."""
+"""Time input of a network at t = 1."""
 _HIGHEST = 1e8
 """Level that stands for infinity."""
 

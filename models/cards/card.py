@@ -207,8 +207,8 @@ class Card:
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
         training: recipe, steps, images seen and loss, from which the weights can be reproduced.
-        reference: extractor identity and sizes of ``reference.safetensors``; or ``card``, the name
-            of a card of the same data whose reference is shared; empty without a reference.
+        reference: extractor identity and sizes of ``reference.safetensors``. Or ``card``, the name
+            of a card of the same data whose reference is shared. Empty without a reference.
         moments: data set and script of ``moments.safetensors``; empty without that file.
         extractor: name of the card of the feature extractor, or ``blocks-8`` for means of 8 x 8
             blocks of pixels; empty for features = pixels.
@@ -242,7 +242,7 @@ class Card:
         """Return the tensors of a file of this card, on the CPU.
 
         Raises:
-            CardError: the file is missing, or its SHA-256 is not the card's.
+            CardError: the file is missing, differs from the card, or is no safetensors file.
         """
         remedy = "reinstall samplerbench or restore the file"
         entry = self.files.get(file)

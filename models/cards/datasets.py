@@ -48,12 +48,12 @@ FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/f
 
 
 def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Return images and labels of Fashion-MNIST (Zalando, MIT), from Debian's ``dataset-fashion-mnist``.
+    """Return images and labels of Fashion-MNIST (Zalando, MIT), as Debian packages it.
 
     Images are ``(n, 1, 28, 28)`` float32 in [-1, 1]; labels are ``(n,)`` int64 in [0, 9].
 
     Raises:
-        FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION``.
+        FileNotFoundError: the files are not in :data:`FASHION_DIR`.
     """
     prefix = "train" if split == "train" else "t10k"
     grey = _read_idx(FASHION_DIR / f"{prefix}-images-idx3-ubyte.gz", header=16)
@@ -76,7 +76,7 @@ def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tens
     """Return images and labels of the 1 797 digits of scikit-learn (UCI ML repository, CC BY 4.0).
 
     Images are ``(n, 1, 8, 8)`` float32 in [-1, 1]; labels are ``(n,)`` int64 in [0, 9]. The split
-    is ours: images 7 and 8 of every nine are for testing, so that both parts have all writers.
+    is ours: the last two images of every nine are for testing, so that both parts have all writers.
     """
     from sklearn import datasets
 

@@ -45,11 +45,11 @@ class NetworkDenoiser(Denoiser):
 
     @staticmethod
     def network(card: Card) -> nn.Module:
-        """Return the network of a card with untrained weights: a module of ``(x, sigma, labels)``."""
+        """Return a card's network, untrained: a module of ``(x, sigma, labels)``."""
         return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; both the label ``classes`` and None mean no label."""
+        """Return the network's output for ``x``; the label ``classes`` and None mean no label."""
         n = len(x)
         level = level_per_row(sigma, x, x.dtype)
         labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
@@ -60,12 +60,12 @@ class NetworkDenoiser(Denoiser):
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
         """Return labels ``(batch,)`` int64, by the classes' frequencies in the training data.
 
-        Each is a function of (seed, id) alone, on ``ids``'s device.
+        Each label is a function of (seed, id) alone, on ``ids``'s device.
         """
         return labels_for(ids, seed, self.card.data["class_counts"])
 
     def to(self, device: torch.device | str) -> NetworkDenoiser:
-        """Return a copy of this model with its weights on ``device``; its extractor moves when called."""
+        """Return a copy with its weights on ``device``; the extractor moves when it is called."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin
@@ -93,17 +93,17 @@ class NetworkDenoiser(Denoiser):
 
 
 def fashion() -> NetworkDenoiser:
-    """``fashion``: Fashion-MNIST, 28 × 28, ten classes."""
+    """Return the model ``fashion``: Fashion-MNIST, 28 × 28, ten classes."""
     return NetworkDenoiser(load_card("fashion"))
 
 
 def digits() -> NetworkDenoiser:
-    """``digits``: scikit-learn's digits, 8 × 8, ten classes."""
+    """Return the model ``digits``: scikit-learn's digits, 8 × 8, ten classes."""
     return NetworkDenoiser(load_card("digits"))
 
 
 def emoji() -> NetworkDenoiser:
-    """``emoji``: emoji of a font, RGB, 32 × 32, nine classes."""
+    """Return the model ``emoji``: emoji of a font, RGB, 32 × 32, nine classes."""
     return NetworkDenoiser(load_card("emoji"))
 
 
@@ -142,7 +142,7 @@ class NetworkFlow(NativeDenoiser):
 
 
 def emoji_flow() -> NetworkFlow:
-    """``emoji-flow``: emoji of a font, RGB, 32 × 32, nine classes, by a rectified flow."""
+    """Return the model ``emoji-flow``, a rectified flow: the data of ``emoji``."""
     return NetworkFlow(load_card("emoji-flow"))
 
 
@@ -179,7 +179,7 @@ class NetworkMap(NetworkDenoiser):
 
 
 def fashion_map() -> NetworkMap:
-    """``fashion-map``: one to four jumps, distilled from ``fashion``."""
+    """Return the model ``fashion-map``: a map for one to four jumps, distilled from ``fashion``."""
     return NetworkMap(load_card("fashion-map"))
 
 
@@ -208,7 +208,7 @@ class CardDecoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Return the latents of images ``(n, *event)``, on ``device``, in the dtype of the images."""
+        """Return the latents of images ``(n, *event)`` on ``device``, in the images' dtype."""
         return self.network.encode(images.float()).to(images.dtype)
 
     def to(self, device: torch.device | str) -> CardDecoder:
@@ -249,5 +249,5 @@ class LatentNetwork(NetworkDenoiser):
 
 
 def fashion_latent() -> LatentNetwork:
-    """``fashion-latent``: Fashion-MNIST in latents of 4 × 8 × 8, ten classes."""
+    """Return the model ``fashion-latent``: Fashion-MNIST in latents of 4 × 8 × 8, ten classes."""
     return LatentNetwork(load_card("fashion-latent"))

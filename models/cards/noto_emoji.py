@@ -48,7 +48,7 @@ IGNORED = {*SKIN_TONES, *HAIR, 0x200D, 0x2640, 0x2642, 0x27A1, 0xFE0F}
 """Code points that do not change the base emoji: skin, hair, sex, direction and joiners."""
 
 NEAR = 0.15
-"""Root mean square difference of pixels in [-1, 1] below which the split keeps emoji together."""
+"""Root mean square difference of pixels in [-1, 1] below which two emoji are of one family."""
 
 TEST_OF = 7
 """Of each class, one family of emoji in ``TEST_OF`` is held out for testing."""

@@ -41,7 +41,7 @@ class FashionExtractor:
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Whitening axes ``(dim, dim)`` of real images' features, widest first, and their file's hash."""
+        """Whitening axes ``(dim, dim)`` of real features, widest first, and their file's hash."""
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def clamped_features(card: Card, samples: Tensor) -> FloatArray:
 
 
 def value_range(card: Card) -> tuple[float, float]:
-    """Return the data range (low, high) that samples are clamped to before the extractor sees them."""
+    """Return the range (low, high) of a card's data, to which samples are clamped for scoring."""
     low, high = card.data["range"]
     return float(low), float(high)
 
@@ -122,8 +122,8 @@ def value_range(card: Card) -> tuple[float, float]:
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
     """Return the reference of a card's model, whose files are read on use; None without one.
 
-    ``draw(n)`` gives held-out samples in place of the stored ones. Raises a CardError if the
-    reference was made with another extractor.
+    ``draw(n)`` gives held-out samples in place of the stored ones. A reference shared with another
+    card has no converged samples. Raises a CardError if it was made with another extractor.
     """
     if not card.reference:
         return None

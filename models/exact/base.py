@@ -32,9 +32,9 @@ widths.
 """
 
 SMALL = 32768
-"""Numbers in a chunk and a model below which further threads cost more than they save.
+"""Count of numbers in a chunk and its model below which further threads do not pay.
 
-It is also the size from which torch divides elementwise operations among threads.
+From this size on, torch divides elementwise operations among threads.
 """
 
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -57,15 +57,15 @@ class ExactModel(Denoiser):
     """Base class of :class:`Denoiser` objects with an exactly known distribution.
 
     A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`)
-    and ``scale``. It writes :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
-    :meth:`moments` and :meth:`posterior`, and :meth:`flow` where that has a closed form. The
+    and ``scale``. It defines :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
+    :meth:`moments` and :meth:`posterior`, and :meth:`flow` if there is a closed form. The
     ``*_rows`` methods work on flattened samples ``(CHUNK, d)`` in float64. Row k of their result
     must depend, to its last bit, on row k of the arguments only. Elementwise operations, reductions
     of a row and :func:`row_stable_matmul` satisfy this.
 
     Attributes:
-        scale: the smallest standard deviation of the density in any direction; below it, a path
-            x(sigma) of the flow is a smooth function of sigma^2.
+        scale: the smallest standard deviation of the density in any direction. At levels below it,
+            a path x(sigma) of the flow is a smooth function of sigma^2.
         tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 + scale^2)``.
         closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
         make_reference: function that returns a reference in features other than the samples. If it
@@ -105,7 +105,7 @@ class ExactModel(Denoiser):
         """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x``."""
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
+        """Return E[x0 | x] (:meth:`Denoiser.denoise`), computed in float64, in ``x``'s dtype."""
         return self.map_states(self.denoise_rows, x, sigma, labels)
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
@@ -116,7 +116,7 @@ class ExactModel(Denoiser):
         return self.evaluate_in_chunks(self.log_density_rows, x, sigma, labels)
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` exact samples of the data, ``(n, *event)`` float64, a function of ``seed`` >= 0."""
+        """Return ``n`` exact samples of the data, ``(n, *event)`` float64, by ``seed`` >= 0."""
         return self._draw_events(n, np.random.default_rng((seed, 0)))
 
     def data(self, n: int, seed: int) -> Tensor:
@@ -124,7 +124,7 @@ class ExactModel(Denoiser):
         return self.sample(n, seed)
 
     def held_out(self, n: int) -> Tensor:
-        """Return ``n`` exact samples ``(n, *event)``, always the same, which :meth:`sample` never draws."""
+        """Return ``n`` fixed exact samples ``(n, *event)``, which :meth:`sample` never draws."""
         return self._draw_events(n, np.random.default_rng((0, 1)))
 
     def held_out_blocks(self, n: int, size: int) -> Iterator[Tensor]:
@@ -161,8 +161,8 @@ class ExactModel(Denoiser):
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end, at level 0, of the flow from states ``x`` at a small level ``sigma``.
 
-        A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma dx/dsigma =
-        x(0) - c sigma^2 + O(sigma^4), and (x + d) / 2 is x(0) to fourth order. On a Gaussian the
+        A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4). So d = x - sigma dx/dsigma is
+        x(0) - c sigma^2 + O(sigma^4), and (x + d) / 2 is x(0) + O(sigma^4). On a Gaussian the
         relative error is (sigma / scale)^4 / 8.
         """
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
@@ -184,7 +184,7 @@ class ExactModel(Denoiser):
         return self.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """See :meth:`Denoiser.endpoint`: ``flow`` from ``sigma_max`` to 0."""
+        """Return the end of :meth:`flow` from ``sigma_max`` to 0; see :meth:`Denoiser.endpoint`."""
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
@@ -218,12 +218,12 @@ class ExactModel(Denoiser):
     ) -> Tensor:
         """Apply the function ``rows`` to a batch in chunks of :data:`CHUNK` rows; join its results.
 
-        It gets states ``(CHUNK, d)``, levels and labels ``(CHUNK,)``. The last chunk is filled up
-        with copies of its first row, whose results are dropped.
+        The function gets float64 states ``(CHUNK, d)``, levels and labels ``(CHUNK,)``. The last
+        chunk is filled up with copies of its first row, whose results are dropped.
 
         Raises:
-            ValueError: ``x`` has another event shape than the model, or a label is not one of its
-                classes. Labels are checked on the CPU only, where the check never waits.
+            ValueError: ``x`` has another event shape than the model, or a label is not in [0,
+                classes]. Labels are checked on the CPU only, where the check never waits.
         """
         n = len(x)
         if tuple(x.shape[1:]) != self.event:
@@ -255,7 +255,7 @@ class ExactModel(Denoiser):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread in this context: more slow small tensors, up to a hundredfold."""
+    """Run torch on one thread in this context, since more can slow small tensors a hundredfold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -265,7 +265,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _count_numbers(model: ExactModel) -> int:
-    """Return how many numbers the tensors of a model hold, those of models inside it included."""
+    """Return how many numbers the tensors of a model, and of the models inside it, hold."""
     held = vars(model).values()
     return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
         _count_numbers(value) for value in held if isinstance(value, ExactModel)
@@ -287,7 +287,7 @@ def to_numpy(*tensors: Tensor) -> tuple[FloatArray, ...]:
 
 
 def pad_to_chunk(rows: Tensor) -> Tensor:
-    """Return ``rows`` with copies of the first row appended up to :data:`CHUNK` rows, contiguous."""
+    """Return ``rows``, contiguous, with copies of the first appended up to :data:`CHUNK` rows."""
     if len(rows) == CHUNK:
         return rows.contiguous()
     return torch.cat([rows, rows[:1].expand(CHUNK - len(rows), *rows.shape[1:])])

@@ -1,4 +1,4 @@
-"""Empirical distribution of points: the exact model of a network that memorised its training data."""
+"""Distributions of points, bare or with a Gaussian around each: exact models of memorised data."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ class PointCloud(ExactModel):
 
         d(x, sigma) = sum_j p(j | x) y_j,     p(j | x) ∝ exp(-|x - y_j|^2 / (2 sigma^2))
 
-    With |x - y|^2 expanded as |x|^2 - 2 x·y + |y|^2, all distances are one matrix product, but the
-    rounding of |y|^2 is divided by sigma^2. They are therefore expanded about c, the point nearest
-    to x:
+    The expansion |x|^2 - 2 x·y + |y|^2 gives all distances by one matrix product. But the rounding
+    of |y|^2 is divided by sigma^2. So distances are expanded about c, the point nearest to x:
 
         |x - y_j|^2 = |x - c|^2 - 2 (x - c)·(y_j - c) + |c - y_j|^2.
 
     The last term is computed once, from differences, and the others are as small as sigma. On 8 × 8
-    digits, d is then off by at most 1e-14 at every level, like sums of squared differences at 50
-    times the cost. The first expansion loses 7e-13 at sigma = 0.05, which the slope (x - d) / sigma
-    multiplies by 20.
+    digits, d is then off by at most 1e-14 at every level. Sums of squared differences are no better,
+    at 50 times the cost. The first expansion loses 7e-13 at sigma = 0.05, and the slope (x - d) /
+    sigma 20 times as much.
 
     Given a class label, the sum is over the points of that class.
 
@@ -84,7 +83,7 @@ class PointCloud(ExactModel):
         return joint.logsumexp(1) - self.dim * (sigma.log() + 0.5 * math.log(2 * math.pi))
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` points drawn with replacement; the first m of them do not depend on ``n``."""
+        """Return ``n`` points drawn with replacement; the first m do not depend on ``n``."""
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
@@ -101,7 +100,7 @@ class PointCloud(ExactModel):
         )
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and covariance of x0 given ``x``: of the points weighted by p(j | x)."""
+        """Return mean and covariance of x0 given ``x``, of the points weighted by p(j | x)."""
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
@@ -147,7 +146,7 @@ def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tens
 
 
 def digits_cloud() -> PointCloud:
-    """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8."""
+    """Return the model ``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8."""
     card = load_card("digits-cloud")
     tensors, (low, high) = card.tensors(), card.data["range"]
     points = low + tensors["pixels"].double() * ((high - low) / card.data["levels"])
@@ -157,7 +156,7 @@ def digits_cloud() -> PointCloud:
 class KernelDensity(ExactModel):
     """Distribution of x0 = y + width z, with y one of N points and z standard normal.
 
-    The data at noise level sigma are the bare points at s = sqrt(sigma^2 + width^2), so all
+    The data at noise level sigma are the bare points at level s = sqrt(sigma^2 + width^2). So all
     quantities follow from the denoiser d_c of the cloud:
 
         d(x, sigma) = g x + (1 - g) d_c(x, s),     g = width^2 / s^2.
@@ -207,7 +206,7 @@ class KernelDensity(ExactModel):
         )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` points with noise around them; the first m of them do not depend on ``n``."""
+        """Return ``n`` points with noise around them; the first m do not depend on ``n``."""
         for_point, for_noise = rng.spawn(2)
         points = self._cloud.draw(n, for_point)
         return points + self.width * for_noise.standard_normal((n, self.dim))
@@ -239,7 +238,7 @@ class KernelDensity(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the class of the nearest point, or its index without classes, ``(batch,)`` int64."""
+        """Return the nearest point's class, or its index without classes, ``(batch,)`` int64."""
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
@@ -262,7 +261,7 @@ class KernelDensity(ExactModel):
 
 
 def fashion_kde(width: float = 0.1) -> KernelDensity:
-    """``fashion-kde``: 2 500 images of Fashion-MNIST with a Gaussian of ``width`` around each.
+    """Return the model ``fashion-kde``: 2 500 images of Fashion-MNIST under kernels of ``width``.
 
     Samples are scored as for ``fashion``: against real images, in the same features.
     Held-out images are likeliest at a width of 0.3; below 0.008, a grey level, samples are copies.

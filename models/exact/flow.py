@@ -182,7 +182,7 @@ def step_factor(error: float) -> float:
 
 
 def apply_one_by_one(function: Callable[[float], float], values: Tensor) -> Tensor:
-    """Return ``function`` of each number of a 1-D tensor, with bits that do not depend on its place."""
+    """Return ``function`` of each number of a 1-D tensor; its bits do not depend on its place."""
     return torch.tensor(
         [function(value) for value in values.tolist()], dtype=values.dtype, device=values.device
     )

@@ -57,7 +57,7 @@ class Gaussian(ExactModel):
         return mean, cov
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T of x0 given ``x``."""
+        """Return mean and covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T of x0 given ``x``."""
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         square = level_per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)

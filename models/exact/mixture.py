@@ -32,8 +32,8 @@ class GaussianMixture(ExactModel):
     """Mixture of Gaussians: x0 ~ sum_k w_k N(mu_k, W_k W_k^T + s_k^2 I).
 
     Let U_k be the left singular vectors of W_k, v_k = (singular values)^2 + s_k^2 and c = x - mu_k.
-    Then component k has a covariance Sigma_k with variance v_kj along column j of U_k and s_k^2 in
-    every other direction, which gives (Woodbury's identity, already diagonalised)
+    Then the covariance Sigma_k of component k has variance v_kj along column j of U_k, and s_k^2 in
+    every other direction. So (Woodbury's identity, already diagonalised)
 
         log N(x; mu_k, Sigma_k + sigma^2 I) = -1/2 [ sum_j (U_k^T c)_j^2 / (v_kj + sigma^2) + (|c|^2 - |U_k^T c|^2) / (s_k^2 + sigma^2)
                                               + sum_j log(v_kj + sigma^2) + (d - r) log(s_k^2 + sigma^2) + d log 2 pi ]
@@ -116,7 +116,7 @@ class GaussianMixture(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the likeliest class, or component without classes, of samples: ``(batch,)``."""
+        """Return each sample's likeliest class, or component without classes, ``(batch,)``."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
@@ -203,7 +203,7 @@ class GaussianMixture(ExactModel):
         return ComponentTerms(coords, square, across, along, log_joint)
 
     def _noisy_variances(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """Return s_k^2 + sigma^2 ``(n, K)`` and v_k + sigma^2 ``(n, K, r)``, by sigma^2 ``(n, 1)``."""
+        """Return s_k^2 + sigma^2 ``(n, K)``, v_k + sigma^2 ``(n, K, r)``, by sigma^2 ``(n, 1)``."""
         return self._floor + square, self._variances + square[:, :, None]
 
     def _posterior_gains(
@@ -246,7 +246,7 @@ class MPPCA(GaussianMixture):
 
 
 def fashion_mppca() -> MPPCA:
-    """``fashion-mppca``: 28 × 28, ten classes of ten components each.
+    """Return the model ``fashion-mppca``: 28 × 28, ten classes of ten components each.
 
     ``samplerbench_studies.training.fit_mppca`` fitted it to Fashion-MNIST.
     """

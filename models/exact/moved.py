@@ -16,11 +16,11 @@ from .base import ExactModel, FloatArray, copy_on_device, row_stable_matmul, to_
 class Moved(ExactModel):
     """Model of the data s R x0 + c, where ``inner`` is the exact model of x0.
 
-    R is a random rotation of the flattened sample, s > 0 a scale and c a shift. With y = s R x + c and
-    levels s sigma, the denoiser is D'(y, s sigma) = s R D(x, sigma) + c, and the paths of the flow are the
-    inner paths, moved. Latents move too (:meth:`place_noise`). So a sampler that is a linear combination
-    of states and denoised images, with noise levels relative to the model's range, gives the inner
-    samples, moved, up to rounding. A sampler that recognises a problem by its numbers does not.
+    R is a random rotation of the flattened sample, s > 0 a scale and c a shift. At y = s R x + c, the
+    denoiser is D'(y, s sigma) = s R D(x, sigma) + c. The paths of the flow are the inner paths, moved, and
+    so is the initial noise (:meth:`place_noise`). Take a deterministic sampler of weighted means of states
+    and denoised images, at levels relative to the model's range. It gives the inner samples, moved, up to
+    rounding. A sampler that recognises a problem by its numbers does not.
 
     Args:
         inner: the model.
@@ -44,7 +44,7 @@ class Moved(ExactModel):
         self.closed_form = inner.closed_form
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return R z + c / sigma_max: sigma_max times it are the inner latents, moved."""
+        """Return R z + c / sigma_max: sigma_max times it is the inner first state, moved."""
 
         def place_rows(z: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return row_stable_matmul(z, self._rotation.T) + self._shift / self.sigma_max
@@ -60,7 +60,7 @@ class Moved(ExactModel):
         return row_stable_matmul(x, self._rotation.T) * self.factor + self._shift
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return s R D(x) + c."""
+        """Return the inner denoised rows, moved."""
         inner = self.inner.denoise_rows(self.inner_states(x), sigma / self.factor, labels)
         return self.moved_states(inner)
 

@@ -45,7 +45,7 @@ class RandomField:
         )
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the field at rows ``(n, d)`` and levels ``(n,)``; no row's bits depend on the others."""
+        """Return the field at rows ``(n, d)``, levels ``(n,)``; a row's bits depend on it alone."""
         if not len(x):
             return torch.zeros_like(x)
         parts = [
@@ -94,7 +94,7 @@ class Perturbed(Altered):
         self._field = RandomField(math.prod(inner.event), spread, length, seed)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner model's denoiser with the error added, in ``x``'s dtype."""
+        """Return the inner model's denoised images with the error added, in ``x``'s dtype."""
         return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a multivariate t of 2.5 to 6 degrees of freedom, as a mixture of :data:`WIDTHS` Gaussians."""
+    """Make a mixture of :data:`WIDTHS` Gaussians close to a t of 2.5 to 6 degrees of freedom."""
     from scipy.stats import invgamma  # here: few runs have a use for it
 
     half = rng.uniform(2.5, 6) / 2
@@ -81,7 +81,7 @@ def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def wavelet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make square images whose Haar coefficients have random decay, tails and separation of modes."""
+    """Make square images whose Haar coefficients have random decay, tails and distance of modes."""
     side = int(np.sqrt(dim))
     if side * side != dim or side & (side - 1):
         raise ValueError(f"a wavelet has 4, 16, 64, 256, … dimensions, not {dim}")
@@ -154,7 +154,7 @@ def _as_tensor(values: FloatArray) -> Tensor:
 
 
 def gaussian() -> Gaussian:
-    """``gaussian``: 16 dimensions, variances over two decades (1 to 0.01), densely rotated."""
+    """Return the model ``gaussian``: 16 rotated dimensions, variances from 1 down to 0.01."""
     d = 16
     mean = torch.tensor([(-1) ** i * (i + 1) / d for i in range(d)], dtype=torch.float64)
     variances = torch.tensor(
@@ -164,7 +164,7 @@ def gaussian() -> Gaussian:
 
 
 def gmm_2d() -> GaussianMixture:
-    """``gmm-2d``: seven modes in about [-2, 2]^2, of unequal weight, elongated, for pictures."""
+    """Return the model ``gmm-2d``: seven modes in about [-2, 2]^2, unequal and mostly elongated."""
     modes = torch.tensor(
         [  # weight, mean, long axis (standard deviation along it), standard deviation across
             (0.24, -1.3, 1.1, 0.30, 0.20, 0.08),
@@ -182,9 +182,10 @@ def gmm_2d() -> GaussianMixture:
 
 
 def gmm_64d() -> GaussianMixture:
-    """``gmm-64d``: nine components in 64 dimensions, four strong directions each over a thin rest.
+    """Return the model ``gmm-64d``: nine components in 64 dimensions.
 
-    Six means are about 7 apart; three are 1 away from one of these, so that the pairs overlap.
+    Each has four strong directions over a thin rest. Six means are about 7 apart; each of the other
+    three is 1 away from one of the six, so that the pairs overlap.
     """
     d, rank = 64, 4
     rng = np.random.default_rng(64)

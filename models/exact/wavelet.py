@@ -54,7 +54,7 @@ def log_cdf(
 def log_quantile(
     level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2), by bracketed Newton steps.
+    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2), by Newton steps.
 
     A mixture's quantile lies between its components' quantiles. A step that leaves this bracket, or
     is not smaller than half the step before last, becomes a bisection (Brent's safeguard). Raises
@@ -108,7 +108,7 @@ def haar_transform(image: Tensor) -> Tensor:
 
 
 def inverse_haar_transform(coefficients: Tensor) -> Tensor:
-    """Return the images of these coefficients: the inverse of :func:`haar_transform`."""
+    """Return the images of Haar coefficients: the inverse of :func:`haar_transform`."""
     out = coefficients.clone()
     n = 2
     while n <= coefficients.shape[-1]:
@@ -155,7 +155,7 @@ SPREAD = 0.25
 """Mean square of a pixel. The standard deviation is about 1/2, so most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""Ratio of a detail's two deviations; with :data:`WEIGHTS` the kurtosis is 10, as in photos."""
+"""Ratio of a detail's two deviations; with :data:`WEIGHTS` the kurtosis is about 10, as in photos."""
 BALANCE = (0.6, 0.4)
 """Probabilities of the two modes of the mean brightness; 1/2 for other bimodal coefficients."""
 SEPARATION = 4.0
@@ -171,8 +171,8 @@ class Wavelet(ExactModel):
     1/f^2. The four coarsest coefficients of a channel have two separated modes. The others are
     zero-mean scale mixtures, narrow or wide.
 
-    The transform of white noise is white noise, so coefficients decouple: with c one coefficient of
-    x, w_k, m_k, s_k its mixture and v_k = s_k^2 + sigma^2,
+    The transform of white noise is white noise, so coefficients decouple. For one coefficient c of
+    x, with its mixture w_k, m_k, s_k and v_k = s_k^2 + sigma^2,
 
         E[c0 | c] = sum_k p(k | c) [m_k + s_k^2 / v_k (c - m_k)],     p(k | c) ∝ w_k N(c; m_k, v_k).
 
@@ -204,7 +204,7 @@ class Wavelet(ExactModel):
     def of_mixtures(
         cls, event: tuple[int, int, int], weights: FloatArray, means: FloatArray, stds: FloatArray
     ) -> Wavelet:
-        """Return the model of images ``event`` with these mixtures ``(2, side, side)`` in each channel."""
+        """Return the model of images ``event``, by mixtures ``(2, side, side)`` of each channel."""
         model = cls.__new__(cls)
         model.name = "wavelet-of-mixtures"
         model._set_mixtures(event, weights, means, stds)
@@ -311,7 +311,7 @@ class Wavelet(ExactModel):
         return mean, (chosen * (within + (centre - mean).square())).sum(0)
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
-        """Return the covariance ``(n, d, d)`` in pixels of coefficients with ``variances`` ``(n, d)``."""
+        """Return covariances ``(n, d, d)`` of pixels, by coefficients' ``variances`` ``(n, d)``."""
         half = self._to_pixels(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
@@ -329,8 +329,8 @@ def coefficient_mixtures(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
-    Octave 0 has 4 coefficients of mean square m. Octave j > 0 has 3 · 4^j of 4^(-j decay) m. The sum is
-    SPREAD n^2, with n = ``side``. For decay 1 every octave j > 0 adds 3 m.
+    Octave 0 has 4 coefficients of mean square m, octave j > 0 has 3 · 4^j of mean square 4^(-j decay) m.
+    They sum to SPREAD n^2, with n = ``side``. For decay 1 every octave j > 0 adds 3 m.
 
     Args:
         side: n, a power of two >= 2.

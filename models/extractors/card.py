@@ -1,9 +1,9 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
 ``card:32`` is for runs of hundreds of samples, since intervals of the Fréchet distance need about
-15 samples per feature. The axes are those of the reference set's covariance, widest first, each
-scaled to standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides
-the errors on the others, and detecting a difference takes about four times as many samples
+15 samples per feature. They are principal axes of the reference set, widest first, each scaled to
+standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides the
+errors on the others. Finding a difference then takes about four times as many samples
 (docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
 eigenvectors of close eigenvalues differ between machines.
 """
@@ -21,7 +21,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """Return the model's own reference, in its card's features or their first N principal axes."""
+    """Return the model's own reference, in its features or in their first N principal axes."""
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
         what = f"'card:{count}' asks for no number of features"
@@ -47,7 +47,7 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return ``reference`` in the first ``count`` axes of its features; itself if these are all.
+    """Return ``reference`` in the first ``count`` axes of its features; itself if it has no more.
 
     Raises a ValueError for an extractor without axes.
     """

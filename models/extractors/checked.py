@@ -21,8 +21,8 @@ class CheckedExtractor:
 
     ``identity`` consists of ``name`` and a hash of the extractor's files, so that results of two
     versions or sets of weights are never compared. The fingerprint of
-    :mod:`samplerbench.benchmarks.identity` covers everything else. Raises a ValueError if a
-    sample's features depend on its batch, or differ between calls.
+    :mod:`samplerbench.benchmarks.identity` covers everything else. Raises a ValueError if the
+    value is not callable, or a sample's features depend on its batch or differ between calls.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class CheckedExtractor:
         self.dim = together.shape[1]
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return features ``(n, dim)`` float64 of samples, which the user's code gets as float32 copies."""
+        """Return features ``(n, dim)`` float64; the user's code gets float32 copies of samples."""
         parts = [self._features(part.float().clone()) for part in x.split(CHUNK)] if len(x) else []
         return np.concatenate(parts) if parts else np.empty((0, self.dim))
 

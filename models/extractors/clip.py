@@ -18,9 +18,9 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 @extractor("clip", usage="clip:FOLDER")
 def load(folder: str, samples: Samples) -> rgb.RgbNetwork:
-    """Load image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020) before their normalisation.
+    """Load image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020), not normalised.
 
-    There are 512 of them for ViT-B/32, 768 for ViT-L/14. Images are resized by Pillow's bicubic
+    They have 512 numbers for ViT-B/32, 768 for ViT-L/14. Images are resized by Pillow's bicubic
     interpolation to 8 bits, as by CLIP, and stretched if not square. The folder has ``config.json``
     and ``model.safetensors``, such as a snapshot of ``openai/clip-vit-base-patch32``.
     """

@@ -28,10 +28,10 @@ The scale is the sum over the position table's side, 37. Without the constant, p
 
 @extractor("dinov2", usage="dinov2:EVALUATOR:WEIGHTS")
 def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
-    """Load the class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193), 1024 features of ViT-L/14.
+    """Load the class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193) as features.
 
-    Stein et al. 2023 (arXiv:2306.04675) proposed them for Fréchet distances. Three evaluators
-    resize images to 224 x 224 in three ways, and their distances are not comparable. ``dgm-eval``
+    ViT-L/14 has 1024, which Stein et al. 2023 (arXiv:2306.04675) proposed for Fréchet distances. Three
+    evaluators resize images to 224 x 224 in three ways: distances are not comparable. ``dgm-eval``
     uses Pillow's bicubic interpolation to 8 bits, ``edm2`` torch's with antialiasing, and
     ``torch-fidelity`` TensorFlow 1's bilinear one. ``rest`` is ``EVALUATOR:WEIGHTS``.
     """

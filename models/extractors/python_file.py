@@ -1,4 +1,4 @@
-"""``file.py:factory``: a user's extractor, a callable from samples ``(n, *event)`` to features ``(n, dim)``."""
+"""``file.py:factory``: a user's callable from samples ``(n, *event)`` to features ``(n, dim)``."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LEVELS = 255
 
 
 def to_grey_levels(x: Tensor, limits: tuple[float, float], how: Quantisation) -> Tensor:
-    """Return values as uint8 grey levels: clamped to the data's range, then rounded or truncated."""
+    """Return uint8 grey levels of values, clamped to the range, then rounded or truncated."""
     low, high = limits
     values = x.to(torch.promote_types(x.dtype, torch.float32))
     levels = ((values - low) * (LEVELS / (high - low))).clamp(0, LEVELS)
@@ -46,7 +46,7 @@ class Quantised:
         return self.inner(levels * ((high - low) / LEVELS) + low)
 
     def reference(self, plain: Reference) -> Reference:
-        """Return ``plain`` with this extractor for samples, its data, and no converged samples."""
+        """Return a copy of ``plain`` with this extractor, and without its converged samples."""
         return replace(
             plain,
             extractor=self,
@@ -58,7 +58,7 @@ class Quantised:
 def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor | Reference:
     """Return the extractor or reference of ``spec``, for samples that are quantised first.
 
-    Raises a ValueError if ``spec`` is missing or quantises itself, or the data's range is unknown.
+    Raises a ValueError if ``spec`` is empty or quantises too, or the data's range is unknown.
     """
     from . import make_extractor
 

@@ -35,8 +35,8 @@ class RgbNetwork:
         network: the module, which is moved to the device of the images.
         features: function of ``(network, images)``, from ``(n, 3, h, w)`` uint8 to ``(n, dim)``.
         dim: number of features.
-        made_of: name of the network, hash of its weights, and preprocessing: the identity without
-            the range of the data, which 8-bit images do not depend on.
+        made_of: name of the network, hash of its weights, and preprocessing. The range of the data
+            is left out, since 8-bit images do not depend on it.
         space: common name of these features, such as ``inception-v3-2048``; "" for none.
     """
 
@@ -113,14 +113,14 @@ def normalise_channels(
 
 
 def resize_bicubic(images: Tensor, side: int) -> Tensor:
-    """Return ``images`` (n, 3, h, w) resized to ``side`` x ``side`` with antialiasing, as float32."""
+    """Return float32 ``images`` (n, 3, h, w) resized to ``side`` x ``side`` with antialiasing."""
     return F.interpolate(
         images.float(), (side, side), mode="bicubic", align_corners=False, antialias=True
     )
 
 
 def import_optional(module: str, needs: str, package: str) -> Any:
-    """Import a module; a ValueError says what ``needs`` it and which ``package`` to install."""
+    """Import a module; if it is missing, raise a ValueError: ``needs``; pip install ``package``."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -129,7 +129,7 @@ def import_optional(module: str, needs: str, package: str) -> Any:
 
 @contextmanager
 def explain_errors(problem: str, remedy: str = "") -> Iterator[None]:
-    """Turn each error in this context into a ValueError: a file of anything can raise anything."""
+    """Turn every error in this context into a ValueError, since a wrong file can raise any."""
     try:
         yield
     except Exception as error:

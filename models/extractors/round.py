@@ -9,5 +9,5 @@ from .quantised import load_quantised
 
 @extractor("round", usage="round:EXTRACTOR")
 def load(rest: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor for samples rounded to 256 grey levels, as EDM's and diffusers' scripts do."""
+    """Load an extractor for samples that are rounded to grey levels, as by EDM's scripts."""
     return load_quantised("round", rest, samples)

@@ -1,4 +1,4 @@
-"""Extractors whose features follow small changes of images, as slopes by differences need."""
+"""Extractors whose features follow small changes of images, for slopes by finite differences."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .rgb import RgbNetwork
 STEP = 1e-3
 """Change of a value, as a share of the data's range: a quarter of a grey level."""
 LARGEST_BEND = 0.5
-"""Largest second difference of smooth features, relative to their first. Of rounded values it is 1."""
+"""Largest second difference of smooth features over their change in both steps; 1 if rounded."""
 
 
 def smooth_extractor(extractor: Extractor, samples: Samples) -> Extractor:
     """Return the extractor itself, or a network of 8-bit images without its rounding.
 
-    Raises a ValueError if its features do not change in proportion to images.
+    Raises a ValueError if the result's features do not change in proportion to images.
     """
     smooth = extractor.unrounded() if isinstance(extractor, RgbNetwork) else extractor
     low, high = samples.limits or (-1.0, 1.0)

@@ -9,5 +9,5 @@ from .quantised import load_quantised
 
 @extractor("truncate", usage="truncate:EXTRACTOR")
 def load(rest: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor for samples truncated to 256 grey levels, as ADM's and score_sde's scripts do."""
+    """Load an extractor for samples that are truncated to grey levels, as by ADM's scripts."""
     return load_quantised("truncate", rest, samples)

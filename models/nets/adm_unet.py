@@ -49,20 +49,20 @@ class Heads:
         return heads
 
 
-def change_layer(change: Change) -> nn.Module:
+def make_resizer(change: Change) -> nn.Module:
     """Return a layer that repeats pixels (``up``), averages 2 × 2 (``down``), or does nothing."""
     if change == "up":
         return nn.Upsample(scale_factor=2)
     return nn.AvgPool2d(2) if change == "down" else nn.Identity()
 
 
-def resample_layer(channels: int, change: Change) -> nn.Module:
+def make_conv_resizer(channels: int, change: Change) -> nn.Module:
     """Return a layer that changes the resolution; its convolution is ``op`` (down) or ``conv``."""
     if change == "down":
         down = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         return nn.Sequential(OrderedDict(op=down))
     conv = nn.Conv2d(channels, channels, 3, padding=1)
-    return nn.Sequential(OrderedDict(change=change_layer(change), conv=conv))
+    return nn.Sequential(OrderedDict(change=make_resizer(change), conv=conv))
 
 
 class ResBlock(nn.Module):
@@ -71,7 +71,7 @@ class ResBlock(nn.Module):
     Args:
         c_in, c_out, c_emb: channels of input, output and embedding.
         scale_shift: True if the embedding scales and shifts the output of the second normalisation,
-            False if it is added to its input.
+            False if the embedding is added before that normalisation.
         change: change of the resolution, before the first convolution and in the skip connection.
     """
 
@@ -80,7 +80,7 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
-        self.change = change_layer(change)
+        self.change = make_resizer(change)
         self.in_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, c_in), nn.SiLU(), nn.Conv2d(c_in, c_out, 3, padding=1)
         )
@@ -96,7 +96,7 @@ class ResBlock(nn.Module):
         self.skip_connection = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, c_in, h, w)`` and ``emb`` ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
+        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         norm, act, conv = self.in_layers
         h = conv(self.change(act(norm(x))))
         modulation = self.emb_layers(emb)[:, :, None, None]
@@ -200,7 +200,7 @@ class ADMUNet(nn.Module):
         def resample(channels: int, change: Change) -> nn.Module:
             if resample_blocks:
                 return block(channels, channels, change)
-            return change_layer(change) if resample_plain else resample_layer(channels, change)
+            return make_resizer(change) if resample_plain else make_conv_resizer(channels, change)
 
         skips = [stem]
         self.input_blocks = nn.ModuleList([Layers([nn.Conv2d(in_channels, stem, 3, padding=1)])])
@@ -226,7 +226,7 @@ class ADMUNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output ``(batch, out_channels, h, w)`` for ``x`` ``(batch, in_channels, h, w)``.
+        """Map ``x`` ``(batch, in_channels, h, w)`` to raw outputs ``(batch, out_channels, h, w)``.
 
         2^(levels - 1) must divide h and w. Times ``t`` and ``labels``, int64 in [0, classes), are ``(batch,)``.
         ``labels`` are None if there are no classes.

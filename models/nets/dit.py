@@ -1,4 +1,4 @@
-"""Diffusion transformers: DiT, SiT, REPA and MeanFlow (:class:`DiT`), LightningDiT and JiT (:class:`RotaryDiT`).
+"""Diffusion transformers: DiT, SiT, REPA, MeanFlow; LightningDiT and JiT (:class:`RotaryDiT`).
 
 Written from the papers: Peebles & Xie 2023, arXiv:2212.09748, section 3 and figure 3; Ma et al. 2024, arXiv:2401.08740;
 Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447; Yao et al. 2025, arXiv:2501.01423, section 5; Li &
@@ -32,7 +32,7 @@ class Rotary(nn.Module):
         head_width: channels of a head, divisible by 4.
         side: tokens in a row.
         before: number of tokens before the square, which are not rotated.
-        persistent: True if the state dict contains the angles.
+        persistent: True if the state dict contains cosines and sines of the angles.
     """
 
     freqs_cos: Tensor
@@ -180,7 +180,7 @@ def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> n
 
 
 def flatten_to_tokens(x: Tensor) -> Tensor:
-    """Return a feature map ``(batch, width, h, w)`` as tokens ``(batch, h w, width)``, row by row."""
+    """Return a map ``(batch, width, h, w)`` as tokens ``(batch, h w, width)``, row by row."""
     return x.flatten(2).transpose(1, 2)
 
 
@@ -223,7 +223,7 @@ class DiT(nn.Module):
         told_from: index, from 0, of the block before which the label tokens are prepended.
 
     Raises:
-        ValueError: ``rotary`` with channels of a head that 4 does not divide.
+        ValueError: ``rotary``, and 4 does not divide the channels of a head.
     """
 
     def __init__(
@@ -277,7 +277,7 @@ class DiT(nn.Module):
         self.final_layer = FinalLayer(width, patch**2 * out_channels, rms=rms)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the raw output ``(batch, out_channels, side, side)`` for ``x`` ``(batch, in_channels, side, side)``.
+        """Return the raw output ``(batch, out_channels, side, side)``; ``x`` has ``in_channels``.
 
         Times ``t`` and ``labels``, int64, are ``(batch,)``. The label of the last row of the table means "no label".
         """

@@ -26,7 +26,7 @@ def normalise(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
 
 
 def silu(x: Tensor) -> Tensor:
-    """Return SiLU divided by 0.596, so that normal inputs give outputs of magnitude one (eq. 81)."""
+    """Return SiLU / 0.596, so that normal inputs give outputs of magnitude one (eq. 81)."""
     return F.silu(x) / 0.596
 
 
@@ -147,7 +147,7 @@ class EDM2UNet(LevelUNet):
         model_channels: base width, multiplied by ``channel_mult`` at each resolution.
         channel_mult: one factor for each resolution, the finest first.
         channel_mult_noise, channel_mult_emb: width of the embedded noise level and of the embedding, in
-            ``model_channels``. None means the first and the largest of ``channel_mult``.
+            ``model_channels``. None means the first of ``channel_mult`` for noise, the largest for the embedding.
         num_blocks: number of encoder blocks at each resolution; the decoder has one more.
         attn_resolutions: sides of the resolutions with attention.
         label_balance, concat_balance: weight of the label in the embedding, and of encoder states in the decoder.
@@ -209,7 +209,7 @@ class EDM2UNet(LevelUNet):
         self.out_conv = Layer(widths[0], img_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output for ``x`` of unit variance, both ``(batch, img_channels, side, side)``.
+        """Return the raw output for ``x`` of unit variance, in the shape of ``x``.
 
         ``noise`` ``(batch,)`` is ln(sigma) / 4. ``labels`` ``(batch, label_dim)`` are one-hot rows, or zeros for "no
         label"; None if there are no classes.

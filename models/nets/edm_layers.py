@@ -19,7 +19,7 @@ Resample = Literal["", "up", "down"]
 
 
 class SinusoidalNoise(nn.Module):
-    """Cosines, then sines, of a scalar input at frequencies in geometric progression from 1 to 1e-4.
+    """Cosines, then sines, of a number at frequencies in geometric progression from 1 to 1e-4.
 
     Args:
         channels: number of outputs, even.
@@ -112,7 +112,7 @@ class Conv(nn.Module):
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 
     def _filter_and_resample(self, x: Tensor, padding: int) -> Tensor:
-        """Return ``x`` filtered, and halved in resolution after or doubled before the filter."""
+        """Return ``x`` filtered and then halved, or doubled and then filtered."""
         channels = x.shape[1]
         taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
         if self.resample == "down":
@@ -121,7 +121,7 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block of two 3 × 3 convolutions, then attention over all pixels if ``heads`` is not 0.
+    """Residual block of two 3 × 3 convolutions, then attention over all pixels if ``heads`` > 0.
 
     Args:
         c_in, c_out: channels of input and output.
@@ -131,8 +131,8 @@ class Block(nn.Module):
         eps: epsilon of the normalisations.
         adaptive: True if the embedding scales and shifts the output of the second normalisation,
             False if the embedding is added before that normalisation.
-        projected: True if a skip connection that changes the resolution also has a 1 × 1 convolution. It has one in any
-            case if ``c_in`` and ``c_out`` differ.
+        projected: True if a skip connection that changes the resolution also has a 1 × 1 convolution. Any skip
+            connection has one if ``c_in`` and ``c_out`` differ.
         weight: factor of each sum of a branch and its skip connection.
     """
 
@@ -167,7 +167,7 @@ class Block(nn.Module):
             self.proj = Conv(c_out, c_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, c_in, h, w)`` and ``emb`` ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
+        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         h = self.conv0(F.silu(self.norm0(x)))
         modulation = self.affine(emb)[:, :, None, None]
         if self.adaptive:
@@ -190,7 +190,7 @@ class Block(nn.Module):
 class LevelUNet(nn.Module):
     """Base class of U-Nets over halving resolutions, with layer names of published checkpoints.
 
-    The decoder takes the output of each encoder layer by a skip connection. It has one block more at each resolution.
+    The decoder takes the output of each encoder layer by a skip connection, and has one block more at each resolution.
     """
 
     def _add_levels(

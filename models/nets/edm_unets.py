@@ -1,4 +1,4 @@
-"""Raw networks of EDM checkpoints: DDPM++ and NCSN++ (:class:`SongUNet`) and ADM (:class:`DhariwalUNet`).
+"""Raw networks of EDM checkpoints: DDPM++, NCSN++ (:class:`SongUNet`), ADM (:class:`DhariwalUNet`).
 
 Written from the papers: Song et al. 2021, arXiv:2011.13456, appendix H; Dhariwal & Nichol 2021, arXiv:2105.05233;
 Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7. Arguments and parameters have the names of the published
@@ -115,7 +115,7 @@ class SongUNet(LevelUNet):
                 self.dec[f"{at}_aux_conv"] = Conv(width, c_out, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the raw output ``(batch, out_channels, side, side)`` for ``x`` ``(batch, in_channels, side, side)``.
+        """Return the raw output ``(batch, out_channels, side, side)``; ``x`` has ``in_channels``.
 
         ``noise`` ``(batch,)`` is the network's input for the noise level. ``labels`` ``(batch, label_dim)`` are one-hot
         rows, or zeros for "no label"; None if there are no classes.

@@ -70,7 +70,7 @@ def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int
 
 
 def _neighbours_of_places(places: int, size: int, device: torch.device) -> Tensor:
-    """Return, for each position along an axis, the positions that it attends to, ``(places, size)``."""
+    """Return the ``size`` neighbours of each of the places along an axis, ``(places, size)``."""
     first = (torch.arange(places, device=device) - size // 2).clamp(0, places - size)
     return first[:, None] + torch.arange(size, device=device)
 

@@ -35,7 +35,7 @@ HEAD = 64
 
 
 class Norm(nn.Module):
-    """Root-mean-square normalisation, scaled by the embedding, or by a vector without one."""
+    """Root-mean-square normalisation, scaled by the embedding or, if none, by a learned vector."""
 
     def __init__(self, width: int, embedding: int = 0) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Perceptron(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    """Mapping network that transforms the summed embedding of noise level, augmentation and class."""
+    """Mapping network of the summed embedding of noise level, augmentation and class."""
 
     def __init__(self, width: int, hidden: int, depth: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class _Transformer(nn.Module):
         self.mapping = MappingNetwork(width, hidden, depth)
 
     def embed_inputs(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the embedding ``(batch, width)`` of ``c_noise`` and ``labels``, each ``(batch,)``."""
+        """Return the embedding ``(batch, width)`` of ``c_noise`` and ``labels`` ``(batch,)``."""
         emb = self.time_in_proj(self.time_emb(c_noise[:, None]))
         emb = emb + self.aug_in_proj(self.aug_emb(c_noise.new_zeros(1, AUGMENTED)))
         if self.class_emb is not None:
@@ -131,7 +131,7 @@ class AttentionV1(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, h, w, width)`` at coordinates ``at`` ``(h, w, 2)`` to the same shape."""
+        """Map ``x`` ``(batch, h, w, width)``, at coordinates ``at`` ``(h, w, 2)``, to its shape."""
         q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         log = self.qk_norm["scale"].clamp(max=self.LARGEST)[:, None, None, None]
         scale = torch.exp(0.5 * log - 0.25 * math.log(HEAD))
@@ -179,7 +179,7 @@ class AttentionV2(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, h, w, width)`` at coordinates ``at`` ``(h, w, 2)`` to the same shape."""
+        """Map ``x`` ``(batch, h, w, width)``, at coordinates ``at`` ``(h, w, 2)``, to its shape."""
         q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         frequencies = self.pos_emb.get_buffer("freqs")
         angle = rotation_angles(at, frequencies, frequencies)
@@ -209,12 +209,12 @@ class Layer(nn.Module):
         self.ff = Perceptron(width, hidden, emb)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, h, w, width)`` at coordinates ``at`` ``(h, w, 2)`` to the same shape."""
+        """Map ``x`` ``(batch, h, w, width)``, at coordinates ``at`` ``(h, w, 2)``, to its shape."""
         return self.ff(x if self.self_attn is None else self.self_attn(x, at, emb), emb)
 
 
 def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Merge each patch of ``(batch, h, w, c)`` into one place, c the outer or inner index in it."""
+    """Merge each patch of ``(batch, h, w, c)`` into a place, c outermost if ``channels_first``."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
@@ -289,7 +289,7 @@ class Merge(nn.Module):
 
 
 class Split(nn.Module):
-    """Layer that maps each place to a patch; if ``mixed``, it mixes in the skip connection's state, by a learned weight."""
+    """Layer that maps each place to a patch and, if ``mixed``, blends it with a skip connection."""
 
     def __init__(
         self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True
@@ -311,8 +311,9 @@ class KTransformerV2(_Transformer):
     Args:
         channels: channels of the images.
         patch: height and width of a patch in pixels.
-        widths, depths, hidden: one value for each level, the finest first: channels of its states, layers before and
-            again after the coarser levels, and hidden width of its perceptrons.
+        widths: channels of the states of each level, the finest first.
+        depths: number of layers of each level, before the coarser levels and again after them.
+        hidden: hidden width of the perceptrons of each level.
         attention: one configuration for each level, as in :class:`AttentionV2`, or of ``type`` ``none``.
         embedding, embedding_hidden, embedding_depth: width, hidden width and depth of :class:`MappingNetwork`.
         labels: rows of the table of class embeddings, the last for "no label"; 0 without classes.

@@ -16,7 +16,7 @@ LATENT = (4, 8, 8)
 
 
 class Residual(nn.Module):
-    """Residual block x + f(x), where f is two 3 × 3 convolutions, each after a normalisation and a SiLU.
+    """Residual block of two 3 × 3 convolutions, each after a normalisation and a SiLU.
 
     Args:
         channels: channels of the image.
@@ -44,8 +44,8 @@ class Classifier(nn.Module):
 
     Each feature is a weighted mean over the positions of its own map, with learnt weights. So it depends on what is in
     the image and roughly where. Features are batch-normalised without scale or shift, and no non-linearity follows. So
-    each has unit variance on the training data, and none is dead or outweighs the others in a Fréchet distance. Their
-    distribution also stays close to Gaussian.
+    each has unit variance on the training data, and none is dead or outweighs the others in a Fréchet distance. The
+    distribution of features also stays close to Gaussian.
 
     Args:
         channels: channels at 14 × 14 and at 7 × 7.
@@ -84,7 +84,7 @@ class Classifier(nn.Module):
 class Autoencoder(nn.Module):
     """Autoencoder of images ``(batch, 1, 28, 28)`` in [-1, 1] with latents ``(batch, 4, 8, 8)``.
 
-    Latents are normalised by the buffers ``mean`` and ``std``, each ``(4,)``: over the training images each channel
+    Latents are normalised by the buffers ``mean`` and ``std``, each ``(4,)``. Over the training images, each channel
     then has mean 0 and standard deviation 1. Training normalises by the mini-batch instead. The decoder was trained to
     tolerate white noise on the latents.
 
@@ -126,7 +126,7 @@ class Autoencoder(nn.Module):
         return self.encoder(F.pixel_unshuffle(F.pad(images, (MARGIN,) * 4, value=-1.0), 2))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return normalised latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
+        """Return normalised latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)``."""
         return (self.encode_raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:

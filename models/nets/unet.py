@@ -3,7 +3,7 @@
 The U-Net is small, to be fast on a CPU: it starts with space-to-depth, and only the coarsest level has attention.
 
 The models ``random-unet-32`` and ``random-unet-64`` are for timing only: the cost of a network depends on its shape,
-not on its weights. They have the same architecture on colour images, at full resolution and five times as wide. So they
+not on its weights. Both have this architecture on colour images, at full resolution and five times as wide. So they
 keep a GPU as busy as a useful network does. They have no reference, and their quality columns mean nothing.
 """
 
@@ -26,7 +26,7 @@ SIGMA_DATA = 0.5
 
 
 class FourierFeatures(nn.Module):
-    """Sines and cosines, at fixed frequencies, of the noise conditioning c_noise = ln(sigma) / 4.
+    """Cosines, then sines, of c_noise = ln(sigma) / 4 at 16 fixed frequencies.
 
     The highest frequency is low on purpose: with a denoiser that oscillates in sigma, convergence
     orders are not visible.
@@ -152,7 +152,7 @@ class UNet(nn.Module):
 
 
 class EDMPrecond(nn.Module):
-    """Denoiser D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label) (Karras 2022, arXiv:2206.00364, eq. 7).
+    """Denoiser c_skip x + c_out F(c_in x, ln(sigma) / 4, label) (Karras 2022, arXiv:2206.00364).
 
     Args:
         net: raw network F(x, c_noise, labels).
@@ -178,9 +178,9 @@ class EDMPrecond(nn.Module):
 
 
 class FlowPrecond(nn.Module):
-    """Velocity v(x_t, t, label) of a rectified flow x_t = (1 - t) x0 + t z, as a linear one plus a raw network F.
+    """Velocity v(x_t, t, label) of a rectified flow: a linear velocity plus a raw network F.
 
-    With s = sigma_data and S² = t² + (1 - t)² s², the variance of x_t, it is
+    Here x_t = (1 - t) x0 + t z. With s = sigma_data and S² = t² + (1 - t)² s², the variance of x_t,
 
         v = (t - (1 - t) s²) / S² x_t + s / S F(x_t / S, t, label).
 
@@ -222,7 +222,7 @@ def edm_loss(
     The levels follow ln(sigma) ~ N(p_mean, p_std²). They are stratified over the batch, which keeps this distribution
     and lowers the variance of the gradient. ``x0`` is ``(batch, C, h, w)``, ``labels`` ``(batch,)``.
     """
-    sigma, noise = _levels_and_noise(x0, p_mean, p_std, generator)
+    sigma, noise = _draw_levels_and_noise(x0, p_mean, p_std, generator)
     weight = (sigma**2 + model.sigma_data**2) / (sigma * model.sigma_data) ** 2
     error = model(x0 + sigma[:, None, None, None] * noise, sigma, labels) - x0
     return (weight * error.square().mean(dim=(1, 2, 3))).mean()
@@ -237,21 +237,21 @@ def flow_loss(
     p_std: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return the loss of a rectified flow, the mean square of v - (z - x0) (Liu et al. 2023, arXiv:2209.03003, eq. 1).
+    """Return a rectified flow's loss, the mean square of v - (z - x0) (arXiv:2209.03003, eq. 1).
 
     The times are logit-normal (Esser et al. 2024, arXiv:2403.03206, section 3.1): ln(t / (1 - t)) ~ N(p_mean, p_std²),
     stratified as in :func:`edm_loss`. ``x0`` is ``(batch, C, h, w)``, ``labels`` ``(batch,)``.
     """
-    sigma, noise = _levels_and_noise(x0, p_mean, p_std, generator)
+    sigma, noise = _draw_levels_and_noise(x0, p_mean, p_std, generator)
     t = sigma / (1 + sigma)
     x_t = torch.lerp(x0, noise, t[:, None, None, None])
     return (model(x_t, t, labels) - (noise - x0)).square().mean()
 
 
-def _levels_and_noise(
+def _draw_levels_and_noise(
     x0: Tensor, mean: float, std: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return levels ``(batch,)`` with ln(sigma) ~ N(mean, std²), stratified over the batch, and noise like ``x0``."""
+    """Return stratified levels ``(batch,)`` of ln(sigma) ~ N(mean, std²), and noise like ``x0``."""
     n = len(x0)
     u = (torch.rand(n, generator=generator) + torch.arange(n)) / n
     sigma = (mean + std * 2**0.5 * torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6))).exp()
@@ -261,9 +261,9 @@ def _levels_and_noise(
 class MapPrecond(nn.Module):
     """Few-step map c_skip x + c_out F(c_in x, ln(sigma) / 4, label), which is x at ``sigma_min``.
 
-    Source: Song et al. 2023 (arXiv:2303.01469), appendix C. With s = sigma_data, c_skip = s² / ((sigma - sigma_min)² +
-    s²), c_out = s (sigma - sigma_min) / sqrt(sigma² + s²) and c_in = 1 / sqrt(sigma² + s²). Far above sigma_min they
-    agree with :class:`EDMPrecond`, so a map can start from the weights of a denoiser.
+    Source: Song et al. 2023 (arXiv:2303.01469), appendix C. With s = sigma_data and S = sqrt(sigma² + s²), c_in = 1 / S,
+    c_skip = s² / ((sigma - sigma_min)² + s²) and c_out = s (sigma - sigma_min) / S. Far above sigma_min these agree
+    with :class:`EDMPrecond`, so a map can start from the weights of a denoiser.
 
     Args:
         net, sigma_data: as for :class:`EDMPrecond`.
@@ -286,7 +286,7 @@ class MapPrecond(nn.Module):
 
 
 class RandomUNet(Denoiser):
-    """Denoiser of a U-Net with EDM's preconditioning, no classes, and random weights from a fixed seed.
+    """Denoiser of a U-Net of random weights from a fixed seed, with EDM's preconditioning.
 
     Weights that training would start at zero are random too, since a GPU takes less power for zeros. With variance 1 /
     fan-in, activations and outputs keep their size. At width 256 an evaluation at 32 × 32 takes 7 billion
@@ -325,7 +325,7 @@ class RandomUNet(Denoiser):
         return freeze(EDMPrecond(net, SIGMA_DATA))
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the estimate of E[x0 | x]; see :meth:`Denoiser.denoise`. ``labels`` are ignored."""
+        """Return the preconditioned network's output, like ``x``; ``labels`` are ignored."""
         level = level_per_row(sigma, x, x.dtype)
         none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return self._net(x.contiguous(memory_format=torch.channels_last), level, none).contiguous()
