@@ -6,8 +6,8 @@ after it the same calls of the model alone. With these two times,
     solver = total - network,        overhead = solver / network.
 
 Neither contains the decoder of a latent model, which is timed separately on as many latents.
-Disturbed visits are discarded and counted. Rounds end when every median's 95 % interval is narrow,
-or the time is spent.
+Disturbed visits are discarded and counted, if enough others remain. A cell leaves the rounds when
+its median's 95 % interval is narrow, or after ``max_rounds``. All end when the time is spent.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ UNKNOWN = 128 * 2**20  # assumed bytes of the last cache if the system does not 
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor twice as large as a device's last-level cache, to empty it by writing."""
+    """Return a tensor twice as large as a device's last-level cache; writing it empties the cache."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
@@ -102,7 +102,7 @@ def count_launches(work: Callable[[], object]) -> tuple[int, int]:
 WARM_UP_SHARE = 0.25  # share of the pass's seconds for the warm-up of all cells together
 
 ROUND_ROOM = 4
-"""Memory for the states of all cells of a pass, as a multiple of the memory for one cell's states."""
+"""Memory for the states of a pass's cells, as a multiple of the memory for one cell's states."""
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
@@ -194,7 +194,7 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
-        """Take cells off ``waiting`` and visit each once; without time for a cell, drop the rest."""
+        """Take cells off ``waiting`` and visit each once; drop the rest when time is short."""
         room, bytes_held = bytes_for_states_on(torch.device(self.device)), 0
         a_round, longest = 0.0, 0.0
         while waiting and bytes_held <= ROUND_ROOM * room:
@@ -211,7 +211,7 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if time is left for ``min_rounds`` rounds with another or a first cell.
+        """Return True if time is left for a first cell, or ``min_rounds`` rounds with another.
 
         ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
         visit.
