@@ -49,7 +49,7 @@ PRECISE_RUN: Need = "run in full precision"
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Converged endpoints of latents 0 … k - 1: reference solutions, or limits along Brownian paths.
+    """Converged endpoints of latents 0 … k - 1: reference solutions or limits of Brownian paths.
 
     Attributes:
         x: endpoints ``(k, *event)``.

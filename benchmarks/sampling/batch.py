@@ -60,7 +60,7 @@ def without_first_level(grid: Grid) -> Grid | None:
 
 
 class Batch(NamedTuple):
-    """Samples ``x``, evaluations per sample ``nfe``, and ``depth``, the sequential network calls."""
+    """Samples ``x``, evaluations per sample ``nfe``, and ``depth``, sequential network calls."""
 
     x: Tensor
     nfe: float

@@ -192,8 +192,7 @@ def _pixel_reference(
 ) -> Reference | None:
     """Return a pixel reference from the exact moments of a model's data; None if unknown.
 
-    Samples of the model, unclamped, are its held-out data, if the model can draw them. The result
-    is also None if ``own`` is None.
+    Held-out data are the model's samples, unclamped, if it draws any. None also without ``own``.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:

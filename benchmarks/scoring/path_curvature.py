@@ -159,7 +159,7 @@ def curvature_arrays(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Return the curvature of each sample's path on ``steps`` >= 2 karras steps to 0, as arrays by name.
+    """Return the curvature of each sample's path on ``steps`` >= 2 karras steps to 0, by name.
 
     ``sigma`` (17,) are the falling edges of bands, and ``way`` (n, 17) is the arc length of d from
     sigma_max to each edge. ``missing`` (n,) is the growth of the whole length with more steps.

@@ -60,24 +60,24 @@ def joules_per_call(
 
 
 CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-UNKNOWN = 128 * 2**20  # assumed bytes of the last cache if the system does not report them
+CACHE_GUESS = 128 * 2**20  # bytes of the last cache if the system does not report them
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor twice as large as a device's last-level cache; writing it empties the cache."""
+    """Return a tensor twice as large as a device's last-level cache, which writing it empties."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
 def last_cache_bytes(device: str) -> int:
-    """Return the size in bytes of a GPU's L2 or a processor's largest cache; UNKNOWN if unknown."""
+    """Return the bytes of a GPU's L2 or a processor's largest cache; CACHE_GUESS if unknown."""
     if device.startswith("cuda"):
-        return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
+        return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or CACHE_GUESS
     sizes = [0]
     for path in CPU_CACHES.glob("index*/size"):
         with suppress(OSError, ValueError):
             text = path.read_text(encoding="ascii").strip()
             sizes.append(int(text.rstrip("KM")) << {"K": 10, "M": 20}.get(text[-1], 0))
-    return max(sizes) or UNKNOWN
+    return max(sizes) or CACHE_GUESS
 
 
 LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")

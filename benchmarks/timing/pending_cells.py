@@ -106,7 +106,7 @@ def time_pending(
     stage: Callable[[str], None],
     within: Callable[[], float | None] = lambda: None,
 ) -> None:
-    """Time one model's cells with missing or outdated times, at each batch size, then sweep if asked.
+    """Time one model's cells whose times are missing or outdated, and sweep batch sizes if asked.
 
     Args:
         run: run directory that stores the times.
