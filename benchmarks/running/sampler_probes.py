@@ -124,7 +124,7 @@ class SamplerProbes:
     def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
         """Return the recorded probe of a sampler that crashed or hung, in place of a new probe.
 
-        It is None if there is no such record, or if the sampler's files changed since.
+        The result is None without such a record, or if the sampler's files changed since.
         """
         quality = self._run.read(cell.key, QUALITY) or {}
         if quality.get("status") not in ENDED:

@@ -40,7 +40,7 @@ _LARGEST = 1e30  # squares of larger values overflow float32
 
 
 class FeatureExtraction(NamedTuple):
-    """Extractor of features, and the range ``clamp`` of the samples that it gets; None for any."""
+    """Extractor of features, and the range ``clamp`` to which its samples are clamped; or None."""
 
     extractor: Extractor
     clamp: tuple[float, float] | None

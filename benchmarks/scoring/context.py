@@ -44,7 +44,7 @@ class GatheredShards(NamedTuple):
 def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> GatheredShards:
-    """Read each of ``shards`` once and return their contents; they must cover [0, ``samples``).
+    """Read each of ``shards`` once and return their contents; shards must cover [0, ``samples``).
 
     ``again`` yields the shards' features for each further pass, if they are too large for memory.
     For None all features are kept in memory.

@@ -226,8 +226,8 @@ def _reference_of_statistics(
 ) -> Reference:
     """Return a reference with a file's statistics ``known``, which fit the extractor.
 
-    Held-out features come from the file or from its images, if it has any. The moments include
-    them, so ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack
+    Held-out features are the file's, or of its images, if it has any. The moments include these
+    features, so ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack
     data.
     """
     path, features = file.path, known.features

@@ -56,7 +56,7 @@ def measure_metrics(
     done: Mapping[str, Any],
     arrays: Arrays,
 ) -> tuple[Record, Arrays]:
-    """Return the quality columns of a cell and their influence values.
+    """Return the quality columns and the influence values of a cell.
 
     ``requested`` and ``stored_versions`` map metrics' names to versions. Numbers of an unchanged
     version are kept from ``done`` and ``arrays``. Other requested metrics with met needs are run.

@@ -127,7 +127,7 @@ class Ray(Executor):
     def alone(self, device: str) -> Executor | None:
         """Return an executor with one actor, which has a whole GPU of one type.
 
-        It is None for a "cpu" device, unless a type of accelerator is requested.
+        The result is None for a "cpu" device, unless a type of accelerator is requested.
 
         Raises:
             ValueError: actors share GPUs, or the cluster has GPUs of several types.
