@@ -78,7 +78,7 @@ def one_step_error(path: FollowedPaths, unit: float) -> FloatArray:
 
 
 def largest_deviation(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return paths' largest distances from the lines through their ends, in ``unit`` sqrt(D), (n,)."""
+    """Return the largest distances (n,) from the lines through paths' ends, in ``unit`` sqrt(D)."""
     chord, away = path.x[0] - path.end, path.x - path.end
     along = (away * chord).sum(-1, keepdims=True) / np.square(chord).sum(-1, keepdims=True)
     return np.linalg.norm(away - along * chord, axis=-1).max(0) / (unit * path.dim**0.5)
