@@ -160,7 +160,7 @@ class FitTask(CellTask):
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
-        model = world.subject(cell.model).model
+        model = world.load(cell.model).model
         sampler, own = resolve_levels(cell.sampler, cell.grid)
         ids = torch.arange(START, START + len(self.ends), device=cell.device)
         ends = torch.from_numpy(self.ends).to(cell.device)

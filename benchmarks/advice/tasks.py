@@ -68,7 +68,7 @@ class SamplesTask(CellTask):
         Raises:
             Failure: see :func:`.sample_shard`.
         """
-        model, own = world.subject(self.cell.model)
+        model, own = world.load(self.cell.model)
         scored, keep = None, self.stop
         if self.space:
             extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
@@ -92,7 +92,7 @@ class ModelTask:
 
     def prepare(self, world: WorkerContext) -> None:
         """Load the model. Raises a ValueError if its files have changed meanwhile."""
-        if world.subject(self.model).model.identity != self.identity:
+        if world.load(self.model).model.identity != self.identity:
             raise ValueError(
                 f"the files of model {self.model} changed meanwhile; run the same command again"
             )
@@ -100,7 +100,7 @@ class ModelTask:
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
         """Call the function without gradients, and return its result."""
-        return self.function(world.subject(self.model), self.device, *self.arguments)
+        return self.function(world.load(self.model), self.device, *self.arguments)
 
 
 def solve_latents(
@@ -160,7 +160,7 @@ class TimingTask(CellTask):
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the median over the repeats, in milliseconds."""
-        model, cell = world.subject(self.cell.model).model, self.cell
+        model, cell = world.load(self.cell.model).model, self.cell
         ids = torch.arange(1, device=cell.device)
         bound = model.bind(ids, cell.seed)
         x, noise = first_states_and_noise(model, cell, ids)

@@ -1,7 +1,7 @@
-"""Metrics, one per file: mathematics as pure functions of float64 arrays, and below it the metric.
+"""Metrics: files with pure functions of float64 arrays, and below them one or two metrics.
 
-Importing this package imports every file in it, which registers its metrics. The caller extracts
-features and reads and writes files. :mod:`.metric` describes how to add a metric.
+Importing this package imports every file in it, which registers its metrics. Callers extract
+features and store results. :mod:`.metric` describes how to add a metric.
 """
 
 import importlib

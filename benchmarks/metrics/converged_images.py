@@ -1,11 +1,11 @@
 """PSNR and LPIPS of decoded samples to the decoded endpoints of their latents.
 
-PSNR is 10 log10(range² / MSE) in dB, of images clamped to the data's range, as when they are saved.
-The value is the mean over samples of decibels, as in papers, and not the PSNR of the mean MSE. Equal
-images would make it infinite. An image saved with 8 bits has a rounding error of variance range² /
-(12 · 255²), so a smaller MSE cannot be seen: it counts as this one, 58.9 dB.
+PSNR is 10 log10(range² / MSE) in dB, of images clamped to the data's range, as saved images are.
+The value is the mean over samples of decibels, as in papers, and not the PSNR of the mean MSE. The
+PSNR of equal images would be infinite. Saving with 8 bits adds an error of variance range² / (12 ·
+255²). A smaller MSE counts as this variance, which gives 58.9 dB.
 
-LPIPS (Zhang et al. 2018, arXiv:1801.03924) is by the authors' package, which has linear weights. The
+LPIPS (Zhang et al. 2018, arXiv:1801.03924) uses the authors' package with its linear weights. The
 backbone, torchvision's AlexNet or VGG-16, is the user's file. Nothing is downloaded.
 """
 
@@ -80,7 +80,7 @@ def load_lpips() -> tuple[Any, str, int]:
 
 
 def lpips_name() -> str:
-    """Return the backbone's name with a hash of its file; raises the errors of :func:`load_lpips`."""
+    """Return the backbone's name with a hash of its file; raises as :func:`load_lpips` does."""
     return load_lpips()[1]
 
 
@@ -113,7 +113,7 @@ def psnr_conv(cell: Context) -> Measured:
 )
 @torch.no_grad()
 def lpips_conv(cell: Context) -> Measured:
-    """Measure the mean LPIPS; the result is empty unless images are grey or RGB and large enough."""
+    """Measure the mean LPIPS; no result unless images are grey or RGB, and large enough."""
     (network, name, side), (low, high) = load_lpips(), cell.limits or (0.0, 1.0)
     blocks: list[Any] = [[]]
     for pair in image_pairs(cell):

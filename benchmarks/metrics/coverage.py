@@ -26,9 +26,9 @@ class ModeCoverage:
         counts: samples in each mode, ``(K,)``.
         missing: indices of the modes that should have samples and have none.
         covered: share, in [0, 1], of the modes that should have samples and do.
-        statistic: Pearson's chi-squared of the counts, in which rare modes are pooled.
+        statistic: Pearson's chi-squared, rare modes pooled; infinite if impossible modes occur.
         freedom: degrees of freedom of ``statistic``; 0 if pooling left a single cell.
-        p: probability of a statistic at least as large by chance; 1 if ``freedom`` is 0.
+        p: chance of a statistic at least as large; 1 if ``freedom`` is 0 and ``statistic`` finite.
     """
 
     counts: NDArray[np.int64]
@@ -56,7 +56,7 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
 
     Args:
         counts: samples in each mode, ``(K,)``; at least one sample in all.
-        proportions: expected shares ``(K,)`` >= 0. A sample in a mode of proportion 0 makes p 0.
+        proportions: shares ``(K,)`` >= 0, up to a factor. A mode of share 0 is impossible.
 
     Raises:
         ValueError: shapes differ, a value is negative, or all counts or all proportions are 0.
@@ -104,7 +104,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return ``values`` summed over cells: rare modes share one, to an expected count of FEWEST."""
+    """Return ``values`` summed over cells; rare modes share cells of expected counts >= FEWEST."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):

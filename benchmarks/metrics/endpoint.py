@@ -20,7 +20,7 @@ from .metric import Context, Measured, metric
 
 @dataclass(frozen=True, eq=False)
 class EndpointError:
-    """Distances of samples x_i to endpoints r_i, e_i = ||x_i - r_i|| / sqrt(d), in the data's units.
+    """Distances e_i = ||x_i - r_i|| / sqrt(d) of samples x_i to endpoints r_i, in data units.
 
     Attributes:
         rmse: sqrt(mean e_i²).
@@ -147,7 +147,7 @@ def distance_columns(
     """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
 
     ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`), which is a
-    column too. Quantities without a column for it are left out, except for their flag.
+    column too. Quantities without a column for ``apart`` give their flag only.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:

@@ -1,4 +1,4 @@
-"""Fréchet distances from samples to data and to converged samples, and between the latter two."""
+"""Fréchet distances between samples, data and converged samples."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float
 def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
     """Return True if the model's own error exceeds the sampler's error; None if unknown.
 
-    With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is m +
-    e plus a cross term of either sign. That term is at most 2 sqrt(m e), so where e < m it can
-    outweigh e. A sampler further from the solution may then look better. The result is False if the
-    model is not measurably wrong, and None if ``model_error`` has a flag, as with few samples.
+    Let e be the sampler's error, ``to_converged``, and m the model's. The distance to the data is m
+    + e plus a cross term of either sign, at most 2 sqrt(m e). Where e < m, this term can outweigh e:
+    a sampler further from the solution may look better. The result is False if the model is not
+    measurably wrong, and None if ``model_error`` has a flag, as with few samples.
     """
     if model_error.flag:
         return None

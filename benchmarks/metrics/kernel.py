@@ -1,4 +1,4 @@
-r"""Kernel distance (KID): unbiased squared maximum mean discrepancy of features, with analytic error.
+r"""Kernel distance (KID): unbiased squared maximum mean discrepancy, with analytic error.
 
 With k(x, y) = (x·y / d + 1)³ (Bińkowski et al. 2018, arXiv:1801.01401), samples x_1 … x_n and
 reference samples y_1 … y_m,
@@ -143,8 +143,8 @@ class KernelEstimate:
         value: unbiased estimate. For equal distributions it scatters around 0.
         se: standard error of ``value``, of first and second order, from both sides.
         low, high: ends of the 95 % interval, >= 0, which account for the skewness of the noise.
-        influence: influence of each sample ``(n,)``, mean 0, in the order of the samples. Their
-            variance alone gives 2 ``se²`` for equal distributions, ``se²`` for very different ones.
+        influence: influence of each sample ``(n,)``, in order, mean 0. The variance of both sides'
+            influences gives 2 ``se²`` for equal distributions, ``se²`` for very different ones.
         reference_influence: influence of each reference sample ``(m,)``, mean 0.
     """
 

@@ -127,7 +127,7 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
 
 @metric("memorised", version=8, needs={"samples", "training set"}, quantities=(MEMORISED,))
 def memorised(cell: Context) -> Measured:
-    """Measure the share of near-copies of training examples; the result is empty without samples."""
+    """Measure the share of near-copies of training examples; no result without samples."""
     if not len(cell.known_rows):
         return Measured({})
     result = memorisation(cell.known_rows, *cell.training)

@@ -1,10 +1,10 @@
-"""Interface of metrics: functions of a cell's samples, their required data, their results.
+"""Interface of metrics: functions from a cell's samples and other data to numbers.
 
-A cell is a row of the result table. A metric is one file, whose function the decorator
-:func:`metric` registers. An installed package names the decorated function as an entry point in the
-group ``samplerbench.metrics``. Quantities (``results.quantities``) describe the numbers of a metric
-and their columns. A plugin declares its quantities in its own file. This package's quantities are
-in ``results/quantities/built_in.py``, since tables are read without the code that computes them.
+A cell is a row of the result table. The decorator :func:`metric` registers a function as a metric.
+An installed package names the decorated function as an entry point in the group
+``samplerbench.metrics``. Quantities (``results.quantities``) describe the numbers of a metric and
+their columns. A plugin declares its quantities in its own file. ``results/quantities/built_in.py``
+lists the quantities of this package, since tables are read without the code that computes them.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Need = Literal[
     "labels",
     "run in full precision",
 ]
-"""Data that a metric can need; "features" includes a reference, "modes" are modes or classes.
+"""Data that a metric can need.
 
-"coefficients" of samples have known exact distributions. "reference solution" and "path limit" are
-converged endpoints of the latents: by the ODE, or along their Brownian paths. "labels" are the
-classes that condition samples. "run in full precision" are the samples of the same run, of a run that
-is rounded to 16 bits.
+"features" includes a reference. "modes" are modes or classes. "coefficients" have known exact
+distributions. "reference solution" and "path limit" are converged endpoints of the latents: by the
+ODE, or along their Brownian paths. "labels" are the classes that condition samples. "run in full
+precision" is the same run without rounding, for a run in 16 bits.
 """
 
 PRECISE_RUN: Need = "run in full precision"
@@ -49,7 +49,7 @@ PRECISE_RUN: Need = "run in full precision"
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Reference solution of samples 0 … k - 1: the converged endpoints of their latents.
+    """Converged endpoints of latents 0 … k - 1: reference solutions or limits of Brownian paths.
 
     Attributes:
         x: endpoints ``(k, *event)``.
@@ -123,12 +123,12 @@ class Context(Protocol):
 
     @property
     def whole(self) -> NDArray:
-        """First samples ``(k, *event)``, which are stored in full precision. Need: "samples"."""
+        """First samples ``(k, *event)``, which are stored without rounding. Need: "samples"."""
         ...
 
     @property
     def precise(self) -> NDArray:
-        """First samples ``(k, *event)`` of the same run in full precision. Need: "run in full precision"."""
+        """First samples ``(k, *event)``, drawn in full precision. Need: "run in full precision"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:
@@ -141,7 +141,7 @@ class Context(Protocol):
         ...
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Return modes or classes ``(n,)`` of samples ``(n, *event)``; None for a model without them."""
+        """Return modes or classes ``(n,)`` of samples ``(n, *event)``; None if there are none."""
         ...
 
     @property
@@ -153,13 +153,13 @@ class Context(Protocol):
     def training(self) -> tuple[FloatArray, float]:
         """Training examples ``(m, d)``, and the threshold of memorisation. Need: "training set".
 
-        A sample is memorised if its distances to the nearest two examples have a smaller ratio.
+        A sample is memorised if the ratio of its distances to the nearest two examples is smaller.
         """
         ...
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and standard deviations, each ``(K, d)``: K Gaussians for each of d coefficients.
+        """Weights, means and standard deviations ``(K, d)`` of each coefficient's K Gaussians.
 
         Need: "coefficients".
         """
@@ -257,7 +257,7 @@ def metric(
     """Return a decorator that registers a function as a metric.
 
     Args:
-        name: letters, digits and _, different from other metrics' names.
+        name: identifier of letters, digits and _, different from other metrics' names.
         version: see :class:`Metric`.
         needs: see :data:`Need`.
         quantities: descriptions of the values that the function returns.

@@ -1,4 +1,4 @@
-r"""Precision and recall, density and coverage: fidelity and diversity of samples as separate numbers.
+r"""Precision and recall, density and coverage: fidelity and diversity as separate numbers.
 
 The ball of a real sample reaches its k-th nearest real neighbour. The union of these balls R
 estimates the real manifold. The balls G of generated samples are made likewise.

@@ -1,4 +1,4 @@
-"""Distances of samples to those of the same run in full precision: errors of rounding."""
+"""Errors of rounding: distances of samples to the same run's samples in full precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .metric import PRECISE_RUN, Context, Measured, metric
 
 @metric("rounding_error", version=2, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
 def measure_rounding(cell: Context) -> Measured:
-    """Measure the distance of each sample to that of the same run in full precision."""
+    """Measure the distance of each sample to the same sample in full precision."""
     precise = cell.precise
     distances = endpoint_error(cell.whole[: len(precise)], precise).per_sample
     columns = distance_columns(distances, endpoint_distance(precise), ROUNDING)
@@ -24,9 +24,9 @@ def measure_rounding(cell: Context) -> Measured:
     quantities=(ROUNDING_SHARE,),
 )
 def measure_rounding_share(cell: Context) -> Measured:
-    """Measure the square of the typical rounding over that of the typical distance to the endpoints.
+    """Measure (typical error of rounding / typical distance to the endpoints)².
 
-    It exceeds 1 if rounding and the solver's error cancel.
+    The share can exceed 1, since the two errors can cancel. It is None for a distance of 0.
     """
     n, apart = min(len(cell.precise), len(cell.solution.x)), endpoint_distance(cell.solution.x)
     rounding, whole = (

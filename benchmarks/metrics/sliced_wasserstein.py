@@ -1,4 +1,4 @@
-r"""Sliced Wasserstein distance: the mean squared 2-Wasserstein distance of projections on directions.
+r"""Sliced Wasserstein distance: mean squared 2-Wasserstein distance of projections on lines.
 
     SWD = mean_l ∫_0^1 (F_l^{-1}(u) - G_l^{-1}(u))² du                    (Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3)
 
@@ -98,7 +98,7 @@ def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return each set's row index for every interval of constant quantiles, and their lengths."""
+    """Return each set's row index for every interval of constant quantiles, and the lengths."""
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)

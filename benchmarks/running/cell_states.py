@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ...results.record import Record
@@ -11,9 +11,8 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
-from ..sampling.trajectories import Trajectories
 from ..scoring.cost import endpoint_count
-from ..scoring.scorer import Scorer
+from ..scoring.scorer import Scorer, TrajectorySource
 from ..suites.cell import Cell
 from ..timing.machine import package_version
 from .progress import Reporter
@@ -123,7 +122,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
     """Return the states of a run directory's cells: first the cells of the run, then others."""
     admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
-    def watch(*_: object) -> Any:
+    def refuse(*_: object) -> Any:
         raise AssertionError("nothing is computed here")
 
     states: dict[str, CellState] = {}
@@ -131,7 +130,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
         report = Reporter(setup.console, 0, 0.0)
-        scorer = make_scorer(setup, name, admission.digests[name], planned, watch, report)
+        scorer = make_scorer(setup, name, admission.digests[name], planned, refuse, report)
         for cell in cells:
             state, why = _state_and_reason(setup.directory, admission, cell, scorer)
             states[cell.key] = CellState(cell.key, cell.model, cell.label, cell.steps, state, why)
@@ -150,7 +149,7 @@ def make_scorer(
     name: str,
     digests: tuple[str, str],
     cells: Sequence[Cell],
-    watch: Callable[[Cell, int], Trajectories],
+    trajectories_of: TrajectorySource,
     report: Reporter,
 ) -> Scorer:
     """Return the scorer of a model's cells; ``digests`` name its records of model and extractor."""
@@ -160,7 +159,7 @@ def make_scorer(
         setup.models[name],
         setup.references[name],
         max((endpoint_count(setup.suite, cell) for cell in cells), default=0),
-        watch,
+        trajectories_of,
         report,
     )
 

@@ -63,9 +63,9 @@ def check_model(
     Args:
         model: model on ``device``, not compiled.
         reference: reference of the model; its held-out samples are data if features are samples.
-        data: ``(n, *event)`` clean samples; None takes the model's own or the reference's. Without
-            any, or if it is no posterior mean, a warning says so, unless ``check-model`` passed before.
-        denoising: True to check the denoising error, which built-in models do not need.
+        data: ``(n, *event)`` clean samples; None takes the model's own or the reference's.
+        denoising: True to check the denoising error, which built-in models do not need. A warning
+            says why it could not be checked, unless ``check-model`` passed before.
         device: "cpu" or "cuda".
 
     Raises:
@@ -219,10 +219,9 @@ def data_samples(
 
 
 def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
-    """Return the labels of samples, and whether a check may use the samples.
+    """Return the labels of samples, None for a model without any, and True if they are known.
 
-    It may if the model has no labels, or if these are classes, which samples tell. It may not with
-    other conditions, which a model draws.
+    Classes are known if the model classifies samples. Other conditions, which a model draws, are not.
     """
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:
@@ -232,7 +231,7 @@ def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class DenoisingErrors(NamedTuple):
-    """Mean squared errors at level ``sigma``, if the model gets this, a lower or a higher level."""
+    """Mean squared errors at ``sigma`` when the model gets this, a lower or a higher level."""
 
     sigma: float
     right: float

@@ -94,7 +94,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
                     table, changes_in_table = rebuild(directory), directory.changes
-            directory.check()  # this process still holds the lock
+            directory.check()  # fails if this process lost the lock
             claims.end()
             if timing:
                 setup.executor.close()  # its processes would disturb the times
@@ -238,7 +238,7 @@ def score_model(
 
 
 def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor | None) -> None:
-    """Time the cells that have samples at each batch size, on ``executor``; None is this process."""
+    """Time the cells that have samples, at each batch size, on ``executor`` or, for None, here."""
     options = setup.suite.timing
     if not options.enabled:
         return

@@ -31,7 +31,7 @@ LONGEST_PROBE = 20.0  # time limit of a probe, in seconds; built-in samplers tak
 
 
 class SamplerProbe(NamedTuple):
-    """Fingerprint of a sampler or of its failed probe; ``failure`` is set if it crashed or hung."""
+    """Fingerprint of a sampler or its failed probe, with the ``failure`` of a new crash or hang."""
 
     fingerprint: Fingerprint
     failure: Failure | None = None
@@ -41,8 +41,8 @@ class SamplerProbes:
     """Probes of the cells' samplers: short runs on fixed points, each made once.
 
     ``run`` has the failures of earlier runs. ``executor`` runs samplers that are not built in. The
-    time limit of a probe is :data:`LONGEST_PROBE`, or ``time_limit`` (in seconds) if that is
-    smaller.
+    time limit of a probe is :data:`LONGEST_PROBE`, or ``time_limit`` (in seconds) if that is smaller
+    and neither 0 nor None.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class SamplerProbes:
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
     def _probe(self, cell: Cell) -> SamplerProbe:
-        """Return a cell's probe: the fingerprint of its sampler's results for three points in the plane.
+        """Return a new probe of a cell's sampler (:func:`..identity.sampler_fingerprint`).
 
-        A sampler that raises on these points stays in the run, since it may work on its model. Its
+        A sampler that raises in its probe stays in the run, since it may work on its model. Its
         fingerprint has its files and the failure. A sampler that crashes or hangs is not run again.
         """
         origin = samplers.origin(cell.sampler.name)
@@ -94,7 +94,7 @@ class SamplerProbes:
             return SamplerProbe(Fingerprint("sampler", cell.label, facts, {}))
         foreign = bool(origin) or ":" in cell.sampler.name
         executor = self._executor if foreign else InProcess()
-        event = tuple(self._world.subject(cell.model).model.event)
+        event = tuple(self._world.load(cell.model).model.event)
         alike = (
             cell.label,
             tuple(samplers.found_for_model(cell.sampler).items()),
@@ -124,7 +124,7 @@ class SamplerProbes:
     def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
         """Return the recorded probe of a sampler that crashed or hung, in place of a new probe.
 
-        It is None if there is no such record, or if the sampler's files changed since.
+        The result is None without such a record, or if the sampler's files changed since.
         """
         quality = self._run.read(cell.key, QUALITY) or {}
         if quality.get("status") not in ENDED:
@@ -139,7 +139,7 @@ class SamplerProbes:
         return SamplerProbe(fingerprint) if facts.items() <= fingerprint.exact.items() else None
 
     def _run_conformance_checks(self, cell: Cell) -> list[str]:
-        """Return the names of the checks that a sampler fails; [] if it crashes or hangs in them."""
+        """Return the names of the checks that a sampler fails; [] if it crashes or hangs."""
         from .. import conformance
 
         probe = self.probe_once(cell)

@@ -1,9 +1,9 @@
 r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples of the open rows, until all are closed.
 
-A row is closed when its difference to the baseline is significant or within the margin. It is also
-closed when its standard error is as small as requested, or when its cell fails. An open row at its
-largest number of samples is *undecided*. ``looks.json`` in the run directory stores the analyses.
-So a killed run can continue, and a run that ``max_samples`` stopped can get more samples.
+A row is closed when its difference to the baseline is significant or within the margin. A row also
+closes if its standard error is as small as requested, its cell fails, it cannot be compared, or more
+samples are futile. An open row at its largest number of samples is *undecided*. ``looks.json`` in
+the run directory stores the analyses, so that a killed or limited run can continue.
 
 Analysis k of a table of m rows may spend
 
@@ -71,7 +71,7 @@ class InterimAnalyses:
     """Results of the interim analyses of a run, by the keys of the cells.
 
     ``question`` has the settings and initial numbers of samples, on which the results depend.
-    ``made`` has the fingerprints behind the cells, and is empty before the first analysis.
+    ``made`` has the fingerprints of the cells, and is empty before the first analysis.
     """
 
     until: Until

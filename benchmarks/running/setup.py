@@ -91,7 +91,7 @@ def set_up(
     join: bool = False,
     write: bool = True,
 ) -> Setup:
-    """Load, check and plan a suite, and return the inputs of its run; nothing is written.
+    """Load, check and plan a suite, and return the inputs of its run; ``out`` stays unchanged.
 
     Args:
         suite: suite to run.
@@ -194,7 +194,7 @@ def _check_and_fingerprint(
     cells: Sequence[Cell],
     device: str,
 ) -> ModelFingerprints:
-    """Check a model and its extractor, and return their fingerprints; a defect raises a ValueError."""
+    """Check a model and its extractor; return fingerprints, or raise a ValueError for a defect."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
     data = held_out_samples(model, real) if real is not None else None

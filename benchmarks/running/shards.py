@@ -230,7 +230,7 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
             with directory.lock():  # its error names the owner
                 return True
 
-        _await_plans(directory, claims, cells)
+        _await_made_files(directory, claims, cells)
         setup.watch_files_of_models(
             Admission(directory, setup.makers, setup.probes.fingerprint, writes=False)
         )
@@ -257,7 +257,7 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
     return planned
 
 
-def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
+def _await_made_files(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
     """Wait for each cell's file ``made.json``; without it no shard counts as missing."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):

@@ -31,8 +31,8 @@ def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
         x(s) = d + s z,
 
     the limit of DDIM's step (Song et al. 2021, arXiv:2010.02502, eq. 12) as the first level grows.
-    All samplers begin so, at one evaluation, and treat the second level as their first. A step of higher order would
-    need the slope at the infinite level, and histories in sigma or log sigma would give that slope no weight.
+    All samplers begin with this step, at one evaluation, and treat the second level as their first. A step of higher
+    order would need the slope at the infinite level. Histories in sigma or log sigma would give this slope no weight.
     """
     assert cell.grid is not None
     if cell.infinite:
@@ -49,7 +49,7 @@ def evaluations_per_sample(cell: Cell) -> int | None:
 
 def is_start_at_infinity(model: Denoiser, sampler: Sampler, start: str) -> bool:
     """Return True if runs of a sampler from a start begin at an infinite level of the model."""
-    # such a sampler does not keep to its grid
+    # these samplers do not keep to the grid
     moves = sampler.adaptive or sampler.own_grid or getattr(sampler, "needs_look", False)
     return model.infinite and start == "noise" and not moves
 
@@ -60,7 +60,7 @@ def without_first_level(grid: Grid) -> Grid | None:
 
 
 class Batch(NamedTuple):
-    """Samples ``x``, evaluations per sample ``nfe``, and sequential calls of the network ``depth``."""
+    """Samples ``x``, evaluations per sample ``nfe``, and ``depth``, sequential network calls."""
 
     x: Tensor
     nfe: float

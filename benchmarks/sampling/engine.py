@@ -96,7 +96,7 @@ class RecordedCalls:
         return self.count / len(self.stored) if self.stored else 0.0
 
     def repeat(self) -> Tensor:
-        """Repeat the stored calls, at least one, and return the result of the last."""
+        """Repeat the stored calls, of which there must be one, and return the last result."""
         *others, last = self.stored
         for call in others:
             call()
@@ -141,7 +141,7 @@ class WorkToTime(NamedTuple):
 
 
 def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> WorkToTime:
-    """Return the functions to be timed, on one batch; call this once a cell.
+    """Return the functions to be timed, on one batch of a cell.
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
     the model are stored, in ``room`` bytes at most.
@@ -177,7 +177,7 @@ def wait_for_device(device: torch.device) -> None:
 
 
 def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recording:
-    """Return a recording of a cell's run on a batch like ``ids``. Raises a Failure if the run cannot be captured."""
+    """Return a recording of a cell's run on a batch like ``ids``, or raise a Failure."""
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
         return model.bind(ids, cell.seed, *labels), noise_of(cell, ids, model.event)

@@ -1,4 +1,4 @@
-"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay), or the last two.
+"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay), or both of these.
 
 A sampler computes the same in each mode, so one table compares the modes row by row.
 """
@@ -32,7 +32,7 @@ def is_captured(execution: ExecutionName) -> bool:
 
 
 def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
-    """Check that a device, "cpu" or "cuda", can run these modes; for "compile", compile a trivial program.
+    """Check that ``device`` can run these modes; for "compile", compile a trivial program.
 
     Raises:
         ValueError: a mode needs CUDA and the device is another, or the compiler does not work.
@@ -102,7 +102,7 @@ class Compiled(Wrapper):
         return Compiled(inner)
 
     def instrumented(self, wrap: Any) -> Denoiser:
-        """Return this compiled model with ``wrap`` around it as a whole, so that each of its calls is counted."""
+        """Return ``wrap(self)``: each call of the compiled model is counted as a whole."""
         return wrap(self)
 
 

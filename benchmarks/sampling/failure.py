@@ -56,7 +56,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def draw_in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, drawn in batches of at most ``size``.
+    """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, in batches of at most ``size``.
 
     After an out-of-memory error, the rest is drawn in batches of half the size, down to one.
     """

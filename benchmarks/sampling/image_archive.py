@@ -32,7 +32,7 @@ def check_exportable(model: Denoiser) -> None:
 
 
 def export_samples(model: Denoiser, cell: Cell, path: Path, how: Quantisation) -> None:
-    """Write all samples of a cell into the file ``path``, and their description into a ``.json`` file next to it.
+    """Write a cell's samples to the file ``path``, and a description to the ``.json`` next to it.
 
     The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, if samples have classes, ``arr_1`` ``(n,)`` int64.
     ``how`` names the rounding to 8 bits. Memory holds one shard at a time. Raises the errors of :func:`check_exportable`

@@ -40,7 +40,7 @@ _LARGEST = 1e30  # squares of larger values overflow float32
 
 
 class FeatureExtraction(NamedTuple):
-    """Extractor of features, and ``limits`` to clamp samples to before; None clamps nothing."""
+    """Extractor of features, and the range ``clamp`` to which its samples are clamped; or None."""
 
     extractor: Extractor
     clamp: tuple[float, float] | None
@@ -57,19 +57,19 @@ def sample_shard(
     endpoints: int,
     progress: Callable[[int], None],
 ) -> Arrays:
-    """Draw samples ``start`` … ``stop - 1`` of a cell with a model on ``device``; return arrays by name.
+    """Draw samples ``start`` … ``stop - 1`` of a cell on ``device``, and return arrays by name.
 
-    Samples below ``keep`` are stored as pictures, samples below ``endpoints`` whole, for ``rmse``. ``reference`` gives
-    the features of decoded samples; None gives none. ``progress`` gets the number of samples of each batch.
+    Samples below ``keep`` are stored as pictures, and samples below ``endpoints`` without rounding. ``reference``
+    gives the features of decoded samples; None gives none. ``progress`` gets the number of samples of each batch.
 
     Returns:
         ``features`` (n, d) and, for d <= :data:`SHARD`, their exact ``moments_*`` in float64; ``endpoint`` and
         ``picture`` (k, *event); ``precise`` (k, *event), the samples of the same run in full precision, for a run
-        that is rounded; ``sizes``, ``nfe`` and ``clamped`` of the batches; the largest ``depth``; with
-        labels, ``own_label`` (n,), True for samples in their class.
+        that is rounded; ``sizes``, ``nfe`` and, with features, ``clamped`` of the batches; the largest ``depth``;
+        if labels are classes, ``own_label`` (n,), True for samples in their class.
 
     Raises:
-        Failure: the sampler fails, draws from a global generator, or gives a sample that is not finite.
+        Failure: the engine raises, the sampler draws from a global generator, or a value is not below 1e30.
     """
     engine = engine_of(model, cell)
     precise_engine = precise_engine_of(model, cell) if start < endpoints else None
@@ -145,7 +145,7 @@ def precise_engine_of(model: Denoiser, cell: Cell) -> Engine | None:
 
 
 def whole_shard_size(batch: int) -> int:
-    """Return the size of a whole shard: a multiple of ``batch`` that is at least :data:`SHARD`."""
+    """Return the size of a whole shard: the first multiple of ``batch`` from :data:`SHARD` on."""
     return batch * -(-SHARD // batch)
 
 
@@ -180,7 +180,7 @@ class GlobalDraws:
 
     @property
     def sources(self) -> list[str]:
-        """Names of generators drawn from since the snapshot, without devices used only later."""
+        """Names of generators drawn from since the snapshot, except devices first used after it."""
         return [
             name
             for name, state in _generator_states().items()

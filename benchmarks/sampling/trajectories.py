@@ -27,7 +27,7 @@ Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
 
 
 def picture_count(model: Denoiser, images: int) -> int:
-    """Return the number of samples for pictures; 0 if they are neither images nor in the plane."""
+    """Return the number of samples for pictures: ``images``, or POINTS in the plane; else 0."""
     if len(model.decoded_event) == 3:
         return images
     return POINTS if math.prod(model.decoded_event) == 2 and images else 0
@@ -48,7 +48,7 @@ def picture_arrays(
 
 
 def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
-    """Return values ``(..., *event)`` for a report, decoded: images in uint8, others flat in float32."""
+    """Return decoded values ``(..., *event)`` for a report: uint8 images, others flat float32."""
     if model.decoder is not None:
         before = x.shape[: x.ndim - len(model.event)]
         latents = torch.from_numpy(x.reshape(-1, *model.event)).float()
@@ -75,12 +75,12 @@ def trajectory_arrays(
     model: Denoiser,
     reference: Reference | None,
     cell: Cell,
-    watch: Callable[[int], Trajectories],
+    record: Callable[[int], Trajectories],
 ) -> Arrays:
-    """Return the trajectories of a cell's first samples, recorded by ``watch``.
+    """Return the trajectories of a cell's first samples, recorded by ``record``.
 
-    States are scaled to x s / sqrt(s² + sigma²), with s the root mean square of the end, so that
-    they are as large as the data at every level.
+    States are scaled to x s / sqrt(s² + sigma²), as large as the data at every level. Here s is the
+    root mean square of the end.
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``; all but
@@ -90,7 +90,7 @@ def trajectory_arrays(
     if not count or cell.grid is None or cell.sampler.batch_coupled:
         return {}
     try:
-        evaluations, end = watch(count)
+        evaluations, end = record(count)
     except Exception:
         return {}
     if not evaluations or not np.isfinite(end).all():
@@ -109,7 +109,7 @@ def trajectory_arrays(
 def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories:
     """Draw the first ``count`` samples of a cell; return their evaluations and the final samples.
 
-    Evaluations at several levels at once are left out.
+    Evaluations at several levels, at an infinite level or of some samples only are left out.
     """
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)

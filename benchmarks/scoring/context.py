@@ -31,7 +31,7 @@ class GatheredShards(NamedTuple):
     """Contents of a cell's shards, the files with its samples.
 
     Attributes:
-        parts: other arrays of each shard by name, in the order of the samples.
+        parts: arrays of each shard by name, but for features and moments, in the samples' order.
         features: features ``(n, d)`` of the samples; None for a model without features.
         moments: moments of the features; None unless the shards' moments cover just the n samples.
     """
@@ -44,10 +44,10 @@ class GatheredShards(NamedTuple):
 def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> GatheredShards:
-    """Read each of ``shards`` once and return their contents; they must cover [0, ``samples``).
+    """Read each of ``shards`` once and return their contents; shards must cover [0, ``samples``).
 
-    ``again`` yields the shards' features once more, if they are too large for memory. For None all
-    features are kept in memory.
+    ``again`` yields the shards' features for each further pass, if they are too large for memory.
+    For None all features are kept in memory.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -80,7 +80,7 @@ def read_consecutive_samples(
 ) -> NDArray:
     """Return samples 0 … k - 1 from the array ``name`` of shards, at most ``most``, without gaps.
 
-    A gap occurs before the next shard if a shard's run requested fewer of its samples in full.
+    A gap follows a shard that stores only its first samples in ``name``.
     """
     arrays, count = [], 0
     for shard in shards:
@@ -248,7 +248,7 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return ``value``; raises a ValueError for None, which a metric meets if it omits the need."""
+    """Return ``value``; raises a ValueError for None: the metric does not state this need."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

@@ -1,7 +1,7 @@
-"""Reference solutions: converged endpoints of the same latents, converged samples from other latents.
+"""Reference solutions: converged endpoints of a run's latents, converged samples from others.
 
-The endpoint of a latent depends on the model alone, not on the grid of a cell: its path goes from
-the model's sigma_max to 0. Exact models have endpoints in closed form or integrate them to 1e-12.
+The endpoint of a latent depends on the model alone, not on a cell's grid. Its path goes from the
+model's sigma_max to 0. Exact models have a closed form, or integrate to their ``tolerance``.
 For networks the steps of a reference solver are doubled until the endpoints hardly move.
 """
 
@@ -74,7 +74,7 @@ def endpoints_by_doubling(
 def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """Return ``solve(steps)`` for the first of steps ``first``, 2 ``first``, … that meets ``rule``.
+    """Return ``solve(steps)`` at the first of 2 ``first``, 4 ``first``, … that meets ``rule``.
 
     ``measured`` are samples ``(k, *event)`` of the same latents: their smallest distance to the
     solution is the smallest error to measure. The result has ``modes`` None.
@@ -96,7 +96,7 @@ def _rms(difference: NDArray) -> float:
 
 
 SOLVER = "dpm_solver_3m"
-"""Reference solver, of third order with one evaluation a step: the cheapest built-in way to converge."""
+"""Reference solver, of third order with one evaluation a step: the cheapest to converge."""
 
 CONVERGED_STEPS = 64
 """Steps of converged samples for fd_conv; their error is far below the noise of a covariance."""
@@ -145,7 +145,7 @@ def converged_endpoints(
     """
     count = max(map(len, measured))
     dtype = truth_dtype(model, cell)
-    tag = file_tag(model, cell.seed, name_of(dtype), count)
+    tag = file_tag(model, cell.seed, dtype_name(dtype), count)
     ids = torch.arange(count, device=cell.device)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
@@ -174,8 +174,8 @@ def converged_path_endpoints(
 ) -> Endpoints:
     """Return converged endpoints of the reverse SDE along the Brownian paths of samples 0, 1, ….
 
-    They are denoised states at sigma_min, which differ from the limit at 0 by terms of fourth order
-    in sigma_min. For the arguments see :func:`converged_endpoints`.
+    The endpoints are denoised states at sigma_min. They differ from the limit at 0 by terms of
+    fourth order in sigma_min. For the arguments see :func:`converged_endpoints`.
     """
     count, seed = max(map(len, measured)), cell.seed
 
@@ -188,7 +188,7 @@ def converged_path_endpoints(
 
         return draw_in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    tag = f"{file_tag(model, seed, name_of(truth_dtype(model, cell)), count)}-path"
+    tag = f"{file_tag(model, seed, dtype_name(truth_dtype(model, cell)), count)}-path"
     return endpoints_by_doubling(run, tag, limit, measured, PATH)
 
 
@@ -200,7 +200,7 @@ def converged_features(
         return reference.converged
     space = (reference.extractor.identity, run.extractor)
     dtype = truth_dtype(model, cell)
-    name = f"{file_tag(model, cell.seed, name_of(dtype), count, *space)}-converged"
+    name = f"{file_tag(model, cell.seed, dtype_name(dtype), count, *space)}-converged"
     stored = run.read_reference(name)
     if stored is None:
         x = converged_samples(model, count, cell.seed, dtype, cell.batch_size, cell.device)
@@ -218,12 +218,12 @@ def converged_samples(
 
 
 def truth_dtype(model: Denoiser, cell: Cell) -> torch.dtype:
-    """Return the dtype of the states of reference solutions: the cell's, or the model's for one in 16 bits."""
+    """Return the dtype of reference solutions: the cell's, but the model's in place of 16 bits."""
     dtype = getattr(torch, cell.dtype)
     return model.dtype if dtype in HALF else dtype
 
 
-def name_of(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
     """Return the name of a dtype, such as "float32"."""
     return str(dtype).removeprefix("torch.")
 

@@ -20,7 +20,7 @@ EXACT_FLOW = 1000
 """Expected evaluations to integrate an endpoint of an exact model; measured: 500 to 1000."""
 
 DOUBLINGS = 3
-"""Expected number of solutions until convergence; each has twice the steps of the last."""
+"""Expected number of solutions until convergence; each has twice the steps of the one before."""
 
 STAGES = 2
 """Evaluations per step of the pathwise limit."""
@@ -33,7 +33,7 @@ class _EvaluatedError(Exception):
 def reference_evaluations(
     suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell]
 ) -> float:
-    """Return the expected evaluations for references, if none are stored; 0 without cells."""
+    """Return the expected evaluations for references, if none are stored; 0 for a few-step map."""
     if not cells or model.kind == "map":  # a map has no reference solution
         return 0.0
     total, endpoints = 0.0, max(endpoint_count(suite, cell) for cell in cells)
@@ -57,7 +57,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations for one endpoint, after a trial of the model's own one."""
+    """Return the expected evaluations for one endpoint, after trying the model's ``endpoint``."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

@@ -1,4 +1,4 @@
-"""Data of a model for metrics: reference features, modes, training set, distributions of coefficients."""
+"""Data of a model for metrics: reference features, modes, training set, exact coefficients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage
 
 @dataclass(frozen=True)
 class ScoringReference:
-    """Reference of a model, and features ``(m, d)`` of converged samples; None for a map model."""
+    """Reference of a model, and features ``(m, d)`` of converged samples (None for a map)."""
 
     reference: Reference
     converged_features: FloatArray | None
@@ -78,7 +78,7 @@ class TrainingSet:
 
     @cached_property
     def threshold(self) -> float:
-        """Ratio of distances to the nearest two examples, smaller for memorised samples."""
+        """Ratio of distances to the nearest two examples below which samples are memorised."""
         return memorised_threshold(self.examples, self.held_out)
 
 
@@ -117,7 +117,7 @@ class ModelData:
 
     @cached_property
     def exact(self) -> ExactModel | None:
-        """Exact model inside of all wrappers, on the CPU; None if the innermost model is not exact."""
+        """Exact model inside all wrappers, on the CPU; None if the innermost model is not exact."""
         inner = innermost_model(self.model)
         return inner.to("cpu") if isinstance(inner, ExactModel) else None
 
@@ -128,7 +128,7 @@ class ModelData:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means and standard deviations of ``wavelet``'s mixtures, each ``(2, d)``; else None."""
+        """Weights, means, standard deviations ``(2, d)`` of ``wavelet``'s mixtures; else None."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event

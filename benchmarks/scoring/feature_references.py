@@ -192,8 +192,7 @@ def _pixel_reference(
 ) -> Reference | None:
     """Return a pixel reference from the exact moments of a model's data; None if unknown.
 
-    Samples of the model, unclamped, are its held-out data, if the model can draw them. The result
-    is also None if ``own`` is None.
+    Held-out data are the model's samples, unclamped, if it draws any. None also without ``own``.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -227,8 +226,8 @@ def _reference_of_statistics(
 ) -> Reference:
     """Return a reference with a file's statistics ``known``, which fit the extractor.
 
-    Held-out features come from the file or from its images, if it has any. The moments include
-    them, so ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack
+    Held-out features are the file's, or of its images, if it has any. The moments include these
+    features, so ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack
     data.
     """
     path, features = file.path, known.features

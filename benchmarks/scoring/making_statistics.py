@@ -1,4 +1,4 @@
-"""Computation of reference statistics from a folder or an array, for other evaluators and later runs."""
+"""Computation of reference statistics from real samples, for other evaluators and later runs."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def one_step_error(path: FollowedPaths, unit: float) -> FloatArray:
 
 
 def largest_deviation(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return each path's largest distance from the line of its ends, in ``unit`` sqrt(D), (n,)."""
+    """Return the largest distances (n,) from the lines through paths' ends, in ``unit`` sqrt(D)."""
     chord, away = path.x[0] - path.end, path.x - path.end
     along = (away * chord).sum(-1, keepdims=True) / np.square(chord).sum(-1, keepdims=True)
     return np.linalg.norm(away - along * chord, axis=-1).max(0) / (unit * path.dim**0.5)
@@ -159,7 +159,7 @@ def curvature_arrays(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Return the curvature of each sample's path on ``steps`` >= 2 karras steps to 0, as arrays by name.
+    """Return the curvature of each sample's path on ``steps`` >= 2 karras steps to 0, by name.
 
     ``sigma`` (17,) are the falling edges of bands, and ``way`` (n, 17) is the arc length of d from
     sigma_max to each edge. ``missing`` (n,) is the growth of the whole length with more steps.

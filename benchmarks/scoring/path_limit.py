@@ -24,7 +24,7 @@ BLOCK = 1 << 23
 
 
 def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
-    """Return the float64 states at ``tree.sigma_floor`` of the reverse SDE along the paths of ``tree``.
+    """Return the reverse SDE's float64 states at ``tree.sigma_floor`` along the paths of ``tree``.
 
     ``x`` ``(batch, *event)`` are the states at ``tree.sigma_max``. There are 2^log2_steps steps,
     evenly spaced in log sigma; log2_steps is at most DEPTH - SUBDIVISION.

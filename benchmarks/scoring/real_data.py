@@ -1,4 +1,4 @@
-"""Real samples of a model's data from a file, a folder of images or a data set, and their features."""
+"""Real samples from a file, a folder of images, a data set or a model, and their features."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .real_files import PREFIX, read_array, read_folder, read_torchvision
 from .statistics_files import read_statistics
 
 HELD_OUT = 6
-"""Distance between held-out samples of a file; Fashion-MNIST's split has about this ratio."""
+"""Number of samples of a file for each held-out one, about as in Fashion-MNIST's split."""
 
 MODEL_SAMPLES = 10_000
 """Size of the reference set, and of the held-out set, from a model that draws its own data."""

@@ -24,7 +24,7 @@ Photographs compress to a half of their size, drawings to a twentieth.
 
 
 def open_arrays(path: Path) -> Any:
-    """Open a ``.npy`` or ``.npz`` file by ``numpy.load``, which must not hold Python objects.
+    """Open a ``.npy`` or ``.npz`` file by ``numpy.load``, which refuses Python objects here.
 
     Raises a ValueError for an archive that would be suspiciously large when unpacked.
     """
@@ -56,8 +56,8 @@ def read_array(
 
     The file is ``.npy``, or ``.npz`` with one array or with ``x`` or ``arr_0``: ``(n, *event)`` in
     the model's range. With ``limits``, bytes (uint8) are images, whose 0 … 255 become ``limits``.
-    Images ``(n, h, w)`` or ``(n, h, w, channels)`` get their channels first. Raises a ValueError if
-    the file is missing, damaged or ambiguous. The shape is not checked.
+    If the images are ``(n, h, w)`` or ``(n, h, w, channels)``, channels become the second axis.
+    Raises a ValueError if the file is missing, damaged or ambiguous. The shape is not checked.
     """
     if not path.is_file():
         raise ValueError(
@@ -94,7 +94,7 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
     """Read the images of a folder and its subfolders, sorted by path, ``(n, *event)`` float32.
 
     Black becomes ``limits[0]``, and colours become grey or RGB. Files that are no images are
-    skipped. Raises a ValueError without images, without ``limits``, or if a size does not fit.
+    skipped. Raises a ValueError without images or ``limits``, or for a damaged or unfitting image.
     """
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
@@ -143,9 +143,9 @@ def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 @contextmanager
 def open_image(path: Path, option: str = "") -> Iterator[Any]:
-    """Open an image file by Pillow, also for the block; raises a ValueError for any error.
+    """Open an image file by Pillow for the block.
 
-    ``option`` begins its message.
+    Any error, also in the block, becomes a ValueError, whose message begins with ``option``.
     """
     try:
         from PIL import Image

@@ -56,7 +56,7 @@ def measure_metrics(
     done: Mapping[str, Any],
     arrays: Arrays,
 ) -> tuple[Record, Arrays]:
-    """Return the quality columns of a cell and their influence values.
+    """Return the quality columns and the influence values of a cell.
 
     ``requested`` and ``stored_versions`` map metrics' names to versions. Numbers of an unchanged
     version are kept from ``done`` and ``arrays``. Other requested metrics with met needs are run.
@@ -100,7 +100,7 @@ def _run_metric(
         return None, {}
 
 
-Watch = Callable[[Cell, int], Trajectories]
+TrajectorySource = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
 """Item of ``quality.json`` that lists a cell's other files; names of two such files."""
@@ -110,7 +110,7 @@ ASKED = "asked"
 
 
 class _UnusableShardError(Exception):
-    """Shard that is damaged, missing, or stores too few samples in full; ``cell`` must be drawn again."""
+    """Shard that is damaged, missing or too small; its ``cell`` must be drawn again."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(f"a shard of {cell.key} is gone")
@@ -134,7 +134,7 @@ class Scorer:
     """Scorer of one model's cells in one run directory.
 
     ``model`` is on the device of the cells. The first ``endpoint_count`` samples of a cell are compared with
-    converged endpoints. ``watch`` records the trajectories of a cell's first samples for pictures.
+    converged endpoints. ``trajectories_of`` records the trajectories of a cell's first samples, for pictures.
     """
 
     run: RunDir
@@ -142,12 +142,12 @@ class Scorer:
     model: Denoiser
     reference: Reference | None
     endpoint_count: int
-    watch: Watch
+    trajectories_of: TrajectorySource
     report: Progress
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Versions of the suite's metrics by name, without those of rounding for a run that is not rounded."""
+        """Versions of the suite's metrics by name; errors of rounding are for rounded runs only."""
         requested = requested_metrics(self.suite.metrics)
         if not is_rounded(self.model, self.suite.dtype):
             requested = [each for each in requested if PRECISE_RUN not in each.needs]
@@ -274,7 +274,9 @@ class Scorer:
             truth = context.endpoints.x if context.endpoints else None
             pictures = picture_arrays(self.model, self.reference, picture, truth)
             self.run.write_pictures(cell.key, pictures)
-            path = trajectory_arrays(self.model, self.reference, cell, partial(self.watch, cell))
+            path = trajectory_arrays(
+                self.model, self.reference, cell, partial(self.trajectories_of, cell)
+            )
             if path:
                 written[PATHS] = True
                 self.run.write_trajectories(cell.key, path)
@@ -322,7 +324,7 @@ class Scorer:
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
-        """Yield the shards of a cell's samples; raises _UnusableShardError for a damaged one."""
+        """Yield the shards of a cell's samples, or raise an _UnusableShardError."""
         for start, stop in self.run.shard_ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
             if shard is None:

@@ -132,7 +132,7 @@ class StatisticsFile:
 
 
 def features_identity(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """Return text that identifies an extractor's features, with ``limits`` if they depend on it."""
+    """Return text that identifies an extractor's features, with ``limits`` if those matter."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
     values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""
@@ -179,7 +179,7 @@ def _read_npz(path: Path) -> StatisticsFile | None:
 
 
 def _read_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
-    """Read ``mu`` and ``sigma``, ADM's spatial statistics, and clean-fid's features next to the file."""
+    """Read ``mu`` and ``sigma``, ADM's spatial statistics, and clean-fid's file of features."""
     images = _stored_shape(path) if "arr_0" in keys else None
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)

@@ -46,7 +46,7 @@ def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
 
 
 def version_of(metric: Metric) -> str:
-    """Return a metric's version, for a plugin with a digest of its code, and its weights."""
+    """Return a metric's version, with a digest of a plugin's code and the name of any weights."""
     where = origin(metric)
     plugin = f" of {where}, code {_code_digest(metric)}" if where else ""
     with suppress(ValueError):  # no file: the metric cannot be measured, only kept
@@ -67,7 +67,7 @@ def _code_digest(metric: Metric) -> str:
 
 
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
-    """Return the versions of the metrics with results in a ``quality.json``, by name."""
+    """Return the versions of metrics that a ``quality.json`` stores, by name."""
     versions = done.get(METRICS)
     return dict(versions) if isinstance(versions, dict) else {}
 
@@ -75,7 +75,7 @@ def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
 def stored_numbers(
     metric: Metric, done: Mapping[str, Any], arrays: Arrays
 ) -> tuple[Record, Arrays]:
-    """Return the columns in ``done`` and the influence values in ``arrays`` that belong to a metric."""
+    """Return a metric's columns in ``done``, and its influence values in ``arrays``."""
     columns = [column.name for quantity in metric.quantities for column in quantity.columns]
     names = {
         name for q in metric.quantities for name in (q.influence, q.reference_influence) if name

@@ -18,7 +18,7 @@ from .clock import CallTimes
 from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
 from .gpu_state import STEADY
 
-MOST_DISCARDED = 2
+MOST_VISITS = 2
 """Largest number of visits of a cell, also disturbed ones, as a multiple of ``max_rounds``."""
 
 
@@ -69,7 +69,7 @@ class CellTiming:
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def is_interval_narrow(self, options: Timing) -> bool:
-        """Return True if the interval of the median time is as narrow as the options request."""
+        """Return True if ``min_rounds`` or more times give a median as exact as the options ask."""
         visits = self.counted_visits
         return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
@@ -77,7 +77,7 @@ class CellTiming:
         """Return True if ``max_rounds`` visits were undisturbed, or twice as many were made."""
         return (
             len(self.undisturbed_visits) >= options.max_rounds
-            or len(self.visits) >= MOST_DISCARDED * options.max_rounds
+            or len(self.visits) >= MOST_VISITS * options.max_rounds
         )
 
     def columns(self, options: Timing, device: str) -> Record:

@@ -6,8 +6,8 @@ after it the same calls of the model alone. With these two times,
     solver = total - network,        overhead = solver / network.
 
 Neither contains the decoder of a latent model, which is timed separately on as many latents.
-Disturbed visits are discarded and counted. Rounds end when every median's 95 % interval is narrow,
-or the time is spent.
+Disturbed visits are discarded and counted, if enough others remain. A cell leaves the rounds when
+its median's 95 % interval is narrow, or after ``max_rounds``. All end when the time is spent.
 """
 
 from __future__ import annotations
@@ -60,24 +60,24 @@ def joules_per_call(
 
 
 CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-UNKNOWN = 128 * 2**20  # assumed bytes of the last cache if the system does not report them
+CACHE_GUESS = 128 * 2**20  # bytes of the last cache if the system does not report them
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor twice as large as a device's last-level cache, to empty it by writing."""
+    """Return a tensor of twice a device's last-level cache; writing to it empties the cache."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
 def last_cache_bytes(device: str) -> int:
-    """Return the size in bytes of a GPU's L2 or a processor's largest cache; UNKNOWN if unknown."""
+    """Return the bytes of a GPU's L2 or a processor's largest cache; CACHE_GUESS if unknown."""
     if device.startswith("cuda"):
-        return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
+        return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or CACHE_GUESS
     sizes = [0]
     for path in CPU_CACHES.glob("index*/size"):
         with suppress(OSError, ValueError):
             text = path.read_text(encoding="ascii").strip()
             sizes.append(int(text.rstrip("KM")) << {"K": 10, "M": 20}.get(text[-1], 0))
-    return max(sizes) or UNKNOWN
+    return max(sizes) or CACHE_GUESS
 
 
 LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
@@ -102,7 +102,7 @@ def count_launches(work: Callable[[], object]) -> tuple[int, int]:
 WARM_UP_SHARE = 0.25  # share of the pass's seconds for the warm-up of all cells together
 
 ROUND_ROOM = 4
-"""Memory for the states of all cells of a pass, as a multiple of the memory for one cell's states."""
+"""Memory for the states of a pass's cells, as a multiple of the memory for one cell's states."""
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
@@ -194,7 +194,7 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
-        """Take cells off ``waiting`` and visit each once; without time for a cell, drop the rest."""
+        """Take cells off ``waiting`` and visit each once; drop the rest when time is short."""
         room, bytes_held = bytes_for_states_on(torch.device(self.device)), 0
         a_round, longest = 0.0, 0.0
         while waiting and bytes_held <= ROUND_ROOM * room:
@@ -211,7 +211,7 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if time is left for ``min_rounds`` rounds with another or a first cell.
+        """Return True if time is left for a first cell, or ``min_rounds`` rounds with another.
 
         ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
         visit.

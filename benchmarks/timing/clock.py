@@ -1,10 +1,10 @@
 """Time of one call on a device by two clocks, warm-up, and speed settings of torch.
 
-The second clock does not count seconds, and so tells a slower sampler from a slower machine:
+A second clock next to the wall clock tells a slower sampler from a slower machine:
 
 * On a GPU it counts cycles of a multiprocessor, which do not depend on the clock frequency. A
   kernel reads two counters before and after the call; else NVML gives the frequency afterwards.
-* On a CPU it is the processor time of all threads, which other processes do not change.
+* On a CPU it is the processor time of all threads, without the time of other processes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CounterClock:
         self._read(self._before)
 
     def mhz(self) -> float | None:
-        """Return the mean frequency in MHz since :meth:`start`, on an idle device; None if unknown."""
+        """Return the mean MHz since :meth:`start`, on an idle device; None if unknown."""
         self._read(self._after)
         cycles, nanoseconds = (self._after - self._before).tolist()
         return 1e3 * cycles / nanoseconds if nanoseconds > 0 else None
@@ -144,7 +144,7 @@ def warm_up(
 
 @contextmanager
 def set_backends(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
-    """Set TF32 for float32 and cuDNN's search for algorithms in this context; yield both settings."""
+    """Set TF32 and cuDNN's search for algorithms in this context, and yield both settings."""
     backends = torch.backends
     before = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
     searched = backends.cudnn.benchmark

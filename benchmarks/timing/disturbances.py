@@ -25,7 +25,7 @@ from .gpu_state import Gpu, GpuState, gpu_doubts
 
 TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 CGROUP_STAT = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")
-CONTENT = 0.02
+TOLERATED_WAIT = 0.02
 """Largest ignored share of time spent waiting for a core; two other checks use multiples of it."""
 OTHERS = 0.10
 """Largest share of the machine that other processes may take before times are doubted."""
@@ -69,15 +69,15 @@ def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
     ``cores`` is the machine's number of cores; the timed work may use ``threads`` threads.
     """
     doubts, own = [], load.cpu + (load.waited or 0.0)
-    if load.waited is not None and load.waited > CONTENT * max(own, TICK):
+    if load.waited is not None and load.waited > TOLERATED_WAIT * max(own, TICK):
         doubts.append(f"waited for a core {load.waited / own:.0%} of the time")
-    elif load.waited is None and threads == 1 and load.cpu < (1 - 5 * CONTENT) * load.wall:
+    elif load.waited is None and threads == 1 and load.cpu < (1 - 5 * TOLERATED_WAIT) * load.wall:
         doubts.append(f"had a core only {load.cpu / load.wall:.0%} of the time")
     if load.wall >= SHORT:
         others = max(0.0, (load.busy or 0.0) - load.cpu)
         if others > OTHERS * cores * load.wall:
             doubts.append(f"other processes kept {others / load.wall:.1f} of {cores} cores busy")
-        if (load.stolen or 0.0) > CONTENT / 2 * cores * load.wall:
+        if (load.stolen or 0.0) > TOLERATED_WAIT / 2 * cores * load.wall:
             doubts.append(
                 f"the hypervisor took {(load.stolen or 0.0) / (cores * load.wall):.0%} of the cores"
             )

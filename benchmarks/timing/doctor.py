@@ -1,4 +1,4 @@
-"""Diagnosis of a machine for the command ``doctor``: steadiness of times, counters, packages, models."""
+"""Diagnosis of a machine for the command ``doctor``: steady times, counters, packages, models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .machine import describe_device, describe_host, load_averages, package_vers
 SIDE = {"cpu": 384, "cuda": 4096}
 """Side of the square matrices to multiply, which takes milliseconds on one core or a GPU."""
 STEADY, USABLE = 0.02, 0.10
-"""Largest relative interquartile range for trusting single times, and for trusting medians of many."""
+"""Largest relative interquartile range to trust single times, and to trust medians of many."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Steadiness:
 
     @property
     def verdict(self) -> str:
-        """Verdict on this machine as a sentence: are its times to be trusted."""
+        """Sentence that says how far this machine's times can be trusted."""
         if self.doubts or self.spread > USABLE:
             why = "; ".join(self.doubts) or (
                 f"the same work took times that spread by {self.spread:.0%}"

@@ -1,6 +1,6 @@
 """State of the GPU as NVML reports it: clocks, temperature, throttling, other processes, energy.
 
-NVML is the library behind nvidia-smi; its Python binding is the optional package nvidia-ml-py.
+NVML is the library of nvidia-smi; its Python binding is the optional package nvidia-ml-py.
 Values that a card or a driver does not offer are None. No setting of the GPU is changed.
 """
 

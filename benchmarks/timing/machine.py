@@ -47,7 +47,7 @@ def load_averages() -> dict[str, Any]:
 
 
 def describe_device(device: str) -> dict[str, Any]:
-    """Return a device's type and name; for a GPU also memory in bytes, driver and power limit."""
+    """Return a device's type and name; for a GPU also bytes of memory, CUDA, driver, power cap."""
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
     properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_current_device()

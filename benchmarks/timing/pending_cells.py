@@ -106,14 +106,14 @@ def time_pending(
     stage: Callable[[str], None],
     within: Callable[[], float | None] = lambda: None,
 ) -> None:
-    """Time the cells of one model that lack times, at each batch size, and sweep over batch sizes.
+    """Time one model's cells whose times are missing or outdated, and sweep batch sizes if asked.
 
     Args:
         run: run directory that stores the times.
         cells: sampled cells of the model.
         timer: timer of the cells, with the batch sizes, the duration and the precision.
         stage: receives the present stage in words.
-        within: called before each batch size and the sweep; returns its seconds, None for no limit.
+        within: called before each batch size and sweep; returns seconds for it, None for no limit.
     """
     if not cells:
         return

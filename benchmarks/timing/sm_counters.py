@@ -1,4 +1,4 @@
-"""Triton kernel that reads the counters of cycles and nanoseconds of a GPU, if Triton is installed."""
+"""Triton kernel that reads a GPU's counters of cycles and nanoseconds, if Triton is installed."""
 # pyright: reportPossiblyUnboundVariable=false, reportIndexIssue=false
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if triton is not None:
 def read_counters(out: torch.Tensor) -> None:
     """Enqueue a kernel that writes two counters of the current GPU into ``out``, int64 ``(2,)``.
 
-    They are the cycles of multiprocessor 0 (PTX %clock64) and the GPU's nanoseconds (%globaltimer).
+    The two are cycles of multiprocessor 0 (PTX %clock64) and the GPU's nanoseconds (%globaltimer).
     Raises a RuntimeError without Triton.
     """
     if triton is None:

@@ -38,7 +38,7 @@ class TuneTask:
 
     def _tuning(self, world: WorkerContext) -> ModelTuning:
         def make_tuning() -> ModelTuning:
-            subject, other = (NamedModel(name, world.subject(name).model) for name in self.models)
+            subject, other = (NamedModel(name, world.load(name).model) for name in self.models)
             return ModelTuning(subject, other, *self.options, device=world.setting.device)
 
         return world.once((self.models, self.options), make_tuning)

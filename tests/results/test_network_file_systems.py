@@ -102,7 +102,7 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
 
     monkeypatch.setattr(shards, "PAUSE", 0.01)
     run = RunDir.create(tmp_path / "run")
-    waiting = threading.Thread(target=shards._await_plans, args=(run, Leader, [Cell]))
+    waiting = threading.Thread(target=shards._await_made_files, args=(run, Leader, [Cell]))
     waiting.start()
     time.sleep(0.1)
     assert waiting.is_alive()
@@ -111,4 +111,4 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
     assert not waiting.is_alive()
     Leader.is_leader_gone = True
     Cell.key = "another"
-    shards._await_plans(run, Leader, [Cell])
+    shards._await_made_files(run, Leader, [Cell])

@@ -1,4 +1,4 @@
-r"""Expansion of the Fréchet distance to a fixed reference in the samples' noise: value, influence, bias.
+r"""Expansion of the Fréchet distance to a fixed reference: value, influence and bias.
 
     FD = |mu2 - mu1|² + tr Sigma1 + tr Sigma2 - 2 tr (Sigma1 Sigma2)^½                       (Dowson and Landau 1982)
 
@@ -69,11 +69,10 @@ from .second_order import Blocks, Noise, compute_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return leverage terms ``(n,)`` to add to the bias, and others to subtract from influences.
+    """Return leverage terms ``(n,)`` to add to the bias, and terms to subtract from influences.
 
-    The bias gets the sum of its terms. From all terms those of a sample of mean leverage are
-    subtracted. In the module docstring, ``along`` ``(n,)`` is p and ``pairs`` is sum_ij w_ij z_i²
-    z_j².
+    The bias gets the sum of its terms. Each term is less the term of a sample of mean leverage. In
+    the module docstring, ``along`` ``(n,)`` is p and ``pairs`` is sum_ij w_ij z_i² z_j².
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -95,7 +94,7 @@ SAMPLES_PER_FEATURE = 15
 """Fewest samples per feature for valid intervals (docs/explanation/calibration.md)."""
 
 COLLAPSED = 2.0**-22
-"""Ratio of variances below which samples differ by float16's rounding only (half an ulp is 2**-11)."""
+"""Ratio of variances below which samples differ by float16's rounding (half an ulp: 2**-11)."""
 
 
 @dataclass(frozen=True, eq=False)

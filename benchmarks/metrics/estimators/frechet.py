@@ -13,9 +13,9 @@ values over two halves of the samples. Then
     value = (4 D_N - D_{N/2}) / 3
 
 has no 1 / N² term (Richardson). A fixed seed draws the halves, since every second sample could be
-of one class. The noise of first order is unchanged, since the halves' noise averages to that of the
-whole. The variance of second order grows to (16 + 2 - 8) V / 9 = 10/9 V: it is V for the whole and
-2 V for the mean of the halves, with covariance V.
+of one class. The noise of first order is unchanged, since the halves' noise averages to the noise
+of the whole. The variance of second order grows to (16 + 2 - 8) V / 9 = 10/9 V: it is V for the
+whole and 2 V for the mean of the halves, with covariance V.
 
 **Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i,
 x_j) / 2, where h(x, x) = 2 q(x). IF at the samples' own moments estimates IF(x_i) + mean_j h(x_i,
@@ -56,8 +56,8 @@ class FrechetEstimate:
         raw: plug-in value, biased upwards, as published tables report it; >= 0 up to rounding.
         value: ``raw`` - ``bias``. It scatters around 0, also below, if the true distance is 0.
             Reordered samples give other halves, which moves ``value`` by a fraction of ``se``.
-        se: standard error of ``value`` to first order. If the true distance is near 0, ``se`` is up
-            to √2 too large, since it counts second-order noise twice.
+        se: standard error of ``value`` to first order. Near a true distance of 0, ``se`` is too
+            large by a factor of up to √2, since it counts second-order noise twice.
         low, high: ends of the 95 % interval, >= 0, not symmetric (:mod:`.second_order`).
         bias: estimated bias of ``raw``.
         n: number of generated samples.
@@ -149,7 +149,7 @@ def paired_difference(
 ) -> tuple[float, float]:
     """Return FD_a - FD_b without bias, and its standard error, for two runs from the same latents.
 
-    The latents are in the same order, so their effects on both runs cancel: the standard error is
+    Samples of one latent are paired, so the effects of latents cancel. The standard error is
     sd(IF_a - IF_b) / sqrt(N), with IF the influences. Reference samples, if any, are also paired.
 
     Raises:
@@ -262,9 +262,9 @@ def fd_infinity(
 
     The bias of the plug-in falls as 1 / N, so a line through plug-in values at several N has an
     unbiased value at 1 / N = 0 (Chong and Forsyth 2020, arXiv:1911.07023, section 3). Sizes are N
-    / g for g = 1 … ``parts``. Each value is the mean over g disjoint parts of the shuffled samples,
-    with weight 1 / g, as terms in 1 / N² grow as g². This is only a check on :func:`estimate`: the
-    1 / N law is assumed down to N / ``parts``.
+    / g for g = 1 … ``parts``. Each value is the mean over g disjoint parts of the shuffled samples.
+    Its weight is 1 / g, since terms in 1 / N² grow as g². This is only a check on :func:`estimate`,
+    since the 1 / N law is assumed down to N / ``parts``.
 
     Raises:
         ValueError: ``parts`` is below 2, or a part has no more samples than features.

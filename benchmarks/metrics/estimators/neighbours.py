@@ -17,8 +17,8 @@ def square_distances(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield rows of the ``(n, m)`` matrix |x_i - y_j|², as (slice of the rows, values).
 
-    They are |x|² - 2 x·y + |y|², with the mean of ``y`` subtracted from both sets. Values at the
-    level of rounding become 0, so that equal points are at distance 0.
+    The values are |x|² - 2 x·y + |y|², with the mean of ``y`` subtracted from both sets. Values at
+    the level of rounding become 0, so that equal points are at distance 0.
     """
     centre = y.mean(axis=0)
     y = y - centre

@@ -122,7 +122,7 @@ class Rows(ABC):
 
     Attributes:
         shape: ``(n, ...)`` of all samples.
-        size: number of rows of a block, >= 1; the last block may have fewer.
+        size: rows of a block, >= 1; the last block may have fewer, after :meth:`take` any block.
     """
 
     _is_checked = False

@@ -14,8 +14,8 @@ variance of first order is visible:
 
     sigma² = se² - excess clip((se² - 2 K) / K, 0, 1).
 
-All of it is subtracted if the true distance is at least half the plug-in bias. Nothing is if the
-value is not significantly above 0: the noise is then skewed, and intervals need it to cover.
+All of it is subtracted if the true distance is at least half the plug-in bias. None of it is
+subtracted if the value is not significantly above 0: intervals need it to cover the skewed noise.
 
 **Skewness.** A value that is too low by chance comes with an error that is too low. With g = E IF³,
 t = E IF(x) IF(y) h(x, y) and s² = Var IF, the Studentised U-statistic has to order 1/√n the
@@ -23,10 +23,10 @@ distribution function Φ(z) + φ(z) delta,
 
     delta = [g (2 z² + 1) / 6 + t (z² + 1) / 2] / (s³ √n)          (Helmers 1991, *Annals of Statistics* 19, 470, in his terms),
 
-which at ±z is that of a normal moved down by delta. So too many intervals end below the truth, and
-too few begin above it. Raising both ends by delta would balance these errors, but delta is too
-large for a value that is high by chance. So only the upper end rises, until both tails together
-have the nominal probability,
+which at ±z is the function of a normal moved down by delta. So too many intervals end below the
+truth, and too few begin above it. Raising both ends by delta would balance these errors, but delta
+is too large for a value that is high by chance. So only the upper end rises, until both tails
+together have the nominal probability,
 
     Φ(-z - rise + delta) + Φ(-z - delta) = 2 Φ(-z).
 
@@ -114,7 +114,7 @@ def compute_noise(
 
 
 def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
-    """Return E h² from all pairs of samples; terms of h that depend on one sample alone are left out."""
+    """Return E h² over pairs of samples, without the terms of h that depend on one sample."""
     # s_i s_j / (s_i + s_j) is positive and of low numerical rank
     values, vectors = np.linalg.eigh(weights)
     h = 2 * centred @ centred.T

@@ -66,7 +66,7 @@ class Call:
 
 
 class Executor(ABC):
-    """Base class of executors, which run tasks here or elsewhere; a subclass must define :meth:`map`.
+    """Base class of executors, which run tasks here or elsewhere; subclasses define :meth:`map`.
 
     Attributes:
         keeps_limits: True if the executor stops tasks that exceed their time limit.
@@ -80,7 +80,7 @@ class Executor(ABC):
         return 1
 
     def start(self) -> None:
-        """Start processes early, if there are any, so that the first task does not wait for them."""
+        """Start processes early, if there are any, so that no task waits for their start."""
         return
 
     @abstractmethod

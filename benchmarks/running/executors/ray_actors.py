@@ -57,7 +57,7 @@ class Environment(NamedTuple):
 
     @classmethod
     def here(cls) -> Environment:
-        """Return this process's folder, import path, and variables SAMPLERBENCH_* and :data:`THREADS`."""
+        """Return this process's folder, path, and variables SAMPLERBENCH_* and :data:`THREADS`."""
         own = {
             name: value for name, value in os.environ.items() if name.startswith("SAMPLERBENCH_")
         }
@@ -144,7 +144,7 @@ class Host:
     def run(
         self, sent: tuple[bytes, bytes], limit: float | None
     ) -> Iterator[tuple[list[Any], str, Any]]:
-        """Run a :func:`.packed` task; yield ``news``, ``kind``, ``value`` of each :class:`Message`."""
+        """Run a :func:`.packed` task; yield each :class:`Message` without its ``member``."""
         messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
         def tell(news: Any) -> None:

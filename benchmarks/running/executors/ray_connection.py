@@ -59,7 +59,7 @@ class Connection:
         self._folder = ""
 
     @property
-    def local(self) -> bool:
+    def is_private(self) -> bool:
         """True if this connection started a private cluster on this machine."""
         return self._ours and not self.address
 

@@ -117,7 +117,7 @@ class Ray(Executor):
                 idle_since = _waiting_since(group, idle_since)
         finally:
             group.dismiss(group.busy())
-            if not self._connection.local:  # else the cluster would grow for nothing
+            if not self._connection.is_private:  # else the cluster would grow for nothing
                 group.dismiss(group.waiting())
 
     def check(self) -> None:
@@ -127,7 +127,7 @@ class Ray(Executor):
     def alone(self, device: str) -> Executor | None:
         """Return an executor with one actor, which has a whole GPU of one type.
 
-        It is None for a "cpu" device, unless a type of accelerator is requested.
+        The result is None for a "cpu" device, unless a type of accelerator is requested.
 
         Raises:
             ValueError: actors share GPUs, or the cluster has GPUs of several types.
@@ -175,7 +175,7 @@ class Ray(Executor):
         gpus = float(device.startswith("cuda")) if self._gpus is None else self._gpus
         ray = self._connected_ray(gpus, threads)
         cpus = _threads_per_actor(machine_resources(ray), gpus, self._jobs, threads)
-        share, grows = Share(cpus, gpus, self._required), not self._connection.local
+        share, grows = Share(cpus, gpus, self._required), not self._connection.is_private
         group = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
         if not grows and not group.count_actors():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")

@@ -35,9 +35,9 @@ class TimesTask:
             part.prepare(world)
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
-        """Return the timing columns by cell key; ``tell`` gets the arguments of :data:`.Progress`."""
+        """Return the timing columns by cell key; ``tell`` gets arguments of :data:`.Progress`."""
         cells = [part.cell for part in self.parts]
-        model, records = world.subject(cells[0].model).model, dict[str, Record]()
+        model, records = world.load(cells[0].model).model, dict[str, Record]()
         timer = Timer(model, self.options, world.setting.device)
         timer.time(cells, self.size, self.within, lambda *news: tell(news), records.__setitem__)
         return records
@@ -52,7 +52,7 @@ class SweepTask(CellTask):
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Record:
         """Return the times by batch size; ``tell`` gets each batch size before it is timed."""
-        model = world.subject(self.cell.model).model
+        model = world.load(self.cell.model).model
         return sweep_record(model, self.cell, self.options, world.setting.device, self.within, tell)
 
 

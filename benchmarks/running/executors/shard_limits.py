@@ -22,7 +22,7 @@ SHORTEST, SHORTEST_COMPILED = 60.0, 900.0  # shortest time limits of a shard, in
 
 
 def expected_evaluations(model: Denoiser, cell: Cell) -> float:
-    """Return the expected evaluations per sample: a guess for adaptive samplers, 0 without a grid."""
+    """Return expected evaluations per sample: a guess for adaptive samplers, 0 without a grid."""
     if cell.grid is None:
         return 0.0
     says = evaluations_per_sample(cell)

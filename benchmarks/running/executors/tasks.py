@@ -76,7 +76,7 @@ class CellTask:
     def prepare(self, world: WorkerContext) -> None:
         """Load the model; raises a ValueError if its files changed since the plan."""
         with world.recording_files_of(self.cell.model):
-            model, extractor = world.subject(self.cell.model)
+            model, extractor = world.load(self.cell.model)
         identity = (model.identity, extractor.identity if extractor else "")
         if identity != self.cell.identity:
             raise ValueError(
@@ -85,7 +85,7 @@ class CellTask:
             )
 
     def __reduce__(self) -> tuple[Callable[..., CellTask], tuple[Any, ...]]:
-        """Pickle the sampler by its name, and the schedule without its search results."""
+        """Pickle the sampler as a SentSampler, and the schedule without its search results."""
         cell, *others = vars(self).values()
         bare = replace(cell, sampler=None, schedule=cell.schedule.without_search_results())
         return _unpickle_task, (type(self), bare, SentSampler.of(cell.sampler), *others)
@@ -109,7 +109,7 @@ class ShardTask(CellTask):
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
         """Return the shard's arrays; a Failure for lack of memory proposes half the batch size."""
-        cell, (model, extractor) = self.cell, world.subject(self.cell.model)
+        cell, (model, extractor) = self.cell, world.load(self.cell.model)
         scored = None if extractor is None else FeatureExtraction(extractor, self.clamp)
         numbers = self.start, self.stop, cell.device, self.keep, self.endpoints
         try:
@@ -152,7 +152,7 @@ class TrajectoryTask(CellTask):
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Trajectories:  # noqa: ARG002
         """See :func:`.record_trajectories`."""
-        return record_trajectories(world.subject(self.cell.model).model, self.cell, self.count)
+        return record_trajectories(world.load(self.cell.model).model, self.cell, self.count)
 
 
 @dataclass(frozen=True)
@@ -163,5 +163,5 @@ class ThroughputTask(CellTask):
 
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the evaluations per second at the cell's batch size."""
-        model, cell = world.subject(self.cell.model).model, self.cell
+        model, cell = world.load(self.cell.model).model, self.cell
         return evaluations_per_second(model, cell.batch_size, cell.device, seconds=self.seconds)

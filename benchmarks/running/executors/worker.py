@@ -1,8 +1,9 @@
 """Executor in a worker process, which survives tasks that crash, hang or exhaust memory.
 
-The worker is a fork of this process if that has computed nothing yet, which saves importing torch.
-Otherwise it is a new interpreter, since OpenMP and CUDA do not survive a fork. It has its own process
-group. So an interrupt in the terminal reaches only the parent, and a sampler's children end with it.
+The worker is a fork of this process if :meth:`Worker.start` may fork, which saves importing torch.
+Otherwise it is a new interpreter, since OpenMP and CUDA do not survive a fork. The worker has its
+own process group. An interrupt in the terminal reaches only the parent, and ending the worker ends a
+sampler's children.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ SHRINK = 8  # batch divisor after an out-of-memory kill: large, because each ret
 
 
 class _Process(NamedTuple):
-    """Running worker: process, pipe, lifeline (its closing ends the worker), file of stack traces."""
+    """Running worker: process, pipe, lifeline (closing it ends the worker), stack traces' file."""
 
     process: subprocess.Popen[bytes] | ForkedProcess
     pipe: Connection

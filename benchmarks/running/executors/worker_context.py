@@ -120,7 +120,7 @@ class WorkerContext:
         """Return the SHA-256 of files recorded for a model, by path; "" for a file that changed."""
         return hashes_of_files(self._opened.get(name, {}))
 
-    def subject(self, name: str) -> LoadedModel:
+    def load(self, name: str) -> LoadedModel:
         """Return the model with the spec ``name``, and its extractor, loaded if necessary.
 
         Raises:

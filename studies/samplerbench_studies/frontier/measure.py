@@ -116,14 +116,14 @@ class SampleTask:
 
     def prepare(self, world: WorkerContext) -> None:
         """Load the model."""
-        world.subject(self.model)
+        world.load(self.model)
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
         """Return samples ``(n, *event)``; None if there is no grid or the sampler raises an
         error.
         """
-        model = world.subject(self.model).model
+        model = world.load(self.model).model
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the peers' own

@@ -123,7 +123,7 @@ class Frontier:
     def _model(
         self, name: str, end: End, candidates: Sequence[Candidate]
     ) -> Iterable[dict[str, Any]]:
-        model = self._world.subject(name).model
+        model = self._world.load(name).model
         problem = ExactProblem(name, model, self.seed, end, self._endpoints(name, model, end))
         sides = {
             side: [c for c in candidates if c.side == side]

@@ -112,7 +112,7 @@ class Asking(Slow):
     """A task that asks the world for a model."""
 
     def __call__(self, world, tell):
-        return world.subject("gmm-2d").model.event, world.setting.threads
+        return world.load("gmm-2d").model.event, world.setting.threads
 
 
 @pytest.mark.slow
