@@ -66,7 +66,8 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
             at most 0.999, in ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17), ``laplace`` (Hang
             et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has them.
         steps: number of times, >= 2.
-        start, end: first and last beta of the first three schedules, approximately for ``sigmoid``.
+        start: first beta of the first three schedules, approximately for ``sigmoid``.
+        end: last beta of the same schedules, approximately for ``sigmoid``.
     """
     if schedule in _RATES:
         return _RATES[schedule](steps, start, end).tolist()

@@ -159,8 +159,7 @@ class Specification:
     def answered(self, question: str, answer: str, source: str) -> Specification:
         """Return a copy with one question answered.
 
-        The fields that the answer sets get the source ``source``, or ``QUESTION=ANSWER`` for the user's.
-        Raises a ValueError if there is no such question, or the question has no such answer.
+        The fields get ``source``, or ``QUESTION=ANSWER`` for a user. An unknown question or answer raises a ValueError.
         """
         if question not in self.open:
             problem = f"{question!r} is no open question of this checkpoint ({self.family})"

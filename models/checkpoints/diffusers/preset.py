@@ -21,7 +21,7 @@ from ..specification import Specification
 from .scheduler import Settings, kind_of, trained_fields
 from .steps import LOG_STEPS, SIGMA_STEPS, TABLE_STEPS, Steps, check_strides, spacing_of, steps_of
 
-FIXED_SAMPLERS = {
+SAMPLERS = {
     "DDIM": "ddim",
     "PNDM": "plms",
     "EulerDiscrete": "euler",
@@ -53,7 +53,7 @@ DEIS = {1: "euler", 2: "zeab_2", 3: "zeab_3"}
 VARIANCES = {"fixed_small": "ddpm", "fixed_small_log": "ddpm", "fixed_large": "ddpm_large"}
 """Samplers of DDPM by ``variance_type``."""
 DPM_KINDS = ("DPMSolverMultistep", "EDMDPMSolverMultistep")
-KNOWN = (*FIXED_SAMPLERS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "DDPM")
+KNOWN = (*SAMPLERS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "DDPM")
 SHORT = 15
 """Number of steps below which ``lower_order_final`` lowers the orders of the last steps."""
 
@@ -84,8 +84,8 @@ def sampler_of(scheduler: Settings, kind: str) -> str:
 
     ``kind`` is the scheduler's class without "Scheduler". Orders of the last steps are left out.
     """
-    if kind in FIXED_SAMPLERS:
-        return FIXED_SAMPLERS[kind]
+    if kind in SAMPLERS:
+        return SAMPLERS[kind]
     order = int(scheduler.get("solver_order", 2))
     algorithm, solver = _algorithm_and_solver(scheduler)
     if kind in DPM_KINDS:
