@@ -212,7 +212,7 @@ def digest_of_value(value: Any) -> str:
 
 
 def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
-    """Return one-hot rows, zeros for the label ``classes``; None without labels or classes."""
+    """Return one-hot ``(batch, classes)``, zeros for "no label"; None without labels or classes."""
     if labels is None or not classes:
         return None
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]

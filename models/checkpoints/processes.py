@@ -62,8 +62,8 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
     Args:
         schedule: name of the schedule. Betas run from ``start`` to ``end`` in ``linear`` (Ho et al. 2020,
             arXiv:2006.11239), ``scaled_linear``, which is linear in the square root (Rombach et al. 2022,
-            arXiv:2112.10752), and ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). Betas follow from the signal power, and are
-            at most 0.999, in ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17), ``laplace`` (Hang
+            arXiv:2112.10752), and ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). Betas follow from the signal power,
+            and are at most 0.999, in ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17), ``laplace`` (Hang
             et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has them.
         steps: number of times, >= 2.
         start: first beta of the first three schedules, approximately for ``sigmoid``.

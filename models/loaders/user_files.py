@@ -74,7 +74,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a file outside Python, installed packages, caches, this project, the system."""
+    """Return True for a file outside Python, installed packages, this one, caches and system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False

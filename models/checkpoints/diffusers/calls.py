@@ -279,7 +279,7 @@ class PipelineNetwork(nn.Module):
         pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
         tables: embeddings, a row for each condition, by the name of the pipeline's argument.
-        scalars: further arguments of the pipeline by name. Unknown names in either raise a CheckpointError.
+        scalars: further arguments of the pipeline by name. Unknown names, also in ``tables``, raise a CheckpointError.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ DPM = {
     ("sde-dpmsolver++", 2, "midpoint"): "dpmpp_2m_sde",
     ("sde-dpmsolver++", 2, "heun"): "dpmpp_2m_sde(solver_type='heun')",
 }
-"""Samplers of multistep DPM schedulers by ``algorithm_type``, ``solver_order``, ``solver_type``."""
+"""Samplers of multistep DPM schedulers by algorithm, order and, if it matters, solver type."""
 DEIS = {1: "euler", 2: "zeab_2", 3: "zeab_3"}
 """Samplers of DEIS by ``solver_order``."""
 VARIANCES = {"fixed_small": "ddpm", "fixed_small_log": "ddpm", "fixed_large": "ddpm_large"}
@@ -331,7 +331,7 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
 
 
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
-    """Return the sampling of the folder's scheduler for ``num_inference_steps`` of ``steps``.
+    """Return the sampling of the folder's scheduler in ``steps`` steps (``num_inference_steps``).
 
     ``scheduler`` is a class that replaces the folder's own and keeps its settings; "" for the own.
     Raises a ValueError if no sampler steps as the scheduler does in so many steps.

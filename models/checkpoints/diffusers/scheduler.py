@@ -20,7 +20,7 @@ TABLE = (
     *("EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep"),
     *("UniPCMultistep", "SASolver", *LATENT_BETAS),
 )
-"""Schedulers, without "Scheduler", of tables of times; :data:`LATENT_BETAS` have other defaults."""
+"""Schedulers (without "Scheduler") of networks that were trained at the times of a table."""
 SCHEDULES = {
     "linear": "linear",
     "scaled_linear": "scaled_linear",

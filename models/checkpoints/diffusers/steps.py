@@ -53,7 +53,7 @@ class Steps(NamedTuple):
     """Evaluations in a run of a scheduler, and the end of its last step.
 
     Attributes:
-        levels: noise levels of the evaluations; some settings of a scheduler give levels that do not fall.
+        levels: noise levels of the evaluations, which fall with most settings of a scheduler.
         times: native times of the network at these levels.
         end: level at which the last step ends; ``levels[-1]`` if that step does not change the
             state.
@@ -84,7 +84,7 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
 
 
 def steps_of(spec: Specification, count: int) -> Steps:
-    """Return the evaluations of the folder's scheduler for ``num_inference_steps`` of ``count``.
+    """Return evaluations of the folder's scheduler in ``count`` steps (``num_inference_steps``).
 
     Raises a ValueError for an impossible ``count``, an unknown shift, or an infinite ``sigma_max``
     with a scheduler that begins in a table of finite levels.

@@ -10,8 +10,8 @@ Prediction: the answer to ``training``; the first half of the channels if the va
     the mean velocity from t to r, with times t and t - r.
 Say: ``training``, unless the file has its arguments (``args``). A network that predicts the noise on a path of SiT is
     ``training=SiT&prediction=eps&sign=1``, and a score ``training=SiT&prediction=score&sign=1``. ``heads``, if the
-    width is none of S, B, L and XL. ``decoder.folder=FOLDER``, to score images. ``kind=denoiser`` makes MeanFlow an ordinary
-    flow (r = t). Leave ``guidance`` out for MeanFlow: guidance was part of its training.
+    width is none of S, B, L and XL. ``decoder.folder=FOLDER``, to score images. ``kind=denoiser`` makes MeanFlow an
+    ordinary flow (r = t). Leave ``guidance`` out for MeanFlow: guidance was part of its training.
 Refused: MeanFlow's JAX version, improved MeanFlow, and MeanFlow on the circular path.
 From noise alone: SiT, SiT-GVP, REPA, REPA-cosine and MeanFlow with ``kind=denoiser``, whose paths end there. Not DiT,
     which predicts the noise, and not SiT-VP, whose highest level is finite.
@@ -51,7 +51,7 @@ ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
 
 STRAIGHT = {"process": {"name": "flow"}, "prediction": "flow"}
 CIRCLE = {"process": {"name": "trigonometric"}, "prediction": "v"}
-"""Fields of the straight path and the circle, without sign or factor of the velocity, and time."""
+"""Fields of the straight path and of the circle, to which trainings add factor and time."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "DiT": {

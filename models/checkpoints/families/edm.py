@@ -9,7 +9,7 @@ Process: EDM at levels 0.002 to 80 (``EDMPrecond``), the file's VP (``VPPrecond`
 Prediction: EDM's F, with the time ln(sigma) / 4 (``EDMPrecond``). The noise, with 999 t (``VPPrecond``). Minus the
     noise, with ln(sigma / 2) (``VEPrecond``). The noise in the first half of the channels, with the number of the
     nearest level (``iDDPMPrecond``).
-Say: nothing. Labels are random; ``?labels=balanced`` or ``?labels=none`` change that. No label is a row of zeros,
+Say: nothing. Labels are random; ``?labels=balanced`` or ``?labels=none`` change that. "No label" is a row of zeros,
     which only a network trained with label dropout knows.
 Refused: training states, other classes than the published ones, other arguments (PFGM++ has ``D``), and weights of
     other shapes.
