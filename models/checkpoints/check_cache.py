@@ -1,4 +1,4 @@
-"""Cache of passed checks of ``check-model``, and of its answers to open questions, settings that a checkpoint lacks."""
+"""Cache of ``check-model``: passed checks, and answers to questions that a file leaves open."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def _answers_file(spec: Specification, content: str) -> Path:
 
 
 def note_passed_check(model: Denoiser) -> None:
-    """Cache that a model passed ``check-model``, if its content can be told from another model's."""
+    """Cache that a model passed ``check-model``; do nothing for an object that no file defines."""
     if path := _passed_file(model):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
 
 def has_passed_check(model: Denoiser) -> bool:
-    """Return True if the model below any guidance once passed ``check-model``, with the same files."""
+    """Return True if the model, below any guidance, passed ``check-model`` with the same files."""
     path = _passed_file(model)
     return path is not None and path.exists()
 
@@ -56,7 +56,7 @@ def has_passed_check(model: Denoiser) -> bool:
 def _passed_file(model: Denoiser) -> Path | None:
     """Return the file that stands for a passed check; None for an object that no file defines."""
     network, read = innermost_model(model), model.read
-    # a checkpoint's identity has the hash of its files, others have a user's words
+    # a checkpoint's identity contains the hash of its files; another may be the user's own text
     if not hasattr(network, "spec") and read is None:
         return None
     files = {} if hasattr(network, "spec") or read is None else dict(read.hashes)

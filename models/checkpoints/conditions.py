@@ -1,4 +1,4 @@
-"""Conditions computed beforehand for a network: rows of a file of embeddings, such as of prompts.
+"""Conditions computed beforehand for a network: rows of a file of embeddings, as of prompts.
 
 By default, sample number i takes row i modulo the number of rows. The hash of the file is part of
 the model's identity.
@@ -27,7 +27,7 @@ class Conditions:
     Attributes:
         tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or
             ``(n + 1, …)`` if a last row stands for "no condition".
-        description: ``file``, ``sha256``, ``rows`` (n), ``null`` and row ``shapes``, as for JSON.
+        description: ``file``, ``sha256``, ``rows`` (n), ``null`` and row ``shapes``, values of JSON.
     """
 
     tables: Mapping[str, Tensor]
@@ -48,8 +48,8 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a safetensors file of embeddings, in which each tensor has a row for each condition.
 
     A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs``
-    are the names of the tensors that the network takes; if empty, all of the file's are taken.
-    Raises a CheckpointError if the file is unreadable, a tensor is missing or unknown, or misfits.
+    are the names of the tensors that the network takes; if empty, it takes all that the file has.
+    Raises a CheckpointError for an unreadable file, or a missing, unknown or unfit tensor.
     """
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
@@ -96,7 +96,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
     """Return the tables of a specification's ``embeddings``; empty if the network takes none.
 
-    Raises a CheckpointError if no file is given, it cannot be read, or it has changed since.
+    Raises a CheckpointError if no file is given, or the file is unreadable or has another hash.
     """
     if not embeddings:
         return {}
@@ -114,7 +114,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
 
 
 def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
-    """Return the row for "no condition", ``(1, …)``. Raises a CheckpointError unless one fits."""
+    """Return the row ``(1, …)`` for "no condition"; refuse rows of another shape or that differ."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):
         raise _embeddings_error(
@@ -133,7 +133,7 @@ def _embeddings_error(path: Path | str, problem: str) -> CheckpointError:
 
 
 class Lookup(nn.Module):
-    """Tables of embeddings ``(rows, …)`` that move with a network and are looked up by row number."""
+    """Tables of embeddings ``(rows, …)`` that move with a network, looked up by row number."""
 
     def __init__(self, tables: Mapping[str, Tensor]) -> None:
         super().__init__()

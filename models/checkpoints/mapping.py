@@ -65,13 +65,13 @@ class Checkpoint(NativeDenoiser):
         spec: specification without open questions.
         network: network in its native coordinates, called with class numbers as labels (:class:`Network`).
         name: name of the model in tables.
-        content: hexadecimal hash of all files that were read, which becomes a part of the identity.
+        content: hexadecimal hash of the checkpoint's files; its first 16 digits become a part of the identity.
         sampling: function of the specification, the number of steps and the name of a scheduler. It returns the steps
             of that scheduler, or of the checkpoint's own one for "".
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
         levels: function of the specification and the number of steps. It returns the levels at which the checkpoint's
             own scheduler calls the network.
-        shift: function of the specification, which returns the shift of its scheduler.
+        shift: function of the specification that returns the shift of the scheduler's times; None if unknown.
 
     Raises:
         ValueError: a question is open, a value of the specification is invalid, or the network needs labels and
@@ -118,13 +118,13 @@ class Checkpoint(NativeDenoiser):
         self._shift = shift
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return the steps of the checkpoint's or the named scheduler; None if it has none."""
+        """Return steps of the checkpoint's or the named scheduler; None without a scheduler."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return ``steps`` levels of its own scheduler or else of its process (None for EDM's).
+        """Return ``steps`` levels of the checkpoint's scheduler, or else process; None for EDM's.
 
         The VE process has a geometric sequence, as NCSN++ is sampled (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
@@ -136,14 +136,14 @@ class Checkpoint(NativeDenoiser):
         return super().native_levels(steps)
 
     def own_shift(self) -> float | None:
-        """Return the shift of the checkpoint's scheduler; None if it has none."""
+        """Return the shift of the times of the checkpoint's scheduler; None without one."""
         return None if self._shift is None or not self.spec.preset else self._shift(self.spec)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return int64 labels ``(batch,)``; None if the specification's ``labels`` are ``none``.
 
-        ``random`` draws classes or conditions with equal probability, ``balanced`` is the sample number modulo their
-        number.
+        ``random`` draws classes or conditions with equal probability. ``balanced`` is the sample number modulo the
+        number of classes or conditions.
         """
         count = self.classes or self.conditions
         if self.spec.labels == "none":
@@ -154,7 +154,7 @@ class Checkpoint(NativeDenoiser):
 
 
 def _why_unusable(spec: Specification) -> str:
-    """Return the reason why a specification makes no model, with a remedy; "" if it makes one."""
+    """Return why a specification cannot make a model, with a remedy; "" if it can."""
     must_draw = spec.labels == "none" and not spec.null_label
     if spec.open:
         questions = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
@@ -212,14 +212,14 @@ def digest_of_value(value: Any) -> str:
 
 
 def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
-    """Return one-hot rows ``(batch, classes)``, zeros for the label ``classes``; None without labels or classes."""
+    """Return one-hot ``(batch, classes)``, zeros for "no label"; None without labels or classes."""
     if labels is None or not classes:
         return None
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]
 
 
 class OneHot(nn.Module):
-    """Network called with class numbers, around a network that takes the rows of :func:`one_hot`."""
+    """Network called with class numbers, around a network that takes rows of :func:`one_hot`."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()

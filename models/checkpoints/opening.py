@@ -1,4 +1,4 @@
-"""Opening of checkpoints in any container; errors are single sentences that name the remedy."""
+"""Opening of checkpoint files and folders; errors are single sentences that name the remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _INNER = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "entry"},
 }
-"""Kind of the messages inside a message of an ONNX file (onnx.proto3), by the outer kind and the field number."""
+"""Kind of a message in an ONNX file (onnx.proto3), by the outer kind and the field number."""
 _VARINT, _BYTES = 0, 2
 _FIXED_SIZES = {1: 8, 5: 4}
 _KEY, _VALUE = 1, 2
@@ -60,9 +60,9 @@ def error_in_words(error: Exception, length: int = 120) -> str:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the first 4096 bytes of a file.
+    """Return the first bytes of a file, at most 4096.
 
-    Raises a CheckpointError if it is empty, an unfinished download, a pointer of Git LFS, or none.
+    Raises a CheckpointError for an empty file, unfinished download, pointer of Git LFS, or folder.
     """
     if path.suffix in PARTIAL:
         raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
@@ -82,7 +82,7 @@ def first_bytes(path: Path) -> bytes:
 def shards_of(index: Path) -> list[Path]:
     """List the weight files that an index names; all are in its folder.
 
-    Raises a CheckpointError if it is no index, or a file is elsewhere, missing or incomplete.
+    Raises a CheckpointError if ``index`` is none, or a file is elsewhere, missing or incomplete.
     """
     first_bytes(index)
     try:
@@ -98,9 +98,9 @@ def shards_of(index: Path) -> list[Path]:
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """Return the files in which an ONNX file stores weights, sorted; empty for most files.
+    """Return the sorted other files in which an ONNX file stores weights; empty for most files.
 
-    Raises a ValueError if it is no ONNX file, or one of these is missing or outside its folder.
+    Raises a ValueError if ``path`` is no ONNX file, or a file is missing or outside its folder.
     """
     # memory-mapped, since the file can be large
     with path.open("rb") as file:
@@ -129,7 +129,7 @@ def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
 
 
 def _message_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and content of each protobuf field with a length; other fields are skipped."""
+    """Yield number and content of each protobuf field that has a length; skip the others."""
     place = 0
     while place < len(message):
         tag, place = _read_varint(message, place)
@@ -181,7 +181,7 @@ class Opened:
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the file; for several files, of all their names and hashes."""
+        """Hexadecimal SHA-256 of the file; for several files, of their names and hashes."""
         if self.weight_files:
             named = [("", self.path), *((path.name, path) for path in self.weight_files)]
         elif self.container == "folder":
@@ -201,7 +201,7 @@ class Opened:
     def config(self, name: str) -> dict[str, Any]:
         """Return the JSON object in the file ``name`` of the folder.
 
-        Raises a CheckpointError if the file is missing, incomplete or no JSON object.
+        Raises a CheckpointError if the file is missing, incomplete, too large or no JSON object.
         """
         path = self.path / name
         if not path.exists():
@@ -221,7 +221,7 @@ class Opened:
 def open_checkpoint(path: Path) -> Opened:
     """Open a checkpoint's file or folder without executing code in it.
 
-    Raises a CheckpointError if it is missing, damaged, no checkpoint, or a pickle with code.
+    Raises a CheckpointError if ``path`` is missing, damaged, no checkpoint, or a pickle with code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         index = _index_of_folder(path)
@@ -263,7 +263,7 @@ def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]
 
 
 def _index_of_folder(folder: Path) -> Path | None:
-    """Return the index of a folder's weight files; None if it has none, or several, or belongs to diffusers."""
+    """Return a folder's index of weight files; None for none, several, or a diffusers folder."""
     indices = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
     return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 

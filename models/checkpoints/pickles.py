@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
-"""Constructor named in pickles of NVIDIA's networks, which contain the source of their class; it is never executed."""
+"""Constructor in pickles of NVIDIA's networks; their source, in the file too, is never executed."""
 
 
 class UnsafePickleError(ValueError):
-    """Error of a pickle that cannot be read safely, such as one that names a function that runs commands."""
+    """Error of a pickle that cannot be read safely, such as one that would run commands."""
 
 
 class Record:
@@ -73,9 +73,9 @@ class PersistentObject(Record):
 
 
 def tensors_of(network: Record) -> dict[str, torch.Tensor]:
-    """Return the parameters and buffers of a pickled ``nn.Module`` by state dict name; empty for other objects.
+    """Return parameters and buffers of a pickled ``nn.Module`` by state dict name; {} for others.
 
-    Raises an UnsafePickleError if modules are nested without end.
+    Raises an UnsafePickleError for more than :data:`MOST_MODULES` modules.
     """
     return dict(_named_tensors(network, "", iter(range(MOST_MODULES))))
 
@@ -138,11 +138,11 @@ _NUMPY = {"multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer",
 
 _HARMLESS = {"argparse", "collections", "datetime", "decimal", "enum", "fractions"}
 _HARMLESS |= {"pathlib", "string", "types", "typing", "uuid"}
-"""Modules of the standard library whose names become records; all its other modules are refused."""
+"""Modules of the standard library whose names become records; other modules of it are refused."""
 
 
 def _with_size_check(load_tuple: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a method that loads a tuple, and refuses one of more than :data:`MOST_PARTS` parts."""
+    """Return a method that loads a tuple, but refuses one of more than :data:`MOST_PARTS` parts."""
 
     def load_and_check(unpickler: Any) -> None:
         load_tuple(unpickler)
@@ -179,8 +179,8 @@ class RestrictedUnpickler(pickle._Unpickler):
     def load(self) -> Any:
         """Return the content of the pickle.
 
-        Raises an UnpicklingError if the file is cut short or is no pickle, and an UnsafePickleError
-        if it names something that :meth:`find_class` refuses, or nests tuples without end.
+        Raises an UnpicklingError or EOFError if the file is cut short or no pickle. Raises an
+        UnsafePickleError for a name that :meth:`find_class` refuses, or tuples nested without end.
         """
         try:
             return super().load()
@@ -197,7 +197,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the object for a name in the file: a resolved one, or a subclass of :class:`Record`.
+        """Return the object for a name in the file: an allowed one or a kind of :class:`Record`.
 
         Raises an UnsafePickleError for a part of the standard library that no checkpoint needs.
         """
@@ -216,7 +216,7 @@ class RestrictedUnpickler(pickle._Unpickler):
 
 
 def _library_constructor(module: str, name: str) -> Any:
-    """Return a torch or NumPy constructor of tensors or arrays, or a dtype; None for other names."""
+    """Return torch's or NumPy's constructor, dtype or layout of this name; None for other names."""
     if module == "torch" or module.startswith("torch."):
         path = f"{module}.{name}".removeprefix("torch.")
         if path in _TORCH or (module == "torch" and path.endswith("Storage")):

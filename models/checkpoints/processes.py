@@ -23,7 +23,7 @@ from ..process import (
 )
 
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
-"""Time input 1 - t, of networks with data at t = 1."""
+"""Time input 1 - t, for networks whose own time is 1 at the data and 0 at the noise."""
 
 
 def range_of_process(process: Process) -> dict[str, Any]:
@@ -36,7 +36,7 @@ VP_ENDS = range_of_process(VPLinear())
 
 
 def ve_fields(low: float, high: float) -> dict[str, Any]:
-    """Return specification fields of minus the noise on the VE process, given ln(sigma)."""
+    """Return fields of a network that predicts minus the noise of a VE process from ln(sigma)."""
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
         "prediction": "eps",
@@ -48,7 +48,7 @@ def ve_fields(low: float, high: float) -> dict[str, Any]:
 
 
 def edm_fields(sigma_data: float) -> dict[str, Any]:
-    """Return specification fields of EDM's F, given ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
+    """Return fields of EDM's F with time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
     return {
         "process": {"name": "edm", "sigma_data": sigma_data},
         "prediction": "edm",
@@ -57,17 +57,17 @@ def edm_fields(sigma_data: float) -> dict[str, Any]:
 
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
-    """Return the ``steps`` betas of a named schedule; raise a ValueError if there is none.
+    """Return the ``steps`` betas of a named schedule; raise a ValueError for an unknown name.
 
     Args:
         schedule: name of the schedule. Betas run from ``start`` to ``end`` in ``linear`` (Ho et al. 2020,
             arXiv:2006.11239), ``scaled_linear``, which is linear in the square root (Rombach et al. 2022,
-            arXiv:2112.10752), and ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). They follow from the remaining signal
-            power, capped at 0.999, in ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17), ``laplace`` (Hang
+            arXiv:2112.10752), and ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). Betas follow from the signal power,
+            and are at most 0.999, in ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17), ``laplace`` (Hang
             et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has them.
         steps: number of times, >= 2.
         start: first beta of the first three schedules, approximately for ``sigmoid``.
-        end: last beta of the first three schedules.
+        end: last beta of the same schedules, approximately for ``sigmoid``.
     """
     if schedule in _RATES:
         return _RATES[schedule](steps, start, end).tolist()
@@ -80,7 +80,7 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
 
 
 def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
-    """Return the fields ``sigma_min`` and ``sigma_max`` of the noise levels that these betas give."""
+    """Return the fields ``sigma_min`` and ``sigma_max``, the first and last level of ``betas``."""
     levels = Discrete.of_betas(np.asarray(betas)).levels
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}
 
@@ -102,7 +102,7 @@ _SIGNAL_POWER: dict[str, Callable[[FloatArray], FloatArray]] = {
     "laplace": _laplace,
     "exponential": lambda t: np.exp(-12 * t),
 }
-"""Remaining power of the signal as a function of time in [0, 1]."""
+"""Signal power at times in [0, 1]; for ``laplace`` its square root, as diffusers has it."""
 
 
 def _discrete(
@@ -116,7 +116,7 @@ def _discrete(
     zero_snr: bool = False,
     cap: float = math.inf,
 ) -> Discrete:
-    """Return the process of a table of levels, given by the levels, by betas, or by a named schedule.
+    """Return the process of a table of levels, which are given, or follow from betas or a schedule.
 
     With ``zero_snr``, alphas_cumprod are rescaled to end at 0, and the last level is at least ``cap`` (Lin et al. 2024,
     arXiv:2305.08891, algorithm 1).
@@ -144,11 +144,11 @@ PROCESSES: dict[str, Callable[..., Process]] = {
     "flow": RectifiedFlow,
     "trigonometric": Trigonometric,
 }
-"""Processes by their names in a specification, whose field ``process`` also gives their arguments."""
+"""Processes by name, with the arguments that the field ``process`` of a specification gives."""
 
 
 def arguments_of_process(name: str) -> dict[str, str]:
-    """Return the arguments of a process, with their annotations as text; empty if there is no such process."""
+    """Return the annotations, as text, of a process's arguments; empty for an unknown process."""
     if name not in PROCESSES:
         return {}
     parameters = inspect.signature(PROCESSES[name]).parameters.values()

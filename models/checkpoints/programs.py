@@ -1,4 +1,4 @@
-"""Networks that are programs (ONNX or exported): roles of their inputs, possible trainings, and calls."""
+"""Networks that are programs (ONNX or exported): roles of inputs, possible trainings, calls."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine"
 VP_SCORE: dict[str, Any] = {"process": {"name": "vp_linear"}, "prediction": "score", **VP_ENDS}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
-WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
+FRACTIONAL = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
 """Trainings with fractional times, which a network with an integer time input cannot have."""
 PREFIX = "samplerbench."
-"""Prefix of metadata that answer questions, such as ``samplerbench.training``."""
+"""Prefix of metadata that are settings, such as ``samplerbench.training``."""
 
 
 def training_answers() -> Answers:
-    """Return the answers to the question ``training``, each a prediction with a time input.
+    """Return the answers to the question ``training``: predictions, each with a time input.
 
     * ``SCHEDULE-PREDICTION``: eps, v or x0 on a schedule of 1000 betas, with the number of the step;
     * ``edm``: EDM's F, with ln(sigma) / 4;
@@ -111,7 +111,8 @@ class Signature:
 def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature:
     """Return the signature of a program by assigning roles to its inputs.
 
-    Raises a CheckpointError if the inputs are not a noisy image, a time and at most labels.
+    Raises a CheckpointError for other inputs than a noisy image, a time and perhaps labels, or for
+    a first output of other dimensions.
     """
     ports = "; ".join(map(str, inputs))
     wanted = (
@@ -138,9 +139,9 @@ def program_specification(
 ) -> Specification:
     """Return the specification of a program, with open questions for what its file leaves out.
 
-    Entries of the file's ``metadata`` whose names begin with :data:`PREFIX` are used as settings.
-    Raises a ValueError if such an entry is not valid. Raises a CheckpointError if the channels are
-    not fixed in number, or the output has neither as many nor twice as many.
+    Entries of the file's ``metadata`` whose names begin with :data:`PREFIX` are settings. Raises a
+    ValueError if one is invalid. Raises a CheckpointError if the number of channels is not fixed,
+    or the output has neither as many nor twice as many.
     """
     channels, *sides = signature.state.shape[1:]
     doubled = signature.output.shape[1]
@@ -151,7 +152,7 @@ def program_specification(
         )
     whole = not signature.time.dtype.is_floating_point
     questions: dict[str, Any] = {
-        "training": {k: v for k, v in training_answers().items() if not (whole and k in WHOLE)}
+        "training": {k: v for k, v in training_answers().items() if not (whole and k in FRACTIONAL)}
     }
     if doubled == 2 * channels:
         questions["half"] = {name: {"half": name} for name in ("first", "second")}
@@ -186,12 +187,12 @@ class ProgramNetwork:
     """Network that calls a program; its output has the dtype of the program.
 
     A program with a fixed number of rows gets batches of that size, the last filled up with copies of a row. A program
-    with one time for all rows is called once for each distinct time.
+    with one time for all rows is called separately for each distinct time.
 
     Args:
         run: function that takes the program's inputs in their order and returns its first output.
         signature: signature of the program.
-        spec: specification, for the number of classes; a ValueError says if labels need it.
+        spec: specification. A ValueError is raised if the program takes labels and its ``classes`` are 0.
     """
 
     def __init__(
@@ -240,7 +241,7 @@ class ProgramNetwork:
         return torch.cat(parts)[: len(x)]
 
     def _inputs(self, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
-        """Return the program's inputs in its order. Times are rounded if the program takes whole numbers."""
+        """Return the program's inputs in its order; times are rounded if it takes whole numbers."""
         of = self.signature
         times = t[:1] if of.one_time else t
         times = times.reshape(-1, *[1] * (len(of.time.shape) - 1)) if of.time.shape else times[0]

@@ -1,4 +1,4 @@
-"""Specification of a checkpoint: plain values that can be printed, compared and overridden, each with its source."""
+"""Specification of a checkpoint: values to print, compare and override, each with its source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conditions import read_conditions
 from .processes import arguments_of_process
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
-"""Sources of a value: the file, its family, the user, or a check of the possible answers (``check-model``)."""
+"""Sources of a value: the file, its family, the user, or ``check-model``."""
 
 Value = Any
 """Any value that JSON can hold."""
@@ -24,7 +24,7 @@ Answers = dict[str, dict[str, Any]]
 INFINITE = "inf"
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
-"""Replacements for a prediction of the other kind of model, by (kind, prediction)."""
+"""Prediction for a changed ``kind``, by the new kind and the prediction of the old one."""
 FIXED = ("network.class", "weights.file")
 """Parts that the file or its path determine, so that users cannot set them."""
 TIMES = ("t", "level", "log_level")
@@ -56,7 +56,7 @@ def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
 
 
 def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
-    """Return the answers to the question ``heads``: the network with each number of heads in ``counts``."""
+    """Return answers to the question ``heads``: the network with each number in ``counts``."""
     return {
         str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
         for n in counts
@@ -69,11 +69,11 @@ class Specification:
 
     Attributes:
         family: name of a module of :mod:`samplerbench.models.checkpoints.families`.
-        network: ``class`` and ``arguments`` of the network.
-        weights: ``file`` and, if the file holds several sets of weights, ``entry``, such as ``ema``.
-        event: shape of one sample; empty if only the user can give it.
-        process: ``name``, a key of :data:`.processes.PROCESSES`, and the arguments of the process.
-        prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``, ``consistency``.
+        network: ``class`` of the network, and its ``arguments``, or for diffusers its ``folder`` and kind of ``call``.
+        weights: ``file``, and for most families the ``entry`` of the file with the set of weights, such as ``ema``.
+        event: shape of one sample. It is empty if only the user can give it; sides are 0 while ``size`` is open.
+        process: ``name``, a key of :data:`.processes.PROCESSES` ("" while it is open), and the process's arguments.
+        prediction: ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``, ``consistency``; "" while open.
         factor: multiplier of the network's output that gives the prediction, such as -1 for the opposite sign.
         half: half of the output's channels that is the prediction, ``first`` or ``second``; "" for all channels.
         time: ``of``, ``scale`` and ``offset`` of :class:`~samplerbench.models.adapters.NetworkTime`.
@@ -82,7 +82,7 @@ class Specification:
         sigma_min, sigma_max: range of noise levels that the network was trained for.
         limits: range of the data's values; None if unknown.
         classes: number of classes; 0 without labels.
-        null_label: True if the network takes ``classes`` as the label for "no label".
+        null_label: True if the label ``classes``, or the number of embeddings, means "no label".
         labels: draw of labels in unconditional sampling: ``random``; ``balanced``, the number of the sample modulo the
             number of classes or embeddings; or ``none``.
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no posterior mean.
@@ -94,13 +94,13 @@ class Specification:
             ``time_ids``.
         decoder: settings of the decoder of latents; empty if samples are the data. They are ``class``, ``folder``,
             ``scale`` and ``shift`` (numbers, or one per channel; the decoder takes x / scale + shift), ``limits`` of
-            the images, and ``batch``, the latents decoded at a time.
+            the images, and ``batch``, the latents decoded at a time. LightningDiT has ``mean`` and ``std``.
         decode: True to decode samples before they are scored.
         preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`), which is no part of the model or
             its identity.
         evidence: sentences that say from what the family and other fields were inferred.
-        sources: source of each field's value: ``file``, ``family``, ``user``, ``check``, or the user's answer that sets
-            it, such as ``training=straight``.
+        sources: source of each field's value: ``file``, ``family``, ``user``, ``check``, or the user's answer that set
+            the field, such as ``training=straight``.
         open: questions that the file leaves open: by name, the possible answers, and the fields that each sets.
     """
 
@@ -132,7 +132,7 @@ class Specification:
     open: Mapping[str, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Value]:
-        """Return all fields as values of JSON; an infinite ``sigma_max`` becomes the text ``inf``."""
+        """Return all fields as values of JSON; an infinite ``sigma_max`` becomes "inf"."""
         plain = json.loads(json.dumps(asdict(self)))
         if math.isinf(self.sigma_max):
             plain["sigma_max"] = INFINITE
@@ -142,7 +142,7 @@ class Specification:
     def from_json(cls, plain: Mapping[str, Value]) -> Specification:
         """Return the specification with the fields ``plain``, as :meth:`as_json` returns them.
 
-        Raises a ValueError if a field is missing, unknown or invalid.
+        Raises a ValueError if a field is missing or unknown, or a choice such as ``kind`` is invalid.
         """
         try:
             spec = cls(**_typed_values(plain))
@@ -157,9 +157,9 @@ class Specification:
         return self.sources.get(name, FAMILY)
 
     def answered(self, question: str, answer: str, source: str) -> Specification:
-        """Return a copy with one question answered; ``source`` is noted for the fields it sets.
+        """Return a copy with one question answered.
 
-        Raises a ValueError if there is no such question, or it has no such answer.
+        The fields get ``source``, or ``QUESTION=ANSWER`` for a user. An unknown question or answer raises a ValueError.
         """
         if question not in self.open:
             problem = f"{question!r} is no open question of this checkpoint ({self.family})"
@@ -191,12 +191,12 @@ class Specification:
             yield by_question, chosen
 
     def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
-        """Return a copy with a user's settings, as written after ``?``: answers to open questions, and fields by name.
+        """Return a copy with a user's settings, as written after ``?``.
 
-        Tables are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is short for ``factor=-1``.
-        ``embeddings`` is the path of a file, which is read. ``event`` may change the size of
-        samples, but not their channels. ``decoder.folder`` implies ``decode=1``, unless ``decode``
-        is given. ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
+        Settings are answers to open questions, and fields by name. Tables are set by part, such as
+        ``process.noise_scale=2``. ``sign=-1`` is short for ``factor=-1``. ``embeddings`` is the path of a file, which
+        is read. ``event`` may change the size of samples, but not their channels. ``decoder.folder`` implies
+        ``decode=1``, unless ``decode`` is given. ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
 
         Raises:
             ValueError: there is no such name, or the text is not a valid value for it.
@@ -224,7 +224,7 @@ class Specification:
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
     def _with_interval_of_kind(self, kind: str) -> Specification:
-        """Return a copy with the network's ``interval`` set for ``kind``; self if it has none."""
+        """Return a copy with the network's ``interval`` as ``kind`` needs it; self without one."""
         if not self.network.get("arguments", {}).get("interval"):
             return self
         interval = "whole" if kind == "map" else "none"
@@ -294,7 +294,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
 
 
 def read_value(text: str) -> Value:
-    """Return the number, flag, list or other value that ``text`` is in JSON, or else the text itself."""
+    """Return the value that ``text`` is in JSON, such as a number or list, or else the text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -302,7 +302,7 @@ def read_value(text: str) -> Value:
 
 
 def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the fields ``changes`` from JSON in the types of :class:`Specification`."""
+    """Return fields from JSON with tuples and infinities, as :class:`Specification` has them."""
     typed = dict(changes)
     for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
@@ -345,7 +345,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
 
 
 def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Raise a ValueError if ``value`` misfits ``name``, a field or a part such as ``time.of``."""
+    """Raise a ValueError if ``name``, a field or a part as ``time.of``, cannot be ``value``."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"{name}={text} is none of {', '.join(map(repr, _CHOICES[name]))}")

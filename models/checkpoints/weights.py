@@ -1,4 +1,4 @@
-"""Sets of weights in a checkpoint that fit a network, and construction of the network with one of them.
+"""Sets of weights in a checkpoint that fit a network, and the network made with one of them.
 
 A set may be under any entry of the file, and its names may have any prefix. Averaged weights are preferred.
 """
@@ -34,11 +34,11 @@ COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "deca
 SHADOW = "shadow_params"
 """Name of averaged weights that are saved as a list, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
-"""Prefix of averaged weights in latent diffusion's files, where all other dots are missing from the names."""
+"""Prefix of averaged weights in latent diffusion's files; the names have no other dots."""
 FIT = "sets of weights fit"
 """Marker by which :func:`chosen_set_in_words` finds the sentence of :func:`choice_in_words`."""
 DEPTH, MOST_NETWORKS, MOST_NAMES = 4, 16, 3
-"""Limits of the search for weights: depth of tables, networks in a table, and names of the same table."""
+"""Limits of the search for weights: depth of tables, networks in a table, names of one table."""
 
 M = TypeVar("M", bound=nn.Module)
 WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
@@ -48,8 +48,8 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
     A common prefix may precede the keys in the file. The top level of the file is the entry "". The
-    result is empty if no set contains the keys. Raises a CheckpointError if an average that is a
-    list without names belongs to another network.
+    result is empty if no set contains the keys. Raises a CheckpointError if an average without
+    names fits the network's weights in no way, or in several.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
@@ -70,7 +70,7 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
 
 
 def entry_by_name(sets: Sets, name: Any, opened: Opened) -> dict[str, Tensor]:
-    """Return the set called ``name``, or else the first whose dotted name begins or ends with ``name``.
+    """Return the set ``name``, or else the first whose dotted name begins or ends with ``name``.
 
     Raises a CheckpointError if there is no such set.
     """
@@ -88,7 +88,7 @@ def entry_by_name(sets: Sets, name: Any, opened: Opened) -> dict[str, Tensor]:
 
 
 def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a tuple of one sentence on which of several sets is used; () for a single set."""
+    """Return one sentence, in a tuple, that names the set in use; () for a single set."""
     first, *others = sets
     if not others:
         return ()
@@ -99,7 +99,7 @@ def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def chosen_set_in_words(spec: Specification) -> str:
-    """Return words on which of several sets was chosen; "" for one set or the user's own choice."""
+    """Return words that name the chosen set; "" for a single set or the user's own choice."""
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
@@ -121,7 +121,7 @@ def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
 def _walk_tables(
     value: Any, name: str = "", depth: int = DEPTH, visits: Counter[int] | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the entry name and content of each table of tensors, and of each list of tensors named as an average."""
+    """Yield entry name and content of each table of tensors, and each list named as an average."""
     visits = Counter() if visits is None else visits
     if not isinstance(value, Mapping | list | tuple | Record) or visits[id(value)] >= MOST_NAMES:
         return
@@ -175,7 +175,7 @@ def _average_without_dots(table: Tensors, prefix: str, tensors: Tensors) -> dict
 
 
 def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
-    """Return numbered tensors (``shadow_params.0``, …) as {"ema": tensors in order}; empty if there are none."""
+    """Return numbered tensors (``shadow_params.0``, …) as {"ema": tensors in order}, or {}."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
     numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
     return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
@@ -215,7 +215,7 @@ def _name_of_set(name: str, prefix: str) -> str:
 
 
 def _sort_key(name: str) -> tuple[bool, int]:
-    """Return the sort key of an entry name: averages come first, then the names in :data:`PREFERRED`."""
+    """Return the sort key of an entry name: averages first, else as in :data:`PREFERRED`."""
     is_average = AVERAGE.search(name.lower()) is not None and "online" not in name
     return not is_average, PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
 
@@ -239,9 +239,9 @@ def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Pa
 
 
 class _SizeLimit(TorchFunctionMode):
-    """Context that raises a CheckpointError if a network gets more elements than its file has bytes.
+    """Context that raises a CheckpointError if a network has more elements than its file has bytes.
 
-    Without it, a damaged or hostile file of a kilobyte could allocate any amount of memory.
+    Without a limit, a damaged or hostile file of a kilobyte could allocate any amount of memory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -252,7 +252,7 @@ class _SizeLimit(TorchFunctionMode):
         self._path, self._numbers = path, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count the elements that ``torch.empty`` allocates for layers, and refuse more than the limit."""
+        """Count elements that layers allocate by ``torch.empty``; refuse more than the limit."""
         if func is torch.empty:
             sizes = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
             self._numbers += math.prod(sizes)

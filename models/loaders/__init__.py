@@ -4,7 +4,7 @@ The loaders are :mod:`.checkpoint`, :mod:`.family`, :mod:`.perturbed` and :mod:`
 other modules, which the extractors use too, hold the table of schemes and record a model's files.
 
 A loader ``load(rest, **options) -> Denoiser`` takes the text after the colon of ``scheme:rest``. To add a scheme, write
-a file of the same name in this folder, with heavy imports inside the function::
+a file of its name in this folder ("_" for "-"), with heavy imports inside the function::
 
     @loader("diffusers", usage="diffusers:FOLDER")
     def load(rest: str, *, subfolder: str = "unet") -> Denoiser:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 SHOWN = 3
-"""Most tensor names that an error message lists."""
+"""Most names of tensors, entries or files that an error message lists."""
 TRANSFORMER = (
     "open it with from_single_file of the diffusers library (a file of the transformer alone: of the "
     "transformer's class, and hand it to from_pretrained of the pipeline), save_pretrained, and give the folder"
@@ -170,7 +170,7 @@ def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification
     Only the family ``name`` is tried, or all families if ``name`` is None.
 
     Raises:
-        CheckpointError: none of them recognises the checkpoint, or several do.
+        CheckpointError: no tried family recognises the checkpoint, or several do.
         ValueError: there is no family ``name``.
     """
     if name is not None:
@@ -251,7 +251,7 @@ def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, st
 def load_spec(rest: str) -> Denoiser:
     """Load the model of a checkpoint, with options such as ``checkpoint:ema.pt?guidance=2``.
 
-    ``rest`` is ``PATH?setting=value&…``, after ``FAMILY:`` if several families fit the file.
+    ``rest`` is ``PATH?setting=value&…``, or the same after ``FAMILY:`` to try one family only.
 
     Raises:
         ValueError: see :func:`load`; or an option of every model is invalid.

@@ -1,6 +1,6 @@
-"""``family:KIND``: an exact problem of any size, scale and range (:mod:`samplerbench.models.exact.problems`).
+"""``family:KIND``: a random exact problem (:mod:`samplerbench.models.exact.problems`).
 
-A family here is a kind of random exact problem.
+A family here is a kind of exact problem.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ def load(
     sigma_max: float = 80.0,
     moved: int | None = None,
 ) -> ExactModel:
-    """Return the exact problem of the kind ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
+    """Return the exact problem ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
 
     Args:
         rest: kind of the problem; "" for :data:`EXAMPLE`.
         dim: number of dimensions, >= 2; of a wavelet, the square of a power of two.
-        std: standard deviation of the data in each dimension, > 0.
+        std: standard deviation of the data, root mean square over the dimensions, > 0.
         seed: seed of the problem, >= 0.
         sigma_min: lowest noise level, > 0.
         sigma_max: highest noise level.
-        moved: seed of a rotation, a scale and a shift of data and noise levels; None for none
-            (:class:`samplerbench.models.exact.moved.Moved`).
+        moved: seed, >= 0, of a rotation, scale and shift of the data (:class:`samplerbench.models.exact.moved.Moved`).
+            Noise levels are scaled alike. None for none.
 
     Raises:
         ValueError: there is no such kind, or a number is out of range.

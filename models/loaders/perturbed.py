@@ -1,4 +1,4 @@
-"""``perturbed:MODEL``: any model with an error of known size added (:mod:`samplerbench.models.exact.perturbed`)."""
+"""``perturbed:MODEL``: a model with a known error (:mod:`samplerbench.models.exact.perturbed`)."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def load(
     Args:
         rest: name of the inner model, the text after ``perturbed:``; without any name, :data:`EXAMPLE`.
         model: name of the inner model as an option: ``perturbed(model="gmm-2d")``.
-        delta: size of the error, >= 0.
-        length: correlation length of the error, > 0.
+        delta: size of the error in standard deviations of the posterior, >= 0.
+        length: correlation length of the error in standard deviations of the noisy data, > 0.
         seed: seed of the error, >= 0.
-        spread: standard deviation of the data in each dimension; None for the inner model's own.
+        spread: standard deviation of the data, root mean square over the dimensions; None for the inner model's own.
         **options: options of the inner model.
 
     Raises:
-        ValueError: the inner model is named twice or unknown, an option is unknown, or ``spread`` is missing for a
-            model without a known standard deviation.
+        ValueError: the inner model is named twice or unknown, an option is unknown or invalid, or ``spread`` is None
+            and the standard deviation unknown.
     """
     from ..exact.perturbed import Perturbed
     from ..registry import make_model

@@ -21,8 +21,8 @@ attributes
   another device.
 
 ``x`` is ``(batch, *event)``, ``sigma`` a float or ``(batch,)``, and the result has the shape of ``x``. Row k of the
-result may depend on row k of the inputs only. All of these are called without gradients, so an ``nn.Module`` can be
-returned as it is; call its ``eval()`` in the factory. A factory may also return a
+result may depend on row k of the inputs only. The model and ``decode`` are called without gradients, so an
+``nn.Module`` can be returned as it is; call its ``eval()`` in the factory. A factory may also return a
 :class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
 """
 
@@ -121,7 +121,7 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
-    """Return a Denoiser around what a factory or loader returned, with its files as ``read``.
+    """Return a Denoiser around the result of a factory or loader, with its files as ``read``.
 
     Raises a ValueError if the result is not a valid model.
     """
@@ -132,7 +132,7 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
 
 
 class ForeignDenoiser(Wrapper):
-    """Wrapper that renames a Denoiser of foreign code and puts ``identity`` before its identity."""
+    """Wrapper of a Denoiser from foreign code, with another name and a longer identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -194,7 +194,7 @@ class FileModel(Denoiser):
         check_call(f"{name}: the model", model, ("x", "sigma"))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return int64 rows of (id, seed), ``(batch, 2)``, for a model with ``bind``; None for others."""
+        """Return int64 rows (id, seed), ``(batch, 2)``, for a model with ``bind``, else None."""
         if not hasattr(self._model, "bind"):
             return None
         return torch.stack([ids, torch.full_like(ids, seed)], dim=1)
@@ -243,8 +243,8 @@ class FileModel(Denoiser):
     def reference(self) -> Reference | None:
         """Return a reference with exact moments, or else with the moments of 50 000 samples.
 
-        Latents are decoded first, and have no exact moments. Returns None for a model with neither
-        moments nor samples, or with decoded images of more than :data:`LARGEST_DECODED` values.
+        A model of latents needs samples, which are decoded. Returns None without moments and samples,
+        or for decoded images of more than :data:`LARGEST_DECODED` values.
         """
         return self._reference
 
@@ -285,14 +285,14 @@ class FileModel(Denoiser):
         return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """Return the user's ``moments``, else moments of samples; None for latents without them."""
+        """Return the user's ``moments``, or else moments of samples (None for latents)."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         mean, cov = map(_float_array, self._model.moments())
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples as scored: decoded, and then clamped to the image range."""
+        """Return ``n`` data samples; of latents, images that are clamped to the range of images."""
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
@@ -318,7 +318,7 @@ class FileModel(Denoiser):
 
 
 def _stated_limits(name: str, model: Any) -> tuple[float, float] | None:
-    """Return ``limits`` of a user's model, None without any; raise a ValueError if invalid."""
+    """Return ``limits`` of a user's model, or None; raise a ValueError if they are invalid."""
     limits = getattr(model, "limits", None)
     if limits is None:
         return None

@@ -1,6 +1,6 @@
 """Tables of loaders by scheme, which is the text before the colon of ``perturbed:gmm-2d``.
 
-A scheme is a function in a module of its own, or an entry point of an installed package; both are imported on demand.
+The loader is a function in a module of its own, or an entry point of an installed package, and is imported on demand.
 There are two tables: of models (:mod:`samplerbench.models.loaders`) and of feature spaces
 (:mod:`samplerbench.models.extractors`).
 """
@@ -33,11 +33,11 @@ class Scheme:
 
     Attributes:
         name: text before the colon of a spec.
-        load: function of the text after the colon ("" without a colon) and of the arguments that
-            its table passes.
+        load: function of the text after the colon ("" without a colon), and of options for a model
+            or :class:`samplerbench.models.extractors.Samples` for an extractor.
         usage: syntax for messages, such as ``perturbed:MODEL``.
-        origin: distribution and version of its package; "" for this package.
-        opened: files that were opened when its module was imported.
+        origin: distribution and version of the loader's package; "" for this package.
+        opened: files that were opened when the loader's module was imported.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Scheme:
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
     def _files(self, recorder: FileRecorder) -> FilesRead:
-        """Return a result's files: modules of the package and the user, and data they opened."""
+        """Return a result's files: modules of the package and the user, and the data read."""
         loader = getattr(self.load, "__module__", None) or type(self.load).__module__
         module = sys.modules.get(loader)
         if module is None:
@@ -106,7 +106,7 @@ class Schemes:
         self._loaded: dict[tuple[str, str, str], Scheme] = {}
 
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
-        """Return a decorator that registers a function of this package as the loader of the scheme ``name``.
+        """Return a decorator that registers a function of this package as the loader of ``name``.
 
         The module is named like the scheme, with "_" for "-". ``usage`` is the syntax for messages,
         by default ``name:…``. A scheme that another module registered raises a ValueError.
@@ -122,7 +122,7 @@ class Schemes:
         return registered
 
     def __contains__(self, spec: str) -> bool:
-        """Return True if the scheme of ``spec`` exists; ``spec`` is ``scheme`` or ``scheme:rest``."""
+        """Return True if the scheme of ``spec``, ``scheme`` or ``scheme:rest``, exists."""
         name = spec.partition(":")[0]
         return self._built_in(name) is not None or name in self.installed()
 
@@ -211,9 +211,9 @@ def origin_of(point: EntryPoint) -> str:
 def check_options(
     what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    """Check that a loader takes these arguments and options; one without a signature passes.
+    """Raise a ValueError if a loader does not take these arguments and options.
 
-    Raises a ValueError otherwise. Its text begins with ``what`` and lists the options.
+    The error begins with ``what`` and lists the options. A loader without a signature passes.
     """
     try:
         signature = inspect.signature(load)

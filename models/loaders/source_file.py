@@ -1,4 +1,4 @@
-"""Functions of a user's file, ``file.py:function``, with a record of the files that their results depend on.
+"""Functions of a user's file, ``file.py:function``, and the files that their results depend on.
 
 These files are the function's source, the user's modules that it imports, and the data that it reads.
 """
@@ -31,8 +31,8 @@ _importing = threading.RLock()
 def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]:
     """Return the SHA-256 of each source file of a module and of the user's modules that it imports.
 
-    The keys are paths relative to the folder of the module, or of its package. Installed modules
-    count if they belong to the package ``own``, by default the module's own.
+    The keys are paths relative to the folder that holds the module, or its top package. Installed
+    modules count if they belong to the package ``own``, by default the module's own.
     """
     package, dot, _ = module.__name__.partition(".")
     top = Path(module_file(package) or module_file(module.__name__) or ".")
@@ -41,9 +41,9 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 
 
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
-    """List the source files of a module and of loaded user modules that its code imports anywhere.
+    """List the source files of a module, and of loaded user modules that its code imports anywhere.
 
-    Modules of ``package``, by default the module's own, are listed even if they are installed.
+    Their imports count too. Installed modules count if they belong to ``package``, by default the module's own.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
@@ -63,7 +63,7 @@ def files_of_modules(module: ModuleType, package: str | None = None) -> list[str
 
 
 def imported_names(file: str, package: str) -> list[str]:
-    """List dotted names of modules that a file of ``package`` may import; [] if unreadable."""
+    """List dotted names of modules that a Python file of ``package`` may import; else []."""
     stamp = file_hash(file)
     return list(_cached_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
@@ -113,7 +113,7 @@ class SourceFunction:
         short_spec: ``file.py:function``, without the folder.
         function: the function itself.
         module: module as which the file was imported.
-        read: the user's files that were read when it was imported.
+        read: the user's files that were read when ``module`` was imported.
     """
 
     spec: str
@@ -150,14 +150,14 @@ def digest_of(read: FilesRead) -> str:
 def options_text(params: dict[str, Any]) -> str:
     """Return options as a part of an identity: sorted JSON, or "" without options.
 
-    A path is shortened to its last part; the hashes of the files that were read identify its content.
+    A path is shortened to its last part; the hashes of the files that were read identify the content.
     """
     short = {k: short_path(v) if isinstance(v, str) else v for k, v in params.items()}
     return json.dumps(short, sort_keys=True, default=repr) if params else ""
 
 
 def short_path(text: str) -> str:
-    """Return the last part of an absolute or existing path; any other text is returned unchanged."""
+    """Return the last part of an absolute or existing path; return other text unchanged."""
     is_path = os.path.isabs(text) or (os.sep in text and os.path.exists(text))
     return os.path.basename(os.path.normpath(text)) if is_path else text
 
@@ -253,7 +253,7 @@ def _importable_names(folder: Path) -> set[str]:
 
 
 def _is_replaceable(name: str) -> bool:
-    """Return True if a loaded module is a user's file, has lost its file, or is a namespace package."""
+    """Return True if a loaded module is a user's, has lost its file, or is a namespace package."""
     module, file = sys.modules[name], module_file(name)
     top, own = name.partition(".")[0], __name__.partition(".")[0]
     if top in ("__main__", own) or not isinstance(module, ModuleType):

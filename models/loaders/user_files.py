@@ -37,7 +37,7 @@ _PYTHON |= {os.path.dirname(os.__file__)}
 _LIBRARIES = tuple(os.path.realpath(folder) + os.sep for folder in _PYTHON if folder)
 
 Stamp = tuple[int, int, int, int]
-"""Size, inode, and times of the last change of a file's content and of its inode."""
+"""Size, inode number, and times of the last change of a file's content and of its inode."""
 _WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _READERS = (
     ("safetensors", "safe_open"),
@@ -55,10 +55,10 @@ _READERS = (
     ("pyarrow", "OSFile"),
 )
 """Readers that open files outside Python: a module or class, and the name of the reader in it."""
-_NAMES = frozenset(name for _, name in _READERS)
+_READER_NAMES = frozenset(name for _, name in _READERS)
 _INSTALLED_PLACES = (*_PYTHON, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 _without_readers: dict[str, tuple[ModuleType, dict[str, Any], int]] = {}
-"""Installed modules that had so many names and none of a reader: thousands, not to be searched again."""
+"""Searched installed modules without a reader: the module, its names, and their number then."""
 _lock = threading.RLock()
 _active_recorders: list[FileRecorder] = []
 _wrapped = contextlib.ExitStack()
@@ -66,7 +66,7 @@ _hook_added = False
 
 
 def source_of(path: str) -> str:
-    """Return the source file of a compiled module ``.pyc``; any other path is returned unchanged."""
+    """Return the source file of a compiled module ``.pyc``; return any other path unchanged."""
     try:
         return source_from_cache(path) if path.endswith(".pyc") else path
     except ValueError:
@@ -74,7 +74,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a file outside Python, installed packages, this package and the system."""
+    """Return True for a file outside Python, installed packages, this one, caches and system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -137,7 +137,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def file_hash(path: str) -> str | None:
-    """Return a file's SHA-256 in hexadecimal, cached by size, time, inode; None if unreadable."""
+    """Return a file's SHA-256, cached by path, size, time and inode; None if unreadable."""
     try:
         stat = os.stat(path)
         return _hash_of_version(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -200,7 +200,7 @@ class FileRecorder:
 
 @contextlib.contextmanager
 def record_files() -> Iterator[FileRecorder]:
-    """Record the files that are read in this context; yields the recorder."""
+    """Record the files that this thread, and threads started later, read in this context."""
     global _hook_added
     now = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
@@ -226,15 +226,15 @@ def _record_event(event: str, args: tuple[Any, ...]) -> None:
         return
     if event == "open":
         _record_file(args[0], written=isinstance(args[2], int) and bool(args[2] & _WRITES))
-    elif event in _NAMED:
+    elif event in _PATHS_OF_EVENT:
         with contextlib.suppress(Exception):
-            for path in _NAMED[event](*args):
+            for path in _PATHS_OF_EVENT[event](*args):
                 if os.path.isfile(path):
                     _record_file(path)
 
 
 def _files_in_command(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
-    """Return the words of a command that may be paths of files, relative ones joined to ``folder``."""
+    """Return words of a command that may be files; relative ones are joined to ``folder``."""
     command_words = [command] if isinstance(command, str | bytes) else list(command or ())
     texts = [os.fsdecode(word) for word in (program, *command_words) if word]
     words = [word for text in texts for word in (text, *_words_of_shell(text))]
@@ -255,7 +255,7 @@ def _files_of_database(path: Any, *_: object) -> list[str]:
     return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
 
 
-_NAMED: dict[str, Callable[..., list[str]]] = {
+_PATHS_OF_EVENT: dict[str, Callable[..., list[str]]] = {
     "sqlite3.connect": _files_of_database,
     "subprocess.Popen": _files_in_command,
     "os.exec": _files_in_command,
@@ -304,7 +304,7 @@ def _wrap_readers() -> None:
     ]
     for place, module in others:
         names = vars(module) if isinstance(module, ModuleType) else {}
-        found = [name for name in _NAMES if name in names]
+        found = [name for name in _READER_NAMES if name in names]
         if not found and str(names.get("__file__")).startswith(_INSTALLED_PLACES):
             _without_readers[place] = module, names, len(names)
         for name in found:
@@ -316,7 +316,7 @@ def _wrap_readers() -> None:
 
 
 def _loaded_object(place: str) -> Any:
-    """Return the loaded module, or the class in one, with dotted name ``place``; None if none."""
+    """Return the loaded module or class of the dotted name ``place``; None if it is not loaded."""
     module, _, name = place.rpartition(".")
     return sys.modules.get(place) or getattr(sys.modules.get(module), name, None)
 

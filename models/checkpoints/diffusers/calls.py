@@ -1,6 +1,6 @@
-"""Calls of networks as diffusers pipelines make them: by known conventions, or by running the pipeline.
+"""Calls of networks as in diffusers pipelines: by known conventions, or by running the pipeline.
 
-``tests/parity/test_text_pipelines.py`` compares each convention with the pipeline itself.
+``tests/parity/test_text_pipelines.py`` compares conventions for text with the pipelines themselves.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Convention:
     """Calling convention of diffusers' pipelines for one class of networks.
 
     Attributes:
-        channels, size: channels and side of the state, used if the network's settings lack them.
+        channels, size: input channels of the network and side of the state, if the network's settings lack them.
         call: function that returns the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows
             of embeddings by name, and scalars.
         needs: function of the settings that returns the names of the embeddings the network takes.
@@ -193,7 +193,7 @@ CONVENTIONS = {
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return a network's scalar inputs; ``time_ids`` of None become the image size.
+    """Return a network's scalar inputs; ``time_ids`` of None become an uncropped image's sizes.
 
     The image size in pixels is the sample's height and width times ``pixels``.
     """
@@ -255,7 +255,7 @@ class OneStepScheduler:
         mu: Any = None,  # noqa: ARG002
         original_inference_steps: Any = None,  # noqa: ARG002 - of a latent consistency model
     ) -> None:
-        """Move the time to ``device``; it does not change."""
+        """Move the time to ``device``, and ignore the other arguments."""
         if device is not None:
             self.timesteps = self.timesteps.to(device)
 
@@ -279,7 +279,7 @@ class PipelineNetwork(nn.Module):
         pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
         tables: embeddings, a row for each condition, by the name of the pipeline's argument.
-        scalars: further arguments of the pipeline by name. Unknown names raise a CheckpointError.
+        scalars: further arguments of the pipeline by name. Unknown names, also in ``tables``, raise a CheckpointError.
     """
 
     def __init__(
@@ -311,7 +311,7 @@ class PipelineNetwork(nn.Module):
         return out
 
     def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
-        """Return the network's output for states ``x`` at one ``time``, by running the pipeline for one step."""
+        """Return the network's output for states ``x`` at ``time``, by a step of the pipeline."""
         arguments = dict(self._arguments)
         if labels is not None and self.lookup.names:
             arguments |= self.lookup(labels)

@@ -31,7 +31,7 @@ from .folder import (
 )
 
 BATCH = 8
-"""Default number of latents decoded at a time; 256 × 256 pixels take Stable Diffusion 2 GiB."""
+"""Default number of latents decoded at a time: 2 GiB for Stable Diffusion at 256 × 256 pixels."""
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
@@ -39,7 +39,7 @@ def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetw
     """Return the network of a folder with its weights, in float32 on the CPU.
 
     Raises a CheckpointError if the library is missing, the weights are damaged or do not fit, or
-    the network takes embeddings and none are given.
+    embeddings are needed and not given.
     """
     of, weights = spec.network, (spec.weights["file"], spec.weights["variant"])
     if of.get("call") == PIPELINE:
@@ -112,7 +112,7 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
 def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
-    """Return the loaded network or pipeline. On failure, a CheckpointError names ``named``."""
+    """Return the result of ``kind.from_pretrained``; a CheckpointError is about ``named``."""
     with _silenced_logs():
         try:
             return kind.from_pretrained(
@@ -142,7 +142,7 @@ def import_diffusers() -> Any:
 
 @contextmanager
 def _silenced_logs() -> Iterator[None]:
-    """Silence the library's logs and progress bars in this context, since errors here replace them."""
+    """Silence the library's logs and progress bars in this context; our errors replace them."""
     logger = logging.getLogger("diffusers")
     level, bars = logger.level, import_diffusers().utils.logging
     logger.setLevel(logging.CRITICAL)
@@ -158,7 +158,7 @@ def _silenced_logs() -> Iterator[None]:
 
 @dataclass(eq=False)
 class Autoencoder:
-    """Decoder (:class:`~samplerbench.models.decoding.Decoder`) of diffusers, with an encoder for checks of a model.
+    """Autoencoder of diffusers: a :class:`.decoding.Decoder`, and an encoder to check models.
 
     Attributes:
         network: autoencoder of the library, in evaluation mode.
@@ -187,10 +187,10 @@ class Autoencoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor, seed: int = 0) -> Tensor:
-        """Return latents ``(n, channels, h, w)`` of images ``(n, *event)`` in ``limits``, in float32 on the CPU.
+        """Return latents ``(n, channels, h, w)`` of images ``(n, *event)``, in float32 on the CPU.
 
-        They have the scale of the model's samples. An ``AutoencoderKL`` gives a Gaussian for each image, from which
-        latents are drawn by ``seed``.
+        Images are in ``limits``, and latents have the scale of the model's samples. An ``AutoencoderKL`` gives a
+        Gaussian for each image, from which the latent is drawn by ``seed``.
         """
         generator = torch.Generator().manual_seed(seed)
         scaled = []
@@ -223,8 +223,8 @@ class Autoencoder:
 def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
     """Return the decoder of a checkpoint, on the CPU; None if its specification decodes nothing.
 
-    Raises a ValueError if a setting of the decoder is invalid. Raises a CheckpointError if it is
-    missing, damaged, of an unsupported class, or for latents of another number of channels.
+    Raises a ValueError if a setting of the decoder is invalid. Raises a CheckpointError if the
+    decoder is missing, damaged, unsupported, or for latents of another number of channels.
     """
     if not spec.decode:
         return None
@@ -250,7 +250,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 
 
 def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
-    """Return the decoder's opened folder, and its hash, or "" unless the user gave the folder."""
+    """Return the decoder's opened folder, and the folder's hash if the user gave it, else ""."""
     folder = str(spec.decoder["folder"])
     is_users = spec.source("decoder.folder") == USER
     outside, inside = Path(os.path.expanduser(folder)), opened.path / folder
@@ -281,7 +281,7 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Return an image's shape for latents ``event``. Refuse a decoder of other channels."""
+    """Return an image's shape for latents of shape ``event``; refuse other channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

@@ -21,7 +21,7 @@ from ..specification import Specification
 from .scheduler import Settings, kind_of, trained_fields
 from .steps import LOG_STEPS, SIGMA_STEPS, TABLE_STEPS, Steps, check_strides, spacing_of, steps_of
 
-ALWAYS = {
+SAMPLERS = {
     "DDIM": "ddim",
     "PNDM": "plms",
     "EulerDiscrete": "euler",
@@ -33,7 +33,7 @@ ALWAYS = {
     "FlowMatchEulerDiscrete": "euler",
     "LCM": "consistency",
 }
-"""Samplers by scheduler class (without "Scheduler"), where no setting changes the sampler."""
+"""Samplers by scheduler class (without "Scheduler"), if no setting changes the sampler."""
 DPM = {
     ("dpmsolver++", 1): "euler",
     ("dpmsolver++", 2, "midpoint"): "dpmpp_2m",
@@ -47,13 +47,13 @@ DPM = {
     ("sde-dpmsolver++", 2, "midpoint"): "dpmpp_2m_sde",
     ("sde-dpmsolver++", 2, "heun"): "dpmpp_2m_sde(solver_type='heun')",
 }
-"""Samplers of multistep DPM schedulers by ``algorithm_type``, ``solver_order`` and, if it matters, ``solver_type``."""
+"""Samplers of multistep DPM schedulers by algorithm, order and, if it matters, solver type."""
 DEIS = {1: "euler", 2: "zeab_2", 3: "zeab_3"}
 """Samplers of DEIS by ``solver_order``."""
 VARIANCES = {"fixed_small": "ddpm", "fixed_small_log": "ddpm", "fixed_large": "ddpm_large"}
 """Samplers of DDPM by ``variance_type``."""
 DPM_KINDS = ("DPMSolverMultistep", "EDMDPMSolverMultistep")
-KNOWN = (*ALWAYS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "DDPM")
+KNOWN = (*SAMPLERS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "DDPM")
 SHORT = 15
 """Number of steps below which ``lower_order_final`` lowers the orders of the last steps."""
 
@@ -74,8 +74,8 @@ _MODEL = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     *("prediction_type", "rescale_betas_zero_snr", "sigma_data"),
 )
-FAR = 1e6
-"""First level of a flow's own scheduler in place of infinity, above every model's range."""
+FLOW_START = 1e6
+"""First level of a flow's scheduler in place of infinity, above every model's finite range."""
 _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
 
 
@@ -84,8 +84,8 @@ def sampler_of(scheduler: Settings, kind: str) -> str:
 
     ``kind`` is the scheduler's class without "Scheduler". Orders of the last steps are left out.
     """
-    if kind in ALWAYS:
-        return ALWAYS[kind]
+    if kind in SAMPLERS:
+        return SAMPLERS[kind]
     order = int(scheduler.get("solver_order", 2))
     algorithm, solver = _algorithm_and_solver(scheduler)
     if kind in DPM_KINDS:
@@ -145,8 +145,8 @@ def _with_option(sampler: str, option: str) -> str:
 def _singlestep_orders(settings: Settings, order: int, count: int, *, to_zero: bool) -> list[int]:
     """Return the orders of ``count`` single steps: 1, …, ``order``, repeated.
 
-    The last orders are lower if the settings ask for it, if ``order`` does not divide ``count``, or
-    if the last step ends at noise level 0 (``to_zero``).
+    The last orders are lower if the settings say so, ``order`` does not divide ``count``, or the
+    last step ends at noise level 0 (``to_zero``).
     """
     lowered = settings.get("lower_order_final", False) or count % order != 0 or to_zero
     full = [*range(1, order + 1)]
@@ -265,7 +265,7 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
     Returns:
         ``scheduler``: its class. ``sampler``: the equivalent sampler, "" for none. ``spacing``: spacing of the levels.
             ``end``: end of the last step, ``zero``, ``sigma_min``, or ``last`` for the level of the last evaluation.
-            ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z.
+            ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z (a flow: (1 + sigma) z) or ``noise`` for sigma z.
             ``clip``: bound on the denoised image, but not on the noise that a step adds back; None
             for no clamping. ``settings``: the scheduler's settings except the model's.
             ``trained``: the model's settings. ``pipeline``, ``tokens``: as given.
@@ -301,7 +301,7 @@ def _with_pipeline_changes(scheduler: Settings, pipeline: str) -> Settings:
 
 
 def _end_of_last_step(scheduler: Settings, kind: str) -> str:
-    """Return the end of a scheduler's last step: ``zero``, ``sigma_min`` or ``last``, as in :func:`preset_of`."""
+    """Return ``end`` of :func:`preset_of`: ``zero``, ``sigma_min`` or ``last``."""
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
     if kind == "LCM":
@@ -331,10 +331,10 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
 
 
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
-    """Return the sampling of the folder's own scheduler in ``steps`` steps (``num_inference_steps``).
+    """Return the sampling of the folder's scheduler in ``steps`` steps (``num_inference_steps``).
 
-    ``scheduler`` is another scheduler class to use with its settings; "" for the folder's own.
-    Raises a ValueError if no sampler steps as the scheduler does, or its levels do not fall.
+    ``scheduler`` is a class that replaces the folder's own and keeps its settings; "" for the own.
+    Raises a ValueError if no sampler steps as the scheduler does in so many steps.
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset
@@ -354,7 +354,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
             "0, ends with noise; take leading spacing without steps_offset"
         )
     if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
-        levels = (FAR, *levels[1:])
+        levels = (FLOW_START, *levels[1:])
     flow = spec.process["name"] == "flow"
     # 1 / alpha, which turns a state of the process into x0 + level z
     first, end = (1 + of if flow else math.hypot(1, of) for of in (levels[0], levels[-1]))
@@ -370,7 +370,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
 
 
 def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Yield (level, native time) of steps at which the model would choose another native time."""
+    """Yield (level, native time) of evaluations for which the model would choose another time."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":

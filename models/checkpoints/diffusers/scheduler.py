@@ -20,7 +20,7 @@ TABLE = (
     *("EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep"),
     *("UniPCMultistep", "SASolver", *LATENT_BETAS),
 )
-"""Schedulers (without "Scheduler") of networks trained at a table of times; :data:`LATENT_BETAS` have other default betas."""
+"""Schedulers (without "Scheduler") of networks that were trained at the times of a table."""
 SCHEDULES = {
     "linear": "linear",
     "scaled_linear": "scaled_linear",
@@ -36,7 +36,7 @@ CAP = 1e4
 
 
 def trained_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return the fields of a specification that a scheduler's settings determine, with the library's defaults.
+    """Return the fields of a specification that a scheduler's settings or their defaults determine.
 
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
@@ -107,7 +107,7 @@ def _flow_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _score_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for a network of the score, given sigma, with data in [0, 1]."""
+    """Return specification fields for the score, with time input sigma and data in [0, 1]."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -118,7 +118,7 @@ def _score_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _edm_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for EDM's network F, or for -F, which diffusers calls v."""
+    """Return specification fields for EDM's F or, with diffusers' ``v_prediction``, for -F."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     process = {
         "name": "edm",

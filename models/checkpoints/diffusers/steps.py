@@ -41,9 +41,9 @@ LEVEL_KEYS = {
 """Spacings of levels by the setting that chooses them, in the library's order of precedence."""
 GIVES_TIMES = ("FluxPipeline", "ChromaPipeline", "LTXPipeline", "Lumina2Pipeline")
 GIVES_TIMES += ("QwenImagePipeline", "ZImagePipeline")
-"""Pipelines that pass a flow's scheduler times from 1 to 1 / steps, which the scheduler then shifts."""
-ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
-"""Noise level by which most schedulers replace the infinite level of no signal."""
+"""Pipelines that give the scheduler times of the flow, from 1 to 1 / steps, before the shift."""
+LEVEL_OF_NO_SIGNAL = math.sqrt(2.0**24 - 1)
+"""Finite noise level that most schedulers use where the signal is 0 and the level infinite."""
 
 LevelsAndTimes = tuple[Sequence[float], Sequence[float]]
 _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
@@ -53,7 +53,7 @@ class Steps(NamedTuple):
     """Evaluations in a run of a scheduler, and the end of its last step.
 
     Attributes:
-        levels: noise levels of the evaluations, falling.
+        levels: noise levels of the evaluations, which fall with most settings of a scheduler.
         times: native times of the network at these levels.
         end: level at which the last step ends; ``levels[-1]`` if that step does not change the
             state.
@@ -84,10 +84,10 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
 
 
 def steps_of(spec: Specification, count: int) -> Steps:
-    """Return the evaluations of the folder's own scheduler in ``count`` steps, >= 1 (``num_inference_steps``).
+    """Return evaluations of the folder's scheduler in ``count`` steps (``num_inference_steps``).
 
-    Raises a ValueError if the scheduler cannot take ``count`` steps, or if it begins at an infinite
-    level.
+    Raises a ValueError for an impossible ``count``, an unknown shift, or an infinite ``sigma_max``
+    with a scheduler that begins in a table of finite levels.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
@@ -110,7 +110,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
 
 
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
-    """Return the falling levels at which the folder's own scheduler calls the network in ``count`` steps.
+    """Return the falling levels of the evaluations of the folder's scheduler in ``count`` steps.
 
     Raises a ValueError if :func:`steps_of` does, or the levels do not fall.
     """
@@ -123,7 +123,7 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
     """Raise a ValueError unless each step of DDIM or PNDM ends at the time of the next evaluation.
 
-    A step is as long as the table divided by the number of steps. Other schedulers pass.
+    A step is as long as the table divided by the number of steps, rounded down. Other schedulers pass.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -139,7 +139,7 @@ def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> Non
 
 
 def _end_level(spec: Specification, process: Process, last: float) -> float:
-    """Return the noise level at which the last step ends; ``last`` is the level of the last evaluation."""
+    """Return the level at the end of the last step, given the last evaluation's level ``last``."""
     end = spec.preset["end"]
     if end == "zero":
         return 0.0
@@ -156,7 +156,7 @@ def _steps_in_table(spec: Specification, kind: str, process: Process, count: int
             f"{spec.preset['scheduler']} begins at a finite level of its table: leave out sigma_max=inf"
         )
     if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
-        table[-1] = ALMOST_NOTHING
+        table[-1] = LEVEL_OF_NO_SIGNAL
     # lowest ln(alpha / sigma) of a first evaluation
     lowest = float(settings.get("lambda_min_clipped", -math.inf))
     last = len(table) - int((-np.log(table) < lowest).sum())
@@ -188,7 +188,7 @@ def _steps_of_distillation(spec: Specification, process: Process, count: int) ->
 def _training_times(
     settings: Settings, kind: str, total: int, last: int, count: int
 ) -> list[float]:
-    """Return ``count`` falling times of a table, spaced as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
+    """Return ``count`` falling times of a table (Lin et al. 2024, arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
@@ -225,7 +225,7 @@ def _shift_times(t: Any, shift: float) -> Any:
 
 
 def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int) -> LevelsAndTimes:
-    """Return levels and times on a flow, the times rounded down to multiples of its ``t_min``."""
+    """Return levels on a flow, and times that are rounded down to multiples of ``t_min``."""
     # same order of operations as in the library, since truncation depends on the last digit
     shift = _shift_of(spec, "flow_shift")
     t = np.linspace(1, process.t_min, count + 1)
@@ -255,7 +255,7 @@ def _flow_levels(spec: Specification, process: Process, count: int) -> list[floa
 
 
 def own_shift(spec: Specification) -> float | None:
-    """Return the shift of flow times by the folder's scheduler; None if it has none, or if it is unknown."""
+    """Return the shift of flow times by the folder's scheduler; None without one, or if unknown."""
     key = {"shifted": "shift", "flow": "flow_shift"}.get(spec.preset["spacing"])
     with suppress(ValueError):
         return None if key is None else _shift_of(spec, key)
@@ -265,8 +265,8 @@ def own_shift(spec: Specification) -> float | None:
 def _shift_of(spec: Specification, key: str) -> float:
     """Return the fixed shift ``key``, or the shift for the number of tokens.
 
-    Pipelines compute it after arXiv:2403.03206, section 5.3.2. Raises a ValueError if the number of
-    tokens is unknown.
+    Pipelines compute the latter after arXiv:2403.03206, section 5.3.2. Raises a ValueError if the
+    number of tokens is unknown.
     """
     settings = spec.preset["settings"]
     if not settings.get("use_dynamic_shifting"):

@@ -26,9 +26,9 @@ class Family(Protocol):
 
     @staticmethod
     def recognise(opened: Opened) -> Specification | None:
-        """Return the specification of a checkpoint of this family, with its open questions; None for other checkpoints.
+        """Return the specification, with open questions, of this family's checkpoint; else None.
 
-        The network is not built.
+        The network is not built, but programs are opened.
 
         Raises:
             CheckpointError: the checkpoint is of this family, but damaged, changed, or has an unsupported network.
@@ -39,8 +39,8 @@ class Family(Protocol):
     def network(spec: Specification, opened: Opened) -> Network:
         """Return the network with the checkpoint's weights, on the CPU, in evaluation mode.
 
-        The network is called in native coordinates with class numbers, or with None if it has no
-        classes. The number ``spec.classes`` means "no label".
+        The network is called in native coordinates, with numbers of classes or embeddings. If it
+        has neither, it gets None. The count of classes or embeddings, as a number, means "no label".
 
         Raises:
             CheckpointError: the weights do not fit the network.

@@ -1,4 +1,4 @@
-"""Folders written by ``samplerbench convert``: a network of this project as safetensors, and a card.
+"""Folders of ``samplerbench convert``: a network of this project as safetensors, and a card.
 
 The card, ``card.json``, holds the resolved specification of the network.
 
@@ -6,7 +6,7 @@ Files: ``model.safetensors`` and ``card.json``.
 Process: as in the card.
 Prediction: as in the card.
 Say: nothing.
-Refused: cards of a newer version, and weights that do not fit the card.
+Refused: cards of another version, and weights that do not fit the card.
 From noise alone: as for the original.
 """
 
@@ -80,7 +80,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
-    """Return the class called ``name`` of a network in :mod:`samplerbench.models.nets`; None if there is none."""
+    """Return the network class ``name`` of :mod:`samplerbench.models.nets`, or None."""
     if not isinstance(name, str):
         return None
     for info in pkgutil.iter_modules(nets.__path__, f"{nets.__name__}."):
@@ -92,7 +92,7 @@ def network_class(name: Any) -> type[nn.Module] | None:
 
 
 def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, Any] | None:
-    """Return the card of a network with its resolved specification; None if the network is not one of this project's."""
+    """Return the card of a network and its resolved specification; None for a foreign network."""
     inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None

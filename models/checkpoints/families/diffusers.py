@@ -1,11 +1,11 @@
-"""Folders of diffusers (:mod:`samplerbench.models.checkpoints.diffusers`) as a family of checkpoints.
+"""Folders of diffusers (:mod:`samplerbench.models.checkpoints.diffusers`), as a family.
 
 A network with a known calling convention is called directly. For any other pipeline, the pipeline itself runs one step
 at every evaluation, which is slow (loop capture). Networks need the library (extra ``diffusers``).
 
 Files: what ``save_pretrained`` writes: a folder with ``model_index.json``, an early one with all files in one folder,
     or a network's ``config.json`` with a ``scheduler_config.json``.
-Process: from the scheduler. A table of betas for DDPM, DDIM, PNDM, LCM and their kin. A flow, with thousandths of t,
+Process: from the scheduler. A table of betas for DDPM, DDIM, PNDM, LCM and their kin. A flow, with 1000 t,
     for ``FlowMatchEulerDiscreteScheduler`` and ``use_flow_sigmas``. EDM for ``EDMEulerScheduler``,
     ``EDMDPMSolverMultistepScheduler`` and ``CMStochasticIterativeScheduler``. VE, on images in [0, 1], for
     ``ScoreSdeVeScheduler``.
@@ -79,7 +79,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def _sampling_in_words(preset: Mapping[str, Any]) -> str:
-    """Return a sentence on how ``--sampler pipeline`` samples, and where this differs from the scheduler."""
+    """Return a sentence that says how ``--sampler pipeline`` samples, or why it cannot."""
     differs = "; ".join(preset["differs"])
     if not preset["sampler"]:
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
@@ -88,7 +88,7 @@ def _sampling_in_words(preset: Mapping[str, Any]) -> str:
 
 
 def _with_caller(opened: Opened, folder: Folder) -> Folder:
-    """Return the folder, with a reason for calls by its pipeline if the network's settings give one."""
+    """Return the folder, to be called by its pipeline if the network's settings require it."""
     if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
         return folder
     if not folder.pipeline:
@@ -205,7 +205,7 @@ def _sources_of_fields(folder: Folder) -> Mapping[str, str]:
 
 
 def _with_levels(spec: Specification) -> Specification:
-    """Return a copy with its process's range of levels; eps excludes the level of no signal."""
+    """Return a copy with the range of its process's levels; eps excludes a level without signal."""
     process = process_of(spec)
     t_max = process.t_max
     if spec.process.get("zero_snr") and spec.prediction == "eps":

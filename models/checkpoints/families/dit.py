@@ -9,9 +9,9 @@ Process: the answer to ``training``. MeanFlow has a straight path with noise at 
 Prediction: the answer to ``training``; the first half of the channels if the variance is learned. MeanFlow predicts
     the mean velocity from t to r, with times t and t - r.
 Say: ``training``, unless the file has its arguments (``args``). A network that predicts the noise on a path of SiT is
-    ``training=SiT&prediction=eps&sign=1``, and a score ``training=SiT&prediction=score``. ``heads``, if the width is
-    none of S, B, L and XL. ``decoder.folder=FOLDER``, to score images. ``kind=denoiser`` makes MeanFlow an ordinary
-    flow (r = t). Leave ``guidance`` out for MeanFlow: guidance was part of its training.
+    ``training=SiT&prediction=eps&sign=1``, and a score ``training=SiT&prediction=score&sign=1``. ``heads``, if the
+    width is none of S, B, L and XL. ``decoder.folder=FOLDER``, to score images. ``kind=denoiser`` makes MeanFlow an
+    ordinary flow (r = t). Leave ``guidance`` out for MeanFlow: guidance was part of its training.
 Refused: MeanFlow's JAX version, improved MeanFlow, and MeanFlow on the circular path.
 From noise alone: SiT, SiT-GVP, REPA, REPA-cosine and MeanFlow with ``kind=denoiser``, whose paths end there. Not DiT,
     which predicts the noise, and not SiT-VP, whose highest level is finite.
@@ -51,7 +51,7 @@ ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
 
 STRAIGHT = {"process": {"name": "flow"}, "prediction": "flow"}
 CIRCLE = {"process": {"name": "trigonometric"}, "prediction": "v"}
-"""Fields of the straight path and of the circle, but for the sign of the velocity and the time."""
+"""Fields of the straight path and of the circle, to which trainings add factor and time."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "DiT": {
@@ -188,14 +188,14 @@ def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -
 
 
 def possible_heads(width: int, published: Mapping[int, int]) -> tuple[int, ...]:
-    """Return the number of heads of a published ``width``, or else all usual numbers that divide ``width``."""
+    """Return a published ``width``'s number of heads, or else all usual numbers that divide it."""
     if width in published:
         return (published[width],)
     return tuple(n for n in OTHER_HEADS if width % n == 0)
 
 
 def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
-    """Return the training that the arguments in the file determine; "" if they determine none that is known."""
+    """Return the training that the arguments in the file determine; "" for no known one."""
     path = str(settings.get("path_type", "")).lower()
     if repa or "proj_coeff" in settings:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")

@@ -1,6 +1,6 @@
-"""Pickles of NVIDIA's EDM (Karras et al. 2022, arXiv:2206.00364): a U-Net in one of four preconditionings.
+"""Pickles of NVIDIA's EDM (Karras et al. 2022, arXiv:2206.00364): a U-Net in a preconditioning.
 
-The class of the preconditioning determines the process, not the name of the file. In
+The class of the preconditioning, one of four, determines the process; the name of the file does not. In
 ``edm-cifar10-32x32-uncond-vp.pkl``, ``vp`` is an architecture (as is ``ve``), and the process is EDM's.
 
 Files: ``.pkl``, a network snapshot with ``ema`` or a network alone. Its source is recorded, never executed.
@@ -9,11 +9,11 @@ Process: EDM at levels 0.002 to 80 (``EDMPrecond``), the file's VP (``VPPrecond`
 Prediction: EDM's F, with the time ln(sigma) / 4 (``EDMPrecond``). The noise, with 999 t (``VPPrecond``). Minus the
     noise, with ln(sigma / 2) (``VEPrecond``). The noise in the first half of the channels, with the number of the
     nearest level (``iDDPMPrecond``).
-Say: nothing. Labels are random; ``?labels=balanced`` or ``?labels=none`` change that. No label is a row of zeros,
+Say: nothing. Labels are random; ``?labels=balanced`` or ``?labels=none`` change that. "No label" is a row of zeros,
     which only a network trained with label dropout knows.
 Refused: training states, other classes than the published ones, other arguments (PFGM++ has ``D``), and weights of
     other shapes.
-From noise alone: no. The network's time ln(sigma) is infinite there, or the noise says nothing about the data.
+From noise alone: no. The network's time ln(sigma) is infinite there, or the network predicts the noise.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PersistentNetwork:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """Arguments of the preconditioning, and its attributes that are numbers or text, defaults included."""
+        """Arguments of the preconditioning, and defaults from its attributes (numbers and text)."""
         plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
         return {**arguments_of(self.network), **plain}
 
@@ -129,7 +129,7 @@ def class_and_arguments(
 
 
 def arguments_of(network: Record) -> dict[str, Any]:
-    """Return the constructor arguments of a pickled network as values of JSON; empty if the file has none."""
+    """Return the constructor's arguments of a pickled network as values of JSON, or {}."""
     state = network.state if isinstance(network.state, dict) else {}
     return {key: _plain_value(value) for key, value in (state.get("_init_kwargs") or {}).items()}
 
@@ -173,7 +173,7 @@ def _ve_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iddpm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return iDDPM's specification fields (EDM, Table 1): noise, in the first half of channels.
+    """Return iDDPM's specification fields (EDM, Table 1): noise, in the first half of the channels.
 
     The time input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
     """
@@ -235,7 +235,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 def raw_network(
     spec: Specification, opened: Opened, networks: Mapping[str, type[nn.Module]], attribute: str
 ) -> OneHot:
-    """Return the network in the attribute ``attribute`` of the preconditioning, called with class numbers.
+    """Return the network in ``attribute`` of the preconditioning, called with class numbers.
 
     Raises a CheckpointError if the weights do not fit the network.
     """
@@ -247,7 +247,7 @@ def raw_network(
 
 
 def _level_table(path: Path, outer: PersistentObject) -> dict[str, Tensor]:
-    """Return the table of noise levels of an iDDPMPrecond, as {"u": table}; empty for other preconditionings."""
+    """Return the table of noise levels of an iDDPMPrecond, as {"u": table}; {} for others."""
     if outer.class_name != "iDDPMPrecond":
         return {}
     table = tensors_of(outer).get("u")

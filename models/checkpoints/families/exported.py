@@ -13,7 +13,7 @@ Process: the answer to ``training``.
 Prediction: the answer to ``training``.
 Say: what :mod:`.onnx` asks.
 Refused: pickled objects, graphs within the graph (control flow, autocast), operators outside ``aten`` and ``prims``,
-    buffers that change, AOTInductor's compiled packages, and files of an older torch.
+    buffers that change, AOTInductor's packages, and files of an older torch.
 From noise alone: as ``training`` says.
 """
 
@@ -75,7 +75,7 @@ Values = dict[str, Any]
 
 
 def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, Tensor]]:
-    """Return the graph, input specs, output specs and named tensors in a file of ``torch.export.save``.
+    """Return graph, input specs, output specs and named tensors in a file of ``torch.export.save``.
 
     Raises a CheckpointError if the file has another format or version, holds pickled objects, or is damaged.
     """
@@ -164,8 +164,8 @@ def network(spec: Specification, opened: Opened) -> Network:
 class Program(nn.Module):
     """Module that runs the operators of an exported program one after the other.
 
-    Raises a CheckpointError if the file has another format or version, holds pickled objects, or is
-    damaged, or the program has unsupported operators, inputs or outputs.
+    Raises a CheckpointError for a damaged file, another format or version, pickled objects, or
+    unsupported operators, inputs or outputs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -226,7 +226,7 @@ class Program(nn.Module):
     def _read_nodes(
         self, nodes: list[Json]
     ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
-        """Yield each operator with its arguments, the names of its outputs, and the names that no later operator needs.
+        """Yield each operator with arguments, output names, and names that no later operator needs.
 
         Arguments are named as in the operator's schema, or by position (0, 1, …) for arithmetic.
         """
@@ -269,7 +269,7 @@ class Program(nn.Module):
 
 
 def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
-    """Return the value of an operator's argument: a constant, or a tensor or size that is looked up in ``values``."""
+    """Return the value of an operator's argument: a constant, or a tensor or size of ``values``."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
         return device  # the device of the program's input

@@ -1,7 +1,7 @@
 """U-Nets of flow matching: OpenAI's network, trained by torchcfm or flow_matching.
 
 Both have noise at t = 0 and data at t = 1, with time input t. Paths are straight; torchcfm also has paths on a circle.
-The shapes give the sizes; open questions are the path, and the questions of :mod:`.openai`.
+The shapes give the sizes. Open questions are the path, and ``attention`` and ``size`` as in :mod:`.openai`.
 
 Files: ``.pt`` of torchcfm (``net_model``, ``ema_model``) or flow_matching (``model``, ``lr_schedule``).
 Process: the answer to ``training``, data at t = 1.
@@ -28,13 +28,13 @@ from .dit import CIRCLE, ENDS, STRAIGHT
 from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
 COUPLED = "otcfm"
-"""File name prefix of torchcfm's networks for which noise and data were coupled within each batch."""
+"""File name prefix of torchcfm's networks with noise and data coupled within each batch."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "straight": {**STRAIGHT, "factor": -1.0},
     "circle": {**CIRCLE, "factor": -2 / math.pi},
 }
-"""Trainings: ``straight`` is torchcfm's ``icfm``, ``otcfm`` and ``fm``, or flow_matching; ``circle`` is torchcfm's ``si``."""
+"""Trainings: ``circle`` is torchcfm's ``si``, ``straight`` its others and flow_matching's."""
 
 
 def recognise(opened: Opened) -> Specification | None:
@@ -80,7 +80,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _weight_sets(opened: Opened) -> Sets:
-    """Return the sets of weights by entry name, averaged ones first; empty for files of other trainings."""
+    """Return the sets of weights by entry name, averaged ones first; {} for other trainings."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}
     return find_sets(opened, KEYS)

@@ -1,14 +1,13 @@
-"""Checkpoints of k-diffusion: the U-Net ``image_v1`` and the transformers ``image_transformer_v1`` and ``_v2``.
+"""Checkpoints of k-diffusion: ``image_v1``, a U-Net, and ``image_transformer_v1`` and ``_v2``.
 
 A file is a ``.pth`` with ``config``, ``model`` and ``model_ema``, or safetensors with the configuration as metadata.
-The configuration describes the network completely; where the library fills in defaults, the shapes of the weights are
-read.
+The configuration describes the network. Hidden widths, which it may omit, are read from the shapes of the weights.
 
 Files: a training's ``.pth``, whose average is taken, or a slim safetensors file.
 Process: EDM, with ``sigma_data`` and the range of levels from the file.
 Prediction: EDM's F, with the time ln(sigma) / 4. Inputs for augmentation are 0.
-Say: nothing. The transformers may have classes; the last label is "no label", which networks know that were trained
-    with ``cond_dropout_rate``.
+Say: nothing. The transformers may have classes; the last label is "no label", which only networks trained with
+    ``cond_dropout_rate`` know.
 Refused: other conditions (``mapping_cond_dim``), transformers with a learned variance, and ``self_attns`` of other
     types than ``global``, ``shifted-window``, ``neighborhood`` and ``none``.
 From noise alone: no. The network's time ln(sigma) is infinite there.
@@ -70,7 +69,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _model_config(opened: Opened) -> Mapping[str, Any]:
-    """Return the part ``model`` of the configuration, with ``num_classes``; empty if there is no configuration."""
+    """Return the part ``model`` of the configuration, with ``num_classes``; {} if there is none."""
     config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
         try:

@@ -8,12 +8,12 @@ Files: ``.ckpt`` and ``.safetensors`` with ``model.diffusion_model``. Lightning'
 Process: the file's ``betas`` or ``alphas_cumprod``, else Stable Diffusion's betas.
 Prediction: the noise, with the number of the step; v for some networks of Stable Diffusion 2.
 Say: ``attention`` (num_head_channels ``32-wide``; num_heads ``8-heads``, ``1-head``) and ``size`` for a network
-    without conditions. ``size`` for a network with classes. ``embeddings=FILE`` for Stable Diffusion 1, 2 and XL,
+    without conditions. ``size`` for latent diffusion's networks with classes or text. ``embeddings=FILE`` for text,
     ``training`` (``eps`` or ``v``) for Stable Diffusion 2, and ``event=[4,96,96]`` for another size.
     ``decoder.folder=FOLDER``, to score images.
 Refused: networks that take another image too (inpainting, enlarging, XL's refiner), and latent diffusion without
-    betas. The error names SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan, LTX-Video, ControlNets
-    and autoencoders, and says what to give instead, such as a folder of diffusers.
+    betas. The error says what to give in place of SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan,
+    LTX-Video, ControlNets and autoencoders.
 From noise alone: no. The last level of the table is finite.
 """
 
@@ -168,7 +168,7 @@ def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str,
 def _process_and_betas(
     opened: Opened, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
-    """Return the process, its betas and their source: the file, or else Stable Diffusion's betas."""
+    """Return process, betas and their source: the file, or the family for Stable Diffusion's."""
     if "betas" in stored or "alphas_cumprod" in stored:
         if (betas := stored.get("betas")) is None:
             start = torch.ones(1, dtype=torch.float64)

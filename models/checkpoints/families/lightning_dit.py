@@ -1,4 +1,4 @@
-"""Checkpoints of LightningDiT: DiT with rotary positions, gates and other normalisations, trained as SiT.
+"""Checkpoints of LightningDiT: DiT with rotary positions, gates, other norms, and SiT's training.
 
 The shapes give the network. All networks of the library share one training, a straight path with data at t = 1. Samples
 are latents. ``latents_stats.pt`` in the same folder may hold their means and standard deviations.
@@ -6,7 +6,7 @@ are latents. ``latents_stats.pt`` in the same folder may hold their means and st
 Files: ``.pt``, and ``latents_stats.pt`` in the same folder.
 Process: a straight path, data at t = 1.
 Prediction: the velocity x0 - z, with the time t.
-Say: ``heads``, if the width is none of the published ones. ``decoder.folder=FOLDER``, to score images.
+Say: ``heads``, if the width is unpublished. ``decoder.folder=FOLDER`` without ``latents_stats.pt``, to score images.
 Refused: weights of other shapes.
 From noise alone: yes, the path ends there.
 """
@@ -72,7 +72,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
-    """Return the arguments of :class:`.RotaryDiT` without ``heads``, as :func:`.dit.read_transformer_arguments` does."""
+    """Return RotaryDiT's arguments, as :func:`.dit.read_transformer_arguments` returns DiT's."""
     arguments = read_transformer_arguments(tensors, stem, opened)
     return {
         **arguments,
@@ -84,7 +84,7 @@ def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) ->
 
 
 def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
-    """Return the number of heads that the width of a head in the file gives, or else all possible numbers."""
+    """Return the number of heads by a head's width in the file, or else all possible numbers."""
     for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
         if name in tensors:
             return (width // tensors[name].shape[-1],)

@@ -1,8 +1,8 @@
-"""U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: a single state dict.
+"""U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: a state dict.
 
-The shapes give the sizes of the network. The schedule and the order of the attention's channels are open questions. So
-is the side of images, unless a published network has these channel multipliers. Teachers and
-students of consistency models have weights of the same names; students are few-step maps.
+The shapes give the sizes of the network. Open questions are the schedule, and the number of attention heads with the
+order of their channels. So is the side of images, unless a published network has the same channel multipliers. Teachers
+and students of consistency models have weights of the same names; students are few-step maps.
 
 Files: ``ema_*.pt``, ``model*.pt`` and ``*_diffusion.pt``, alone or as an entry of a training's file.
 Process: a table of 1000 or 4000 betas; EDM for teachers and students of consistency models.
@@ -13,7 +13,7 @@ Say: ``schedule`` (``linear``, ``cosine``, ``linear-4000``, ``cosine-4000``; wit
     several heads under use_new_attention_order, which consistency_models always has. ``size``, the side, unless it is
     a published one. A training in thousandths of 4000 steps (rescale_timesteps, improved-diffusion's default) is
     ``schedule=cosine-4000&time.scale=0.25``. A student under another name is ``schedule=edm&kind=map``. Labels are
-    random; no label is "no label".
+    random; none of them means "no label".
 Refused: classifiers, and networks that enlarge images.
 From noise alone: no. They predict the noise, and their highest level is finite.
 """
@@ -165,7 +165,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
-    """Return the U-Net with its weights from ``sets``; attention may be stored as two-dimensional convolutions.
+    """Return the U-Net with weights from ``sets``; attention may be stored as 2-D convolutions.
 
     Raises a CheckpointError if the weights do not fit the network.
     """
@@ -218,7 +218,7 @@ def _schedule_answers(*, learned_variance: bool) -> Answers:
 
 
 def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible divisions of channels among attention heads; equivalent ones appear once."""
+    """Return the possible divisions of channels among attention heads, equivalent ones once."""
     widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}
     equivalences = set()

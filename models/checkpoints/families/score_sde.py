@@ -1,17 +1,17 @@
-"""Checkpoints of NCSN++ and DDPM++ of score_sde's PyTorch version (Song et al. 2021, arXiv:2011.13456).
+"""Checkpoints of NCSN++ and DDPM++ of score_sde in PyTorch (Song et al. 2021, arXiv:2011.13456).
 
 A file has the weights, and their average as a list in the order of the parameters. The shapes give the network, except
-for the filter of its changes of resolution and, without attention, the side of its images. They give the process only
-if the network has random Fourier features: then it is the VE process.
+for the filter of its changes of resolution. They give the side of its images only if a single level has attention, and
+the process only if the network has random Fourier features: then it is the VE process.
 
 Files: ``checkpoint_*.pth`` with ``optimizer``, ``model``, ``ema`` and ``step``. The average is taken.
 Process: the answer to ``training``. The range of the VE is from ``sigmas`` in the file, else CIFAR-10's, 0.01 to 50.
 Prediction: the noise, with 999 t, for VP and subVP. Minus the noise, with ln(sigma), for the VE; with the number of
     the level, counted from the highest, for ``VE-1000``.
 Say: ``training`` (``VP``, ``subVP``, ``VE-1000``), if the network has sinusoidal times. ``filter`` (``smooth`` for
-    NCSN++, ``box`` for DDPM++), unless a convolution reduces the image. ``size``, for a network without attention.
+    NCSN++, ``box`` for DDPM++), unless a convolution reduces the image. ``size``, unless one level alone has attention.
     Say ``training=VE-1000`` before a check with images: networks of the VE take images in [0, 1].
-Refused: DDPM's own blocks (``ddpm``), older networks, and networks that multiply channels by ``cat``.
+Refused: DDPM's own blocks (``ddpm``), older networks, and networks that join features by ``cat``.
 From noise alone: no. They predict the noise.
 """
 
@@ -51,7 +51,7 @@ Module = dict[str, Tensor]
 """Weights of one module of the list ``all_modules``, by their names in it."""
 
 ATTENDS = 16
-"""Side of the images at which all published networks have attention."""
+"""Side of the feature maps to which all published networks apply attention."""
 LARGE = 1024
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
 FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
@@ -115,7 +115,7 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True if block, attention, block of one width come first, then a wider block."""
+    """Return True for block, attention, block of one width, then a block with more inputs."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
@@ -207,7 +207,7 @@ def _rename_module(module: Module) -> Module:
 
 
 def _interleaved_attention(module: Module) -> Module:
-    """Return an attention's weights, with queries, keys and values interleaved by channel and matrices transposed."""
+    """Return an attention's weights, transposed; its queries, keys and values are interleaved."""
     c = len(module["GroupNorm_0.weight"])
     weights, biases = ([module[f"NIN_{i}.{part}"] for i in range(3)] for part in "Wb")
     return {

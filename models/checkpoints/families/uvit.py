@@ -30,7 +30,7 @@ KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "de
 HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
 """Number of heads by width: S, M, L and H of the paper (Table 1)."""
 WITH_NULL = 1001
-"""Rows of a table of ImageNet's labels with "no label"."""
+"""Number of rows of a table of ImageNet's labels with "no label"."""
 LATENT = 4
 """Number of channels of Stable Diffusion's latents."""
 
