@@ -195,7 +195,7 @@ def ratios_at_half_the_budget(
     return ratios
 
 
-def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
+def _entries_to_show(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
     """Return the entries to time and picture: "default", and "best" if one is recommended."""
     entries = {entry.label: entry for entry in chosen}
     shown = {"default": entries[answer.default.label]}
@@ -210,7 +210,7 @@ def add_times(
     """Return the answers with ms per sample, if time allows, and the batch size, 0 for no times."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
-        shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()
+        shown = _entries_to_show(run, answer, chosen[answer.nfe]).values()
         for entry in {entry.label: entry for entry in shown}.values():
             seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
             if run.clock.left < seconds or not entry.has_steps:
@@ -250,7 +250,7 @@ def draw_pictures(
     converged = pictured(bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
-        shown = _entries_to_picture(run, answer, chosen[answer.nfe])
+        shown = _entries_to_show(run, answer, chosen[answer.nfe])
         kinds = [kind for kind, entry in shown.items() if entry.has_steps]
         some = [shown[kind] for kind in kinds]
         for which, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):

@@ -17,7 +17,7 @@ ROUNDS = (4, 8, 16, 32, 64, 128, 256)
 """Number of latents after each round."""
 LEAST = 16
 """Smallest number of latents on which leaders are ranked, regardless of the time."""
-USUAL = 6
+FIRST_ENTRIES = 6
 """Number of usual configurations, which are always measured and set the reference's accuracy."""
 OF_EACH = 3
 """Number of configurations per field (:data:`.FIELDS`) that are tried regardless of the time."""
@@ -71,15 +71,15 @@ def race_budget(
         OutOfTime: the race was broken off before any configuration had samples.
     """
     some = _order_of_trial([entry for entry in entries if _is_hopeful(entry, before)])
-    find_steps_for(bench, some[:USUAL], budget)
+    find_steps_for(bench, some[:FIRST_ENTRIES], budget)
     fields = {
         name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
     }
-    least = sum(min(OF_EACH, len(members)) for members in fields.values()) + USUAL
+    least = sum(min(OF_EACH, len(members)) for members in fields.values()) + FIRST_ENTRIES
 
     def measure(numbers: Sequence[int], start: int, stop: int):
         # the first ones, which lead, are measured even when the time is up
-        sure = least if start == 0 else USUAL
+        sure = least if start == 0 else FIRST_ENTRIES
         first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
         yield from _squares_of_some(bench, some, first, start, stop, bool)
@@ -174,7 +174,7 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries to try: usual ones, the first of each field, small fields, the rest."""
-    first = list(entries[:USUAL])
+    first = list(entries[:FIRST_ENTRIES])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:
         first += members[:OF_EACH]

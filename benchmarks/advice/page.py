@@ -39,7 +39,7 @@ from .wording import (
     evaluations_in_words,
     is_same_configuration,
     number_with_noun,
-    own_solver,
+    own_solver_in_words,
     shown_library,
     table_row,
     table_rows,
@@ -179,7 +179,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             nearer=any(row.nearer.text for row in rows),
             first=headline_budget(advice.budgets, advice.library).nfe,
             gallery=gallery_of(advice, pictures),
-            beside_own_solvers=any(row.beside_own_solvers.text for row in rows),
+            own_solvers=any(row.own_solvers.text for row in rows),
             plots=[_draw_plot(series, "double"), _draw_plot(series, "single")] if drawn else [],
             plot_words=_describe_plot(series),
             libraries=_best_by_library(advice),
@@ -204,7 +204,7 @@ def _template_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver
+        unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver_in_words
     )
     return environment
 

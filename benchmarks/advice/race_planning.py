@@ -125,15 +125,15 @@ def forecast_errors_of_table(
     for i, row in enumerate(steps.rows):
         error = state - x[i]
         change = probe.response_at(levels[i : i + 1], error[None])[0]
-        beyond += _root_mean_squares(change) * _root_mean_squares(error) / (probe.dim * levels[i])
+        beyond += _norms(change) * _norms(error) / (probe.dim * levels[i])
         images.append(d[i] + change)
         state = row.a * state
         for weight, image in zip(row.b, reversed(images), strict=False):
             state = state + weight * image
-    return _root_mean_squares(state - end) / math.sqrt(probe.dim), beyond
+    return _norms(state - end) / math.sqrt(probe.dim), beyond
 
 
-def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt(np.square(vectors).sum(-1))
 
 

@@ -61,7 +61,7 @@ def conclusions(
     texts = [
         _headline(pairs, first, first.best[reader]),
         f"What you use now is {default}.",
-        _beside_own_solvers(first, reader),
+        _compare_with_own_solvers(first, reader),
         _coverage(budgets),
         f"{nothing} The recommendation is for {title(reader)}." if reader != library else "",
         _same_error_with_fewer_evaluations(halves),
@@ -128,7 +128,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     return f"{text}. As a whole, its samples {shown} (fd_conv {numbers})."
 
 
-def _beside_own_solvers(budget: Budget, library: str) -> str:
+def _compare_with_own_solvers(budget: Budget, library: str) -> str:
     """Return a comparison with the library's best own solver at the headline's budget, or ""."""
     rival = best_own_solver(budget, library)
     if rival is None or rival.ratio is None:

@@ -110,7 +110,7 @@ def _own_choice(best: Best) -> Choice | None:
     return replace(best.own, sampler=named) if best.own and named else best.own
 
 
-def own_solver(best: Best) -> str:
+def own_solver_in_words(best: Best) -> str:
     """Return a sentence on the error of the library's best own solver, or "" if ``best.own`` is None."""
     own = _own_choice(best)
     if own is None:
@@ -162,7 +162,7 @@ class TableRow:
         use: label of the recommendation, with its number of evaluations if that is not ``nfe``.
         now: comparison with the default at this budget, or why there is none.
         best: comparison with the best configuration that was tried.
-        beside_own_solvers: comparison with the best of the library's own solvers.
+        own_solvers: comparison with the best of the library's own solvers.
         error, ms: error and milliseconds a sample, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from the recommendation.
@@ -175,7 +175,7 @@ class TableRow:
     error: TableCell = NOTHING
     best: TableCell = NOTHING
     is_best: bool = False
-    beside_own_solvers: TableCell = NOTHING
+    own_solvers: TableCell = NOTHING
     ms: TableCell = NOTHING
     tied: tuple[str, ...] = ()
     nearer: TableCell = NOTHING
@@ -201,15 +201,15 @@ def table_row(budget: Budget, library: str) -> TableRow:
     return TableRow(
         budget.nfe,
         choice.label + _actual_evaluations(choice, budget, " (makes {})"),
-        beside_default(best, budget),
+        compare_with_default(best, budget),
         _with_now(
             "" if choice.error is None else value_in_words(choice.error),
             value_in_words(default.error) if default.error and other else "",
             _actual_evaluations(default, budget, ", with {}:"),
         ),
-        beside_best(best, budget),
+        compare_with_best(best, budget),
         "python" in budget.best and is_same_configuration(choice, budget.best["python"].choice),
-        beside_own_solvers(budget, library),
+        compare_with_own_solvers(budget, library),
         _with_now(
             "" if choice.ms is None else format_number(choice.ms),
             "" if default.ms is None or not other else format_number(default.ms),
@@ -228,7 +228,7 @@ def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
     return TableCell(mine, f"now{suffix} {now}" if now else "")
 
 
-def beside_default(best: Best, budget: Budget) -> TableCell:
+def compare_with_default(best: Best, budget: Budget) -> TableCell:
     """Return the cell that compares a recommendation with the default, or says why there is no comparison."""
     default = budget.default
     if is_same_configuration(best.choice, default):
@@ -256,7 +256,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
     return TableCell(f"{word} in distribution", numbers, outcome)
 
 
-def beside_own_solvers(budget: Budget, library: str) -> TableCell:
+def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
     """Return the cell that compares with the library's best own solver; empty if there is none."""
     rival = best_own_solver(budget, library)
     if rival is None or rival.ratio is None:
@@ -273,7 +273,7 @@ def best_own_solver(budget: Budget, library: str) -> Alternative | None:
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
-def beside_best(best: Best, budget: Budget) -> TableCell:
+def compare_with_best(best: Best, budget: Budget) -> TableCell:
     """Return the cell that compares a recommendation with the best that was tried, of any library."""
     leader = budget.best.get("python")
     if leader is None:

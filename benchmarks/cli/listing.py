@@ -186,15 +186,15 @@ def list_suites() -> list[Row]:
 def list_families() -> list[Row]:
     """Return a row per family of checkpoints: its files, what a user must say, and what is refused."""
     return [
-        {"name": name, **{key.lower(): unmarked(fact) for key, fact in family_facts(name).items()}}
+        {"name": name, **{key.lower(): unmark(fact) for key, fact in family_facts(name).items()}}
         for name in family_names()
     ]
 
 
-def unmarked(docstring: str) -> str:
+def unmark(docstring: str) -> str:
     """Return text of a docstring without backticks and roles.
 
-    >>> unmarked("``size``, as :mod:`.openai` asks")
+    >>> unmark("``size``, as :mod:`.openai` asks")
     'size, as openai asks'
     """
     return re.sub(r":\w+:`\.?([^`]*)`|``", r"\1", docstring)
@@ -242,7 +242,7 @@ NEXT: dict[str, tuple[tuple[str, ...], ...]] = {
 """Commands to type after each listing."""
 
 
-def grouped(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], dict[str, str]]]:
+def group_rows(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], dict[str, str]]]:
     """Yield (heading, printed rows, {column key: column heading}) for each group of a listing."""
     columns = COLUMNS.get(kind, {})
     if "theirs" in rows[0]:  # translations; few programs have labels beside names

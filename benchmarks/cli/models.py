@@ -96,7 +96,7 @@ def _print_description(subject: Any) -> None:
     from ...models.checkpoints.families import family_facts
     from ...models.checkpoints.weights import FIT, chosen_set_in_words
     from ...models.denoiser import Denoiser
-    from .listing import unmarked
+    from .listing import unmark
 
     if isinstance(subject, Denoiser):
         say(f"{subject.name}, {subject.identity}:")
@@ -133,7 +133,7 @@ def _print_description(subject: Any) -> None:
     ]
     say(f"The network{', with ' + given[0] + ',' if given else ''} is {name}.")
     if spec.open:
-        say(f"How to answer what is open: {unmarked(family_facts(spec.family)['Say'])}")
+        say(f"How to answer what is open: {unmark(family_facts(spec.family)['Say'])}")
     return None
 
 

@@ -102,7 +102,7 @@ def run(
     if done.analyses:
         print_verdicts(done.analyses)
     code = print_failed_cells(done.table, done.cells, folder)
-    write_report_page([folder], None, anew=False)
+    write_report_page([folder], None, force=False)
     failed = [["status", folder]] if code else []
     say_next(*failed, *comparing(done.table, folder), ["figures", folder])
     if code:

@@ -118,7 +118,7 @@ def list_command(
 
     Of samplers: declared and measured order, and evaluations per step. --json has sources and more.
     """
-    from .listing import NEXT, grouped
+    from .listing import NEXT, group_rows
 
     load_plugins(plugin, peers_path)
     rows = _listed_rows(kind, profile, translate)
@@ -126,7 +126,7 @@ def list_command(
         return print_json(rows)
     if not rows:
         return out.print(f"There are no {kind} here.", markup=False)
-    for heading, lines, columns in grouped(kind, rows):
+    for heading, lines, columns in group_rows(kind, rows):
         print_rows(lines, {"name": heading} | columns)
         out.print()
     return say_next(*NEXT[kind])

@@ -21,7 +21,7 @@ from .diffusers_schedulers import (
     Coordinates,
     Scheduler,
     coordinates_of,
-    draws_like_ours,
+    is_multistep_sde,
     orders_of,
     own_scheduler,
     why_no_coordinates,
@@ -54,7 +54,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     if reason := why_no_coordinates(model):
         return reason
     if sampler.stochastic:
-        if coordinates_of(model).kind != "edm" and draws_like_ours(sampler):
+        if coordinates_of(model).kind != "edm" and is_multistep_sde(sampler):
             return ""
         return f"diffusers has no scheduler that draws noise as {sampler.name} does"
     reason = why_no_table(sampler)

@@ -138,7 +138,7 @@ class Scheduler(NamedTuple):
     generator: bool = True
 
 
-def draws_like_ours(sampler: Sampler) -> bool:
+def is_multistep_sde(sampler: Sampler) -> bool:
     """Return True if a stochastic sampler is one of the multistep SDE solvers of diffusers."""
     key = _multistep_key(sampler)
     return key is not None and key[0].startswith("sde")
