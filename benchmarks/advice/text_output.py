@@ -86,7 +86,7 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
 
 
 def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
-    """Print pieces, as many on a line as fit whole. A piece longer than a line is wrapped at spaces."""
+    """Print pieces, as many on a line as fit. A piece longer than a line is wrapped at spaces."""
     lines: list[Text] = []
     for place, piece in enumerate(pieces):
         part = piece if place == len(pieces) - 1 else piece + Text(";", style=piece.style)
@@ -172,7 +172,7 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
 
 
 def _fence(code: str, language: str) -> str:
-    """Return a fenced block of code, whose fence has more backticks than any row in the code."""
+    """Return a fenced block of code. Its fence is longer than any run of backticks in the code."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"

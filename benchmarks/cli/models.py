@@ -1,4 +1,4 @@
-"""Commands ``check-model``, ``convert`` and ``reference``: models and statistics of real samples."""
+"""Commands ``check-model``, ``convert`` and ``reference``: models, statistics of real samples."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def check_model(
     ],
     images: str | None = setting(
         "--images PATH",
-        "Clean images like its training data: a folder, .npy, .npz or data set. A model of an "
-        "autoencoder's latents also takes latents. Without images, the check uses its card's data "
-        "or its own samples; on its own samples nothing can pass.",
+        "Clean images like the training data: a folder, .npy, .npz or data set. A latent model "
+        "also takes codes of its autoencoder. Without images, the check uses the card's data or "
+        "the model's own samples; with these alone nothing can pass.",
     ),
     teacher: str | None = setting(
         "--teacher MODEL",
@@ -160,7 +160,7 @@ def _print_checks(result: Checked) -> None:
 
 
 def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, ...]]:
-    """Return the level, the mean error, the defect and its standard error at each level."""
+    """Return tuples of a level, its mean error, its defect, and the defect's standard error."""
     columns = (fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se)
     return zip(*(column.tolist() for column in columns), strict=True)
 

@@ -103,12 +103,14 @@ def _print_failures(results: list[Conformance]) -> None:
 def list_command(
     kind: Annotated[
         str,
-        typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
+        typer.Argument(
+            help="samplers, schedules, models, families, extractors, metrics, suites or peers."
+        ),
     ],
     profile: int | None = setting("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = setting(
         "--translate LIBRARY",
-        "Samplers or schedules: names here of a library's, such as comfyui, forge or diffusers.",
+        "Samplers or schedules: our names for a library's, such as comfyui, forge or diffusers.",
     ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,

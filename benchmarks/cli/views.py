@@ -66,7 +66,7 @@ def show(
 
 
 def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
-    """Return the command that compares a run's samplers with the baseline, if it is in the run."""
+    """Return the command that compares a run with its default baseline; [] without the baseline."""
     from ...results.comparison.findings import BASELINE
 
     names = set(table.ok.frame["sampler"])
@@ -202,7 +202,7 @@ def print_errors(
     starts: Mapping[str, Mapping[str, float]],
     paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Print each row's error decomposition, path curvatures, and where the model's error dominates.
+    """Print error decompositions, path curvatures, and where the model's error dominates.
 
     ``starts`` and ``paths`` are the start errors and path curvatures of ``run.json``, by model name.
     """

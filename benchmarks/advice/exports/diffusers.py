@@ -81,7 +81,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return a scheduler's folder ``path``; raise ValueError if the steps are no table of numbers."""
+    """Return a scheduler's folder, for ``path``; raise ValueError if the steps are no table."""
     coords = coordinates_of(model)
     steps, rows, start = _table(sampler, grid, coords)
     process, prediction, place = coords.model.process, coords.prediction_type, literal(path)
@@ -130,7 +130,7 @@ def _table(
 
 
 def named_solver(code: str) -> str:
-    """Return the library's scheduler that lines use; "" if there is none."""
+    """Return the scheduler that lines import; "" if there is none."""
     found = re.search(r"from diffusers import (\w+)", code)
     return found[1] if found else ""
 
