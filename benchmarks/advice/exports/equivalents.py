@@ -25,7 +25,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name and non-default options of a sampler; ``ends`` are options in :data:`ENDS`."""
+    """Canonical name of a sampler and its non-default options, those in :data:`ENDS` apart."""
 
     name: str
     options: dict[str, Any]
@@ -100,7 +100,7 @@ class _Draws:
         self.of, self.seen = of, {}
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise
-        """Return the draws of a step."""
+        """Return the function that draws a step's noise."""
         return lambda draw=0, *, cur=None, nxt=None: self.of(  # noqa: ARG005
             self.seen.setdefault((step, draw), len(self.seen))
         )
