@@ -122,7 +122,7 @@ def advise(
     progress: Progress = ignore_progress,
     begun: float | None = None,
 ) -> Advice:
-    """Find the best sampler and noise levels for a model at each number of evaluations, and return the answer.
+    """Find the best sampler and noise levels for a model at each budget, and return the answer.
 
     Args:
         model: spec of the model, a value of ``--model``.

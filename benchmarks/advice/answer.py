@@ -1,4 +1,4 @@
-"""Answer of ``advise``: the recommended sampler at each budget, its gain over the default, and open questions.
+"""Answer of ``advise``: recommended samplers by budget, gains over the default, open questions.
 
 A distance is the root mean square difference, over the dimensions and in units of the data, of a
 sample from the converged endpoint of its latent. An error is the geometric mean of distances, over
@@ -45,7 +45,7 @@ class Pictures(NamedTuple):
 
 
 def read_pictures(folder: Path) -> Pictures | None:
-    """Return the pictures of a folder; None if there are none."""
+    """Return the pictures in a folder; None if their file is missing or damaged."""
     arrays = read_npz(folder / PICTURES)
     if arrays is None:
         return None
@@ -60,7 +60,7 @@ def read_pictures(folder: Path) -> Pictures | None:
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
     """Return images ``(n, 1 or 3, height, width)`` as bytes ``(n, height, width[, 3])``.
 
-    ``limits``, or for None the smallest and largest value, become 0 and 255; others are clamped.
+    ``limits`` become 0 and 255, and values beyond them are clamped. None takes the extreme values.
     """
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
@@ -94,7 +94,7 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
 
 @dataclass(frozen=True)
 class Value:
-    """Number with its 95 % interval, of length 0 if exact; ``flag`` has doubts about it, or ""."""
+    """Number with a 95 % interval, of length 0 if exact; ``flag`` says why it is unreliable."""
 
     value: float
     low: float
@@ -111,10 +111,9 @@ class Choice:
         schedule: schedule; "" if the sampler sets its own levels, "tuned levels" for fitted levels.
         nfe, steps: evaluations per sample; steps of the grid, or None without a grid.
         levels: noise levels of the grid, falling.
-        error: geometric mean of the distances; None for stochastic and failed configurations, and where time ran out.
-        rms, median: root mean square and median of the distances; None where ``error`` is. A few samples that ended
-            elsewhere decide the root mean square (``rmse`` of a result table).
-        fd_conv: Fréchet distance to converged samples in the model's feature space; None if not measured.
+        error: geometric mean of the distances; None if stochastic, failed, late, or ``Budget.in_distribution``.
+        rms, median: root mean square and median of the distances; None where ``error`` is. Flips decide the rms.
+        fd_conv: Fréchet distance to converged samples in the model's features or pooled pixels; None if not measured.
         ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
         failed: reason why there are no samples; "" if there are.
         coefficients: coefficients fitted to the model, a row a step: the weight of the state, then the weights of
@@ -142,14 +141,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Best:
-    """Recommendation at a budget for users of one library (:data:`samplerbench.benchmarks.advice.exports.LIBRARIES`).
+    """Recommendation at a budget for users of one library (:data:`.exports.LIBRARIES`).
 
     Attributes:
-        to_default: ratio of its error to the default's at this budget, paired over latents; None if one has no error.
-        to_best: ratio of its error to the error of the best that was tried, of any library.
-        tied: labels of the configurations that the race could not tell apart from it, best first.
+        to_default: ratio of ``choice``'s error to the default's, paired over latents; None if one has no error.
+        to_best: ratio of ``choice``'s error to the error of the best that was tried, of any library.
+        tied: labels of the configurations that the race could not tell apart from ``choice``.
         own, own_ratio, own_lines: best of the library's own solvers, its error over ``choice``'s,
-            and its lines; None unless the lines of ``choice`` write its steps out as numbers.
+            and its lines; None unless the lines of ``choice`` write steps out as numbers.
         untuned, untuned_ratio: best configuration without fits, and the ratio of its error to
             ``choice``'s; None unless ``choice`` was fitted.
     """
@@ -169,7 +168,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Library's own solver at its defaults, and the ratio of the recommended error to its error."""
+    """Own solver of a library, and the ratio of the recommendation's error to the solver's."""
 
     choice: Choice
     ratio: Value | None
@@ -183,7 +182,7 @@ class Budget:
         nfe: evaluations per sample that are allowed.
         default: present sampler at this budget.
         best: recommendations by library; for "python", which has every sampler, the best of all.
-        in_distribution: configuration with a significantly smaller ``fd_conv`` than the best that was tried;
+        in_distribution: nearest configuration with a significantly smaller ``fd_conv`` than the best by error;
             None if there is none.
         tried, left_out: numbers of configurations that were raced, and left out for lack of time.
         hopeless: number of configurations left out for far larger errors at two smaller budgets.
@@ -209,7 +208,7 @@ class Budget:
         return self.tried + self.left_out + self.hopeless
 
     def plain_lines(self, library: str) -> str:
-        """Return the recommended steps for "python" in plain PyTorch; "" for others, or without such lines."""
+        """Return the best steps in plain PyTorch; "" for others than "python", or without lines."""
         mine, other = self.best.get("python"), self.best.get("k-diffusion")
         code = other.lines.code if mine and other and mine.choice == other.choice else ""
         return "" if library != "python" or named_solver("k-diffusion", code) else code

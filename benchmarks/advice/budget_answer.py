@@ -1,4 +1,4 @@
-"""Answer of each budget: scores on latents that had no part in any choice, ratios to the default, times, pictures."""
+"""Answer of each budget: scores on latents that decided no choice, ratios, times, pictures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TIMED_REPEATS = 5
 Scores = dict[int, dict[str, Squares]]
 """Squared distances ``(n,)`` by budget and label."""
 Distances = Mapping[str, tuple[Choice, bool]]
-"""Pairs by label: choice with ``fd_conv``; True if significantly below the race leader's."""
+"""By label: a choice with ``fd_conv``, and True if significantly nearer than the race's leader."""
 
 
 def score_on_fresh_latents(
@@ -120,7 +120,7 @@ def answer_of_budget(
     scores: Scores,
     distances: Mapping[int, Distances],
 ) -> Budget:
-    """Return the answer of the budget of ``race``. The other arguments are by budget.
+    """Return the answer of the budget of ``race``; mappings are by budget.
 
     ``chosen`` begins with the default, and ``alternatives`` are the library's own solvers.
     """
@@ -184,7 +184,7 @@ def _open_question_of_race(run: Run, race: RaceResult) -> str:
 def ratios_at_half_the_budget(
     run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
-    """Return ratios of recommended error at M to default error at N, by (M, N) with M <= N / 2."""
+    """Return the recommendation's error at M over the default's at N, by (M, N) with M <= N / 2."""
     ratios = {}
     for few in (race for race in races if run.library in race.survivors):
         mine = scores[few.budget].get(few.survivors[run.library][0].label)
@@ -195,8 +195,8 @@ def ratios_at_half_the_budget(
     return ratios
 
 
-def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the entries to time and picture: "default", and "best" if one is recommended."""
+def _entries_to_show(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
+    """Return the entries to time and draw: "default", and "best" if one is recommended."""
     entries = {entry.label: entry for entry in chosen}
     shown = {"default": entries[answer.default.label]}
     if run.library in answer.best:
@@ -207,10 +207,10 @@ def _entries_to_picture(run: Run, answer: Budget, chosen: Sequence[Entry]) -> di
 def add_times(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
-    """Return the answers with ms per sample, if time allows, and the batch size, 0 for no times."""
+    """Return the answers with times, as far as time allows, and the batch size; 0 without times."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
-        shown = _entries_to_picture(run, answer, chosen[answer.nfe]).values()
+        shown = _entries_to_show(run, answer, chosen[answer.nfe]).values()
         for entry in {entry.label: entry for entry in shown}.values():
             seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
             if run.clock.left < seconds or not entry.has_steps:
@@ -236,7 +236,7 @@ def add_times(
 def draw_pictures(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> bool:
-    """Write pictures of the first scored latents; return False if samples are no images >= 8x8."""
+    """Write pictures of the first scored latents. Return False if samples are no images >= 8x8."""
     model = run.request.model
     event = model.decoded_event
     if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:
@@ -250,7 +250,7 @@ def draw_pictures(
     converged = pictured(bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
-        shown = _entries_to_picture(run, answer, chosen[answer.nfe])
+        shown = _entries_to_show(run, answer, chosen[answer.nfe])
         kinds = [kind for kind, entry in shown.items() if entry.has_steps]
         some = [shown[kind] for kind in kinds]
         for which, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):

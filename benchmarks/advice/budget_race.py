@@ -17,12 +17,12 @@ ROUNDS = (4, 8, 16, 32, 64, 128, 256)
 """Number of latents after each round."""
 LEAST = 16
 """Smallest number of latents on which leaders are ranked, regardless of the time."""
-USUAL = 6
-"""Number of usual configurations, which are always measured and set the reference's accuracy."""
+FIRST_ENTRIES = 6
+"""Number of first entries, which are always measured and set the reference's accuracy."""
 OF_EACH = 3
 """Number of configurations per field (:data:`.FIELDS`) that are tried regardless of the time."""
 SURE = 64
-"""Number of latents on which fits are measured regardless of the time, at most the race's."""
+"""Largest number of latents on which fits are measured regardless of the time."""
 SMALL = 64
 """Largest size of a small field, whose configurations are tried before the rest of large fields."""
 
@@ -33,10 +33,10 @@ class RaceResult:
 
     Attributes:
         budget: evaluations per sample.
-        survivors: configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
+        survivors: configurations that were not dropped, by field (:data:`.FIELDS`), the best first.
         errors: error of each configuration that was tried, on the first round's latents, by label.
         best: smallest of ``errors`` in each field.
-        tried, left_out: numbers of configurations that were tried, and that there was no time for.
+        tried, left_out: numbers of configurations tried, and left out for lack of time.
         latents: largest number of latents that were used.
         timely: True if the race ended within its time.
         hopeless: number of configurations left out for far larger errors at two smaller budgets.
@@ -71,15 +71,15 @@ def race_budget(
         OutOfTime: the race was broken off before any configuration had samples.
     """
     some = _order_of_trial([entry for entry in entries if _is_hopeful(entry, before)])
-    find_steps_for(bench, some[:USUAL], budget)
+    find_steps_for(bench, some[:FIRST_ENTRIES], budget)
     fields = {
         name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
     }
-    least = sum(min(OF_EACH, len(members)) for members in fields.values()) + USUAL
+    least = sum(min(OF_EACH, len(members)) for members in fields.values()) + FIRST_ENTRIES
 
     def measure(numbers: Sequence[int], start: int, stop: int):
         # the first ones, which lead, are measured even when the time is up
-        sure = least if start == 0 else USUAL
+        sure = least if start == 0 else FIRST_ENTRIES
         first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
         yield from _squares_of_some(bench, some, first, start, stop, bool)
@@ -156,12 +156,12 @@ def _squares_of_some(
 
 
 def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Return the survivors of each field by name, the best first. Fields without survivors are left out."""
+    """Return the survivors by field, the best first, without fields that have none."""
     return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
 
 
 def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Set the reference solver's number of steps to resolve entries' errors, or as stored."""
+    """Set the reference's steps and resolution: as stored, or to resolve the entries' errors."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
@@ -173,8 +173,8 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries to try: usual ones, the first of each field, small fields, the rest."""
-    first = list(entries[:USUAL])
+    """Return the entries to try: the first, the first of each field, small fields, the rest."""
+    first = list(entries[:FIRST_ENTRIES])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:
         first += members[:OF_EACH]
@@ -192,7 +192,7 @@ def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str,
 
 
 def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
-    """Return False if an entry's error was far above its fields' best at the last two budgets."""
+    """Return False if an entry was far above its fields' best at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],

@@ -1,4 +1,4 @@
-"""Configurations to compare: samplers with fixed steps, their options and schedules, and the order of trial."""
+"""Configurations to compare: samplers of fixed cost, their options, schedules, order of trial."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EXCLUDED = (
     *("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto"),
     *("etdrk_", "rk_", "pec_", "pecec_", "heunpp2", "skip"),
 )
-"""Prefixes of samplers that are not tried: other libraries, near copies, ``auto``, ``skip``, and many stages."""
+"""Prefixes of samplers not tried: other libraries, copies, ``auto``, ``skip``, many stages."""
 IN_FLOW_TIME = "flow_time"
 """Sampler that is tried on flows only."""
 
@@ -48,7 +48,7 @@ FIRST = (
     "dpm_solver_2m", "zab_3", "zeab_2", "ipndm_3", "deis_tab_2", "xeab_2", "reab_2", "warped_ab_2",
     "dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published",
 )  # fmt: skip
-"""Samplers to try first: usual samplers of libraries, the best in results/reference/frontier."""
+"""Samplers to try first: the usual ones of libraries, the best of results/reference/frontier."""
 FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
@@ -82,7 +82,7 @@ def is_stochastic(spec: Any) -> bool:
 
 
 def is_stochastic_candidate(spec: Any) -> bool:
-    """Return True for stochastic samplers of fixed cost, except coupled, map and alias samplers."""
+    """Return True for stochastic samplers of fixed cost, unless coupled, alias or for maps."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
     return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free

@@ -51,7 +51,7 @@ class FeatureSpace:
 
     @classmethod
     def of(cls, name: str, features: NDArray) -> FeatureSpace:
-        """Return the space whose axes come from the first half of converged samples' features ``(n, d)``."""
+        """Return the space with axes from the first half of converged features ``(n, d)``."""
         half = len(features) // 2
         mean = features[:half].mean(0)
         _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
@@ -65,7 +65,7 @@ class FeatureSpace:
 
 
 def converged_count(bench: Bench, seconds: float) -> int:
-    """Return the number of converged samples that half of ``seconds`` allow; a card's are free."""
+    """Return how many converged samples half of ``seconds`` allow; a card's are free."""
     if _converged_of_card(bench.request) is not None:
         return CONVERGED[0] if seconds > 0 else 0
     counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
@@ -95,7 +95,7 @@ def estimate_distances(
 ) -> dict[int, FrechetEstimate]:
     """Return distances by entry's index, as time allows, and put projected features into ``known``.
 
-    After each round, entries that are shown to be farther than the best are dropped, except for the first ``keep``.
+    Each round drops entries that are shown to be farther than the best, except the first ``keep``.
     """
     alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
     for round_number, stop in enumerate(COUNTS, 1):
@@ -121,7 +121,7 @@ def estimate_distances(
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if a paired test at ``level`` shows ``a`` farther; False if its ``n`` differs."""
+    """Return True if a paired test shows ``a`` farther than ``b``; False if their ``n`` differ."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)
@@ -175,6 +175,6 @@ def distances_by_budget(
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return the end of each of consecutive parts with these weights, as a share of the whole."""
+    """Return, by key, where consecutive parts with these weights end, as shares of the whole."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

@@ -36,12 +36,12 @@ START = 1 << 17
 EQUATIONS, CHOOSING = 64, 32
 """Number of latents to fit parameters to, and number of latents to choose the damping on."""
 WHOLE, OLDER = 12, 4
-"""Most steps with a free weight for every older image; otherwise a step has OLDER weights."""
+"""Most steps for which all weights of older images are free; for more steps, each row has OLDER."""
 
 KINDS: tuple[FreeKind, ...] = ("both", "coefficients")
-"""Kinds of fit of a leader; the first that can be made is."""
+"""Kinds of fit of a leader; the first possible one is made."""
 KINDS_OF_LIBRARY: tuple[FreeKind, ...] = ("levels",)
-"""The same for a library's own solvers."""
+"""Kinds of fit of a library's own solvers."""
 
 
 class FittedNumbers(NamedTuple):
@@ -100,9 +100,9 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return sampler and grid; a sampler with its own levels as a table on these levels.
+    """Return a sampler and its grid; for one that sets its own levels, a table and these levels.
 
-    If its steps cannot be tabulated, both are returned as they are.
+    A sampler that cannot be tabulated is returned as it is, with its grid.
     """
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
@@ -120,7 +120,7 @@ def _without_search_results(sampler: Sampler) -> Sampler:
 
 
 def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
-    """Return True if ``kind`` can be fitted for a cell: it must be deterministic and end at 0."""
+    """Return True if ``kind`` can be fitted; the cell must be deterministic and end at 0."""
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
@@ -156,7 +156,7 @@ class FitTask(CellTask):
     deadline: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
-        """Return fitted numbers, None if no better than the cell's; True if the fit finished."""
+        """Return numbers, None if no better than the cell's, and True if the fit finished."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
@@ -199,7 +199,7 @@ Untuned = dict[int, dict[str, Entry]]
 
 
 class FitTarget(NamedTuple):
-    """Fit to make at a budget: a sampler's configurations, best first; what to fit; fields."""
+    """Fit to make at a budget: a sampler's leading configurations, what to fit, their fields."""
 
     budget: int
     entries: list[Entry]
@@ -208,7 +208,7 @@ class FitTarget(NamedTuple):
 
     @property
     def entry(self) -> Entry:
-        """Best configuration of the sampler, whose cell is fitted."""
+        """First configuration, whose cell is fitted."""
         return self.entries[0]
 
     @property
@@ -329,7 +329,7 @@ def _kind_of_fit(run: Run, entry: Entry, kinds: Sequence[FreeKind]) -> FreeKind 
 def _affordable_targets(
     run: Run, bench: Bench, targets: Sequence[FitTarget], seconds: float
 ) -> Iterator[FitTarget]:
-    """Yield the targets that fit in ``seconds``: the requested library's, then the cheapest."""
+    """Yield targets that fit in ``seconds``: the requested library's first, then the cheapest."""
     own = {run.library, OWN_FIELDS.get(run.library, "")}
     for target in sorted(targets, key=lambda t: (own.isdisjoint(t.fields), t.cost)):
         if target.cost / bench.rate <= seconds:
@@ -342,7 +342,7 @@ def _fit_targets(
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
     """Yield each target with its fitted numbers, or with None if these are no better than before.
 
-    A stored fit that did not finish is made again if it has more time now. Failures are left out.
+    A stored fit that did not finish is made again if it has more time now. Failed and late ones are left out.
     """
     ends = bench.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
     keys = [f"fitted {bench.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
@@ -382,7 +382,7 @@ def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
-    """Return grids to start a fit of levels from; () for the own levels of the cell.
+    """Return grids from which a fit of levels starts; () to start from the cell's own levels.
 
     They are the cells' grids, and grids of one more step without their lowest positive level.
     """

@@ -1,4 +1,4 @@
-"""Measurements of configurations on latents, the latents' converged endpoints, and the store of both."""
+"""Measurements of configurations on latents, converged endpoints, and the store of both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_folder(folder: Path) -> None:
 class MeasurementStore:
     """Store of the measurements for one question, in a subfolder named by the question's digest.
 
-    JSON values are appended to a log line by line, so a kill costs at most the last line. Arrays have a file each.
+    JSON values are lines of a log. A kill costs at most the line that it cuts and the next. Arrays have a file each.
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ SHARE = 0.4
 
 
 def most_reference_steps(rate: float, seconds: float) -> int:
-    """Return the most steps of the reference solver that ``seconds`` allow, >= 2 ``RULE.first``.
+    """Return the most steps of the reference solver that ``seconds`` allow, or 2 ``RULE.first``.
 
     ``rate`` is evaluations a second.
     """
@@ -146,7 +146,7 @@ class ConvergedEndpoints:
         self.steps, self.resolution = solution.steps, solution.resolution
 
     def squared_distances(self, x: NDArray, start: int) -> Squares:
-        """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to their endpoints.
+        """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
         ``start`` is the number of the first sample's latent. Distances are infinite for samples
         that are not finite, and never below the endpoints' resolution.
@@ -160,7 +160,7 @@ class ConvergedEndpoints:
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:
-        """Return endpoints of latents ``start`` … ``stop - 1``, with ``self.steps`` for None."""
+        """Return endpoints of latents ``start`` … ``stop - 1``; None takes ``self.steps``."""
         steps = (self.steps or 0) if steps is None else steps
         self.solve(start, stop, steps)
         firsts = [first for first, _ in _pieces(start, stop)]
@@ -308,7 +308,7 @@ class Bench:
         late: Late = bool,
         space: str = "",
     ) -> Iterator[tuple[int, NDArray | Failure]]:
-        """Yield each entry's index and the result of its :class:`.SamplesTask`, in order of completion."""
+        """Yield each entry's index and result of :class:`.SamplesTask`, in order of completion."""
         tasks = [
             SamplesTask(replace(entry.cell, samples=stop), start, stop, space) for entry in entries
         ]

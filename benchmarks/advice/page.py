@@ -39,7 +39,7 @@ from .wording import (
     evaluations_in_words,
     is_same_configuration,
     number_with_noun,
-    own_solver,
+    own_solver_in_words,
     shown_library,
     table_row,
     table_rows,
@@ -157,7 +157,7 @@ TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__
 
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """Return the page as HTML text, the same for the same answer and pictures (None for none)."""
+    """Return the page as HTML text. It depends only on the answer and its pictures, if any."""
     rows, series = table_rows(advice), curves_of(advice)
     colours = [
         f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
@@ -179,7 +179,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             nearer=any(row.nearer.text for row in rows),
             first=headline_budget(advice.budgets, advice.library).nfe,
             gallery=gallery_of(advice, pictures),
-            beside_own_solvers=any(row.beside_own_solvers.text for row in rows),
+            own_solvers=any(row.own_solvers.text for row in rows),
             plots=[_draw_plot(series, "double"), _draw_plot(series, "single")] if drawn else [],
             plot_words=_describe_plot(series),
             libraries=_best_by_library(advice),
@@ -204,24 +204,24 @@ def _template_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver
+        unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver_in_words
     )
     return environment
 
 
 def _make_printable(value: Any) -> Any:
-    """Return a text without control characters and invisible letters, and any other value as it is."""
+    """Return a text without control characters and invisible letters, other values as they are."""
     return strip_control_characters(value) if type(value) is str else value
 
 
 def with_unbroken_numbers(words: str) -> str:
-    """Return the text with no-break spaces inside intervals, and between numbers and the signs × and %."""
+    """Return the text with no-break spaces in intervals, around ×, and between numbers and %."""
     text = re.sub(r"\[[^\[\]]*\]", lambda match: match[0].replace(" ", "\u00a0"), words)
     return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda match: f"\u00a0{match[1] or ''}", text)
 
 
 class Strip(NamedTuple):
-    """Row of pictures: data URI or "", name, configuration, and description or reason for ""."""
+    """Row of pictures. If ``image``, a data URI, is "", there are none, and ``alt`` says why."""
 
     image: str
     name: str
@@ -271,14 +271,14 @@ def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple
 
 
 def _data_uri(images: Pictures8) -> str:
-    """Return pictures ``(n, height, width)`` or ``(n, height, width, 3)`` side by side, as a data URI."""
+    """Return pictures ``(n, height, width[, 3])`` side by side, as a data URI."""
     small = shrink_pictures(images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1))
     gap = max(1, round(max(small.shape[2:]) / 28))
     return data_uri(side_by_side(with_alpha(small), len(small), gap))
 
 
 def shrink_pictures(images: Pictures8) -> Pictures8:
-    """Return pictures ``(n, c, height, width)``, averaged over squares to sides of at most :data:`LARGEST` pixels."""
+    """Average pictures ``(n, c, height, width)`` over squares, to sides up to :data:`LARGEST`."""
     factor = -(-max(images.shape[2:]) // LARGEST)
     count, channels, *sides = images.shape
     down, across = (side // factor for side in sides)
@@ -289,7 +289,7 @@ def shrink_pictures(images: Pictures8) -> Pictures8:
 
 
 def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
-    """Return facts about the model, the machine and the time of the answer, as pairs of a term and a text."""
+    """Return facts about the model, the machine and the time, as pairs of a term and a text."""
     took, limit = map(format_number, advice.minutes)
     batches = f"per sample, in batches of {advice.timed_batch}"
     return [

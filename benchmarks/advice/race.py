@@ -5,13 +5,13 @@ one-sided paired test after round k drops a configuration that is worse than the
 
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha.
 
-A configuration as good as the leader is thus dropped, in any round, with probability alpha at most
-(:func:`samplerbench.benchmarks.running.sequential.level_of_test`). A configuration can race in several fields,
-such as the samplers of a library. It stays in the race while it may be the best of one of them.
+Against a leader fixed beforehand, an equal one is thus dropped, in any round, with probability alpha at most
+(:func:`samplerbench.benchmarks.running.sequential.level_of_test`). The same latents choose the leader, so the chance
+is larger. A configuration races in fields, such as the samplers of a library, while it may be the best of one.
 
 With e_i the distance of sample i to the converged endpoint of its latent, the error is the geometric mean
 exp(mean log e_i). Two configurations a and b differ by the mean of log(a_i / b_i), with the standard error of a
-mean. An effect of a latent on both alike cancels. Quantiles are Student's with n - 1 degrees of freedom.
+mean. An effect of a latent on both alike cancels. Intervals are Student's, with n - 1 degrees of freedom.
 
 The first round has four latents, and compares hundreds of configurations with the luckiest. Few differences can
 have a standard deviation that is far too small by chance. So the test (:func:`is_worse`) moderates the variance
@@ -52,7 +52,7 @@ class LogEstimate(NamedTuple):
     n: int
 
     def interval(self) -> Value:
-        """Return the exponential of the mean with its 95 % interval, flagged if there is no standard error."""
+        """Return the exponential with its 95 % interval, flagged if there is no standard error."""
         if self.n < 2 or not math.isfinite(self.value):
             value = math.exp(self.value) if math.isfinite(self.value) else math.inf
             return Value(value, 0.0, math.inf, "too few samples, or some are not finite")
@@ -62,7 +62,7 @@ class LogEstimate(NamedTuple):
 
 
 def log_distances(squares: Squares) -> NDArray[np.float64]:
-    """Return the logarithms ``(n,)`` of the distances, which are the roots of ``squares``."""
+    """Return the logarithms ``(n,)`` of distances, given their squares ``(n,)``."""
     return 0.5 * np.log(np.maximum(squares, EXACT))
 
 
@@ -77,7 +77,7 @@ def log_error(squares: Squares) -> LogEstimate:
 
 
 def log_ratio(a: Squares, b: Squares) -> LogEstimate:
-    """Return the logarithm of the ratio of two errors, paired over their common first latents."""
+    """Return the mean log ratio of two configurations' distances, on the latents that both have."""
     n = min(len(a), len(b))
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return _log_estimate_of(log_distances(a[:n]) - log_distances(b[:n]))
@@ -104,9 +104,9 @@ def _log_estimate_of(terms: NDArray[np.float64]) -> LogEstimate:
 
 
 LEVEL = 0.05
-"""alpha: largest probability that a configuration as good as the leader is dropped."""
+"""alpha: sum of the levels of the tests of all rounds."""
 HOPELESS = 4.0
-"""Multiple of the best error. A configuration above it at two budgets in a row is left out of larger ones."""
+"""Multiple of the best error above which, twice in a row, a configuration misses larger budgets."""
 
 Measurements = TypeVar("Measurements", bound=Sized)
 """Measurements of one configuration. Their length is the number of latents."""
@@ -121,13 +121,13 @@ Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
 
 
 def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: int) -> set[int]:
-    """Return the leader and the configurations that are not shown to be worse after round ``turn``."""
+    """Return the configurations not shown to be worse than the leader after round ``turn``."""
     level, leader = level_of_test(turn, 1, LEVEL), values[ranked[0]]
     return {number for number in ranked if not is_worse(values[number], leader, level)}
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Return True unless the errors at the last two budgets both exceed :data:`HOPELESS` times the best ones."""
+    """Return False if errors at the last two budgets exceed :data:`HOPELESS` times the best."""
     last = list(zip(errors, best, strict=True))[-2:]
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
 
@@ -149,10 +149,10 @@ class Race(Generic[Measurements]):
         join: function that joins the earlier measurements, None for none, with further ones.
         late: function that returns True if the time is up; called after each round.
         to_the_end: True to continue when every field has one survivor.
-        least: number of latents that are measured even if the time is up.
+        least: number of latents up to which rounds continue even if the time is up.
         measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.
-        same: by configuration that was merged, the one with equal distances that runs in its place.
+        same: for each merged configuration, the one with equal distances that runs in its place.
     """
 
     fields: Mapping[str, Sequence[int]]
@@ -182,7 +182,7 @@ class Race(Generic[Measurements]):
             for name, mine in self._alive.items():
                 present = sorted(mine & reached, key=self._rank)
                 if present:
-                    # a configuration that time did not allow to measure as far is not shown to be worse
+                    # a configuration that was not measured as far, for lack of time, may be as good
                     self._alive[name] = self.keep(present, self.measurements, turn) | (
                         mine - reached
                     )
@@ -214,7 +214,7 @@ class Race(Generic[Measurements]):
                 self.measurements[number] = self.join(self.measurements.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
-        """Drop each configuration with the same fields and distances as an earlier one."""
+        """Merge each configuration into an earlier one with the same fields and distances."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
         for number in [n for n in order if n in self.measurements]:
             standing = self.measurements[number]

@@ -29,7 +29,7 @@ COMPARED = 0.93
 
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
-    """Return evaluations per second of all workers, and of one worker at batch size 1."""
+    """Return evaluations a second: of all workers at :data:`BATCH`, of one at batch size 1."""
     task = run.request.task(measure_speeds, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
@@ -40,7 +40,7 @@ def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
 
 
 def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int]:
-    """Return the budgets ``asked_for``, rising, or the only one that ``--ms`` allows.
+    """Return the budgets ``asked_for``, rising; with ``--ms``, only the largest that fits.
 
     ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if no step fits.
     """
@@ -63,7 +63,7 @@ def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int
 
 
 def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
-    """Raise a ValueError if there is no time for the smallest race."""
+    """Raise a ValueError if there is no time for the smallest races at the budgets."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / bench.rate
@@ -78,11 +78,11 @@ def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
 
 
 DOUBTS = (0.03, 1.0)
-"""Weights to try for a forecast's second-order term; an entry's best rank counts."""
+"""Weights of a forecast's second-order term. An entry's best rank over the weights counts."""
 
 
 def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries, sorted by the best of their forecast ranks; without forecast last."""
+    """Return the entries, sorted by their best forecast rank; those without a forecast are last."""
     costs = np.array([_forecast_errors(probe, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
@@ -90,7 +90,7 @@ def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]
 
 
 def _forecast_errors(probe: ProbeData, entry: Entry) -> list[float]:
-    """Return an entry's forecast errors: for each of :data:`DOUBTS`, a geometric mean; else inf."""
+    """Return forecasts: an RMS for each of :data:`DOUBTS`, a geometric mean; inf for none."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
@@ -112,8 +112,8 @@ def forecast_errors_of_table(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return errors ``(K,)`` forecast for ``steps`` on the probe's K trajectories, and corrections.
 
-    Corrections ``(K,)`` are second-order terms. An error is the RMS distance of the last state from
-    the trajectory's image at sigma_min. ``share`` is the grid's first level over the probe's.
+    An error is the RMS distance of the last state from the trajectory's image at sigma_min.
+    Corrections ``(K,)`` are second-order terms. ``share`` is the grid's first level over the probe's.
     """
     low = float(probe.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
@@ -125,24 +125,24 @@ def forecast_errors_of_table(
     for i, row in enumerate(steps.rows):
         error = state - x[i]
         change = probe.response_at(levels[i : i + 1], error[None])[0]
-        beyond += _root_mean_squares(change) * _root_mean_squares(error) / (probe.dim * levels[i])
+        beyond += _norms(change) * _norms(error) / (probe.dim * levels[i])
         images.append(d[i] + change)
         state = row.a * state
         for weight, image in zip(row.b, reversed(images), strict=False):
             state = state + weight * image
-    return _root_mean_squares(state - end) / math.sqrt(probe.dim), beyond
+    return _norms(state - end) / math.sqrt(probe.dim), beyond
 
 
-def _root_mean_squares(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt(np.square(vectors).sum(-1))
 
 
 FITTED, FITTED_LATE = 0.3, 0.5
 """Shares of the time up to which ``auto`` is searched: for all budgets together, for one."""
 RACED = (0.5, 0.85)
-"""Smallest and largest share of the time at which races end; the first excludes the start."""
+"""Least and largest share of the time at which races end; the least leaves out the start."""
 OVER = 0.3
-"""Share of the time between the planned end of the races and ``COMPARED`` by which they may overrun."""
+"""Share of the time from the planned end of the races to ``COMPARED`` that races may overrun."""
 SCREENED = 0.6
 """Largest share of a race's time for its first round."""
 SCORED = 7
@@ -179,7 +179,7 @@ def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceRe
 def _budgets_with_auto_rule(
     run: Run, bench: Bench, budgets: Sequence[int], until: float
 ) -> set[int]:
-    """Search the rule of ``auto`` for each budget, and return the budgets whose search succeeded in time."""
+    """Search the rule of ``auto`` for each budget, and return the budgets with one in time."""
     request, late = run.request, run.clock.late_after(bench.share_of_total(until))
     if request.only:
         return set()
@@ -194,7 +194,7 @@ def _budgets_with_auto_rule(
 
 
 def _share_of_time_for_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """Return the share of the time to keep for fits; 0 if it is too little for the cheapest budget."""
+    """Return the share of the time to keep for fits; 0 if the cheapest budget needs more."""
     total = 60 * run.clock.minutes
     left = share_at_end_of_races(run, bench, budgets) - run.clock.spent / total
     available = SHARE * max(left, 0.0)
@@ -211,7 +211,7 @@ def share_at_end_of_races(run: Run, bench: Bench, budgets: Sequence[int]) -> flo
     scores = 64 * (256 + SCORED * sum(budgets)) / total
     least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / total
     whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / total
-    # keeps no time for distances in distribution if it is too short for them
+    # no time is kept for distances in distribution if there is too little
     least_raced = bench.share_of_total(RACED[0])
     after = scores + (whole if scores + least <= COMPARED - least_raced else 0.0)
     return min(max(COMPARED - after, least_raced), RACED[1])
@@ -248,7 +248,7 @@ def _entries_in_order_of_trial(
 
 
 def entries_to_score(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> list[Entry]:
-    """Return the entries to score: the default, each field's leader, and the leaders before the fits."""
+    """Return the entries to score: the default, each field's leader, and the untuned leaders."""
     leaders = [entries[0] for entries in race.survivors.values()]
     default = run.request.default_entry(run.now, race.budget)
     return list({entry.label: entry for entry in (default, *leaders, *untuned)}.values())

@@ -1,4 +1,4 @@
-"""Request for advice: the model, its present sampler, and the configurations to compare as cells."""
+"""Request for advice: the model, its present sampler, and the configurations to compare."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
 
 
 class Entry(NamedTuple):
-    """Configuration at one budget: its description, its cell, and the fields (:data:`FIELDS`) that it races in."""
+    """Configuration at one budget: description, cell, and fields of the race (:data:`FIELDS`)."""
 
     label: str
     cell: Cell
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class CurrentConfiguration(NamedTuple):
-    """Sampler and schedule in use now, in the command line's notation, and how this is known."""
+    """Sampler and schedule in use now, in the command line's notation, and how they are known."""
 
     sampler: str
     schedule: str
@@ -56,7 +56,7 @@ class CurrentConfiguration(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Description of the sampler in use, and of how this is known."""
+        """Description of the sampler in use, and of how it is known."""
         if self.sampler == "pipeline":
             return self.source
         return f"{self.sampler} on {self.schedule} ({self.source})"
@@ -87,7 +87,7 @@ class AdviceRequest:
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
     def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
-        """Return the task that calls a function of :mod:`.tasks` with the model, its device and these arguments."""
+        """Return the task that calls a function of :mod:`.tasks` with the model and arguments."""
         return ModelTask(self.spec, self.model.identity, self.device, function, arguments)
 
     @property
@@ -126,7 +126,7 @@ class AdviceRequest:
         return self.entry(self.plan_cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return a library's or a pipeline's own solvers at defaults, except the present one."""
+        """Return own solvers of a library, or else of a pipeline, without the present sampler."""
         specs: Sequence[Any] = exports.solvers(library)
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -155,7 +155,7 @@ class AdviceRequest:
         return self._runnable_entries(cells)
 
     def stochastic_entries(self, budget: int) -> list[Entry]:
-        """Return the configurations of stochastic samplers with fixed steps, on the usual schedules."""
+        """Return the entries of stochastic samplers of fixed cost, on the usual schedules."""
         specs = filter(candidates.is_stochastic_candidate, self.only or samplers.names())
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
         return self._runnable_entries(self.plan_cells(list(specs), schedules, budget))
@@ -166,9 +166,9 @@ class AdviceRequest:
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
         """Return the entry of a cell with the race fields (:data:`FIELDS`) in which it competes.
 
-        These are the libraries that can take its steps, and :data:`OWN_FIELDS` of those that take
-        them with a solver of their own. If ``exported`` is True, libraries without lines for the
-        cell's levels are left out.
+        A library's field is for cells whose steps the library can take; its :data:`OWN_FIELDS` is
+        for cells that its own solvers run. If ``exported`` is True, fields of libraries without
+        lines for the cell's levels are left out.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
@@ -218,7 +218,7 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return sampler and schedule or "" of "SAMPLER on SCHEDULE"; raise ValueError if unknown."""
+    """Parse "SAMPLER on SCHEDULE" or "SAMPLER", with schedule ""; raise ValueError if unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
@@ -268,7 +268,7 @@ def load_subject(
 
 
 def width_of_data_range(model: Denoiser) -> float | None:
-    """Return the width of the data's range; None for latent models, and if the range is unknown or infinite."""
+    """Return the width of the data's range; None if unknown or infinite, and for latent models."""
     if model.decoder is not None or model.limits is None:
         return None
     low, high = model.limits

@@ -1,6 +1,6 @@
 """Sentences that state what the numbers of an answer show.
 
-No sentence claims more than a 95 % interval shows. If the interval of a ratio includes 1 or is flagged, the
+Only root mean squares are compared without a 95 % interval. If the interval of a ratio includes 1 or is flagged, the
 sentence says that no difference was shown. Intervals are not corrected for multiple comparisons.
 """
 
@@ -36,7 +36,7 @@ LEVELS = 255
 Pairs = Sequence[tuple[Budget, Best]]
 """Each budget with its recommendation, by number of evaluations, rising."""
 SavingRatios = Mapping[tuple[int, int], Value]
-"""Ratio of the recommendation's error at budget M to the default's error at budget N, by (M, N) with M <= N / 2."""
+"""Recommendation's error at budget M over the default's at budget N, by (M, N) with M <= N / 2."""
 
 
 def conclusions(
@@ -61,7 +61,7 @@ def conclusions(
     texts = [
         _headline(pairs, first, first.best[reader]),
         f"What you use now is {default}.",
-        _beside_own_solvers(first, reader),
+        _compare_with_own_solvers(first, reader),
         _coverage(budgets),
         f"{nothing} The recommendation is for {title(reader)}." if reader != library else "",
         _same_error_with_fewer_evaluations(halves),
@@ -128,7 +128,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     return f"{text}. As a whole, its samples {shown} (fd_conv {numbers})."
 
 
-def _beside_own_solvers(budget: Budget, library: str) -> str:
+def _compare_with_own_solvers(budget: Budget, library: str) -> str:
     """Return a comparison with the library's best own solver at the headline's budget, or ""."""
     rival = best_own_solver(budget, library)
     if rival is None or rival.ratio is None:
@@ -162,7 +162,7 @@ def _range(numbers: Iterable[int]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return (M, N) of largest N / M at which recommendation at M beats default at N, or None."""
+    """Return (M, N) of largest N / M where the recommendation beats the default, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -183,7 +183,7 @@ def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
 
 
 def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
-    """Return a sentence on the cost of searching the rule of ``auto``, or "" if no rule was searched."""
+    """Return a sentence on the cost of the search of ``auto``, or "" if there was none."""
     searched = {b.nfe: n for b, best in pairs if (n := best.choice.search_evaluations)}
     if not searched:
         return ""
@@ -268,7 +268,7 @@ def _by_mean_square(pairs: Pairs) -> str:
 
 
 def _what_library_lacks(pairs: Pairs, library: str) -> str:
-    """Return a sentence on the best sampler that the library lacks, and how much error that costs, or ""."""
+    """Return a sentence on the best sampler that the library lacks and its gain, or ""."""
     costs = [
         (best.to_best.low, budget.nfe, best.to_best, budget)
         for budget, best in pairs
@@ -295,14 +295,14 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
 
 
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
-    """Return sentences on the budgets from which more evaluations brought no measurable gain, or ""."""
+    """Return sentences on where more evaluations bring no measurable gain, or ""."""
 
     def holds_zero(best: Best) -> bool:
         value = best.choice.fd_conv
         return value is not None and not value.flag and value.low <= 0 <= value.high
 
     def is_invisible(best: Best) -> bool:
-        """Return True if the whole interval of the error is below half a level of an 8-bit image."""
+        """Return True if the error's whole interval is below half a level of an 8-bit image."""
         error = best.choice.error
         return bool(span and error and not error.flag and error.high < span / LEVELS / 2)
 
@@ -340,7 +340,7 @@ def _ties(pairs: Pairs) -> str:
 
 
 def _in_distribution(pairs: Pairs) -> str:
-    """Return a sentence on samplers shown to be nearer in distribution than the best that was tried, or ""."""
+    """Return a sentence on samplers nearer in distribution than the best by error, or ""."""
     parts = []
     for budget, _ in pairs:
         if other := budget.in_distribution:

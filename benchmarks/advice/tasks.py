@@ -106,10 +106,10 @@ class ModelTask:
 def solve_latents(
     subject: LoadedModel, device: str, seed: int, start: int, stop: int, steps: int, space: str
 ) -> NDArray | None:
-    """Return the endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or their features ``(n, d)``.
+    """Return endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or features ``(n, d)``.
 
-    For ``space`` see :class:`SamplesTask`. For 0 steps the endpoints are exact; None if the model
-    has none.
+    For ``space`` see :class:`SamplesTask`. For 0 steps the endpoints are exact, or the result is
+    None if the model does not know them.
     """
     model, own = in_full_precision(subject.model), subject.extractor
     ids = torch.arange(start, stop, device=device)
@@ -140,7 +140,7 @@ def measure_speeds(
 
 
 def probe_model(subject: LoadedModel, device: str) -> ProbeData:
-    """Return the model's probe for ``auto``, cached or new; raise ValueError if there is none."""
+    """Return the model's probe for ``auto``, cached or new; raise ValueError if it fails."""
     return Pilot(subject.model, default_cache(), device).probe
 
 

@@ -14,7 +14,7 @@ from ...results.text import format_number, markdown_table, without_empty_columns
 from .answer import Advice
 from .exports import language, title
 from .sentences import headline_budget
-from .wording import TableRow, number_with_noun, own_solver, shown_library, table_rows
+from .wording import TableRow, number_with_noun, own_solver_in_words, shown_library, table_rows
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Text style in the terminal, by verdict."""
@@ -72,8 +72,8 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
                 f"{'' if row.is_best else 'compared with the best tried: '}{row.best.whole}",
             ),
             (
-                row.beside_own_solvers.text,
-                f"compared with the library's solvers: {row.beside_own_solvers.whole}",
+                row.own_solvers.text,
+                f"compared with the library's solvers: {row.own_solvers.whole}",
             ),
             (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
@@ -86,7 +86,7 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
 
 
 def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
-    """Print pieces, as many on a line as fit whole. A piece longer than a line is wrapped at spaces."""
+    """Print pieces, as many on a line as fit. A piece longer than a line is wrapped at spaces."""
     lines: list[Text] = []
     for place, piece in enumerate(pieces):
         part = piece if place == len(pieces) - 1 else piece + Text(";", style=piece.style)
@@ -137,7 +137,7 @@ def markdown(advice: Advice) -> str:
         "compared with now": [row.now.whole for row in rows],
         "error [95 %]": [row.error.whole for row in rows],
         "compared with the best tried": [row.best.whole for row in rows],
-        "compared with the library's solvers": [row.beside_own_solvers.whole for row in rows],
+        "compared with the library's solvers": [row.own_solvers.whole for row in rows],
         "ms a sample": [row.ms.whole for row in rows],
         "tied with": [len(row.tied) or "" for row in rows],
         "nearer in distribution": [row.nearer.whole for row in rows],
@@ -165,14 +165,14 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
             yield f"With {number_with_noun(budget.nfe, 'evaluation')}, in {title(library)}:"
             if best.lines.code:
                 yield _fence(_printable_code(best.lines.code), language(library))
-            yield from map(escape_markdown, (best.lines.remark, own_solver(best)))
+            yield from map(escape_markdown, (best.lines.remark, own_solver_in_words(best)))
             if plain := budget.plain_lines(library):
                 yield "The same steps in plain PyTorch, without samplerbench:"
                 yield _fence(_printable_code(plain), "python")
 
 
 def _fence(code: str, language: str) -> str:
-    """Return a fenced block of code, whose fence has more backticks than any row in the code."""
+    """Return a fenced block of code. Its fence is longer than any run of backticks in the code."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"

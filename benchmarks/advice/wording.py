@@ -13,15 +13,14 @@ from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_c
 from .exports import named_solver, solver_title, title
 
 Verdict = Literal["closer", "farther", "open"]
-"""Verdict on two errors: the first is shown to be smaller ("closer"), larger ("farther"), or neither ("open")."""
-
+"""Verdict on two errors: the first is shown to be smaller, larger, or neither."""
 
 NO_LIMIT = "no upper limit"
 """Upper end of an interval that ends at infinity."""
 
 
 def verdict(ratio: Value | None) -> Verdict:
-    """Return the verdict on a ratio of errors; "open" if its interval includes 1, is flagged, or there is none."""
+    """Return the verdict on a ratio of errors; "open" for 1 in its interval, a flag, or None."""
     if ratio is None or ratio.flag or not math.isfinite(ratio.value):
         return "open"
     if ratio.high < 1:
@@ -46,7 +45,7 @@ def inverse(ratio: Value) -> Value:
 
 
 def ratio_in_words(ratio: Value) -> tuple[str, str]:
-    """Return a ratio and its interval as texts, with 2 to 5 digits: enough that none but 1 reads as "1".
+    """Return a ratio and its interval as texts of 2 to 5 digits, more if fewer would read as "1".
 
     >>> ratio_in_words(Value(3.219, 2.9, 3.6)), ratio_in_words(Value(1.04, 1.004, 1.08))
     (('3.2', '[2.9, 3.6]'), ('1.04', '[1.004, 1.08]'))
@@ -82,7 +81,7 @@ def undecided_ratio_in_words(ratio: Value) -> str:
 
 
 def value_in_words(value: Value | None) -> str:
-    """Return ``value [low, high]``, or ``value`` for an interval of length 0, or "–" for None; "?" marks a flag."""
+    """Return ``value [low, high]``, ``value`` if exact, "–" for None; a final "?" marks a flag."""
     if value is None:
         return "–"
     if value.low == value.high and not value.flag:
@@ -105,13 +104,13 @@ def name_in_sentence(choice: Choice) -> str:
 
 
 def _own_choice(best: Best) -> Choice | None:
-    """Return the library's best own solver, by the name that its lines use; None if there is none."""
+    """Return the library's best own solver under the name in its lines; None if there is none."""
     named = named_solver(best.library, best.own_lines.code) if best.own_lines else ""
     return replace(best.own, sampler=named) if best.own and named else best.own
 
 
-def own_solver(best: Best) -> str:
-    """Return a sentence on the error of the library's best own solver, or "" if ``best.own`` is None."""
+def own_solver_in_words(best: Best) -> str:
+    """Return a sentence on the error of the library's best own solver; "" if there is none."""
     own = _own_choice(best)
     if own is None:
         return ""
@@ -138,7 +137,7 @@ def evaluations_in_words(*nfe: int) -> str:
 
 
 class TableCell(NamedTuple):
-    """Cell of the table: a text, a detail below it or in brackets, and the verdict of a comparison as ``tone``."""
+    """Cell of the table: a text, a detail below it or in brackets, and a verdict as ``tone``."""
 
     text: str
     detail: str = ""
@@ -162,7 +161,7 @@ class TableRow:
         use: label of the recommendation, with its number of evaluations if that is not ``nfe``.
         now: comparison with the default at this budget, or why there is none.
         best: comparison with the best configuration that was tried.
-        beside_own_solvers: comparison with the best of the library's own solvers.
+        own_solvers: comparison with the best of the library's own solvers.
         error, ms: error and milliseconds a sample, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from the recommendation.
@@ -175,7 +174,7 @@ class TableRow:
     error: TableCell = NOTHING
     best: TableCell = NOTHING
     is_best: bool = False
-    beside_own_solvers: TableCell = NOTHING
+    own_solvers: TableCell = NOTHING
     ms: TableCell = NOTHING
     tied: tuple[str, ...] = ()
     nearer: TableCell = NOTHING
@@ -201,15 +200,15 @@ def table_row(budget: Budget, library: str) -> TableRow:
     return TableRow(
         budget.nfe,
         choice.label + _actual_evaluations(choice, budget, " (makes {})"),
-        beside_default(best, budget),
+        compare_with_default(best, budget),
         _with_now(
             "" if choice.error is None else value_in_words(choice.error),
             value_in_words(default.error) if default.error and other else "",
             _actual_evaluations(default, budget, ", with {}:"),
         ),
-        beside_best(best, budget),
+        compare_with_best(best, budget),
         "python" in budget.best and is_same_configuration(choice, budget.best["python"].choice),
-        beside_own_solvers(budget, library),
+        compare_with_own_solvers(budget, library),
         _with_now(
             "" if choice.ms is None else format_number(choice.ms),
             "" if default.ms is None or not other else format_number(default.ms),
@@ -220,7 +219,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
 
 
 def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
-    """Return ``words`` with a configuration's number of evaluations, or "" if that is the budget or 0."""
+    """Return ``words`` with a configuration's evaluations, or "" if they are the budget or 0."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
@@ -228,8 +227,8 @@ def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
     return TableCell(mine, f"now{suffix} {now}" if now else "")
 
 
-def beside_default(best: Best, budget: Budget) -> TableCell:
-    """Return the cell that compares a recommendation with the default, or says why there is no comparison."""
+def compare_with_default(best: Best, budget: Budget) -> TableCell:
+    """Return the cell that compares a recommendation with the default, or says why not."""
     default = budget.default
     if is_same_configuration(best.choice, default):
         return TableCell("what you use now")
@@ -243,7 +242,7 @@ def beside_default(best: Best, budget: Budget) -> TableCell:
 
 
 def _in_distribution(best: Best, default: Choice) -> TableCell:
-    """Return the cell that compares a recommendation with a default without an error, by ``fd_conv``."""
+    """Return the cell that compares, by ``fd_conv``, with a default that has no error."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         why = "it draws noise" if default.draws_noise else "time ran out"
@@ -256,7 +255,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
     return TableCell(f"{word} in distribution", numbers, outcome)
 
 
-def beside_own_solvers(budget: Budget, library: str) -> TableCell:
+def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
     """Return the cell that compares with the library's best own solver; empty if there is none."""
     rival = best_own_solver(budget, library)
     if rival is None or rival.ratio is None:
@@ -265,7 +264,7 @@ def beside_own_solvers(budget: Budget, library: str) -> TableCell:
 
 
 def best_own_solver(budget: Budget, library: str) -> Alternative | None:
-    """Return the library's own solver with the smallest error, by its name there; None if none has an error."""
+    """Return the library's own solver with the smallest error; None if none has an error."""
     solvers, best = [*budget.alternatives], budget.best.get(library)
     if best and best.own_ratio and (own := _own_choice(best)):
         solvers.append(Alternative(own, inverse(best.own_ratio)))
@@ -273,8 +272,8 @@ def best_own_solver(budget: Budget, library: str) -> Alternative | None:
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
-def beside_best(best: Best, budget: Budget) -> TableCell:
-    """Return the cell that compares a recommendation with the best that was tried, of any library."""
+def compare_with_best(best: Best, budget: Budget) -> TableCell:
+    """Return the cell that compares a recommendation with the best tried, of any library."""
     leader = budget.best.get("python")
     if leader is None:
         return NOTHING
@@ -288,7 +287,7 @@ def beside_best(best: Best, budget: Budget) -> TableCell:
 
 
 def _compare(ratio: Value, name: str = "") -> TableCell:
-    """Return the table's cell for the ratio of a recommendation's error to that of ``name``."""
+    """Return the table's cell for a recommendation's error over the error of ``name``."""
     outcome, prefix = verdict(ratio), f"{name}: " if name else ""
     if outcome == "open":
         return TableCell("no difference shown", f"{prefix}{undecided_ratio_in_words(ratio)}")

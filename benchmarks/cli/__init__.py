@@ -1,7 +1,7 @@
-"""Command line. Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 not decided.
+"""Command line. Exit codes: 0 done, 1 a check or all work failed, 2 bad input, 3 not decided.
 
-Each command is a function in a module of this package. Functions import slow modules, such as torch
-and pandas, themselves, so that help and completion are quick.
+Each built-in command is a function in a module of this package. Functions import slow modules, such
+as torch and pandas, so that help and completion are quick.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ add_installed_commands(app)
 
 def main() -> None:
     """Run the command line, and exit with its code."""
-    # torch's import makes a million lasting objects; garbage collections that walk them would take
-    # a tenth of the start
+    # torch's import makes a million lasting objects; collections that walk them take a tenth of the
+    # start
     gc.set_threshold(200_000)
     logger = logging.getLogger("samplerbench")
     logger.setLevel(logging.INFO)
     logger.addHandler(Warnings())
     code = run_app(app)
-    gc.freeze()  # the collection at the exit would walk them too, for a quarter of a second
+    gc.freeze()  # the collection at the exit would take a quarter of a second
     # the function registered last runs first: an interrupt while libraries clean up at the exit would
     # print their tracebacks
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

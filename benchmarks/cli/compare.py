@@ -44,7 +44,7 @@ def compare(
     published: bool = flag("--published", "Compare the run with what papers report for its model."),
     published_model: str | None = setting(
         "--published-model NAME",
-        "Name of the model in the published table (default: the suite's, or its own).",
+        "Name of the model in the published table (default: the suite's, or the model's own).",
     ),
     csv: Path | None = setting("--csv FILE", "Also write the table to this CSV file."),
     as_json: Json = False,

@@ -45,8 +45,8 @@ def submit(
 ) -> None:
     """Measure a solver on the frozen suite, sb-2026.
 
-    Its submission is a file. A Python file runs in processes that never see the model. An
-    interrupted command continues.
+    The submission is one file. A Python file of a solver runs in processes that never see the
+    model. After an interruption, the same command continues.
     """
     from ...results.board.scoring import score_submission
     from ..frozen.constants import SUITE

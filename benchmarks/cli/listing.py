@@ -29,7 +29,7 @@ LONGEST_PROFILE = 1000  # most steps whose orders are listed
 
 
 def list_samplers() -> list[Row]:
-    """Return a row per registered sampler: declarations, measured orders and its author's schedules."""
+    """Return a row per registered sampler: declarations, measured orders, author's schedules."""
     return [_sampler_row(name, shipped_entries().get(name, {})) for name in samplers.names()]
 
 
@@ -150,7 +150,7 @@ def list_extractors() -> list[Row]:
 
 
 def list_metrics() -> list[Row]:
-    """Return a row per measured column of the table, with the name of its metric in a suite or None."""
+    """Return a row per measured column of the table, with its metric's name in a suite or None."""
     settings = ("sigma_min", "sigma_max")
     measured_by = {
         column.name: name
@@ -184,17 +184,17 @@ def list_suites() -> list[Row]:
 
 
 def list_families() -> list[Row]:
-    """Return a row per family of checkpoints: its files, what a user must say, and what is refused."""
+    """Return a row per family of checkpoints: files, what a user must say, what is refused."""
     return [
-        {"name": name, **{key.lower(): unmarked(fact) for key, fact in family_facts(name).items()}}
+        {"name": name, **{key.lower(): unmark(fact) for key, fact in family_facts(name).items()}}
         for name in family_names()
     ]
 
 
-def unmarked(docstring: str) -> str:
+def unmark(docstring: str) -> str:
     """Return text of a docstring without backticks and roles.
 
-    >>> unmarked("``size``, as :mod:`.openai` asks")
+    >>> unmark("``size``, as :mod:`.openai` asks")
     'size, as openai asks'
     """
     return re.sub(r":\w+:`\.?([^`]*)`|``", r"\1", docstring)
@@ -242,10 +242,10 @@ NEXT: dict[str, tuple[tuple[str, ...], ...]] = {
 """Commands to type after each listing."""
 
 
-def grouped(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], dict[str, str]]]:
-    """Yield (heading, printed rows, {column key: column heading}) for each group of a listing."""
+def group_rows(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], dict[str, str]]]:
+    """Yield (heading, printed rows, column headings by key) for each group of a listing."""
     columns = COLUMNS.get(kind, {})
-    if "theirs" in rows[0]:  # translations; few programs have labels beside names
+    if "theirs" in rows[0]:  # translations; few programs have labels with names
         first = "label" if any(row["label"] for row in rows) else "theirs"
         rows = [{"name": row[first], **row} for row in rows]
         columns = {key: key for key in rows[0] if any(row[key] for row in rows)}

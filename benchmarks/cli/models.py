@@ -1,4 +1,4 @@
-"""Commands ``check-model``, ``convert`` and ``reference``: models and statistics of real samples."""
+"""Commands ``check-model``, ``convert`` and ``reference``: models, statistics of real samples."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def check_model(
     ],
     images: str | None = setting(
         "--images PATH",
-        "Clean images like its training data: a folder, .npy, .npz or data set. A model of an "
-        "autoencoder's latents also takes latents. Without images, the check uses its card's data "
-        "or its own samples; on its own samples nothing can pass.",
+        "Clean images like the training data: a folder, .npy, .npz or data set. A latent model "
+        "also takes codes of its autoencoder. Without images, the check uses the card's data or "
+        "the model's own samples; with these alone nothing can pass.",
     ),
     teacher: str | None = setting(
         "--teacher MODEL",
@@ -96,7 +96,7 @@ def _print_description(subject: Any) -> None:
     from ...models.checkpoints.families import family_facts
     from ...models.checkpoints.weights import FIT, chosen_set_in_words
     from ...models.denoiser import Denoiser
-    from .listing import unmarked
+    from .listing import unmark
 
     if isinstance(subject, Denoiser):
         say(f"{subject.name}, {subject.identity}:")
@@ -133,7 +133,7 @@ def _print_description(subject: Any) -> None:
     ]
     say(f"The network{', with ' + given[0] + ',' if given else ''} is {name}.")
     if spec.open:
-        say(f"How to answer what is open: {unmarked(family_facts(spec.family)['Say'])}")
+        say(f"How to answer what is open: {unmark(family_facts(spec.family)['Say'])}")
     return None
 
 
@@ -160,7 +160,7 @@ def _print_checks(result: Checked) -> None:
 
 
 def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, ...]]:
-    """Return the level, the mean error, the defect and its standard error at each level."""
+    """Return tuples of a level, its mean error, its defect, and the defect's standard error."""
     columns = (fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se)
     return zip(*(column.tolist() for column in columns), strict=True)
 

@@ -102,7 +102,7 @@ def run(
     if done.analyses:
         print_verdicts(done.analyses)
     code = print_failed_cells(done.table, done.cells, folder)
-    write_report_page([folder], None, anew=False)
+    write_report_page([folder], None, force=False)
     failed = [["status", folder]] if code else []
     say_next(*failed, *comparing(done.table, folder), ["figures", folder])
     if code:
@@ -218,7 +218,7 @@ def _done_part_in_words(folder: Path, cells: set[str]) -> str:
 
 
 def print_verdicts(analyses: InterimAnalyses) -> None:
-    """Print the rows of the interim analyses with their verdicts, and limits of these."""
+    """Print the rows of the interim analyses with their verdicts, and what the verdicts mean."""
     from ...results.comparison.significance import LEVEL
 
     rows = [
@@ -255,7 +255,7 @@ def _format_difference(row: dict[str, Any]) -> str:
 
 
 def print_failed_cells(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of these cells have no result, and a line for each common reason.
+    """Print how many of these cells are not ok, and a line for each common reason.
 
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.

@@ -103,12 +103,14 @@ def _print_failures(results: list[Conformance]) -> None:
 def list_command(
     kind: Annotated[
         str,
-        typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
+        typer.Argument(
+            help="samplers, schedules, models, families, extractors, metrics, suites or peers."
+        ),
     ],
     profile: int | None = setting("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = setting(
         "--translate LIBRARY",
-        "Samplers or schedules: names here of a library's, such as comfyui, forge or diffusers.",
+        "Samplers or schedules: our names for a library's, such as comfyui, forge or diffusers.",
     ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -118,7 +120,7 @@ def list_command(
 
     Of samplers: declared and measured order, and evaluations per step. --json has sources and more.
     """
-    from .listing import NEXT, grouped
+    from .listing import NEXT, group_rows
 
     load_plugins(plugin, peers_path)
     rows = _listed_rows(kind, profile, translate)
@@ -126,7 +128,7 @@ def list_command(
         return print_json(rows)
     if not rows:
         return out.print(f"There are no {kind} here.", markup=False)
-    for heading, lines, columns in grouped(kind, rows):
+    for heading, lines, columns in group_rows(kind, rows):
         print_rows(lines, {"name": heading} | columns)
         out.print()
     return say_next(*NEXT[kind])

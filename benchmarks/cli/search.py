@@ -93,7 +93,7 @@ def advise(
 ) -> None:
     """Find the best sampler and noise levels for a model.
 
-    The answer has code to paste for each number of evaluations. It needs no reference images.
+    The answer has code to paste for each number of evaluations. No reference images are needed.
     """
     begun = time.monotonic()
     announce(f"Searching for {minutes:g} minutes at most: loading PyTorch and the model …")

@@ -64,9 +64,9 @@ def status(
 
 
 def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> float:
-    """Return the seconds that sampling the missing cells takes; 0 if that is unknown.
+    """Return the seconds that sampling the missing cells takes; 0 if unknown.
 
-    The speed on each model is the median over pairs of shards that were stored one after the other.
+    An evaluation's time is the median over pairs of shards stored one after the other, by model.
     """
     stored, left = defaultdict(list), Counter()
     for row in records if (run.path / "parts").is_dir() else ():  # a table alone has no shards
@@ -113,7 +113,7 @@ def print_alike(
 ) -> None:
     """Print cells (state, name, reason) in groups of one state and reason, the largest first.
 
-    If there are more than ``most`` groups, ``rest`` says where the others are.
+    ``rest`` says where groups beyond the first ``most`` can be read.
     """
     alike: dict[tuple[str, str], list[str]] = {}
     for state, name, why in lines:
@@ -135,7 +135,7 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
 
     Raises:
         ValueError: ``folder`` is no run directory, or its suite is unknown or cannot be loaded
-            here. Or ``run.json`` names code or files elsewhere, and ``trust`` is False.
+            here. Also if ``run.json`` names code or files elsewhere, and ``trust`` is False.
     """
     from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir

@@ -62,7 +62,7 @@ class SuiteOptions:
     )
     device: DeviceOption = "auto"
     dtype: str | None = setting(
-        "--dtype NAME", "Precision of the state: float32, float64 or bfloat16.", EXECUTION
+        "--dtype NAME", "Precision of the state: float32, float64, bfloat16, float16.", EXECUTION
     )
     network_dtype: list[str] | None = setting(
         "--network-dtype NAME", "Precision of the network, e.g. bfloat16 (repeatable).", EXECUTION
@@ -149,8 +149,8 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     """Return the suite with the options' replacements, and the device; load plugins, set threads.
 
     Raises:
-        ValueError: the suite does not exist or is "frontier", which is a command. Or a value is
-            invalid, or code would run without ``--trust-suite``.
+        ValueError: the suite does not exist, or is "frontier", which is a command. Also if a value
+            is invalid, or code would run without ``--trust-suite``.
     """
     if name == "frontier":
         raise ValueError(

@@ -22,8 +22,8 @@ KILLED = 130  # exit code after Ctrl-C, as shells have it
 def run_app(app: Typer) -> int:
     """Run the command line, and return the exit code.
 
-    A user's mistake prints one sentence on the standard error, and the code is 2. It gives a
-    traceback only if SAMPLERBENCH_TRACEBACK is set.
+    A user's mistake prints one sentence on the standard error, and the code is 2. Only with
+    SAMPLERBENCH_TRACEBACK set, a ValueError or OSError gives a traceback.
     """
     try:
         code = app(standalone_mode=False, prog_name="samplerbench")
@@ -191,7 +191,7 @@ def format_examples(lines: Iterable[str]) -> str:
 
 
 MACHINE = "Machine and study"
-"""Panel in the help with the commands of studies."""
+"""Panel in the help with ``doctor`` and the commands of studies."""
 GROUP = "samplerbench.commands"
 STUDIES = ("explain", "calibrate", "frontier", "validate")
 """Commands of the distribution ``samplerbench-studies``."""
@@ -201,8 +201,8 @@ def add_installed_commands(app: Typer) -> None:
     """Add the commands of installed packages, and a hint for studies that are missing.
 
     An entry point of the group ``samplerbench.commands`` names a function whose signature typer reads.
-    A command's help ends with the tuple ``EXAMPLES`` of the function's module. If that module cannot be
-    imported, a warning says so.
+    A command's help ends with the tuple ``EXAMPLES`` of the function's module. A module that
+    cannot be imported causes a warning.
     """
     missing = set(STUDIES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

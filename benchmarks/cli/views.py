@@ -66,7 +66,7 @@ def show(
 
 
 def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
-    """Return the command that compares a run's samplers with the baseline, if it is in the run."""
+    """Return the command that compares a run with its default baseline; [] without the baseline."""
     from ...results.comparison.findings import BASELINE
 
     names = set(table.ok.frame["sampler"])
@@ -75,7 +75,7 @@ def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
 
 
 def write_report_page(
-    folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True
+    folders: list[Path], to: Path | None, baseline: str | None = None, *, force: bool = True
 ) -> None:
     """Write the report of run directories to an HTML page.
 
@@ -83,7 +83,7 @@ def write_report_page(
         folders: run directories.
         to: path of the page; None for ``report.html`` in the only folder.
         baseline: sampler to compare with; None for the default.
-        anew: True to write the report even if the present one is up to date.
+        force: True to write the report even if the present one is up to date.
 
     Raises:
         ValueError: ``to`` is None for several folders.
@@ -93,7 +93,7 @@ def write_report_page(
     from ...results.comparison.findings import BASELINE
     from ...results.report.provenance import is_current
 
-    if not anew and is_current(folders[0], baseline or BASELINE):
+    if not force and is_current(folders[0], baseline or BASELINE):
         say(f"Report: {folders[0] / 'report.html'}")
         return
 
@@ -202,7 +202,7 @@ def print_errors(
     starts: Mapping[str, Mapping[str, float]],
     paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Print each row's error decomposition, path curvatures, and where the model's error dominates.
+    """Print error decompositions, path curvatures, and where the model's error dominates.
 
     ``starts`` and ``paths`` are the start errors and path curvatures of ``run.json``, by model name.
     """

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.advice.sentences import conclusions, headline_budge
 from samplerbench.benchmarks.advice.wording import (
     decided_ratio_in_words,
     inverse,
-    own_solver,
+    own_solver_in_words,
     ratio_in_words,
     table_row,
     undecided_ratio_in_words,
@@ -257,7 +257,7 @@ def test_alternatives__are_what_the_headline_compares_with_where_the_default_dra
     assert found[2].startswith(
         "With 8 evaluations the recommendation is 2 times closer [1.7, 2.5] than UniPC"
     )
-    cell = table_row(one, "diffusers").beside_own_solvers
+    cell = table_row(one, "diffusers").own_solvers
     assert cell.whole == "2 × closer [1.7, 2.5] (UniPCMultistepScheduler at its defaults)"
     assert table_row(one, "diffusers").now.whole == "not compared (it draws noise)"
 
@@ -269,7 +269,7 @@ def test_default__without_an_error_is_said_to_draw_noise_only_if_it_does():
     assert any("adds noise" in text for text in said(beside_noise()))
 
 
-def test_own_solver__is_one_notion_by_the_name_that_users_know():
+def test_own_solver_in_words__is_one_notion_by_the_name_that_users_know():
     """Of the usual solvers and of those that were raced and fitted, the best, in every place."""
     auto = best(choice("auto", "", 8, (0.01, 0.009, 0.011)), "k-diffusion", (0.1, 0.09, 0.12))
     own = choice("zab_4(through_zero=True)", "tuned levels", 8, (0.04, 0.03, 0.05))
@@ -282,9 +282,9 @@ def test_own_solver__is_one_notion_by_the_name_that_users_know():
         "With 8 evaluations the recommendation is 4 times closer [3.6, 4.5] than lms on tuned levels, the best of "
         "the solvers of k-diffusion that were tried."
     ]
-    cell = table_row(one, "k-diffusion").beside_own_solvers
+    cell = table_row(one, "k-diffusion").own_solvers
     assert cell.whole == "4 × closer [3.6, 4.5] (lms on tuned levels)"
-    assert own_solver(auto) == (
+    assert own_solver_in_words(auto) == (
         "Without numbers: lms on tuned levels of k-diffusion has 4 times the error [3.6, 4.5]."
     )
     plain = budget(8, replace(auto, own=None, own_ratio=None), alternatives=(usual,))

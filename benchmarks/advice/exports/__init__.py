@@ -11,9 +11,9 @@ SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
 Each library has a module here, with ``TITLE`` (its name for readers), ``LANGUAGE`` (of its lines), ``SOLVERS`` (its
 own solvers that its users would try next, by our names, on karras), ``missing(sampler, model)`` and
-``lines(sampler, grid, model, spec)``. If it takes steps as numbers, ``written_out(sampler, grid, model)`` is there too,
-and ``named_solver(code)``, the library's own name of the solver in its lines. If it takes a folder with a table of
-numbers, ``folder(sampler, grid, model, path)`` is there.
+``lines(sampler, grid, model, spec)``. The module of a library that takes steps as numbers also has
+``written_out(sampler, grid, model)`` and ``named_solver(code)``, the library's name of the solver in its lines. If the
+library takes a folder with a table of numbers, the module has ``folder(sampler, grid, model, path)``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Export:
     Attributes:
         library: one of :data:`LIBRARIES`.
         code: complete lines to paste, imports included, without a newline at the end; "" if there are none.
-        remark: difference of the library, or reason for no lines; "" if images equal ours to
-            rounding.
+        remark: conditions, differences of the library, or reason for no lines; "" if images equal
+            ours to rounding.
     """
 
     library: str
@@ -77,7 +77,7 @@ def title(library: str) -> str:
 
 
 def solver_title(library: str) -> str:
-    """Return the name, for readers, of the library whose own solvers users of ``library`` have."""
+    """Return the title of the library whose own solvers users of ``library`` have."""
     return title({"python": "diffusers", "comfyui-node": "comfyui"}.get(library, library))
 
 
@@ -121,7 +121,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
 
 
 def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return the folder ``path`` with which a library runs a sampler as a table, as for :func:`export`.
+    """Return the folder with which a library runs a sampler as a table; see :func:`export`.
 
     Raises:
         ValueError: the library takes no folder, or the sampler is no table on this grid.

@@ -12,7 +12,7 @@ at 773ef1b, ``comfy_extras/nodes_custom_sampler.py`` at 4be318a, ``comfy/sampler
 * Models of noise or v begin with sqrt(1 + sigma²) z at the model's highest level (``max_denoise``), and with
   sigma z at a lower one.
 * On a flow some samplers go by log((1 - t) / t), which is our lam. The others are the formulas for sigma in the
-  model's own x and t. Of those, Euler's equals ours, and ``lms`` is Adams-Bashforth in t.
+  model's own x and t. Of these formulas, Euler's equals ours, and ``lms`` is Adams-Bashforth in t.
 * Samplers by log-SNR replace a first level t = 1, whose log-SNR is infinite.
 * ``lms`` and ``ipndm`` take the step to 0 as x <- d. Versions of early 2025 took it like any other.
 * ``uni_pc`` steps to 0.001 in place of 0, and fails with one step.
@@ -44,7 +44,7 @@ TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
 
 
 class Node(NamedTuple):
-    """Node of a sampler, with those inputs that are not to stay at their defaults."""
+    """Node of a sampler, with the inputs to set."""
 
     name: str
     inputs: dict[str, str]
@@ -60,7 +60,7 @@ _ER_SDE = {
 _WIDEST = 1e9
 """Value of ``tau_start`` in the tables where ``tau`` holds at every level."""
 _LAST = {1: (), 2: (1, 1), 3: (2, 1, 1), 4: (3, 2, 1, 1)}
-"""Orders of the last steps of ``sa_solver`` on levels that end at 0, by the order of its predictor."""
+"""Orders of the last steps of ``sa_solver`` to 0, by the order of its predictor."""
 _SDE_2M, _SEEDS_2 = "SamplerDPMPP_2M_SDE: solver_type =", "SamplerSEEDS2: solver_type ="
 _ER = "SamplerER_SDE: solver_type ="
 _SA = "SamplerSASolver: eta = {tau}, sde_start_percent = 0.0, sde_end_percent = 1.0"
@@ -127,7 +127,7 @@ OF_TABLES: tuple[tuple[str, str], ...] = (
     ("unipc_3_published(variant='bh1')", "uni_pc"),
     ("xeab_2", "res_multistep"),
 )
-"""Such pairs for models of noise, v or the image."""
+"""Pairs that are equal for models of noise, v or the image."""
 OF_FLOWS: tuple[tuple[str, str], ...] = (
     ("ddpm", f"{_ER} Reverse-time SDE, eta = 1.0, max_stage = 1"),
     ("dpmpp_2m", f"{_SDE_2M} midpoint, eta = 0.0"),
@@ -152,7 +152,7 @@ OF_FLOWS: tuple[tuple[str, str], ...] = (
         )
     ),
 )
-"""Such pairs for flows."""
+"""Pairs that are equal for flows."""
 REMARKS = {
     "deis_tab_3": "its coefficients are sums in float32, off by up to 3e-4",
     "er_sde_2": "its integrals are sums of 200 terms, off by about 1e-3",
@@ -163,7 +163,7 @@ HINTS = {
     "sa_solver": "its last steps have lower orders; sa_solver(corrector=2, last=[2, 1, 1], tau=0.0) is in both",
     "dpmpp_sde": "there the noises of a step are on a path in t; seeds_2 is in both",
 }
-"""Reasons why ComfyUI's sampler of that name is another one."""
+"""Reasons why ComfyUI's sampler of the same name differs from ours."""
 UNIPC_END = 0.001
 """Level at which ``uni_pc`` ends in place of 0."""
 DIGITS = 9
@@ -172,7 +172,7 @@ DIGITS = 9
 
 @cache
 def _entries(flow: bool) -> tuple[tuple[str, dict[str, Any], set[str], str], ...]:
-    """Return the pairs of a kind of model: our name and options, those that are free, and theirs."""
+    """Return the pairs of a kind of model: our name, options, names of free options, and theirs."""
     pairs = (*(OF_FLOWS if flow else OF_TABLES), *ANYWHERE)
     return tuple(
         (ours.name, non_default(ours), set(re.findall(r"{(\w+)}", theirs)), theirs)
@@ -220,7 +220,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the nodes and a remark; raise ValueError if ComfyUI cannot run the sampler on this grid."""
+    """Return the nodes and a remark; raise ValueError if ComfyUI cannot run this grid."""
     if sampler.name.startswith("unipc"):
         if len(grid) == 1:
             raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
@@ -285,7 +285,7 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return the name of the ComfyUI scheduler that gives these levels for the model; "" if there is none."""
+    """Return ComfyUI's scheduler that gives these levels for the model; "" if there is none."""
     if not grid.to_zero or len(grid) < 2:
         return ""
     ends = (model.sigma_min, model.sigma_max)

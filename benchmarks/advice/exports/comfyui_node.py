@@ -1,7 +1,7 @@
-"""Table for the node SamplerTable of ComfyUI, whose samplers call ``model(x, sigma)`` for the clean image.
+"""Tables for the node SamplerTable of ComfyUI.
 
-States are x0 + sigma z, or (1 - t) x0 + t z on a flow, whose levels are t. Facts from its source (Comfy-Org/ComfyUI:
-``comfy/samplers.py`` at 311c014, ``comfy/model_sampling.py`` at 2fd2083):
+ComfyUI's samplers call ``model(x, sigma)`` for the clean image. States are x0 + sigma z, or (1 - t) x0 + t z on a
+flow, whose levels are t. Facts from Comfy-Org/ComfyUI (``samplers.py`` at 311c014, ``model_sampling.py`` at 2fd2083):
 
 * A flow's shift decides on levels alone. Its network is given t, or 1000 t, so a table holds at any shift.
 * Noise at the highest level is sqrt(1 + sigma²) z, unless ``KSAMPLER.max_denoise`` is False, as in the node.
@@ -48,7 +48,7 @@ def named_solver(code: str) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the table as JSON, and a remark; raise ValueError if the sampler is no table on this grid."""
+    """Return the table as JSON, and a remark; raise ValueError if there is none on this grid."""
     network: Any = innermost_model(model)
     flow = isinstance(getattr(network, "process", None), RectifiedFlow)
     prediction = getattr(network, "prediction", "")
@@ -86,7 +86,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:  # noqa: ARG001
-    """Return the node's package with this table; raise ValueError if the steps are no table of numbers."""
+    """Return the node's package with this table; raise ValueError if there is no table."""
     text, remark = lines(sampler, grid, model, "")
     name = _file_name(sampler, grid, model)
     code = f"SamplerTable: table = {name}\nSamplerCustomAdvanced (or SamplerCustom): takes its sampler and its sigmas"

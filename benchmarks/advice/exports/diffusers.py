@@ -21,7 +21,7 @@ from .diffusers_schedulers import (
     Coordinates,
     Scheduler,
     coordinates_of,
-    draws_like_ours,
+    is_multistep_sde,
     orders_of,
     own_scheduler,
     why_no_coordinates,
@@ -54,7 +54,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     if reason := why_no_coordinates(model):
         return reason
     if sampler.stochastic:
-        if coordinates_of(model).kind != "edm" and draws_like_ours(sampler):
+        if coordinates_of(model).kind != "edm" and is_multistep_sde(sampler):
             return ""
         return f"diffusers has no scheduler that draws noise as {sampler.name} does"
     reason = why_no_table(sampler)
@@ -81,7 +81,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return a scheduler's folder ``path``; raise ValueError if the steps are no table of numbers."""
+    """Return a scheduler's folder, for ``path``; raise ValueError if the steps are no table."""
     coords = coordinates_of(model)
     steps, rows, start = _table(sampler, grid, coords)
     process, prediction, place = coords.model.process, coords.prediction_type, literal(path)
@@ -130,7 +130,7 @@ def _table(
 
 
 def named_solver(code: str) -> str:
-    """Return the library's scheduler that lines use; "" if there is none."""
+    """Return the scheduler that lines import; "" if there is none."""
     found = re.search(r"from diffusers import (\w+)", code)
     return found[1] if found else ""
 

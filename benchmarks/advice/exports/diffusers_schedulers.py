@@ -1,10 +1,10 @@
-"""Schedulers of diffusers that take exactly the steps of a sampler, and the coordinates of a pipeline.
+"""Schedulers of diffusers that take exactly a sampler's steps, and coordinates of pipelines.
 
 Our states are x = x0 + sigma z. A pipeline's state, which its network takes, is ``scale`` times x: alpha x for a
 variance preserving process, (1 - t) x for a flow, x / sqrt(sigma² + sigma_data²) for EDM.
 
-Flags of diffusers lower the orders of the last steps, some depending on the number of steps. So a sampler's orders
-on a grid are compared with those that each combination of flags gives.
+Flags of diffusers lower the orders of the last steps, some of them only on few steps. So a sampler's orders on a grid
+are compared with the orders that each combination of flags gives.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Kind = Literal["table", "flow", "edm"]
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinates of the pipeline of a network, by its kind: a "table" of times, a "flow", or "edm"."""
+    """Coordinates of a network's pipeline, of kind "table" (of times), "flow" or "edm"."""
 
     kind: Kind
     model: NativeDenoiser
@@ -71,7 +71,7 @@ class Coordinates:
 
     @property
     def wrapped_network(self) -> str:
-        """Code of what the pipeline's network has to return, by the user's own ``net``; "" if that is ``net``."""
+        """Code of the pipeline's network by a user's ``net``; "" if equal or if it takes levels."""
         if self.kind == "edm" or self.model.time.of != "t":
             return ""
         given = self.time(1.0) / float(self._process.t_of(1.0)) if self.kind == "flow" else 1.0
@@ -126,7 +126,7 @@ SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepSch
 """Schedulers that users of a pipeline would try next, at the defaults of ``from_config``."""
 
 _BY_DPM = {name: key for key, name in reversed(DPM.items())}
-"""Algorithm, order and, where it matters, solver type of DPMSolverMultistepScheduler, by our samplers."""
+"""Algorithm, order and any solver type of DPMSolverMultistepScheduler, by our samplers."""
 _BY_UNIPC = {f"unipc_{p}{end}": p for p in (1, 2, 3) for end in ("", "_published")}
 
 
@@ -138,14 +138,14 @@ class Scheduler(NamedTuple):
     generator: bool = True
 
 
-def draws_like_ours(sampler: Sampler) -> bool:
+def is_multistep_sde(sampler: Sampler) -> bool:
     """Return True if a stochastic sampler is one of the multistep SDE solvers of diffusers."""
     key = _multistep_key(sampler)
     return key is not None and key[0].startswith("sde")
 
 
 def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
-    """Return the scheduler that takes a sampler's steps on a grid; None if diffusers has none."""
+    """Return the scheduler that takes a sampler's steps in the network's coordinates, or None."""
     if kind == "edm":
         return None
     key, canonical = _multistep_key(sampler), name_and_options(sampler)

@@ -25,7 +25,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name and non-default options of a sampler; ``ends`` are options in :data:`ENDS`."""
+    """Canonical name of a sampler and its non-default options, those in :data:`ENDS` apart."""
 
     name: str
     options: dict[str, Any]
@@ -53,7 +53,7 @@ _TWINS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}, "xeab_2"),
     ("dpmpp_2m_sde", {"eta": 0.0}, "dpmpp_2m"),
 )
-"""Samplers that equal another sampler with some options: name, options, other sampler's name."""
+"""Samplers that with these options equal another: name, options, the other's name."""
 
 SMALLEST = 1e-15
 """Smallest weight that counts. Smaller ones are rounding errors."""
@@ -74,9 +74,9 @@ def x0_prediction_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
 
 
 class Row(NamedTuple):
-    """Row i: an output at ``sigma``, then x <- a x + sum_j b_j output_{i-j} + sum_k c_k z_k, j and k from 0.
+    """Row i: output_i at ``sigma``, then x <- a x + sum_j b_j output_{i-j} + sum_k c_k z_k.
 
-    z_k is draw k of the whole table. A row that has one more weight than those before it draws one.
+    Sums begin at 0. z_k is draw k of the whole table, made in the first row whose c has a weight for it.
     """
 
     sigma: float
@@ -100,14 +100,14 @@ class _Draws:
         self.of, self.seen = of, {}
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise
-        """Return the draws of a step."""
+        """Return the function that draws a step's noise."""
         return lambda draw=0, *, cur=None, nxt=None: self.of(  # noqa: ARG005
             self.seen.setdefault((step, draw), len(self.seen))
         )
 
 
 def why_no_table(sampler: Sampler) -> str:
-    """Return why a sampler cannot be written as a table of numbers; "" if nothing is known against it."""
+    """Return why a sampler is no table of numbers; "" if no reason is known beforehand."""
     if sampler.for_maps:
         return "it is for few-step maps"
     if getattr(sampler, "of_checkpoint", False):
@@ -185,7 +185,7 @@ def _trimmed(weights: Tensor) -> tuple[float, ...]:
 
 
 def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
-    """Return True if the steps give the sampler's result on test states with a nonlinear network."""
+    """Return True if steps give the sampler's result on test states with a nonlinear network."""
 
     def output(x: Tensor, sigma: float) -> Tensor:
         return torch.sin(3 * x / (1 + sigma)) + 0.5

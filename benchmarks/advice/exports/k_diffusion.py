@@ -1,4 +1,4 @@
-"""Lines for k-diffusion. Its coordinates are ours: x = x0 + sigma z, and model(x, sigma) is the clean image."""
+"""Lines for k-diffusion, in our coordinates: x = x0 + sigma z, clean image model(x, sigma)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def find_function_call(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """Return the function that equals a sampler on some grids, with its keywords; None for none."""
+    """Return a function that equals a sampler on some grids, with its keywords; None for none."""
     canonical = name_and_options(sampler)
     if canonical is None:
         return None

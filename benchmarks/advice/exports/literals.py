@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 WIDTH = 100
-"""Number of characters in a line, unless a word is longer."""
+"""Largest number of characters in a line, unless a word is longer."""
 OWN_DRAWS = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
@@ -41,7 +41,7 @@ def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
 
 
 def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
-    """Return words with commas between ``begin`` and ``end``, on one line if they fit, or else over several.
+    """Return words with commas between ``begin`` and ``end``, on several lines if too long.
 
     >>> wrap_in_brackets("x = (", ["1", "2"], ")")
     'x = (1, 2)'

@@ -1,4 +1,4 @@
-"""Lines for Python with this library: the model, the sampler with its search results, and the levels."""
+"""Lines for Python with this library: the model, the sampler with search results, the levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of numbers as files: what a table was made for, its rows in a library's coordinates, and its text."""
+"""Tables of numbers as files: their origin, rows in a library's coordinates, and text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Folder(NamedTuple):
 
 
 def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
-    """Return what a table was made for; ``guidance`` is 1 for none, and None if it is not classifier-free."""
+    """Return what a table was made for. ``guidance`` is 1 for none, None for no constant scale."""
     return {
         "solver": label_of(sampler),
         "fitted": name_and_options(sampler) is None,
@@ -60,7 +60,7 @@ def _guidance_of(model: Denoiser) -> float | None:
 def rows_in(
     steps: Steps, scale: Callable[[float], float], level: Callable[[float], float], end: float
 ) -> list[NumberRow]:
-    """Return rows for states that are ``scale(sigma)`` times ours before a row, and ``end`` times ours at last."""
+    """Return rows for states of ours times ``scale(sigma)`` before a row, and ``end`` at last."""
     scales = [*(scale(row.sigma) for row in steps.rows), end]
     return [
         (level(row.sigma), row.a * then / now, _scaled(row.b, then), _scaled(row.c, then))
@@ -73,7 +73,7 @@ def _scaled(weights: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 
 def template(name: str) -> str:
-    """Return the text of a file that goes beside a table."""
+    """Return the text of a template, which goes next to a table."""
     return (Path(__file__).parents[1] / "templates" / name).read_text(encoding="utf-8")
 
 

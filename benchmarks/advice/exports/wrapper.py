@@ -14,7 +14,7 @@ _PROCESSES = {
     Trigonometric: (_PRESERVING, "sigma.atan() / (torch.pi / 2)"),
     Discrete: (_PRESERVING, "(log_sigmas.to(sigma)[:, None] - sigma.log()).abs().argmin(0)"),
 }
-"""Code of the scale alpha of the data for levels s, and of the native time for levels sigma, by process."""
+"""Code, by process, of the data's scale alpha at levels s and the native time at levels sigma."""
 _PREDICTIONS = {
     "x0": ("the clean image", "out"),
     "eps": ("the noise", "x - s * out"),
@@ -29,7 +29,7 @@ _CLAMP = "; clamp samples to {:g} … {:g} before you save them"
 
 
 def given_lines(model: Denoiser) -> list[str]:
-    """Return the lines on what the user gives: ``noise``, and ``net`` or, without a short formula, ``model``."""
+    """Return lines on what a user gives: ``noise``, ``net`` or, without a formula, ``model``."""
     limits = model.limits if model.decoded_event == model.event else None
     noise = _NOISE + (_CLAMP.format(*limits) if limits else "")
     if not isinstance(model, NativeDenoiser) or not _has_formula(model):
@@ -72,7 +72,7 @@ def _has_formula(model: NativeDenoiser) -> bool:
 
 
 def time_code(time: NetworkTime, of: str) -> str:
-    """Return the code of a network's time input, for the code ``of`` of its quantity."""
+    """Return the code of a network's time input, a linear function of the code ``of``."""
     scaled = product_code(time.scale, of)
     sign = "-" if time.scale < 0 else "+"
     return f"{time.offset:.12g} {sign} {scaled.removeprefix('-')}" if time.offset else scaled

@@ -1,4 +1,4 @@
-"""Node for ComfyUI: samplers as tables of numbers, one in each JSON file beside this file.
+"""Node for ComfyUI: samplers as tables of numbers, one in each JSON file next to this file.
 
 ``samplerbench export --to comfyui-node --out FOLDER`` writes both. A table only calls the model, as any sampler does.
 """
@@ -56,7 +56,7 @@ def combine(weights, tensors):
 def sample_table(
     model, x, sigmas, extra_args=None, callback=None, disable=None, table=None, any_guidance=False
 ):
-    """Return the latents after a table's steps; raise a ValueError if the table is not for this model."""
+    """Return the latents after a table's steps; raise a ValueError if it is for another model."""
     if lacks := why_not(table, model.inner_model, sigmas, any_guidance):
         raise ValueError(f"SamplerTable: {describe(table)} needs {lacks}.")
     extra_args, rows, outputs, draws = extra_args or {}, table["rows"], [], []

@@ -1,4 +1,4 @@
-"""Scheduler for diffusers: a solver as a table of numbers, which scheduler_config.json beside this file holds.
+"""Scheduler for diffusers: a solver as a table of numbers, read from scheduler_config.json.
 
 ``samplerbench export --to diffusers --out FOLDER`` writes both. They need diffusers alone.
 """
@@ -12,7 +12,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 
 class TableScheduler(SchedulerMixin, ConfigMixin):
-    """Solver as rows: the network's time, then weights of the state, of outputs (newest first), of draws.
+    """Solver as rows: network's time, weights of the state, of outputs (newest first), of draws.
 
     States are what the network takes. ``levels`` are sigma at each row and at the end.
     """
@@ -31,7 +31,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps = torch.tensor([float(row[0]) for row in rows])
 
     def check(self, scheduler):
-        """Return self if ``scheduler``, which came with a pipeline, is for a model of this kind."""
+        """Return self; raise ValueError if ``scheduler`` is for another kind of model."""
         made, theirs = self.config.made_for, scheduler.config
         found = theirs.get("prediction_type", "flow_prediction"), theirs.get("sigma_data")
         wanted = made["prediction_type"], made["sigma_data"]
@@ -46,7 +46,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
         return self
 
     def set_timesteps(self, num_inference_steps=None, device=None, sigmas=None, mu=None):
-        """Begin a batch. Times are the table's, whatever sigmas a pipeline computes."""
+        """Begin a batch at the table's times. Sigmas that a pipeline computes have no effect."""
         steps, rows = num_inference_steps or len(sigmas), self.config.rows
         if steps != len(rows):
             raise ValueError(f"this table needs num_inference_steps={len(rows)}, not {steps}")
@@ -76,7 +76,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
         return SchedulerOutput(prev_sample=x) if return_dict else (x,)
 
     def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
-        """Save the configuration, and this file beside it."""
+        """Save the configuration, and this file next to it."""
         file = Path(save_directory) / "table_scheduler.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")

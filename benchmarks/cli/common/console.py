@@ -27,7 +27,7 @@ _PROSE, _WRAPPED = 34, 24
 class SafeConsole(Console):
     """Console that removes control characters from texts, since names and reasons come from files.
 
-    It prints no emoji for ``:factory:``, and no colours by default.
+    It prints no emoji for ``:factory:``, and highlights no numbers or paths.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -71,7 +71,7 @@ def say(text: str) -> None:
 
 
 def announce(text: str) -> None:
-    """Print the coming stage on standard error before slow imports, if that is a terminal."""
+    """Print the coming stage on standard error, if it is a terminal, before slow imports."""
     if err.is_terminal:
         err.print(text, style="dim", markup=False)
 
@@ -79,7 +79,7 @@ def announce(text: str) -> None:
 def say_next(*commands: Sequence[object], to: Console | None = None) -> None:
     """Print the next commands to type, ready to copy; each is given as its words.
 
-    They go to ``to``, by default the standard output.
+    ``to`` is the console, by default the standard output.
     """
     lines = [shlex.join(["samplerbench", *map(str, words)]) for words in commands]
     text = "Next: " if len(lines) == 1 else "Next:\n  "

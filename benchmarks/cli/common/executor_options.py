@@ -46,7 +46,7 @@ class ExecutorOptions:
     )
     memory_limit: float | None = setting(
         "--memory-limit GIB",
-        "Memory of the samplers' process, 0 for no limit (default: 80 %).",
+        "Memory of the samplers' process, 0 for no limit (default: 80 % of the machine's).",
         EXECUTION,
         min=0,
     )

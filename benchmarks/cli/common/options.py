@@ -59,7 +59,7 @@ NfeOption = Annotated[
     str | None,
     option("--nfe N,N,…", "Budgets of evaluations per sample, e.g. 5,10,20.", WHAT),
 ]
-OutOption = Annotated[Path | None, option("--out FOLDER", "Run directory.", OUTPUT)]
+OutOption = Annotated[Path | None, option("--out FOLDER", "Folder of the results.", OUTPUT)]
 ThreadsOption = Annotated[
     int | None,
     option(
@@ -87,7 +87,7 @@ def setting(
 
 
 def flag(names: str, text: str, panel: str | None = None) -> Any:
-    """Return the default value that declares an option which is False unless it is given."""
+    """Return the default value that declares an option without a value, False by default."""
     return setting(names, text, panel, default=False)
 
 
