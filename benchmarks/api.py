@@ -118,10 +118,10 @@ def run(
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None if keywords
             give everything. A suite with ``until`` draws samples until its comparison is decided.
-        out: run directory; None for one under ``results/runs`` with the name of the suite.
+        out: run directory; None for one under ``results/runs`` with the suite's name and digest.
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects: denoisers, or
-            anything a factory in a Python file may return. A model whose outputs differ from those of
-            the last run under its name is measured again.
+            anything a factory in a Python file may return. A model is measured again if its outputs
+            differ from the last run under its name.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None to report in a terminal or a notebook only.
