@@ -128,7 +128,7 @@ class Checked:
 
     @property
     def verdict_in_words(self) -> str:
-        """Verdict with the undecided questions, or with the user's answers that a pass relies on."""
+        """Verdict with the undecided questions, or with user's answers that a pass relies on."""
         undecided = [q for q in next(iter(self.alike), ()) if len({a[q] for a in self.alike}) > 1]
         names = {"passed": self.given, "not decided": undecided}.get(self.verdict, ())
         link = ", given " if self.passed else ": "

@@ -105,7 +105,7 @@ class Fit:
         return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the relative excess of the error over the error of ``best``, and its standard error.
+        """Return the relative excess over the error of ``best``, and the excess's standard error.
 
         Both fits must have the same samples and levels. The mean leaves out levels beyond the
         quartiles of the excess, since a poorly trained network has large errors at high levels.
