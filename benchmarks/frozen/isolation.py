@@ -207,7 +207,7 @@ def _ask(
     *tensors: Tensor,
     serve: Callable[[_Message], None] | None = None,
 ) -> _Message:
-    """Return the answer to a command; ``serve`` gets requests until then. Failures are ValueErrors."""
+    """Return the answer to a command, serving requests until then; raise a ValueError if it fails."""
     send(pipe, command, *tensors)
     while True:
         try:
