@@ -65,7 +65,9 @@ def plan(
     device: Device = "auto",
     **replaced: Any,
 ) -> list[Cell]:
-    """Return the cells that a suite would run, without sampling or writing anything.
+    """Return the cells that a suite would run, without running them.
+
+    Searches for levels and rules run now, and write to the cache.
 
     Args:
         suite: see :func:`run`.

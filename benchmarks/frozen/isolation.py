@@ -207,7 +207,7 @@ def _ask(
     *tensors: Tensor,
     serve: Callable[[_Message], None] | None = None,
 ) -> _Message:
-    """Return the answer to a command, serving requests until then; raise a ValueError if it fails."""
+    """Return a command's answer, serving requests until then; raise a ValueError on failure."""
     send(pipe, command, *tensors)
     while True:
         try:

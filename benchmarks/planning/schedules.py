@@ -84,7 +84,7 @@ class Schedule:
 
     @property
     def process(self) -> Process | None:
-        """Process in whose time the levels are spaced; None for schedules without this option."""
+        """Noising process that the levels depend on; None for schedules without this option."""
         return _resolve_options(self.name, self.options).get("process")
 
     @property

@@ -48,8 +48,8 @@ class Timing(StrictTable):
         enabled: False for a suite without times.
         batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's.
             The result table has the times of the first size, ``timing.csv`` the times of all.
-        seconds: most wall time per model and batch size.
-        min_rounds, max_rounds: fewest and most times that each cell is timed.
+        seconds: most wall time per model and batch size, unless ``min_rounds`` take longer.
+        min_rounds, max_rounds: fewest and most times that each cell is timed, but for disturbed times.
         half_width: largest half-width of the 95 % interval of a median, as a share of it, to stop
             timing.
         energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.

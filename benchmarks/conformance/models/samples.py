@@ -213,7 +213,7 @@ def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, 
 
 
 def check_range(limits: tuple[float, float], images: Tensor) -> Check:
-    """Check that images lie within ``limits``, to which samples are clamped before scoring."""
+    """Check that nearly all values of images are within ``limits``, to which scores clamp."""
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
     text = f"the images go from {least:.3g} to {most:.3g}, and scores clamp samples to {low:g} and {high:g}"
