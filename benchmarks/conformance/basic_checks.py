@@ -135,7 +135,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
 
     Step i weighs x by a, and the history entry p x + q d of step i - j by b_j. So the sum is
     a + sum_j b_j (p + q)_(i-j). Each row must evaluate at the level where its step begins. There
-    is no check of other samplers, of plans with other rows, and without ``translates``.
+    is no check of other samplers, of plans with other rows, or without ``translates``.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...results.board.site import BuiltSite
 
 BASELINE = format_spec({"name": "dpmpp_2m"}) + " on uniform_lambda"
-"""Solver in whose evaluations others are counted: DPM-Solver++(2M), even in log-SNR."""
+"""Solver whose evaluations are the board's unit: DPM-Solver++(2M) at even steps in log-SNR."""
 AGREEMENT = 0.02
 """Largest relative difference of two measurements of one solver on two machines."""
 

@@ -48,7 +48,7 @@ from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):
-    """Samples of a solver at one budget; None if it fails, or if no step fits in the budget.
+    """Result of a solver at one budget; ``samples`` are None if it fails, or if no step fits.
 
     ``nfe`` is evaluations per sample, ``search`` all evaluations before sampling. ``failure`` is the
     reason of a failure.

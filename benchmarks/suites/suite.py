@@ -46,7 +46,7 @@ class Timing(StrictTable):
 
     Attributes:
         enabled: False for a suite without times.
-        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the cell's.
             The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size, unless ``min_rounds`` take longer.
         min_rounds, max_rounds: fewest and most times that each cell is timed, but for disturbed times.
