@@ -65,7 +65,9 @@ def plan(
     device: Device = "auto",
     **replaced: Any,
 ) -> list[Cell]:
-    """Return the cells that a suite would run, without sampling or writing anything.
+    """Return the cells that a suite would run, without running them.
+
+    Searches for levels and rules run now, and write to the cache.
 
     Args:
         suite: see :func:`run`.
@@ -118,10 +120,10 @@ def run(
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None if keywords
             give everything. A suite with ``until`` draws samples until its comparison is decided.
-        out: run directory; None for one under ``results/runs`` with the name of the suite.
+        out: run directory; None for one under ``results/runs`` with the suite's name and digest.
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects: denoisers, or
-            anything a factory in a Python file may return. A model whose outputs differ from those of
-            the last run under its name is measured again.
+            anything a factory in a Python file may return. A model is measured again if its outputs
+            differ from the last run under its name.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None to report in a terminal or a notebook only.

@@ -1,4 +1,4 @@
-"""Arguments of the Python interface: suites, models, samplers and devices, by name or as objects."""
+"""Arguments of the Python interface: suites, models, samplers and devices, by name or object."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Opening = Callable[[Any, str], None]
 """Callback before a check: gets a checkpoint's specification or another model; and its identity."""
-LARGE = 1 << 30  # bytes of a file for which a network for each other answer takes too much memory
+LARGE = 1 << 30  # bytes of a file; networks for a larger one's other answers take too much memory
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:

@@ -50,7 +50,7 @@ def export(
     from .advice.exports import export as export_lines
     from .advice.exports import export_folder
     from .planning.fitting import Pilot
-    from .planning.schedules import read_levels, steps_of_schedule
+    from .planning.schedules import levels_of_schedule, read_levels
 
     by_model = steps is not None and model is not None
     alone = sampler is None or model is None  # a list of levels needs a model only for a sampler
@@ -63,7 +63,7 @@ def export(
     if out is not None and solver is None:
         raise ValueError("--out writes a table of a sampler; give --sampler and --model")
     if steps is not None and subject is not None:
-        levels, solver = steps_of_schedule(schedule, steps, subject, solver)
+        levels, solver = levels_of_schedule(schedule, steps, subject, solver)
     else:
         levels = read_levels(sigmas) if isinstance(sigmas, str) else tuple(map(float, sigmas or ()))
     if solver is None or subject is None:

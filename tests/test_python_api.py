@@ -219,6 +219,6 @@ def test_python_api__a_mistake_is_one_sentence(here, asked, words):
 def test_help_reads_well():
     text = pydoc.plain(pydoc.render_doc(benchmarks))
     assert "plan(suite:" in text
-    assert "cells that a suite would run, without sampling or writing anything." in text
+    assert "cells that a suite would run, without running them." in text
     assert "Run the cells of a suite that a run directory lacks" in text
     assert set(benchmarks.__all__) <= set(dir(benchmarks))

@@ -1,4 +1,4 @@
-"""Conformance suite: checks of every sampler, built in or plugged in, in about a second.
+"""Conformance suite: checks of any sampler, built in or plugged in, in about a second.
 
 >>> from samplerbench.benchmarks.conformance import check_sampler
 >>> check_sampler("euler", fast=True).passed
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:
-    """Run all checks on one sampler; an exception counts as a failure of the check that it interrupts.
+    """Run the checks that apply to a sampler; an exception fails the check that it interrupts.
 
     Args:
         sampler: a sampler, its registry name, or a table with ``name`` and options.
@@ -69,7 +69,7 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _check_can_run(sampler: Sampler) -> list[Check]:
-    """Run three steps to 0 and to sigma_min; return one failed check if a run raises, else []."""
+    """Run three steps to 0 and to sigma_min; return a failed check if both runs raise, else []."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)

@@ -45,8 +45,8 @@ CLOSE = 1e-12
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
     """Check that counted evaluations equal the declared ``nfe``, at levels within the grid.
 
-    Without a declared ``nfe`` only the levels are checked. A stochastic sampler may go up to
-    sqrt(2) times the highest level.
+    A ``GridSampler`` must also make as many calls. Without a declared ``nfe`` only the levels are
+    checked. A stochastic sampler may go up to sqrt(2) times the highest level.
     """
     data, wrong, levels = [], [], []
     for to_zero, n in product((True, False), COUNTED):
@@ -74,7 +74,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_finite(sampler: Sampler) -> Iterator[Check]:
-    """Check that short runs in float32 and float64 give finite results of the latents' dtype."""
+    """Check that short runs give finite results with the latents' shape, dtype and device."""
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     grids = [karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps]
     failed: list[dict[str, Any]] = []
@@ -134,7 +134,8 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
     """Check that a linear multistep method's weights sum to 1, and that its history entries exist.
 
     Step i weighs x by a, and the history entry p x + q d of step i - j by b_j. So the sum is
-    a + sum_j b_j (p + q)_(i-j). Other samplers and rows, and samplers without ``translates``, get no check.
+    a + sum_j b_j (p + q)_(i-j). Each row must evaluate at the level where its step begins. There
+    is no check of other samplers, of plans with other rows, or without ``translates``.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
@@ -176,7 +177,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
 
 
 def _registered_twin(sampler: Sampler) -> str:
-    """Return the name of a registered sampler with the same tables of coefficients; "" if there is none."""
+    """Return the name of a registered sampler with the same coefficients; "" if there is none."""
     grids = [karras(7, *RANGE, to_zero=to_zero) for to_zero in (True, False)]
 
     def weights(of: Sampler) -> list[float] | None:
@@ -198,7 +199,8 @@ def _registered_twin(sampler: Sampler) -> str:
 def check_twin(sampler: Sampler) -> Iterator[Check]:
     """Check that a sampler gives the same samples as the sampler that it names in ``same_as``.
 
-    Without ``same_as``, a check says which registered sampler takes the very same steps, if one does.
+    With ``same_as``, other options than the defaults get no check. Without it, a check names a
+    registered sampler that takes the very same steps, if there is one.
     """
     if not sampler.same_as:
         twin = _registered_twin(sampler)

@@ -1,4 +1,4 @@
-"""Report of a conformance run: named checks, each with a verdict, a sentence and its measurements."""
+"""Report of a conformance run: named checks with verdicts, sentences and measurements."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ _LOOP = _OURS.parents[1] / "samplers"
 
 @dataclass(frozen=True)
 class Check:
-    """Result of the check of one property.
-
-    If not ``asserted``, the check only reports a measurement.
-    """
+    """Result of one check; if it is not ``asserted``, the check only reports a measurement."""
 
     name: str
     passed: bool
@@ -36,7 +33,7 @@ class Check:
 
     @property
     def mark(self) -> Mark:
-        """Verdict in a word: "FAIL", "pass", or "measured" for a passed check that is not ``asserted``."""
+        """Verdict: "FAIL", "pass", or "measured" for a passed check that is not ``asserted``."""
         return "FAIL" if not self.passed else "pass" if self.asserted else "measured"
 
 
@@ -82,7 +79,7 @@ class Conformance:
 
 
 def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """Return the checks that ``run`` yields, or one failed check called ``name`` if ``run`` raises."""
+    """Return the checks that ``run`` yields; if it raises, one failed check called ``name``."""
     try:
         return list(run())
     except Exception as error:

@@ -58,7 +58,7 @@ def _explain_nonlinearity(sampler: Sampler, checks: ChecksByName) -> Iterator[st
 
 
 def _explain_wrong_order(sampler: Sampler, checks: ChecksByName) -> Iterator[str]:
-    """Yield a cause if all measured orders agree on an order that is not declared."""
+    """Yield a cause if measured orders are near 0, or agree on an order that is not declared."""
     slopes = list(_slopes_by_pair(checks).values())
     if not slopes or checks["order"].passed or sampler.order is None:
         return
@@ -105,7 +105,7 @@ def _explain_end_at_zero(_: Sampler, checks: ChecksByName) -> Iterator[str]:
         )
 
 
-def _explain_short_grids(_: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_float32_or_short_grids(_: Sampler, checks: ChecksByName) -> Iterator[str]:
     """Yield a cause if only float32 runs or grids of one or two steps fail."""
     failed = _faults_of_check(checks, "finite")
     if all(entry["to_zero"] for entry in failed):
@@ -123,7 +123,7 @@ def _explain_short_grids(_: Sampler, checks: ChecksByName) -> Iterator[str]:
 
 
 def _explain_row_sums(_: Sampler, checks: ChecksByName) -> Iterator[str]:
-    """Yield a cause if the weights of only some kind of steps do not sum to 1."""
+    """Yield a cause if weights fail to sum to 1 only with memos, or only in the step to 0."""
     wrong = _faults_of_check(checks, "algebra")
     if not wrong:
         return
@@ -165,7 +165,7 @@ PATTERNS: tuple[Callable[[Any, ChecksByName], Iterator[str]], ...] = (
     _explain_wrong_order,
     _explain_start,
     _explain_end_at_zero,
-    _explain_short_grids,
+    _explain_float32_or_short_grids,
     _explain_row_sums,
     _explain_moments,
 )
@@ -190,7 +190,7 @@ def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
 
 
 def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
-    """Return the (problem, grid) pairs whose measured order is below the declared one.
+    """Return the (problem, grid) pairs whose order is NaN, or MARGIN or more below the declared.
 
     The set is empty without a declared order, and for samplers other than a ``GridSampler``.
     """

@@ -28,7 +28,7 @@ def label_of(result: Conformance) -> str:
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Return the results of all checks as an entry of the shipped file, None if not measured.
+    """Return the results of all checks as an entry of the file; values not measured are None.
 
     ``measured`` is the range of orders over problems and grids, as text. ``weak`` and ``strong``
     are orders of a stochastic sampler. ``nfe_per_step`` comes from counts at 3 and at 10 steps.

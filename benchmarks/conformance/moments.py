@@ -7,7 +7,7 @@ y_0 + sum_k R_k z_k. Then the mean is y_0 and the covariance is sum_k R_k R_k^T,
 gives all R_k: each row of its batch has a unit impulse in one coordinate of one z_k.
 
 For draws over overlapping intervals a Brownian path gives correlated increments, and white noise
-gives independent draws. So such a sampler is a different method for each of the two.
+gives independent draws. So a sampler with such draws is a different method for each of the two.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CLOSE, SAME = 0.05, 1e-11
 
 Interval = tuple[float, float]
 Key = tuple[int, int, Interval | None]
-"""Identity of a draw: step, number within the step, and the interval of levels it covers, or None."""
+"""Identity of a draw: step, number within the step, and its interval of levels, or None."""
 Units = Callable[[Collection[Key]], dict[Key, dict[Hashable, float]]]
 """Function that writes each draw as a weighted sum of independent standard normals.
 

@@ -86,8 +86,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
 
     Whole runs from exact start values need the declared order. Single steps need one order more,
     unless whole runs reach the declared order without it. Runs with the sampler's own first steps
-    need the declared order, but at most 2. On steps of alternating length the error only has to
-    fall.
+    need the declared order, but at most 2. On steps of alternating length, order 1 is enough.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
@@ -218,10 +217,7 @@ def range_in_words(orders: Iterable[float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that an adaptive sampler has its smallest error at its smallest tolerance.
-
-    This error must be below :data:`WORTH` times the tolerance.
-    """
+    """Check that the least tolerance gives the least error, below WORTH times the tolerance."""
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]
@@ -258,8 +254,8 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
     """Check that the slope of the pathwise error against N is near the declared strong order.
 
     The error is the distance to the exact solution of the reverse SDE on the same Brownian paths.
-    Without a declared order, the check only reports the order, also of the change from N to 2 N
-    steps. Samplers for few-step maps get no check.
+    Without a declared order, the check only reports two orders: of this error, and of the change
+    from N to 2 N steps. Samplers for few-step maps get no check.
     """
     if sampler.for_maps:
         return
@@ -290,7 +286,7 @@ def _shared_paths() -> tuple[BrownianNoise, CachedNoise]:
 
 
 def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
-    """Return a sampler's samples ``(PATHS, 2)`` of the mixture after ``n`` steps on the shared paths."""
+    """Return samples ``(PATHS, 2)`` of the mixture after ``n`` steps on the shared paths."""
     noise, grid = _shared_paths()[1], GRIDS["uniform_lambda"](n)
     return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), grid, noise)
 

@@ -33,7 +33,7 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
-    """Check that runs are repeatable and modify no argument, and that sampler and plan are plain values."""
+    """Check that runs repeat and modify no argument, and that sampler and plan are plain values."""
     promises: dict[str, Callable[[Any], tuple[bool, str]]] = {
         "repeatable": _is_repeatable,
         "arguments untouched": _keeps_arguments,
@@ -168,10 +168,7 @@ class HistoryWatcher(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Check that seven samples are bit-identical alone and in one batch.
-
-    A sampler that declares ``batch_coupled`` cannot fail.
-    """
+    """Check that samples are bit-identical alone and in a batch, unless ``batch_coupled``."""
     together, *each = (
         draw_samples(sampler, Rational(), BATCH_GRID, ids, 5) for ids in (BATCH, *BATCH.split(1))
     )

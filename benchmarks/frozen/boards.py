@@ -1,4 +1,4 @@
-"""Board of submissions: the site, with marks for those that were measured again."""
+"""Board of submissions: the site, with marks for submissions that a rerun verified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...results.board.site import BuiltSite
 
 BASELINE = format_spec({"name": "dpmpp_2m"}) + " on uniform_lambda"
-"""Solver whose evaluations are 1: DPM-Solver++(2M) at equal distances in log-SNR."""
+"""Solver whose evaluations are the board's unit: DPM-Solver++(2M) at even steps in log-SNR."""
 AGREEMENT = 0.02
 """Largest relative difference of two measurements of one solver on two machines."""
 
@@ -30,7 +30,7 @@ def board(
     part: str = PUBLIC,
     beacon: str = "",
 ) -> BuiltSite:
-    """Write the site of the submissions in a folder: a page, and a page for each solver.
+    """Write the site of a folder's submissions: a page, a page for each solver, and the files.
 
     Args:
         folder: folder with the files of submissions.
@@ -44,7 +44,8 @@ def board(
         The site, with a sentence for each file that is not used.
 
     Raises:
-        ValueError: the part is invalid, or the folder has no submission that is used.
+        ValueError: the part is invalid, a folder is missing, or no submission of the baseline has
+            errors on exact problems.
     """
     from ...results.board.site import build_site
 
@@ -62,11 +63,11 @@ def board(
         problems=[instance.problem for instance in drawn.instances],
         networks=[Problem(name, name) for name in NETWORKS],
         baseline=BASELINE,
-        verified=frozenset() if reruns is None else _verified(Path(folder), Path(reruns)),
+        verified=frozenset() if reruns is None else _verified_checksums(Path(folder), Path(reruns)),
     )
 
 
-def _verified(folder: Path, reruns: Path) -> frozenset[str]:
+def _verified_checksums(folder: Path, reruns: Path) -> frozenset[str]:
     """Return the checksums of the files that agree with a rerun of the same solver."""
     known = {
         _place(again): again for _, again in submissions_in(reruns) if isinstance(again, Submission)

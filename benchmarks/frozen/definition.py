@@ -1,4 +1,4 @@
-"""Definition of the frozen suite: its settings, its digest, and the check that nothing has moved."""
+"""Definition of the frozen suite: settings, digest, and the check that nothing has changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RECORD = Path(__file__).with_name(f"{VERSION}.json")
 
 
 def settings() -> dict[str, Any]:
-    """Return all numbers of the suite that code states, as JSON values."""
+    """Return the numbers of the suite that code states, but sizes of problems, as JSON values."""
     return {
         "version": VERSION,
         "kinds": list(KINDS),
@@ -88,20 +88,20 @@ def fingerprints() -> dict[str, Any]:
 
 
 def _every_fifth(values: Mapping[str, Numbers]) -> dict[str, Numbers]:
-    """Return a fifth of the numbers, which are enough to notice a change."""
+    """Return every fifth number of each entry, which is enough to notice a change."""
     return {name: Numbers(v.numbers[::5], v.rtol, v.atol) for name, v in values.items()}
 
 
 @cache
 def digest() -> str:
-    """Return the digest of the frozen definition: that of its record."""
+    """Return the digest of the record of the frozen definition."""
     return hashlib.sha256(RECORD.read_bytes()).hexdigest()[:16]
 
 
 def differences() -> list[str]:
-    """Return how the present code, networks and libraries differ from the record; [] if they do not.
+    """Return differences of the present code, networks and libraries from the record; [] if none.
 
-    Each difference is a clause that names the part.
+    Each difference is a clause that names the setting, problem or network.
     """
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     now = settings()
@@ -123,7 +123,7 @@ def check_frozen() -> str:
     """Return the version and digest of the suite, such as "sb-2026.1 (0123456789abcdef)".
 
     Raises:
-        ValueError: something has moved; the message names the parts.
+        ValueError: something has changed; the message names the first three differences.
     """
     if changed := differences():
         more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -1,16 +1,16 @@
 """Instances of the frozen suite: exact problems drawn from a value, the same on every machine.
 
 The public part is drawn from the word "public". Another part is drawn from its name and a value that is
-unknown before its date, such as the output of a public randomness beacon in hexadecimal digits
-(``--part 2026 --beacon HEX``). The derivation:
+unknown before its date (``--part 2026 --beacon HEX``). A public randomness beacon gives such values. The
+derivation:
 
-1. The seed is SHA-256 of ``sb-2026.1/PART/BEACON``, the beacon in lower case; it seeds PCG64.
+1. SHA-256 of ``sb-2026.1/PART/BEACON``, the beacon in lower case, seeds PCG64, big end first.
 2. The root seed of latents is drawn.
 3. For each kind, in the order of :data:`KINDS`, :data:`PER_KIND` ranges of :data:`RANGES` are drawn
-   without repetition. Each problem gets a number of dimensions, a factor between 1/2 and 2 on the
-   deviation of the data, a seed of its own, and a seed of its motion, in this order.
+   without repetition. Each problem then draws, in this order: a number of dimensions, a side of
+   images, a factor from 1/2 to 2 on the data's deviation, its seed, and its motion's seed.
 
-Each problem is run as drawn and rotated, scaled and shifted (:class:`~samplerbench.models.exact.moved.Moved`).
+Each problem is run twice: as drawn, and moved (:class:`~samplerbench.models.exact.moved.Moved`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Instance(NamedTuple):
 
     @property
     def problem(self) -> Problem:
-        """Name and stratum for scores."""
+        """Name and kind of the problem, for scores."""
         return Problem(self.name, self.kind)
 
     @property
@@ -46,7 +46,7 @@ class Instance(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Part of the suite: its name, the value that it is drawn from, root seed of latents, and problems."""
+    """Part of the suite: name, value that it is drawn from, root seed of latents, and problems."""
 
     name: str
     beacon: str

@@ -54,7 +54,7 @@ RowDenoise = Callable[[Tensor, float | Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class SolverFacts:
-    """Declarations of a file's chosen sampler, by its own code; ``tunes`` if the file has a ``tune``."""
+    """Declarations of a file's chosen sampler; ``tunes`` is True if the file has a ``tune``."""
 
     names: tuple[Line, ...]
     label: Line
@@ -168,7 +168,7 @@ _ONE = Lock()
 
 @contextmanager
 def _solver_process(path: Path, seconds: float) -> Iterator[Connection]:
-    """Start a process for a copy of a file; raise a ValueError if it is late, ends early or sends garbage."""
+    """Run a process on a copied file; raise a ValueError if it is late, dies or writes garbage."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     with _ONE, TemporaryDirectory(prefix="solver-", ignore_cleanup_errors=True) as folder:
@@ -207,7 +207,7 @@ def _ask(
     *tensors: Tensor,
     serve: Callable[[_Message], None] | None = None,
 ) -> _Message:
-    """Return the answer to a command; ``serve`` gets requests until then. Raise a ValueError if it fails."""
+    """Return a command's answer, serving requests until then; raise a ValueError on failure."""
     send(pipe, command, *tensors)
     while True:
         try:
@@ -339,7 +339,7 @@ def _load(pipe: Connection, path: Path, sampler: str) -> SolverFacts:
 def _levels_within(
     job: Job, schedule: Schedule, facts: SolverFacts, pipe: Connection
 ) -> list[float]:
-    """Return the levels of the most steps whose evaluations, as declared, are within the budget."""
+    """Return levels of the most steps within the budget; for an adaptive solver, only the ends."""
     if facts.adaptive:
         return [job.sigma_max, job.sigma_min, 0.0]
 

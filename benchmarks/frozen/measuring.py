@@ -1,4 +1,4 @@
-"""Measurement of a solver on a frozen suite: one curve for each problem, moved problem and network."""
+"""Measurement of a solver on the frozen suite: curves for problems, moved problems and networks."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):
-    """Samples of a solver at one budget; or the reason why there are none.
+    """Result of a solver at one budget; ``samples`` are None if it fails, or if no step fits.
 
-    ``nfe`` is evaluations per sample, ``search`` all evaluations before sampling.
+    ``nfe`` is evaluations per sample, ``search`` all evaluations before sampling. ``failure`` is the
+    reason of a failure.
     """
 
     samples: Tensor | None
@@ -63,12 +64,12 @@ SECONDS = 600.0
 """Limit of the wall time of a stranger's solver for a batch."""
 
 Solve = Callable[[Denoiser, str, int, Tensor, Sequence[int]], Iterator[Result]]
-"""Solver on a model: takes the model, its spec, the root seed, sample ids ``(n,)`` and budgets; yields a
-result for each budget, in the order of the budgets."""
+"""Solver on a model: takes model, spec, root seed, sample ids ``(n,)`` and budgets; yields a result
+for each budget, in order."""
 
 
 def solve_entry(sampler: str, schedule: str) -> Solve:
-    """Return the function that runs a registered sampler on a schedule, given by their specs (:data:`Solve`)."""
+    """Return a :data:`Solve` that runs a registered sampler on a schedule, both given by specs."""
 
     def solve(
         model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
@@ -78,7 +79,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
         first_fingerprint(metered)  # caches look at a model's outputs, which no solver learns
         for budget in budgets:
             # searches of other budgets and runs must not make this one cheaper
-            with _empty_cache():
+            with _temporary_cache():
                 meter.reset()
                 try:
                     cells = _plan(sampler, schedule, metered, spec, seed, len(ids), budget)
@@ -94,7 +95,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
 
 @dataclass
 class _LimitedMeter(Meter):
-    """Meter that stops a run which takes more evaluations than any score counts, as adaptive ones may."""
+    """Meter that stops a run, such as an adaptive one, at more evaluations than scores count."""
 
     limit: int | None = None
 
@@ -127,7 +128,7 @@ def _plan(
 
 
 def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, search: int) -> Result:
-    """Return the samples of a cell."""
+    """Return the result of a cell."""
     if cell.skip:
         return Result(None, None, search)
     parts, rows = [], 0.0
@@ -150,12 +151,12 @@ def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, searc
 
 
 def _batches(ids: Tensor) -> Sequence[Tensor]:
-    """Return batches of sample ids; those in reverse order come in more than one."""
+    """Return sample ids in batches of CHUNK; falling ids in batches of half of CHUNK."""
     return ids.split(CHUNK) if len(ids) < 2 or ids[1] > ids[0] else ids.split(CHUNK // 2)
 
 
 @contextmanager
-def _empty_cache() -> Iterator[None]:
+def _temporary_cache() -> Iterator[None]:
     before = os.environ.get("SAMPLERBENCH_CACHE")
     with TemporaryDirectory() as folder:
         os.environ["SAMPLERBENCH_CACHE"] = folder
@@ -226,7 +227,7 @@ def _measure_problem(
 
 
 def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
-    """Return the median distance to the endpoints in units of ``unit``; None unless it is finite."""
+    """Return the median distance to the endpoints over ``unit``; None without a finite one."""
     if result.samples is None or result.samples.shape != truth.shape:
         return None
     x = result.samples.double().numpy()
@@ -295,7 +296,7 @@ def _short(value: float | None) -> float | None:
 
 
 def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
-    """Return the function that runs a sampler of a stranger's file, which never sees the model."""
+    """Return a :data:`Solve` that runs a sampler of a stranger's file, which gets no model."""
 
     def solve(
         model: Denoiser,

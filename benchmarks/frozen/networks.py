@@ -26,7 +26,7 @@ class NetworkReference(NamedTuple):
         limits: range to which samples are clamped.
         axes: ``(d, AXES)`` first principal axes of the features of converged samples.
         converged: ``(n, AXES)`` features of converged samples along the axes.
-        floor: 1.96 standard errors of the distance between :data:`.settings.NETWORK_SAMPLES` converged
+        floor: 1.96 standard errors of the distance between :data:`.constants.NETWORK_SAMPLES` converged
             samples and the others: smaller distances do not differ from 0.
     """
 
@@ -39,7 +39,7 @@ class NetworkReference(NamedTuple):
 
 @cache
 def network_reference(name: str) -> NetworkReference:
-    """Return the converged samples of a shipped network: of this folder, or else of its card."""
+    """Return the converged samples of a shipped network, from this folder or else from its card."""
     reference = load_model(name).model.reference()
     assert reference is not None
     path = Path(__file__).with_name(f"{name}.safetensors")
@@ -58,7 +58,7 @@ def network_reference(name: str) -> NetworkReference:
 
 
 def distance_over_floor(samples: Tensor, known: NetworkReference) -> float:
-    """Return the Fréchet distance of samples to converged samples over the floor; 0 if it is negative.
+    """Return the Fréchet distance to converged samples over the floor; 0 if it is negative.
 
     The bias of both sides is removed, so that the distance scatters about 0 for converged samples.
     """

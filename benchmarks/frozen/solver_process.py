@@ -36,7 +36,7 @@ READY = b"+"
 
 
 def send(pipe: Connection, head: dict[str, Any], *tensors: Tensor) -> None:
-    """Send a message."""
+    """Send a message: ``head`` in JSON with the tensors' dtypes and shapes, then the tensors."""
     arrays = [tensor.detach().cpu().contiguous().numpy() for tensor in tensors]
     specs = [(str(array.dtype), array.shape) for array in arrays]
     for part in (json.dumps({**head, "tensors": specs}).encode(), *(a.tobytes() for a in arrays)):
@@ -60,8 +60,8 @@ def _receive(pipe: Connection) -> tuple[dict[str, Any], list[Tensor]]:
 class RemoteDenoiser:
     """Denoiser in the parent (:class:`~samplerbench.samplers.Denoise`).
 
-    ``rows`` are indices in the batch. While tuning they are None: row k of any states has the conditions of
-    sample k of the batch.
+    ``rows`` are indices in the batch. If they are None, as while tuning, row k of any states has the
+    conditions of sample k of the batch, modulo its size.
     """
 
     pipe: Connection
@@ -81,7 +81,7 @@ class RemoteDenoiser:
 
 
 class _Solver:
-    """Solver in a file. Its methods are the parent's commands, and return a reply and its tensors."""
+    """Solver in a file; its methods are the parent's commands, and return replies with tensors."""
 
     _sampler: Any
     _tune: Any
@@ -181,7 +181,7 @@ def serve(control: int) -> None:
 
 
 def _kill(child: int) -> int:
-    """Kill a child and all that it started; return its exit code, or minus the signal that ended it."""
+    """Kill a child and all that it started; return its exit code, or minus the signal's number."""
     os.kill(child, signal.SIGKILL)  # a child that has ended keeps its exit code
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     orphans = Path(f"/proc/self/task/{os.getpid()}/children")

@@ -1,4 +1,4 @@
-"""Submission of a solver to the frozen suite: check, qualification, measurement, and the sealed file."""
+"""Submission of a solver to the frozen suite: check, qualification, measurement, sealed file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .measuring import Solve, measure_exact, measure_networks, solve_entry, solv
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
 QUALIFYING = 3
-"""Number of problems that a solver solves twice before everything else."""
+"""Number of problems that a file's solver solves twice before everything else."""
 
 Progress = Callable[[str], object]
 
@@ -76,8 +76,8 @@ def submit(
             package; or the file of a submission, whose solver is measured again.
         sampler: name of the sampler in a file with several, with options.
         schedule: schedule by formula.
-        track: "plain" for a formula that never looks at a model, "self-tuning", or "open"; None for
-            what was counted.
+        track: "plain" for a formula that never looks at a model, "self-tuning", or "open". None takes
+            a submission's own; for other solvers "self-tuning" if they searched, else "plain".
         part: part of the suite (:func:`.instances.draw_part`).
         beacon: value from which another part than "public" is drawn.
         out: file to write; None for the name of the solver, in this folder.
@@ -132,7 +132,7 @@ def _measure(
     networks: bool,
     progress: Progress,
 ) -> Submission:
-    """Measure the curves that ``first`` lacks, and write the submission; each curve is stored at once."""
+    """Measure the curves that ``first`` lacks, store each at once, and write the submission."""
     unfinished, begun = target.with_suffix(UNFINISHED), time.monotonic()
     known = {(curve.problem, curve.moved): curve for curve in first.curves}
     total = len(NETWORKS) * networks + 2 * len(part.instances) * (not subject.solver.stochastic)
@@ -232,7 +232,7 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
 
 
 def _submitted_subject(old: Submission, folder: Path) -> _Subject:
-    """Return the solver of a submission; the source of a stranger's one is written into ``folder``."""
+    """Return the solver of a submission; a file's source is written into ``folder``."""
     if not old.solver.source:
         return _subject(old.solver.sampler, "", old.solver.schedule)
     path = folder / "submitted_solver.py"
@@ -242,7 +242,7 @@ def _submitted_subject(old: Submission, folder: Path) -> _Subject:
 
 
 def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:
-    """Solve a few problems twice at two budgets; raise a ValueError unless results are finite and repeat."""
+    """Solve a few problems twice; raise a ValueError unless results repeat and one is finite."""
     ids, budgets = torch.arange(16), (BUDGETS[2], BUDGETS[6])
     for instance in part.instances[:: max(1, len(part.instances) // QUALIFYING)]:
         place, model = f"{subject.solver.name} on {instance.name}", load_model(instance.spec).model

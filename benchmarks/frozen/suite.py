@@ -1,4 +1,4 @@
-"""The frozen suite as an ordinary suite of ``run``: its other parts, and whether a run is still of it."""
+"""Frozen suite as an ordinary suite of ``run``: its other parts, and the check of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def suite_of_part(suite: Suite, part: str = PUBLIC, beacon: str = "") -> Suite:
 
 
 def describe_run(suite: Suite, part: str = PUBLIC, beacon: str = "") -> str:
-    """Return the version and digest of a run of the frozen suite, or a sentence on why it is not one."""
+    """Return version, digest and part of a run of the frozen suite, or why it is no such run."""
     frozen = suite_of_part(load_suite(SUITE), part, beacon)
     ours, theirs = suite.model_dump(mode="json"), frozen.model_dump(mode="json")
     changed = [key for key in ours if key not in FREE and ours[key] != theirs[key]]

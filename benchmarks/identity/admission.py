@@ -2,7 +2,7 @@
 
 A cell's ``made.json`` contains the fingerprint of its sampler on its own grid. Two digests in it
 name the fingerprints of its model and its feature extractor, which are records in ``made/``.
-Fingerprints are compared within tolerances (:func:`.fingerprint.difference`). So a directory of
+Fingerprints are compared within tolerances (:func:`.behaviour_fingerprint.difference`). So a directory of
 another machine stays valid although last digits differ.
 """
 
@@ -27,7 +27,7 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and of its feature extractor, which is None if no metric needs features.
+    """Fingerprints of a model and of its feature extractor; None if no metric needs features.
 
     Files that the model opens after loading have names relative to ``folder``.
     """
@@ -38,7 +38,7 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a locked run directory; it is only read if ``writes`` is False.
+    """Admission of cells to a locked run directory; ``writes`` is False to only read it.
 
     ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a
     cell's sampler. ``digests`` are the digests of a model's record and its extractor's ("" for no
@@ -74,7 +74,7 @@ class Admission:
         """
         self.set_aside_if_outdated(cell)
         sampler, (model, extractor) = self.probe(cell), self.digests[cell.model]
-        exists = self.exists(cell.key)
+        exists = self.has_parts(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
         # recorded fingerprints come first, so that their digests stay
         recorded = _recorded_fingerprint(stored, sampler) or sampler
@@ -97,7 +97,7 @@ class Admission:
 
         ``extractor`` is True to compare extractors too, for cells in the present feature space.
         """
-        if self.exists(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
+        if self.has_parts(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
@@ -117,8 +117,8 @@ class Admission:
         stored = self.run.read(cell.key, MADE) or {}
         return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
 
-    def exists(self, key: str) -> bool:
-        """Return True if the directory has parts of a cell; a cell that was only planned has none."""
+    def has_parts(self, key: str) -> bool:
+        """Return True if the directory has parts of a cell; the plan of a cell is no part."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
@@ -222,7 +222,7 @@ def without_levels(fingerprint: Fingerprint) -> Fingerprint:
 
 
 def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
-    """Describe the difference between two fingerprints at the levels that both have; "" for none."""
+    """Describe how two fingerprints differ, apart from levels that one lacks; "" for none."""
     if words := difference(without_levels(before), without_levels(now)):
         return words
     for key, at in before.values.items():

@@ -1,4 +1,4 @@
-"""Fingerprints of models and feature extractors: outputs for fixed noise, and hashes of their files."""
+"""Fingerprints of models and feature extractors: outputs for fixed noise, and file hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reduction of tensors and plans to short lists: entries at fixed places, and random projections."""
+"""Reduction of tensors and plans to short lists: entries at fixed places, random projections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENTRIES, PROJECTIONS = 16, 4
 """Numbers of evenly spread entries and of weighted sums that replace a longer list."""
 
 LONG_PLAN = 4000
-"""Longest plan that is stored whole; blocks of a longer one are reduced to about this size in all."""
+"""Longest plan that is stored whole; a longer one is reduced in blocks to about this size."""
 
 _SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
 
@@ -48,7 +48,7 @@ def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
     """Return the relative and the absolute tolerance for results of a dtype on a device.
 
-    They allow for some thousand rounding errors, or for the errors of a GPU's tensor cores.
+    They allow for rounding errors that accumulate, and for the errors of a GPU's tensor cores.
     """
     if dtype == torch.float64:
         return _STATE

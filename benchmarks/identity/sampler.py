@@ -1,4 +1,4 @@
-"""Fingerprint of a configured sampler: its grid, its coefficients, and its results for three points.
+"""Fingerprint of a configured sampler: its grid, coefficients, and results for three points.
 
 The points lie in the plane. The denoiser is exact for a mixture of two Gaussians, the noise fixed.
 """
@@ -34,15 +34,15 @@ from .reduced_numbers import flatten_value, reduce_plan, reduce_rows
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
 """Class attributes that affect how a sampler runs, or that are columns of the result table."""
 
-ROOM = 2**17  # most numbers in the samples that a plugin is tried on, two at least
+ROOM = 2**17  # most numbers in the samples that a plugin is tried on; there are two at least
 
 
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
     """Return the fingerprint of a cell's sampler, grid, noise and start.
 
-    The fingerprint of a built-in sampler has its results alone: new code with equal results leaves
-    its rows valid. That of any other sampler also has its files or version. It also has results for
-    samples of the shape ``event``, unless that is None. Exceptions of the sampler pass through.
+    The fingerprint of a built-in sampler has no code: new code with equal numbers leaves its rows
+    valid. For any other sampler, the fingerprint also has files or version, and, unless ``event``
+    is None, results for samples of this shape. Exceptions of the sampler pass through.
 
     Raises a ValueError if the cell has no grid.
     """
@@ -150,7 +150,7 @@ def _files_opened(module: ModuleType, *seen: FileRecorder) -> frozenset[str]:
 
 
 ROWS, EVENT, PROBE_SEED = 3, (2,), 0
-_MOST = 20_000  # most cached tensors of noise, of six numbers each
+_MOST = 20_000  # most cached tensors of noise
 
 
 class ProbeDenoiser:
@@ -188,7 +188,7 @@ class ProbeDenoiser:
         return d.to(x.dtype).reshape(x.shape)
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
-        """Return d, and the image of a nearer centre as the one that it is guided away from."""
+        """Return d as the guided image, and 0.75 d as the image that guidance leads away from."""
         d = self(x, sigma)
         return d, 0.75 * d
 
@@ -209,7 +209,7 @@ class CachedNoise:
         self._drawn: dict[tuple[object, ...], Tensor] = {}
 
     def initial(self) -> Tensor:
-        """Return the latents ``(3, 2)``, standard normal."""
+        """Return the latents, standard normal."""
         return self._cached(("initial",), self._source.initial)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
@@ -240,7 +240,7 @@ _WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64))
 
 @cache
 def _noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
-    """Return a noise source: "white", "brownian" between these levels; for None it raises."""
+    """Return white noise, or Brownian noise between the levels; for None, a source that raises."""
     if kind is None:
         return NoNoise()
     if kind != "brownian":

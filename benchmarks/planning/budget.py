@@ -66,7 +66,7 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the largest number of steps with ``cost(steps)`` <= ``budget``; None without any."""
+    """Return the most steps whose ``cost``, which must not fall, is within ``budget``, or None."""
     most = budget + 1  # an analytic first step costs nothing
     n = bisect_right(range(1, most + 1), budget, key=cost)
     if n == most:  # a sampler may skip evaluations; one of constant cost has enough steps

@@ -26,7 +26,7 @@ from ...samplers.spec import canonical_json
 from ..identity import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Names of two items: of a key, the model's behaviour; of a file, the digest of its content."""
+"""Names of the item of a key with the model's behaviour, and of a file with its digest."""
 
 _behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
@@ -45,7 +45,7 @@ def set_measurements_aside(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return a digest of a model's outputs and opened files; "" without a cache, or if it fails."""
+    """Return a digest of a model's outputs and opened files; "" without cache, or if it fails."""
     digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
@@ -93,7 +93,7 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the result of ``measure()`` with the items of ``key``, stored in the folder ``cache``.
+    """Return the result of ``measure()`` with ``key`` as an item, stored in the folder ``cache``.
 
     ``measure`` is called if the cache has no result for the key, or if ``cache`` is None. ``key``
     has JSON values for everything that the result depends on. ``name`` is part of the file's name.

@@ -1,4 +1,4 @@
-"""Schedule ``dmn``: levels that minimise a bound on the error of an exponential multistep method."""
+"""Schedule ``dmn``: levels that minimise an error bound of an exponential multistep method."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def dmn(
     order: int = 3,
     to_zero: bool = True,
 ) -> Grid:
-    """Levels that minimise a bound on the error of an exponential multistep method; no model is needed.
+    """Levels that minimise an error bound of an exponential multistep method; needs no model.
 
     The method interpolates denoised images in lam = -log(sigma). The error of an image is assumed
     to be at most sigma_t^power / alpha_t, in the scaling of the process (:func:`bound_terms`).
@@ -88,7 +88,7 @@ def dmn(
 
 
 def image_error(lam: Array, process: Process, power: float) -> Array:
-    """Return sigma_t^power / alpha_t, the assumed error of a denoised image, at lam = -log(sigma)."""
+    """Return sigma_t^power / alpha_t, the assumed error of an image, at lam = -log(sigma)."""
     level = np.exp(-lam)
     return level**power * process.alpha(process.t_of(level)) ** (power - 1)
 
@@ -103,7 +103,7 @@ def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
     In step s = 0 … N - 1 a polynomial through k = min(``order``, s + 1, N - s) images stands for d.
     An error of image j counts with the integral w_sj of e^lam times its Lagrange polynomial. Each
     image has the term errors(lam_j) sum_s w_sj, over all steps but the first ``order`` and the last.
-    The last term is the sum, over these others, of the root of sum_j (errors(lam_j) w_sj)².
+    The last term is the sum, over the steps left out, of the root of sum_j (errors(lam_j) w_sj)².
 
     Args:
         lam: ``(batch, N + 1)`` rising values of -log(sigma), N >= 1.
@@ -154,7 +154,7 @@ def _minimise(
     start: str,
     order: int,
 ) -> tuple[float, ...]:
-    """Return the ``steps + 1`` levels of least bound, or those of the start if it is no larger.
+    """Return the ``steps + 1`` levels of least bound; the start's levels if their bound is as low.
 
     The bound has kinks where terms vanish, and its minimum lies on some. So the numbers y_j with
     sum y_j least and -y_j <= term_j <= y_j are found together with lam.

@@ -50,7 +50,7 @@ def gits(
     weight: float = 1.15,
     seed: int = 0,
 ) -> Search:
-    """Levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
+    """Levels of a fine karras grid that dynamic programming finds cheapest on the model's paths.
 
     Args:
         teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.

@@ -13,7 +13,7 @@ from ...samplers.schedules import schedule
 from .dmn import MOST, Array, image_error
 
 ENDS = np.linspace(0.03, 0.01, 9)
-"""Process times of the last positive level, of which the upper level chooses one."""
+"""Process times from which the last positive level is chosen."""
 PENALTY = 1e9
 """Weight of the squares by which gaps in process time are too small."""
 
@@ -42,8 +42,8 @@ def hso(
 ) -> Grid:
     """Levels that minimise a midpoint error proxy (:func:`midpoint_proxy`); no model is needed.
 
-    The lower level moves all inner levels to the least proxy. The upper level chooses the last
-    positive level: its process time is between 0.01 and 0.03, and the proxy plus the penalty
+    An inner search moves all inner noise levels to the least proxy. An outer search chooses the
+    last positive level: its process time is between 0.01 and 0.03, and the proxy plus the penalty
     (:func:`spacing_penalty`) is least.
 
     Args:
@@ -77,7 +77,7 @@ def hso(
 
 
 def midpoint_proxy(lam: Array, process: Process) -> Array:
-    """Return sum_i e(m_i) (e^lam_{i+1} - e^lam_i) ``(...)``, with the error e in the middle m_i of a step.
+    """Return sum_i e(m_i) (e^lam_{i+1} - e^lam_i) ``(...)``, with the error e at step middles m_i.
 
     ``lam`` ``(..., N + 1)`` are rising values of -log(sigma). The assumed error of an image is
     sigma_t² / alpha_t (:func:`.dmn.image_error`).
@@ -87,9 +87,9 @@ def midpoint_proxy(lam: Array, process: Process) -> Array:
 
 
 def spacing_penalty(levels: tuple[float, ...], evaluations: int, process: Process) -> float:
-    """Return the sum of squares by which gaps in process time between positive levels are too small.
+    """Return the sum of squares by which gaps in process time of positive levels are too small.
 
-    The smallest gap falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
+    The least allowed gap falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
     """
     least = np.interp(evaluations, [4, 20], [0.15, 0.01])
     gaps = -np.diff(process.t_of(np.array(levels)))

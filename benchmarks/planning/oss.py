@@ -1,4 +1,4 @@
-"""Schedule ``oss``: levels whose steps lead a solver's own states closest to a teacher's trajectory."""
+"""Schedule ``oss``: levels that lead a solver's own states closest to a teacher's trajectory."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def oss(
     Args:
         solver: spec of a deterministic linear method with one evaluation a step, such as dpmpp_2m.
         steps: largest number of steps to sigma_min, 1 … ``teacher_steps``. One search has all
-            numbers up to it, at ``steps`` evaluations for each fine step and latent.
+            numbers up to it, with at most ``steps`` evaluations for each fine step and latent.
         teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
         teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2.
         latents: number of trajectories, >= 1.
@@ -204,8 +204,7 @@ def _search(
 def row_function(solver: GridSampler, last: float) -> RowOf:
     """Return the coefficients of a solver's step, as a function of its path so far.
 
-    A step before level ``last`` is followed by one to ``last``, and this by one to 0, as far as
-    lower orders at the end of the plan are concerned.
+    The plan of the path goes on to level ``last`` and to 0, since a plan may end in lower orders.
     """
 
     @cache
@@ -241,14 +240,14 @@ def best_paths(
 ) -> list[StudentPath]:
     """Return the best paths of 1, …, ``steps`` steps of a solver from the first level to the last.
 
-    Of all states after k + 1 steps from the kept states after k, each level keeps the one with the
-    least mean square distance to its target; of equally near ones that from the highest level.
+    Step k + 1 starts from the states that levels kept after step k. Each level keeps the state of
+    least mean square distance to its target; of equally near ones, the one from the highest level.
 
     Args:
         denoise: denoiser of ``len(levels) - 1`` rows of one latent.
         targets: states of the teacher at the levels, ``(len(levels), *event)``.
         levels: sigma_i, falling.
-        solver: the linear method, whose coefficients are those of ``row_of``.
+        solver: the linear method that ``row_of`` was made for.
         row_of: coefficients of a step (:func:`row_function`).
         steps: at most ``len(levels) - 1``.
 

@@ -35,7 +35,7 @@ from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError
 
 FIXED_GRID = "fixed-grid"
-"""Keyword for all samplers on a fixed grid, in a suite or after ``--sampler``."""
+"""Keyword for all samplers on a fixed grid, without synonyms and samplers for few-step maps."""
 _GRID = Grid((80.0, 1.0, 0.0))
 
 
@@ -50,10 +50,11 @@ def plan(
     references: Mapping[str, Reference | None],
     device: str = "cpu",
 ) -> list[Cell]:
-    """Plan all cells of a suite, each once, in a loop over models outside and budgets inside.
+    """Plan all cells of a suite, each once; models vary slowest, and budgets fastest.
 
     A sampler that uses only the ends of a grid is planned for one schedule. Searches of schedules
-    run now, unless they are cached. A sampler is left out for a schedule without levels for it.
+    run now, unless they are cached. Schedules without levels for a sampler are left out for it,
+    unless there are no others.
 
     Raises:
         ValueError: a sampler, schedule or option is unknown, tuned levels are missing, or the suite
@@ -105,7 +106,7 @@ def plan_cells_of_record(
     references: Mapping[str, Reference | None],
     device: str,
 ) -> list[Cell]:
-    """Plan the cells of a stored row from its identity columns; return [] if they cannot be planned.
+    """Plan the cells of a stored row from its identity columns; return [] if this is impossible.
 
     ``suite``, of the present run, gives the settings that a row lacks. ``space`` is the feature
     space of the row; None stands for the present run's.
@@ -144,7 +145,7 @@ def _steps_and_budgets(
 
 
 def expand_fixed_grid_keyword(specs: Sequence[Spec]) -> list[Spec]:
-    """Return the specs, with :data:`FIXED_GRID` replaced by the samplers on a fixed grid, sorted."""
+    """Return the specs, with :data:`FIXED_GRID` replaced by its samplers in alphabetical order."""
     fixed = [
         name
         for name in sorted(samplers.names() if FIXED_GRID in specs else ())

@@ -1,4 +1,4 @@
-"""Schedule ``published``: levels, and coefficients for the sampler ``tabulated``, from a file of theirs."""
+"""Schedule ``published``: levels, and coefficients for ``tabulated``, from an authors' file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .published_tables import PublishedTable, read_tables
 from .tuned_schedule import carry_grid
 
 NEAR = 0.05
-"""Largest distance, in log sigma, of the ends of a table's range from the model's that needs no ``carry``."""
+"""Largest distance, in log sigma, of a table's ends from the model's that needs no ``carry``."""
 
 
 @schedule(
@@ -39,7 +39,7 @@ NEAR = 0.05
 def published(
     *, file: str = "table.json", part: str = "", carry: bool = False
 ) -> Callable[[Denoiser, Path | None, str], PublishedGrids]:
-    """Levels of a published solver, from its authors' file; sampler ``tabulated`` takes its coefficients too.
+    """Levels of a published solver, from its authors' file; ``tabulated`` takes coefficients too.
 
     Args:
         file: a ``network-snapshot-*.pkl`` of DyWeight, ``ns_sampling.py`` of NeuralSolver, or a
@@ -65,7 +65,7 @@ def published(
 
 
 def fit_to_range(table: PublishedTable, model: Denoiser, *, carry: bool) -> PublishedTable:
-    """Return a table for the model's range: unchanged, or at the same relative positions in log sigma.
+    """Return a table for the model's range: unchanged, or at equal relative positions in log sigma.
 
     Raises:
         ValueError: the ranges differ by more than :data:`NEAR`, and ``carry`` is False.
@@ -99,7 +99,7 @@ class PublishedGrids:
     sampler: Any = None
 
     def for_sampler(self, sampler: Sampler) -> PublishedGrids:
-        """Return the tables for a sampler, which takes the levels only unless it is ``tabulated``."""
+        """Return the tables for a sampler; raise a ValueError if they lack coefficients for it."""
         bare = next((t.file for t in self.tables.values() if t.table is None), None)
         if bare and isinstance(sampler, FromSchedule):
             raise ValueError(
@@ -122,12 +122,12 @@ class PublishedGrids:
         return own.grid
 
     def sampler_at(self, n: int) -> Sampler:
-        """Return the sampler for ``n`` steps, with published coefficients if it is ``tabulated``."""
+        """Return the sampler for ``n`` steps; ``tabulated`` gets the published coefficients."""
         table = self._table(n).table if isinstance(self.sampler, FromSchedule) else None
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the evaluations per sample on a grid of as many steps."""
+        """Return the evaluations per sample on a grid."""
         if not isinstance(self.sampler, FromSchedule):
             return self.sampler.nfe(grid)
         own = self.tables.get(len(grid))

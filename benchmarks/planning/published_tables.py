@@ -1,4 +1,4 @@
-"""Tables of published solvers, read from files of their authors; no code in these files is executed."""
+"""Tables of published solvers, read from their authors' files without executing any code."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class _Numbers(StrictTable):
 
 
 class _File(StrictTable):
-    """Content of a JSON file: the range of levels, and one table or list for each number of steps."""
+    """Content of a JSON file: the range of levels, and a table for each number of steps."""
 
     sigma_min: float
     sigma_max: float
@@ -114,7 +114,7 @@ def _read_json(path: Path) -> list[PublishedTable]:
 
 
 _BETAS = {"ms_coco": (0.00085, 0.012), "lsun_bedroom_ldm": (0.0015, 0.0195)}
-"""Ends of the betas of the latent models in DyWeight's files, by data set; 1000, linear in the square root."""
+"""Ends of the 1000 betas, linear in the square root, of DyWeight's latent models, by data set."""
 
 
 def _read_dyweight(path: Path) -> PublishedTable:
@@ -151,7 +151,7 @@ def _dyweight_levels(n: int, settings: Mapping[str, Any]) -> Matrix:
     kind, rho, u = settings["schedule_type"], settings["schedule_rho"], np.arange(n + 1) / n
     low, high, known = settings["sigma_min"], settings["sigma_max"], None
     if (betas := _BETAS.get(settings.get("dataset_name", ""))) is not None:
-        # the authors' sampler takes the range of the model, as here, not that of the file
+        # the authors' sampler takes the range of the model, as here, and not the file's
         signal = np.cumprod(1 - np.array(betas_of("scaled_linear", 1000, *betas)))
         known = np.sqrt(1 / signal - 1)
         low, high = known[0], known[-1]
@@ -203,7 +203,7 @@ def dyweight_table(
 
 
 def _read_neural_solver(path: Path, part: str, sigma_max: float) -> list[PublishedTable]:
-    """Return the tables in a Python file of NeuralSolver (Wang et al. 2025): its dictionaries, as literals."""
+    """Return the tables in a Python file of NeuralSolver (Wang et al. 2025), read as literals."""
     try:
         tree = ast.parse(read_regular(path, LARGEST_JSON))
         named = {

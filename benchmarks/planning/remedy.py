@@ -23,10 +23,10 @@ def tuning_command(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """Return a clause with the commands that tune missing levels, or a sentence if there are none.
+    """Return a clause with the commands that tune missing levels, or a clause that none can.
 
     ``made`` are the run's samplers. Sizes are the ``budgets``; if None, the numbers of steps
-    ``counts``. Settings are those of the tuning file. Samplers with the same sizes to tune share a
+    ``counts``. Settings come from the tuning file. Samplers with the same sizes to tune share a
     command.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
@@ -68,7 +68,7 @@ def plugin_arguments(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return options with the settings of the last entry, for this model if any; else []."""
+    """Return options with the settings of the last entry, of this model if any; [] for none."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

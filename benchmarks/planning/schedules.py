@@ -84,7 +84,7 @@ class Schedule:
 
     @property
     def process(self) -> Process | None:
-        """Process in whose time the levels are spaced; None for schedules without this option."""
+        """Noising process that the levels depend on; None for schedules without this option."""
         return _resolve_options(self.name, self.options).get("process")
 
     @property
@@ -126,7 +126,7 @@ class Schedule:
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int | None:
-        """Return a sampler's evaluations on a grid, with the coefficients of the schedule if it has any."""
+        """Return a sampler's evaluations on a grid, with any coefficients of the schedule."""
         own = getattr(self.searched, "nfe", sampler.nfe)
         return own(grid)
 
@@ -190,7 +190,7 @@ def _with_shift(schedule: Schedule, shift: float | None, model: str = "") -> Sch
 
 
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """Return all options of a schedule, with a process and a base schedule in place of their names."""
+    """Return all options of a schedule, with process and base schedule in place of their names."""
     resolved = schedule_options(name) | dict(options)
     if "base" in resolved:
         base = resolved["base"] = make_schedule(resolved["base"])
@@ -245,12 +245,12 @@ def _check_step_count(number: float) -> int:
     return int(number)
 
 
-def steps_of_schedule(
+def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[tuple[float, ...], Sampler | None]:
-    """Return the levels of a schedule on a model's range, and the sampler with any coefficients of the schedule.
+    """Return a schedule's levels on a model's range, and the sampler with any coefficients of it.
 
-    Levels go down to 0. For a schedule of None they are the default schedule's. Searches run on the CPU. Raises a
+    Levels go down to 0. A schedule of None is the default schedule. Searches run on the CPU. Raises a
     ValueError for an unknown schedule or an invalid ``steps``.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule

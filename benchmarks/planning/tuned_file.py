@@ -20,16 +20,16 @@ FORMAT: Literal[2] = 2
 """Version of the file's format."""
 
 What = Literal["grid", "coefficients", "both", "ratios"]
-"""Kind of tuned numbers: levels ("grid", by search), coefficients (by least squares), "both", or the
-"ratios" of dynamic compensation (by least squares)."""
+"""Kind of tuned numbers: levels ("grid", by search), coefficients (by least squares), "both", or
+the "ratios" of dynamic compensation (by least squares)."""
 WHATS: tuple[What, ...] = get_args(What)
 Also = Literal["network-levels", "sums"]
-"""Further numbers to tune: the levels that the network is given, and the sum of each row of coefficients."""
+"""Further numbers to tune: levels that the network is given, and sums of rows of coefficients."""
 ALSO: tuple[Also, ...] = get_args(Also)
 
 
 Rows = tuple[tuple[float, ...], ...]
-"""Coefficients as plain numbers: for each step the weight of the state, then of the images, newest first."""
+"""Weights as plain numbers: in each step of the state, then of the images, newest first."""
 
 
 def check_table(
@@ -40,7 +40,7 @@ def check_table(
     coefficients: Rows | None,
     network_levels: tuple[float, ...] | None,
 ) -> None:
-    """Raise a ValueError unless levels fall from ``top`` to 0 in ``steps`` steps and rows fit them."""
+    """Raise a ValueError unless levels fall from ``top`` to 0 in ``steps``, and the rest fits."""
     falling = all(cur > nxt for cur, nxt in pairwise(levels))
     ends = (len(levels), levels[0], levels[-1]) if levels else ()
     if ends != (steps + 1, top, 0) or not falling:
@@ -121,14 +121,14 @@ class Cost(StrictTable):
 
 
 class Loss(StrictTable):
-    """Feature space of the distance to minimise: extractor as on the command line, and its identity."""
+    """Feature space of the distance to minimise: spec of an extractor, and its identity."""
 
     extractor: str
     identity: str
 
 
 class _WithLoss(StrictTable):
-    """Table without keys of a loss where there is none, as files of earlier versions."""
+    """Table that leaves out keys of a loss if they are None, as files of earlier versions do."""
 
     @model_serializer(mode="wrap")
     def _serialise(self, plain: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
@@ -168,14 +168,14 @@ class Tuned(_WithLoss):
         levels: ``steps + 1`` levels from sigma_max to 0.
         coefficients: a row for each step: weight of the state, then weights of the denoised images,
             newest first (:class:`.TableRow`); None if the sampler keeps its own.
-        network_levels: level that the network is given in each step; None for those of ``levels``.
+        network_levels: level that the network is given in each step; None for ``levels`` itself.
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
         train, test: scores on the training latents, and on other latents, by distances of samples.
         gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``, by the loss.
         teacher: cost of the converged endpoints of the training latents, with coarser solutions; 0
             if exact. Entries of one command share these endpoints.
-        search: cost of all other evaluations on the training latents.
+        search: cost of all other evaluations on the training latents before they are scored.
         loss_train, loss_test: scores by a loss in features, per feature; None without one.
     """
 

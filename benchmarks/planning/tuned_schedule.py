@@ -59,7 +59,7 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def free_numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return the free numbers ``(steps,)`` of a grid to 0, with gaps widened to 2 ``LEAST``."""
+        """Return the free numbers ``(steps,)`` of a grid to 0; small gaps become 2 ``LEAST``."""
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"

@@ -169,7 +169,7 @@ def _state_and_reason(
 ) -> tuple[State, str]:
     if cell.skip:
         return "skipped", cell.skip
-    if not admission.exists(cell.key):
+    if not admission.has_parts(cell.key):
         if admission.find_restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"

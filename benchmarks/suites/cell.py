@@ -23,7 +23,7 @@ from ...samplers.spec import canonical_json, label_of
 from .suite import ExecutionName, NoiseName, StartName
 
 SPREADS = 3.0
-"""Level where the Gaussian flow ends, in standard deviations of the data along their first principal axis.
+"""Level where the Gaussian flow ends, in standard deviations along the data's first principal axis.
 
 20, 10, 5, 3, 2 and 1.5 were tried on five exact models with ipndm and dpmpp_2m at 5, 10 and 20 evaluations. At 3,
 rmse falls to 0.57 of its value without a start on geometric average, and rises by 6 % at most. At 1.5 the
@@ -48,8 +48,8 @@ class Start:
 
     Attributes:
         sigma_max: level of the latents.
-        sigma: level of the states, where grids begin: sigma_max for "noise" and "mean", or the first
-            level of the model's own scheduler.
+        sigma: level of the states, where grids begin: sigma_max, the end of the Gaussian flow, or the
+            first level of the model's own scheduler.
         means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; None for "noise".
         gaussian: Gaussian with the first mean and the data's covariance, for start "gaussian".
         skip: reason why the model has no such start; "" if it has one. With a reason, ``sigma`` is
@@ -112,7 +112,7 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
 
 
 def moments_of(model: Denoiser) -> Moments | None:
-    """Return the means and the covariance of a model's data; None if unknown, or above :data:`LARGEST` dimensions."""
+    """Return means and covariance of a model's data; None if unknown, or above LARGEST numbers."""
     return model.moments() if math.prod(model.event) <= LARGEST else None
 
 
@@ -238,8 +238,8 @@ class Cell:
         """Name of the cell's folder: readable, with a hash of the configuration.
 
         The hash leaves out the suite's name and the number of samples: more samples extend the cell. It leaves out
-        the batch size too, unless the sampler couples a batch. It covers neither code nor files: when they change,
-        the folder stays, and :mod:`..identity.admission` detects the change.
+        the batch size too, unless the sampler couples a batch. It covers no code, and of files only the numbers of
+        tuned and published solvers. If others change, the folder stays, and :mod:`..identity.admission` detects it.
         """
         left_out = (*_COLUMNS_OUTSIDE_KEY, *self._implied_columns)
         identity = {k: v for k, v in self.record("").items() if k not in left_out}

@@ -46,10 +46,10 @@ class Timing(StrictTable):
 
     Attributes:
         enabled: False for a suite without times.
-        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the suite's.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the cell's.
             The result table has the times of the first size, ``timing.csv`` the times of all.
-        seconds: most wall time per model and batch size.
-        min_rounds, max_rounds: fewest and most times that each cell is timed.
+        seconds: most wall time per model and batch size, unless ``min_rounds`` take longer.
+        min_rounds, max_rounds: fewest and most times that each cell is timed, but for disturbed times.
         half_width: largest half-width of the 95 % interval of a median, as a share of it, to stop
             timing.
         energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.
@@ -78,7 +78,7 @@ class Timing(StrictTable):
 
 
 class Until(StrictTable):
-    """Rule of sequential sampling for when a row has enough samples (``benchmarks.running.sequential``).
+    """Rule by which a row has enough samples (``benchmarks.running.sequential``).
 
     Attributes:
         baseline: name of the sampler that each row is compared with, at the same model, budget, start, end
@@ -140,8 +140,8 @@ class Suite(StrictTable):
         version: version of this suite; results of different versions are not compared.
         description: question that the suite answers.
         models: names with options, or tables with what differs for one model.
-        samplers: names with options, such as ``ddim(eta=0.5)``; ``fixed-grid`` is every sampler with a known number
-            of evaluations.
+        samplers: names with options, such as ``ddim(eta=0.5)``; ``fixed-grid`` is every sampler on a fixed grid,
+            without synonyms and samplers for few-step maps.
         schedules: names with options, such as ``karras(rho=5)``; None for each model's default, which is ``native``
             for a model that brings levels, else ``karras`` (:mod:`samplerbench.benchmarks.planning.native`).
         steps, nfe: numbers of steps, or budgets of evaluations per sample; exactly one of the two. A budget
@@ -274,8 +274,8 @@ class Suite(StrictTable):
     def replaced(self, **axes: Any) -> Suite:
         """Return this suite with other values for some keys; None leaves a key unchanged.
 
-        A new value also replaces the values of single models; a new batch size replaces the timed
-        sizes.
+        A new value also replaces the values of single models; a new batch size replaces several
+        timed sizes.
         """
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
@@ -298,7 +298,7 @@ class Suite(StrictTable):
 
 
 def _model_entry(place: int, entry: object) -> object:
-    """Return the table of a model that may be given by its name alone. Raises a ValueError for another object."""
+    """Return the table of a model, also of a name alone. Raises a ValueError for another object."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping | ModelEntry):
@@ -310,7 +310,7 @@ def _model_entry(place: int, entry: object) -> object:
 
 
 def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
-    """Return the entries of models once for each dtype of their networks. Raises a ValueError for no text."""
+    """Return models' entries once for each network dtype. Raises a ValueError if one is no text."""
     dtypes = dtypes if isinstance(dtypes, list | tuple) else [dtypes]
     if wrong := [dtype for dtype in dtypes if not isinstance(dtype, str)]:
         raise ValueError(f"network_dtype: a dtype is a text such as 'bfloat16', not {wrong[0]!r}")
@@ -323,7 +323,7 @@ def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
 
 
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry of a model that replaces ``models``. A checkpoint keeps the settings of a single checkpoint."""
+    """Return the entry of a model; a checkpoint in place of a single other keeps its settings."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     path = str(replaced["name"]).partition("?")[0]
     is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()

@@ -1,4 +1,4 @@
-"""Fair comparison of a run's samplers: each at the best common schedule, its authors', or a tuned one."""
+"""Fair comparison of a run's samplers: each at its best, its authors' or its tuned schedule."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _split_in_halves(samples: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _stored_features(entry: Entry, run: RunDir) -> NDArray:
-    """Return the stored features of a cell, in the order of its samples. Raises a ValueError if there are none."""
+    """Return a cell's stored features, in the order of samples. Raises a ValueError without any."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.shard_ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
@@ -158,7 +158,7 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return the reference of each model. Raises a ValueError if the model, its features or its data have changed."""
+    """Return each model's reference. Raises a ValueError if model, features or data changed."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
     models = {}
     for name in sorted({text(e.record, "model") for e in scored}):

@@ -105,7 +105,7 @@ class FreeParameters:
         return self._spacing.grid(self._z + gaps)
 
     def given_levels(self, z: NDArray[np.float64]) -> list[float | None]:
-        """Return the levels that the network is given at ``z`` ``(size,)``, in the range; None for the grid's."""
+        """Return the network's levels at ``z`` ``(size,)``, in the range; None for the grid's."""
         if not (self.network_levels or self._moved.any()):
             return [None] * len(self.start)
         moved = self._moved + (z[self._part["levels"]] if self.network_levels else 0.0)

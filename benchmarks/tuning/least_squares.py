@@ -52,7 +52,7 @@ class _Trajectory(NamedTuple):
 class Runs:
     """Runs of deterministic samplers from latents ``x`` ``(n, *event)`` to endpoints ``ends``.
 
-    With ``features``, those of the samples are compared with ``ends`` ``(n, d)``. The latents are at
+    With ``features``, features of samples are compared with ``ends`` ``(n, d)``. The latents are at
     the grids' first level. Tables that differ in one step from the cached run start at that step,
     with the cached states and images.
     """
@@ -122,7 +122,7 @@ DIFFERENCE = 1e-2
 """Change of a free number in difference quotients, far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SHORT_STEPS = (1e1, 1e2, 1e3)
-"""Dampings for where none of :data:`DAMPINGS` gains: far from the best numbers, only short steps do."""
+"""Dampings if none of :data:`DAMPINGS` gains: far from the best numbers, only short steps do."""
 ITERATIONS = 12
 ENOUGH = 0.003
 """Smallest relative gain of an iteration, on latents not fitted, for the fit to continue."""

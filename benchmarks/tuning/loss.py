@@ -19,7 +19,7 @@ from ..scoring.feature_references import make_scoring_extractor
 
 @dataclass(frozen=True)
 class FeatureLoss:
-    """Features in which samples are compared: of decoded samples, clamped to the model's data."""
+    """Features in which samples are compared: of decoded samples, clamped to the data's limits."""
 
     model: Denoiser
     extractor: Extractor

@@ -51,7 +51,7 @@ class Teacher:
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """Return endpoints ``(n, *event)``, exact or solved in ``steps``. Raises a ValueError if one is not finite."""
+        """Return exact or solved endpoints ``(n, *event)``; raise a ValueError unless finite."""
         if self.exact is not None:
             return self.exact
         if steps not in self._solved:
@@ -77,7 +77,7 @@ TEST_IDS = TRAIN_IDS + MOST
 """First sample id of the latents that tuned numbers are tested on."""
 
 RESOLVED = 0.01
-"""Endpoints are converged if doubling the teacher's steps moves them by at most this share of the error."""
+"""Endpoints are converged if doubling the steps moves them by at most this share of the error."""
 
 LOST = 1e6
 """Distance that counts for a sample that is not finite, or further away."""
@@ -109,7 +109,7 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """RMS change of the endpoints, per dimension, when the teacher's steps were last doubled; 0 if they are exact."""
+        """RMS change of endpoints, per dimension, when the steps were last doubled; 0 if exact."""
         difference = self.endpoints - self.teacher.endpoints(self.steps // 2)
         return float(difference.double().square().mean().sqrt())
 
@@ -120,7 +120,7 @@ class TuningProblem:
         return float(difference.double().square().mean().sqrt())
 
     def targets(self, steps: int) -> Tensor:
-        """Return features ``(n, d)`` of the endpoints in ``steps``; the endpoints without features."""
+        """Return features ``(n, d)`` of endpoints in ``steps``; without features, the endpoints."""
         ends = self.teacher.endpoints(steps)
         if self.features is not None and steps not in self._targets:
             self._targets[steps] = self.features(ends)
@@ -169,11 +169,11 @@ class TuningProblem:
         ]
 
     def pixel_distances(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d) in data units, at most :data:`LOST`."""
+        """Return distances ``(n,)`` |x_i - endpoint_i| / sqrt(d) in data units, at most LOST."""
         return _distances(samples - self.endpoints)
 
     def loss_distances(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return ``(n,)`` distances between features, per feature, as :meth:`pixel_distances` does."""
+        """Return distances ``(n,)`` of features, per feature, as :meth:`pixel_distances` does."""
         own = samples if self.features is None else self.features(samples)
         return _distances(own - self.targets(self.steps))
 

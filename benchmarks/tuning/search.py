@@ -44,7 +44,7 @@ class SearchResult(NamedTuple):
     table: Table | None = None
 
     def apply_coefficients(self, base: Sampler) -> Sampler:
-        """Return the sampler with the coefficients that were found for it; unchanged if there are none."""
+        """Return the sampler with the coefficients that were found; unchanged if there are none."""
         return base if self.table is None else Tabulated(stands_for=base, table=self.table)
 
 
@@ -73,8 +73,8 @@ def search_levels(
 
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
     evaluation at sigma_min, mostly in vain. So descents start from the best of these grids, and of
-    grids with one step more but without sigma_min. With ``begun``, the result of a search with
-    coarser endpoints, the only start is its grid.
+    grids with one step more but without sigma_min. With ``begun``, a grid that was found with
+    coarser endpoints, descent starts from this grid only.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)

@@ -61,7 +61,7 @@ class Target(NamedTuple):
 
 
 MOST_TABULATED = 30
-"""Most steps of a table, which keeps as many denoised images; its numbers grow with their square."""
+"""Most steps of a table, which keeps as many images; its numbers grow as the square of steps."""
 
 
 def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ()) -> None:
@@ -104,7 +104,7 @@ def targets_of(
     what: What = "grid",
     also: Sequence[Also] = (),
 ) -> list[Target]:
-    """Return a target for each sampler and number of steps or budget. Raises a ValueError if one cannot be tuned."""
+    """Return a target for each sampler and size. Raises a ValueError if one cannot be tuned."""
     karras = make_schedule("karras")
     targets = []
     for sampler in samplers:
@@ -136,9 +136,10 @@ def fit_coefficients(
     begun: SearchResult | None = None,
     also: Sequence[Also] = (),
 ) -> SearchResult:
-    """Fit the coefficients, the levels, and ``also``, that bring a sampler nearest to two or more endpoints.
+    """Fit the numbers ``what`` and ``also`` that bring a sampler nearest to two or more endpoints.
 
-    The result is never worse than the best built-in schedule, or than ``begun``, a result with coarser endpoints.
+    The result is never worse than ``begun``, a result with coarser endpoints; without it, than the best
+    built-in schedule.
     """
     model, power = problem.model, OBJECTIVES[objective]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice.exports import export
-from samplerbench.benchmarks.planning.schedules import steps_of_schedule
+from samplerbench.benchmarks.planning.schedules import levels_of_schedule
 from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import Grid, make
 
@@ -43,14 +43,14 @@ def test_native__euler_with_no_schedule_named_is_the_ddim_of_the_library(
     diffusers.DDPMPipeline(net, kept).save_pretrained(tmp_path)
     model, euler = load(tmp_path, {}), make("euler")
     lines = export(
-        "diffusers", euler, Grid(steps_of_schedule(None, 8, model, euler)[0]), model, "m"
+        "diffusers", euler, Grid(levels_of_schedule(None, 8, model, euler)[0]), model, "m"
     ).code
     pipe = diffusers.DDPMPipeline.from_pretrained(tmp_path)
     ddim = diffusers.DDIMScheduler.from_config(pipe.scheduler.config)
     theirs = example.images(net, ddim, NOISE, 8)
     ours = example.images(net, example.pasted(pipe, lines), NOISE, 8)
     assert (ours - theirs).abs().max() < 1e-3 * theirs.abs().max()
-    karras = steps_of_schedule("karras", 8, model)[0]
+    karras = levels_of_schedule("karras", 8, model)[0]
     other = export("diffusers", euler, Grid(karras), model, "m").code
     off = example.images(net, example.pasted(pipe, other), NOISE, 8) - theirs
     assert off.abs().max() > 1e-2 * theirs.abs().max()

@@ -3,7 +3,7 @@
 import pytest
 from looping import each
 
-from samplerbench.benchmarks.planning.schedules import read_levels, steps_of_schedule
+from samplerbench.benchmarks.planning.schedules import levels_of_schedule, read_levels
 from samplerbench.models import make_model
 from samplerbench.samplers import karras, uniform_lambda
 
@@ -21,12 +21,14 @@ def test_a_schedule_with_its_range():
 def test_a_schedule_on_a_model_s_range():
     model = make_model("gmm-2d")
     assert (
-        steps_of_schedule("karras", 6, model)[0]
+        levels_of_schedule("karras", 6, model)[0]
         == karras(6, model.sigma_min, model.sigma_max).sigma
     )
-    assert steps_of_schedule(None, 6, model)[0] == karras(6, model.sigma_min, model.sigma_max).sigma
+    assert (
+        levels_of_schedule(None, 6, model)[0] == karras(6, model.sigma_min, model.sigma_max).sigma
+    )
     guided = make_model("fashion", guidance=2)
-    assert steps_of_schedule("karras", 6, guided)[0] == karras(6, 0.002, 80.0).sigma
+    assert levels_of_schedule("karras", 6, guided)[0] == karras(6, 0.002, 80.0).sigma
 
 
 @each("text", ["", "80,", "a,b", "karras:2:1", "karras:2.5:1:2", "karras:n:1:2", ":3:1:2"])

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.planning.native import (
     warning_if_drowned,
 )
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.planning.schedules import make_schedule, steps_of_schedule
+from samplerbench.benchmarks.planning.schedules import levels_of_schedule, make_schedule
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Suite
@@ -109,10 +109,10 @@ def test_plan__begins_where_the_scheduler_of_the_model_begins():
 
 def test_levels_of__are_the_default_of_the_model_and_the_sampler(caplog):
     model = network(COSINE)
-    assert steps_of_schedule(None, 4, model)[0] == (*model.native_levels(4), 0.0)
-    assert steps_of_schedule(None, 4, model, make("auto"))[0][0] == model.sigma_max
+    assert levels_of_schedule(None, 4, model)[0] == (*model.native_levels(4), 0.0)
+    assert levels_of_schedule(None, 4, model, make("auto"))[0][0] == model.sigma_max
     assert not caplog.records
-    steps_of_schedule("karras", 8, model)
+    levels_of_schedule("karras", 8, model)
     assert "levels of karras after the first lie above 100" in caplog.text
 
 

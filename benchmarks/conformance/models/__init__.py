@@ -1,4 +1,4 @@
-"""Checks that a model's output is E[x0 | x] or a few-step map, and search for wrong settings."""
+"""Checks that a model is E[x0 | x] or a few-step map, and a search for its wrong settings."""
 
 from .checking import Checked, check_checkpoint, check_denoiser
 from .samples import check_range, read_images, read_latents

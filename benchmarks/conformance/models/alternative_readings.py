@@ -44,13 +44,13 @@ PREDICTIONS = {
     "ve": ("x0", "eps", "score"),
     "edm": ("edm", "x0", "eps"),
 }
-"""Predictions to try for each process. A network that predicts ``consistency`` has no alternatives."""
+"""Predictions to try by process. A network that predicts ``consistency`` has no alternatives."""
 
 
 def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
     """Yield (settings, specification) for each usual mistake in a setting of ``spec``.
 
-    All settings of ``spec`` must have values. ``settings`` is the changed one as text, such as
+    All settings of ``spec`` must have values. ``settings`` has the changed ones as text, such as
     "half=first".
     """
     for settings, changes in _changes_by_settings(spec):
@@ -77,7 +77,7 @@ def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, A
 def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
     """Yield alternatives to the field ``time``: other units, direction or function of the level."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
-    if time["of"] == "log_level":  # EDM gets a quarter of it, NCSN++ all
+    if time["of"] == "log_level":  # EDM's network gets a quarter of the logarithm, NCSN++'s all
         for unit in (4.0, 0.25):
             yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
         yield {"of": "level", "scale": 1.0, "offset": 0.0}
@@ -205,7 +205,7 @@ def with_changes(model: NativeDenoiser, **attributes: Any) -> NativeDenoiser:
 
 
 def _other_ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Yield (description, scale, shift) of each other range, which scale * x + shift maps to."""
+    """Yield (description, scale, shift), where scale * x + shift maps images to another range."""
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
     for own, (start, end) in ranges.items():
@@ -250,10 +250,10 @@ def _denoise_with_scaled_output(
 
 
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the factor of the output that fits clean samples best; None if about 1.
+    """Return the factor of the output that fits clean samples best; None if it is about 1.
 
-    The result is also None if the best factor varies with the level. ``without_output(x, level,
-    labels, d)`` is the part of the denoised image ``d`` that the factor leaves as it is.
+    The result is also None if the best factor varies with the level, or is not positive.
+    ``without_output(x, level, labels, d)`` is the part of ``d`` that the factor leaves as it is.
     """
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []

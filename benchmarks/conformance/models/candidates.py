@@ -63,7 +63,7 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Error, relative to that of the best multiple of the noisy sample; median over levels."""
+        """Error relative to the best multiple of the noisy sample, as a median over levels."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -88,7 +88,7 @@ def fit_candidate(
 ) -> Candidate:
     """Return a candidate with its fit to clean samples ``(n, *event)`` at the levels ``at``.
 
-    None stands for the usual levels. All errors are NaN if the network raises.
+    None takes the usual levels. Errors are NaN if the network raises, unless memory runs out.
     """
     levels = usual_levels(model, clean) if at is None else at
     try:
@@ -158,8 +158,9 @@ def check_readings(
 ) -> Check:
     """Check that no alternative settings fit better, and that the outputs are not broken.
 
-    ``broken`` describes faults of the outputs; "" if there are none. ``observation`` describes the
-    outputs for the message if no settings fit.
+    ``broken`` describes faults of the outputs, or is "". Faults do not count if the stated settings
+    may be right and fit best. ``observation`` describes the outputs if no settings fit. The check
+    is undecided if better settings have a large defect, while the stated ones may be right.
     """
     passed: bool | None = False
     count = len(better.tried)
@@ -205,13 +206,14 @@ def check_denoises(candidate: Candidate) -> Check:
 def check_pythagoras(candidate: Candidate, *, own: bool) -> Check:
     """Check that the defect is about 0.
 
-    On the model's own samples (``own``) the check is undecided if the defect is large.
+    A defect up to LARGE_DEFECT passes too, if the network does more than scale its input. On the
+    model's own samples (``own``) the check is undecided if the defect is larger.
     """
     fit, passed = candidate.fit, None
     worst = int(abs(fit.defect).argmax())
     at = f"{fit.defect[worst]:+.2g} at sigma {fit.levels[worst]:.3g} (± {fit.defect_se[worst]:.1g})"
     detail = f"the defect is {at} at most, and 0 for a posterior mean"
-    # check_time checks that the network of a NativeDenoiser does more
+    # check_time checks that the network of a NativeDenoiser does more than scale its input
     is_trained = isinstance(candidate.model, NativeDenoiser) or candidate.error_ratio < LINEAR_RATIO
     if fit.has_small_defect():
         passed = True

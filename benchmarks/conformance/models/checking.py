@@ -63,7 +63,8 @@ def check_answers(
 ) -> tuple[Check, list[str]]:
     """Check that the best candidate for open settings fits, and that no other fits as well.
 
-    The second result has the settings of the others that fit as well; then nothing is decided.
+    The second result has the settings of others that fit as well. If there are any, or on the
+    model's own samples (``own``), the check cannot pass.
     """
     is_map, passed = best.model.kind == "map", None
     alike = [
@@ -98,11 +99,11 @@ class Checked:
 
     ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers``
     maps settings that the checkpoint left open to the best values; it is empty unless all checks
-    passed. ``fit`` is None for a few-step map. ``images`` counts clean samples; it is 0 if the
-    model's own samples were used. ``candidates`` has a row for each interpretation of the network
-    that was tried: its settings, excess error and largest defect. ``alike`` has the best answers
-    and those that fit as well, if there are such. ``given`` has the user's answers, such as
-    "attention=1-head", for which others fit as well.
+    passed. ``fit`` is None for a few-step map, and if no samples were tried. ``images`` counts
+    clean samples; it is 0 if the model's own samples were used. ``candidates`` has a row for each
+    interpretation of the network that was tried: its settings, excess error and largest defect.
+    ``alike`` has the best answers and all that fit as well; it is empty if none do. ``given`` has
+    the user's answers, such as "attention=1-head", if others fit as well.
     """
 
     spec: Specification | None
@@ -127,7 +128,7 @@ class Checked:
 
     @property
     def verdict_in_words(self) -> str:
-        """Verdict with the undecided questions, or with the user's answers that it relies on."""
+        """Verdict with the undecided questions, or with user's answers that a pass relies on."""
         undecided = [q for q in next(iter(self.alike), ()) if len({a[q] for a in self.alike}) > 1]
         names = {"passed": self.given, "not decided": undecided}.get(self.verdict, ())
         link = ", given " if self.passed else ": "

@@ -1,7 +1,7 @@
 """Fit of a denoiser to clean samples at each level: its error, and its Pythagorean defect.
 
 If d = E[x0 | x] with x = x0 + sigma z, then d - x0 is orthogonal to every function of x. So no other
-function of x has a smaller mean squared error, which decides between candidates. By Pythagoras,
+function of x has a smaller mean squared error, and this error decides between candidates. By Pythagoras,
 
     E |sigma z|² = E |x - d|² + E |d - x0|².
 
@@ -39,7 +39,7 @@ class Check:
 
 
 def verdict_of(checks: Iterable[Check]) -> Verdict:
-    """Return "failed" if a check failed, else "not decided" if a check is undecided, else "passed"."""
+    """Return "failed" if a check failed, "not decided" if one is undecided, else "passed"."""
     results = {check.passed for check in checks}
     return "failed" if False in results else "not decided" if None in results else "passed"
 
@@ -105,11 +105,11 @@ class Fit:
         return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the relative excess of the error over that of ``best``, and its standard error.
+        """Return the relative excess over the error of ``best``, and the excess's standard error.
 
-        Both fits must have the same samples and levels. The mean is over the levels between the
-        quartiles of the excess. A poorly trained network has a large error at high levels only,
-        which the quartiles leave out. The result is infinite if an error is not finite.
+        Both fits must have the same samples and levels. The mean leaves out levels beyond the
+        quartiles of the excess, since a poorly trained network has large errors at high levels.
+        The result is infinite if an error is not finite, and negative if only ``best`` has one.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
@@ -124,7 +124,7 @@ class Fit:
 def usual_levels(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     """Return falling levels ``(LEVELS,)`` around the standard deviation of the data ``x0``.
 
-    The levels for a few-step map lie below half of it.
+    The levels for a few-step map are at most half of this deviation.
     """
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     narrowest = LOWEST_X0_LEVEL if getattr(model, "prediction", "") == "x0" else LOWEST_LEVEL

@@ -53,7 +53,7 @@ def looks_like_a_map(fit: Fit, clean: Tensor) -> bool:
 
 @torch.no_grad()
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
-    """Check the boundary and the outputs' variance of a few-step map on clean samples ``(n, *event)``."""
+    """Check boundary and outputs' variance of a few-step map on clean samples ``(n, *event)``."""
     z, variance = noise_of(model, clean), variance_of(clean)
     detail = (
         "the model is a map: it gives one of the samples that a state can become and not their "
@@ -126,7 +126,7 @@ RATE_LEVELS = 7
 MOST_MOVEMENT = 0.15
 """Largest ``worst`` of the :class:`Movement` of a trained map."""
 MOVEMENT_RATIO, MOVEMENT_SLACK = 2.0, 0.03
-"""Largest ratio of a right map's movement to that with other settings, and difference besides."""
+"""Largest ratio of a right map's movement to its movement with other settings, and an allowance."""
 PATH_STATES, PATH_STEPS = 5, 30
 """Number of states to check on each path, and number of steps of Heun's method along the path."""
 LARGEST_END_DISTANCE = 0.5

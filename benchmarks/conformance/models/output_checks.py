@@ -18,7 +18,7 @@ from .fit import BATCH, CHANCE, SEED, Check, noise_of
 from .maps import variance_of
 
 MOST_CLASSES, OTHER_LABELS = 16, 6
-"""Largest number of classes for trying all wrong labels, and number to try of more classes."""
+"""Most classes of which all wrong labels are tried; of more, number to try besides the nearest."""
 LABEL_LEVELS = (0.5, 2.0)
 """Levels at which labels are checked, in standard deviations of the data.
 
@@ -97,7 +97,7 @@ CONSTANT_SPREAD = 1e-3
 
 @torch.no_grad()
 def why_outputs_are_broken(candidate: Candidate) -> str:
-    """Return a description of outputs that are not finite, constant or clamped; else ""."""
+    """Return a fault of the outputs: infinite or NaN, all the same, or clamped; "" for none."""
     levels = candidate.fit.levels.tolist()
     outputs = [_outputs_at_level(candidate, level) for level in levels]
     bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
@@ -129,7 +129,7 @@ def noise_and_defect_in_words(candidate: Candidate) -> str:
 
 @torch.no_grad()
 def check_time(candidate: Candidate) -> Check:
-    """Check that the output of a candidate's network depends on the time; undecided if it does not."""
+    """Check that the output of a network depends on the time; undecided if it does not."""
     model = candidate.model
     assert isinstance(model, NativeDenoiser)
     (output, x_t, high, own), (_, _, low, _) = (
@@ -175,8 +175,8 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 def check_noise(model: Denoiser, device: str) -> Check:
     """Check the share of the noise that remains in the output for pure noise at the highest level.
 
-    E[x0 | x] leaves a share between 0 and 1 of the noise, since its Jacobian is a covariance over
-    sigma². For data in known limits the share is at most their largest variance over sigma².
+    On average E[x0 | x] leaves a share between 0 and 1 of the noise, since its Jacobian is the
+    posterior covariance over sigma². Known limits of the data bound this covariance.
     """
     level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()

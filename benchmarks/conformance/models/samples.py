@@ -1,4 +1,4 @@
-"""Clean samples for checking a model, with their labels: given images, or the model's own samples."""
+"""Clean samples and labels for checking a model: given images, or the model's own samples."""
 
 from __future__ import annotations
 
@@ -67,12 +67,11 @@ def read_latents(
     """Read latents from a file, or encode images with the model's autoencoder.
 
     Returns:
-        Latents ``(n, *event)``, or None for images without an autoencoder; classes ``(n,)``, or
+        Latents ``(n, *event)``, or None for a folder without an autoencoder; classes ``(n,)``, or
             None; and a sentence on how images were encoded or why not, or "".
 
     Raises:
-        ValueError: the path cannot be read, or its samples have the shape neither of latents nor of
-            images.
+        ValueError: the path cannot be read, or neither samples nor codes have the latents' shape.
     """
     try:
         if not path.is_dir():
@@ -121,14 +120,14 @@ SAMPLING_STEPS, HIGHEST_START = 40, 1e3
 
 
 ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
-"""Expected minutes without images above which a check is announced, and open questions are refused."""
+"""Minutes without images above which a check is announced, and open questions are refused."""
 
 
 @torch.no_grad()
 def limit_time(
     models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
 ) -> None:
-    """Announce a long check on own samples, from timed calls of the model with the smallest ones.
+    """Announce a long check on models' own samples, after timed calls of the smallest model.
 
     Raises:
         ValueError: there are several models, and they would take more than MOST_MINUTES minutes.
@@ -202,7 +201,7 @@ def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> T
 
 @torch.no_grad()
 def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, Tensor | None]:
-    """Return ``count`` samples of the model itself ``(count, *event)``, and their labels or None."""
+    """Return ``count`` samples of the model itself ``(count, *event)``, and labels or None."""
     ids = torch.arange(count, device=device)
     top = min(model.sigma_max, HIGHEST_START)
     is_map = model.kind == "map"
@@ -214,7 +213,7 @@ def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, 
 
 
 def check_range(limits: tuple[float, float], images: Tensor) -> Check:
-    """Check that images lie within ``limits``, to which samples are clamped before scoring."""
+    """Check that nearly all values of images are within ``limits``, to which scores clamp."""
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
     text = f"the images go from {least:.3g} to {most:.3g}, and scores clamp samples to {low:g} and {high:g}"

@@ -67,7 +67,7 @@ class Retimed(Wrapper):
 def readings_of_time(stated: Candidate) -> Readings:
     """Yield denoisers whose network gets reversed, rescaled or shifted times.
 
-    Shifts are tried only if the stated settings are wrong.
+    Shifts are tried only if the stated settings are wrong. A ``NativeDenoiser`` gets only shifts.
     """
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
@@ -92,7 +92,7 @@ def readings_of_time(stated: Candidate) -> Readings:
 
 
 def _last_usual_time(times: list[float]) -> int:
-    """Return the last time of the smallest range in TIME_COUNTS that contains ``times``; 0 if none."""
+    """Return the last time of the smallest range in TIME_COUNTS with all ``times``; 0 if none."""
     counts = [n for n in TIME_COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
