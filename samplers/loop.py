@@ -52,7 +52,7 @@ class GridSampler(Sampler, ABC):
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
-        """Return one row of coefficients per step, as Python floats: a pure function of the grid."""
+        """Return a row of coefficients per step, from the grid and options alone, on the CPU."""
 
     @abstractmethod
     def step(

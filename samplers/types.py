@@ -66,13 +66,13 @@ class Denoise(Protocol):
 
 
 Pair = tuple[Tensor, Tensor]
-"""Guided image and the image that it is guided away from; one object twice without guidance."""
+"""Guided image, and the image from which guidance leads away; one object twice if unguided."""
 
 
 def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
     """Return the :data:`Pair` of images by one evaluation.
 
-    A guided denoiser has a method ``both(x, sigma)`` that gives it. Any other has one image.
+    A guided denoiser has a method ``both(x, sigma)`` that gives both. Any other has one image.
     """
     if (both := getattr(denoise, "both", None)) is not None:
         return both(x, sigma)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..grid import Grid, check_range, spaced
 from ..types import Source
 from .discrete import table_levels
-from .lists import numbers
+from .lists import read_lists
 from .registry import schedule
 
 Matrix = NDArray[np.float64]
@@ -217,7 +217,7 @@ _TIMES = {
     "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13, 0),
 }
 _LEVELS = {"svd": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002)}
-LISTS = (*_TIMES, *_LEVELS, *numbers()["align_your_steps"])
+LISTS = (*_TIMES, *_LEVELS, *read_lists()["align_your_steps"])
 
 
 def published_levels(model: str) -> tuple[float, ...]:
@@ -231,7 +231,7 @@ def published_levels(model: str) -> tuple[float, ...]:
     if model in _TIMES:
         return tuple(table_levels("scaled_linear")[t] for t in _TIMES[model])
     if model in LISTS:
-        return tuple((_LEVELS | numbers()["align_your_steps"])[model])
+        return tuple((_LEVELS | read_lists()["align_your_steps"])[model])
     raise ValueError(f"unknown Align-Your-Steps list {model!r}; choose one of {', '.join(LISTS)}")
 
 
