@@ -20,7 +20,7 @@ AnyNoise = Noise | int | torch.Generator | None
 """Source of noise, a seed, or a generator; None for a sampler that draws none."""
 
 OnStep = Callable[[int, float, Tensor], None]
-"""Callback after each step: its number, the level reached, and a copy of the states."""
+"""Callback after each step: its number from 0, the level reached, and a copy of the states."""
 
 AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 """Denoiser, or a function of (x, sigma) that treats every row alike."""

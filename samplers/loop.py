@@ -40,11 +40,7 @@ class GridSampler(Sampler, ABC):
         *,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """See :meth:`Sampler.sample`.
-
-        ``on_step`` is called after each step with its number, the level reached, and a copy of the
-        states.
-        """
+        """See :meth:`Sampler.sample`; ``on_step`` is called after each step (:data:`.OnStep`)."""
         bound_denoise, levels, bound_noise = bind_inputs(self, denoise, x, grid, noise)
         options = {} if on_step is None else {"on_step": on_step}
         with torch.no_grad():  # steps write over their own tensors

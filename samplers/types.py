@@ -29,11 +29,7 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level with the time that the network gets at it, in place of the time of the level.
-
-    Attributes:
-        time: the time that the network gets, in the native time of the model's process.
-    """
+    """Noise level with ``time``, which the network gets for it: a native time of the process."""
 
     time: float
 
