@@ -29,7 +29,7 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level with ``time``, which the network gets for it: a native time of the process."""
+    """Noise level with the native ``time`` that the network gets in place of the level's own."""
 
     time: float
 

@@ -21,7 +21,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Base class: stages at cur and cur^{1-c} nxt^c for c in ``nodes``, which need :meth:`weights`.
+    """Base class: stages at cur and cur^{1-c} nxt^c for c in ``nodes``; override :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -42,7 +42,7 @@ class SEEDS(NoisyStages):
         return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return the weights of images at ``levels`` in the state at ``to``; here, of one image."""
+        """Return weights of images at ``levels`` in the state at ``to``; by default, of one."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:

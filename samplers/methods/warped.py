@@ -97,7 +97,7 @@ class WarpedAB(Multistep):
             step already uses that evaluation, so it is not corrected.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
             second (:func:`defer_first_step`). ``spread`` then only places that evaluation.
-        spread: s > 0, the data's standard deviation, for eps = x / sqrt(s² + sigma²) of that step.
+        spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
         end: level >= 0 for ``through_zero``. The step to 0 gives the denoised image at ``end``,
             extrapolated from memos at higher levels, in place of x(0). Both are equal if ``end`` is
             0 or below the finest detail of the data. An evaluation at ``end`` itself is that image.

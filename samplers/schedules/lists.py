@@ -16,7 +16,7 @@ from .registry import schedule
 
 @cache
 def read_lists() -> dict[str, Any]:
-    """Return the lists of ``lists.json`` by name of the schedule."""
+    """Return the lists of ``lists.json``, by schedule, and the levels that ``gits`` indexes."""
     return json.loads((Path(__file__).parent / "lists.json").read_text(encoding="utf-8"))
 
 
@@ -82,7 +82,7 @@ def optimal_steps(
 def gits_lists(
     n: int, sigma_min: float, sigma_max: float, *, coefficient: float = 1.2, to_zero: bool = True
 ) -> Grid:
-    """Lists of 2 to 20 steps that GITS found on Stable Diffusion; beyond, the last is interpolated.
+    """Lists of 2 to 20 steps that GITS found on Stable Diffusion; longer ones interpolate the last.
 
     ``coefficient`` is 0.8, 0.85, … or 1.5; larger puts more steps at low noise. ``gits`` is the
     search. Other arguments are as in :func:`~.closed.karras`, errors as in :func:`optimal_steps`.
