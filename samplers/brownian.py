@@ -183,7 +183,7 @@ class BrownianNoise:
 
     Before they are normalised, increments over adjacent intervals add up on any grid. A sampler of
     the reverse SDE multiplies a normalised increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2).
-    It so adds nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise where d is constant.
+    This adds nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise where d is constant.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`, which has the same latents for the same seed.

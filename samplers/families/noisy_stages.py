@@ -145,7 +145,7 @@ class AncestralStages(NoisyStages):
     method.
 
     With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
-    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' has it
+    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' puts it
     at t' (1 - eta (1 - t' / t)), but at least 0. At eta = 1 the noise is less than DDPM's, and the
     same in small steps. In these its variance is proportional to eta, without ``flow`` to eta².
 

@@ -180,7 +180,7 @@ def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
     """Return coefficients for other levels; None without a table.
 
-    The sum of a row with images stays. Levels that the network is given keep their ratio to the
+    A row with images keeps its sum. Levels that the network is given keep their ratio to the
     grid's, up to the highest.
     """
     if table is None:

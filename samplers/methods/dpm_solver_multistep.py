@@ -54,7 +54,10 @@ class DPMSolver2M(SelfStarting):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2M(SelfStarting):
-    """DPM-Solver++(2M): with w = h / (2 h_prev), x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}]."""
+    """DPM-Solver++(2M): x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur.
+
+    w = h / (2 h_prev), with h the step in lam and h_prev the step before.
+    """
 
     name = "dpmpp_2m"
     order = 2

@@ -80,7 +80,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 class SDEMultistep(Multistep):
     """Base class: x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
 
-    :mod:`..families.exponential` derives it, with kappa = eta. Define :meth:`weights`.
+    :mod:`..families.exponential` derives this, with kappa = eta. Define :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.

@@ -78,9 +78,9 @@ class Heun(LinearStages):
 class HeunPP2(LinearStages):
     """Heun++: a step along a mean of slopes, at cur and after Euler steps to the next two levels.
 
-    With k evaluations, a later slope weighs its sigma over k times the grid's first sigma. The
-    slope at cur has the rest. So the method is of first order, at three evaluations a step. The
-    last step is Euler's, and the step before has two evaluations.
+    With k evaluations, a later slope at level s has the weight s / (k sigma_0), with sigma_0 the
+    grid's first level. The slope at cur has the rest. So the method is of first order, at three
+    evaluations a step. The last step is Euler's, and the step before has two evaluations.
     """
 
     name = "heunpp2"

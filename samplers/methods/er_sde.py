@@ -107,7 +107,7 @@ class ERSDE(Multistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE1(ERSDE):
-    """ER-SDE-Solver of first order: x <- R x + (1 - R) d + sqrt(nxt² - cur² R²) z."""
+    """ER-SDE of order 1: x <- R x + (1 - R) d + sqrt(nxt² - cur² R²) z, R = phi(nxt) / phi(cur)."""
 
     name = "er_sde_1"
     order = 1

@@ -115,8 +115,8 @@ class IPNDMVPublished(IPNDM):
 class GradientEstimation(IPNDM):
     """Gradient estimation (FoGE): x <- x + (nxt - cur) [gamma eps_i + (1 - gamma) eps_{i-1}].
 
-    The first step is Euler's. Gamma = 1 is Euler's method throughout. Gamma = 3/2 is ``ipndm_2``,
-    the only one of second order on smooth schedules.
+    The first step is Euler's. Gamma = 1 is Euler's method. Gamma = 3/2 is ``ipndm_2``; no other
+    gamma has second order on smooth schedules.
 
     Attributes:
         gamma: weight of the newest eps, finite.
@@ -210,7 +210,7 @@ class PseudoNumerical(GridSampler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PNDM(PseudoNumerical):
-    """PNDM: three Runge-Kutta steps of four evaluations, then four points: N + 9 in N > 3 steps."""
+    """PNDM: three Runge-Kutta steps of 4 evaluations, then four points: N > 3 steps cost N + 9."""
 
     name = "pndm"
     ramp = (0, 0, 0)

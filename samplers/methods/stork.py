@@ -136,7 +136,7 @@ def gegenbauer_moment(stages: int) -> float:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork4(VelocityAB):
-    """STORK-4: fourth-order ROCK4 on a cubic polynomial of v, or four-point Adams-Bashforth."""
+    """STORK-4: fourth-order ROCK4 on a cubic polynomial of v, thus four-point Adams-Bashforth."""
 
     name = "stork_4"
     order = 4

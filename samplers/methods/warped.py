@@ -240,7 +240,7 @@ class Auto(Declared):
     USUAL: ClassVar[float] = 0.5
     """Standard deviation of data in the field's usual scaling."""
     FAR: ClassVar[float] = 40.0
-    """Ratio of first level to spread from which the rule for an unknown model defers a step."""
+    """Ratio of the first level to spread from which the rule for an unknown model is deferred."""
     rule: str = ""
     found: Fitted | None = field(default=None, metadata=FOUND)
 

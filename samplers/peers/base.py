@@ -69,7 +69,7 @@ class PeerBatch:
         """Return a new standard normal for an interval, by default for the present step.
 
         A peer that names intervals expects a path. Intervals of one step get increments of one path
-        in sigma, as in k-diffusion, if they begin at levels of the path and end below it: see
+        in sigma, as in k-diffusion, if each starts on the path and ends below it: see
         :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
         """
         if cur is None or nxt is None:

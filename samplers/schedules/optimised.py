@@ -83,7 +83,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
     The cost of step k, from 0, counts weight^k times. Dynamic programming runs backwards: V_k(i) =
     min over j > i of c_ij + weight V_(k-1)(j), and V_1(i) is the cost of the jump from i to the
-    last node. Of equally cheap paths, it takes the path with the earlier nodes.
+    last node. Of equally cheap paths, the path with the earlier nodes is taken.
 
     Args:
         cost: ``(m, m)``, c_ij for i < j; the rest is not read.
@@ -113,7 +113,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """Return the path with the smallest maximum of step costs, of several the least sum of squares.
+    """Return the path with the smallest largest step cost; of several, the least sum of squares.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
     result and errors are as in :func:`cheapest_path`.
