@@ -101,7 +101,7 @@ _CLASSES = {cls.__name__: cls for cls in map(get, names())}
 
 
 def __getattr__(name: str) -> Any:
-    """Return the class of a built-in sampler, or, for ``__version__``, the distribution's version."""
+    """Return the class of a built-in sampler, or the distribution's version for ``__version__``."""
     if name in _CLASSES:
         return _CLASSES[name]
     if name != "__version__":

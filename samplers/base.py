@@ -20,7 +20,7 @@ AnyNoise = Noise | int | torch.Generator | None
 """Source of noise, a seed, or a generator; None for a sampler that draws none."""
 
 OnStep = Callable[[int, float, Tensor], None]
-"""Callback after each step: its number, the level reached, and a copy of the states."""
+"""Callback after each step: its number from 0, the level reached, and a copy of the states."""
 
 AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 """Denoiser, or a function of (x, sigma) that treats every row alike."""
@@ -28,17 +28,17 @@ AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Interface of a sampler, a frozen dataclass: all that the harness reads from it.
+    """Interface of a sampler, which is a frozen dataclass.
 
     Methods on a fixed grid, adaptive or parallel in time and other libraries' code are all
-    samplers. The declarations have the defaults below, which :class:`.GridSampler`,
-    :class:`Declared` and their subclasses inherit.
+    samplers. :class:`.GridSampler`, :class:`Declared` and their subclasses inherit the defaults
+    of the declarations.
 
     Class attributes (or properties, where an option decides):
         name: registry name; it pins one variant and one order.
         source: where the formulas come from.
-        order: global order of convergence from exact history on a smooth denoiser; None if the
-            notion does not apply.
+        order: global order of convergence from exact history on a smooth denoiser, the weak order
+            if the sampler is stochastic; None if the notion does not apply.
         stochastic: True if it draws noise after the initial latent.
         adaptive: True if a tolerance decides its steps, in place of the grid.
         batch_coupled: True if a sample depends on the others of its batch, such as by error control
@@ -46,17 +46,16 @@ class Sampler(Protocol):
         same_as: registry name of the sampler that it equals in its default configuration, or "".
         translates: True if data moved by a constant give samples moved by it; False for methods
             that assume data of mean zero.
-        own_grid: True if it takes only the ends and the number of steps from the grid, and chooses
-            its own levels between.
+        own_grid: True if it replaces the grid by its own, which ``levels(grid)`` returns.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
         for_maps: True if it calls a few-step map to the end of the path, not E[x0 | x].
 
     Some samplers have optional attributes, which the harness looks for. Fixed-grid ones have
     ``plan(grid)`` and ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of
-    each step. ``levels(grid)`` gives the grid in use if ``own_grid``. ``needs_look = True`` says
-    that a probe of the model sets a field (:mod:`.auto`); ``fitted(value)`` returns the sampler
-    with that value. With ``needs_statistics = True`` the value is the model's
-    :class:`.auto.statistics.Statistics`, and ``event`` the shape of the samples that it is for.
+    each step, and ``facts`` what a row records. ``needs_look = True`` says that a probe of the
+    model sets a field (:mod:`.auto`); ``fitted(value)`` returns the sampler with that value. With
+    ``needs_statistics = True`` the value is the model's :class:`.auto.statistics.Statistics`, and
+    ``event`` is the shape of the model's samples.
     """
 
     name: ClassVar[str]
@@ -75,15 +74,15 @@ class Sampler(Protocol):
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
     ) -> Tensor:
-        """Return the states after integration over the grid, without gradients; ``x`` is not modified.
+        """Return the states at the grid's last level, without gradients; ``x`` is not modified.
 
         Args:
             denoise: the bound denoiser. A plain function of (x, sigma) will do if a row's result
                 does not depend on which sample it is.
             x: ``(batch, *event)`` states at the first level, ``x0 + sigma z``.
             grid: noise levels that fall strictly; only the last may be 0.
-            noise: what a stochastic sampler draws from: a seed, a generator or a source. A
-                deterministic one needs none.
+            noise: seed, generator or source that a stochastic sampler draws from; a deterministic
+                one needs none.
 
         Returns:
             ``(batch, *event)`` states at the last level.
@@ -94,7 +93,7 @@ class Sampler(Protocol):
         ...
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the number of evaluations per sample on this grid; None if only a run can count them."""
+        """Return the evaluations per sample on this grid; None if only a run can count them."""
         ...
 
 

@@ -6,10 +6,10 @@ The clock. With tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising
 
     dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw
 
-loses its linear term: dy = d dtau + dW, where W is a standard Brownian motion in tau. (dtau = -2
-dsigma / sigma^3, so that dx / sigma^2 - 2 x dsigma / sigma^3 leaves -2 d dsigma / sigma^3 = d dtau,
-and the noise has variance 2 sigma |dsigma| / sigma^4 = dtau.) A path that starts at sigma_max from
-x = sigma_max z has y = z / sigma_max, distributed as W(1 / sigma_max^2): the latent is W there.
+loses its linear term: dy = d dtau + dW, where W is a standard Brownian motion in tau. Indeed dtau =
+-2 dsigma / sigma^3, so dx / sigma^2 - 2 x dsigma / sigma^3 leaves -2 d dsigma / sigma^3 = d dtau.
+The noise has variance 2 sigma |dsigma| / sigma^4 = dtau. A path that starts at x = sigma_max z has
+y = z / sigma_max, distributed as W(1 / sigma_max^2): the latent gives W at sigma_max.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class BrownianTree:
     """Brownian paths W(1 / sigma^2) that depend on seed, sample number and level alone.
 
     They are virtual trees in log tau, tau = 1 / sigma^2: W at the middle of an interval is the
-    bridge between its ends plus a counter-based normal. A value takes :data:`DEPTH` halvings and a
-    last bridge, so it depends on no grid, no batch and no earlier call.
+    bridge between its ends plus a scaled counter-based normal. A value takes at most :data:`DEPTH`
+    halvings and a last bridge, so it depends on no grid, no batch and no earlier call.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`.
@@ -84,7 +84,7 @@ class BrownianTree:
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
         """Return the levels, falling, that cut one part of the range evenly in log sigma.
 
-        The range has 2^``coarse`` equal parts, of which ``k`` = 0 has the highest levels. The part
+        The range has 2^``coarse`` equal parts, of which part 0 has the highest levels. Part ``k``
         is cut into 2^(``fine`` - ``coarse``) intervals.
         """
         ratio = self.sigma_floor / self.sigma_max
@@ -148,9 +148,9 @@ class BrownianTree:
     ) -> Tensor:
         """Return W at ``offset`` leaves inside intervals of ``width`` leaves that begin at ``low``.
 
-        It is drawn as a bridge between W ``before`` and ``after`` at the ends. Relative to tau at
-        its beginning, an interval has length e^{g width} - 1 and the place lies e^{g offset} - 1
-        inside it, with g the growth of log tau over a leaf.
+        W is drawn as a bridge between ``before`` and ``after`` at the ends. With g the growth of
+        log tau over a leaf, an interval has length e^{g width} - 1, relative to tau where it
+        begins. The place lies e^{g offset} - 1 inside.
         """
         inside = math.expm1(self._leaf_growth * offset)
         share = inside / math.expm1(self._leaf_growth * width)
@@ -170,7 +170,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return ``values`` as a tensor; a single value is put there without waiting for the device."""
+    """Return ``values`` as a tensor on ``device``; for a single value, without waiting for it."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)
@@ -181,13 +181,13 @@ def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
 class BrownianNoise:
     """Noise of one batch as increments of the samples' Brownian paths.
 
-    Unnormalised increments over adjacent intervals add up on any grid. Suppose that a sampler of
-    the reverse SDE multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2). It has
-    then added nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
+    Before they are normalised, increments over adjacent intervals add up on any grid. A sampler of
+    the reverse SDE multiplies a normalised increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2).
+    This adds nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise where d is constant.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`, which has the same latents for the same seed.
-        sigma_max, sigma_floor: as in :class:`BrownianTree`, which refuses other levels on use.
+        sigma_max, sigma_floor: as in :class:`BrownianTree`, which checks them on first use.
         dtype: dtype of the tensors returned; the path itself is float64.
     """
 

@@ -45,8 +45,8 @@ def take_buffer(like: Tensor) -> Tensor | None:
     keeps are never overwritten, and nothing needs to be handed back.
 
     Returns:
-        An uninitialised tensor, or None, with which ``out`` allocates a new one. It is None outside
-        of a run, for small tensors, and on devices, where torch itself reuses freed memory.
+        An uninitialised tensor, or None, with which ``out`` allocates a new one: outside of a run,
+        for small tensors, for dtypes that NumPy lacks, and on GPUs, where torch reuses memory.
     """
     memory = _run.get()
     if memory is None or type(like) is not Tensor or not like.is_cpu or like.nbytes < SMALL:

@@ -120,7 +120,7 @@ class Recording:
     Args:
         function: function to record, which returns one tensor. A replay reads tensors in its
             closure again; all its other values are fixed by the recording.
-        inputs: example arguments, whose shapes, dtypes and device later arguments must have.
+        inputs: example arguments, whose shapes and dtypes later arguments must have.
         backend: records the call and replays it; any object with the methods of :class:`CudaGraph`.
 
     Raises:
@@ -182,7 +182,7 @@ def capture(
         backend: records and replays; None is a :class:`CudaGraph` on the device of the latents.
 
     Raises:
-        ValueError: the sampler, the denoiser or the device does not allow it.
+        ValueError: the sampler, the denoiser or the device does not allow a recording.
     """
     if reason := why_not_capturable(sampler, grid):
         raise ValueError(reason)
@@ -197,15 +197,15 @@ def capture(
 class TensorLevels:
     """Bound denoiser that passes noise levels on as tensors on the device.
 
-    A model may copy a float to the device by ``torch.as_tensor``, which waits for it. Filling a
-    tensor with the float does not wait.
+    A model may copy a float by ``torch.as_tensor``, which waits for the device. Filling a tensor
+    with the float does not wait.
     """
 
     def __init__(self, denoise: Denoise) -> None:
         self._denoise = denoise
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Denoise ``x`` ``(batch, *event)`` at ``sigma``."""
+        """Return the denoised image of ``x`` ``(batch, *event)`` at ``sigma``."""
         return self._denoise(x, as_level_tensor(sigma, x))
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:

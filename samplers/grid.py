@@ -14,7 +14,7 @@ class Grid:
     """Grid of N steps: N + 1 noise levels, strictly decreasing, of which only the last may be 0.
 
     Attributes:
-        sigma: the levels (noise-to-signal standard deviation ratio, dimensionless).
+        sigma: the levels: standard deviations of the noise in x = x0 + sigma z.
 
     Raises:
         ValueError: there are fewer than two levels, or one is not finite, negative or not below the

@@ -40,11 +40,7 @@ class GridSampler(Sampler, ABC):
         *,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """See :meth:`Sampler.sample`.
-
-        ``on_step`` is called after each step with its number, the level reached, and a copy of the
-        states.
-        """
+        """See :meth:`Sampler.sample`; ``on_step`` is called after each step (:data:`.OnStep`)."""
         bound_denoise, levels, bound_noise = bind_inputs(self, denoise, x, grid, noise)
         options = {} if on_step is None else {"on_step": on_step}
         with torch.no_grad():  # steps write over their own tensors
@@ -52,7 +48,7 @@ class GridSampler(Sampler, ABC):
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
-        """Return one row of coefficients per step, as Python floats: a pure function of the grid."""
+        """Return a row of coefficients per step, from the grid and options alone, on the CPU."""
 
     @abstractmethod
     def step(

@@ -22,7 +22,7 @@ _INITIAL = 0  # counter word of the initial latent; step k uses k + 1
 
 
 _SMALL = 1 << 15
-"""Blocks below which numpy draws on the CPU: torch has threads for more, and slower calls."""
+"""Blocks of four normals below which NumPy is faster on the CPU than torch with its threads."""
 
 
 def philox(counter: tuple[Any, Any, Any, Any], seed: int) -> tuple[Any, Any, Any, Any]:
@@ -57,7 +57,7 @@ def normal(seed: int, ids: Tensor, word: int | Tensor, draw: int, count: int) ->
     Args:
         seed: 64-bit key.
         ids: int64 sample numbers in [0, 2^32).
-        word: number of the step (0 is the initial latent); one for all, or ``(len(ids), 1)``.
+        word: 0 for the initial latent, k + 1 for step k from 0; one for all or ``(len(ids), 1)``.
         draw: number of the draw within the step.
         count: normals per sample.
     """
@@ -97,7 +97,7 @@ class SampleNoise:
         """Return the latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
         return self._draw_normals(_INITIAL, 0)
 
-    def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002 - white noise does not depend on the interval
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
         """Return the white noise of step ``step``, which does not depend on ``cur`` and ``nxt``."""
         return lambda draw=0, *, cur=None, nxt=None: self._draw_normals(step + 1, draw)  # noqa: ARG005
 

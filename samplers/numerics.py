@@ -12,7 +12,7 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
-"""Longest panel of 12 quadrature points; exact to rounding for f analytic within 1.5 of it."""
+"""Longest panel of 12 points: exact to rounding for f analytic within 1.5 of the panel."""
 FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25
@@ -22,7 +22,7 @@ def phi(k: int, h: float) -> float:
     """Return phi_k(h) = int_0^1 e^{(1-s) h} s^{k-1} / (k-1)! ds for k > 0, and phi_0(h) = e^h.
 
     See Hochbruck & Ostermann 2010. The recurrence phi_{k+1} = (phi_k - 1/k!) / h loses all digits
-    as h -> 0, so for |h| < 1 it is the Taylor series sum_j h^j / (j+k)!, accurate to rounding.
+    as h -> 0. The Taylor series sum_j h^j / (j+k)! replaces it for |h| < 1.
     """
     if k == 0:
         return math.exp(h)
@@ -88,8 +88,8 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
     """Return S_j = a + b_0 + … + b_{j-1}, if interpolations can give the weighted sum, else ().
 
     With y_{-1} = x, the chain y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) has S_{j+1} y_j =
-    a x + b_0 terms_0 + … + b_j terms_j. It ends at the sum if all weights sum to 1, and would
-    cancel where a partial sum comes near 0.
+    a x + b_0 terms_0 + … + b_j terms_j. The last y_j is the sum if all weights sum to 1. Digits
+    would cancel where a partial sum comes near 0.
     """
     sums = tuple(accumulate(b, initial=a))
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
@@ -102,7 +102,7 @@ def level_tensor(levels: list[float], x: Tensor) -> Tensor:
 
 
 def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
-    """Return one number a row as ``(rows, 1, …)`` in the dtype of ``x``, to be multiplied with it."""
+    """Return one number a row as ``(rows, 1, …)``, to be multiplied with ``x``, in its dtype."""
     return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -116,8 +116,8 @@ def row_rms(v: Tensor) -> list[float]:
 def row_sums_of_squares(v: Tensor) -> Tensor:
     """Return the sum of squares of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64.
 
-    The row is folded in halves, elementwise. A library's reduction may choose its order by the
-    number of rows, and the last bit of a sample's error would then depend on its batch.
+    The row is folded in halves, elementwise. A library's reduction may add in an order that depends
+    on the number of rows. The last bit of a sample's error would then depend on its batch.
     """
     squares = v.flatten(1).double().square()
     while (width := squares.shape[1]) > 1:

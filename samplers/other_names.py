@@ -3,7 +3,7 @@
 Sources: ComfyUI ``comfy/samplers.py``, Forge and A1111 ``modules/sd_samplers*.py`` and ``sd_schedulers.py``,
 RES4LYF ``beta/rk_coefficients_beta.py``, and the schedulers of diffusers.
 
->>> spec_elsewhere("sampler", "uni_pc_bh2")
+>>> spec_of_other_name("sampler", "uni_pc_bh2")
 {'name': 'unipc_3_published'}
 """
 
@@ -26,9 +26,9 @@ class OtherName(NamedTuple):
         library: program, as ``list --translate`` takes it.
         kind: "sampler" or "schedule".
         theirs: the name there.
-        label: name in its menu; "" if that is the name.
-        ours: our spec of the same method, "" if there is none.
-        nearest: our spec of the most similar method where there is no same one, or "".
+        label: name in the program's menu; "" if the menu shows ``theirs``.
+        ours: our spec of the same method, or "".
+        nearest: our spec of the most similar method where ``ours`` is empty, or "".
         note: difference, or the reason why there is no such method here; else "".
     """
 
@@ -53,14 +53,14 @@ def other_names() -> tuple[OtherName, ...]:
     return tuple(OtherName(**row) for row in csv.DictReader(text.splitlines()))
 
 
-def spec_elsewhere(kind: Kind, name: str) -> dict[str, Any]:
-    """Return our spec for another program's name; {} if it is unknown or programs disagree on it."""
+def spec_of_other_name(kind: Kind, name: str) -> dict[str, Any]:
+    """Return our spec for another program's name; {} if it is unknown or programs disagree."""
     found = {row.ours for row in _rows_called(kind, name) if row.ours}
     return parse_spec(found.pop()) if len(found) == 1 else {}
 
 
-def why_not_elsewhere(kind: Kind, name: str) -> str:
-    """Return what is known of another program's name that has no spec here; "" if nothing is."""
+def describe_other_name(kind: Kind, name: str) -> str:
+    """Return a sentence on another program's name that has no spec here; "" for other names."""
     for row in _rows_called(kind, name):
         if not row.ours:
             return f"{row.library} has one of this name: {row.remark}"

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import Declared, Sampler, non_default
-from .other_names import spec_elsewhere, why_not_elsewhere
+from .other_names import describe_other_name, spec_of_other_name
 from .spec import parse_spec, short_repr
 from .types import Source
 
@@ -65,7 +65,7 @@ def register(cls: Any) -> Any:
 
 
 def spec_of(sampler: Any) -> dict[str, Any]:
-    """Return the name and options of a sampler object, and register its class if necessary.
+    """Return the name and non-default options of a sampler, and register its class if necessary.
 
     A class that a notebook redefines replaces the earlier one.
 
@@ -132,7 +132,7 @@ def _missing_part(cls: Any) -> str:
 
 
 def names() -> list[str]:
-    """Return all registry names, sorted."""
+    """Return the names of all listed samplers, sorted."""
     return sorted(_REGISTRY)
 
 
@@ -157,13 +157,13 @@ def get(name: str) -> Any:
         hint = "samplerbench list samplers shows what there is"
         if close := difflib.get_close_matches(name, _REGISTRY, n=3):
             hint = f"did you mean {' or '.join(close)}?"
-        known = _how_to_load(name) or why_not_elsewhere("sampler", name)
+        known = _how_to_load(name) or describe_other_name("sampler", name)
         raise ValueError(f"unknown sampler {name!r}; {known or hint}")
     return _REGISTRY[name]
 
 
 def _how_to_load(name: str) -> str:
-    """Return a hint how to load the sampler from the current folder; "" if it is not there."""
+    """Return a hint on loading a sampler from the current folder; "" if it is not there."""
     if not name.isidentifier():
         return ""
     if Path(name, "pyproject.toml").is_file():
@@ -194,7 +194,7 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
     values |= options
     name = values.pop("name")
-    if name not in _REGISTRY and (elsewhere := spec_elsewhere("sampler", name)):
+    if name not in _REGISTRY and (elsewhere := spec_of_other_name("sampler", name)):
         name, values = elsewhere.pop("name"), elsewhere | values
     cls = get(name)
     options_of = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
@@ -226,7 +226,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 
 
 def origin(name: str) -> str:
-    """Return a plugin's origin (distribution and version, or file and hash); "" for other samplers."""
+    """Return the origin of a plugin or peer, with its version or hash; "" for other samplers."""
     return _ORIGIN.get(name, "")
 
 
@@ -280,7 +280,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     The file is imported in a context that ``watch`` makes.
 
     Raises:
-        PluginError: there is no such file, it raises at import, or it has no sampler.
+        PluginError: there is no such file, it raises at import, or a sampler is missing or invalid.
     """
     path = Path(path)
     if not path.is_file():
@@ -307,7 +307,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
 
 
 def _import_file(path: Path, watch: Watch) -> ModuleType:
-    """Return a plugin file's module, imported once for each content; raise PluginError if not."""
+    """Return a plugin file's module, imported once for each content; PluginError if it fails."""
     name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path.resolve())}"
     if name in sys.modules:
         return sys.modules[name]

@@ -22,7 +22,7 @@ LARGEST_NUMBER = 2**63
 
 
 def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a spec as a mapping with ``name`` and its options, in time proportional to the text.
+    """Return a spec as a dict of ``name`` and its options.
 
     >>> parse_spec("ddim(eta=0.5)")
     {'name': 'ddim', 'eta': 0.5}
@@ -32,7 +32,7 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
     Args:
         text: ``NAME`` or ``NAME(key=value, …)`` with literal values: numbers, texts, True, False,
             None, and lists and tables of them. A text of one word needs no quotation marks. A mapping
-            with a ``name`` passes through.
+            with a ``name`` is checked and copied.
 
     Raises:
         ValueError: not of that form, or a number that is not finite or beyond
@@ -101,7 +101,7 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 
 def _literal(value: ast.expr) -> Any:
-    """Return a literal value; a single word is a text, but for words that look like other values."""
+    """Return a literal's value: a bare word is a text; raise a ValueError for words such as nan."""
     if isinstance(value, ast.Name) and value.id.lower() not in (
         "true",
         "false",
@@ -114,7 +114,7 @@ def _literal(value: ast.expr) -> Any:
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
-    """Raise a ValueError for a number too large or infinite, deep nesting or a type not in JSON."""
+    """Raise a ValueError for a huge or non-finite number, deep nesting or a type not in JSON."""
     if depth > DEEPEST:
         raise ValueError(
             f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"

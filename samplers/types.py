@@ -29,11 +29,7 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level with the time that the network gets at it, in place of the time of the level.
-
-    Attributes:
-        time: the time that the network gets, in the native time of the model's process.
-    """
+    """Noise level with the native ``time`` that the network gets in place of the level's own."""
 
     time: float
 
@@ -66,13 +62,13 @@ class Denoise(Protocol):
 
 
 Pair = tuple[Tensor, Tensor]
-"""Guided image and the image that it is guided away from; one object twice without guidance."""
+"""Guided image, and the image from which guidance leads away; one object twice if unguided."""
 
 
 def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
     """Return the :data:`Pair` of images by one evaluation.
 
-    A guided denoiser has a method ``both(x, sigma)`` that gives it. Any other has one image.
+    A guided denoiser has a method ``both(x, sigma)`` that gives both. Any other has one image.
     """
     if (both := getattr(denoise, "both", None)) is not None:
         return both(x, sigma)

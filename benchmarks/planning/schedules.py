@@ -12,7 +12,7 @@ from typing import Any
 from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, make
-from ...samplers.other_names import spec_elsewhere, why_not_elsewhere
+from ...samplers.other_names import describe_other_name, spec_of_other_name
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
@@ -154,12 +154,12 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     """
     options = parse_spec(spec)
     name = options.pop("name")
-    if name not in SCHEDULES and (elsewhere := spec_elsewhere("schedule", name)):
+    if name not in SCHEDULES and (elsewhere := spec_of_other_name("schedule", name)):
         name, options = elsewhere.pop("name"), elsewhere | options
     if name not in SCHEDULES:
         close = difflib.get_close_matches(name, SCHEDULES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(SCHEDULES)}"
-        hint = why_not_elsewhere("schedule", name) or hint
+        hint = describe_other_name("schedule", name) or hint
         raise ValueError(f"unknown schedule {name!r}; {hint}")
     defaults = schedule_options(name)
     for key, value in options.items():

@@ -66,7 +66,7 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 def memo_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return weights of the memos at ``levels``: a linear functional of their polynomial in u.
+    """Return weights of the memos at ``levels`` for a linear functional of their polynomial in u.
 
     u is ``form.variable``. ``moments[k]`` is the value of the functional for (u - u(cur))^k / k!.
     """

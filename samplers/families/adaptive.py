@@ -62,11 +62,11 @@ class AdaptiveSampler(Tolerant, ABC):
     """Base class of embedded pairs in lam = -log(sigma): subclasses define :meth:`attempt`.
 
     E is the root mean square of a step's error over the sample's elements, in units of the
-    tolerance. A step is accepted if E is at most 1, and the next one is longer by the factor safety
-    E^{-(1 - beta) / k} F^{beta / k}, kept in [0.2, 10]. k is ``error_order``, and F the E of the
-    accepted step before; beta = 0 is the elementary controller. A rejected step is repeated with
-    safety E^{-1 / k} of its length, but at least 0.2, and keeps its first evaluation. The last step
-    ends at the grid's last positive level exactly; the step from there to 0 is x <- d.
+    tolerance. A step is accepted if E is at most 1. Its length times safety E^{-(1 - beta) / k}
+    F^{beta / k}, a factor kept in [0.2, 10], is the length of the next. k is ``error_order``, and
+    F the E of the accepted step before; beta = 0 is the elementary controller. A rejected step is
+    repeated with safety E^{-1 / k} of its length, but at least 0.2, and keeps its first evaluation.
+    The last step ends at the grid's last positive level exactly; the step from there to 0 is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.

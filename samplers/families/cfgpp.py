@@ -34,15 +34,15 @@ class CFGpp(GridSampler):
     evaluations, history and fresh noise: x <- step(x, f) + g, with g of the first evaluation.
     In a flow's coordinates the weight of g is the scale of the data at the end of the step.
 
-    With d = f + w (label - f), Euler's step equals the usual one with the scale
+    With d = f + w (c - f), c the conditional image, Euler's step is the usual one with the scale
 
         w / (1 - nxt / cur).
 
     So CFG++ is guidance whose scale depends on the level and grows with the number of steps. It
-    has no limit as steps become small, and hence no order. With w in proportion to
-    1 - nxt / cur, every method converges to guidance of one scale, with order 1: g is added once
-    a step, as in a splitting. So converged samples of the guided model are no target. Where a
-    model is not guided, the sampler's own step is left.
+    has no limit as steps become small, and hence no order: converged samples of the guided model
+    are no target. With w in proportion to 1 - nxt / cur, every method converges to guidance of one
+    scale. The order is 1, since g is added once a step, as in a splitting. On a model without
+    guidance, the steps are the sampler's own.
 
     Attributes:
         sampler: spec of the sampler, such as ``dpmpp_2m``.
@@ -82,15 +82,15 @@ class CFGpp(GridSampler):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """True if the sampler's own steps do."""
+        """True if the sampler translates."""
         return _make(self.sampler).translates
 
     def nfe(self, grid: Grid) -> int:
-        """Return the sampler's own evaluations."""
+        """Return the sampler's evaluations per sample, each of which gives both images."""
         return _make(self.sampler).nfe(grid)
 
     def plan(self, grid: Grid) -> list[UnguidedRow]:
-        """Return the sampler's own rows."""
+        """Return the sampler's own rows, each in an :class:`.UnguidedRow`."""
         return [UnguidedRow(row) for row in _make(self.sampler).plan(grid)]
 
     def step(

@@ -55,8 +55,8 @@ def row_in_sigma(row: Any, cur: float, nxt: float) -> Any:
 class FlowTime(GridSampler):
     """Method without noise in the time t = sigma / (1 + sigma) of a flow, on y = x / (1 + sigma).
 
-    These are the steps on flows of ComfyUI's samplers without noise that do not go by log-SNR, such
-    as ``heun``, ``dpm_2``, ``dpmpp_2m``, ``ipndm`` and ``res_multistep``, and of diffusers'
+    ComfyUI's samplers without noise make these steps on flows, except where they go by log-SNR:
+    ``heun``, ``dpm_2``, ``dpmpp_2m``, ``ipndm``, ``res_multistep`` and others. So does diffusers'
     FlowMatchHeunDiscreteScheduler. The order is the method's.
 
     Attributes:

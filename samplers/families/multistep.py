@@ -18,7 +18,7 @@ from .stages import Evaluate, LinearStages, StagesRow, run_stages
 
 Startup = Literal["ramp", "singlestep"]
 HIGHEST = 3
-"""Highest order of single steps before a multistep method; its order may be one higher."""
+"""Highest order of the single steps that start a multistep method, also one of order 4."""
 
 
 class StartRow(NamedTuple):
@@ -37,10 +37,10 @@ class SingleStepStartup(LinearStages):
     """Single-step method that starts a multistep one, with the weights of that method.
 
     With k = ``stages``, evaluations are at the levels cur^{1 - j/k} nxt^{j/k}, j = 0 … k - 1. The
-    polynomial through the memos so far gives the state at the next of them, and the one through all
-    k memos gives the state at nxt. The order is k for k = 2 and 3. For k = 3, the line through the
-    memos at 0 and 2/3 of the step is as good as a parabola (Radau). The weight of the memo at 1/3,
-    whose own error is of second order in the step h, therefore vanishes with h.
+    polynomial through the memos so far gives the state at the next level, at last at nxt. The order
+    is k for k = 2 and 3. For k = 3, the line through the memos at 0 and 2/3 of the step is as good
+    as a parabola (Radau). The weight of the memo at 1/3, whose own error is of second order in the
+    step h, therefore vanishes with h.
 
     Attributes:
         method: the multistep method whose weights it takes.
@@ -86,17 +86,17 @@ class Multistep(GridSampler):
             evaluations.
         last: orders that the last steps must not exceed, e.g. (2, 1); a shorter grid takes the last
             of them.
-        analytic_first: the first step, unless it is the only one, takes eps = x / sqrt(1 + sigma²),
-            the noise prediction at high noise, without an evaluation (the analytical first step of
-            GENIE, arXiv:2210.05475). It assumes data of mean zero.
+        analytic_first: the first step, unless it is the only one, makes no evaluation. It takes eps
+            = x / sqrt(1 + sigma²), the noise prediction at high noise for data of mean zero. This
+            is the analytical first step of GENIE, arXiv:2210.05475.
 
     Two more options make sense for some formulas only. Here they are constants; a method that has
     one declares the field, ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
         through_zero: the step to 0 uses the formula like any other, which must hold at sigma = 0.
         startup: "ramp" is orders 1, 2, … in the first steps, as in ``first``. "singlestep" is for a
-            :meth:`row` that is right for any distinct levels. Single steps of order k
-            (:class:`SingleStepStartup`), of k evaluations each, are taken until there are k memos.
-            k is the method's order but at most 3.
+            :meth:`row` that is right for any distinct levels. The first k - 1 steps are single
+            steps of order k (:class:`SingleStepStartup`), of k evaluations each. k is the method's
+            order but at most 3.
     """
 
     points: ClassVar[int]

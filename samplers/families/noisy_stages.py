@@ -22,7 +22,7 @@ from .stages import LinearStages, StagesRow
 class Mix(NamedTuple):
     """State at level ``sigma`` inside a step: a x + sum_j b_j d_j + sum_m c_m z_m.
 
-    x is the state before the step, d_j are its denoised images and z_m its standard normals.
+    x is the state before the step, d_j and z_m are the step's denoised images and standard normals.
     """
 
     sigma: float
@@ -85,13 +85,13 @@ class NoisyStages(GridSampler):
 
 
 def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
-    """Return a row with the same step, whose normals are drawn over disjoint intervals.
+    """Return the row of the same step with normals drawn over disjoint intervals.
 
     The z_m of overlapping intervals are then increments of one Brownian path, normalised. White
-    noise ignores intervals, and would draw them independently. The path's time is
+    noise ignores intervals, and would draw the z_m independently. The path's time is
     ``clock(sigma)``, by default sigma, as in k-diffusion's BrownianTreeNoiseSampler: (W(b) - W(a))
-    / sqrt|b - a|. For a stage over the share r of a step of length h in lam, the correlation of its
-    noise with the step's is sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The
+    / sqrt|b - a|. Take a stage over the share r of a step of length h in lam. Its noise and the
+    step's have the correlation sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The
     clocks differ in the next term, which matters for large steps.
     """
     levels = sorted({level for span in row.spans for level in span}, reverse=True)
@@ -145,13 +145,13 @@ class AncestralStages(NoisyStages):
     method.
 
     With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
-    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow it is nxt (1 - eta (1 - nxt /
-    cur)), but at least 0. At eta = 1 the noise is less than DDPM's, and the same in small steps.
-    There its variance is proportional to eta, and to eta² without ``flow``.
+    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' puts it
+    at t' (1 - eta (1 - t' / t)), but at least 0. At eta = 1 the noise is less than DDPM's, and the
+    same in small steps. In these its variance is proportional to eta, without ``flow`` to eta².
 
     Attributes:
-        eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of
-            DDPM's posterior.
+        eta: share of the ancestral noise, >= 0; 0 is the deterministic method. Without ``flow``, 1
+            is the variance of DDPM's posterior.
         s_noise: factor of the noise, > 0; with a value other than 1 the method converges to a
             slightly wrong distribution.
         flow: True takes the level down that is usual on flows.
@@ -196,7 +196,7 @@ class AncestralStages(NoisyStages):
     def row(self, cur: float, nxt: float) -> NoisyRow:
         """Return the coefficients of a ``solver`` step to ``down`` and of the noise after it."""
         if self.flow:
-            # t falls to that of nxt, times 1 - loss
+            # the flow time of `down` is 1 - loss times the time of `nxt`
             loss = min(1.0, self.eta * (1 - nxt / cur) / (1 + nxt))
             down = nxt * (1 - loss) / (1 + nxt * loss)
             up = math.sqrt(nxt**2 - down**2)

@@ -59,19 +59,19 @@ class SkipRow(NamedTuple):
 class Skip(GridSampler):
     """Steps of another sampler, of which some forecast the network's output in place of a call.
 
-    A cache of the network's whole output makes this of a sampler. Where the pattern leaves out an
-    evaluation, a polynomial in the place of the level gives the output. It passes through the last
-    ``taylor`` + 1 evaluations at most, so that degree 0 is reuse. The sampler gets the image of this
-    output at the present state. The error h^(taylor + 1) of a forecast bounds the order by
-    taylor + 1, and by 1 more than the number of evaluations before the first one.
+    A sampler with a cache of the network's whole output makes the same steps. Where the pattern
+    leaves out an evaluation, a polynomial in the place of the level gives the output. It passes
+    through the last ``taylor`` + 1 evaluations at most, so degree 0 is reuse. The sampler gets the
+    image of this output at the present state. A forecast's error h^(taylor + 1) bounds the order by
+    taylor + 1. With m evaluations before the first forecast, the order is at most m + 1.
 
     Euler's method with reuse is Euler's method on the levels that are evaluated. With forecasts it
     is a Riemann sum of the integral of Adams-Bashforth.
 
     ``change K`` is TeaCache's rule with another measure. TeaCache adds up relative L1 changes of
     the network's modulated input, rescaled by a fitted polynomial. When the sum passes a threshold,
-    it evaluates and begins at 0. Such a mean over a batch would make a sample depend on others. Here
-    an ideal input (x0 + sigma z) / sqrt(1 + sigma²), of x0 and z with unit variance, moves by
+    it evaluates and begins at 0. Such a mean over a batch would make a sample depend on others.
+    Here the input is (x0 + sigma z) / sqrt(1 + sigma²), with x0 and z of unit variance. It moves by
     2 sin(|phi - phi'| / 2) in the root mean square, with tan(phi) = sigma. Small moves add up to
     |phi - phi'|. The threshold is the least with which at most one evaluation in K is made.
 
@@ -82,7 +82,7 @@ class Skip(GridSampler):
         output: ``noise`` (x - d) / sigma, ``data`` d, or a flow's ``velocity`` (x - d) / sigma - d.
             Fresh noise is in no earlier output, so stochastic samplers need ``data``.
         clock: place of a level: ``step`` is its number in the grid, ``log_snr`` is -log sigma.
-        first, last: numbers of evaluations made in any case, >= 1 and >= 0; TeaCache has 1 and 1.
+        first, last: numbers of evaluations always made at both ends, >= 1 and >= 0; TeaCache: 1, 1.
     """
 
     name = "skip"
@@ -121,7 +121,7 @@ class Skip(GridSampler):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """Order of the sampler, but at most that of forecasts; None for several evaluations a step."""
+        """Order of the sampler, lowered by forecasts; None with forecasts in multi-stage steps."""
         p, rows = _make(self.sampler).order, cached_plan(self, TRIAL)
         made = [type(answer) is Made for row in rows for answer in row.answers]
         before = [*made, False].index(False)
@@ -169,7 +169,7 @@ class Skip(GridSampler):
         return [SkipRow(row, tuple(map(answer, levels))) for row, levels in rows]
 
     def _choose(self, levels: Sequence[float]) -> list[bool]:
-        """Return for each evaluation, at these levels, if it is made."""
+        """Return, for each of the evaluations at ``levels``, True if it is made."""
         n, found = len(levels), cast(re.Match[str], PATTERN.fullmatch(self.pattern))
         always = [i < self.first or i >= n - self.last for i in range(n)]
         if found[2]:
@@ -215,7 +215,7 @@ class Skip(GridSampler):
 
 
 def _why_not(inner: Any, output: str) -> str:
-    """Return the reason why :class:`Skip` has no steps of a sampler, with a remedy; "" if it has."""
+    """Return the reason, with a remedy, why :class:`Skip` refuses a sampler; "" if it does not."""
     other = "; give a method with steps along a grid, such as euler, dpmpp_2m or heun"
     on_grid = isinstance(inner, GridSampler) and type(inner).solve is GridSampler.solve
     if not on_grid or inner.for_maps or getattr(inner, "needs_statistics", False):
@@ -242,9 +242,10 @@ def _levels_called(inner: GridSampler, grid: Grid) -> list[list[float]]:
 
 
 def _choose_by_change(levels: Sequence[float], always: list[bool], most: int) -> list[bool]:
-    """Return the evaluations after each of which the change passes the least possible threshold.
+    """Return, for each evaluation, True if it is made, ``always`` or by the change since the last.
 
-    At most ``most`` are made, or those of ``always``. Their number never rises with the threshold.
+    The threshold is the least with at most ``most`` evaluations, unless ``always`` has more. Their
+    number never rises with the threshold.
     """
     angles = [math.atan(level) for level in levels]
 

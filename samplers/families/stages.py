@@ -1,4 +1,4 @@
-"""Single-step methods with several evaluations, such as exponential Runge-Kutta in lam = -log(sigma)."""
+"""Single-step methods with several evaluations, such as exponential Runge-Kutta methods in lam."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Evaluate = Callable[[Any, float], Any]
 
 
 class Stage(NamedTuple):
-    """Evaluation in a step: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier ones."""
+    """Evaluation in a step: d_k = denoise(a x + sum_j b_j d_j, sigma), with earlier images d_j."""
 
     sigma: float
     a: float

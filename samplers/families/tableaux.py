@@ -1,4 +1,4 @@
-"""Explicit Runge-Kutta methods in sigma and exponential ones in lam, from ``samplers/tableaux.toml``."""
+"""Explicit Runge-Kutta methods in sigma and exponential ones in lam, from ``tableaux.toml``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _tableau_function(c: str, a: list[str], b: str) -> Callable[[Any, float], Ta
 
 
 def read_tableaux(section: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the class attributes of each method of a section of the file.
+    """Yield the name and the class attributes of each method in a section of ``tableaux.toml``.
 
     Args:
         section: "sigma", for :class:`SigmaRungeKutta`, or "exponential", for

@@ -35,9 +35,9 @@ class TableRow(NamedTuple):
 Table = tuple[TableRow, ...]
 
 SUM_TOLERANCE = 1e-6
-"""Distance from 1 of a row's sum of weights from which on moved data do not move the samples alike."""
+"""Distance from 1 below which a row's sum of weights lets samples move with the data."""
 ROUNDING = 1e-12
-"""Absolute weight of the state below which it is set to 0, as in a step to sigma = 0."""
+"""Largest absolute weight of the state that is set to 0, as in a step to sigma = 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Tabulated(LinearMultistep):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class FromSchedule(LinearMultistep):
-    """Sampler whose coefficients come with the schedule, such as a published table (``published``)."""
+    """Sampler whose coefficients come with the schedule, such as the schedule ``published``."""
 
     name = "tabulated"
     source = Source(
@@ -153,7 +153,7 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
 
 
 def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
-    """Return the table of linear steps without noise on a grid, of which only the first may have a gain.
+    """Return the table of linear steps without noise on a grid; only the first may have a gain.
 
     A row whose level is not the grid's keeps it, as the level that the network is given.
     """
@@ -178,9 +178,10 @@ def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
 
 
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients for other levels, with the same sum in each row; None without a table.
+    """Return coefficients for other levels; None without a table.
 
-    Levels that the network is given keep their ratio to the grid's, up to the highest.
+    A row with images keeps its sum. Levels that the network is given keep their ratio to the
+    grid's, up to the highest.
     """
     if table is None:
         return None
@@ -219,9 +220,9 @@ def compensate(
 ) -> Table:
     """Return a table whose images are shifted in time: dynamic compensation (DC-Solver).
 
-    Before step i >= 2 the parabola through d_i and the two images before it, which are shifted
-    themselves, gives the image at times_{i-1} + r_i (times_i - times_{i-1}). It replaces d_i in this
-    and all later steps. The correction of step i - 1 reads d_i as it was. With r_i = 1 the table stays.
+    Before step i >= 2 a parabola goes through d_i and the two images before, which are shifted
+    themselves. Its value at times_{i-1} + r_i (times_i - times_{i-1}) replaces d_i in this and all
+    later steps. The correction of step i - 1 reads d_i as it was. With r_i = 1 the table stays.
 
     Sources: arXiv:2409.03755v1, section 3.2; the authors' dc_solver.py with dc_order = 2, which has
     no ratio in the first two steps either.

@@ -23,7 +23,7 @@ from ..types import Denoise, Source, StepNoise
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseEAB(Multistep):
-    """Multistep DPM-Solver: x(lam + h) = x - nxt int_0^h e^{h-s} eps(lam + s) ds, eps a polynomial."""
+    """Multistep DPM-Solver: x <- x - nxt int_0^h e^{h-s} eps(lam + s) ds, eps a polynomial."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmsolver", "eq. (3.4), multistep", "https://arxiv.org/abs/2206.00927v3"
@@ -45,7 +45,7 @@ class NoiseEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class DataEAB(Multistep):
-    """Multistep DPM-Solver++: x(lam + h) = e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds, d a polynomial."""
+    """Multistep DPM-Solver++: x <- e^{-h} x + int_0^h e^{-(h-s)} d(lam + s) ds, d a polynomial."""
 
     source: ClassVar[Source] = Source(
         "lu2022dpmpp",
@@ -73,7 +73,7 @@ class DataEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class RosenbrockEAB(Multistep):
-    """Multistep method that is exact on N(0, s²): a DPM-Solver-v3 without statistics of the model.
+    """Multistep method that is exact on N(0, s²): DPM-Solver-v3 without statistics of the model.
 
     The linear part is the denoiser of N(0, s²). With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x +
     (d - a x). The memo f = (a x - d) sqrt(s² + sigma²) / sigma is a polynomial in lam: x(nxt) =
@@ -131,11 +131,11 @@ class RosenbrockEAB(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialPEC(GridSampler):
-    """Exponential Adams predictor, then correctors by d at the predicted state, all in lam.
+    """Exponential Adams predictor and correctors in lam, each corrector with an evaluation.
 
-    The predictor takes the polynomial through the last k values of d. A corrector takes the one
-    through them and the newest, and has order k + 1. Each costs an evaluation, unlike UniPC's,
-    which takes the next step's.
+    The predictor takes the polynomial through the last k values of d. A corrector adds d at the end
+    of the step, in the state so far, and has order k + 1. UniPC's corrector costs nothing: it takes
+    the next step's evaluation.
 
     Class attributes:
         points: k; the first steps have fewer values.

@@ -86,10 +86,10 @@ class DDPM(LinearMultistep):
 class DDPMLarge(LinearMultistep):
     """Ancestral sampling with the paper's larger variance: the process's noise from nxt to cur.
 
-    In the process's own coordinates the variance is 1 - alpha² / alpha'², with alpha and alpha' the
-    factors of the signal at cur and nxt. Divided by alpha'², it is (1 + nxt²) (cur² - nxt²) / (1 +
-    cur²) here. The step to 0 is x <- d, without noise, as in the last step of the paper. The
-    sampler stands for a checkpoint's scheduler, whose process is known to preserve the variance.
+    Let alpha and alpha' be the factors of the signal at cur and nxt. In the process's own
+    coordinates the variance is 1 - alpha² / alpha'². Divided by alpha'², it is (1 + nxt²) (cur² -
+    nxt²) / (1 + cur²) here. The step to 0 is x <- d, without noise, as in the paper. The sampler
+    stands for a checkpoint's scheduler, whose process is known to preserve the variance.
     """
 
     name = "ddpm_large"
@@ -110,9 +110,9 @@ class DDPMLarge(LinearMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerAncestral(AncestralStages):
-    """Ancestral Euler: x <- r x + (1 - r) d + s_noise up z, r = down / cur: see :class:`.AncestralStages`.
+    """Ancestral Euler: x <- r x + (1 - r) d + s_noise up z, r = down / cur.
 
-    In these coordinates it is DDIM with the same eta, which stops at eta = 1 and has no s_noise.
+    See :class:`.AncestralStages`. With eta <= 1, s_noise = 1 and no ``flow`` it equals DDIM.
     """
 
     name = "euler_ancestral"

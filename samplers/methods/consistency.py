@@ -23,9 +23,9 @@ class Consistency(LinearMultistep):
     the first. With an exact map every step leaves exact samples, on any levels. The method is not
     for a denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
 
-    The last jump is the sample, without noise. At the lowest positive level of the grid, the
-    model's sigma_min, a map is the identity, so the step from there to 0 takes no evaluation. N
-    steps to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
+    The last jump, without noise, is the sample. The grid's lowest positive level, the model's
+    sigma_min, is its end: the step from there to 0 takes no evaluation. N steps to 0 are N - 1
+    evaluations (one step is one), and N steps to sigma_min are N.
 
     Attributes:
         end: level at which the map ends, 0 or sigma_min; None for the lowest positive level of the

@@ -1,4 +1,4 @@
-"""DEIS: Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps, and Runge-Kutta in sigma."""
+"""DEIS: Adams-Bashforth and Runge-Kutta methods on dx/dsigma = eps, eps = (x - d) / sigma."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _paper = partial(Source, "zhang2023deis", url="https://arxiv.org/abs/2204.13902v
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaAB(Multistep):
-    """rhoAB-DEIS, which is Adams-Bashforth in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
+    """rhoAB-DEIS, Adams-Bashforth in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
 
-    l_j are Lagrange polynomials. It is the LMS of k-diffusion, rhoAB of DEIS and zAB of azula.
+    l_j are Lagrange polynomials. Also: LMS of k-diffusion, zAB of azula.
     """
 
     source: ClassVar[Source] = _paper("rhoAB-DEIS")
@@ -49,8 +49,8 @@ class TimeAB(Multistep):
     sigma² = exp(beta_d t² / 2 + beta_min t) - 1.
 
     Attributes:
-        beta_d, beta_min: rates of that process. They need not be the model's: they only choose the
-            variable.
+        beta_d, beta_min: growth of the process's rate, and the rate at t = 0. They need not be the
+            model's: they only choose the variable.
     """
 
     source: ClassVar[Source] = _paper(
@@ -72,7 +72,7 @@ class TimeAB(Multistep):
             )
 
     def variable(self, sigma: float) -> float:
-        """Return the time t > 0 at which the class's process has the level ``sigma``."""
+        """Return the time t >= 0 at which the class's process has the level ``sigma``."""
         total = math.log1p(sigma**2)
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 

@@ -1,6 +1,6 @@
 """DPM-Solver, single step: exponential Runge-Kutta methods for eps, in lam = -log(sigma).
 
-With k-diffusion's DPM2, DPM-Solver-fast, and the pairs 12 and 23 under a tolerance.
+With k-diffusion's DPM2, DPM-Solver-fast, and the adaptive pairs 12 and 23.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class DPMSolver1(Euler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver2(LinearStages):
-    """DPM-Solver-2: x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)], eps_s after an Euler step to s.
+    """DPM-Solver-2: x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)].
 
-    eps = (x - d) / sigma, and s is at the fraction r1 of the step in lam.
+    eps = (x - d) / sigma. eps_s is after an Euler step to s, the fraction r1 of the step in lam.
 
     Attributes:
         r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
@@ -104,9 +104,9 @@ class DPMSolver3(LinearStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPM2(Churned):
-    """Midpoint step, DPM-Solver-2 with r1 = 1/2: x <- x + (nxt - cur) eps_mid, after an Euler step to mid.
+    """DPM-Solver-2 with r1 = 1/2, a midpoint step: x <- x + (nxt - cur) eps_mid.
 
-    mid = sqrt(cur nxt). Churn, off by default, is as in :class:`.Churned`.
+    eps_mid is after an Euler step to sqrt(cur nxt). Churn, off by default: :class:`.Churned`.
     """
 
     name = "dpm_2"
@@ -125,7 +125,7 @@ class DPM2(Churned):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPM2Ancestral(AncestralStages):
-    """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`.
+    """Ancestral DPM2: a DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`.
 
     With ``flow`` the DPM2 step is in the time of a flow too (``flow_time``).
     """
@@ -153,9 +153,9 @@ class DPMSolverFast(LinearMultistep):
 
     With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
     else the remainder. The state after an interval inside a step is a stage, of lower order. Each
-    interval takes one evaluation, at the state before it, so the whole is a multistep method in eps.
-    With E_k the change of the state from the step's start to its k-th stage and E_0 = 0, an interval
-    is x <- x + E_{k+1} - E_k.
+    interval takes one evaluation, where it begins, so the whole is a multistep method in eps. Let
+    E_k be the change of the state from the step's start to its k-th stage, and E_0 = 0. Then an
+    interval is x <- x + E_{k+1} - E_k.
     """
 
     name = "dpm_solver_fast"
@@ -204,7 +204,7 @@ def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
 def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
     """Return weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
 
-    They sum to levels[k] - levels[0], which is right for constant eps. For k > 1 a correction is
+    The weights sum to levels[k] - levels[0], which is right for constant eps. For k > 1 a term is
     proportional to eps_{k-1} - eps_0, with eps_{k-1} at the fraction r of the way in lam.
     """
     cur, nxt = levels[0], levels[k]
@@ -242,7 +242,7 @@ def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -
 class DPMSolver12(AdaptiveSampler):
     """Pair of DPM-Solver-1, x + (nxt - cur) eps, and DPM-Solver-2, x <- x + (nxt - cur) eps_s.
 
-    eps_s is at x + (s - cur) eps and s = sqrt(cur nxt). A step takes two evaluations.
+    eps_s is at x + (s - cur) eps, s = sqrt(cur nxt). A step takes two evaluations, a repeat one.
     """
 
     name = "dpm_solver_adaptive_12"
@@ -267,7 +267,7 @@ class DPMSolver12(AdaptiveSampler):
 class DPMSolver23(AdaptiveSampler):
     """Pair of DPM-Solver-2 with r1 = 1/3 and DPM-Solver-3, which share their first two evaluations.
 
-    A step takes three evaluations.
+    A step takes three evaluations, a repeat two.
     """
 
     name = "dpm_solver_adaptive_23"

@@ -24,7 +24,7 @@ def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, f
     """Return the last two levels and the weight w = h / (2 h_prev) of an extrapolation.
 
     The memos extrapolate to (1 + w) m_i - w m_{i-1}, with h the step to ``nxt`` in lam and h_prev
-    the step before. Without history, the second level is infinite and w is 0.
+    the step before. Without history, the earlier level is infinite and w is 0.
     """
     cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
     return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
@@ -33,7 +33,7 @@ def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, f
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver2M(SelfStarting):
-    """DPM-Solver-2, multistep: x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}] with w = h / (2 h_prev)."""
+    """DPM-Solver-2M: x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}], w = h / (2 h_prev)."""
 
     name = "dpm_solver_2m"
     order = 2
@@ -54,7 +54,10 @@ class DPMSolver2M(SelfStarting):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2M(SelfStarting):
-    """DPM-Solver++(2M): x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur, w = h / (2 h_prev)."""
+    """DPM-Solver++(2M): x <- r x + (1 - r) [(1 + w) d_i - w d_{i-1}], r = nxt / cur.
+
+    w = h / (2 h_prev), with h the step in lam and h_prev the step before.
+    """
 
     name = "dpmpp_2m"
     order = 2
@@ -70,7 +73,7 @@ class DPMpp2M(SelfStarting):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver3M(NoiseEAB):
-    """DPM-Solver-3, multistep: eps is the parabola through its last three values, integrated exactly."""
+    """DPM-Solver-3, multistep: the parabola through the last three eps, integrated exactly."""
 
     name = "dpm_solver_3m"
     order = 3
@@ -84,7 +87,7 @@ class DPMSolver3M(NoiseEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3M(DataEAB):
-    """DPM-Solver++(3M): d is the parabola through its last three values, integrated exactly."""
+    """DPM-Solver++(3M): the parabola through the last three d, integrated exactly."""
 
     name = "dpmpp_3m"
     order = 3
@@ -104,10 +107,10 @@ def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> lis
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver3MPublished(NoiseEAB):
-    """Third-order formula of the authors' code, of second order: half of the curvature term is missing.
+    """Formula of the authors' code for order 3, which lacks half of the curvature and has order 2.
 
     x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola
-    at the newest value. D2 is half of its second derivative, where the whole belongs. The damping
+    at the newest value. D2 is half of the second derivative, where the whole belongs. The damping
     can help below 20 evaluations. The second step is the 2M method's.
     """
 
@@ -127,7 +130,7 @@ class DPMSolver3MPublished(NoiseEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MPublished(DataEAB):
-    """DPM-Solver++(3M) as in the authors' code and diffusers: :class:`DPMSolver3MPublished` for d."""
+    """DPM-Solver++(3M) of the authors' code and diffusers: :class:`DPMSolver3MPublished` for d."""
 
     name = "dpmpp_3m_published"
     order = 2

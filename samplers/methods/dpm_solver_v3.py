@@ -1,6 +1,6 @@
 """DPM-Solver-v3: exponential Adams methods whose linear part was measured on the model.
 
-With the statistics of :mod:`~samplerbench.samplers.auto.statistics`, in lam = -log sigma, the deviation y of
+The statistics are from :mod:`~samplerbench.samplers.auto.statistics`. In lam = -log sigma, the deviation y of
 the state from the mean of the process follows dy/dlam = -l y - n. Let L and S be the integrals of l and s, and
 g = exp(-S) n, which changes slowly because dn/dlam is near s n. Then
 
@@ -31,12 +31,12 @@ from ..registry import register
 from ..types import Denoise, Source, StepNoise
 
 Coefficient = float | Tensor
-"""Number for all dimensions, or ``(*event)``."""
+"""Number for all dimensions, or tensor ``(*event)``."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 class StatisticsRow(NamedTuple):
-    """Coefficients of a step, per dimension: y <- a y + sum_j b_j n_{i-j}, n = (1 - l) y - (d - image).
+    """Coefficients of a step per dimension: y <- a y + sum_j b_j n_{i-j}; x <- d if b is empty.
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
@@ -44,7 +44,8 @@ class StatisticsRow(NamedTuple):
         state, image: means of states and denoised images there.
         nxt: mean of the states at the end of the step.
         a: weight of the deviation y of the state.
-        b: weights of the memos n, newest first. They include the correction of the step before.
+        b: weights of the memos n = (1 - l) y - (d - image), newest first. They include the
+            correction of the step before.
     """
 
     sigma: float
@@ -66,10 +67,10 @@ class DPMSolverV3(GridSampler):
     Attributes:
         points: evaluations through which a step's polynomial goes, 1, 2 or 3.
         corrector: "plain" lets an evaluation correct the step before it, by the polynomial through it and the
-            points - 1 before. "pseudo" takes one memo more, with pseudo-order. The authors advise "plain" up
-            to 6 steps on small images, and "pseudo" on large ones.
-        pseudo: True if each derivative is a divided difference of as few memos as it needs, in place of the
-            polynomial's own. The order is then 2 at most. The authors advise it at 5 steps.
+            points - 1 before. "pseudo" takes one memo more and pseudo-order, so the order is 2 at most. "" has
+            no corrector. The authors advise "plain" up to 6 steps on small images, "pseudo" on large ones.
+        pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of as few memos
+            as it needs. The order is then 2 at most. The authors advise it at 5 steps.
         last: orders that the last steps must not exceed, such as (2, 1), the authors'.
         found: the statistics; None without a model. The harness sets it; users do not.
     """
@@ -117,7 +118,7 @@ class DPMSolverV3(GridSampler):
 
     @property
     def event(self) -> tuple[int, ...] | None:
-        """Shape of the samples that the statistics are for; None for any shape."""
+        """Shape of a sample of the model that was measured; None for any shape."""
         return None if self.found is None else self.found.event
 
     @property
@@ -234,7 +235,7 @@ class DPMSolverV3(GridSampler):
 
 
 def _coefficient(value: Array | float) -> Coefficient:
-    """Return a tensor for an array, and a float for a number."""
+    """Return an array as a tensor, a number as a float."""
     return torch.from_numpy(value) if np.ndim(value) else float(value)
 
 

@@ -24,7 +24,7 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMppSDE(NoisyStages):
-    """DPM-Solver++ SDE: single step with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
+    """DPM-Solver++ SDE: single step with ancestral noise, also at the level s = cur^{1-r} nxt^r.
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
     / (2 r). (a_s, c_s) and (a, c) belong to the ancestral steps to s and to nxt. z_0 drives (cur,
@@ -80,7 +80,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 class SDEMultistep(Multistep):
     """Base class: x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
 
-    See ``samplers/families/exponential.py``, with kappa = eta.
+    :mod:`..families.exponential` derives this, with kappa = eta. Define :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -146,7 +146,7 @@ class DPMpp2MSDE(SDEMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MSDE(SDEMultistep):
-    """DPM-Solver++(3M) SDE: multistep with the parabola in lam through the last three d, integrated exactly."""
+    """DPM-Solver++(3M) SDE: the parabola in lam through the last three d, integrated exactly."""
 
     name = "dpmpp_3m_sde"
     points = 3
@@ -161,7 +161,7 @@ class DPMpp3MSDE(SDEMultistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise, and weak order 2 with noise, since no polynomial follows a rough path."""
+        """3 without noise; weak order 2 with noise, since no polynomial follows a rough path."""
         return 2 if self.eta else 3
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
@@ -171,7 +171,7 @@ class DPMpp3MSDE(SDEMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3MSDEPublished(SDEMultistep):
-    """DPM-Solver++(3M) SDE as in k-diffusion, of second order: half of the parabola's curvature is missing."""
+    """DPM-Solver++(3M) SDE of k-diffusion, which lacks half of the curvature and has order 2."""
 
     name = "dpmpp_3m_sde_published"
     order = 2

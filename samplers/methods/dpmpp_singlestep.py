@@ -26,9 +26,9 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2S(ExponentialRungeKutta):
-    """DPM-Solver++(2S): x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], d_s after a first-order step.
+    """DPM-Solver++(2S): x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], r = nxt / cur.
 
-    r = nxt / cur.
+    d_s is after a first-order step to the fraction r1 of the step in lam.
 
     Attributes:
         r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
@@ -51,9 +51,9 @@ class DPMpp2S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp3S(ExponentialRungeKutta):
-    """DPM-Solver++(3S): evaluations at fractions 0, r1 and r2 = 2/3 of the step in lam; D_k = d_k - d.
+    """DPM-Solver++(3S): evaluations at the fractions 0, r1 and r2 = 2/3 of the step in lam.
 
-    With r = nxt / cur and q = r^r2, the third evaluation is at
+    With D_k = d_k - d, r = nxt / cur and q = r^r2, the third evaluation is at
     u2 = q x + (1 - q) d + (r2 / r1) r2 h phi_2(-r2 h) D_1;
     x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
 
@@ -85,7 +85,7 @@ class DPMpp3S(ExponentialRungeKutta):
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMpp2SAncestral(AncestralStages):
-    """A DPM-Solver++(2S) step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
+    """Ancestral DPM-Solver++(2S): a step to ``down``, then noise: see :class:`.AncestralStages`."""
 
     name = "dpmpp_2s_ancestral"
     source = _paper(
@@ -102,17 +102,17 @@ class DPMpp2SAncestral(AncestralStages):
 class SinglestepOnGrid(LinearMultistep):
     """Groups of steps of orders 1, 2, … that all begin at the first level of their group.
 
-    The step of order k goes from there to the next level of the grid, by the polynomial in lam
-    through the values of the group. So only the last step of a group counts, and the steps before
-    it are its stages. Solver_type "midpoint" has two exceptions. In second order, value and slope
-    are weighted 1 and 1/2, as in DPM-Solver++(2M). In third order, the line goes through the first
+    The step of order k ends k levels of the grid lower, by the polynomial in lam through the
+    group's values so far. So only the last step of a group counts, and the steps before are its
+    stages. ``solver_type`` "midpoint" has two exceptions. In second order, value and slope are
+    weighted 1 and 1/2, as in DPM-Solver++(2M). In third order, the line goes through the first
     value and the last. Rows are in terms of the present state and the memos.
 
-    It stands for a scheduler of a checkpoint (``pipeline``). On grids of one's own, ``dpmpp_2s``
-    and ``dpmpp_3s`` place their stages where they are best.
+    The sampler stands for a checkpoint's scheduler (``pipeline``). For your own grids, ``dpmpp_2s``
+    and ``dpmpp_3s`` place their stages best.
 
     Attributes:
-        orders: orders of the steps, each 1 or one more than the order before; 1 in further steps.
+        orders: orders of the steps, up to 3, each 1 or one more than the order before; then 1.
         prediction: quantity taken as a polynomial, the denoised image ("data") or eps ("noise").
         solver_type: "midpoint" or "heun".
     """

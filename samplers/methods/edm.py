@@ -1,4 +1,4 @@
-"""The samplers of EDM: Euler's and Heun's method in sigma, deterministic and with churn."""
+"""Samplers of EDM: Euler's and Heun's method in sigma, deterministic and with churn; Heun++."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _paper = partial(Source, "karras2022edm", url="https://arxiv.org/abs/2206.00364v
 @register
 @dataclass(frozen=True, kw_only=True)
 class Euler(LinearMultistep):
-    """Euler's method in sigma: x <- x + (nxt - cur) (x - d) / cur = r x + (1 - r) d, with r = nxt / cur.
+    """Euler's method in sigma: x <- x + (nxt - cur) (x - d) / cur.
 
-    It is DDIM with eta = 0 and DPM-Solver-1, in these coordinates.
+    With r = nxt / cur this is r x + (1 - r) d. Also: DDIM with eta = 0, DPM-Solver-1.
     """
 
     name = "euler"
@@ -57,9 +57,9 @@ class EulerChurn(Churned):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Heun(LinearStages):
-    """Heun's method in sigma: an Euler step, then the average of the slopes (x - d) / sigma at both ends.
+    """Heun's method in sigma: a step along the average of the slopes (x - d) / sigma at both ends.
 
-    A step takes two evaluations, the step to 0 one.
+    The second slope is after an Euler step. A step takes two evaluations, the step to 0 one.
     """
 
     name = "heun"
@@ -76,11 +76,11 @@ class Heun(LinearStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class HeunPP2(LinearStages):
-    """Heun++: an Euler step with a mean of the slopes at cur and along Euler steps to the next two levels.
+    """Heun++: a step along a mean of slopes, at cur and after Euler steps to the next two levels.
 
-    With k evaluations, a later slope is weighed by its sigma over k times the grid's first sigma,
-    and the slope at cur by the rest. So the method is of first order, at three evaluations a step.
-    The last step is Euler's, and the one before it has two evaluations.
+    With k evaluations, a later slope at level s has the weight s / (k sigma_0), with sigma_0 the
+    grid's first level. The slope at cur has the rest. So the method is of first order, at three
+    evaluations a step. The last step is Euler's, and the step before has two evaluations.
     """
 
     name = "heunpp2"

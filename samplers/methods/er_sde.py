@@ -37,13 +37,13 @@ LOG_SCALE: dict[str, Callable[[float], float]] = {
 }
 """log(phi(sigma) / sigma) as a function of log(sigma), by the names of the paper (v1, A.8).
 
-Where the function falls as sigma rises, there is no such SDE, and a step raises a ValueError.
+A step on which this function falls as sigma rises has no SDE, and raises a ValueError.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ERSDE(Multistep):
-    """Base class of multistep methods in sigma. Subclasses may change :meth:`weights`.
+    """Base class of multistep methods in sigma; subclasses may change :meth:`weights`.
 
     Attributes:
         scale: the noise scale function phi: "ode" sigma, "sde" sigma², "sde_1" sigma (e^{-1 /
@@ -69,7 +69,7 @@ class ERSDE(Multistep):
         return 1.0 if self.scale == "sde" else None
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return the weights of d at levels ``nodes`` + cur, from moments of (s - cur)^j / j!."""
+        """Return the weights of d at levels cur + ``nodes``, from moments of (s - cur)^j / j!."""
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -107,7 +107,7 @@ class ERSDE(Multistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE1(ERSDE):
-    """ER-SDE-Solver of first order: x <- R x + (1 - R) d + sqrt(nxt² - cur² R²) z with R = phi(nxt) / phi(cur)."""
+    """ER-SDE of order 1: x <- R x + (1 - R) d + sqrt(nxt² - cur² R²) z, R = phi(nxt) / phi(cur)."""
 
     name = "er_sde_1"
     order = 1
@@ -118,7 +118,7 @@ class ERSDE1(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE2(ERSDE):
-    """ER-SDE-Solver of second order: d is the line in sigma through the last two denoised images."""
+    """ER-SDE-Solver of second order: the line in sigma through the last two denoised images."""
 
     name = "er_sde_2"
     order = 2
@@ -129,7 +129,7 @@ class ERSDE2(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE3(ERSDE):
-    """ER-SDE-Solver with the parabola in sigma through the last three denoised images for d."""
+    """ER-SDE-Solver with the parabola in sigma through the last three denoised images."""
 
     name = "er_sde_3"
     points = 3
@@ -151,7 +151,7 @@ class ERSDE3(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE3Published(ERSDE):
-    """ER-SDE-Solver-3 as published: the slope is from the last two d, the curvature from the last three."""
+    """ER-SDE-Solver-3 as published: the slope from the last two d, the curvature from three."""
 
     name = "er_sde_3_published"
     order = 2
@@ -161,7 +161,7 @@ class ERSDE3Published(ERSDE):
     )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return the weights of d for a polynomial with the slope of the last two d and the curvature of the last three."""
+        """Return the weights of d, with the slope of the last two and the curvature of three."""
         line = monomial_weights(nodes[:2], moments[:2])
         if len(nodes) < 3:
             return line

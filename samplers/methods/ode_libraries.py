@@ -1,4 +1,4 @@
-"""Samplers that solve the probability-flow ODE dx/dlam = d(x, e^-lam) - x by scipy and torchdiffeq."""
+"""Samplers by scipy and torchdiffeq, on the probability-flow ODE dx/dlam = d(x, e^-lam) - x."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5", "dopri8")
 
 @dataclass(frozen=True, kw_only=True)
 class ScipyODE(Tolerant):
-    """scipy.integrate.solve_ivp, in float64 on the CPU for any dtype and device of the state.
+    """scipy.integrate.solve_ivp in float64 on the CPU; the denoiser gets the state's own dtype.
 
     The explicit methods integrate the whole batch as one system, so that a sample depends on the
     others of its batch. The linear algebra of the implicit ones grows with the square of the

@@ -18,13 +18,13 @@ from ..types import Denoise, Noise, Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class Paradigms(Declared):
-    """Picard iteration on a window of steps, whose fixed point is the Euler (DDIM) path on the grid.
+    """Picard iteration on a window of steps; the fixed point is Euler's (DDIM's) path on the grid.
 
     A sweep evaluates all increments f_j = (sigma_{j+1} - sigma_j) (x_j - d_j) / sigma_j at once,
     then sets x_{j+1} = x_t + f_t + … + f_j. The window moves past the states that a sweep changed
     by at most tol up_j in the root mean square. up_j = sigma_{j+1} sqrt(1 - (sigma_{j+1} /
-    sigma_j)²) is the noise that DDPM would add in the step. The window always moves past the first
-    state, which no later sweep can change. Every sample has its own window.
+    sigma_j)²) is the noise that DDPM would add in the step. The window moves by at least one step,
+    since no later sweep can change x_{t+1}. Every sample has its own window.
 
     Attributes:
         window: most steps at once, >= 1; 1 is Euler's method.

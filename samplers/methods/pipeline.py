@@ -18,15 +18,15 @@ class Preset(NamedTuple):
     """Settings of a scheduler for a number of steps.
 
     Attributes:
-        sampler: name of our sampler that makes the same steps on these levels.
-        levels: falling; the last may be 0.
+        sampler: spec of our sampler that makes the same steps on these levels.
+        levels: the noise levels, falling; the last may be 0.
         start: standard deviation of the noise that the scheduler begins with.
         end: factor by which the result is multiplied.
         clip: bound to which the denoised image is clamped, None for none. Deterministic steps do
             not clamp the predicted noise.
         told: description of the scheduler and its spacing of steps, for the user.
         times: pairs of a level and the network's time there, for levels whose own time is not used.
-        map_end: level at which a few-step map ends; None for sigma_min.
+        map_end: level at which a few-step map ends; None for the lowest positive of ``levels``.
     """
 
     sampler: str
@@ -44,7 +44,7 @@ class Preset(NamedTuple):
 class Pipeline(Declared):
     """Sampler, levels and scales of a checkpoint's own scheduler, for a number of steps.
 
-    Without a preset it is Euler's method on the given grid. States whose standard deviation is the
+    Without a preset it is Euler's method on the given grid. With a preset, initial states at the
     grid's first level are scaled to the scheduler's start.
 
     Attributes:

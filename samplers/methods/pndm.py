@@ -32,12 +32,12 @@ EQUAL_STEPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class IPNDM(Multistep):
-    """Improved PNDM (iPNDM), multistep in eps = (x - d) / sigma: x <- x + (nxt - cur) sum_j w_j eps_{i-j}, with classical weights.
+    """Improved PNDM (iPNDM), multistep in eps: x <- x + (nxt - cur) sum_j w_j eps_{i-j}.
 
     w are the Adams-Bashforth weights of equal steps. On levels that are uniform in sigma, the order
     is the number of points. On other levels the weights miss the first moment of the history by a
     term proportional to the difference of neighbouring steps. A smooth schedule's steps become
-    equal as it is refined, which leaves second order; the method is yet among the best below 15
+    equal as it is refined, which leaves second order. The method is yet among the best below 15
     evaluations. Where steps stay unequal, alternating or random, it is of first order.
     """
 
@@ -70,11 +70,11 @@ register_family(IPNDM, "ipndm", points=4, order=2)
 @register
 @dataclass(frozen=True, kw_only=True)
 class IPNDMVPublished(IPNDM):
-    """Adams-Bashforth in sigma for unequal steps, as in the code of diff-sampler and ComfyUI, with three slips.
+    """Adams-Bashforth for unequal steps in sigma, with three slips of diff-sampler and ComfyUI.
 
-    The right weights are those of ``zab_4``. A missing pair of parentheses and a wrong sign leave
-    third order on equal steps and on steps of one ratio. A ratio of the wrong steps makes the sum
-    of w differ from 1 on all others. So the order is 2 on other smooth schedules, and 0, without
+    ``zab_4`` has the right weights. A missing pair of parentheses and a wrong sign leave third
+    order on equal steps and on steps of one ratio. A ratio of the wrong steps makes the sum of w
+    differ from 1 on all others. So the order is 2 on other smooth schedules, and 0, without
     convergence, where steps alternate in length.
     """
 
@@ -113,10 +113,10 @@ class IPNDMVPublished(IPNDM):
 @register
 @dataclass(frozen=True, kw_only=True)
 class GradientEstimation(IPNDM):
-    """Gradient estimation (FoGE): x <- x + (nxt - cur) [gamma eps_i + (1 - gamma) eps_{i-1}], after an Euler step.
+    """Gradient estimation (FoGE): x <- x + (nxt - cur) [gamma eps_i + (1 - gamma) eps_{i-1}].
 
-    Gamma = 1 is Euler's method and 3/2 ``ipndm_2``, which alone is of second order on smooth
-    schedules.
+    The first step is Euler's. Gamma = 1 is Euler's method. Gamma = 3/2 is ``ipndm_2``; no other
+    gamma has second order on smooth schedules.
 
     Attributes:
         gamma: weight of the newest eps, finite.
@@ -174,7 +174,7 @@ class PseudoNumerical(GridSampler):
     """Base class: start steps of a single-step method, then iPNDM; the step to 0 is x <- d.
 
     A start step leaves eps at its beginning for later steps. The order is 2 on smooth schedules, as
-    for :class:`IPNDM`.
+    for :class:`IPNDM`. ``ramp`` has the points of the first steps, 0 for steps of ``starter``.
     """
 
     order = 2
@@ -210,7 +210,7 @@ class PseudoNumerical(GridSampler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PNDM(PseudoNumerical):
-    """PNDM: three Runge-Kutta steps of four evaluations, then four points: N steps cost N + 9."""
+    """PNDM: three Runge-Kutta steps of 4 evaluations, then four points: N > 3 steps cost N + 9."""
 
     name = "pndm"
     ramp = (0, 0, 0)
@@ -221,7 +221,7 @@ class PNDM(PseudoNumerical):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PLMS(PseudoNumerical):
-    """Pseudo linear multistep (PLMS): an improved Euler step, then 2, 3 and 4 points: N + 1 evaluations."""
+    """Pseudo linear multistep (PLMS): a Heun step, then 2, 3 and 4 points: N + 1 evaluations."""
 
     name = "plms"
     ramp = (0, 2, 3)

@@ -1,4 +1,4 @@
-"""RES, the refined exponential solver, and other exponential Runge-Kutta methods from their tableaux."""
+"""RES, the refined exponential solver, and exponential Runge-Kutta methods from their tableaux."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _WEAK = (
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2S(ExponentialRungeKutta):
-    """RES of second order: an exponential Euler step to the fraction c2 in lam, then the weight phi_2(-h) / c2.
+    """RES of second order: an exponential Euler step to the fraction c2 of the step in lam.
 
-    DPM-Solver++(2S) has phi_1 / 2 in the place of phi_2, which agrees for small steps only.
+    The second evaluation has the weight b_2 = phi_2(-h) / c2. DPM-Solver++(2S) has phi_1 / 2 for
+    phi_2, which agrees for small steps only.
 
     Attributes:
         c2: place of the second evaluation, in (0, 1].
@@ -97,10 +98,10 @@ class RES2M(DataEAB):
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES3M(DataEAB):
-    """RES of third order, multistep: the parabola through the last three d, with phi_2 / 3 for phi_3.
+    """RES of third order, multistep: the parabola through three d, with phi_2 / 3 for phi_3.
 
-    phi_3 belongs in the second moment. These are RES-3S's b with the last two evaluations as nodes,
-    c2 = -h_1 / h and c3 = -(h_1 + h_2) / h.
+    phi_3 belongs in the second moment. The weights are RES-3S's b with the last two evaluations as
+    nodes, c2 = -h_1 / h and c3 = -(h_1 + h_2) / h.
     """
 
     name = "res_3m"

@@ -35,20 +35,19 @@ class RestartRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Restart(Heun):
-    """Heun's method with restarts: noise back up to t_max where it passes t_min, then Heun down again.
+    """Heun's method with restarts: at t_min noise leads back up to t_max, then Heun down again.
 
-    For an interval (n, K, t_min, t_max, s_noise) this is done K times. The noise has standard
-    deviation s_noise sqrt(t_max² - low²), where low is the grid's positive level nearest to t_min
-    (not its first). The way back has n levels, that is n - 1 steps, uniform in sigma^(1/7). t_max
-    is cut off at the grid's first level. An interval of which nothing is left, t_max <= low, is
-    left out, so any intervals can be used on any grid. Evaluations: 2 (n - 1) K for each interval,
-    in addition to Heun's.
+    An interval (n, K, t_min, t_max, s_noise) has K restarts. The noise has standard deviation
+    s_noise sqrt(t_max² - low²), where low is the grid's positive level nearest to t_min, except its
+    first. The way back has n levels, that is n - 1 steps, uniform in sigma^(1/7). t_max is cut off
+    at the grid's first level. An interval with t_max <= low is then left out, so any intervals can
+    be used on any grid. Evaluations: 2 (n - 1) K for each interval, in addition to Heun's.
 
     Attributes:
         intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), levels in sigma with 0 < t_min
             < t_max. The default is one of the paper's for CIFAR-10. Between its levels, 0.06 and
-            0.30, images in [-1, 1] with a standard deviation of 0.5 get their details; scale it
-            with the data's.
+            0.30, images in [-1, 1] with a standard deviation of 0.5 get their details. Scale the
+            levels with the data.
     """
 
     name = "restart"

@@ -1,4 +1,4 @@
-"""Embedded Runge-Kutta pairs on dx/dlam = d - x, lam = -log(sigma), with steps of each sample's own."""
+"""Embedded Runge-Kutta pairs on dx/dlam = d - x, with steps chosen for each sample."""
 
 from __future__ import annotations
 

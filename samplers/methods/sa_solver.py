@@ -49,7 +49,7 @@ class SASolver(Multistep):
             ``predictor`` + 1; 0 for no corrector.
         last_corrector: evaluations that the correctors of the last steps must not exceed, like
             ``last``. ComfyUI's lower orders to 0 are last=(2, 1, 1), last_corrector=(3, 2, 1, 1).
-        tau: noise where it is on, >= 0; 0 is the probability flow, 1 the reverse SDE.
+        tau: amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
         tau_start, tau_end: a step has noise if the level where it ends is in [tau_end, tau_start].
     """
 
@@ -126,7 +126,7 @@ class SASolver(Multistep):
         ]
 
     def _corrections(self, rows: Sequence[LinearRow], grid: Grid) -> list[tuple[float, ...]]:
-        """Return, for each step but the last, weights of d in the corrected minus the predicted state.
+        """Return, for each step but the last, weights of d in the change by the corrector.
 
         The weights are newest first, from d at the end of the step on.
         """
@@ -160,7 +160,7 @@ def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
 
 
 class _PECERow(NamedTuple):
-    """Prediction of a step, and the weights of its correction by d at ``level`` and d before; () for none."""
+    """Prediction of a step, and weights of its correction by d at ``level`` and before, or ()."""
 
     predictor: LinearRow
     level: float
@@ -170,10 +170,10 @@ class _PECERow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SASolverPECE(SASolver):
-    """SA-Solver that evaluates d at the corrected state too, and predicts from that: N steps cost 2 N - 1.
+    """SA-Solver that evaluates d at the corrected state too, and predicts from it.
 
-    A step predicts, evaluates d at the end, and corrects by the polynomial through that d and those
-    at corrected states before it. The last step only predicts.
+    A step predicts, evaluates d at the end, and corrects by the polynomial through this d and
+    earlier ones at corrected states. The last step only predicts: N steps cost 2 N - 1.
     """
 
     name = "sa_solver_pece"

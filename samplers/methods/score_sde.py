@@ -28,8 +28,8 @@ class EulerMaruyama(LinearMultistep):
 
     Steps are explicit in the time variable ``clock``. With v = d(sigma²)/dtau at the start of the
     step and dtau its length, x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau is 2 cur (cur
-    - nxt) for "sigma", 2 cur² log(cur / nxt) for "lam", the VE SDE's own time, and cur² - nxt² for
-    "variance". The step to 0 is x <- d, without noise.
+    - nxt) for "sigma" and cur² - nxt² for "variance". For "lam", the VE SDE's own time, it is
+    2 cur² log(cur / nxt). The step to 0 is x <- d, without noise.
 
     Attributes:
         clock: the time variable in which the step is explicit.
@@ -70,10 +70,10 @@ class EulerMaruyama(LinearMultistep):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ReverseDiffusion(LinearMultistep):
-    """Reverse diffusion: x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z, with the score s = (d - x) / cur².
+    """Reverse diffusion: x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z.
 
-    That is r² x + (1 - r²) d + … with r = nxt / cur: Euler-Maruyama with the variance as its time.
-    The step to 0 is x <- d, without noise.
+    With the score s = (d - x) / cur² and r = nxt / cur that is r² x + (1 - r²) d + …, or
+    Euler-Maruyama with the variance as its time. The step to 0 is x <- d, without noise.
     """
 
     name = "reverse_diffusion"

@@ -21,7 +21,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Base class: stages at cur and at cur^{1-c} nxt^c for c in ``nodes``; define :meth:`weights`.
+    """Base class: stages at cur and cur^{1-c} nxt^c for c in ``nodes``; override :meth:`weights`.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -42,7 +42,7 @@ class SEEDS(NoisyStages):
         return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return the weights of the denoised images at ``levels`` in the state at level ``to``."""
+        """Return weights of images at ``levels`` in the state at ``to``; by default, of one."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -59,7 +59,7 @@ class SEEDS(NoisyStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS1(SEEDS):
-    """SEEDS-1, one stage: x <- e^{-(1 + eta) h} x + (1 - e^{-(1 + eta) h}) d + nxt sqrt(1 - e^{-2 eta h}) z."""
+    """SEEDS-1: x <- q x + (1 - q) d + nxt sqrt(1 - e^{-2 eta h}) z with q = e^{-(1 + eta) h}."""
 
     name = "seeds_1"
     order = 1
@@ -108,7 +108,7 @@ class SEEDS2(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS3(SEEDS):
-    """SEEDS-3: three stages, at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3 exactly."""
+    """SEEDS-3: stages at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3."""
 
     name = "seeds_3"
     nodes = (1 / 3, 2 / 3)
@@ -124,7 +124,7 @@ class SEEDS3(SEEDS):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; weak order 2 with it: increments leave the path's integral open."""
+        """3 without noise; weak order 2 with noise, as increments do not give a path's integral."""
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:

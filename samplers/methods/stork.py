@@ -29,8 +29,8 @@ from ..types import Source
 class VelocityAB(Multistep):
     """Adams-Bashforth in the velocity v = (x - d) / sigma - d: dy/du = v with v a polynomial in u.
 
-    y = x / (1 + sigma) and u = sigma / (1 + sigma). That is the rectified-flow process y = (1 - u)
-    x0 + u z, for any process that the model was trained on.
+    y = x / (1 + sigma) and u = sigma / (1 + sigma): the rectified-flow process y = (1 - u) x0 + u z,
+    for any process that the model was trained on.
     """
 
     source: ClassVar[Source] = Source(
@@ -136,7 +136,7 @@ def gegenbauer_moment(stages: int) -> float:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork4(VelocityAB):
-    """STORK-4: fourth-order ROCK4 on a cubic polynomial of the velocity, which is Adams-Bashforth of four points."""
+    """STORK-4: fourth-order ROCK4 on a cubic polynomial of v, thus four-point Adams-Bashforth."""
 
     name = "stork_4"
     order = 4

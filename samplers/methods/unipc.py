@@ -29,8 +29,8 @@ class UniPC(Multistep):
 
     Both integrate a polynomial of the memos m over a step from lam_i to lam_i + h. In UniP it goes
     through the last p values, in UniC also through the value at the step's end. B(h) (``variant``)
-    cancels from all weights but two, which the authors fix at 1/2, as if h were small: B(h) / 2 is
-    the factor of (m_i - m_{i-1}) / h_{i-1} h in UniP-2, and of both ends' difference in UniC-1.
+    cancels from all weights but two, which the authors fix at 1/2, as if h were small: for d, -B(h)
+    / 2 weighs (m_i - m_{i-1}) h / h_{i-1} in UniP-2, and the difference of both ends in UniC-1.
 
     Attributes:
         prediction: the memo, the denoised image ("data") or eps ("noise").

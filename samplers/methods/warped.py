@@ -26,7 +26,7 @@ M1, M0 = 1 + 0j, 1j
 
 
 def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
-    """Return the plan that replaces the first step by one with the evaluation of the second.
+    """Return a plan in which the first step uses the evaluation of the second.
 
     Args:
         rows: rows of a linear multistep method, the first with a ``gain``, the second without. Rows
@@ -83,21 +83,21 @@ SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedAB(Multistep):
-    """Warped Adams-Bashforth: Adams-Bashforth in a warped level g(sigma), in which the velocity v is a polynomial.
+    """Warped Adams-Bashforth: the velocity v is a polynomial in a warped level g(sigma).
 
-    With y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v = [x - (1 + sigma / k) d] k /
-    sigma. On levels at equal distances in g it has the classical Adams-Bashforth weights with the
-    exact kernel in place of a constant one. So the extrapolation is as stable as on a uniform grid.
+    With y = k x / (k + sigma) and u = sigma / (k + sigma), dy/du = v = [x - (1 + sigma / k) d] k /
+    sigma. On levels at equal distances in g the extrapolation is the classical Adams-Bashforth
+    method's, with the exact kernel in place of a constant. It is as stable as on a uniform grid.
 
     Attributes:
-        knee: k > 0 of the process y = (1 - u) x0 + u z / k.
+        knee: k > 0 of the process y = (1 - u) x0 + k u z.
         scale, power, exponent: parameters of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
-        corrector: True if an evaluation corrects the step before it, by the polynomial through one
-            memo more, as in UniPC (:mod:`.unipc`). It raises the order by one. A deferred first
+        corrector: True if an evaluation corrects the step before, by the polynomial through one
+            memo more, as in UniPC (:mod:`.unipc`). This raises the order by one. A deferred first
             step already uses that evaluation, so it is not corrected.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
-            second (:func:`defer_first_step`), and needs no assumption on the data.
-        spread: standard deviation of the data, > 0, which the analytic first step supposes.
+            second (:func:`defer_first_step`). ``spread`` then only places that evaluation.
+        spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
         end: level >= 0 for ``through_zero``. The step to 0 gives the denoised image at ``end``,
             extrapolated from memos at higher levels, in place of x(0). Both are equal if ``end`` is
             0 or below the finest detail of the data. An evaluation at ``end`` itself is that image.
@@ -240,7 +240,7 @@ class Auto(Declared):
     USUAL: ClassVar[float] = 0.5
     """Standard deviation of data in the field's usual scaling."""
     FAR: ClassVar[float] = 40.0
-    """First level / spread from which the rule for an unknown model defers its first step."""
+    """Ratio of the first level to spread from which the rule for an unknown model is deferred."""
     rule: str = ""
     found: Fitted | None = field(default=None, metadata=FOUND)
 

@@ -66,11 +66,11 @@ class PeerBatch:
         return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """Return a new standard normal for the interval from ``cur`` to ``nxt``, or for the present step.
+        """Return a new standard normal for an interval, by default for the present step.
 
-        A peer that names intervals expects a path. Intervals of one step that begin at one level,
-        each longer than the last, get increments of one path in sigma, as k-diffusion's own are:
-        see :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
+        A peer that names intervals expects a path. Intervals of one step get increments of one path
+        in sigma, as in k-diffusion, if each starts on the path and ends below it: see
+        :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
         """
         if cur is None or nxt is None:
             return self._next_draw(min(self.step, len(self.grid) - 1))
@@ -149,7 +149,7 @@ def as_image_batch(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(Declared, ABC):
-    """Base class of samplers whose steps are another library's code; their fields are its options.
+    """Base class of samplers whose steps are another library's code, with its options as fields.
 
     The peer works in its own coordinates on the levels of our grid. It takes its noise from our
     source, and calls our denoiser, which counts the evaluations.
@@ -179,7 +179,7 @@ class Peer(Declared, ABC):
         return self.integrate(batch, x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the evaluations per sample, counted in a dry run; None if a tolerance decides.
+        """Return the evaluations per sample, by a dry run; None if a tolerance decides.
 
         Raises:
             ValueError: the peer's code fails on this grid.
@@ -187,7 +187,7 @@ class Peer(Declared, ABC):
         return None if self.adaptive else _dry_run(self, grid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return a function with arguments for pickle: it makes the class from name and options."""
+        """Return a function and arguments by which pickle makes the sampler from its name."""
         return _unpickle_peer, (self.name, {f.name: getattr(self, f.name) for f in fields(self)})
 
 

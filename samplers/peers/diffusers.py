@@ -1,8 +1,8 @@
 """Schedulers of diffusers, called in a loop as its pipelines do.
 
-``sigmas`` and ``timesteps`` are set by hand, in float64 and with the level as the timestep.
-``set_timesteps`` would round to training times or to float32. A table of training times is given
-one entry for each level of the grid.
+``sigmas`` and ``timesteps`` are set by hand, in float64: a timestep is the level, on flows 1000
+times the flow's time. ``set_timesteps`` would round to training times or to float32. A table of
+training times is given one entry for each level of evaluation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FLOW = (
     *("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete", "FlowMatchLCM", "FlowMapEulerDiscrete"),
     "LTXEulerAncestralRF",
 )
-"""Schedulers of flows, on states (1 - t) x0 + t z and levels t, for a network that predicts z - x0."""
+"""Schedulers of flows, on states (1 - t) x0 + t z, for a network that predicts z - x0."""
 
 
 class SchedulerCoordinates(NamedTuple):
@@ -114,7 +114,7 @@ def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
 
 
 def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
-    """Set one training time per level, the last as the scheduler's end; return the coordinates."""
+    """Set one training time per level, the last level as the end; return the coordinates."""
     alphas = _as_tensor([_vp_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
@@ -125,7 +125,7 @@ def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
 
 
 def _place_ipndm(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
-    """Set IPNDM's lists of alpha and sigma, for a network that predicts v; return the coordinates."""
+    """Set IPNDM's alphas and sigmas, for a network that predicts v; return the coordinates."""
     scheduler.alphas = _as_tensor([_vp_alpha(s) for s in grid.sigma])
     scheduler.betas = _as_tensor([_vp_alpha(s) * s for s in grid.sigma])
     scheduler.timesteps = _as_tensor(grid.sigma[:-1])
@@ -255,7 +255,7 @@ _NOT_OFFERED = {
 }
 _CANNOT_REACH_ZERO = ("DEISMultistep", "SASolver")
 _NOISY = ("Ancestral", "DDPM", "DPMSolverSDE", "LCM", "Cosine")
-"""Parts of names of schedulers that draw noise, unless an option eta is 0."""
+"""Parts of names of schedulers that always draw noise, except where an option eta decides."""
 _STEP_OPTIONS = {
     "eta",
     "order",
@@ -269,7 +269,7 @@ _STEP_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersScheduler(Peer):
-    """Scheduler of diffusers on our levels, with our noise; options of its ``step`` are fields too."""
+    """Scheduler of diffusers on our levels, with our noise; options of ``step`` are fields too."""
 
     always_noise: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]

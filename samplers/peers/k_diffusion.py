@@ -1,4 +1,4 @@
-"""k-diffusion's samplers, which take the model and the levels as they are: its coordinates are ours."""
+"""k-diffusion's samplers, which take our denoiser and levels as they are."""
 
 from __future__ import annotations
 

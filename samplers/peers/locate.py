@@ -1,4 +1,4 @@
-"""Search for other libraries' samplers, ``LIBRARY:NAME``, in installed packages or the user's clones."""
+"""Search for other libraries' samplers, ``LIBRARY:NAME``, in installed packages or in clones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Set the folder of clones, named as their repositories; None is ``$SAMPLERBENCH_PEERS``.
+    """Set the folder of clones, named as their repositories; None for ``$SAMPLERBENCH_PEERS``.
 
     Raises:
         ValueError: there is no such folder.
@@ -160,7 +160,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def load_functions(path: Path, **given: Any) -> dict[str, Any]:
-    """Return a script's undecorated functions by name; ``given`` are their global names."""
+    """Return a script's undecorated functions by name, with the globals ``given``."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
@@ -206,7 +206,7 @@ def resolve(name: str) -> Any:
 
 
 def load_peer_module(name: str, *siblings: str) -> ModuleType:
-    """Return the module with the code of a peer, such as ``diffusers:UniPCMultistepScheduler``.
+    """Return the module with a peer's code: of diffusers, of k-diffusion or of a clone.
 
     ``siblings`` are modules in the folder of a clone's file, which it imports by bare names.
 

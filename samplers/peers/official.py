@@ -53,7 +53,7 @@ class VarianceExploding:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverOrUniPC(Peer):
-    """DPM-Solver or UniPC of the authors on our levels, of order at most the number of steps."""
+    """DPM-Solver or UniPC of the authors on our levels; multistep orders are at most the steps."""
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         """Return the states after the positive levels and, if the grid ends at 0, x <- d."""
@@ -113,7 +113,7 @@ def names(library: str) -> list[str]:
     """Return the names of a repository's methods.
 
     Raises:
-        ValueError: there is no clone of it.
+        ValueError: there is no clone of the repository.
     """
     file = clone_file(library)
     if library in _OPTIONS:
@@ -190,7 +190,7 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """Return the sampler's function without running its script, which needs more libraries."""
+        """Return the sampler's function; its script, which needs more libraries, does not run."""
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:

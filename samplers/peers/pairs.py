@@ -1,4 +1,4 @@
-"""Translation of other libraries' sampler names into ours, and of our noise levels into their form."""
+"""Translation of other libraries' names of samplers, and of our levels into their form."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "a1111": (),
     "res4lyf": (),
 }
-"""Peers of each library; those without any have names alone (:mod:`..other_names`)."""
+"""Peers of each library; a library without peers has names alone (:mod:`..other_names`)."""
 
 
 def translate(library: str, kind: Kind = "sampler") -> list[dict[str, Any]]:
@@ -270,8 +270,8 @@ def translate(library: str, kind: Kind = "sampler") -> list[dict[str, Any]]:
     Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. A label
     (of user interfaces) followed by "Karras" is the same sampler on the schedule ``karras``. A
     library's last steps can depend on the number of steps; a method then has several rows. Tests
-    (``pytest -m parity``) check that the two agree to ``within``. Names that no test runs side by
-    side have None there; ``note`` says what differs, or why the method is not here.
+    (``pytest -m parity``) check that the two agree to ``within``. It is inf for similar methods,
+    and None without such a test. ``note`` says what differs, or why the method is not here.
 
     Raises:
         ValueError: unknown library.

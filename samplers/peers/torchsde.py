@@ -1,7 +1,7 @@
-"""torchsde on the reverse SDE dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW, one step for each of the grid.
+"""torchsde on the reverse SDE dx = 2 (d - x) / sigma ds + sqrt(2 sigma) dW, on the grid's steps.
 
-The time is s = -sigma. In this clock, an explicit step scales the state by at least -1, however
-long it is; in lam the state would blow up at few steps.
+The time is s = -sigma. In this clock, an explicit step of any length scales the state by a factor
+between -1 and 1; in lam the state would blow up at few steps.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def polyexponential(
 
 @schedule(edm("Table 1, column VE, time steps", deviations=(ENDS,)), same_as="uniform_lambda")
 def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """The VE row of EDM's Table 1: t = sigma² is geometric.
+    """Levels of column VE in EDM's Table 1: t = sigma² is geometric.
 
         t_i = sigma_max² (sigma_min² / sigma_max²)^u_i
 
@@ -107,7 +107,7 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 def sohl_dickstein_1503(
     n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
 ) -> Grid:
-    """Levels sqrt((1 - abar) / abar), with abar linear in time between its values at the model's ends.
+    """Levels sqrt((1 - abar) / abar), with abar linear in time between the model's ends.
 
     The paper's schedule of binomial diffusion, moved to Gaussian noise: beta_t = 1 / (T - t + 1), so
     abar_t = 1 - t / T, and every step loses 1 / T of the first signal. Arguments as :func:`karras`.
@@ -136,9 +136,9 @@ def sohl_dickstein_1503(
 def flow_shift(
     n: int, sigma_min: float, sigma_max: float, *, shift: float = 3.0, to_zero: bool = True
 ) -> Grid:
-    """Uniform in the time of a rectified flow, then shifted.
+    """Levels uniform in the time of a rectified flow, then shifted.
 
-        t <- shift t / (1 + (shift - 1) t);   in sigma = t / (1 - t) that is sigma <- shift sigma
+        t <- shift t / (1 + (shift - 1) t), or sigma <- shift sigma with sigma = t / (1 - t)
 
     ``shift`` > 0; above 1 it puts more steps at high noise, and 1 is uniform in flow time. Other
     arguments and errors are as in :func:`karras`.

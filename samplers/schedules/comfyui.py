@@ -1,8 +1,8 @@
 """Schedules in the menus of ComfyUI, RES4LYF and Forge, by their exact rules.
 
 Rules that pick rows of a beta table take ``table``: Stable Diffusion's by default, "flow" for a flow
-of 1000 times, "flux" for one of 10,000. What ComfyUI calls sigma on a flow is its time, so that the
-other rules run there under ``in_flow_time``. A model's shift is ``shifted``.
+of 1000 times, "flux" for one of 10,000. On flows ComfyUI calls the time sigma: there, wrap the other
+rules in ``in_flow_time``. ``shifted`` applies a model's shift.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def sgm_uniform(
 def _by_rows(
     name: str, summary: str, source: Source, rows_of: Callable[[int, int], Sequence[int]]
 ) -> Callable[..., Grid]:
-    """Register the schedule of falling rows ``rows_of(n, T)`` of a table with T rows in the range."""
+    """Register the schedule of the falling rows ``rows_of(n, T)`` of a table with T rows."""
 
     def make(
         n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
@@ -138,7 +138,7 @@ beta57 = _by_rows(
 
 @_menu(_comfyui("samplers.py, kl_optimal_scheduler; after Align Your Steps, section 3"))
 def kl_optimal(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """Levels uniform in atan(sigma): even time on the path alpha = cos, sigma = sin.
+    """Levels uniform in atan(sigma), the time t of the path cos(t) x0 + sin(t) z.
 
     Forge has N + 1 levels to sigma_min, and no step to 0. Arguments as :func:`~.closed.karras`.
     """
@@ -150,7 +150,7 @@ _SCALED = "A curve is scaled so as to end at sigma_min if that were above its la
 
 
 def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
-    """Return the grid with levels ``sigma_max`` × ``shape``, which falls from 1 to 0."""
+    """Return the grid ``sigma_max`` × ``shape`` (1 to 0), scaled to end at sigma_min if lower."""
     *inner, low = shape[1:-1] if to_zero else shape[1:]
     if low * sigma_max < sigma_min:
         scale = (1 - sigma_min / sigma_max) / (1 - low)
@@ -161,7 +161,7 @@ def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: 
 
 @_menu(_comfyui("samplers.py, linear_quadratic_schedule; Mochi's", LAST, _SCALED))
 def linear_quadratic(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """First half of the steps even down to 0.975 sigma_max, the others quadratic to 0.
+    """Levels with half of the steps even down to 0.975 sigma_max, the others quadratic to 0.
 
     Mochi and LTX have it in flow time. Arguments as :func:`~.closed.karras`.
     """
@@ -185,7 +185,7 @@ def linear_quadratic(n: int, sigma_min: float, sigma_max: float, *, to_zero: boo
     )
 )
 def bong_tangent(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """Two arctangents, steepest where they meet: at sigma_max / 2, after 60 % of the steps.
+    """Levels on two arctangents, steepest where they meet: sigma_max / 2, after 60 % of the steps.
 
     It is meant for flow time. Arguments as :func:`~.closed.karras`.
     """
@@ -224,7 +224,7 @@ def laplace(
     beta: float = 0.5,
     to_zero: bool = True,
 ) -> Grid:
-    """Quantiles of the Laplace distribution of log(sigma): most steps near ``mu``.
+    """Levels at quantiles of a Laplace distribution of log(sigma): most steps near its mean ``mu``.
 
     ``beta`` > 0 is its scale. Other arguments and errors are as in :func:`~.closed.karras`.
     """

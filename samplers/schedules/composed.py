@@ -9,15 +9,15 @@ from ..types import Source
 from .registry import schedule
 
 
-def _moved(
-    base: Callable[..., Grid], there: Callable[[float], float], back: Callable[[float], float]
+def _in_coordinate(
+    base: Callable[..., Grid], of_level: Callable[[float], float], inverse: Callable[[float], float]
 ) -> Callable[[int, float, float, bool], Grid]:
-    """Return the schedule ``base`` in the coordinate ``there``; the ends stay exact."""
+    """Return the schedule ``base`` in the coordinate ``of_level``; the ends stay exact."""
 
     def make(n: int, low: float, high: float, to_zero: bool) -> Grid:
-        grid = base(n, there(low), there(high), to_zero=to_zero)
-        ends = {grid.sigma[0]: high, there(low): low, 0.0: 0.0}
-        return Grid(tuple(ends[x] if x in ends else back(x) for x in grid.sigma))
+        grid = base(n, of_level(low), of_level(high), to_zero=to_zero)
+        ends = {grid.sigma[0]: high, of_level(low): low, 0.0: 0.0}
+        return Grid(tuple(ends[x] if x in ends else inverse(x) for x in grid.sigma))
 
     return make
 
@@ -43,16 +43,16 @@ def shifted(
     """Levels of a schedule ``base`` on the range divided by ``shift``, times ``shift``.
 
     In flow time t <- shift t / (1 + (shift - 1) t), so that even times become ``flow_shift``. Nothing
-    changes where levels scale with the range, as those of ``karras`` do. The harness takes ``base``
-    as a spec, and ``shift`` > 0 or "model": that of the model's scheduler, fixed or by the size of
-    the image (FLUX, SD3). Other arguments are as in :func:`~.closed.karras`.
+    changes where levels scale with the range, as in ``karras``. The harness takes ``base`` as a
+    spec, and ``shift`` > 0 or "model". The latter is the shift of the model's scheduler, fixed or by
+    the size of the image (FLUX, SD3). Other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: ``shift`` is not positive, or ``base`` has no levels.
     """
     if not shift > 0:
         raise ValueError(f"shift must be positive, got {shift}")
-    make = _moved(base, lambda level: level / shift, lambda level: level * shift)
+    make = _in_coordinate(base, lambda level: level / shift, lambda level: level * shift)
     return make(n, sigma_min, sigma_max, to_zero)
 
 
@@ -76,5 +76,5 @@ def in_flow_time(
 
     Libraries call this time sigma. Other arguments are as in :func:`shifted`.
     """
-    make = _moved(base, lambda level: level / (1 + level), lambda t: t / (1 - t))
+    make = _in_coordinate(base, lambda level: level / (1 + level), lambda t: t / (1 - t))
     return make(n, sigma_min, sigma_max, to_zero)

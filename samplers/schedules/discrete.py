@@ -89,10 +89,10 @@ def discrete_leading(
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
-    T is the number of rows in the range, N the number of levels above 0; N is at most T
-    unless ``interpolate``. With that, row numbers are not rounded, and log(sigma) is linear between
-    rows. ``table`` is "linear", "scaled_linear" or "cosine" (:func:`beta_rates`). The other
-    arguments are as in :func:`~.closed.karras`.
+    T is the number of rows in the range, N the number of levels above 0; N is at most T unless
+    ``interpolate`` is True. Row numbers are then not rounded, and log(sigma) is linear between
+    rows. ``table`` is a name of :func:`table_levels`. The other arguments are as in
+    :func:`~.closed.karras`.
 
     Raises:
         ValueError: the table is unknown, the range is invalid, or there are more steps than rows.
@@ -158,7 +158,7 @@ def discrete_linspace(
     same_as="discrete_linspace(table='cosine')",
 )
 def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """The iDDPM row of EDM's Table 1: evenly spaced in the trained step j, rounded.
+    """Levels of column iDDPM in EDM's Table 1: evenly spaced in the trained step j, rounded.
 
         u_(j-1) = sqrt((u_j² + 1) / max(abar_(j-1) / abar_j, 0.001) - 1),   u_1000 = 0,   abar_j = sin²(pi / 2 · j / (1000 · 1.008))
 

@@ -15,14 +15,14 @@ from .registry import schedule
 
 
 @cache
-def numbers() -> dict[str, Any]:
-    """Return the lists of ``lists.json`` by name of the schedule."""
+def read_lists() -> dict[str, Any]:
+    """Return the lists of ``lists.json``, by schedule, and the levels that ``gits`` indexes."""
     return json.loads((Path(__file__).parent / "lists.json").read_text(encoding="utf-8"))
 
 
 def choose_list(name: str, key: str) -> Any:
     """Return list ``key`` of a schedule; raise a ValueError if there is none."""
-    lists = numbers()[name]
+    lists = read_lists()[name]
     if key not in lists:
         raise ValueError(f"{name} has no list {key!r}; choose one of {', '.join(lists)}")
     return lists[key]
@@ -82,13 +82,13 @@ def optimal_steps(
 def gits_lists(
     n: int, sigma_min: float, sigma_max: float, *, coefficient: float = 1.2, to_zero: bool = True
 ) -> Grid:
-    """Lists of 2 to 20 steps that GITS found on Stable Diffusion; beyond, the last is interpolated.
+    """Lists of 2 to 20 steps that GITS found on Stable Diffusion; longer ones interpolate the last.
 
     ``coefficient`` is 0.8, 0.85, … or 1.5; larger puts more steps at low noise. ``gits`` is the
     search. Other arguments are as in :func:`~.closed.karras`, errors as in :func:`optimal_steps`.
     """
     check_range(n, sigma_min, sigma_max)
-    chosen, nodes = choose_list("gits", f"{coefficient:.2f}"), numbers()["gits_levels"]
+    chosen, nodes = choose_list("gits", f"{coefficient:.2f}"), read_lists()["gits_levels"]
     places = [0, *map(int, chosen[min(max(n, 2), 20) - 2].split()), -1]
     inner = _inner_levels([nodes[place] for place in places], n, sigma_min, sigma_max)
     return Grid((sigma_max, *inner, 0.0 if to_zero else sigma_min))

@@ -86,7 +86,9 @@ def edm_vp(
     beta_min: float = 0.1,
     to_zero: bool = True,
 ) -> Grid:
-    """The VP row of EDM's Table 1: uniform in t with sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1.
+    """Levels of column VP in EDM's Table 1: uniform in t.
+
+        sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1
 
     ``beta_d`` > 0 is the growth of the rate, ``beta_min`` > 0 the rate at t = 0. The other
     arguments are as in :func:`~.closed.karras`.
@@ -126,7 +128,7 @@ def beta(
     beta: float = 0.6,
     to_zero: bool = True,
 ) -> Grid:
-    """Native times at quantiles of the Beta(alpha, beta) distribution: more steps at the two ends.
+    """Levels at native times that are quantiles of Beta(alpha, beta): more steps at the two ends.
 
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..grid import Grid, check_range, spaced
 from ..types import Source
 from .discrete import table_levels
-from .lists import numbers
+from .lists import read_lists
 from .registry import schedule
 
 Matrix = NDArray[np.float64]
@@ -49,7 +49,7 @@ def euler_costs(
 def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
-    """Return the path divergence (nats) of each step of ``ddpm`` between levels.
+    """Return the path divergence (nats) of each possible step of ``ddpm`` between levels.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
 
@@ -83,7 +83,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
     The cost of step k, from 0, counts weight^k times. Dynamic programming runs backwards: V_k(i) =
     min over j > i of c_ij + weight V_(k-1)(j), and V_1(i) is the cost of the jump from i to the
-    last node. Of equally cheap paths, the one with the earlier nodes is taken.
+    last node. Of equally cheap paths, the path with the earlier nodes is taken.
 
     Args:
         cost: ``(m, m)``, c_ij for i < j; the rest is not read.
@@ -113,7 +113,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """Return the path with the least largest step cost, and among these the least sum of squares.
+    """Return the path with the smallest largest step cost; of several, the least sum of squares.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
     result and errors are as in :func:`cheapest_path`.
@@ -140,7 +140,7 @@ class FineGridSearch:
     Attributes:
         levels: the fine grid, from the model's sigma_max to its sigma_min.
         name: registry name of the schedule, for messages.
-        size: name of its option that sets the largest number of steps.
+        size: name of the schedule's option that sets the largest number of steps.
     """
 
     levels: tuple[float, ...]
@@ -217,7 +217,7 @@ _TIMES = {
     "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13, 0),
 }
 _LEVELS = {"svd": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002)}
-LISTS = (*_TIMES, *_LEVELS, *numbers()["align_your_steps"])
+LISTS = (*_TIMES, *_LEVELS, *read_lists()["align_your_steps"])
 
 
 def published_levels(model: str) -> tuple[float, ...]:
@@ -231,7 +231,7 @@ def published_levels(model: str) -> tuple[float, ...]:
     if model in _TIMES:
         return tuple(table_levels("scaled_linear")[t] for t in _TIMES[model])
     if model in LISTS:
-        return tuple((_LEVELS | numbers()["align_your_steps"])[model])
+        return tuple((_LEVELS | read_lists()["align_your_steps"])[model])
     raise ValueError(f"unknown Align-Your-Steps list {model!r}; choose one of {', '.join(LISTS)}")
 
 
@@ -260,8 +260,9 @@ def align_your_steps(
     """List optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
 
     Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` names
-    the list: "sd15", "sdxl" or "svd"; with "_32" or "_gits" behind "sd15" or "sdxl", Forge's list
-    of 32 levels or from GITS. The other arguments are as in :func:`~.closed.karras`.
+    the list: "sd15", "sdxl" or "svd". "sd15_32", "sdxl_32", "sd15_gits" and "sdxl_gits" are Forge's,
+    of 32 levels or from GITS. With ``replace_last``, 0 takes the place of the list's last level. The
+    other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: the list is unknown, or ``n`` or the range is invalid.

@@ -7,7 +7,7 @@ import pytest
 from samplerbench.benchmarks.advice.exports import comfyui
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.samplers import make, names
-from samplerbench.samplers.other_names import other_names, spec_elsewhere
+from samplerbench.samplers.other_names import other_names, spec_of_other_name
 from samplerbench.samplers.peers import translate
 from samplerbench.samplers.schedules import SCHEDULES
 
@@ -43,7 +43,7 @@ def test_make__takes_names_of_other_programs_that_are_none_of_ours():
     for row in other_names():
         known = names() if row.kind == "sampler" else SCHEDULES
         if row.theirs not in known and row.ours:
-            assert spec_elsewhere(row.kind, row.theirs), row
+            assert spec_of_other_name(row.kind, row.theirs), row
 
 
 def test_make__says_why_another_programs_method_is_not_here():
