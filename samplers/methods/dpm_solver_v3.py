@@ -107,8 +107,8 @@ class DPMSolverV3(GridSampler):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        if self.pseudo or (self.corrector == "pseudo" and self.points > 1):
-            return min(self.points, 2)
+        if self.points > 1 and (self.pseudo or self.corrector == "pseudo"):
+            return 2
         return self.points + int(self.corrector == "pseudo")
 
     @property

@@ -72,9 +72,11 @@ def clone_file(name: str) -> Path:
     """Return the path of the file with a peer's code, such as ``edm:…``, in the user's clones.
 
     Raises:
-        ValueError: the file is not there; the message says what to clone.
+        ValueError: the file is not there, with what to clone, or the peer needs no clone.
     """
     library = name.partition(":")[0]
+    if library not in _FILES:
+        raise ValueError(f"peer {name!r} is in no clone; only peers of {', '.join(_FILES)} are")
     for candidate in _FILES[library]:
         repository, _, inner = candidate.partition("/")
         folder = find_clone(repository)

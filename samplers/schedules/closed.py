@@ -155,5 +155,5 @@ def flow_shift(
 
 
 def _check_positive(name: str, value: float) -> None:
-    if value <= 0:
+    if not value > 0:
         raise ValueError(f"{name} must be positive, got {value}")

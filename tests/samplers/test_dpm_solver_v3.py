@@ -85,6 +85,7 @@ def test_any_step_is_exact_on_a_gaussian_with_independent_dimensions(corrector):
         ({"points": 2, "corrector": "plain"}, 2),
         ({"pseudo": True, "corrector": ""}, 2),
         ({"points": 1}, 2),
+        ({"points": 1, "pseudo": True}, 2),
         ({"points": 1, "corrector": ""}, 1),
     ],
 )

@@ -22,6 +22,7 @@ from samplerbench.samplers import (
     register,
     registry,
 )
+from samplerbench.samplers.peers import load_peer_module
 from samplerbench.samplers.types import bibtex, references
 
 GOOD = '''
@@ -369,3 +370,8 @@ def test_references__an_entry_is_complete(key):
 def test_entries_are_sorted_and_printed_once():
     assert list(ENTRIES) == sorted(ENTRIES)
     assert bibtex(["song2021ddim", "song2021ddim"]).count("@") == 1
+
+
+def test_load_peer_module__a_peer_of_a_package_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="peer 'azula:DDIMSampler' is in no clone"):
+        load_peer_module("azula:DDIMSampler")

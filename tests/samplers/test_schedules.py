@@ -219,7 +219,7 @@ def test_trained_steps_give_the_levels_that_the_guide_prints(model, printed):
     ("call", "reason"),
     [
         (lambda: s.polyexponential(3, 0.1, 1.0, rho=0.0), "rho must be positive"),
-        (lambda: s.karras(3, 0.1, 1.0, rho=math.nan), "must be finite"),
+        (lambda: s.karras(3, 0.1, 1.0, rho=math.nan), "rho must be positive"),
         (lambda: s.beta(3, 0.1, 1.0, process=VP, alpha=-1.0), "alpha and beta must be positive"),
         (lambda: s.flow_shift(3, 0.1, 1.0, shift=0.0), "shift must be positive"),
         (lambda: s.edm_vp(3, 0.1, 1.0, beta_d=0.0), "beta_d and beta_min must be positive"),
