@@ -207,4 +207,7 @@ def test_infinite_distances_are_worse_than_any():
     assert is_worse(bad, good, 1e-6)
     assert not is_worse(good, bad, 0.5)
     assert log_ratio(bad, bad).interval().flag
+    ratios = [log_ratio(*pair).interval() for pair in ((good, bad), (bad, good), (bad, bad))]
+    assert [ratio.value for ratio in ratios] == [0, math.inf, math.inf]
+    assert all(ratio.flag and (ratio.low, ratio.high) == (0, math.inf) for ratio in ratios)
     assert keep_not_worse([0, 1], {0: good, 1: bad}, 1) == {0}
