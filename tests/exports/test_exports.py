@@ -125,6 +125,39 @@ def test_export__a_network_of_the_opposite_sign_runs_in_diffusers_once_wrapped()
     assert "wrap" not in export("diffusers", sampler, GRID, flow, "folder").remark
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_export__a_network_that_takes_levels_runs_in_diffusers_once_wrapped():
+    edm, sampler = network("edm"), make("ipndm")
+
+    def theirs(x, t, labels=None):
+        return -edm.network(x, t.log() / 4, labels)
+
+    given: dict[str, Any] = {"name": "mine", "event": (2,), "identity": "mine", "factor": -1.0}
+    model = NativeDenoiser(
+        theirs, edm.process, "edm", time=NetworkTime(of="level"), network_dtype=torch.float64,
+        **given,
+    )  # fmt: skip
+    made = export("diffusers", sampler, GRID, model, "mine.pt")
+    words = r"returns (.*) for \(x, timestep\), where sigma is the level at timestep"
+    code = re.search(words, made.remark)[1]
+    assert code == "net(x, sigma)"
+    pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))
+    exec(made.code, {"pipe": pipe})
+    noise = SampleNoise(0, torch.arange(6), model.event, torch.float64)
+    pipe.scheduler.set_timesteps(99)
+    x = noise.initial() * pipe.scheduler.init_noise_sigma
+    for t in pipe.scheduler.timesteps:
+        output = eval(code, {"net": theirs, "x": x, "sigma": (4 * t.double()).exp().expand(6)})
+        x = pipe.scheduler.step(output, t, x).prev_sample
+    ours = sampler.sample(model.bind(noise.ids, 0), GRID.sigma[0] * noise.initial(), GRID)
+    assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
+    assert "wrap" not in export("diffusers", sampler, GRID, edm, "folder").remark
+    log_level = NetworkTime(of="log_level", scale=0.5)
+    model = NativeDenoiser(theirs, Discrete(levels=SCHEDULE), "eps", time=log_level, **given)
+    remark = export("diffusers", make("dpmpp_2m"), GRID, model, "mine.pt").remark
+    assert "returns -net(x, 0.5 * sigma.log()) for (x, timestep), where" in remark
+
+
 def test_export__numbers_name_the_option_with_which_a_function_takes_the_steps():
     remark = export("k-diffusion", make("lms"), karras(6, 0.01, 10.0), MIXTURE, "gmm-2d").remark
     assert "lms(through_zero=True)" in remark

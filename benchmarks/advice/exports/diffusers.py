@@ -153,8 +153,9 @@ def _remark(sampler: Sampler, coords: Coordinates, start: float, first: str = ""
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
     if code := coords.wrapped_network:
+        level = ", where sigma is the level at timestep" if "sigma" in code else ""
         remarks.append(
-            f"wrap your net(x, t), so that the network of pipe returns {code} for (x, timestep)"
+            f"wrap your net(x, t), so that the network of pipe returns {code} for (x, timestep){level}"
         )
     if sampler.stochastic:
         remarks.append(OWN_DRAWS)
