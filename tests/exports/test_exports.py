@@ -16,7 +16,7 @@ from looping import each
 from networks import SCHEDULE, network
 from torch import Tensor
 
-from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing
+from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing, named_solver
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
@@ -123,6 +123,15 @@ def test_export__a_network_of_the_opposite_sign_runs_in_diffusers_once_wrapped()
     ours = sampler.sample(model.bind(noise.ids, 0), GRID.sigma[0] * noise.initial(), GRID)
     assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
     assert "wrap" not in export("diffusers", sampler, GRID, flow, "folder").remark
+
+
+def test_named_solver__is_none_for_steps_of_numbers():
+    codes = [
+        export("diffusers", make(name), GRID, network("eps"), "folder").code
+        for name in ("dpmpp_2m", "ipndm")
+    ]
+    found = [named_solver("diffusers", code) for code in codes]
+    assert found == ["DPMSolverMultistepScheduler", ""]
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -130,9 +130,9 @@ def _table(
 
 
 def named_solver(code: str) -> str:
-    """Return the scheduler that lines import; "" if there is none."""
+    """Return the scheduler that lines import; "" for none, or if they have steps as numbers."""
     found = re.search(r"from diffusers import (\w+)", code)
-    return found[1] if found else ""
+    return found[1] if found and "class Table(" not in code else ""
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
