@@ -258,12 +258,14 @@ class Advice:
         Raises:
             ValueError: ``data`` has another schema or other fields.
         """
-        if data.get("schema") != SCHEMA:
-            raise ValueError(f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}")
-        values = {key: value for key, value in data.items() if key != "schema"}
         try:
+            if data.get("schema") != SCHEMA:
+                raise ValueError(
+                    f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}"
+                )
+            values = {key: value for key, value in data.items() if key != "schema"}
             return _value_from_json(cls, values)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"advice.json is not what advise writes ({error})") from error
 
 

@@ -36,7 +36,7 @@ def check_folder(folder: Path) -> None:
 class MeasurementStore:
     """Store of the measurements for one question, in a subfolder named by the question's digest.
 
-    JSON values are lines of a log. A kill costs at most the line that it cuts and the next. Arrays have a file each.
+    JSON values are lines of a log. A kill costs at most the line that it cuts. Arrays have a file each.
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
@@ -51,6 +51,9 @@ class MeasurementStore:
             with suppress(ValueError, TypeError):  # cut short by a kill: measured again
                 key, value = json.loads(line)
                 self._values[key] = value
+        if lines and not lines.endswith("\n"):  # the next value has a line of its own
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write("\n")
 
     def get(self, key: str) -> Any:
         """Return the JSON value that is stored under a key; None if there is none."""

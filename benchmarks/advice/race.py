@@ -54,7 +54,7 @@ class LogEstimate(NamedTuple):
     def interval(self) -> Value:
         """Return the exponential with its 95 % interval, flagged if there is no standard error."""
         if self.n < 2 or not math.isfinite(self.value):
-            value = math.exp(self.value) if math.isfinite(self.value) else math.inf
+            value = math.inf if math.isnan(self.value) else math.exp(self.value)
             return Value(value, 0.0, math.inf, "too few samples, or some are not finite")
         reach = float(stats.t.ppf(0.975, self.n - 1)) * self.se
         low, high = (math.exp(min(self.value + sign * reach, 700.0)) for sign in (-1, 1))

@@ -263,8 +263,8 @@ def _by_mean_square(pairs: Pairs) -> str:
         return larger and not is_same_configuration(best.choice, budget.default)
 
     at = _budgets_where(pairs, is_larger)
-    text = "By root mean square error, which a few samples decide, what you use now is closer with"
-    return f"{text} {at}." if at else ""
+    text = "The measured root mean square error, which a few samples decide, is smaller"
+    return f"{text} for what you use now with {at}. It has no interval." if at else ""
 
 
 def _what_library_lacks(pairs: Pairs, library: str) -> str:

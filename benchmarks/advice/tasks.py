@@ -74,9 +74,8 @@ class SamplesTask(CellTask):
             extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
             assert extractor is not None
             scored, keep = FeatureExtraction(extractor, model.decoded_limits), 0
-        samples = sample_shard(
-            model, scored, self.cell, self.start, self.stop, self.cell.device, 0, keep, tell
-        )
+        numbers = self.start, self.stop, self.cell.device, 0, keep
+        samples = sample_shard(model, scored, self.cell, *numbers, tell, precise=False)
         return samples["features" if self.space else "endpoint"]
 
 

@@ -111,7 +111,7 @@ def run(
 
 @with_grouped_options
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
-    """Show what would run, and how long it takes here. Nothing is written."""
+    """Show what would run, and how long it takes here. Only the cache is written."""
     from ..api import plan_cells
     from ..planning.native import warn_of_drowned
     from ..running.executors.shard_limits import expected_evaluations

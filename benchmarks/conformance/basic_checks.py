@@ -150,7 +150,8 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
         for i, row in enumerate(rows):
             if isinstance(row, StartRow):
                 parts = (*row.stages.stages, row.stages)
-                worst = max(worst, *(abs(part.a + math.fsum(part.b) - 1) for part in parts))
+                offs = [abs(part.a + math.fsum(part.b) - 1) for part in parts]
+                worst = float(np.max([worst, *offs]))  # unlike max, of a NaN it is NaN
                 continue
             memos, at_hand = len(row.b) - 1, min(i, sampler.history)
             if memos > at_hand:

@@ -50,9 +50,8 @@ def export_samples(model: Denoiser, cell: Cell, path: Path, how: Quantisation) -
             write_array_header_1_0(file, header | {"shape": shape})
             for start in range(0, cell.samples, whole):
                 stop = min(start + whole, cell.samples)
-                drawn = sample_shard(
-                    model, None, cell, start, stop, cell.device, 0, stop, lambda _: None
-                )
+                numbers = start, stop, cell.device, 0, stop
+                drawn = sample_shard(model, None, cell, *numbers, lambda _: None, precise=False)
                 x = model.decode(torch.from_numpy(drawn["endpoint"]))
                 levels = to_grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())

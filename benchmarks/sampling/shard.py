@@ -56,11 +56,14 @@ def sample_shard(
     keep: int,
     endpoints: int,
     progress: Callable[[int], None],
+    *,
+    precise: bool = True,
 ) -> Arrays:
     """Draw samples ``start`` … ``stop - 1`` of a cell on ``device``, and return arrays by name.
 
     Samples below ``keep`` are stored as pictures, and samples below ``endpoints`` without rounding. ``reference``
     gives the features of decoded samples; None gives none. ``progress`` gets the number of samples of each batch.
+    ``precise`` is False to leave out the run in full precision.
 
     Returns:
         ``features`` (n, d) and, for d <= :data:`SHARD`, their exact ``moments_*`` in float64; ``endpoint`` and
@@ -72,7 +75,7 @@ def sample_shard(
         Failure: the engine raises, the sampler draws from a global generator, or a value is not below 1e30.
     """
     engine = engine_of(model, cell)
-    precise_engine = precise_engine_of(model, cell) if start < endpoints else None
+    precise_engine = precise_engine_of(model, cell) if precise and start < endpoints else None
     features, stored, unrounded, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], [], 0
     for ids, first, last in batches_of_shard(cell, start, stop):
         ids = ids.to(device)

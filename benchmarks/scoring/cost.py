@@ -14,7 +14,13 @@ from ..sampling.batch import latents
 from ..sampling.counting import ReportingMeter
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .converged_endpoints import CONVERGED_STEPS, ODE, PATH
+from .converged_endpoints import (
+    CONVERGED_STEPS,
+    ODE,
+    PATH,
+    choose_endpoint_solver,
+    converged_path_endpoints,
+)
 
 EXACT_FLOW = 1000
 """Expected evaluations to integrate an endpoint of an exact model; measured: 500 to 1000."""
@@ -43,7 +49,7 @@ def reference_evaluations(
             from .path_curvature import MOST, STEPS  # imported here, since few runs need them
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
-    if any(_needs_brownian_reference(cell) for cell in cells) and isinstance(model, ExactModel):
+    if converged_path_endpoints in (choose_endpoint_solver(model, cell) for cell in cells):
         total += endpoints * STAGES * _steps_of_doublings(PATH.first)
     if reference is not None and reference.converged is None:
         total += suite.converged_samples * CONVERGED_STEPS * model.passes
@@ -76,7 +82,3 @@ def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
 
 def _steps_of_doublings(first: int) -> float:
     return float(sum(first << k for k in range(DOUBLINGS)))
-
-
-def _needs_brownian_reference(cell: Cell) -> bool:
-    return cell.noise == "brownian" and getattr(cell.sampler, "strong_order", None) is not None

@@ -38,8 +38,8 @@ def ranking(
 ) -> Sheet:
     """Draw a panel for each model and estimator: samplers ranked by two metrics, joined by lines.
 
-    ρ is the correlation of the ranks (Spearman's, without ties). ``budget`` is in evaluations, by
-    default the one nearest to 10.
+    ρ is Spearman's correlation of the ranks; equal values, which lines draw in order, share a mean
+    rank in it. ``budget`` is in evaluations, by default the one nearest to 10.
 
     Raises:
         ValueError: no model has two samplers with both metrics at the budget.
@@ -102,12 +102,13 @@ def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: f
         axes.plot([0, 1], [a, b], linestyle="", zorder=above, **marker_keywords(style))
         _write_words(axes, (0, a), before, "right")
         _write_words(axes, (1, b), after, "left")
-    rho = cast("float", ranks[0].corr(ranks[1]))
+    rho = cast("float", losses[0].rank().corr(losses[1].rank()))
     head: dict[str, Any] = {"color": SOFT, "weight": "bold"}
     _write_words(axes, (0, 0), short_title(left), "right", **head)
     at, side = ((1, 0), "left") if wide > ROOMY else ((axes.get_xlim()[1], 0), "right")
     _write_words(axes, at, short_title(right), side, **head)
-    _write_words(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
+    if not math.isnan(rho):  # all values of a side may be equal
+        _write_words(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
 
 
 def _write_words(

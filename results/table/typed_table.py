@@ -67,7 +67,7 @@ def why_misfit(value: object, kind: Kind, name: str) -> str:
 def _typed_value(cell: object, kind: Kind, name: str) -> object:
     try:
         return _READ[kind](cell)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(_misfit_in_words(cell, kind, name)) from error
 
 
@@ -90,7 +90,10 @@ def parse_text(value: str) -> object:
             return read(value)
         except ValueError:
             continue
-    return {"True": True, "False": False}.get(value, value)
+    return _FLAGS.get(value, value)
+
+
+_FLAGS = {"True": True, "False": False}
 
 
 _KINDS: dict[str, Kind] = {"boolean": "flag", "integer": "integer"}
@@ -107,7 +110,7 @@ _READ: dict[Kind, Callable] = {
     "text": str,
     "number": float,
     "integer": _to_int64,
-    "flag": lambda value: value == "True" if isinstance(value, str) else bool(value),
+    "flag": lambda value: _FLAGS[value] if isinstance(value, str) else bool(value),
 }
 
 ORDER = (
@@ -172,6 +175,8 @@ class TypedTable:
 
     def where(self, **equal: object) -> Self:
         """Return the rows with given values in given columns, as in ``where(sampler="heun")``.
+
+        The table is empty if no row has all the values together.
 
         Args:
             equal: value by column, or several in a list, tuple or set; None means empty.

@@ -244,6 +244,21 @@ def test_json_comes_back():
         assert Advice.from_json(json.loads(json_text(answer.to_json()))) == answer
 
 
+def test_advice__refuses_json_that_is_none_of_its_own():
+    good = json.loads(json_text(whole().to_json()))
+    (first, *_) = good["budgets"]
+    error = {**first["default"], "error": 0.5}
+    wrong = [
+        {"budgets": [3]}, {"budgets": [{**first, "default": error}]}, {"budgets": 3},
+        {"budgets": [{**first, "best": []}]}, {"more": 1},
+    ]  # fmt: skip
+    for data in ([], *({**good, **change} for change in wrong)):
+        with pytest.raises(ValueError, match=r"advice\.json is not what advise writes"):
+            Advice.from_json(data)
+    with pytest.raises(ValueError, match="schema 7, and not 1"):
+        Advice.from_json({**good, "schema": 7})
+
+
 def test_intervals_stay_on_a_line():
     assert (
         with_unbroken_numbers("3.2 × closer [2.9, 3.6] a b")

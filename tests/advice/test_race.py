@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.benchmarks.advice.budget_answer import keep_common_latents
+from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
     Race,
@@ -207,4 +208,18 @@ def test_infinite_distances_are_worse_than_any():
     assert is_worse(bad, good, 1e-6)
     assert not is_worse(good, bad, 0.5)
     assert log_ratio(bad, bad).interval().flag
+    ratios = [log_ratio(*pair).interval() for pair in ((good, bad), (bad, good), (bad, bad))]
+    assert [ratio.value for ratio in ratios] == [0, math.inf, math.inf]
+    assert all(ratio.flag and (ratio.low, ratio.high) == (0, math.inf) for ratio in ratios)
     assert keep_not_worse([0, 1], {0: good, 1: bad}, 1) == {0}
+
+
+def test_store__a_line_that_a_kill_cut_costs_no_further_value(tmp_path):
+    MeasurementStore(tmp_path, {}).put("first", [1.0])
+    (log,) = tmp_path.rglob("measured.jsonl")
+    with log.open("a") as cut:
+        cut.write('["second", [2.0')
+    MeasurementStore(tmp_path, {}).put("second", [3.0])
+    store = MeasurementStore(tmp_path, {})
+    assert (store.get("first"), store.get("second")) == ([1.0], [3.0])
+    assert len(log.read_text().splitlines()) == 3

@@ -12,7 +12,8 @@ import torch
 from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
-from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, make
+from samplerbench.benchmarks.conformance.basic_checks import check_algebra
+from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, StartRow, make
 from samplerbench.samplers.base import Declared
 from samplerbench.samplers.families.noisy_stages import NoisyRow
 from samplerbench.samplers.methods.ancestral import DDPM
@@ -325,3 +326,18 @@ def test_fewer_memos_are_available_at_the_start() -> None:
 
     failures = {check.name: check.detail for check in check_sampler(Greedy(), fast=True).failures}
     assert failures["algebra"] == "row 0 reads 1 memos of earlier steps, of 0"
+
+
+def test_check_algebra__a_weight_of_a_first_step_that_is_no_number_is_found() -> None:
+    sampler = make("vab_4", startup="singlestep")
+
+    @faulty(type(sampler))
+    class NotANumber:
+        def plan(self, grid: Grid) -> list[Any]:
+            first, *rest = sampler.plan(grid)
+            if isinstance(first, StartRow):
+                first = first._replace(stages=first.stages._replace(a=math.nan))
+            return [first, *rest]
+
+    assert [check.passed for check in check_algebra(sampler)] == [True]
+    assert [check.passed for check in check_algebra(NotANumber())] == [False]

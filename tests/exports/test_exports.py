@@ -16,7 +16,7 @@ from looping import each
 from networks import SCHEDULE, network
 from torch import Tensor
 
-from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing
+from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing, named_solver
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
@@ -123,6 +123,48 @@ def test_export__a_network_of_the_opposite_sign_runs_in_diffusers_once_wrapped()
     ours = sampler.sample(model.bind(noise.ids, 0), GRID.sigma[0] * noise.initial(), GRID)
     assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
     assert "wrap" not in export("diffusers", sampler, GRID, flow, "folder").remark
+
+
+def test_named_solver__is_none_for_steps_of_numbers():
+    codes = [
+        export("diffusers", make(name), GRID, network("eps"), "folder").code
+        for name in ("dpmpp_2m", "ipndm")
+    ]
+    found = [named_solver("diffusers", code) for code in codes]
+    assert found == ["DPMSolverMultistepScheduler", ""]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_export__a_network_that_takes_levels_runs_in_diffusers_once_wrapped():
+    edm, sampler = network("edm"), make("ipndm")
+
+    def theirs(x, t, labels=None):
+        return -edm.network(x, t.log() / 4, labels)
+
+    given: dict[str, Any] = {"name": "mine", "event": (2,), "identity": "mine", "factor": -1.0}
+    model = NativeDenoiser(
+        theirs, edm.process, "edm", time=NetworkTime(of="level"), network_dtype=torch.float64,
+        **given,
+    )  # fmt: skip
+    made = export("diffusers", sampler, GRID, model, "mine.pt")
+    words = r"returns (.*) for \(x, timestep\), where sigma is the level at timestep"
+    code = re.search(words, made.remark)[1]
+    assert code == "net(x, sigma)"
+    pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))
+    exec(made.code, {"pipe": pipe})
+    noise = SampleNoise(0, torch.arange(6), model.event, torch.float64)
+    pipe.scheduler.set_timesteps(99)
+    x = noise.initial() * pipe.scheduler.init_noise_sigma
+    for t in pipe.scheduler.timesteps:
+        output = eval(code, {"net": theirs, "x": x, "sigma": (4 * t.double()).exp().expand(6)})
+        x = pipe.scheduler.step(output, t, x).prev_sample
+    ours = sampler.sample(model.bind(noise.ids, 0), GRID.sigma[0] * noise.initial(), GRID)
+    assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
+    assert "wrap" not in export("diffusers", sampler, GRID, edm, "folder").remark
+    log_level = NetworkTime(of="log_level", scale=0.5)
+    model = NativeDenoiser(theirs, Discrete(levels=SCHEDULE), "eps", time=log_level, **given)
+    remark = export("diffusers", make("dpmpp_2m"), GRID, model, "mine.pt").remark
+    assert "returns -net(x, 0.5 * sigma.log()) for (x, timestep), where" in remark
 
 
 def test_export__numbers_name_the_option_with_which_a_function_takes_the_steps():

@@ -256,3 +256,12 @@ def test_a_search_is_no_part_of_a_schedules_identity(searched):
 def test_the_cache_follows_its_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path))
     assert default_cache() == tmp_path
+
+
+def test_plan__writes_into_the_cache_only_as_its_help_says(samplerbench, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path / "cache"))
+    asked = ["--model", "gmm-2d", "--sampler", "euler", "--schedule", "gits", "--steps", "3"]
+    assert samplerbench("plan", "smoke", *asked, "--json")[0] == 0
+    files = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"cache"}
+    assert "Only the cache is written." in samplerbench("plan", "--help")[1]

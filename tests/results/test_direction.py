@@ -211,6 +211,23 @@ def test_ranking__errors_and_decibels_agree_where_they_tell_the_same(tmp_path):
     assert "ρ = 1.00" in [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
+def ranked(*pairs):
+    """Words of the figure of samplers with these two numbers, from fid_proxy and rmse."""
+    rows = [
+        {"model": "m", "sampler": name, "budget": 5, "nfe": 5, "status": "ok", "fid_proxy": a, "rmse": b}
+        for name, (a, b) in zip("abcd", pairs, strict=False)
+    ]  # fmt: skip
+    figure = ranking(ResultTable.of(rows), "fid_proxy", "rmse")
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_ranking__correlation_does_not_depend_on_the_order_of_equal_values():
+    assert "ρ = 0.50" in ranked((1, 1), (2, 3), (3, 2))
+    assert "ρ = 0.87" in ranked((1, 1), (1, 2), (2, 3))
+    assert "ρ = 0.87" in ranked((1, 2), (1, 1), (2, 3))
+    assert not [text for text in ranked((1, 1), (1, 2), (1, 3)) if "ρ" in text]
+
+
 def test_quantity__only_means_may_rise_with_verdicts():
     with pytest.raises(ValueError, match="let lower be better"):
         Quantity(name="a", meaning="", error="se", influence="a", summary="share", lower=False)

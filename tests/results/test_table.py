@@ -252,10 +252,14 @@ HEAD = "model,sampler,nfe,status,fid_proxy,steps\n"
             "column steps holds 'Infinity', which is no integer",
         ),
         (HEAD + "m,euler,5,ok,1.5,2.5\n", "column steps holds '2.5', which is no integer"),
+        (
+            HEAD.replace("steps", "timing_converged") + "m,euler,5,ok,1.5,yes\n",
+            "column timing_converged holds 'yes', which is no flag",
+        ),
         (HEAD + "m,euler,5,ok,1.5,5,6,7\n" * 2 + "m,euler\n" + "x," * 99, "table.csv"),
         (b"\xff\xfe\x00\x80" * 9, "cannot be read as a table (UnicodeDecodeError"),
     ],
-    ids=["columns", "empty", "text", "large", "infinite", "fraction", "ragged", "binary"],
+    ids=["columns", "empty", "text", "large", "infinite", "fraction", "flag", "ragged", "binary"],
 )
 def test_load__a_file_that_is_no_table_is_one_sentence_with_its_name(tmp_path, content, sentence):
     path = tmp_path / "table.csv"

@@ -59,6 +59,14 @@ def test_references_are_counted_as_the_suite_asks_for_them():
     assert evaluations(models=["gaussian"]) == 100 * 64, "its endpoints are a formula"
 
 
+def test_reference_evaluations__counts_path_limits_only_of_starts_that_have_one():
+    on_paths = {"samplers": ["ddpm"], "noise": "brownian"}
+    limits = evaluations(**on_paths) - 100 * 64
+    assert limits > 0
+    assert evaluations(**on_paths, start=["gaussian"]) == 100 * 64
+    assert evaluations(**on_paths, start=["noise", "gaussian"]) == limits + 100 * 64
+
+
 def test_a_network_doubles_its_steps():
     _, models, _, cells = planned(models=["random-unet-32"], samplers=["euler"])
     assert evaluations_per_endpoint(models["random-unet-32"], cells[0]) == 64 + 128 + 256

@@ -1,13 +1,17 @@
 """Samples as ADM's evaluator reads them: those that are scored, and nothing else."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from quiet_runs import quiet_run, quiet_setup
 
+from samplerbench.benchmarks.advice.tasks import SamplesTask
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.sampling.engine import Engine
 from samplerbench.benchmarks.sampling.image_archive import export_samples
 from samplerbench.benchmarks.scoring.real_data import read_samples
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -82,3 +86,21 @@ def test_what_is_no_image_is_refused(exported, tmp_path):
         with pytest.raises(ValueError, match="are no grey or RGB images; only images are exported"):
             export_samples(make_model(name), cell, tmp_path / "x.npz", "round")
     assert not list(tmp_path.iterdir())
+
+
+def test_export_samples__draws_each_sample_once_in_low_precision(tmp_path, monkeypatch):
+    name, sample, drawn = "digits(network_dtype='bfloat16')", Engine.sample, []
+    suite = check_suite({**SUITE, "models": [name], "samples": 4, "batch_size": 2}, "test")
+    models = load_models(suite)
+    (cell,), (model,) = plan(suite, models, dict.fromkeys(models)), models.values()
+
+    def counted(engine, bound, ids):
+        drawn.append(len(ids))
+        return sample(engine, bound, ids)
+
+    monkeypatch.setattr(Engine, "sample", counted)
+    export_samples(model, cell, tmp_path / "x.npz", "round")
+    assert drawn == [2, 2]
+    world = SimpleNamespace(load=lambda _: (model, None))
+    assert SamplesTask(cell, 0, 4)(world, lambda _: None).shape == (4, 1, 8, 8)
+    assert drawn == [2, 2, 2, 2]

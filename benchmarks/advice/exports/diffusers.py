@@ -130,9 +130,9 @@ def _table(
 
 
 def named_solver(code: str) -> str:
-    """Return the scheduler that lines import; "" if there is none."""
+    """Return the scheduler that lines import; "" for none, or if they have steps as numbers."""
     found = re.search(r"from diffusers import (\w+)", code)
-    return found[1] if found else ""
+    return found[1] if found and "class Table(" not in code else ""
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
@@ -153,8 +153,9 @@ def _remark(sampler: Sampler, coords: Coordinates, start: float, first: str = ""
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
     if code := coords.wrapped_network:
+        level = ", where sigma is the level at timestep" if "sigma" in code else ""
         remarks.append(
-            f"wrap your net(x, t), so that the network of pipe returns {code} for (x, timestep)"
+            f"wrap your net(x, t), so that the network of pipe returns {code} for (x, timestep){level}"
         )
     if sampler.stochastic:
         remarks.append(OWN_DRAWS)

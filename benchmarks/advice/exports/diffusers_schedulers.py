@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ....models.adapters import NativeDenoiser
+from ....models.adapters import NativeDenoiser, NetworkTime
 from ....models.checkpoints.diffusers.preset import DPM, SHORT
 from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import EDM, Discrete, RectifiedFlow
@@ -26,6 +26,7 @@ from .equivalents import name_and_options
 from .wrapper import product_code, time_code
 
 Kind = Literal["table", "flow", "edm"]
+_EDM_TIME = NetworkTime(of="log_level", scale=0.25)
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,16 @@ class Coordinates:
 
     @property
     def wrapped_network(self) -> str:
-        """Code of the pipeline's network by a user's ``net``; "" if equal or if it takes levels."""
+        """Code of the pipeline's network by a user's ``net``; "" if equal.
+
+        A network that takes levels has the level ``sigma`` in place of ``timestep``.
+        """
         if self.kind == "edm" or self.model.time.of != "t":
-            return ""
+            if self.kind == "edm" and self.model.time == _EDM_TIME:
+                return ""
+            level = "sigma.log()" if self.model.time.of == "log_level" else "sigma"
+            factor = 1.0 if self.kind == "edm" else self.model.factor  # of EDM the steps have it
+            return product_code(factor, f"net(x, {time_code(self.model.time, level)})")
         given = self.time(1.0) / float(self._process.t_of(1.0)) if self.kind == "flow" else 1.0
         time = replace(self.model.time, scale=self.model.time.scale / given)
         code = product_code(self.model.factor, f"net(x, {time_code(time, 'timestep')})")

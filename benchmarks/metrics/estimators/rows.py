@@ -167,7 +167,10 @@ class Rows(ABC):
         return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """Return the rows at indices ``numbers``, in the given order within each block."""
+        """Return the rows at indices ``numbers``, in the given order within each block.
+
+        A result of several blocks supports neither :meth:`take` nor :meth:`moments_of`.
+        """
         by_block = self._split_by_block(numbers)
 
         def blocks() -> Blocks:
