@@ -94,7 +94,8 @@ class Specification:
             ``time_ids``.
         decoder: settings of the decoder of latents; empty if samples are the data. They are ``class``, ``folder``,
             ``scale`` and ``shift`` (numbers, or one per channel; the decoder takes x / scale + shift), ``limits`` of
-            the images, and ``batch``, the latents decoded at a time. LightningDiT has ``mean`` and ``std``.
+            the images, and ``batch``, the latents decoded at a time. LightningDiT has ``mean`` and ``std``
+            (the decoder takes x std + mean).
         decode: True to decode samples before they are scored.
         preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`), which is no part of the model or
             its identity.
