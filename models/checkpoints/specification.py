@@ -143,13 +143,13 @@ class Specification:
     def from_json(cls, plain: Mapping[str, Value]) -> Specification:
         """Return the specification with the fields ``plain``, as :meth:`as_json` returns them.
 
-        Raises a ValueError if a field is missing or unknown, or a choice such as ``kind`` is invalid.
+        Raises a ValueError if a field is missing or unknown, or a choice or number is invalid.
         """
         try:
             spec = cls(**_typed_values(plain))
         except TypeError as error:
             raise ValueError(f"it is no specification ({error})") from None
-        for name in _CHOICES:
+        for name in (*_CHOICES, *(rule for rule in _RULES if "." not in rule)):
             _check_value(spec, name, getattr(spec, name), str(getattr(spec, name)))
         return spec
 
@@ -359,7 +359,7 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
         )
     types = arguments_of_process(spec.process["name"]) if top == "process" else {}
     is_numeric = name in ("time.scale", "time.offset") or types.get(part) in ("float", "int")
-    if (is_numeric or isinstance(getattr(spec, name, None), float)) and not is_number(value):
+    if (is_numeric or isinstance(getattr(Specification, name, None), float)) and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name == "time.of" and value not in TIMES:
         raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")
