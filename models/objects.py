@@ -173,8 +173,8 @@ def digest_of_object(given: Any, *settings: object) -> str:
 
 
 def _bytes_of_numbers(tensor: Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().flatten()
-    return flat.view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
+    # NumPy has no bfloat16
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _bytes_of(value: Any) -> bytes:

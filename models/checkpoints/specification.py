@@ -94,8 +94,7 @@ class Specification:
             ``time_ids``.
         decoder: settings of the decoder of latents; empty if samples are the data. They are ``class``, ``folder``,
             ``scale`` and ``shift`` (numbers, or one per channel; the decoder takes x / scale + shift), ``limits`` of
-            the images, and ``batch``, the latents decoded at a time. LightningDiT has ``mean`` and ``std``
-            (the decoder takes x std + mean).
+            the images, and ``batch``, the latents decoded at a time. LightningDiT has ``mean`` and ``std``.
         decode: True to decode samples before they are scored.
         preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`), which is no part of the model or
             its identity.
@@ -358,8 +357,8 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
             + (", with as many channels" if spec.event else "")
         )
     types = arguments_of_process(spec.process["name"]) if top == "process" else {}
-    is_numeric = name in ("time.scale", "time.offset") or types.get(part) in ("float", "int")
-    if (is_numeric or isinstance(getattr(Specification, name, None), float)) and not is_number(value):
+    is_float = name in ("time.scale", "time.offset", "factor", "sigma_min", "sigma_max")
+    if (is_float or types.get(part) in ("float", "int")) and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name == "time.of" and value not in TIMES:
         raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")

@@ -255,13 +255,11 @@ def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
 
     Their class VA-VAE is left out: it names what encoded the latents, and no class of the library.
     """
-    others = dict(decoder)
-    if "std" not in others:
-        return others
-    scale = 1 / torch.tensor(others.pop("std"), dtype=torch.float64)
-    if others["class"] == "VA-VAE":
-        del others["class"]
-    return {"scale": scale.tolist(), "shift": others.pop("mean"), **others}
+    others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
+    if "std" in others:
+        scale = 1 / torch.tensor(others.pop("std"), dtype=torch.float64)
+        others = {"scale": scale.tolist(), "shift": others.pop("mean"), **others}
+    return others
 
 
 def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
