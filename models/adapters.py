@@ -301,14 +301,16 @@ class NativeDenoiser(Denoiser):
         time = self.process.t_of(level)
         alpha = self.process.alpha(time)
         a, b = _prediction_weights(self.prediction, level, alpha, self.process)
+        requested = getattr(sigma, "time", None)
         if self.boundary is not None:
-            skip, out = self.boundary.weights(self._snap_time(time, level))
+            known = self._snap_time(time, level) if requested is None else np.array([requested])
+            skip, out = self.boundary.weights(known)
             a, b = skip * alpha + out * a, out * b
         scale, skip_weight, output_weight = (
             level_column(torch.from_numpy(value).to(x.device), x)
             for value in (alpha, a, b * self.factor)
         )
-        network_time = self._network_time(time, level, getattr(sigma, "time", None))
+        network_time = self._network_time(time, level, requested)
         output = self._network_output(x * scale, network_time, labels)
         return skip_weight * x + output_weight * output
 

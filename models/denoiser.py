@@ -70,8 +70,8 @@ class Denoiser(ABC):
             deviation 1. It is the limit of E[x0 | x] at x = sigma z as sigma grows. ``sigma_max``
             is finite nonetheless.
         classes: number of classes; 0 for a model without. If positive, labels are class numbers,
-            with which :meth:`mode_of` is compared. Otherwise labels are any tensor that the model
-            takes, one row a sample.
+            with which :meth:`classes_of` modes are compared. Otherwise labels are any tensor that
+            the model takes, one row a sample.
         conditions: number of other conditions, such as prompts, of a model without classes. A label
             is then the number of a condition.
         null_label: True if the label ``classes``, or ``conditions``, means "no label", which
@@ -238,6 +238,10 @@ class Denoiser(ABC):
         """Return the mode or class of each clean sample, ``(batch,)`` int64; None without modes."""
         return None
 
+    def classes_of(self, modes: Tensor) -> Tensor:
+        """Return the classes ``(batch,)`` of modes; by default, modes are classes."""
+        return modes
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -345,6 +349,10 @@ class Wrapper(Denoiser):
     def mode_of(self, x: Tensor) -> Tensor | None:
         """Return the inner model's modes of ``x``."""
         return self.inner.mode_of(x)
+
+    def classes_of(self, modes: Tensor) -> Tensor:
+        """Return the inner model's classes."""
+        return self.inner.classes_of(modes)
 
 
 def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -59,6 +60,16 @@ def check_interval(interval: Interval | None) -> Interval | None:
             f"guidance needs an interval of levels (low, high) with 0 <= low < high, got {interval}"
         )
     return interval
+
+
+def check_channels(model: Denoiser, channels: int | None) -> int | None:
+    """Return ``channels`` unchanged if the model has as many; raise a ValueError if not."""
+    if channels is not None and not 0 < channels <= model.event[0]:
+        raise ValueError(
+            f"model {model.name} has {model.event[0]} channels, so {channels} of them cannot be "
+            f"guided; give 1 to {model.event[0]}"
+        )
+    return channels
 
 
 def is_guided(interval: Interval | None, sigma: float) -> bool:
@@ -182,12 +193,7 @@ class ClassifierFree(_LabelGuidance):
     ) -> None:
         self.formula = scale if isinstance(scale, Formula) else Linear(scale=scale)
         super().__init__(inner, describe_guidance(self.formula, channels, interval))
-        if channels is not None and not 0 < channels <= inner.event[0]:
-            raise ValueError(
-                f"model {inner.name} has {inner.event[0]} channels, so {channels} of them cannot be "
-                f"guided; give 1 to {inner.event[0]}"
-            )
-        self.channels, self.interval = channels, check_interval(interval)
+        self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
         self.passes = 2 * inner.passes
         self.infinite = inner.infinite and self.formula.prediction == "x0"
 
@@ -226,7 +232,8 @@ class Autoguided(_Guided):
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:
-        ValueError: the guide has another event or other labels, or the interval is invalid.
+        ValueError: the guide has another event or other labels, the model has fewer channels, or
+            the interval is invalid.
     """
 
     def __init__(
@@ -250,8 +257,9 @@ class Autoguided(_Guided):
         super().__init__(inner, f"{words},guide={guide.name}")
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide = guide
-        self.infinite = inner.infinite and self.formula.prediction == "x0"
-        self.channels, self.interval = channels, check_interval(interval)
+        self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
+        both = guide.infinite or not is_guided(interval, math.inf)
+        self.infinite = both and inner.infinite and self.formula.prediction == "x0"
         self.passes = inner.passes + guide.passes
         if self.read is not None and guide.read is not None:
             self.read = self.read | guide.read.paths

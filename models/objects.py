@@ -168,12 +168,19 @@ def digest_of_object(given: Any, *settings: object) -> str:
             digest.update(name.encode() + _bytes_of(value))
     for network in networks_in(given):
         for key, tensor in sorted(network.state_dict().items()):
-            digest.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(key.encode() + _bytes_of_numbers(tensor))
     return digest.hexdigest()[:16]
+
+
+def _bytes_of_numbers(tensor: Tensor) -> bytes:
+    # NumPy has no bfloat16
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _bytes_of(value: Any) -> bytes:
     try:
+        if isinstance(value, Tensor):  # whose pickle holds an address in memory
+            return repr((value.dtype, value.shape)).encode() + _bytes_of_numbers(value)
         function = inspect.isfunction(value)
         return inspect.getsource(value).encode() if function else pickle.dumps(value)
     except Exception:  # a user's class may raise any

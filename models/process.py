@@ -64,9 +64,11 @@ class Process(ABC):
     def t_of(self, level: Real) -> Real:
         """Return the native time of a ``level`` >= 0, by the inverse of :meth:`level`.
 
-        An infinite level has the time at which alpha = 0, if that time is at most ``t_max``.
+        An infinite level has the time at which alpha = 0, if that time can be ``t_max``. Otherwise
+        its time is not finite.
         """
-        return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
+        with np.errstate(invalid="ignore"):
+            return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
     @abstractmethod
     def _alpha(self, t: FloatArray) -> FloatArray: ...
@@ -301,8 +303,7 @@ class RectifiedFlow(Process):
         return self.noise_scale * t
 
     def _t_of(self, level: FloatArray) -> FloatArray:
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isinf(level), 1.0, level / (self.noise_scale + level))
+        return np.where(np.isinf(level), 1.0, level / (self.noise_scale + level))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -329,6 +329,22 @@ def test_from_function__what_a_function_uses_is_part_of_what_it_is():
     assert len({scaled(1.0), scaled(0.5), scaled(1.0, sigma_max=40.0)}) == 3
 
 
+def test_from_function__tensors_that_it_uses_count_by_their_numbers():
+    def scaled(*factor):
+        mean = torch.tensor(factor)
+        return from_function(lambda x, sigma: x * mean, event=(2,)).identity
+
+    assert scaled(1.0, 2.0) == scaled(1.0, 2.0)
+    assert len({scaled(1.0, 2.0), scaled(1.0, 3.0), scaled(1.0)}) == 3
+
+
+def test_from_network__takes_weights_of_16_bits():
+    network = Eps().bfloat16()
+    model = from_network(network, "eps", event=(2,))
+    assert model.identity == from_network(network, "eps", event=(2,)).identity
+    assert model.identity != from_network(Eps(), "eps", event=(2,)).identity
+
+
 def test_from_network__values_and_weights_are_part_of_what_it_is_and_its_mode_is_not():
     class Network(nn.Module):
         def __init__(self, factor, weight):

@@ -226,8 +226,8 @@ def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:
         return None, True
-    labels = model.mode_of(x0) if model.classes else None
-    return labels, labels is not None
+    modes = model.mode_of(x0) if model.classes else None
+    return (None, False) if modes is None else (model.classes_of(modes), True)
 
 
 class DenoisingErrors(NamedTuple):

@@ -105,7 +105,7 @@ def sample_shard(
         labels = bound.labels[rows] if model.classes and bound.labels is not None else None
         modes = model.mode_of(x) if labels is not None else None
         if modes is not None:
-            own.append((modes == labels).cpu().numpy())
+            own.append((model.classes_of(modes) == labels).cpu().numpy())
         progress(len(x))
     whole = np.concatenate(stored) if stored else np.empty((0, *model.event))
     arrays: Arrays = {

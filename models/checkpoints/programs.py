@@ -209,8 +209,13 @@ class ProgramNetwork:
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """Return the prediction for noisy states ``x``, times ``(batch,)`` and class numbers.
 
+        Without rows, the program is not called.
+
         Raises a ValueError if the program fails on inputs of these sizes.
         """
+        if not len(x):
+            output = self.signature.output
+            return x.new_empty(0, output.shape[1] or x.shape[1], *x.shape[2:], dtype=output.dtype)
         if not self.signature.one_time:
             return self._call_in_batches(x, t, labels)
         order, parts = [], []

@@ -142,13 +142,13 @@ class Specification:
     def from_json(cls, plain: Mapping[str, Value]) -> Specification:
         """Return the specification with the fields ``plain``, as :meth:`as_json` returns them.
 
-        Raises a ValueError if a field is missing or unknown, or a choice such as ``kind`` is invalid.
+        Raises a ValueError if a field is missing or unknown, or a choice or number is invalid.
         """
         try:
             spec = cls(**_typed_values(plain))
         except TypeError as error:
             raise ValueError(f"it is no specification ({error})") from None
-        for name in _CHOICES:
+        for name in (*_CHOICES, *(rule for rule in _RULES if "." not in rule)):
             _check_value(spec, name, getattr(spec, name), str(getattr(spec, name)))
         return spec
 
@@ -357,8 +357,8 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
             + (", with as many channels" if spec.event else "")
         )
     types = arguments_of_process(spec.process["name"]) if top == "process" else {}
-    is_numeric = name in ("time.scale", "time.offset") or types.get(part) in ("float", "int")
-    if (is_numeric or isinstance(getattr(spec, name, None), float)) and not is_number(value):
+    is_float = name in ("time.scale", "time.offset", "factor", "sigma_min", "sigma_max")
+    if (is_float or types.get(part) in ("float", "int")) and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name == "time.of" and value not in TIMES:
         raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")

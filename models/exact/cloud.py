@@ -116,6 +116,10 @@ class PointCloud(ExactModel):
         """Return the index of the nearest point, ``(batch,)`` int64 in [0, N)."""
         return self._index_of_nearest(x, 1.0, None)
 
+    def classes_of(self, modes: Tensor) -> Tensor:
+        """Return the points' classes; ``modes`` themselves without classes."""
+        return modes if self.labels is None else self.labels[modes]
+
     def _index_of_nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         return self.evaluate_in_chunks(
             lambda *rows: self._log_joint(*rows).argmax(1), x, sigma, labels
@@ -239,8 +243,7 @@ class KernelDensity(ExactModel):
 
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the nearest point's class, or its index without classes, ``(batch,)`` int64."""
-        nearest = self._cloud.mode_of(x)
-        return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
+        return self._cloud.classes_of(self._cloud.mode_of(x))
 
     def with_observer(self, observer: Callable[[int], object]) -> Self:
         """Return a copy whose cloud has the observer (see :meth:`ExactModel.with_observer`)."""

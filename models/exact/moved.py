@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -74,12 +75,13 @@ class Moved(ExactModel):
     ) -> Tensor:
         """Return the inner flow, moved."""
 
-        def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            states = self.inner_states(x).reshape(-1, *self.event)
-            levels = sigma_from / self.factor, sigma_to / self.factor
-            return self.moved_states(self.inner.flow(states, *levels, labels).flatten(1))
+        def move(to: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+            return self.map_states(lambda rows, *_: to(rows), x, sigma_from, None)
 
-        return self.map_states(flow_of_rows, x, sigma_from, labels)
+        # outside the chunks, whose copies of rows an observer would count
+        levels = sigma_from / self.factor, sigma_to / self.factor
+        states = self.inner.flow(move(self.inner_states, x.double()), *levels, labels)
+        return move(self.moved_states, states).to(x.dtype)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` inner samples, moved."""
@@ -105,6 +107,12 @@ class Moved(ExactModel):
     def mode_of(self, x: Tensor) -> Tensor | None:
         """Return the inner modes."""
         return self.inner.mode_of(self.inner_states(x.flatten(1).double()).reshape(x.shape))
+
+    def with_observer(self, observer: Callable[[int], object]) -> Self:
+        """Return a copy whose inner model has the observer."""
+        twin = copy.copy(self)
+        twin.inner = self.inner.with_observer(observer)
+        return twin
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy of this model, with the inner model, on ``device``."""

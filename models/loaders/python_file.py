@@ -21,9 +21,9 @@ attributes
   another device.
 
 ``x`` is ``(batch, *event)``, ``sigma`` a float or ``(batch,)``, and the result has the shape of ``x``. Row k of the
-result may depend on row k of the inputs only. The model and ``decode`` are called without gradients, so an
-``nn.Module`` can be returned as it is; call its ``eval()`` in the factory. A factory may also return a
-:class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
+result may depend on row k of the inputs only. All these functions are called without gradients, unless inside
+``torch.enable_grad()``. So an ``nn.Module`` can be returned as it is; call its ``eval()`` in the factory. A factory may
+also return a :class:`~samplerbench.models.Denoiser`, such as one of :mod:`samplerbench.models.adapters`.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ class FileModel(Denoiser):
     def _statistics(self) -> Statistics:
         extractor = Identity(self.decoded_event)
         if self._has_exact_moments:
-            mean, cov = map(_float_array, self._model.moments())
+            mean, cov = self._exact_moments()
         else:
             features = extractor(self._draw_scored_samples(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean = features.mean(axis=0)
@@ -288,6 +288,10 @@ class FileModel(Denoiser):
         """Return the user's ``moments``, or else moments of samples (None for latents)."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
+        return self._exact_moments()
+
+    @torch.no_grad()
+    def _exact_moments(self) -> Moments:
         mean, cov = map(_float_array, self._model.moments())
         return mean, cov
 
@@ -297,6 +301,7 @@ class FileModel(Denoiser):
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
 
+    @torch.no_grad()
     def _draw_samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):

@@ -10,7 +10,7 @@ import torch
 from every_process import PROCESSES
 from looping import each
 
-from samplerbench.models.adapters import NativeDenoiser, NetworkTime, Prediction
+from samplerbench.models.adapters import Boundary, NativeDenoiser, NetworkTime, Prediction
 from samplerbench.models.process import (
     EDM,
     VE,
@@ -20,6 +20,7 @@ from samplerbench.models.process import (
     RectifiedFlow,
     VPLinear,
 )
+from samplerbench.samplers.types import TimedLevel
 
 PREDICTIONS: list[Prediction] = ["x0", "eps", "v", "flow", "score"]
 
@@ -257,3 +258,16 @@ def test_the_nearest_of_known_times_is_sought_in_time_or_in_level(
     model.network = lambda x_t, t, labels: given.append(t) or x_t
     model.denoise(MEANS, 2.0, None)
     assert given[0].tolist() == [told] * 3
+
+
+def test_denoise__a_boundary_is_weighed_at_the_time_that_the_network_is_told() -> None:
+    process, boundary = Discrete(levels=(0.5, 4.0, 30.0)), Boundary()
+    model = adapted(process, "x0", times=np.arange(3.0), boundary=boundary, kind="map")
+    told: list[torch.Tensor] = []
+    model.network = lambda x_t, t, labels: told.append(t) or torch.ones_like(x_t)
+    alpha = process.alpha(process.t_of(0.6))
+    for level, time in ((0.6, 0.0), (TimedLevel(0.6, 2.0), 2.0)):
+        skip, out = boundary.weights(np.array([time]))
+        expected = float(skip[0]) * alpha * MEANS + float(out[0])
+        torch.testing.assert_close(model.denoise(MEANS, level, None), expected)
+        assert told[-1].tolist() == [time] * 3

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.benchmarks.planning import planner
+from samplerbench.benchmarks.running.model_check import labels_if_known
+from samplerbench.benchmarks.sampling.shard import sample_shard
+from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models.exact.cloud import PointCloud, digits_cloud
+from samplerbench.models.guidance import ClassifierFree
 
 LABELS = torch.tensor([0, 0, 1, 2, 1, 0, 2])
 
@@ -112,6 +117,26 @@ def test_moments_and_samples_are_those_of_the_points(digits: PointCloud) -> None
 def test_every_point_is_its_own_mode(digits: PointCloud) -> None:
     points = digits._points.reshape(-1, 1, 8, 8)
     assert torch.equal(digits.mode_of(points + 0.02 * normal(*points.shape)), torch.arange(1797))
+
+
+def test_classes_of__labels_of_the_points_also_under_guidance(few: PointCloud) -> None:
+    guided = ClassifierFree(few, 2.0)
+    labels = guided.bind(torch.arange(40), 0).labels
+    assert labels is not None
+    modes = guided.mode_of(few.flow(normal(40, 3), 1.0, 0.0, labels))
+    assert torch.equal(guided.classes_of(modes), labels)
+    assert not torch.equal(modes, labels)
+    assert labels_if_known(guided, few.points)[0].equal(LABELS)
+    bare = PointCloud("bare", few.points)
+    assert torch.equal(bare.classes_of(modes), modes)
+
+
+def test_sample_shard__guided_samples_of_points_lie_in_their_own_class(few: PointCloud) -> None:
+    models = {"few": ClassifierFree(few, 2.0)}
+    suite = {"name": "own", "models": ("few",), "samplers": ("heun",), "steps": (12,), "samples": 8}
+    (cell,) = planner.plan(Suite(**suite), models, {"few": None})
+    arrays = sample_shard(models["few"], None, cell, 0, 8, "cpu", 0, 8, lambda _: None)
+    assert arrays["own_label"].all()
 
 
 @pytest.mark.parametrize(("gap", "centre"), [(0.2, -1.5), (2.0, 0.5)])

@@ -125,6 +125,22 @@ def test_autoguidance_ends_where_two_gaussians_take_it(interval):
     torch.testing.assert_close(state, expected * x, rtol=2e-4, atol=0)
 
 
+def test_autoguided__channels_that_the_model_lacks_are_refused():
+    for channels in (0, 5):
+        with pytest.raises(ValueError, match="has 4 channels"):
+            Autoguided(MODEL, Wide(2.0), 1.5, channels=channels)
+    assert Autoguided(MODEL, Wide(2.0), 1.5, channels=4).channels == 4
+
+
+@each(("guide", "interval", "infinite"), [
+    (True, None, True), (False, None, False), (False, (0.1, 5.0), True), (False, (0.1, math.inf), False),
+])  # fmt: skip
+def test_autoguided__begins_at_infinity_only_with_a_guide_that_does(guide, interval, infinite):
+    model, worse = Wide(1.0), Wide(2.0)
+    model.infinite, worse.infinite = True, guide
+    assert Autoguided(model, worse, 1.5, interval=interval).infinite is infinite
+
+
 def test_a_guide_is_told_the_labels_and_counted():
     guide, meter = ClassifierFree(MODEL, 0.5), Meter()
     guided = Autoguided(MODEL, guide, 2.0)

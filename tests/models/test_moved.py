@@ -55,6 +55,17 @@ def test_moved__score_of_the_density_is_the_denoiser():
     torch.testing.assert_close(moved.denoise(y, level), y + level**2 * slopes, rtol=1e-6, atol=1e-6)
 
 
+def test_moved__endpoints_count_the_inner_evaluations():
+    inner, moved = pair("modes")
+    x = 2.0 * torch.randn(3, *inner.event, dtype=torch.float64)
+    rows, moved_rows = [], []
+    inner.with_observer(rows.append).flow(x, 2.0, 1.0)
+    y, levels = moved.moved_states(x), (2.0 * moved.factor, moved.factor)
+    moved.with_observer(moved_rows.append).flow(y, *levels)
+    assert sum(moved_rows) == pytest.approx(sum(rows), rel=0.1)
+    assert sum(rows) > 50
+
+
 def test_moved__moments_are_those_of_its_samples():
     _, moved = pair("sheet")
     mean, covariance = moved.moments()

@@ -158,6 +158,14 @@ def test_a_discrete_process_stands_still_outside_its_levels_and_knows_infinity()
     assert (process.alpha(3.0), process.sigma(3.0)) == (0.0, 1.0)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("process", [VE(), EDM(), VPLinear(), SubVP(), Cosine()])
+def test_t_of__an_infinite_level_has_no_finite_time_where_alpha_stays_above_0(process: Process):
+    assert not np.isfinite(process.t_of(np.inf))
+    times = process.t_of(np.array([1.0, np.inf]))
+    assert np.isfinite(times).tolist() == [True, False]
+
+
 @pytest.mark.parametrize("process", [RectifiedFlow(noise_scale=3.0, t_max=1.0), Trigonometric()])
 def test_an_infinite_level_has_the_time_of_pure_noise(process: Process) -> None:
     assert process.t_of(np.inf) == 1.0

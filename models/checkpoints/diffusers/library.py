@@ -234,7 +234,8 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
         )
     home, identity = _decoder_folder(spec, opened)
     config = home.config(CONFIG)
-    parts = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH, **spec.decoder}
+    parts = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH}
+    parts |= _as_scale_and_shift(spec.decoder)
     cls = parts.get("class", config.get("_class_name"))
     if cls not in DECODERS_READ:
         raise CheckpointError(
@@ -247,6 +248,18 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
     network.eval().requires_grad_(False)
     limits, scaling = tuple(parts["limits"]), (parts["scale"], parts["shift"])
     return Autoencoder(network, event, *scaling, limits, parts["batch"], identity)
+
+
+def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a decoder's settings with LightningDiT's ``mean`` and ``std`` as shift and scale.
+
+    Their class VA-VAE is left out: it names what encoded the latents, and no class of the library.
+    """
+    others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
+    if "std" in others:
+        scale = 1 / torch.tensor(others.pop("std"), dtype=torch.float64)
+        others = {"scale": scale.tolist(), "shift": others.pop("mean"), **others}
+    return others
 
 
 def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:

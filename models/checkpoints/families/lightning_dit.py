@@ -6,7 +6,7 @@ are latents. ``latents_stats.pt`` in the same folder may hold their means and st
 Files: ``.pt``, and ``latents_stats.pt`` in the same folder.
 Process: a straight path, data at t = 1.
 Prediction: the velocity x0 - z, with the time t.
-Say: ``heads``, if the width is unpublished. ``decoder.folder=FOLDER`` without ``latents_stats.pt``, to score images.
+Say: ``heads``, if the width is unpublished. ``decoder.folder=FOLDER``, to score images.
 Refused: weights of other shapes.
 From noise alone: yes, the path ends there.
 """

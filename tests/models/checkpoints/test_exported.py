@@ -27,6 +27,8 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.families import exported as family
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.checkpoints.programs import Port, ProgramNetwork, signature_of
+from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT
@@ -89,6 +91,20 @@ def test_a_program_for_one_number_of_rows_takes_any(tmp_path):
         x = torch.randn(rows, *free.event)
         ends = [model.denoise(x, 0.7, None) for model in (free, fixed)]
         torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "times"), [(None, (None,)), (4, (4,)), (None, ())])
+def test_program_network__no_rows_give_no_rows(rows, times):
+    single = torch.float32
+    spec = Specification(
+        family="exported", network={}, weights={"file": "p.pt2"}, event=(2, 8, 8),
+        process={"name": "ve"}, prediction="x0",
+    )  # fmt: skip
+    inputs = [Port("x", (rows, 2, 8, 8), single), Port("t", times, single)]
+    signature = signature_of(Path("p.pt2"), inputs, [Port("y", (rows, 4, 8, 8), single)])
+    network = ProgramNetwork(lambda *_: torch.ones(4, 4, 8, 8), signature, spec)
+    found = network(torch.zeros(0, 2, 8, 8, dtype=torch.float64), torch.zeros(0), None)
+    assert (found.shape, found.dtype) == ((0, 4, 8, 8), single)
 
 
 @pytest.mark.parametrize(

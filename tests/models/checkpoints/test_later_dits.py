@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import safetensors.torch
 import torch
 import trained_mixture as training
 from torch.nn import functional as F
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.diffusers import library
 from samplerbench.models.checkpoints.families import jit, lightning_dit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
@@ -253,6 +257,30 @@ def test_statistics_of_latents_beside_the_file(tmp_path):
     torch.save({"mean": mean.expand(1, 4, 1, 1)}, tmp_path / "latents_stats.pt")
     with pytest.raises(CheckpointError, match="no mean and std of 1 channels"):
         specify_checkpoint(saved(tmp_path, held))
+
+
+class Raw(torch.nn.Module):
+    """A decoder whose images are the latents, in the scale of its own."""
+
+    def decode(self, latents, *, return_dict):
+        return (latents,)
+
+
+@pytest.mark.parametrize("more", [{}, {"decoder.class": "AutoencoderKL"}])
+def test_statistics_of_latents_are_undone_before_they_are_decoded(tmp_path, monkeypatch, more):
+    monkeypatch.setattr(library, "load_pretrained", lambda *_: Raw())
+    stats = {"mean": torch.full((1, 1, 1, 1), 0.5), "std": torch.full((1, 1, 1, 1), 3.0)}
+    torch.save(stats, tmp_path / "latents_stats.pt")
+    path = saved(tmp_path, {"ema": made(LIGHTNING).state_dict()}).path
+    config = {"_class_name": "AutoencoderKL", "latent_channels": 1, "out_channels": 1}
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "config.json").write_text(json.dumps(config))
+    safetensors.torch.save_file({}, tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
+    model = load(path, {"decoder.folder": str(tmp_path / "vae"), **more})
+    latents = torch.randn(2, 1, 8, 8)
+    torch.testing.assert_close(model.decode(latents), 3.0 * latents + 0.5)
+    own = load(path, {"decoder.folder": str(tmp_path / "vae"), "decoder.scale": "2", **more})
+    torch.testing.assert_close(own.decode(latents), latents / 2 + 0.5)
 
 
 def test_a_wrong_file_is_one_sentence(tmp_path):

@@ -91,6 +91,31 @@ def test_what_cannot_be_set_is_one_sentence(given, said):
         SPEC.overridden(given)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("sigma_min", "abc", "sigma_min=abc: it must be a number"),
+        ("sigma_max", None, "sigma_max=None: it must be a number"),
+        ("sigma_min", math.nan, "sigma_min=nan: it must be above 0"),
+        ("factor", True, "factor=True: it must be a number"),
+        ("classes", -1, "classes=-1: it must be a whole number"),
+        ("null_label", "yes", "null_label=yes: it must be true or false"),
+        ("limits", [1, -1], "must be two numbers that rise"),
+        ("decode", 2, "decode=2: it must be 0 or 1"),
+    ],
+)
+def test_from_json__a_damaged_value_is_one_sentence(field, value, said):
+    plain = answered(sigma_max="80").as_json()
+    assert Specification.from_json(plain) == answered(sigma_max="80")
+    with pytest.raises(ValueError, match=said):
+        Specification.from_json({**plain, field: value})
+
+
+def test_overridden__a_level_that_is_a_whole_number_can_be_set_to_numbers_only():
+    with pytest.raises(ValueError, match="sigma_max=abc: it must be a number"):
+        answered(sigma_max="80").overridden({"sigma_max": "abc"})
+
+
 def test_overridden__another_process_leaves_the_parts_that_it_lacks():
     spec = answered(snap="nearest", **{"process.name": "flow"})
     assert (spec.process, spec.snap) == ({"name": "flow"}, "nearest")
