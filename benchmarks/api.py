@@ -41,7 +41,7 @@ from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
 from .running.executors import Executor, Failure, InProcess
-from .running.sequential import InterimAnalyses, run_until_decided
+from .running.sequential_sampling import InterimAnalyses, run_until_decided
 from .running.setup import default_run_folder, set_up
 from .sampling.execution import check_executions
 from .scoring.feature_references import load_references

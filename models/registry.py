@@ -181,14 +181,14 @@ def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
 
 def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
     from .loaders.python_file import as_denoiser
-    from .loaders.source_file import options_text
+    from .loaders.source_file import identity_of_options
     from .loaders.user_files import FilesRead, record_files
 
     scheme, rest = _scheme_of(spec)
     _check_options(spec, scheme.load, (rest,), params)
     if scheme.origin:
         product = scheme.load_value(rest, **params)
-        identity = f"{scheme.identity(rest, product.digest)}{options_text(params)}"
+        identity = f"{scheme.identity(rest, product.digest)}{identity_of_options(params)}"
         return as_denoiser(product, scheme.short_spec(rest), identity)
     with record_files() as recorder:
         model = scheme.load(rest, **params)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import pandas as pd
 
 from .comparison.estimates import default_quantity
-from .intervals import printed_value
+from .printed_values import printed_value
 from .quantities import find
 from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir

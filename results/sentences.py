@@ -12,7 +12,8 @@ from .comparison.findings import BestRow, Findings, TableFindings
 from .comparison.significance import Verdict
 from .comparison.verdicts import COINCIDE, Line
 from .escaping import escape_markdown
-from .intervals import (
+from .labels import label_of_curve
+from .printed_values import (
     BELOW_NOTE,
     interval_bounds,
     interval_flag,
@@ -20,7 +21,6 @@ from .intervals import (
     shown_number,
     value_with_bounds,
 )
-from .labels import label_of_curve
 from .quantities import Quantity, flags, quantities
 from .record import Record
 from .result_table import ResultTable

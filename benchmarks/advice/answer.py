@@ -182,8 +182,8 @@ class Budget:
         nfe: evaluations per sample that are allowed.
         default: present sampler at this budget.
         best: recommendations by library; for "python", which has every sampler, the best of all.
-        in_distribution: nearest configuration with a significantly smaller ``fd_conv`` than the best by error;
-            None if there is none.
+        in_distribution: configuration of the smallest ``fd_conv``, if this is significantly below the
+            ``fd_conv`` of the best by error; else None.
         tried, left_out: numbers of configurations that were raced, and left out for lack of time.
         hopeless: number of configurations left out for far larger errors at two smaller budgets.
         latents: largest number of latents that the race used.

@@ -63,8 +63,8 @@ def race_budget(
 ) -> RaceResult:
     """Race configurations at a budget, and return the result.
 
-    ``before`` are the results at smaller budgets. ``late`` returns True if the race's time is up,
-    ``screened`` if the time of its first round is.
+    ``before`` are the results at smaller budgets. ``late`` returns True once the race's time is up,
+    ``screened`` once its first round's time is up.
 
     Raises:
         Failure: no configuration has samples, or there is no reference solution.

@@ -12,7 +12,7 @@ from scipy import stats
 
 from ...models.reference import Reference
 from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
-from ..running.sequential import level_of_test
+from ..running.sequential_sampling import level_of_test
 from ..scoring.converged_endpoints import CONVERGED_STEPS
 from ..scoring.feature_references import CARD
 from .answer import Choice, Value

@@ -6,7 +6,7 @@ one-sided paired test after round k drops a configuration that is worse than the
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha.
 
 Against a leader fixed beforehand, an equal one is thus dropped, in any round, with probability alpha at most
-(:func:`samplerbench.benchmarks.running.sequential.level_of_test`). The same latents choose the leader, so the chance
+(:func:`samplerbench.benchmarks.running.sequential_sampling.level_of_test`). The same latents choose the leader, so the chance
 is larger. A configuration races in fields, such as the samplers of a library, while it may be the best of one.
 
 With e_i the distance of sample i to the converged endpoint of its latent, the error is the geometric mean
@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..running.sequential import level_of_test
+from ..running.sequential_sampling import level_of_test
 from .answer import Value
 
 Squares = NDArray[np.float64]

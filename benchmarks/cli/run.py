@@ -35,7 +35,7 @@ from .views import comparing, print_ranking, write_report_page
 if TYPE_CHECKING:
     from ...models.extractors.quantised import Quantisation
     from ...results.result_table import ResultTable
-    from ..running.sequential import InterimAnalyses
+    from ..running.sequential_sampling import InterimAnalyses
 
 UNDECIDED = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""

@@ -107,12 +107,12 @@ def print_ranking(
 ) -> None:
     """Print the ranking of samplers by ``metric``; None is each model's default quantity."""
     from ...results.table.curves import comparable_parts
-    from ...results.table.description import why_no_data
+    from ...results.table.description import why_no_distance_to_data
     from ...results.terminal.ranking import print_table
 
     print_table(table, out, metric=metric, home=folder, baseline=baseline, marks=marks)
     for _, rows in comparable_parts(table.frame):
-        if sentence := why_no_data(rows):
+        if sentence := why_no_distance_to_data(rows):
             say(sentence)
 
 
@@ -206,7 +206,7 @@ def print_errors(
 
     ``starts`` and ``paths`` are the start errors and path curvatures of ``run.json``, by model name.
     """
-    from ...results.intervals import value_with_bounds
+    from ...results.printed_values import value_with_bounds
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import curvature_lines
     from ...results.values import rows_as_dicts
@@ -252,7 +252,7 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
 
 def _error_cells(row: dict[str, Any]) -> dict[str, str]:
     """Return the printed cells of a row of the error decomposition."""
-    from ...results.intervals import printed_value
+    from ...results.printed_values import printed_value
     from ...results.text import format_number
 
     def text_of(name: str, digits: int = 2) -> str:

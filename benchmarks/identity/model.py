@@ -118,8 +118,8 @@ def outputs_at(
 ) -> dict[str, Numbers]:
     """Return the reduced outputs of a model for :data:`MANY_ROWS` samples of noise at each level.
 
-    For samples of more than :data:`LARGE` numbers, there are only :data:`ROWS` at a level, whose
-    ids depend on the level. The states have ``dtype``, which need not be the model's own.
+    Of a sample with more than :data:`LARGE` numbers, each level has only :data:`ROWS` samples, and
+    other ones. Keys name the levels. The states have ``dtype``, which need not be the model's own.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)

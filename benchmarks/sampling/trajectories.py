@@ -83,8 +83,8 @@ def trajectory_arrays(
     root mean square of the end.
 
     Returns:
-        ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n, *event)``; all but
-        ``sigma`` as :func:`as_report_values`. Empty without pictures, for a batch-coupled sampler, and after a failure.
+        ``sigma`` (k,), ``x`` and ``d`` at k <= 8 evaluations of n samples, and ``end``. All but ``sigma`` are decoded
+        and shaped by :func:`as_report_values`. Empty without pictures, for a batch-coupled sampler, and after a failure.
     """
     count = min(picture_count(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:

@@ -31,7 +31,7 @@ class GatheredShards(NamedTuple):
     """Contents of a cell's shards, the files with its samples.
 
     Attributes:
-        parts: arrays of each shard by name, but for features and moments, in the samples' order.
+        parts: for each shard, in the samples' order, its arrays by name, without features and moments.
         features: features ``(n, d)`` of the samples; None for a model without features.
         moments: moments of the features; None unless the shards' moments cover just the n samples.
     """

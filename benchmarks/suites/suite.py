@@ -78,7 +78,7 @@ class Timing(StrictTable):
 
 
 class Until(StrictTable):
-    """Rule by which a row has enough samples (``benchmarks.running.sequential``).
+    """Rule by which a row has enough samples (``benchmarks.running.sequential_sampling``).
 
     Attributes:
         baseline: name of the sampler that each row is compared with, at the same model, budget, start, end

@@ -220,7 +220,7 @@ def _sort_key(name: str) -> tuple[bool, int]:
     return not is_average, PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
 
 
-def build_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
+def construct_network(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
     """Return a network of class ``kind`` with these arguments, on the CPU.
 
     Raises a CheckpointError if the class does not accept the arguments, or the network would have
@@ -308,7 +308,7 @@ def load_network(
     ``dropped`` are left out. Raises a CheckpointError if the class does not accept the arguments,
     or the weights do not fit the network.
     """
-    raw = build_network(kind, spec.network["arguments"], opened.path)
+    raw = construct_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)
     own = {k: t for k, t in tensors.items() if not dropped or not k.startswith(dropped)}
     return fill_network(raw, rename(own), opened.path)

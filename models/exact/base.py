@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, level_per_row
 from ..reference import FloatArray, Identity, Reference, Statistics
-from .flow import flow_states
+from .probability_flow import flow_states
 
 CHUNK = 96
 """Number of rows in every evaluation, chosen to avoid remainder loops of matrix kernels.

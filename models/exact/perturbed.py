@@ -17,7 +17,7 @@ from torch import Tensor
 from ..denoiser import Denoiser, level_per_row
 from ..guidance import Altered
 from .base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
-from .flow import flow_states
+from .probability_flow import flow_states
 
 FEATURES = 64
 

@@ -43,7 +43,7 @@ from ..denoiser import Denoiser, Kind, Wrapper
 from ..networks import check_call, check_tensor, copy_to_device, parameter_dtype
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
-from .source_file import LoadedValue, options_text, source_function
+from .source_file import LoadedValue, identity_of_options, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
@@ -117,7 +117,7 @@ def load(spec: str, **params: Any) -> Denoiser:
     """
     source = source_function(spec, "model")
     loaded, name = source.call(**params), source.short_spec
-    return as_denoiser(loaded, name, f"{name}-{loaded.digest}{options_text(params)}")
+    return as_denoiser(loaded, name, f"{name}-{loaded.digest}{identity_of_options(params)}")
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:

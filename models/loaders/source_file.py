@@ -147,7 +147,7 @@ def digest_of(read: FilesRead) -> str:
     return hashlib.sha256(json.dumps(dict(read.hashes), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def options_text(params: dict[str, Any]) -> str:
+def identity_of_options(params: dict[str, Any]) -> str:
     """Return options as a part of an identity: sorted JSON, or "" without options.
 
     A path is shortened to its last part; the hashes of the files that were read identify the content.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..intervals import interval_bounds
+from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
 from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..intervals import BELOW_NOTE, is_below_zero
+from ..printed_values import BELOW_NOTE, is_below_zero
 from ..quantities import Quantity, find, judged
 from ..record import Record
 from ..table.typed_table import TypedTable

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..intervals import interval_bounds
+from ..printed_values import interval_bounds
 from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
@@ -49,8 +49,8 @@ class Estimate:
             on which the value is a mean; None if it was not kept.
         reference: ``(m,)`` contribution of each reference sample; None if there is none.
         reach: longer half of the 95 % interval, divided by 1.96; 0 without an interval.
-        summary: statistic over the samples, which determines that scale.
-        jump: largest contribution of a flipped sample to the sum over samples, on that scale.
+        summary: statistic over the samples; it decides the scale of ``influence`` and ``jump``.
+        jump: largest contribution to the sum that a sample could make by ending in another mode.
     """
 
     value: float

@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from ..intervals import printed_value
+from ..printed_values import printed_value
 from ..quantities import Quantity, judged
 from ..text import format_number
 from .compare import choose_quantities, match_finished_cells, no_shared_cell_error, row_in_words

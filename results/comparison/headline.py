@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import interval_bounds, interval_flag
+from ..printed_values import interval_bounds, interval_flag
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import Z95, format_number

@@ -1,7 +1,8 @@
 """Verdicts on pairs of rows, corrected for the number of pairs.
 
 Every claim that one row is better than another comes from this module, except the claims of
-``advise`` on a race (:mod:`samplerbench.benchmarks.advice.wording`). There are two corrections:
+``advise`` on a race (:mod:`samplerbench.benchmarks.advice.wording`). The rule from p values to a
+verdict is :func:`.significance.verdict_at_level`. There are two corrections:
 
 * :func:`judge_lines` compares each row with its baseline row, and corrects by Holm's method.
 * :class:`ComparedRows` compares any two rows of a page, and corrects by Bonferroni over all pairs.
@@ -73,8 +74,9 @@ class Judgement:
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
     """Return the judgement on two rows by a quantity; None if a row has no value of the quantity.
 
-    Differences up to ``share`` of the baseline's value do not matter. For shares of samples, the
-    margin is ``share`` itself. Identical rows differ by 0 with error 0, so they are equivalent.
+    Differences up to ``share`` of the baseline's value, or of ten resolutions if that is more, do
+    not matter. For shares of samples the margin is ``share`` itself; values in dB are compared as
+    the errors behind them. Identical rows differ by 0 with error 0, so they are equivalent.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:

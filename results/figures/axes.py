@@ -135,8 +135,8 @@ GAP, REACH = 0.035, 0.09
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return positions near the ``wanted`` ones, in the same order and at least ``gap`` apart.
 
-    Less ``gap * rank``, they are an isotonic regression of the wanted ones less the same. They are
-    in [low, high] if all fit.
+    ``gap * rank`` is subtracted, a non-decreasing sequence is fitted (isotonic regression) and
+    clipped to the range, and ``gap * rank`` is added again.
 
     >>> spread_labels([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
     [0.45, 0.55, 0.9]

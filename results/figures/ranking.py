@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..intervals import printed_value
+from ..printed_values import printed_value
 from ..quantities import find
 from ..record import Record
 from ..table.curves import comparable_parts

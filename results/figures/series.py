@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..intervals import bar_on_log_axis
 from ..palette import SYMBOLS, Style, style
+from ..printed_values import bar_on_log_axis
 from ..quantities import find
 from ..record import Record
 from ..values import number, rows_as_dicts, text

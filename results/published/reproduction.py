@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..comparison.pairing import Source, read_source
 from ..comparison.verdicts import MARGIN
-from ..intervals import interval_bounds, interval_flag
+from ..printed_values import interval_bounds, interval_flag
 from ..record import Record
 from ..text import Z95, format_number
 from ..values import number, text

@@ -19,8 +19,8 @@ from ..comparison.best_rows import best_places, select_visible_rows
 from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.significance import SIGNS
-from ..intervals import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..labels import label_of_curve
+from ..printed_values import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL

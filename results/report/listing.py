@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..comparison.verdicts import Line as JudgedLine
-from ..intervals import interval_flag, value_plus_minus
+from ..printed_values import interval_flag, value_plus_minus
 from ..quantities import columns, flags, quantities
 from ..record import Record
 from ..text import format_number

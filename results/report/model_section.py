@@ -17,7 +17,7 @@ from ..comparison.verdicts import ComparedRows
 from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..sentences import headline_row, lead_sentences
-from ..table.description import why_no_data
+from ..table.description import why_no_distance_to_data
 from ..terminal.path_curvature import first_curvature_lines
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
@@ -154,7 +154,8 @@ def model_section(
         "timing": timing_of(rows, homes, findings),
         "undrawn": undrawn,
         "missing": len(rows.loc[rows["status"] == "missing"]),
-        "without_data": why_no_data(rows) or reference_note_sentence(rows, homes.values()),
+        "without_data": why_no_distance_to_data(rows)
+        or reference_note_sentence(rows, homes.values()),
         "fronts": (),
     }
     if findings:

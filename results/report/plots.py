@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..comparison.findings import BestRow
-from ..intervals import bar_on_log_axis, interval_flag, value_with_bounds
 from ..labels import label_of_curve
 from ..palette import FAMILIES, style
+from ..printed_values import bar_on_log_axis, interval_flag, value_with_bounds
 from ..quantities import Quantity, panels
 from ..record import Record
 from ..values import number, rows_by_index, text

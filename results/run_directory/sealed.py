@@ -159,20 +159,20 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
     return opened.value
 
 
-def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> SealedFile:
-    """Return arrays with their seal as an ``.npz`` file to be written at the place ``of``.
+def sealed_npz(arrays: Mapping[str, NDArray[Any]], place: str, made_by: str = "") -> SealedFile:
+    """Return arrays with their seal as an ``.npz`` file, which names its future place.
 
     It is uncompressed. Raises a TypeError if an array holds Python objects.
     """
     buffer = io.BytesIO()
     write_arrays(buffer, arrays)
-    comment = _MARK + json.dumps(Seal(of, made_by).as_dict()).encode()
+    comment = _MARK + json.dumps(Seal(place, made_by).as_dict()).encode()
     # the last two bytes are the length of the comment, here 0
     data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment
     digest = hashlib.sha256(data).hexdigest()
     start = len(data) - len(comment)
     comment = comment.replace(_EMPTY.encode(), digest.encode(), 1)
-    return SealedFile(data[:start] + comment, Seal(of, made_by, digest))
+    return SealedFile(data[:start] + comment, Seal(place, made_by, digest))
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:

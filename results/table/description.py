@@ -40,7 +40,7 @@ def heading_of(frame: pd.DataFrame) -> str:
     return f"{who} on {names_in_words([brief_model_name(name) for name in models])}"
 
 
-def why_no_data(rows: pd.DataFrame) -> str:
+def why_no_distance_to_data(rows: pd.DataFrame) -> str:
     """Return why finished rows lack distances to the data; "" if one has any, or without rows."""
     finished = rows.loc[rows["status"] == "ok"]
     if finished.empty or not all(

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from ..intervals import interval_flag, printed_value
 from ..palette import FAMILIES, style
+from ..printed_values import interval_flag, printed_value
 from ..record import Record
 from ..text import format_number
 from ..values import number, rows_as_dicts, text

@@ -14,7 +14,7 @@ from rich.text import Text
 from ..comparison.compare import Comparison, comparison_notes
 from ..comparison.verdicts import Line
 from ..escaping import strip_control_characters
-from ..intervals import shown_number
+from ..printed_values import shown_number
 from ..published.reproduction import CLOSE, Reproduction
 from ..sentences import sentence_on_comparison
 from ..table.curves import TUNED_SCHEDULE, Tuning

@@ -19,7 +19,7 @@ from ..comparison.findings import BASELINE, findings_of
 from ..comparison.headline import headline_table
 from ..comparison.significance import SIGNS, Verdict
 from ..escaping import strip_control_characters
-from ..intervals import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
+from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import find, judged
 from ..record import Record
 from ..result_table import ResultTable

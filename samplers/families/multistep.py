@@ -82,10 +82,10 @@ class Multistep(GridSampler):
     are therefore options:
 
     Attributes:
-        first: orders of the first steps, in place of 1, 2, …; never more than there are
-            evaluations.
-        last: orders that the last steps must not exceed, e.g. (2, 1); a shorter grid takes the last
-            of them.
+        first: orders of the first steps, in place of 1, 2, …; limited to the number of
+            evaluations so far.
+        last: orders that the last steps must not exceed, e.g. (2, 1). On a grid of fewer steps only
+            the last entries apply.
         analytic_first: the first step, unless it is the only one, makes no evaluation. It takes eps
             = x / sqrt(1 + sigma²), the noise prediction at high noise for data of mean zero. This
             is the analytical first step of GENIE, arXiv:2210.05475.
@@ -93,10 +93,10 @@ class Multistep(GridSampler):
     Two more options make sense for some formulas only. Here they are constants; a method that has
     one declares the field, ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
         through_zero: the step to 0 uses the formula like any other, which must hold at sigma = 0.
-        startup: "ramp" is orders 1, 2, … in the first steps, as in ``first``. "singlestep" is for a
-            :meth:`row` that is right for any distinct levels. The first k - 1 steps are single
-            steps of order k (:class:`SingleStepStartup`), of k evaluations each. k is the method's
-            order but at most 3.
+        startup: "ramp" is orders 1, 2, … in the first steps, as in ``first``. With
+            "singlestep", the first k - 1 steps are single steps of order k
+            (:class:`SingleStepStartup`), of k evaluations each; k is the method's order, at most 3.
+            Then :meth:`row` must be right for any distinct levels.
     """
 
     points: ClassVar[int]

@@ -223,7 +223,7 @@ LISTS = (*_TIMES, *_LEVELS, *read_lists()["align_your_steps"])
 def published_levels(model: str) -> tuple[float, ...]:
     """Return the levels of a published list, falling.
 
-    "sd15" and "sdxl" list trained steps of the Stable Diffusion table, the others levels.
+    The lists of "sd15" and "sdxl" are trained steps of Stable Diffusion, which become levels here.
 
     Raises:
         ValueError: ``model`` has no list.

@@ -19,7 +19,7 @@ from samplerbench.benchmarks.scoring.data import ModelData
 from samplerbench.benchmarks.scoring.versions import requested_metrics, version_of
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
-from samplerbench.results.intervals import interval_bounds
+from samplerbench.results.printed_values import interval_bounds
 
 CAP = 10 * np.log10(12 * 255**2)
 LIMITS = (-1.0, 1.0)

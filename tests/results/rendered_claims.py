@@ -18,8 +18,8 @@ from samplerbench.results.comparison.estimates import is_dominated
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import headline_table
 from samplerbench.results.comparison.significance import SIGNS
-from samplerbench.results.intervals import interval_bounds, interval_flag, value_plus_minus
 from samplerbench.results.labels import label_of_curve
+from samplerbench.results.printed_values import interval_bounds, interval_flag, value_plus_minus
 from samplerbench.results.quantities import judged
 from samplerbench.results.report.build import _template_environment
 from samplerbench.results.report.model_section import fronts_of

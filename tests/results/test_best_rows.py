@@ -8,7 +8,7 @@ from rich.console import Console
 
 from samplerbench.results.comparison.best_rows import best_places
 from samplerbench.results.comparison.compare import compare_with
-from samplerbench.results.intervals import value_plus_minus, value_with_bounds
+from samplerbench.results.printed_values import value_plus_minus, value_with_bounds
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table

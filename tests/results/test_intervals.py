@@ -3,7 +3,7 @@
 import pytest
 
 from samplerbench.results.figures.series import point_of
-from samplerbench.results.intervals import interval_bounds, value_plus_minus, value_with_bounds
+from samplerbench.results.printed_values import interval_bounds, value_plus_minus, value_with_bounds
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.result_table import ResultTable
 

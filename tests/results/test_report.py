@@ -11,7 +11,7 @@ from samplerbench.results.report.provenance import command_of, sections_of
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.table.curves import comparable_parts
-from samplerbench.results.table.description import why_no_data
+from samplerbench.results.table.description import why_no_distance_to_data
 
 
 def small_run(path, **how):
@@ -289,7 +289,7 @@ def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
 def test_without_data__a_folder_of_a_checkpoint_is_not_told_to_write_code():
     row = {"model": "my-pipeline/", "status": "ok", "rmse": 0.1}
     ((_, rows),) = comparable_parts(ResultTable.of([row]).frame)
-    said = why_no_data(rows)
+    said = why_no_distance_to_data(rows)
     assert "sample(" not in said
     assert "missing. Run with --extractor pixels --reference PATH" in said
 

@@ -11,7 +11,7 @@ from synthetic import synthetic_run
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.results.intervals import shown_number
+from samplerbench.results.printed_values import shown_number
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.terminal.path_curvature import positive_range, sparkline
 from samplerbench.results.terminal.ranking import print_table, verdicts_of

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.suite_options import with_sequential_options
 from samplerbench.benchmarks.running import runner
-from samplerbench.benchmarks.running.sequential import (
+from samplerbench.benchmarks.running.sequential_sampling import (
     analyse_open_rows,
     judged_rows,
     level_of_test,

@@ -7,7 +7,7 @@ from quiet_runs import quiet_setup
 
 from samplerbench.benchmarks.cli.run import print_verdicts
 from samplerbench.benchmarks.running.executors import tasks as running
-from samplerbench.benchmarks.running.sequential import run_until_decided
+from samplerbench.benchmarks.running.sequential_sampling import run_until_decided
 from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 
@@ -40,7 +40,7 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
     setup = quiet_setup(check_suite(SUITE, "t"), tmp_path)
     # no look decides
     monkeypatch.setattr(
-        "samplerbench.benchmarks.running.sequential.level_of_test", lambda look, rows: 0.0
+        "samplerbench.benchmarks.running.sequential_sampling.level_of_test", lambda look, rows: 0.0
     )
     looks = run_until_decided(setup, until).analyses
     look = 1 if first_sample == 0 else 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from samplerbench.benchmarks.running.sequential import level_of_test, verdict_of
+from samplerbench.benchmarks.running.sequential_sampling import level_of_test, verdict_of
 from samplerbench.results.comparison.significance import LEVEL, Evidence
 
 LOOKS, ROWS, RUNS = 8, 4, 3000

@@ -13,7 +13,7 @@ import torch
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import main
-from samplerbench.benchmarks.running.sequential import run_until_decided, stored_analyses
+from samplerbench.benchmarks.running.sequential_sampling import run_until_decided, stored_analyses
 from samplerbench.benchmarks.sampling.trajectories import display_range
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.real_data import (

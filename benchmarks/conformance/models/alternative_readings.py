@@ -22,7 +22,7 @@ from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.programs import training_answers
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
-from .candidates import Candidate, Readings
+from .reading_comparison import Candidate, Readings
 
 VP_PROCESSES = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
 LINEAR_PROCESSES = ("vp_linear", "sub_vp")

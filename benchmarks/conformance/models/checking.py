@@ -24,7 +24,16 @@ from .alternative_readings import (
     readings_of_network,
     readings_of_scale,
 )
-from .candidates import (
+from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
+from .label_and_time_checks import (
+    check_labels,
+    check_noise_left,
+    check_time,
+    noise_and_defect_in_words,
+    why_outputs_are_broken,
+)
+from .maps import check_map, check_one_path, check_renoised, is_a_map, measure_movement, variance_of
+from .reading_comparison import (
     Candidate,
     Compared,
     Readings,
@@ -34,15 +43,6 @@ from .candidates import (
     check_readings,
     is_better,
     usable_readings,
-)
-from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
-from .maps import check_map, check_one_path, check_renoised, is_a_map, measure_movement, variance_of
-from .output_checks import (
-    check_labels,
-    check_noise,
-    check_time,
-    noise_and_defect_in_words,
-    why_outputs_are_broken,
 )
 from .samples import candidate_on_samples, limit_time
 from .user_models import adapter_of, readings_of_time, readings_of_user_model
@@ -289,7 +289,7 @@ def _run_checks(
         if own and teacher is None:
             checks.append(NOT_COMPARED)
     elif own:
-        checks += [check_noise(model, device), check_pythagoras(best, own=True), NOT_COMPARED]
+        checks += [check_noise_left(model, device), check_pythagoras(best, own=True), NOT_COMPARED]
     else:
         is_native = isinstance(model, NativeDenoiser)
         readings = [*changed, *readings_of_images(model, best.clean)]
@@ -303,7 +303,7 @@ def _run_checks(
         checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
-            checks.append(check_noise(model, device))
+            checks.append(check_noise_left(model, device))
             checks += [check_time(best)] if is_native else []
         if fits and model.classes and best.labels is not None:
             checks.append(check_labels(model, best.clean, best.labels))

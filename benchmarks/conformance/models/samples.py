@@ -18,8 +18,8 @@ from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
-from .candidates import Candidate, fit_candidate
 from .fit import CACHED_VALUES, LEVELS, SEED, Check, Fit
+from .reading_comparison import Candidate, fit_candidate
 
 
 def read_images(

@@ -30,8 +30,8 @@ from .alternative_readings import (
     steps_of_table,
     with_changes,
 )
-from .candidates import Candidate, Readings, fit_candidate
-from .output_checks import record_network_call
+from .label_and_time_checks import record_network_call
+from .reading_comparison import Candidate, Readings, fit_candidate
 
 Change = Callable[[Any], Any]
 """Function that maps a time, or a tensor of times, to changed times."""

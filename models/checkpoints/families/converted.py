@@ -27,7 +27,7 @@ from ...adapters import Network
 from ..mapping import OneHot
 from ..opening import CheckpointError, Opened, damaged_error
 from ..specification import Specification
-from ..weights import build_network, fill_network
+from ..weights import construct_network, fill_network
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 FORMAT, VERSION = "samplerbench checkpoint", 1
@@ -74,7 +74,7 @@ def network(spec: Specification, opened: Opened) -> Network:
         tensors = safetensors.torch.load_file(opened.path / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise damaged_error(opened.path / WEIGHTS, error) from None
-    bare: nn.Module = build_network(kind, spec.network.get("arguments", {}), opened.path)
+    bare: nn.Module = construct_network(kind, spec.network.get("arguments", {}), opened.path)
     one_hot = spec.network.get("labels") == "one-hot"
     return fill_network(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)
 

@@ -37,7 +37,7 @@ from ..opening import AGAIN, CheckpointError, Opened
 from ..pickles import PersistentObject, Record, tensors_of
 from ..processes import betas_of, edm_fields, range_of_process, ve_fields
 from ..specification import FILE, Specification
-from ..weights import WRAP, build_network, fill_network
+from ..weights import WRAP, construct_network, fill_network
 
 OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "sigma_data"}
 OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
@@ -241,7 +241,7 @@ def raw_network(
     """
     persistent = persistent_network(opened)
     assert persistent is not None
-    raw = build_network(networks[spec.network["class"]], spec.network["arguments"], opened.path)
+    raw = construct_network(networks[spec.network["class"]], spec.network["arguments"], opened.path)
     tensors = tensors_of(persistent.network.state["_modules"][attribute])
     return OneHot(fill_network(raw, tensors, opened.path), spec.classes)
 

@@ -40,8 +40,8 @@ from ..weights import (
     WRAP,
     Sets,
     Tensors,
-    build_network,
     choice_in_words,
+    construct_network,
     entry_by_name,
     fill_network,
     find_sets,
@@ -123,7 +123,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     if spec.network["class"] != UNET_TEXT:
         return make_unet(spec, opened, {spec.weights["entry"]: unet})
     library = import_diffusers()
-    raw = build_network(library.UNet2DConditionModel, arguments, opened.path)
+    raw = construct_network(library.UNet2DConditionModel, arguments, opened.path)
     convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
     named = {WITHIN + name: tensor for name, tensor in unet.items()}
     full = fill_network(raw, convert(named, arguments), opened.path)

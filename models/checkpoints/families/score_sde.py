@@ -35,8 +35,8 @@ from ..weights import (
     WRAP,
     Sets,
     Tensors,
-    build_network,
     choice_in_words,
+    construct_network,
     entry_by_name,
     fill_network,
     find_sets,
@@ -268,7 +268,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     side = spec.event[-1] or LARGE  # the side only sets the names of layers while it is unknown
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
     arguments["img_resolution"] = side
-    raw = build_network(SongUNet, arguments, opened.path)
+    raw = construct_network(SongUNet, arguments, opened.path)
     tensors = entry_by_name(_weight_sets(opened), spec.weights["entry"], opened)
     full = fill_network(raw, rename_weights(tensors, raw.state_dict(), arguments), opened.path)
     return CentredNetwork(full).eval() if spec.limits == (0.0, 1.0) else full

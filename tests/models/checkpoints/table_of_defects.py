@@ -30,7 +30,7 @@ import trained_mixture as training
 from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.conformance.models.candidates import SMALLEST_GAIN
+from samplerbench.benchmarks.conformance.models.reading_comparison import SMALLEST_GAIN
 from samplerbench.models.checkpoints.families import family
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.loaders.checkpoint import specify_checkpoint

@@ -16,7 +16,7 @@ import pandas as pd
 from quiet_runs import quiet_setup
 from small_runs import numbers, run, suite
 
-from samplerbench.benchmarks.running.sequential import run_until_decided
+from samplerbench.benchmarks.running.sequential_sampling import run_until_decided
 from samplerbench.benchmarks.suites.suite import Until
 from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.report.build import write_report

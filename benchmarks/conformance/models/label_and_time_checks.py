@@ -13,9 +13,9 @@ from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
 from .alternative_readings import with_changes
-from .candidates import LARGE_DEFECT, SMALLEST_GAIN, Candidate
 from .fit import BATCH, CHANCE, SEED, Check, noise_of
 from .maps import variance_of
+from .reading_comparison import LARGE_DEFECT, SMALLEST_GAIN, Candidate
 
 MOST_CLASSES, OTHER_LABELS = 16, 6
 """Most classes of which all wrong labels are tried; of more, number to try besides the nearest."""
@@ -90,7 +90,7 @@ CLAMPED_SHARE = 0.02
 CLAMPED_LEVELS = 2
 """Fewest levels with a share above CLAMPED_SHARE at which outputs count as clamped."""
 NOISE_LEVEL, NOISE_STATES = 1e3, 64
-"""Upper bound on the level of :func:`check_noise`, and its number of noise states."""
+"""Upper bound on the level of :func:`check_noise_left`, and its number of noise states."""
 CONSTANT_SPREAD = 1e-3
 """Standard deviation below which outputs count as constant, as a share of the data's."""
 
@@ -172,7 +172,7 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 
 
 @torch.no_grad()
-def check_noise(model: Denoiser, device: str) -> Check:
+def check_noise_left(model: Denoiser, device: str) -> Check:
     """Check the share of the noise that remains in the output for pure noise at the highest level.
 
     On average E[x0 | x] leaves a share between 0 and 1 of the noise, since its Jacobian is the
