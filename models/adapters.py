@@ -122,8 +122,7 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
 
-    For pure noise x = level z, d tends to (first limit) z + (second limit) p. Raises a ValueError
-    for a prediction without limits.
+    For x = level z, d tends to (first) z + (second) p. A prediction without limits is a ValueError.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -303,8 +302,8 @@ class NativeDenoiser(Denoiser):
         a, b = _prediction_weights(self.prediction, level, alpha, self.process)
         requested = getattr(sigma, "time", None)
         if self.boundary is not None:
-            known = self._snap_time(time, level) if requested is None else np.array([requested])
-            skip, out = self.boundary.weights(known)
+            times = self._snap_time(time, level) if requested is None else np.array([requested])
+            skip, out = self.boundary.weights(times)
             a, b = skip * alpha + out * a, out * b
         scale, skip_weight, output_weight = (
             level_column(torch.from_numpy(value).to(x.device), x)

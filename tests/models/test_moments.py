@@ -12,6 +12,7 @@ from samplerbench.benchmarks.suites.cell import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
 from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError
 from samplerbench.models.cards.reference import card_moments, unpack_moments
+from samplerbench.models.objects import as_model
 from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
 from samplerbench_studies.training.cards import write_card, write_tensors
@@ -140,3 +141,25 @@ def test_a_start_brings_each_sample_near_the_flow_of_its_class():
     assert off(start.states(x, labels)) < 0.12
     assert off(pooled.states(x)) > 0.2
     assert off(start.states(x, labels.flip(0))) > 0.2
+
+
+def test_sample_and_moments_are_called_without_gradients():
+    net = torch.nn.Linear(2, 2)
+
+    class Model:
+        event, sigma_min, sigma_max = (2,), 0.002, 80.0
+
+        def __call__(self, x, sigma):
+            return x
+
+        def sample(self, n, seed):
+            return net(torch.ones(n, 2)).numpy()  # NumPy refuses tensors that require gradients
+
+        def moments(self):
+            return net(torch.ones(2)).numpy(), np.eye(2)
+
+    model = as_model("mine", Model())
+    expected = net(torch.ones(2)).detach()
+    torch.testing.assert_close(model.data(3, 0), expected.expand(3, 2))
+    np.testing.assert_allclose(model.reference().mean, expected.numpy(), rtol=1e-6)
+    assert torch.is_grad_enabled()

@@ -8,7 +8,6 @@ import torch
 from looping import each
 
 from samplerbench.models import Denoiser, make_model, model_names
-from samplerbench.models.objects import as_model
 
 GOOD = """
     import torch
@@ -383,28 +382,6 @@ def test_parameters_that_require_gradients_do_not_reach_the_sampler(write, facto
         d = called.denoise(x, 1.0, None)
         assert torch.equal(d, x)
         assert not d.requires_grad
-    assert torch.is_grad_enabled()
-
-
-def test_sample_and_moments_are_called_without_gradients():
-    net = torch.nn.Linear(2, 2)
-
-    class Model:
-        event, sigma_min, sigma_max = (2,), 0.002, 80.0
-
-        def __call__(self, x, sigma):
-            return x
-
-        def sample(self, n, seed):
-            return net(torch.ones(n, 2)).numpy()  # NumPy refuses tensors that require gradients
-
-        def moments(self):
-            return net(torch.ones(2)).numpy(), np.eye(2)
-
-    model = as_model("mine", Model())
-    expected = net(torch.ones(2)).detach()
-    torch.testing.assert_close(model.data(3, 0), expected.expand(3, 2))
-    np.testing.assert_allclose(model.reference().mean, expected.numpy(), rtol=1e-6)
     assert torch.is_grad_enabled()
 
 

@@ -1,7 +1,4 @@
-"""F2 to F7: whatever changes what a run measures is noticed, in the same directory and in the cache.
-
-Each way changed numbers without a word before.
-"""
+"""F2 to F7: what changes a run's numbers is noticed, in its directory and in the cache."""
 
 import json
 import pickle
