@@ -109,8 +109,9 @@ def entries() -> Iterator[Entry]:
                 yield Entry(name, schedule)
     yield from (Entry(*pair) for pair in FURTHER + SEARCHED)
     for template, schedule, names in OF_LIBRARIES:
-        for name, options in (re.fullmatch(r"(\w*)(.*)", text).groups() for text in names.split()):
-            yield Entry(template.format(name) + options, schedule)
+        for text in names.split():
+            name, bracket, options = text.partition("(")
+            yield Entry(template.format(name) + bracket + options, schedule)
 
 
 def measure(entry: Entry, folder: Path, *, networks: bool) -> str:
