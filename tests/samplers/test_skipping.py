@@ -246,6 +246,16 @@ def test_most_steps_within__a_constant_cost_has_enough_steps():
     assert most_steps_within(7, lambda _: 5) == 8
 
 
+@each("budget", [2, 4, 8])
+def test_most_steps_within__a_slowly_growing_cost_is_no_constant_one(budget):
+    assert most_steps_within(budget, lambda n: math.ceil(n / 100)) == 100 * budget
+
+
+def test_most_steps_within__refuses_steps_without_end():
+    with pytest.raises(ValueError, match="20 evaluations take over 10,752 steps; give --steps"):
+        most_steps_within(20, int.bit_length)
+
+
 def test_skip__is_a_table_of_numbers_with_a_row_an_evaluation():
     sampler = skip("dpmpp_2m", taylor=1)
     steps = tabulate_steps(sampler, GRID)
