@@ -189,6 +189,12 @@ def test_report__heads_say_highest(run):
     assert "Highest PSNR to the ODE" in page or "use Heun" in page
 
 
+def test_report__summary_and_latex_have_the_decibels(run):
+    write_report([run.path], run.path)
+    assert "| NFE | PSNR |" in (run.path / "table.md").read_text(encoding="utf-8")
+    assert r"psnr\_conv by network evaluations" in (run.path / "table.tex").read_text()
+
+
 def test_write_figures__kinds_with_targets_are_left_out_unless_named(run, tmp_path):
     drawn = {f"gmm-2d-{kind}-{NAME}-nfe.svg" for kind in ("work-precision", "pareto")}
     for metrics in ([NAME], []):
