@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from runs import add, make_run
 
+from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
 from samplerbench.results.comparison.best_rows import best_places, ranked_curves
 from samplerbench.results.comparison.compare import compare, compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
@@ -187,12 +188,18 @@ def test_report__heads_say_highest(run):
     assert '<th scope="col">highest</th>' in page
     assert '<th scope="col">Lowest</th>' not in page
     assert "Highest PSNR to the ODE" in page or "use Heun" in page
+    assert "another row could be better or cheaper" in page
 
 
 def test_report__summary_and_latex_have_the_decibels(run):
     write_report([run.path], run.path)
     assert "| NFE | PSNR |" in (run.path / "table.md").read_text(encoding="utf-8")
     assert r"psnr\_conv by network evaluations" in (run.path / "table.tex").read_text()
+
+
+def test_compare_fairly__says_that_decibels_cannot_be_halved(run):
+    with pytest.raises(ValueError, match="psnr_conv cannot be halved; choose from fid_proxy, "):
+        compare_fairly(run.path, "euler", [NAME], 0.01, "best")
 
 
 def test_write_figures__kinds_with_targets_are_left_out_unless_named(run, tmp_path):
