@@ -153,8 +153,10 @@ def called_networks(model: Denoiser) -> list[nn.Module]:
     preconditioning, is replaced by that network: users keep preconditioning in float32.
     """
     called: dict[int, nn.Module] = {}
+    ran = set[nn.Module]()
 
     def note(module: nn.Module, _args: tuple[Any, ...]) -> None:
+        ran.add(module)
         if not any(module is part for outer in called.values() for part in outer.modules()):
             called[id(module)] = module
 
@@ -164,17 +166,18 @@ def called_networks(model: Denoiser) -> list[nn.Module]:
         model.bind(torch.zeros(1, dtype=torch.int64), 0)(x, model.sigma_max)
     finally:
         handle.remove()
-    found = (_without_preconditioning(module) for module in called.values())
+    found = (_without_preconditioning(module, ran) for module in called.values())
     return [
         network for network in found if any(p.is_floating_point() for p in network.parameters())
     ]
 
 
-def _without_preconditioning(module: nn.Module) -> nn.Module:
-    """Return the network in modules that have one child and no parameters of their own."""
+def _without_preconditioning(module: nn.Module, ran: set[nn.Module]) -> nn.Module:
+    """Return the network in modules that ran one child and have no parameters of their own."""
     while True:
         children = list(module.children())
-        if len(children) != 1 or any(True for _ in module.parameters(recurse=False)):
+        alone = len(children) == 1 and children[0] in ran  # a ModuleList is never called
+        if not alone or any(True for _ in module.parameters(recurse=False)):
             return module
         module = children[0]
 

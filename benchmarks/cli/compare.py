@@ -87,7 +87,7 @@ def gate(
     baseline: Annotated[Path, typer.Argument(help="Baseline run.")],
     candidate: Annotated[Path, typer.Argument(help="Run to check.")],
     quality_margin: str = setting(
-        "--quality-margin SHARE", "Largest tolerated rise of a metric.", default="1%"
+        "--quality-margin SHARE", "Largest tolerated loss of quality.", default="1%"
     ),
     time_margin: str = setting(
         "--time-margin SHARE", "Largest tolerated rise of the median time.", default="5%"
@@ -98,7 +98,7 @@ def gate(
 ) -> None:
     """Fail if a run is worse or slower than a baseline run.
 
-    Exit code 1 if a metric or a time rose by more than its margin.
+    Exit code 1 if a metric or a time is worse by more than its margin.
     """
     from ...results.comparison.gate import gate as check
 

@@ -66,10 +66,17 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps whose ``cost``, which must not fall, is within ``budget``, or None."""
+    """Return the most steps whose ``cost``, which must not fall, is within ``budget``, or None.
+
+    Raises a ValueError if they are more than 10,000 where evaluations are skipped.
+    """
     most = budget + 1  # an analytic first step costs nothing
     n = bisect_right(range(1, most + 1), budget, key=cost)
     if n == most:  # a sampler may skip evaluations; one of constant cost has enough steps
-        more = next((most << k for k in range(1, 7) if cost(most << k) > budget), most)
-        n = bisect_right(range(1, more + 1), budget, key=cost)
+        more = next((most << k for k in range(1, 7) if cost(most << k) > budget), most << 6)
+        while cost(more // 2) < cost(more) <= budget:
+            if more > 10_000:
+                raise ValueError(f"{budget} evaluations take over {more:,} steps; give --steps")
+            more *= 2
+        n = bisect_right(range(1, more + 1), budget, key=cost) if cost(more) > budget else most
     return n or None

@@ -311,10 +311,12 @@ def _model_entry(place: int, entry: object) -> object:
 
 def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
     """Return models' entries once for each network dtype. Raises a ValueError if one is no text."""
-    dtypes = dtypes if isinstance(dtypes, list | tuple) else [dtypes]
+    dtypes = dtypes if dtypes and isinstance(dtypes, list | tuple) else [dtypes]
     if wrong := [dtype for dtype in dtypes if not isinstance(dtype, str)]:
         raise ValueError(f"network_dtype: a dtype is a text such as 'bfloat16', not {wrong[0]!r}")
     entries = [dict(m) if isinstance(m, Mapping) else m.model_dump() for m in models]
+    if not all(isinstance(entry.get("name"), str | Mapping) for entry in entries):
+        return entries  # for the checks of the keys to refuse
     return [
         {**entry, "name": {**parse_spec(entry["name"]), "network_dtype": dtype}}
         for entry in entries

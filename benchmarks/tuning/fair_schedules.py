@@ -88,9 +88,11 @@ def compare_fairly(
 
 
 def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """Return the metric to choose schedules by. Raises a ValueError if there are several."""
-    halved = [quantity for quantity in judged() if quantity.name in HALVED]
-    chosen = choose_quantities(metrics, quantities_in_all([source], halved))
+    """Return the metric to choose schedules by. Raises a ValueError for several or others."""
+    measured = quantities_in_all([source], judged())
+    if whole := {quantity.name for quantity in measured} & set(metrics) - set(HALVED):
+        raise ValueError(f"{min(whole)} cannot be halved; choose from {', '.join(HALVED)}")
+    chosen = choose_quantities(metrics, [one for one in measured if one.name in HALVED])
     if len(chosen) > 1:
         options = " or ".join(f"--metric {quantity.name}" for quantity in chosen)
         raise ValueError(f"schedules are chosen by one metric: give {options}")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
@@ -32,7 +33,7 @@ DRAWN: dict[str, Any] = {"work-precision": work_precision, "pareto": front, **OV
 FORMATS = tuple(METADATA)
 KINDS = ("work-precision", "pareto", "ranking", "timing", "samples", "ecdf", "profile")
 COSTS = ("nfe", "ms_per_sample")
-DEFAULT_METRICS = ("fid_proxy", "fd_conv", "typical_error")
+DEFAULT_METRICS = ("fid_proxy", "fd_conv", "typical_error", "psnr_conv")
 TIMED = ["ms_per_sample", "model_ms_per_sample", "slot"]
 
 
@@ -56,7 +57,8 @@ def write_figures(
         source: run directory or table.
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
-        kinds: some of :data:`KINDS`. Kinds without data in the run are left out.
+        kinds: some of :data:`KINDS`. Kinds without data in the run are left out, and, of all,
+            "ecdf" and "profile" by a metric of which higher is better.
         metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, and in
             kinds "ecdf" and "profile" for :func:`.ecdf.default_metric`.
         models: models to draw; empty for all.
@@ -78,12 +80,14 @@ def write_figures(
     table = _select_rows(_select_rows(table, "model", models), "sampler", samplers)
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     drawn_metrics = metrics or measured or ["rmse"]  # older tables may have only this one
+    some = {*kinds} < {*KINDS}
+    targeted = [m for m in metrics or [default_metric(table)] if some or find(m).lower]
     figures = [
         drawn
         for kind in KINDS
         if kind in kinds
         for drawn in (
-            _figures_over_models(kind, table, metrics or [default_metric(table)], width)
+            _figures_over_models(kind, table, targeted, width)
             if kind in OVER_MODELS
             else _figures_of_kind(kind, source, table, drawn_metrics, width)
         )

@@ -107,6 +107,7 @@ PSNR = Quantity(
     unit="dB",
     title="PSNR to the ODE",
     axis="PSNR to the converged image (dB)",
+    short="PSNR",
     to="reference solution",
     error="se",
     influence="psnr_conv",
@@ -120,6 +121,7 @@ LPIPS = Quantity(
     meaning="mean LPIPS of samples to the images of their converged ODE endpoints; on request only",
     title="LPIPS to the ODE",
     axis="LPIPS to the converged image",
+    short="LPIPS",
     note="Mean perceptual distance of samples to the converged images of the same initial noise. "
     "95 % intervals.",
     brief="how different samples look from where their own noise leads in very many steps",

@@ -99,8 +99,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, ``table.csv``, ``table.parquet``, ``table.md`` and ``table.tex``.
 
-    ``table.tex`` is written only if ``fid_proxy`` or ``typical_error`` was measured. The page needs
-    no other file, and its policy forbids network access.
+    ``table.tex`` is written only if ``fid_proxy``, ``typical_error``, ``psnr_conv`` or ``lpips_conv``
+    was measured. The page needs no other file, and its policy forbids network access.
 
     Args:
         dirs: run directories (finished or not) or tables.
@@ -129,7 +129,7 @@ def write_report(
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), markdown_summary(part, findings))
-        for metric in ("fid_proxy", "typical_error"):
+        for metric in ("fid_proxy", "typical_error", "psnr_conv", "lpips_conv"):
             if not all(map(is_empty, part.ok.frame[metric])):
                 bold = best_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))

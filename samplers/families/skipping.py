@@ -6,7 +6,7 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, combinations
 from types import SimpleNamespace
@@ -122,13 +122,17 @@ class Skip(GridSampler):
     @property
     def order(self) -> int | None:  # type: ignore[override]
         """Order of the sampler, lowered by forecasts; None with forecasts in multi-stage steps."""
-        p, rows = _make(self.sampler).order, cached_plan(self, TRIAL)
-        made = [type(answer) is Made for row in rows for answer in row.answers]
-        before = [*made, False].index(False)
-        if p is None or before + self.last >= len(made):
+        early = replace(self, first=min(self.first, 5), last=0)  # taylor + 1 is at most 5
+        p, rows = _make(self.sampler).order, cached_plan(early, TRIAL)
+        tried = made = [type(answer) is Made for row in rows for answer in row.answers]
+        if not self.pattern.startswith("change"):
+            made = early._choose(range(5 + len(self.pattern)))
+        elif float(self.pattern.split()[1]) > 1:  # the first change may be the smallest
+            made = [*[True] * early.first, False]
+        if p is None or all(made):
             return p
         # stages have lower orders by themselves, and a forecast at a level seen before has no error
-        return min(p, self.taylor + 1, before + 1) if len(made) == len(rows) else None
+        return min(p, self.taylor + 1, made.index(False) + 1) if len(tried) == len(rows) else None
 
     @property
     def history(self) -> int:  # type: ignore[override]

@@ -90,6 +90,38 @@ def test_called_networks__leaves_preconditioning_in_full_precision():
     assert called_networks(make_model("gmm-2d")) == []
 
 
+class ListOfLayers(nn.Module):
+    """Network whose only child is a list, which is never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 8), nn.Linear(8, 3)])
+
+    def forward(self, x, t):
+        first, last = self.layers
+        return last(F.silu(first(torch.cat([x, t.float().log()[:, None].to(x)], 1))))
+
+
+def test_called_networks__do_not_end_at_a_list_of_layers():
+    network = ListOfLayers()
+
+    def predict(x, t, labels):
+        return network(x, t)
+
+    model = NativeDenoiser(
+        predict, RectifiedFlow(), "flow", name="n", event=(3,), identity="n", sigma_max=30.0
+    )
+    assert called_networks(model) == [network]
+    x = torch.randn(7, 3)
+    coarse, fine = (
+        add_rounding(model, "float32", network_level_dtype=dtype).denoise(x, 1.37, None)
+        for dtype in ("bfloat16", "float32")
+    )
+    assert torch.equal(fine, model.denoise(x, 1.37, None))
+    assert 0 < (coarse - fine).abs().max() < 0.1
+    assert add_rounding(model, "bfloat16").denoise(x, 1.37, None).dtype == torch.float32
+
+
 class Recording(Denoiser):
     """Zero denoiser that records its levels."""
 

@@ -8,12 +8,14 @@ import pytest
 from rich.console import Console
 from runs import add, make_run
 
+from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
 from samplerbench.results.comparison.best_rows import best_places, ranked_curves
 from samplerbench.results.comparison.compare import compare, compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.gate import gate
 from samplerbench.results.comparison.pareto import pareto
 from samplerbench.results.figures.ecdf import ecdf
+from samplerbench.results.figures.export import write_figures
 from samplerbench.results.figures.front import front
 from samplerbench.results.figures.ranking import ranking
 from samplerbench.results.figures.series import curves_to_name, series_of
@@ -186,6 +188,27 @@ def test_report__heads_say_highest(run):
     assert '<th scope="col">highest</th>' in page
     assert '<th scope="col">Lowest</th>' not in page
     assert "Highest PSNR to the ODE" in page or "use Heun" in page
+    assert "another row could be better or cheaper" in page
+
+
+def test_report__summary_and_latex_have_the_decibels(run):
+    write_report([run.path], run.path)
+    assert "| NFE | PSNR |" in (run.path / "table.md").read_text(encoding="utf-8")
+    assert r"psnr\_conv by network evaluations" in (run.path / "table.tex").read_text()
+
+
+def test_compare_fairly__says_that_decibels_cannot_be_halved(run):
+    with pytest.raises(ValueError, match="psnr_conv cannot be halved; choose from fid_proxy, "):
+        compare_fairly(run.path, "euler", [NAME], 0.01, "best")
+
+
+def test_write_figures__kinds_with_targets_are_left_out_unless_named(run, tmp_path):
+    drawn = {f"gmm-2d-{kind}-{NAME}-nfe.svg" for kind in ("work-precision", "pareto")}
+    for metrics in ([NAME], []):
+        paths = write_figures(run.path, tmp_path, formats=["svg"], metrics=metrics)
+        assert {path.name for path in paths} == drawn
+    with pytest.raises(ValueError, match="psnr_conv has no targets here"):
+        write_figures(run.path, tmp_path, kinds=["pareto", "ecdf"], metrics=[NAME])
 
 
 def test_figures__the_best_are_named_ranked_and_on_the_front(run):

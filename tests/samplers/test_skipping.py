@@ -152,6 +152,7 @@ def test_skip__noise_that_is_a_polynomial_in_the_clock_is_forecast_exactly(degre
         ("dpmpp_2m", "every 3", {}, 1),
         ("dpmpp_2m", "every 2", {"taylor": 1}, 2),
         ("dpmpp_2m", "change 2", {"taylor": 1, "output": "velocity", "clock": "log_snr"}, 2),
+        ("dpmpp_3m", "change 1.5", {"taylor": 2}, 2),
         ("heun", "every 2", {"taylor": 1}, 2),
         ("heun", "110", {}, 1),
         ("heun", "every 2", {"first": 2}, 2),
@@ -171,6 +172,27 @@ def test_order__is_the_measured_one(spec, pattern, options, order):
         end = integrate(start, MIXTURE, MIXTURE.start, grid, NoNoise())
         errors.append(rms(end, MIXTURE.truth(grid.sigma[-1])))
     assert slope(steps, errors) == pytest.approx(order, abs=0.25)
+
+
+@each(
+    ("pattern", "options"),
+    [
+        ("every 2", {"first": 40}),
+        ("every 2", {"last": 40}),
+        ("1" * 33 + "0", {}),
+        ("1110", {"first": 40, "last": 40}),
+        ("change 1.02", {}),
+    ],
+)
+def test_order__is_lowered_by_skips_that_begin_late(pattern, options):
+    assert skip("dpmpp_2m", pattern, **options).order == 1
+    assert skip("dpmpp_3m", pattern, taylor=1, **options).order == 2
+    assert skip("heun", pattern, **options).order is None
+
+
+@each("pattern", ["every 1", "1", "111", "change 1.0"])
+def test_order__is_the_samplers_without_skips(pattern):
+    assert skip("dpmpp_2m", pattern, first=3, last=40).order == 2
 
 
 def test_order__of_a_stochastic_sampler_is_that_of_the_forecasts():
@@ -222,6 +244,16 @@ def test_most_steps_within__finds_more_steps_than_evaluations(pattern):
 
 def test_most_steps_within__a_constant_cost_has_enough_steps():
     assert most_steps_within(7, lambda _: 5) == 8
+
+
+@each("budget", [2, 4, 8])
+def test_most_steps_within__a_slowly_growing_cost_is_no_constant_one(budget):
+    assert most_steps_within(budget, lambda n: math.ceil(n / 100)) == 100 * budget
+
+
+def test_most_steps_within__refuses_steps_without_end():
+    with pytest.raises(ValueError, match="20 evaluations take over 10,752 steps; give --steps"):
+        most_steps_within(20, int.bit_length)
 
 
 def test_skip__is_a_table_of_numbers_with_a_row_an_evaluation():

@@ -145,6 +145,15 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
             {"dtype": "float8"},
             "dtype: choose 'float32', 'float64', 'bfloat16' or 'float16', got 'float8'",
         ),
+        ({"network_dtype": []}, "network_dtype: a dtype is a text such as 'bfloat16', not []"),
+        (
+            {"models": ["gmm-2d", {"samples": 3}], "network_dtype": ["bfloat16", "float16"]},
+            "models.1.name is missing",
+        ),
+        (
+            {"models": [{"name": 3}], "network_dtype": "bfloat16"},
+            "models.0.name: give a text, got 3",
+        ),
         ({"network_dtype": 16}, "network_dtype: a dtype is a text such as 'bfloat16', not 16"),
         ({"timing": {"enabled": "perhaps"}}, "timing.enabled: give true or false, got 'perhaps'"),
         ({"tolerances": [float("inf")]}, "tolerances.0: give a finite number, got inf"),
