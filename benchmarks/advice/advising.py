@@ -126,20 +126,20 @@ def advise(
 
     Args:
         model: spec of the model, a value of ``--model``.
-        nfe: evaluations per sample, one race for each.
-        out: folder of the answer. Measurements in it of the same question are used again.
-        minutes: wall time to spend. In the main thread, a stage that still runs at its limit is broken off.
+        nfe: budgets in evaluations per sample, with a race for each.
+        out: folder of the answer. Measurements of the same question that it holds are used again.
+        minutes: wall time to spend. In the main thread, a stage that runs beyond its own share is broken off.
         ms: milliseconds that a sample may take, in place of ``nfe``.
-        library: library to recommend for, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
-        default: present sampler, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the checkpoint's scheduler,
-            or else the usual sampler for such models.
+        library: library to recommend for, one of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
+        default: present sampler, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``. None takes the checkpoint's scheduler
+            or, for a model without one, the usual sampler for such models.
         only: samplers to race; empty for all.
         extractor: feature space of distances in distribution.
         device: "cpu" or "cuda".
         seed: seed of the latents.
         executor: executor that runs the tasks; None for this process.
         progress: function that is called with the name of each stage.
-        begun: start of the time by ``time.monotonic()``; None for now.
+        begun: value of ``time.monotonic()`` from which ``minutes`` count; None for now.
 
     Raises:
         ValueError: an argument is not valid, the model fails, or there is too little time. The message names the cause.

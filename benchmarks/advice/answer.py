@@ -1,8 +1,8 @@
 """Answer of ``advise``: recommended samplers by budget, gains over the default, open questions.
 
-A distance is the root mean square difference, over the dimensions and in units of the data, of a
-sample from the converged endpoint of its latent. An error is the geometric mean of distances, over
-latents that had no part in any choice.
+A distance is the root mean square, over dimensions, of the difference between a sample and the
+converged endpoint of its latent. It is in units of the data. An error is the geometric mean of the
+distances over latents that had no part in any choice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Pictures8 = NDArray[np.uint8]
 
 
 class Pictures(NamedTuple):
-    """Pictures of the same latents, ``(n, height, width)`` or ``(n, height, width, 3)`` each.
+    """Pictures of the same latents: arrays ``(n, height, width)`` or ``(n, height, width, 3)``.
 
     They show converged samples and, by budget, samples of the default and of the recommendation.
     """
@@ -60,7 +60,7 @@ def read_pictures(folder: Path) -> Pictures | None:
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
     """Return images ``(n, 1 or 3, height, width)`` as bytes ``(n, height, width[, 3])``.
 
-    ``limits`` become 0 and 255, and values beyond them are clamped. None takes the extreme values.
+    ``limits`` become 0 and 255, and values beyond them are clamped. None takes the images' extremes.
     """
     low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
@@ -107,18 +107,19 @@ class Choice:
     """Configuration at one budget, with its scores.
 
     Attributes:
-        label, sampler: the configuration and its sampler in the command line's notation.
+        label, sampler: configuration in words; its sampler in the command line's notation.
         schedule: schedule; "" if the sampler sets its own levels, "tuned levels" for fitted levels.
-        nfe, steps: evaluations per sample; steps of the grid, or None without a grid.
+        nfe, steps: evaluations per sample; number of steps of the grid, None without a grid.
         levels: noise levels of the grid, falling.
-        error: geometric mean of the distances; None if stochastic, failed, late, or ``Budget.in_distribution``.
-        rms, median: root mean square and median of the distances; None where ``error`` is. Flips decide the rms.
+        error: geometric mean of the distances. It is None for stochastic and failed samplers, if time ran out,
+            and in ``Budget.in_distribution``.
+        rms, median: root mean square and median of the distances; None where ``error`` is None.
         fd_conv: Fréchet distance to converged samples in the model's features or pooled pixels; None if not measured.
         ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
         failed: reason why there are no samples; "" if there are.
-        coefficients: coefficients fitted to the model, a row a step: the weight of the state, then the weights of
-            the denoised images, newest first. Empty if none were fitted.
-        search_evaluations: evaluations of the model, on all latents, that the search of ``auto``'s rule took.
+        coefficients: coefficients fitted to the model; empty if none were fitted. Each step has a row: the weight
+            of the state, then the weights of the denoised images, newest first.
+        search_evaluations: evaluations of the model, over all latents, in the search for ``auto``'s rule.
         draws_noise: True for a stochastic sampler.
     """
 
@@ -144,11 +145,11 @@ class Best:
     """Recommendation at a budget for users of one library (:data:`.exports.LIBRARIES`).
 
     Attributes:
-        to_default: ratio of ``choice``'s error to the default's, paired over latents; None if one has no error.
+        to_default: ratio of ``choice``'s error to the default's, paired over latents; None if one of the two is None.
         to_best: ratio of ``choice``'s error to the error of the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from ``choice``.
-        own, own_ratio, own_lines: best of the library's own solvers, its error over ``choice``'s,
-            and its lines; None unless the lines of ``choice`` write steps out as numbers.
+        own, own_ratio, own_lines: best of the library's own solvers, the ratio of its error to ``choice``'s,
+            and its lines. They are None unless the lines of ``choice`` write its steps out as numbers.
         untuned, untuned_ratio: best configuration without fits, and the ratio of its error to
             ``choice``'s; None unless ``choice`` was fitted.
     """
@@ -182,10 +183,10 @@ class Budget:
         nfe: evaluations per sample that are allowed.
         default: present sampler at this budget.
         best: recommendations by library; for "python", which has every sampler, the best of all.
-        in_distribution: configuration of the smallest ``fd_conv``, if this is significantly below the
-            ``fd_conv`` of the best by error; else None.
-        tried, left_out: numbers of configurations that were raced, and left out for lack of time.
-        hopeless: number of configurations left out for far larger errors at two smaller budgets.
+        in_distribution: configuration with the smallest ``fd_conv`` of all whose ``fd_conv`` is
+            significantly below the ``fd_conv`` of the best by error; None if there are none.
+        tried, left_out: number of configurations that were raced; number left out for lack of time.
+        hopeless: number left out because their errors at two smaller budgets were far above the best.
         latents: largest number of latents that the race used.
         undecided: sentence on what the race could not decide; "" if it decided.
         alternatives: solvers of the requested library that its users would try next.
@@ -220,7 +221,7 @@ class Advice:
 
     Attributes:
         model: spec of the model, as ``--model`` takes it.
-        default: description of the present sampler, and how it is known.
+        default: description of the present sampler, and of how this sampler is known.
         library: library that the user asked for.
         budgets: answers by number of evaluations, rising.
         sentences, undecided: conclusions and open questions, most important first.

@@ -45,9 +45,9 @@ Distances = Mapping[str, tuple[Choice, bool]]
 def score_on_fresh_latents(
     scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
-    """Add squared distances of the chosen deterministic entries to ``scores``, on the same latents.
+    """Add to ``scores`` the chosen deterministic entries' squared distances on the same latents.
 
-    Rounds of :data:`COUNTS` end before one would exceed ``seconds``; the first two always run.
+    The first two rounds of :data:`COUNTS` always run. A later round runs if all rounds up to it fit in ``seconds``.
     """
     cost = sum(bench.forecast_seconds(entry, 1) for entries in chosen.values() for entry in entries)
     cost += max(bench.endpoints.steps or 0, 1) / bench.rate

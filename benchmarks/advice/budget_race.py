@@ -34,12 +34,12 @@ class RaceResult:
     Attributes:
         budget: evaluations per sample.
         survivors: configurations that were not dropped, by field (:data:`.FIELDS`), the best first.
-        errors: error of each configuration that was tried, on the first round's latents, by label.
+        errors: errors of the configurations tried, by label. They are over the first round's latents.
         best: smallest of ``errors`` in each field.
-        tried, left_out: numbers of configurations tried, and left out for lack of time.
+        tried, left_out: number of configurations tried; number left out for lack of time.
         latents: largest number of latents that were used.
         timely: True if the race ended within its time.
-        hopeless: number of configurations left out for far larger errors at two smaller budgets.
+        hopeless: number left out because their errors at two smaller budgets were far above the best.
     """
 
     budget: int
@@ -63,8 +63,8 @@ def race_budget(
 ) -> RaceResult:
     """Race configurations at a budget, and return the result.
 
-    ``before`` are the results at smaller budgets. ``late`` returns True once the race's time is up,
-    ``screened`` once its first round's time is up.
+    ``before`` are the results at smaller budgets. ``late`` returns True once the time of the race is
+    up. ``screened`` returns True once the time of the race's first round is up.
 
     Raises:
         Failure: no configuration has samples, or there is no reference solution.

@@ -38,10 +38,10 @@ MOST = 32
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Feature space of distances: the leading principal axes of the features of converged samples.
+    """Feature space to measure distances in: leading principal axes of converged samples' features.
 
     Few axes are kept because a Fréchet distance in d features needs many times d samples. One half of the converged
-    samples gives ``mean`` ``(d,)`` and ``axes`` ``(d, k)``. ``converged`` ``(m, k)`` is the other half, projected.
+    samples gives ``mean`` ``(d,)`` and ``axes`` ``(d, k)``. ``converged`` ``(m, k)`` has the other half on these axes.
     """
 
     name: str
@@ -93,9 +93,9 @@ def estimate_distances(
     keep: int,
     late: Late,
 ) -> dict[int, FrechetEstimate]:
-    """Return distances by entry's index, as time allows, and put projected features into ``known``.
+    """Return distances by the entry's index, as time allows; put projected features into ``known``.
 
-    Each round drops entries that are shown to be farther than the best, except the first ``keep``.
+    Each round drops entries that are shown to be farther than the best entry. It drops none of the first ``keep``.
     """
     alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
     for round_number, stop in enumerate(COUNTS, 1):

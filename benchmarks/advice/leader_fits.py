@@ -71,8 +71,8 @@ class FittedNumbers(NamedTuple):
 class FittedSchedule:
     """Schedule of a fitted cell, as a label and a digest of its levels and coefficients.
 
-    ``label`` is :data:`.TUNED_LEVELS` for fitted levels. For others it is the schedule's label, or
-    "" for a sampler with levels of its own.
+    ``label`` is :data:`.TUNED_LEVELS` for fitted levels. If no levels were fitted, it is the label of
+    the cell's schedule, or "" for a sampler that sets its own levels.
     """
 
     label: str
@@ -100,9 +100,9 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return a sampler and its grid; for one that sets its own levels, a table and these levels.
+    """Return sampler and grid; for a sampler that sets its own levels, return its table and levels.
 
-    A sampler that cannot be tabulated is returned as it is, with its grid.
+    If such a sampler cannot be tabulated, sampler and grid are returned as they are.
     """
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
@@ -139,12 +139,12 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
 
 @dataclass(frozen=True)
 class FitTask(CellTask):
-    """Task that fits levels or coefficients of a cell to endpoints of latents :data:`START` and on.
+    """Task that fits a cell's levels, coefficients or both to converged endpoints.
 
     Attributes:
-        starts: grids to start from, of which the fit takes the best; empty for the cell's own grid.
+        starts: grids, of which the fit starts from the best; empty to start from the cell's own grid.
         kind: "levels", "coefficients" or "both".
-        ends: converged endpoints of the latents, ``(n, *event)``.
+        ends: converged endpoints ``(n, *event)`` of the latents from :data:`START` on.
         seconds: approximate time that the fit may take.
         deadline: time by which the fit stops, as ``time.time()`` gives it.
     """
@@ -254,9 +254,9 @@ def _evaluations_of_endpoints(bench: Bench) -> float:
 def fit_leaders(
     run: Run, bench: Bench, races: Sequence[RaceResult], until: float
 ) -> tuple[list[RaceResult], Untuned, list[str]]:
-    """Fit the leaders and race the results, until the share ``until`` of the run's time is over.
+    """Fit the races' leaders, and race the fits, until a share ``until`` of the run's time is over.
 
-    Returns the new races, the leaders before the fits, and sentences on fits that failed or had no time.
+    Return the races' new results, the leaders before the fits, and sentences on fits that failed or had no time.
     """
     seconds = 60 * run.clock.minutes * until - run.clock.spent
     seconds -= _evaluations_of_endpoints(bench) / bench.rate
@@ -297,9 +297,9 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield the fits to make: of levels, and of coefficients except for libraries' own solvers.
+    """Yield the fits to make: levels and coefficients, or levels alone for libraries' own solvers.
 
-    Where the cost of an evaluation depends on its level, coefficients are fitted alone.
+    If the cost of an evaluation depends on the noise level, no levels are fitted.
     """
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
@@ -340,9 +340,10 @@ def _affordable_targets(
 def _fit_targets(
     run: Run, bench: Bench, targets: Sequence[FitTarget], until: float
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
-    """Yield each target with its fitted numbers, or with None if these are no better than before.
+    """Yield each target with its fitted numbers, or None if the fit is no better than the cell.
 
-    A stored fit that did not finish is made again if it has more time now. Failed and late ones are left out.
+    A stored fit that did not finish is made again if it has more time now. A target keeps its stored fit if the
+    new fit fails or is late. Without a stored fit, such a target is left out.
     """
     ends = bench.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
     keys = [f"fitted {bench.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
@@ -384,7 +385,7 @@ def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
     """Return grids from which a fit of levels starts; () to start from the cell's own levels.
 
-    They are the cells' grids, and grids of one more step without their lowest positive level.
+    They are the cells' grids, and grids of one more step whose lowest positive level is left out.
     """
     if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()

@@ -36,7 +36,7 @@ def check_folder(folder: Path) -> None:
 class MeasurementStore:
     """Store of the measurements for one question, in a subfolder named by the question's digest.
 
-    JSON values are lines of a log. A kill costs at most the line that it cuts. Arrays have a file each.
+    Each JSON value is a line of a log, so that a kill loses at most one value. Each array is a file.
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
@@ -151,8 +151,8 @@ class ConvergedEndpoints:
     def squared_distances(self, x: NDArray, start: int) -> Squares:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
-        ``start`` is the number of the first sample's latent. Distances are infinite for samples
-        that are not finite, and never below the endpoints' resolution.
+        ``start`` is the id of the first sample. The distance of a sample that is not finite is
+        infinite. Distances below the endpoints' resolution are raised to this resolution.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -238,7 +238,7 @@ class Bench:
     Attributes:
         rate: evaluations a second of all workers together.
         failures: reasons why configurations have no samples, by label.
-        started: share of the time limit used before the first measurement.
+        started: share of the time limit that was used before the first measurement.
     """
 
     request: AdviceRequest
@@ -259,7 +259,7 @@ class Bench:
     ) -> Iterator[tuple[int, Squares | None]]:
         """Yield each entry's index and squared distances on latents ``start`` … ``stop - 1``.
 
-        Distances are None for a failure. Once ``late()`` is true, no task starts.
+        Squared distances are None if the entry failed. Once ``late()`` is True, no task starts.
         """
         keys = [f"{self.endpoints.steps} {e.cell.key} {start} {stop}" for e in entries]
         todo = []

@@ -1,24 +1,24 @@
 r"""Race of configurations on more and more latents, which drops those shown to be worse.
 
-All configurations run on latents 0 … n_1 - 1, the survivors on the next ones up to n_2 = 2 n_1, and so on. A
-one-sided paired test after round k drops a configuration that is worse than the leader, at the level
+Let e_i be the distance of sample i from the converged endpoint of its latent. The error of a configuration is the
+geometric mean exp(mean log e_i). A root mean square would depend on one latent in a hundred. Such a latent lies near
+a boundary of the flow, and ends elsewhere with every sampler of few steps (docs/how-to/advise.md).
+
+All configurations run on latents 0 … n_1 - 1. The survivors run on the next latents, up to n_2 = 2 n_1, and so on.
+After round k, one-sided paired tests drop configurations that are worse than the leader. The level of a test is
 
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha.
 
-Against a leader fixed beforehand, an equal one is thus dropped, in any round, with probability alpha at most
-(:func:`samplerbench.benchmarks.running.sequential_sampling.level_of_test`). The same latents choose the leader, so the chance
-is larger. A configuration races in fields, such as the samplers of a library, while it may be the best of one.
+If the leader were fixed beforehand, all rounds together would drop an equal configuration with probability <= alpha
+(:func:`samplerbench.benchmarks.running.sequential_sampling.level_of_test`). The same latents choose the leader, so
+the probability is larger. A field is a group of configurations, such as the samplers of a library. A configuration
+stays in the race while it may be the best of one of its fields.
 
-With e_i the distance of sample i to the converged endpoint of its latent, the error is the geometric mean
-exp(mean log e_i). Two configurations a and b differ by the mean of log(a_i / b_i), with the standard error of a
-mean. An effect of a latent on both alike cancels. Intervals are Student's, with n - 1 degrees of freedom.
-
-The first round has four latents, and compares hundreds of configurations with the luckiest. Few differences can
-have a standard deviation that is far too small by chance. So the test (:func:`is_worse`) moderates the variance
-(Smyth 2004, doi:10.2202/1544-6115.1027, section 4) with :data:`PRIOR`, at :data:`PRIOR_FREEDOM` degrees of freedom.
-
-The root mean square is no measure here: one latent in a hundred would decide it. Such a latent lies near a
-boundary of the flow, and ends elsewhere with every sampler of few steps (docs/how-to/advise.md).
+Configurations with distances a_i and b_i differ by the mean of log(a_i / b_i), with the standard error of a mean. A
+latent's effect on both alike cancels. Intervals are Student's, with n - 1 degrees of freedom. The first round compares
+hundreds of configurations with the luckiest, on four latents. By chance, the standard deviation of four differences
+may be far too small. So the test (:func:`is_worse`) moderates the variance with the prior :data:`PRIOR`, of
+:data:`PRIOR_FREEDOM` degrees of freedom (Smyth 2004, doi:10.2202/1544-6115.1027, section 4).
 """
 
 from __future__ import annotations
@@ -139,20 +139,20 @@ def append_squares(before: Squares | None, more: Squares) -> Squares:
 
 @dataclass
 class Race(Generic[Measurements]):
-    """Race of configurations, which are named by numbers. A call runs it.
+    """Race of configurations, which have numbers as names. A call runs the race.
 
     Attributes:
-        fields: configurations of each field by name, in order of trial.
+        fields: configurations of each field in order of trial, by the name of the field.
         rungs: total number of latents after each round, rising.
         measure, keep: see :data:`Measure` and :data:`Keep`.
         score: function from measurements to a score; the smallest score is best.
-        join: function that joins the earlier measurements, None for none, with further ones.
+        join: function that joins earlier measurements (None if there are none) with further measurements.
         late: function that returns True if the time is up; called after each round.
         to_the_end: True to continue when every field has one survivor.
         least: number of latents up to which rounds continue even if the time is up.
         measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.
-        same: for each merged configuration, the one with equal distances that runs in its place.
+        same: for each merged configuration, the configuration of equal distances that races in its place.
     """
 
     fields: Mapping[str, Sequence[int]]

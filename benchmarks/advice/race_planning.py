@@ -40,9 +40,9 @@ def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
 
 
 def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int]:
-    """Return the budgets ``asked_for``, rising; with ``--ms``, only the largest that fits.
+    """Return the budgets ``asked_for``, rising, or else the largest budget that ``--ms`` allows.
 
-    ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if no step fits.
+    ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if a budget allows no step.
     """
     passes = run.request.model.passes
     if run.ms is None:
@@ -112,8 +112,8 @@ def forecast_errors_of_table(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return errors ``(K,)`` forecast for ``steps`` on the probe's K trajectories, and corrections.
 
-    An error is the RMS distance of the last state from the trajectory's image at sigma_min.
-    Corrections ``(K,)`` are second-order terms. ``share`` is the grid's first level over the probe's.
+    An error is the RMS distance of the last state from the trajectory's image at sigma_min. Corrections ``(K,)``
+    are second-order terms of the forecasts. ``share`` is the grid's first level divided by the probe's first level.
     """
     low = float(probe.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])

@@ -164,11 +164,11 @@ class AdviceRequest:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """Return the entry of a cell with the race fields (:data:`FIELDS`) in which it competes.
+        """Return the entry of a cell, with the race fields (:data:`FIELDS`) that the cell is in.
 
-        A library's field is for cells whose steps the library can take; its :data:`OWN_FIELDS` is
-        for cells that its own solvers run. If ``exported`` is True, fields of libraries without
-        lines for the cell's levels are left out.
+        A library's field is for cells whose steps the library can take. A library's field in
+        :data:`OWN_FIELDS` is for cells that its own solvers run. If ``exported`` is True, a library
+        without lines for the cell's levels gives the cell no field.
         """
         sampler, grid = cell.sampler, cell.grid
         own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)

@@ -1,7 +1,7 @@
 """Sentences that state what the numbers of an answer show.
 
-Only root mean squares are compared without a 95 % interval. If the interval of a ratio includes 1 or is flagged, the
-sentence says that no difference was shown. Intervals are not corrected for multiple comparisons.
+Comparisons have 95 % intervals, except for root mean squares. If the interval of a ratio includes 1 or is flagged,
+the sentence says that no difference was shown. Intervals are not corrected for multiple comparisons.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def conclusions(
         budgets: answers by number of evaluations, rising; at least one.
         default: description of the present sampler.
         library: library that recommendations are for.
-        halves: ratios at half the budget or less (:data:`SavingRatios`), paired over latents.
+        halves: recommendation's error over the default's error at twice the budget or more (:data:`SavingRatios`).
         span: difference of the data's highest and lowest value; None if unknown.
     """
     reader = shown_library(budgets, library)

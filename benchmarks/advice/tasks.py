@@ -54,8 +54,8 @@ class PooledPixels:
 class SamplesTask(CellTask):
     """Task that makes samples ``start`` … ``stop - 1`` of a configuration.
 
-    ``space`` names features to return in their place: "" for none, "model" for the run's extractor
-    of the model, or :data:`POOLED`.
+    ``space`` is "" for the samples themselves. Otherwise it names the features to return: "model"
+    for features by the run's extractor of the model, or :data:`POOLED`.
     """
 
     start: int
@@ -107,8 +107,8 @@ def solve_latents(
 ) -> NDArray | None:
     """Return endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or features ``(n, d)``.
 
-    For ``space`` see :class:`SamplesTask`. For 0 steps the endpoints are exact, or the result is
-    None if the model does not know them.
+    For ``space`` see :class:`SamplesTask`. If ``steps`` is 0, the endpoints are exact; the result is
+    None if the model does not know exact endpoints.
     """
     model, own = in_full_precision(subject.model), subject.extractor
     ids = torch.arange(start, stop, device=device)

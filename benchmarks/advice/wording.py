@@ -45,7 +45,7 @@ def inverse(ratio: Value) -> Value:
 
 
 def ratio_in_words(ratio: Value) -> tuple[str, str]:
-    """Return a ratio and its interval as texts of 2 to 5 digits, more if fewer would read as "1".
+    """Return a ratio and its interval as texts of 2 to 5 digits, enough not to read as "1".
 
     >>> ratio_in_words(Value(3.219, 2.9, 3.6)), ratio_in_words(Value(1.04, 1.004, 1.08))
     (('3.2', '[2.9, 3.6]'), ('1.04', '[1.004, 1.08]'))
@@ -158,14 +158,14 @@ class TableRow:
 
     Attributes:
         nfe: evaluations per sample that are allowed.
-        use: label of the recommendation, with its number of evaluations if that is not ``nfe``.
-        now: comparison with the default at this budget, or why there is none.
+        use: label of the recommendation, with its number of evaluations if this number is not ``nfe``.
+        now: comparison with the default at this budget, or the reason why there is none.
         best: comparison with the best configuration that was tried.
         own_solvers: comparison with the best of the library's own solvers.
-        error, ms: error and milliseconds a sample, of the recommendation and of the default.
+        error, ms: error, and milliseconds that a sample takes, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from the recommendation.
-        nearer: sampler nearer in distribution than the best that was tried, and both distances.
+        nearer: sampler that is nearer in distribution than the best that was tried, and the distances of both.
     """
 
     nfe: int

@@ -1,7 +1,7 @@
 """Command line. Exit codes: 0 done, 1 a check or all work failed, 2 bad input, 3 not decided.
 
-Each built-in command is a function in a module of this package. Functions import slow modules, such
-as torch and pandas, so that help and completion are quick.
+Each built-in command is a function in a module of this package. Slow modules, such as torch and
+pandas, are imported inside the functions, so that help and completion are quick.
 """
 
 from __future__ import annotations

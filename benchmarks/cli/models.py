@@ -53,7 +53,7 @@ def check_model(
 ) -> None:
     """Identify a model, and check that it predicts E[x0 | x].
 
-    Exit code 1 if the mapping is wrong, 3 if it is not decided, as without data or if several fit.
+    Exit code 1 if the model does not. Exit code 3 if this is not decided, as without data.
     """
     from ..checking import check_model as check
 
@@ -220,7 +220,7 @@ def reference(
 ) -> None:
     """Write feature statistics of real samples, as EDM does.
 
-    Mean and covariance of all samples; none is held out. Use the file with run --reference FILE.
+    The file has the mean and covariance of all samples. Use it with run --reference FILE.
     """
     from ..planning.model_loading import load_model
     from ..scoring.making_statistics import make_statistics

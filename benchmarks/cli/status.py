@@ -66,7 +66,7 @@ def status(
 def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> float:
     """Return the seconds that sampling the missing cells takes; 0 if unknown.
 
-    An evaluation's time is the median over pairs of shards stored one after the other, by model.
+    For each model, an evaluation's time is the median over pairs of shards stored in succession.
     """
     stored, left = defaultdict(list), Counter()
     for row in records if (run.path / "parts").is_dir() else ():  # a table alone has no shards
@@ -111,7 +111,7 @@ def print_alike(
     most: int = MOST_LINES,
     rest: str = "--json prints each cell",
 ) -> None:
-    """Print cells (state, name, reason) in groups of one state and reason, the largest first.
+    """Print cells (state, name, reason) in groups of one state and reason, the largest group first.
 
     ``rest`` says where groups beyond the first ``most`` can be read.
     """

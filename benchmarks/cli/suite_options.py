@@ -146,11 +146,11 @@ SAME_NAMES += ("reference_samples", "converged_samples")
 
 
 def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
-    """Return the suite with the options' replacements, and the device; load plugins, set threads.
+    """Load plugins, set threads; return the suite with the options' replacements, and the device.
 
     Raises:
-        ValueError: the suite does not exist, or is "frontier", which is a command. Also if a value
-            is invalid, or code would run without ``--trust-suite``.
+        ValueError: the suite does not exist, or is "frontier", which is a command. Also if an
+            option is invalid, or if code would run without ``--trust-suite``.
     """
     if name == "frontier":
         raise ValueError(
@@ -227,10 +227,10 @@ def with_sequential_options(
 ) -> Suite:
     """Return the suite with the command line's options of sequential sampling.
 
-    ``options`` are other values of the suite's ``until``, None for those that are not given.
+    ``options`` are further values of the suite's ``until``; None for an option that is not given.
 
     Raises:
-        ValueError: options without ``--until-decided`` or ``--target-se``, or an invalid value.
+        ValueError: an option needs ``--until-decided`` or ``--target-se``, or a value is invalid.
     """
     from ...samplers.spec import parse_spec
 

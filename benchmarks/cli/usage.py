@@ -22,8 +22,8 @@ KILLED = 130  # exit code after Ctrl-C, as shells have it
 def run_app(app: Typer) -> int:
     """Run the command line, and return the exit code.
 
-    A user's mistake prints one sentence on the standard error, and the code is 2. Only with
-    SAMPLERBENCH_TRACEBACK set, a ValueError or OSError gives a traceback.
+    A user's mistake prints one sentence on the standard error, and the exit code is 2. If
+    SAMPLERBENCH_TRACEBACK is set, a ValueError or OSError is raised.
     """
     try:
         code = app(standalone_mode=False, prog_name="samplerbench")
@@ -200,9 +200,8 @@ STUDIES = ("explain", "calibrate", "frontier", "validate")
 def add_installed_commands(app: Typer) -> None:
     """Add the commands of installed packages, and a hint for studies that are missing.
 
-    An entry point of the group ``samplerbench.commands`` names a function whose signature typer reads.
-    A command's help ends with the tuple ``EXAMPLES`` of the function's module. A module that
-    cannot be imported causes a warning.
+    An entry point of the group ``samplerbench.commands`` names a function; typer reads its signature.
+    A command's help ends with ``EXAMPLES`` of its function's module. A command that cannot be loaded causes a warning.
     """
     missing = set(STUDIES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

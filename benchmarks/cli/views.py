@@ -151,8 +151,8 @@ def figures(
 ) -> None:
     """Write the figures of a run as SVG, PNG and PDF.
 
-    Work-precision plots, Pareto fronts, rankings, times and samples of each model; over all models,
-    distributions of evaluations to target (ecdf) and performance profiles.
+    Each model has work-precision plots, Pareto fronts, rankings, times and samples. All models together
+    have distributions of evaluations to target (ecdf) and performance profiles.
     """
     from ...results.figures import KINDS, write_figures
 

@@ -1,4 +1,4 @@
-"""Lines to paste into other libraries or Python, which run a sampler on given noise levels.
+"""Lines that run a sampler on given noise levels, to paste into Python or another library.
 
 >>> from samplerbench.models import make_model
 >>> from samplerbench.samplers import karras, make
@@ -9,11 +9,11 @@ ManualSigmas: the text of the next lines
 14.6, 3.18124205, 0.452392385, 0.03, 0.0
 SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
-Each library has a module here, with ``TITLE`` (its name for readers), ``LANGUAGE`` (of its lines), ``SOLVERS`` (its
-own solvers that its users would try next, by our names, on karras), ``missing(sampler, model)`` and
-``lines(sampler, grid, model, spec)``. The module of a library that takes steps as numbers also has
-``written_out(sampler, grid, model)`` and ``named_solver(code)``, the library's name of the solver in its lines. If the
-library takes a folder with a table of numbers, the module has ``folder(sampler, grid, model, path)``.
+Each library has a module here. ``TITLE`` is the library's name for readers, ``LANGUAGE`` is the language of its lines.
+``SOLVERS`` are our names of the library's own solvers that its users would try next, on karras. Functions are
+``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library that takes steps as numbers also has
+``written_out(sampler, grid, model)``, and ``named_solver(code)`` for the library's name of the solver in its lines.
+A library that takes a folder with a table of numbers has ``folder(sampler, grid, model, path)``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Export:
     Attributes:
         library: one of :data:`LIBRARIES`.
         code: complete lines to paste, imports included, without a newline at the end; "" if there are none.
-        remark: conditions, differences of the library, or reason for no lines; "" if images equal
-            ours to rounding.
+        remark: conditions, differences from our images, or the reason why there are no lines; ""
+            if the library's images equal ours to rounding.
     """
 
     library: str
@@ -110,7 +110,7 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
     """Return the lines with which a library takes a sampler's steps on levels of x = x0 + sigma z.
 
-    A sampler that is searched for a model must be fitted. ``spec`` is the model, as ``--model`` takes it.
+    A sampler whose settings are searched for a model must have these settings. ``spec`` is a value of ``--model``.
 
     Raises:
         ValueError: there is no such library, :func:`missing` gives a reason, or the library cannot use this grid.
@@ -124,7 +124,7 @@ def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, p
     """Return the folder with which a library runs a sampler as a table; see :func:`export`.
 
     Raises:
-        ValueError: the library takes no folder, or the sampler is no table on this grid.
+        ValueError: the library takes no folder, or the sampler's steps on this grid are no table.
     """
     target = _target(library)
     if not hasattr(target, "folder"):

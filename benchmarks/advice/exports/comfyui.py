@@ -1,6 +1,6 @@
 """Nodes for ComfyUI: a sampler with its options, and the noise levels.
 
-Facts from its source (Comfy-Org/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8, ``comfy/k_diffusion/sa_solver.py``
+Facts from the source (Comfy-Org/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8, ``comfy/k_diffusion/sa_solver.py``
 at 773ef1b, ``comfy_extras/nodes_custom_sampler.py`` at 4be318a, ``comfy/samplers.py`` at 311c014,
 ``comfy/model_sampling.py`` at 2fd2083, ``comfy/extra_samplers/uni_pc.py`` at 0748e38):
 
@@ -9,15 +9,15 @@ at 773ef1b, ``comfy_extras/nodes_custom_sampler.py`` at 4be318a, ``comfy/sampler
   two numbers 1 and -05, so numbers are written without exponents.
 * Levels fall and end at 0. For models that predict noise or v they are sigma of x0 + sigma z, as in k-diffusion.
   For flows they are t of (1 - t) x0 + t z, in [0, 1] (``CONST``).
-* Models of noise or v begin with sqrt(1 + sigma²) z at the model's highest level (``max_denoise``), and with
-  sigma z at a lower one.
-* On a flow some samplers go by log((1 - t) / t), which is our lam. The others are the formulas for sigma in the
-  model's own x and t. Of these formulas, Euler's equals ours, and ``lms`` is Adams-Bashforth in t.
-* Samplers by log-SNR replace a first level t = 1, whose log-SNR is infinite.
-* ``lms`` and ``ipndm`` take the step to 0 as x <- d. Versions of early 2025 took it like any other.
+* For models of noise or v, the first state is sqrt(1 + sigma²) z at the model's highest level (``max_denoise``).
+  At a lower first level, it is sigma z.
+* On a flow some samplers step in log((1 - t) / t), which is our lam. The other samplers put the model's own x and t
+  into the formulas for sigma. Of their formulas, Euler's equals ours, and ``lms`` is Adams-Bashforth in t.
+* Samplers that step in log-SNR replace a first level t = 1, whose log-SNR is infinite.
+* ``lms`` and ``ipndm`` take the step to 0 as x <- d. Versions of early 2025 took this step like any other step.
 * ``uni_pc`` steps to 0.001 in place of 0, and fails with one step.
-* ``sa_solver`` lowers the orders of its last steps if the levels end at 0, the corrector's by one more than the
-  authors do.
+* ``sa_solver`` lowers the orders of its last steps if the levels end at 0. It lowers the corrector's order by one
+  more than the authors do.
 * ``dpmpp_sde`` draws a Brownian path in the model's own level, which is t on a flow.
 """
 

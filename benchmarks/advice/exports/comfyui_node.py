@@ -3,9 +3,9 @@
 ComfyUI's samplers call ``model(x, sigma)`` for the clean image. States are x0 + sigma z, or (1 - t) x0 + t z on a
 flow, whose levels are t. Facts from Comfy-Org/ComfyUI (``samplers.py`` at 311c014, ``model_sampling.py`` at 2fd2083):
 
-* A flow's shift decides on levels alone. Its network is given t, or 1000 t, so a table holds at any shift.
-* Noise at the highest level is sqrt(1 + sigma²) z, unless ``KSAMPLER.max_denoise`` is False, as in the node.
-* ``cfg`` of a guider is its scale, and 1 without guidance.
+* The shift of a flow changes its levels alone. The network is given t, or 1000 t, so a table holds at any shift.
+* At the highest level, the first state is sqrt(1 + sigma²) z. In the node (``max_denoise`` False) it is sigma z.
+* ``cfg`` of a guider is its guidance scale, 1 for no guidance.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Lines for diffusers: a scheduler on given levels, in place of a pipeline's own.
 
-Few schedulers of diffusers take a list of levels, and these round it, or give the network times
-that it does not know (docs/how-to/lines-to-paste.md). So the lines define a subclass that replaces
-levels and times after the scheduler has set its own. Any pipeline can run it, even one without an
-argument for levels.
+Few schedulers of diffusers take a list of levels. These schedulers round the levels, or give the
+network times that the network does not know (docs/how-to/lines-to-paste.md). So the lines define a
+subclass that sets other levels and times after the scheduler has set its own. Any pipeline can run
+the subclass, even a pipeline without an argument for levels.
 
 States are in the coordinates of the process, because some pipelines do not scale the network's input.
 """
@@ -112,7 +112,7 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
 def _table(
     sampler: Sampler, grid: Grid, coords: Coordinates
 ) -> tuple[Steps, list[NumberRow], float]:
-    """Return steps, rows in a pipeline's coordinates, and the scale of its initial noise.
+    """Return steps, rows in a pipeline's coordinates, and the pipeline's scale of initial noise.
 
     Noise that is drawn before the first evaluation is part of the initial noise.
     """
@@ -254,13 +254,13 @@ def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str
 
 
 class ScaledScheduler(NamedTuple):
-    """Settings of a diffusers scheduler with states x0 + sigma z, to run it on our levels.
+    """Settings to run a scheduler of diffusers with states x0 + sigma z on our levels.
 
     Attributes:
         name, sigmas: class of the scheduler, and the levels to put into its ``sigmas``.
         evaluated: levels at which the network is called.
-        between: levels for ``sigmas_interpol`` of KDPM2DiscreteScheduler; empty for others.
-        orders: order of each step of LMSDiscreteScheduler; empty for others.
+        between: levels for ``sigmas_interpol`` of KDPM2DiscreteScheduler; empty for other schedulers.
+        orders: order of each step of LMSDiscreteScheduler; empty for other schedulers.
     """
 
     name: str

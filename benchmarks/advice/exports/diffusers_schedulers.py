@@ -1,10 +1,10 @@
 """Schedulers of diffusers that take exactly a sampler's steps, and coordinates of pipelines.
 
-Our states are x = x0 + sigma z. A pipeline's state, which its network takes, is ``scale`` times x: alpha x for a
-variance preserving process, (1 - t) x for a flow, x / sqrt(sigma² + sigma_data²) for EDM.
+Our states are x = x0 + sigma z. The network of a pipeline takes the pipeline's state, which is ``scale`` times x:
+alpha x for a variance preserving process, (1 - t) x for a flow, x / sqrt(sigma² + sigma_data²) for EDM.
 
-Flags of diffusers lower the orders of the last steps, some of them only on few steps. So a sampler's orders on a grid
-are compared with the orders that each combination of flags gives.
+Flags of a scheduler lower the orders of its last steps. Some flags do so only if there are few steps. So a sampler's
+orders on a grid are compared with the orders that each combination of flags gives.
 """
 
 from __future__ import annotations

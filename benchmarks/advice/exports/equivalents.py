@@ -1,9 +1,9 @@
 """Samplers in terms that other libraries have: a canonical name, or a table of numbers.
 
-A method on a fixed grid is linear in its first state, the network's outputs and its draws of noise. Each state at
-which it evaluates, and the result, are sums of these, with weights that depend on the grid alone. One run finds the
-weights: the first state, each answer of the network and each draw are unit vectors. So the weights include
-correctors, stages and deferred first steps.
+A method on a fixed grid is linear in its first state, the network's outputs and its draws of noise. The states that
+the network is given, and the result, are weighted sums of these. The weights depend on the grid alone. One run finds
+all weights: in this run, the first state, each output of the network and each draw are unit vectors. So the weights
+include correctors, stages and deferred first steps.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def x0_prediction_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
 class Row(NamedTuple):
     """Row i: output_i at ``sigma``, then x <- a x + sum_j b_j output_{i-j} + sum_k c_k z_k.
 
-    Sums begin at 0. z_k is draw k of the whole table, made in the first row whose c has a weight for it.
+    Sums over j and k begin at 0. z_k is draw k of the whole table, made in the first row whose ``c`` has a weight k.
     """
 
     sigma: float
@@ -124,8 +124,8 @@ def why_no_table(sampler: Sampler) -> str:
 def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = x0_prediction_weights) -> Steps:
     """Return the steps of a sampler on a grid as numbers.
 
-    The network's outputs become clean images by ``weights``. At high levels, sums of outputs lose fewer digits than
-    sums of clean images.
+    ``weights`` give the clean images from the network's outputs. Steps are sums of outputs, because these sums lose
+    fewer digits at high levels than sums of clean images.
 
     Raises:
         ValueError: the sampler is not linear in its evaluations (:func:`why_no_table`), or cannot use the grid.

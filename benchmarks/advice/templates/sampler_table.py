@@ -1,6 +1,6 @@
 """Node for ComfyUI: samplers as tables of numbers, one in each JSON file next to this file.
 
-``samplerbench export --to comfyui-node --out FOLDER`` writes both. A table only calls the model, as any sampler does.
+``samplerbench export --to comfyui-node --out FOLDER`` writes these files. A table only calls the model.
 """
 
 import json

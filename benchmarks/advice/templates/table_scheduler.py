@@ -12,9 +12,9 @@ from diffusers.utils.torch_utils import randn_tensor
 
 
 class TableScheduler(SchedulerMixin, ConfigMixin):
-    """Solver as rows: network's time, weights of the state, of outputs (newest first), of draws.
+    """Solver as rows: the network's time; weights of state, outputs (newest first) and draws.
 
-    States are what the network takes. ``levels`` are sigma at each row and at the end.
+    States are inputs of the network. ``levels`` has sigma at each row and at the end.
     """
 
     order = 1

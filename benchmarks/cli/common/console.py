@@ -97,8 +97,8 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str] | None = 
     """Print rows as a table.
 
     ``columns`` maps the keys of the printed columns to their headings; None prints all keys.
-    Nothing is cut. If the console is too narrow, long texts are wrapped in their columns. If that is
-    not enough, the last columns go to a second line under each row, with their headings.
+    Nothing is cut. If the console is too narrow, long texts are wrapped in their columns. If wrapping
+    is not enough, the last columns go to a second line under each row, with their headings.
     """
     columns = columns or {key: key for key in rows[0]}
     headings = [*columns.values()]

@@ -83,8 +83,8 @@ def pick_executor(
 ) -> Executor:
     """Make the executor that a command's options describe.
 
-    ``jobs`` is the number of workers, which get the GPUs in turn: "auto" for one per GPU or core,
-    None for no pool.
+    ``jobs`` is the number of workers: "auto" for one per GPU, or per core without a GPU; None for no
+    pool. Workers get the GPUs in turn.
 
     Raises:
         ValueError: the options contradict each other, or a value is invalid.
@@ -111,7 +111,7 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
     """Make an executor other than a pool or Ray's, by its name or ``isolation``.
 
     Raises:
-        ValueError: the name is unknown or contradicts ``isolation``, or a limit would not be kept.
+        ValueError: the name is unknown or contradicts ``isolation``, or the executor keeps no such limit.
     """
     name, memory_limit = options.executor, options.memory_limit
     short = {None: None, True: "worker", False: "in-process"}[options.isolation]
@@ -240,7 +240,7 @@ def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) ->
     Args:
         folder: run directory.
         where: executor, which is closed at the end of the block.
-        kept: clause on the finished work; None for the number of complete cells in the folder.
+        kept: clause of the message on the finished work; None to count the folder's complete cells.
 
     Raises:
         typer.Exit: a signal stopped the block; the exit code is 128 plus the signal's number.

@@ -92,10 +92,9 @@ def flag(names: str, text: str, panel: str | None = None) -> Any:
 
 
 def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameters of a command whose types are dataclasses by the dataclasses' fields.
+    """Replace each parameter of a command whose type is a dataclass by the fields of the dataclass.
 
-    Each field has an :func:`option` in its annotation and a default, or a :func:`setting` as
-    default.
+    Each field has a :func:`setting` as default, or an :func:`option` in its annotation and a default.
     """
     signature = inspect.signature(command, eval_str=True)
     given = signature.parameters.values()
@@ -129,7 +128,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """Return the whole numbers >= 1 of a comma-separated text; None for None.
 
     Raises:
-        ValueError: the text is something else, or a number is too large.
+        ValueError: the text is no such list, or a number is too large.
     """
     if text is None:
         return None

@@ -39,7 +39,7 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
 
     Args:
         kind: "solver" or "metric".
-        name: name of the sampler or metric and of the package: an unused lower-case identifier.
+        name: name of the package and of its sampler or metric; an unused lower-case identifier.
         folder: parent of the package's folder, created if it does not exist.
 
     Returns:
