@@ -193,7 +193,7 @@ CONVENTIONS = {
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return a network's scalar inputs; ``time_ids`` None become the sizes of an uncropped image.
+    """Return a network's scalar inputs; a ``time_ids`` of None becomes an uncropped image's sizes.
 
     The height and width of this image are the sample's, times ``pixels``.
     """

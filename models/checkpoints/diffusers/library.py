@@ -253,7 +253,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decoder's settings with LightningDiT's ``mean`` and ``std`` as shift and scale.
 
-    A class VA-VAE is left out: it is the encoder of LightningDiT's latents, not one of the library.
+    A class VA-VAE is left out: it names the encoder of the latents, and no class of the library.
     """
     others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
     if "std" in others:

@@ -8,7 +8,7 @@ Files: ``.onnx``, and the files of weights that it names. Inputs, in any order: 
 Process: the answer to ``training``.
 Prediction: the answer to ``training``.
 Say: ``training``. ``half``, if the output has twice the image's channels. ``classes``, if labels are numbers.
-    ``limits=[-1,1]`` or ``limits=[0,1]``, to clamp samples. Entries of the file, such as ``samplerbench.training``, say the same.
+    ``limits=[-1,1]`` or ``limits=[0,1]``, to clamp samples. Entries of the file like ``samplerbench.half`` say it too.
 Refused: programs with other inputs.
 From noise alone: as ``training`` says.
 """
