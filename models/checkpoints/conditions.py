@@ -27,8 +27,8 @@ class Conditions:
     Attributes:
         tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or
             ``(n + 1, …)`` if a last row stands for "no condition".
-        description: values of JSON: ``file``, its ``sha256``, ``rows`` (n), ``shapes`` of rows by name, and ``null``, which is
-            True if there is a row for "no condition".
+        description: values of JSON: ``file``, its ``sha256``, ``rows`` (n), ``shapes`` of rows by name, and ``null``,
+            which is True if there is a row for "no condition".
     """
 
     tables: Mapping[str, Tensor]

@@ -6,7 +6,7 @@ for one of the two; four channels, which mean latents, answer it.
 
 Files: ``.pth``, a plain state dict. A table of 1001 labels has one for "no label".
 Process: the answer to ``training``.
-Prediction: the noise. The time input is 999 t, or for latents the number of the step counted from 1.
+Prediction: the noise. The time input is 999 t, or for ``SD-betas`` the number of the step counted from 1.
 Say: ``training``, unless the network has four channels. ``heads``, if the width is none of the published ones.
     ``decoder.folder=FOLDER``, to score images. ``guidance_is=w-1``, if ``guidance`` is the paper's scale.
 Refused: networks of text.
