@@ -1,7 +1,7 @@
-"""Conditions computed beforehand for a network: rows of a file of embeddings, as of prompts.
+"""Precomputed conditions of a network, such as prompts: embeddings in a file, a row for each.
 
-By default, sample number i takes row i modulo the number of rows. The hash of the file is part of
-the model's identity.
+By default, the sample with id i takes row i modulo the number of rows. The hash of the file is
+part of the model's identity.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Conditions:
     Attributes:
         tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or
             ``(n + 1, …)`` if a last row stands for "no condition".
-        description: ``file``, ``sha256``, ``rows`` (n), ``null`` and row ``shapes``, values of JSON.
+        description: values of JSON: ``file``, its ``sha256``, ``rows`` (n), ``shapes`` of rows by name, and ``null``,
+            which is True if there is a row for "no condition".
     """
 
     tables: Mapping[str, Tensor]
@@ -48,7 +49,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a safetensors file of embeddings, in which each tensor has a row for each condition.
 
     A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs``
-    are the names of the tensors that the network takes; if empty, it takes all that the file has.
+    names the tensors that the network takes; if ``needs`` is empty, it takes all in the file.
     Raises a CheckpointError for an unreadable file, or a missing, unknown or unfit tensor.
     """
     opened = open_checkpoint(path.expanduser())
@@ -96,7 +97,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
     """Return the tables of a specification's ``embeddings``; empty if the network takes none.
 
-    Raises a CheckpointError if no file is given, or the file is unreadable or has another hash.
+    Raises a CheckpointError if no file is given, or it is unreadable or differs from its hash.
     """
     if not embeddings:
         return {}

@@ -67,7 +67,7 @@ class Checkpoint(NativeDenoiser):
         name: name of the model in tables.
         content: hexadecimal hash of the checkpoint's files; its first 16 digits become a part of the identity.
         sampling: function of the specification, the number of steps and the name of a scheduler. It returns the steps
-            of that scheduler, or of the checkpoint's own one for "".
+            of the named scheduler, or of the checkpoint's own scheduler if the name is "".
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
         levels: function of the specification and the number of steps. It returns the levels at which the checkpoint's
             own scheduler calls the network.
@@ -124,9 +124,9 @@ class Checkpoint(NativeDenoiser):
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return ``steps`` levels of the checkpoint's scheduler, or else process; None for EDM's.
+        """Return ``steps`` levels of the checkpoint's scheduler, or else its process; None for EDM.
 
-        The VE process has a geometric sequence, as NCSN++ is sampled (Song et al. 2021, arXiv:2011.13456, appendix C).
+        For the VE process, levels are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
         if self._levels is not None and self.spec.preset:
             with suppress(ValueError):  # such as more steps than the table has times
@@ -142,7 +142,7 @@ class Checkpoint(NativeDenoiser):
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return int64 labels ``(batch,)``; None if the specification's ``labels`` are ``none``.
 
-        ``random`` draws classes or conditions with equal probability. ``balanced`` is the sample number modulo the
+        ``random`` draws classes or conditions with equal probability. ``balanced`` gives each sample its id modulo the
         number of classes or conditions.
         """
         count = self.classes or self.conditions

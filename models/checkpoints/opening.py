@@ -80,9 +80,9 @@ def first_bytes(path: Path) -> bytes:
 
 
 def shards_of(index: Path) -> list[Path]:
-    """List the weight files that an index names; all are in its folder.
+    """List the weight files that an index names; all are in the folder of the index.
 
-    Raises a CheckpointError if ``index`` is none, or a file is elsewhere, missing or incomplete.
+    Raises a CheckpointError if ``index`` is no index, or a file is elsewhere, missing or incomplete.
     """
     first_bytes(index)
     try:
@@ -98,9 +98,9 @@ def shards_of(index: Path) -> list[Path]:
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """Return the sorted other files in which an ONNX file stores weights; empty for most files.
+    """Return the other files, sorted, in which an ONNX file stores weights; () for most ONNX files.
 
-    Raises a ValueError if ``path`` is no ONNX file, or a file is missing or outside its folder.
+    Raises a ValueError if ``path`` is no ONNX file, or weights are missing or outside its folder.
     """
     # memory-mapped, since the file can be large
     with path.open("rb") as file:
@@ -168,7 +168,7 @@ class Opened:
         path: path of the file or folder.
         container: ``pickle``, a bare pickle such as NVIDIA's; ``torch``, a file of ``torch.save``; ``safetensors``;
             ``folder``; ``onnx``; or ``exported``, a file of ``torch.export.save``.
-        value: content of a file, in tensors and records; None for folders and programs.
+        value: content of the file: tensors, plain data and records (:mod:`.pickles`); None for folders and programs.
         metadata: metadata of a safetensors file.
         weight_files: weight files that an ONNX file or an index names.
     """
@@ -319,7 +319,7 @@ def _open_pickle(path: Path) -> Opened:
 
 
 def _unpickle(path: Path, *, mapped: bool) -> Any:
-    """Return the content of a file of ``torch.save``; names of other libraries become records.
+    """Return the content of a ``torch.save`` file; objects of other libraries become records.
 
     If ``mapped``, tensors are read from the file only when they are used.
     """

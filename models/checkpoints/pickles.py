@@ -1,9 +1,9 @@
-"""Pickles read as data: no function that only a file names is ever imported or called.
+"""Pickles read as data: of all functions that a file names, only a few known ones are called.
 
 A pickle is a program that names functions to call. A short list of names is resolved, such as the constructors of
 tensors and arrays. Names of the standard library that no checkpoint needs are refused. Any other name becomes a
-:class:`Record` that keeps the state. So networks of NVIDIA's ``torch_utils.persistence``, namespaces and configurations
-can be read, while their code does not run.
+:class:`Record` that keeps the object's state. So networks of NVIDIA's ``torch_utils.persistence``, namespaces and
+configurations can be read, while their code does not run.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class PersistentObject(Record):
     Attributes:
         class_name: name of the object's class.
         source: source text of the module that defines the class.
-        state: attributes; a network's include ``_init_kwargs``, ``_parameters``, ``_buffers`` and ``_modules``.
+        state: attributes; a network has ``_init_kwargs``, ``_parameters``, ``_buffers`` and ``_modules``.
     """
 
     qualified_name = PERSISTENT
@@ -197,7 +197,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the object for a name in the file: an allowed one or a kind of :class:`Record`.
+        """Return the object for a name in the file: an allowed object or a kind of :class:`Record`.
 
         Raises an UnsafePickleError for a part of the standard library that no checkpoint needs.
         """

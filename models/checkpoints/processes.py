@@ -60,14 +60,14 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
     """Return the ``steps`` betas of a named schedule; raise a ValueError for an unknown name.
 
     Args:
-        schedule: name of the schedule. Betas run from ``start`` to ``end`` in ``linear`` (Ho et al. 2020,
-            arXiv:2006.11239), ``scaled_linear``, which is linear in the square root (Rombach et al. 2022,
-            arXiv:2112.10752), and ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). Betas follow from the signal power,
-            and are at most 0.999, in ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17), ``laplace`` (Hang
-            et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has them.
+        schedule: name of the schedule. In three schedules, betas run from ``start`` to ``end``: ``linear`` (Ho et al.
+            2020, arXiv:2006.11239), ``scaled_linear`` (linear in the square root; Rombach et al. 2022,
+            arXiv:2112.10752), ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). In the others, betas follow from the
+            signal power, and are at most 0.999: ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17),
+            ``laplace`` (Hang et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has them.
         steps: number of times, >= 2.
         start: first beta of the first three schedules, approximately for ``sigmoid``.
-        end: last beta of the same schedules, approximately for ``sigmoid``.
+        end: last beta of the first three schedules, approximately for ``sigmoid``.
     """
     if schedule in _RATES:
         return _RATES[schedule](steps, start, end).tolist()
@@ -118,8 +118,8 @@ def _discrete(
 ) -> Discrete:
     """Return the process of a table of levels, which are given, or follow from betas or a schedule.
 
-    With ``zero_snr``, alphas_cumprod are rescaled to end at 0, and the last level is at least ``cap`` (Lin et al. 2024,
-    arXiv:2305.08891, algorithm 1).
+    With ``zero_snr``, alphas_cumprod are rescaled to end at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1). The
+    last level is then at least ``cap``, in place of infinity.
     """
     if levels is not None:
         return Discrete(levels=tuple(levels))

@@ -32,7 +32,7 @@ def training_answers() -> Answers:
 
     * ``SCHEDULE-PREDICTION``: eps, v or x0 on a schedule of 1000 betas, with the number of the step;
     * ``edm``: EDM's F, with ln(sigma) / 4;
-    * ``denoiser``: E[x0 | x = x0 + sigma z], and ``score``: grad log p of that x, each with sigma;
+    * ``denoiser``: E[x0 | x] for x = x0 + sigma z, with sigma; ``score``: grad log p(x), with sigma;
     * ``flow``: z - x0 on a path with noise at t = 1, with t; ``flow-1000``: the same with 1000 t;
     * ``flow-reversed``: x0 - z on a path with data at t = 1, with t;
     * ``vp-score``: score of the VP process with a linear rate, with t in [0, 1]; ``vp-score-999``: the same with 999 t.
@@ -111,8 +111,8 @@ class Signature:
 def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature:
     """Return the signature of a program by assigning roles to its inputs.
 
-    Raises a CheckpointError for other inputs than a noisy image, a time and perhaps labels, or for
-    a first output of other dimensions.
+    Raises a CheckpointError for other inputs than a noisy image, a time and perhaps labels. Raises
+    it also if the first output has another number of dimensions than the noisy image.
     """
     ports = "; ".join(map(str, inputs))
     wanted = (
@@ -140,8 +140,8 @@ def program_specification(
     """Return the specification of a program, with open questions for what its file leaves out.
 
     Entries of the file's ``metadata`` whose names begin with :data:`PREFIX` are settings. Raises a
-    ValueError if one is invalid. Raises a CheckpointError if the number of channels is not fixed,
-    or the output has neither as many nor twice as many.
+    ValueError if a setting is invalid. Raises a CheckpointError if the input's channels are not
+    fixed, or the output has neither the same number of channels nor twice as many.
     """
     channels, *sides = signature.state.shape[1:]
     doubled = signature.output.shape[1]
@@ -184,15 +184,15 @@ def program_specification(
 
 
 class ProgramNetwork:
-    """Network that calls a program; its output has the dtype of the program.
+    """Network that calls a program; its output has the dtype of the program's output.
 
-    A program with a fixed number of rows gets batches of that size, the last filled up with copies of a row. A program
-    with one time for all rows is called separately for each distinct time.
+    A program with a fixed number of rows gets batches of this size. The last batch is filled up with copies of a row.
+    A program with one time for all rows is called separately for each distinct time.
 
     Args:
         run: function that takes the program's inputs in their order and returns its first output.
         signature: signature of the program.
-        spec: specification. A ValueError is raised if the program takes labels and its ``classes`` are 0.
+        spec: specification. A ValueError is raised if the program takes labels and ``spec.classes`` is 0.
     """
 
     def __init__(
@@ -209,9 +209,8 @@ class ProgramNetwork:
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """Return the prediction for noisy states ``x``, times ``(batch,)`` and class numbers.
 
-        Without rows, the program is not called.
-
-        Raises a ValueError if the program fails on inputs of these sizes.
+        For an empty batch, the program is not called. Raises a ValueError if the program fails on
+        inputs of these sizes.
         """
         if not len(x):
             output = self.signature.output

@@ -69,7 +69,7 @@ class Specification:
 
     Attributes:
         family: name of a module of :mod:`samplerbench.models.checkpoints.families`.
-        network: ``class`` of the network, and its ``arguments``, or for diffusers its ``folder`` and kind of ``call``.
+        network: ``class`` of the network, and its ``arguments``; for diffusers ``folder`` and the kind of ``call``.
         weights: ``file``, and for most families the ``entry`` of the file with the set of weights, such as ``ema``.
         event: shape of one sample. It is empty if only the user can give it; sides are 0 while ``size`` is open.
         process: ``name``, a key of :data:`.processes.PROCESSES` ("" while it is open), and the process's arguments.
@@ -78,30 +78,30 @@ class Specification:
         half: half of the output's channels that is the prediction, ``first`` or ``second``; "" for all channels.
         time: ``of``, ``scale`` and ``offset`` of :class:`~samplerbench.models.adapters.NetworkTime`.
         snap: choice of the time for a network that takes times of a table only: ``nearest`` for the nearest time,
-            ``nearest_level`` for the time of the nearest level; "" if any time is taken.
+            ``nearest_level`` for the time of the nearest level; "" if it takes any time.
         sigma_min, sigma_max: range of noise levels that the network was trained for.
         limits: range of the data's values; None if unknown.
         classes: number of classes; 0 without labels.
-        null_label: True if the label ``classes``, or the number of embeddings, means "no label".
-        labels: draw of labels in unconditional sampling: ``random``; ``balanced``, the number of the sample modulo the
-            number of classes or embeddings; or ``none``.
-        kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no posterior mean.
+        null_label: True if a label equal to the number of classes or embeddings means "no label".
+        labels: draw of labels in unconditional sampling: ``random``; ``balanced``, the sample's id modulo the number
+            of classes or embeddings; or ``none``.
+        kind: ``denoiser``, or ``map`` for a few-step map: its output is the end of the path, not a posterior mean.
         boundary: ``scale`` and ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`, for a map that adds
             x_t to its predicted clean image; else empty.
-        embeddings: for a network that takes embeddings, ``needs``, their names (if empty, all in the file), and the
-            entries of ``Conditions.description`` once a file is given; else empty.
+        embeddings: empty if the network takes none. Else ``needs``, the names of the embeddings (if empty, all in the
+            file), and, once a file is given, the entries of ``Conditions.description``.
         scalars: further inputs, the same for all samples, such as FLUX's ``guidance`` and Stable Diffusion XL's
             ``time_ids``.
-        decoder: settings of the decoder of latents; empty if samples are the data. They are ``class``, ``folder``,
-            ``scale`` and ``shift`` (numbers, or one per channel; the decoder takes x / scale + shift), ``limits`` of
-            the images, and ``batch``, the latents decoded at a time. LightningDiT has ``mean`` and ``std``.
+        decoder: settings of the decoder of latents; empty if samples are the data. Settings are ``class``, ``folder``,
+            ``limits`` of the images, ``batch`` (latents decoded at a time), ``scale`` and ``shift`` (numbers or one per
+            channel). The decoder takes x / scale + shift. LightningDiT has ``mean`` and ``std`` in place of these two.
         decode: True to decode samples before they are scored.
-        preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`), which is no part of the model or
-            its identity.
+        preset: sampling of the checkpoint's own scheduler (:mod:`.diffusers.preset`). A preset is no part of the model
+            or its identity.
         evidence: sentences that say from what the family and other fields were inferred.
         sources: source of each field's value: ``file``, ``family``, ``user``, ``check``, or the user's answer that set
             the field, such as ``training=straight``.
-        open: questions that the file leaves open: by name, the possible answers, and the fields that each sets.
+        open: questions that the file leaves open, by name; each with its possible answers, and the fields they set.
     """
 
     family: str
@@ -199,7 +199,7 @@ class Specification:
         ``decode=1``, unless ``decode`` is given. ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
 
         Raises:
-            ValueError: there is no such name, or the text is not a valid value for it.
+            ValueError: a name is unknown, or its text is not a valid value.
         """
 
         # answers before fields, so that a given field overrides an answer; a process before its parts

@@ -1,6 +1,6 @@
 """Sets of weights in a checkpoint that fit a network, and the network made with one of them.
 
-A set may be under any entry of the file, and its names may have any prefix. Averaged weights are preferred.
+A set may be under any entry of the file, and its weights may have names with any prefix. Averages are preferred.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
     A common prefix may precede the keys in the file. The top level of the file is the entry "". The
-    result is empty if no set contains the keys. Raises a CheckpointError if an average without
-    names fits the network's weights in no way, or in several.
+    result is empty if no set contains the keys. Raises a CheckpointError if averaged
+    tensors without names fit the named tensors in no way, or in several.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
@@ -182,7 +182,7 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
 
 
 def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """Return a set whose trained tensors are replaced by ``average``, tensors without names.
+    """Return a set whose trained tensors are replaced by the tensors ``average`` without names.
 
     Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
     ``weight`` and ``bias``.
@@ -304,7 +304,7 @@ def load_network(
 ) -> M:
     """Return a specification's network, a ``kind`` in float32, with weights from a file's ``sets``.
 
-    ``rename`` returns the weights under the class's names. Weights whose names begin with
+    ``rename`` returns the weights under the names that ``kind`` gives them. Weights whose names begin with
     ``dropped`` are left out. Raises a CheckpointError if the class does not accept the arguments,
     or the weights do not fit the network.
     """

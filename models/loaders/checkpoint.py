@@ -249,12 +249,12 @@ def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, st
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
 def load_spec(rest: str) -> Denoiser:
-    """Load the model of a checkpoint, with options such as ``checkpoint:ema.pt?guidance=2``.
+    """Load the model of a checkpoint with its options, such as ``checkpoint:ema.pt?guidance=2``.
 
     ``rest`` is ``PATH?setting=value&…``, or the same after ``FAMILY:`` to try one family only.
 
     Raises:
-        ValueError: see :func:`load`; or an option of every model is invalid.
+        ValueError: as for :func:`load`, or an option that every model has is invalid.
     """
     from ..registry import EVERY_MODEL, wrap_model
 
@@ -266,7 +266,7 @@ def load_spec(rest: str) -> Denoiser:
 def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
     """Split ``FAMILY:PATH?setting=value&…`` into path, settings, and family or None.
 
-    Text that is an existing path as a whole has no settings. Raises a ValueError if the text after
+    If the whole text is an existing path, there are no settings. Raises a ValueError if the text after
     the last question mark is not ``setting=value&…``.
     """
     name, colon, remainder = rest.partition(":")
@@ -294,7 +294,7 @@ def write_converted(
 ) -> WrittenCounts:
     """Write a checkpoint into the folder ``out``, and return the number of tensors and elements.
 
-    ``model.safetensors`` gets the network, ``card.json`` the specification and origin.
+    ``model.safetensors`` gets the weights, and ``card.json`` the specification and origin.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its network is not one of this project's.

@@ -35,7 +35,7 @@ def load(
         sigma_min: lowest noise level, > 0.
         sigma_max: highest noise level.
         moved: seed, >= 0, of a rotation, scale and shift of the data (:class:`samplerbench.models.exact.moved.Moved`).
-            Noise levels are scaled alike. None for none.
+            Noise levels are scaled by the same factor. None leaves the data unmoved.
 
     Raises:
         ValueError: there is no such kind, or a number is out of range.

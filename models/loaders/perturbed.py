@@ -29,7 +29,7 @@ def load(
     """Return the model called ``rest`` or ``model``, with an error of known size added.
 
     Args:
-        rest: name of the inner model, the text after ``perturbed:``; without any name, :data:`EXAMPLE`.
+        rest: name of the inner model, the text after ``perturbed:``. Without ``rest`` and ``model``, :data:`EXAMPLE`.
         model: name of the inner model as an option: ``perturbed(model="gmm-2d")``.
         delta: size of the error in standard deviations of the posterior, >= 0.
         length: correlation length of the error in standard deviations of the noisy data, > 0.
@@ -38,8 +38,8 @@ def load(
         **options: options of the inner model.
 
     Raises:
-        ValueError: the inner model is named twice or unknown, an option is unknown or invalid, or ``spread`` is None
-            and the standard deviation unknown.
+        ValueError: the inner model is named twice or unknown, an option is unknown or invalid, or the spread of the
+            data is neither given nor known.
     """
     from ..exact.perturbed import Perturbed
     from ..registry import make_model

@@ -6,9 +6,9 @@ attributes
 * ``event``: shape of one sample; ``sigma_min`` < ``sigma_max``: range of noise levels that it accepts;
 * optionally ``dtype``: dtype of the state, by default ``torch.float32``; ``passes``: network evaluations in one call,
   such as 2 with built-in guidance, by default 1;
-* optionally ``bind(ids, seed)``: returns the callable for these samples, if each sample draws a label or prompt;
-* optionally ``sample(n, seed)``: ``(n, *event)`` samples of the data, and ``moments()``: the data's exact mean ``(d,)``
-  and covariance ``(d, d)``, flattened. The model's samples are compared with them;
+* optionally ``bind(ids, seed)``: returns the callable for the samples ``ids``, if each sample draws a label or prompt;
+* optionally ``sample(n, seed)``: ``(n, *event)`` samples of the data, and ``moments()``: exact mean ``(d,)`` and
+  covariance ``(d, d)`` of the flattened data. The model's samples are compared with these;
 * optionally ``network_dtype``: dtype to which ``x`` and a tensor of levels are cast, by default the
   dtype of the model's parameters, if any are found;
 * optionally ``kind``: ``"map"`` for a few-step map, such as a consistency model, which returns the end of the ODE path
@@ -109,7 +109,7 @@ def file_decoder(
 def load(spec: str, **params: Any) -> Denoiser:
     """Load the model that the factory ``path/to/file.py:factory`` returns for ``params``.
 
-    Its identity contains a hash of its files.
+    The model's identity contains a hash of the files that the model was made of.
 
     Raises:
         ValueError: there is no such file or factory, the file fails to import, the factory raises, or its result is not
@@ -121,7 +121,7 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
-    """Return a Denoiser around the result of a factory or loader, with its files as ``read``.
+    """Return a Denoiser around a factory's or loader's result; its ``read`` are the files used.
 
     Raises a ValueError if the result is not a valid model.
     """

@@ -1,6 +1,6 @@
 """Tables of loaders by scheme, which is the text before the colon of ``perturbed:gmm-2d``.
 
-The loader is a function in a module of its own, or an entry point of an installed package, and is imported on demand.
+A scheme's loader is a function in a module of its own, or an installed package's entry point, imported on demand.
 There are two tables: of models (:mod:`samplerbench.models.loaders`) and of feature spaces
 (:mod:`samplerbench.models.extractors`).
 """
@@ -33,8 +33,8 @@ class Scheme:
 
     Attributes:
         name: text before the colon of a spec.
-        load: function of the text after the colon ("" without a colon), and of options for a model
-            or :class:`samplerbench.models.extractors.Samples` for an extractor.
+        load: function of the text after the colon ("" without a colon). A model's loader also takes options,
+            and an extractor's loader :class:`samplerbench.models.extractors.Samples`.
         usage: syntax for messages, such as ``perturbed:MODEL``.
         origin: distribution and version of the loader's package; "" for this package.
         opened: files that were opened when the loader's module was imported.
@@ -47,7 +47,7 @@ class Scheme:
     opened: frozenset[str] = frozenset()
 
     def load_value(self, rest: str, *args: Any, **options: Any) -> LoadedValue:
-        """Return the result of an installed package's loader, with the files that it was made of.
+        """Return an installed loader's result, with the files that the result was made of.
 
         Raises a ValueError if the loader raises an exception, or ends the program.
         """
@@ -85,7 +85,7 @@ class Scheme:
 def is_package_data(path: str, root: Path) -> bool:
     """Return True for a file below ``root`` that is not Python code.
 
-    Modules are found by their imports instead, since a process opens each only once.
+    Modules are found by their imports instead, since a process opens each module only once.
     """
     inside = os.path.realpath(path).startswith(os.path.realpath(root) + os.sep)
     return inside and not path.endswith((".py", ".pyc", ".pyo")) and os.path.isfile(path)
@@ -108,8 +108,8 @@ class Schemes:
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
         """Return a decorator that registers a function of this package as the loader of ``name``.
 
-        The module is named like the scheme, with "_" for "-". ``usage`` is the syntax for messages,
-        by default ``name:…``. A scheme that another module registered raises a ValueError.
+        The function's module is named like the scheme, with "_" for "-". ``usage`` is the syntax for
+        messages, by default ``name:…``. A name that another module registered raises a ValueError.
         """
 
         def registered(load: Load) -> Load:
@@ -138,9 +138,9 @@ class Schemes:
         return scheme, rest
 
     def get(self, name: str) -> Scheme:
-        """Return the scheme called ``name``; only its own module is imported.
+        """Return the scheme called ``name``; only the module of this scheme is imported.
 
-        Raises a ValueError if there is none, there are two, or its package cannot be imported.
+        Raises a ValueError if no scheme or two have the name, or the package cannot be imported.
         """
         built_in, points = self._built_in(name), list(entry_points(group=self._group, name=name))
         origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]

@@ -31,8 +31,8 @@ _importing = threading.RLock()
 def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]:
     """Return the SHA-256 of each source file of a module and of the user's modules that it imports.
 
-    The keys are paths relative to the folder that holds the module, or its top package. Installed
-    modules count if they belong to the package ``own``, by default the module's own.
+    Keys are paths relative to the folder that holds the module or, for a module in a package, the
+    top package. Installed modules count if they belong to ``own``, by default the module's package.
     """
     package, dot, _ = module.__name__.partition(".")
     top = Path(module_file(package) or module_file(module.__name__) or ".")
@@ -43,7 +43,7 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
     """List the source files of a module, and of loaded user modules that its code imports anywhere.
 
-    Their imports count too. Installed modules count if they belong to ``package``, by default the module's own.
+    Imports in these modules count too. Installed modules count if in ``package``, by default the module's own.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
@@ -209,7 +209,7 @@ def importing_from(folder: Path) -> Iterator[None]:
     """Make the modules of ``folder`` importable in this context, with their files' present content.
 
     Two models may have helpers of the same name in two folders, and a helper may have been edited
-    since its last import. On exit, other modules of the same names are put back.
+    since its last import. On exit, modules of the same names from elsewhere are restored.
     """
     with _importing:
         names = _importable_names(folder)

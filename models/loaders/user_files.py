@@ -90,7 +90,7 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
 
     Args:
         paths: paths of files. Missing and unreadable files are left out.
-        folder: files below this folder are named by their relative path, others by their last part alone. If files of
+        folder: files below this folder are named by their relative path, others by their file name alone. If files of
             one name differ in content, the second is called ``NAME#2`` and so on, in the order of their hashes.
     """
     by_name: dict[str, set[str]] = {}
@@ -184,9 +184,9 @@ class FileRecorder:
 
     @property
     def stamps(self) -> dict[str, Stamp | None]:
-        """Stamps at the first opening of the user's files that were read, by absolute path.
+        """Stamps of the user's files that were read, by absolute path, taken at the first opening.
 
-        A compiled file counts as its source. Files that were also written are left out: they are
+        A compiled file counts as its source file. Files that were also written are left out: they are
         logs or caches of the user's code.
         """
         read = tuple(self.opened.items())

@@ -61,13 +61,13 @@ class Convention:
     """Calling convention of diffusers' pipelines for one class of networks.
 
     Attributes:
-        channels, size: input channels of the network and side of the state, if the network's settings lack them.
+        channels, size: defaults of the network's input channels and of the state's side, for settings that lack them.
         call: function that returns the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows
             of embeddings by name, and scalars.
         needs: function of the settings that returns the names of the embeddings the network takes.
         scalars: function of the settings that returns default values of further inputs, by name.
         packed: side of the squares of latents that the pipeline packs into one token.
-        time_factor: function of the settings that returns the factor pipelines multiply times by.
+        time_factor: function of the settings that returns the factor by which pipelines multiply times.
         refused: function of the settings that returns why the convention does not apply; "" if it does.
     """
 
@@ -193,9 +193,9 @@ CONVENTIONS = {
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return a network's scalar inputs; ``time_ids`` of None become an uncropped image's sizes.
+    """Return a network's scalar inputs; a ``time_ids`` of None becomes an uncropped image's sizes.
 
-    The image size in pixels is the sample's height and width times ``pixels``.
+    The height and width of this image are the sample's, times ``pixels``.
     """
     if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
         return dict(spec.scalars)
@@ -278,8 +278,8 @@ class PipelineNetwork(nn.Module):
     Args:
         pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
-        tables: embeddings, a row for each condition, by the name of the pipeline's argument.
-        scalars: further arguments of the pipeline by name. Unknown names, also in ``tables``, raise a CheckpointError.
+        tables: embeddings by the name of the pipeline's argument, with a row for each condition.
+        scalars: further arguments by name. A name, also in ``tables``, that is no argument raises a CheckpointError.
     """
 
     def __init__(
@@ -337,8 +337,8 @@ class PipelineNetwork(nn.Module):
     def _match_state_shape(self, output: Tensor, x: Tensor) -> Tensor:
         """Return the network's output in the shape of the states ``x``, unpacked if it is tokens.
 
-        If it has two rows for each state, as for guidance, the first half is kept. Raises a
-        CheckpointError if the shape still differs.
+        If the output has two rows for each state, as for guidance, its first half is kept. Raises
+        a CheckpointError if the shapes still differ.
         """
         if len(output) == 2 * len(x):
             output = output[: len(x)]

@@ -36,7 +36,7 @@ class Folder:
     Attributes:
         pipeline: class of the pipeline; "" for a network alone.
         part: subfolder of the network; "" for the folder itself.
-        network: class of the network: a value of :data:`NETWORKS`, or another one that the pipeline calls.
+        network: class of the network: a value of :data:`NETWORKS`, or another class, which the pipeline calls.
         config: settings of the network.
         weights: path of the weights in the folder, such as ``unet/diffusion_pytorch_model.safetensors``.
         variant: variant of the weights, such as ``fp16``; "" for none.
@@ -44,7 +44,7 @@ class Folder:
         decoder: class, folder and scaling of the decoder; empty if there is none.
         decode: True if the decoder's class is supported and its weights are in the folder.
         by_pipeline: reason why the pipeline itself has to call the network; "" if a convention is known.
-        prompts: True if the index names a part of :data:`TEXT`, present or null, such as a text encoder.
+        prompts: True if the index names a text encoder or another part in :data:`TEXT`, even as null.
     """
 
     pipeline: str
@@ -63,7 +63,7 @@ class Folder:
 def read_folder(opened: Opened) -> Folder | None:
     """Return the content of a folder; None if it is no folder of diffusers.
 
-    Raises a CheckpointError if a part of it is missing, damaged or unsupported.
+    Raises a CheckpointError if a part of the folder is missing, damaged or unsupported.
     """
     if opened.container != "folder":
         return None
@@ -175,7 +175,7 @@ def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
 def check_no_code(weights: Path) -> None:
     """Check that ``weights``, a file or an index of files, contains no pickle with code.
 
-    Raises a CheckpointError if a ``.bin`` file is one or unreadable, or the index is damaged.
+    Raises a CheckpointError if a ``.bin`` file has code or is unreadable, or the index is damaged.
     """
     for file in shards_of(weights) if weights.suffix == ".json" else [weights]:
         if file.suffix == ".bin":

@@ -51,11 +51,11 @@ def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetw
 
 
 def make_captured_network(spec: Specification, opened: Opened) -> PipelineNetwork:
-    """Return the network of a folder that is called by its pipeline, in float32 on the CPU.
+    """Return a folder's network, called by running its pipeline, in float32 on the CPU.
 
-    Only classes of diffusers itself are used, and text encoders are not loaded. Times are the
-    scheduler's, and the output has the channels of the state. Raises a CheckpointError as
-    :func:`network` does, or if a part of the pipeline is not the library's own.
+    Only classes of diffusers itself are used, and text encoders are not loaded. The network takes
+    the scheduler's times, and its output has the channels of the state. Raises a CheckpointError
+    as :func:`network` does, or if a part of the pipeline is not the library's own.
     """
     tables = read_tables(spec.embeddings, opened.path)
     for weights in sorted(opened.path.rglob("*.bin")):
@@ -89,9 +89,9 @@ def make_captured_network(spec: Specification, opened: Opened) -> PipelineNetwor
 def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
     """Load a network of the library with its weights, in float32 on the CPU.
 
-    ``cls`` is its class name, ``part`` its folder in the checkpoint ``path``, and ``file`` its
-    weights' path relative to ``path``. ``variant`` is, for example, ``fp16``; "" for none. Raises a
-    CheckpointError if the library is missing, or the weights are damaged or do not fit.
+    ``cls`` is the network's class name, and ``part`` its folder in the checkpoint ``path``. ``file``
+    is the weights' path relative to ``path``, and ``variant`` their variant, such as ``fp16`` or "".
+    Raises a CheckpointError if the library is missing, or the weights are damaged or do not fit.
     """
     check_no_code(path / file)
     kind = getattr(import_diffusers(), cls)
@@ -163,7 +163,7 @@ class Autoencoder:
     Attributes:
         network: autoencoder of the library, in evaluation mode.
         event: shape of an image.
-        scale, shift: the network decodes x / scale + shift; numbers, or one per channel.
+        scale, shift: numbers, or lists with one per channel. The network decodes latents / scale + shift.
         limits: range of the values of images.
         batch: number of latents that are decoded at a time.
         identity: hash of the decoder's folder; "" if the checkpoint's identity covers it.
@@ -190,7 +190,7 @@ class Autoencoder:
         """Return latents ``(n, channels, h, w)`` of images ``(n, *event)``, in float32 on the CPU.
 
         Images are in ``limits``, and latents have the scale of the model's samples. An ``AutoencoderKL`` gives a
-        Gaussian for each image, from which the latent is drawn by ``seed``.
+        Gaussian for each image, from which the latent is drawn with ``seed``.
         """
         generator = torch.Generator().manual_seed(seed)
         scaled = []
@@ -221,7 +221,7 @@ class Autoencoder:
 
 
 def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
-    """Return the decoder of a checkpoint, on the CPU; None if its specification decodes nothing.
+    """Return the decoder of a checkpoint, on the CPU; None if ``spec.decode`` is False.
 
     Raises a ValueError if a setting of the decoder is invalid. Raises a CheckpointError if the
     decoder is missing, damaged, unsupported, or for latents of another number of channels.
@@ -253,7 +253,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decoder's settings with LightningDiT's ``mean`` and ``std`` as shift and scale.
 
-    Their class VA-VAE is left out: it names what encoded the latents, and no class of the library.
+    A class VA-VAE is left out: it names the encoder of the latents, and no class of the library.
     """
     others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
     if "std" in others:

@@ -1,8 +1,8 @@
 """Presets: a folder's own scheduler, translated to a sampler and levels of this project.
 
 A scheduler's file describes the training of the network (:mod:`.scheduler`) and a way of sampling.
-The way of sampling is no part of the model, since any sampler may run on it. It becomes a preset:
-:mod:`.steps` gives the levels, and a sampler steps between them as the scheduler does.
+Any sampler may run on the model, so the way of sampling is no part of it, and becomes a preset.
+:mod:`.steps` gives the preset's levels, and its sampler steps between them as the scheduler does.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMD
 def sampler_of(scheduler: Settings, kind: str) -> str:
     """Return the spec of the sampler that makes the same steps as a scheduler; "" for none.
 
-    ``kind`` is the scheduler's class without "Scheduler". Orders of the last steps are left out.
+    ``kind`` is the scheduler's class without "Scheduler". :func:`sampler_with_orders` adds orders.
     """
     if kind in SAMPLERS:
         return SAMPLERS[kind]
@@ -259,16 +259,16 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
 
-    The class of the ``pipeline`` may change settings or times. ``tokens`` is the side of the state's squares that are
-    one token, for shifts that depend on the size; 0 if unknown.
+    ``pipeline`` is the class of the pipeline, which may change settings or times. Some shifts depend on the number of
+    tokens; each token is a square of the state with side ``tokens`` (0 if unknown).
 
     Returns:
         ``scheduler``: its class. ``sampler``: the equivalent sampler, "" for none. ``spacing``: spacing of the levels.
             ``end``: end of the last step, ``zero``, ``sigma_min``, or ``last`` for the level of the last evaluation.
-            ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z (a flow: (1 + sigma) z) or ``noise`` for sigma z.
+            ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z (flow: (1 + sigma) z), ``noise`` for sigma z.
             ``clip``: bound on the denoised image, but not on the noise that a step adds back; None
-            for no clamping. ``settings``: the scheduler's settings except the model's.
-            ``trained``: the model's settings. ``pipeline``, ``tokens``: as given.
+            for no clamping. ``trained``: settings of the network's training.
+            ``settings``: the scheduler's other settings. ``pipeline``, ``tokens``: as given.
             ``differs``: reasons why no sampler is equivalent.
     """
     scheduler, kind = _with_pipeline_changes(scheduler, pipeline), kind_of(scheduler)
@@ -315,7 +315,7 @@ def _end_of_last_step(scheduler: Settings, kind: str) -> str:
 def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
     """Return a folder's specification with the class ``scheduler`` in place of its own scheduler.
 
-    The settings stay, as in ``from_config``. Raises a ValueError if the training would change.
+    The settings stay, as in ``from_config``. Raises a ValueError for an unknown class, or if the process would change.
     """
     preset = spec.preset
     settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
@@ -333,8 +333,8 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
     """Return the sampling of the folder's scheduler in ``steps`` steps (``num_inference_steps``).
 
-    ``scheduler`` is a class that replaces the folder's own and keeps its settings; "" for the own.
-    Raises a ValueError if no sampler steps as the scheduler does in so many steps.
+    If ``scheduler`` is not "", this class replaces the folder's scheduler and keeps its settings.
+    Raises a ValueError if no sampler steps as the scheduler does in ``steps`` steps.
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset

@@ -1,7 +1,7 @@
 """Levels and times at which a scheduler of diffusers calls the network.
 
-Most schedulers choose times of the training's table in one of three spacings, and look up their levels. Others choose
-the levels, such as by Karras's formula, and call the network at the corresponding times, which some of them round.
+Most schedulers choose times in the training's table of levels, in one of three spacings, and look up the levels there.
+Others choose levels, such as by Karras's formula, and call the network at the levels' times, perhaps rounded.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
     """Return evaluations of the folder's scheduler in ``count`` steps (``num_inference_steps``).
 
     Raises a ValueError for an impossible ``count``, an unknown shift, or an infinite ``sigma_max``
-    with a scheduler that begins in a table of finite levels.
+    if the scheduler begins at a finite level of its table.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
     if kind.startswith("EDM"):
@@ -123,7 +123,7 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
     """Raise a ValueError unless each step of DDIM or PNDM ends at the time of the next evaluation.
 
-    A step is as long as the table divided by the number of steps, rounded down. Other schedulers pass.
+    A step's length is the number of times in the table over the number of steps, rounded down. Other schedulers pass.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -238,7 +238,7 @@ def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int)
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return ``count`` falling levels at shifted times of a flow, ``sigma_max`` at time 1.
+    """Return ``count`` falling levels at shifted times of a flow; time 1 has ``sigma_max``.
 
     Without a dynamic shift, the library shifts the last time twice, unless the pipeline gives the times.
     """
@@ -263,10 +263,10 @@ def own_shift(spec: Specification) -> float | None:
 
 
 def _shift_of(spec: Specification, key: str) -> float:
-    """Return the fixed shift ``key``, or the shift for the number of tokens.
+    """Return the scheduler's fixed shift, its setting ``key``, or else its dynamic shift.
 
-    Pipelines compute the latter after arXiv:2403.03206, section 5.3.2. Raises a ValueError if the
-    number of tokens is unknown.
+    Pipelines compute the dynamic shift from the number of tokens (after arXiv:2403.03206, section
+    5.3.2). Raises a ValueError if this number is unknown.
     """
     settings = spec.preset["settings"]
     if not settings.get("use_dynamic_shifting"):

@@ -1,11 +1,11 @@
 """Families of checkpoints, one per module: recognition of their files, open questions and networks.
 
-A family here is the files of one code base or format, such as EDM's pickles.
+A family here is the checkpoints of one code base or format, such as EDM's pickles.
 
-A family is a module with the functions of :class:`Family`. If its files have a scheduler, it also has
-``own_sampling(spec, steps, scheduler) -> OwnSampling``, ``own_shift(spec)``, and ``native_levels(spec, steps)``, the
-levels of the scheduler's evaluations. To add a family, write a module here and a test; the module's name is the name of
-the family.
+Each family has a module of its name, with the functions of :class:`Family`. If the checkpoints have a scheduler, the
+module also has ``own_sampling(spec, steps, scheduler) -> OwnSampling``, ``own_shift(spec)``, and
+``native_levels(spec, steps)``. The function ``native_levels`` returns the levels at which the scheduler calls the
+network. To add a family, write a module and a test.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Family(Protocol):
 
     @staticmethod
     def recognise(opened: Opened) -> Specification | None:
-        """Return the specification, with open questions, of this family's checkpoint; else None.
+        """Return the specification of this family's checkpoint, with open questions; else None.
 
-        The network is not built, but programs are opened.
+        The network is not built yet, but the file of a program (``.onnx``, ``.pt2``) is opened.
 
         Raises:
-            CheckpointError: the checkpoint is of this family, but damaged, changed, or has an unsupported network.
+            CheckpointError: the checkpoint is of this family, but is damaged, changed, or of an unsupported network.
         """
         ...
 
@@ -39,8 +39,8 @@ class Family(Protocol):
     def network(spec: Specification, opened: Opened) -> Network:
         """Return the network with the checkpoint's weights, on the CPU, in evaluation mode.
 
-        The network is called in native coordinates, with numbers of classes or embeddings. If it
-        has neither, it gets None. The count of classes or embeddings, as a number, means "no label".
+        The network is called in native coordinates, with the number of a class or embedding for
+        each state, or None without any. A number equal to their count means "no label".
 
         Raises:
             CheckpointError: the weights do not fit the network.

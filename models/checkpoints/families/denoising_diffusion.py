@@ -1,15 +1,15 @@
 """Checkpoints of denoising-diffusion-pytorch 1.9 or later: a ``GaussianDiffusion`` of a ``Unet``.
 
-The file, a training's or a state dict, holds the betas, and the weights of the loss, which reveal the prediction. The
-side of the images is an open question.
+The file, of a training or a state dict, holds the betas. It also holds the weights of the loss, which reveal the
+prediction. The side of the images is an open question.
 
 Files: ``model-*.pt`` of a ``Trainer``, whose average is taken, or the ``state_dict()`` of a ``GaussianDiffusion``.
 Process: the table of betas in the file.
-Prediction: the noise, the image or v, as ``loss_weight`` shows, with the number of the step.
-Say: ``size``. ``objective``, if ``loss_weight`` shows none or several. ``limits=[0,1]`` if it was trained without
-    ``auto_normalize``. Networks trained with self-conditioning get zeros for the condition.
-Refused: networks with classes, in continuous time or of one dimension, a ``Unet`` without the betas, and files of
-    older releases.
+Prediction: the noise, the image or v, as ``loss_weight`` shows. The time input is the number of the step.
+Say: ``size``. ``objective``, if ``loss_weight`` fits none or several. ``limits=[0,1]``, if the network was trained
+    without ``auto_normalize``. Networks trained with self-conditioning get zeros for the condition.
+Refused: networks with classes, for continuous time or for one-dimensional data, a ``Unet`` without the betas, and
+    files of older releases.
 From noise alone: no. The last level of the table is finite.
 """
 
@@ -99,8 +99,8 @@ def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> 
 def _find_objective(tensors: Tensors) -> str:
     """Return the training objective that the file's loss weights fit; "" if none or several fit.
 
-    The loss weight is the signal-to-noise ratio, perhaps clipped from above, over a divisor. The
-    divisor is 1 for x0, the ratio itself for the noise, and the ratio plus 1 for v.
+    A loss weight is a signal-to-noise ratio r, perhaps clipped from above, over a divisor. With r
+    unclipped, the divisor is 1 for x0, r for the noise, and r + 1 for v.
     """
     weight = tensors.get("loss_weight")
     if weight is None or weight.shape != tensors["betas"].shape:

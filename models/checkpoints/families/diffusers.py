@@ -1,21 +1,21 @@
 """Folders of diffusers (:mod:`samplerbench.models.checkpoints.diffusers`), as a family.
 
-A network with a known calling convention is called directly. For any other pipeline, the pipeline itself runs one step
-at every evaluation, which is slow (loop capture). Networks need the library (extra ``diffusers``).
+A network with a known calling convention is called directly. For other networks, their pipeline runs one step at every
+evaluation. This is called loop capture, and is slow. Networks need the library (extra ``diffusers``).
 
 Files: what ``save_pretrained`` writes: a folder with ``model_index.json``, an early one with all files in one folder,
     or a network's ``config.json`` with a ``scheduler_config.json``.
-Process: from the scheduler. A table of betas for DDPM, DDIM, PNDM, LCM and their kin. A flow, with 1000 t,
+Process: from the scheduler. A table of betas for DDPM, DDIM, PNDM, LCM and their kin. A flow, with time 1000 t,
     for ``FlowMatchEulerDiscreteScheduler`` and ``use_flow_sigmas``. EDM for ``EDMEulerScheduler``,
     ``EDMDPMSolverMultistepScheduler`` and ``CMStochasticIterativeScheduler``. VE, on images in [0, 1], for
     ``ScoreSdeVeScheduler``.
-Prediction: ``prediction_type``. EDM's F for the EDM schedulers, minus F with ``v_prediction``, with ln(sigma) / 4. The
-    velocity z - x0 for flows, the score for the VE. ``CMStochasticIterativeScheduler`` (with 250 ln(sigma)) and
-    ``LCMScheduler`` make few-step maps.
+Prediction: ``prediction_type``. EDM's F for the EDM schedulers (minus F for ``v_prediction``), with time ln(sigma) / 4.
+    The velocity z - x0 for flows, the score for the VE. Networks of ``LCMScheduler`` and
+    ``CMStochasticIterativeScheduler`` (with time 250 ln(sigma)) are few-step maps.
 Say: ``embeddings=FILE`` for text to image, with the pipeline's own names, such as ``prompt_embeds`` and
     ``negative_prompt_embeds`` (one row). ``scalars.NAME`` for other inputs: ``scalars.time_ids`` (Stable Diffusion
-    XL), ``scalars.guidance`` (FLUX 3.5, latent consistency models 8.5), arguments of the call in loop capture.
-    ``event=[16,64,64]`` for another size. ``snap=`` calls a network of whole times between them.
+    XL), ``scalars.guidance`` (by default 3.5 for FLUX, 8.5 for latent consistency models), or any argument of a
+    pipeline in loop capture. ``event=[16,64,64]`` for another size. ``snap=`` allows fractional times.
 Refused: folders without weights or scheduler, unknown schedules, predictions and schedulers, weights of another
     network, and pipelines of several networks or with their own code.
 From noise alone: flows, and ``v_prediction`` or ``sample`` with ``rescale_betas_zero_snr``. No others.

@@ -7,10 +7,10 @@ time embedding, and are few-step maps.
 Files: ``.pt``, a state dict or a training's file, whose ``ema`` is preferred. MeanFlow's PyTorch version is read too.
 Process: the answer to ``training``. MeanFlow has a straight path with noise at t = 1.
 Prediction: the answer to ``training``; the first half of the channels if the variance is learned. MeanFlow predicts
-    the mean velocity from t to r, with times t and t - r.
-Say: ``training``, unless the file has its arguments (``args``). A network that predicts the noise on a path of SiT is
-    ``training=SiT&prediction=eps&sign=1``, and a score ``training=SiT&prediction=score&sign=1``. ``heads``, if the
-    width is none of S, B, L and XL. ``decoder.folder=FOLDER``, to score images. ``kind=denoiser`` makes MeanFlow an
+    the mean velocity from t to r, with time inputs t and t - r.
+Say: ``training``, unless the file has its arguments (``args``). For a network that predicts the noise on a path of
+    SiT, ``training=SiT&prediction=eps&sign=1``; for the score, ``training=SiT&prediction=score&sign=1``. ``heads``, if
+    the width is none of S, B, L and XL. ``decoder.folder=FOLDER``, to score images. ``kind=denoiser`` makes MeanFlow an
     ordinary flow (r = t). Leave ``guidance`` out for MeanFlow: guidance was part of its training.
 Refused: MeanFlow's JAX version, improved MeanFlow, and MeanFlow on the circular path.
 From noise alone: SiT, SiT-GVP, REPA, REPA-cosine and MeanFlow with ``kind=denoiser``, whose paths end there. Not DiT,
@@ -161,8 +161,8 @@ def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
 def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
     """Return the arguments of a transformer with DiT's weight names, except its number of heads.
 
-    ``stem`` is the weight of its first convolution. Raises a CheckpointError if the tokens form no
-    square, or the output does not fit a prediction.
+    ``stem`` is the weight of the first convolution. Raises a CheckpointError if the tokens form no
+    square, or the number of outputs fits no prediction.
     """
     channels, patch = stem.shape[1], stem.shape[2]
     tokens, width = (tensors["pos_embed"].shape[i] for i in (1, 2))

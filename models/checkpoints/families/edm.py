@@ -1,16 +1,16 @@
 """Pickles of NVIDIA's EDM (Karras et al. 2022, arXiv:2206.00364): a U-Net in a preconditioning.
 
-The class of the preconditioning, one of four, determines the process; the name of the file does not. In
-``edm-cifar10-32x32-uncond-vp.pkl``, ``vp`` is an architecture (as is ``ve``), and the process is EDM's.
+The class of the preconditioning, one of four, determines the process. In names of files, such as
+``edm-cifar10-32x32-uncond-vp.pkl``, ``vp`` and ``ve`` are architectures; the process of these networks is EDM's.
 
 Files: ``.pkl``, a network snapshot with ``ema`` or a network alone. Its source is recorded, never executed.
 Process: EDM at levels 0.002 to 80 (``EDMPrecond``), the file's VP (``VPPrecond``) or VE (``VEPrecond``), or the
     file's table of levels (``iDDPMPrecond``).
-Prediction: EDM's F, with the time ln(sigma) / 4 (``EDMPrecond``). The noise, with 999 t (``VPPrecond``). Minus the
-    noise, with ln(sigma / 2) (``VEPrecond``). The noise in the first half of the channels, with the number of the
-    nearest level (``iDDPMPrecond``).
-Say: nothing. Labels are random; ``?labels=balanced`` or ``?labels=none`` change that. "No label" is a row of zeros,
-    which only a network trained with label dropout knows.
+Prediction: EDM's F, with the time ln(sigma) / 4 (``EDMPrecond``). The noise, with the time 999 t (``VPPrecond``).
+    Minus the noise, with the time ln(sigma / 2) (``VEPrecond``). The noise in the first half of the channels, with the
+    number of the nearest level as time (``iDDPMPrecond``).
+Say: nothing. Labels are random, unless you give ``?labels=balanced`` or ``?labels=none``. "No label" is a row of
+    zeros, which only a network trained with label dropout knows.
 Refused: training states, other classes than the published ones, other arguments (PFGM++ has ``D``), and weights of
     other shapes.
 From noise alone: no. The network's time ln(sigma) is infinite there, or the network predicts the noise.
@@ -99,7 +99,7 @@ def class_and_arguments(
 
     ``outer`` is the preconditioning, which holds the network as ``attribute``. ``networks`` are the
     supported classes by name, and ``own`` the names of arguments that only the preconditioning has.
-    ``assumed`` are the arguments of a network whose arguments are not in the file. Raises a
+    ``assumed`` are further arguments of a network that is stored without its own. Raises a
     CheckpointError if the class or an argument is unknown, or an argument is missing.
     """
     outer_arguments, path = arguments_of(outer), opened.path

@@ -5,7 +5,7 @@ A pickle holds a U-Net that preserves magnitudes, inside EDM's preconditioning.
 Files: ``.pkl``, a network snapshot with ``ema`` or a network alone. Its source is recorded, never executed.
 Process: EDM at levels 0.002 to 80.
 Prediction: EDM's F, with the time ln(sigma) / 4.
-Say: nothing for images. For latents, ``decoder.folder=FOLDER`` names the autoencoder; the file has its scaling.
+Say: nothing for images. For latents, ``decoder.folder=FOLDER`` names the autoencoder, whose scaling is in the pickle.
 Refused: unknown encoders, and what :mod:`.edm` refuses.
 From noise alone: no. The network's time ln(sigma) is infinite there.
 """

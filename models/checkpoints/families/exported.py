@@ -3,15 +3,15 @@
 ``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates text of symbolic sizes and
 guards, and looks functions up by dotted names. Here the graph is read as JSON and weights are read as bytes; all else
 is ignored. The layout is version 8 of ``torch/_export/serde/schema.py``, written since torch 2.8.
-Only torch's operators in ``aten`` and ``prims`` and arithmetic of sizes are looked up. A graph with
-any other operator is refused before anything runs.
+Functions are looked up only among torch's operators in ``aten`` and ``prims``, and arithmetic of
+sizes. A graph with any other operator is refused before an operator runs.
 
 A file states its inputs; its training is an open question.
 
 Files: ``.pt2`` of torch 2.8 or later, with inputs as for :mod:`.onnx`.
 Process: the answer to ``training``.
 Prediction: the answer to ``training``.
-Say: what :mod:`.onnx` asks.
+Say: the same as for :mod:`.onnx`.
 Refused: pickled objects, graphs within the graph (control flow, autocast), operators outside ``aten`` and ``prims``,
     buffers that change, AOTInductor's packages, and files of an older torch.
 From noise alone: as ``training`` says.

@@ -1,14 +1,14 @@
 """U-Nets of flow matching: OpenAI's network, trained by torchcfm or flow_matching.
 
-Both have noise at t = 0 and data at t = 1, with time input t. Paths are straight; torchcfm also has paths on a circle.
+Both trainings have noise at t = 0, data at t = 1 and time input t. Paths are straight, or in torchcfm also on a circle.
 The shapes give the sizes. Open questions are the path, and ``attention`` and ``size`` as in :mod:`.openai`.
 
 Files: ``.pt`` of torchcfm (``net_model``, ``ema_model``) or flow_matching (``model``, ``lr_schedule``).
 Process: the answer to ``training``, data at t = 1.
 Prediction: the velocity, with the time t. The velocity of ``otcfm`` is only nearly the velocity of a posterior mean.
 Say: ``training`` for torchcfm: ``straight`` (``icfm``, ``otcfm``, ``fm``) or ``circle`` (``si``). ``attention``:
-    num_heads (``1-head``, ``4-heads``) or num_head_channels (``64-wide``), with ``-together`` for several heads under
-    use_new_attention_order. ``size``: the side of the images.
+    num_heads (``1-head``, ``4-heads``) or num_head_channels (``64-wide``); append ``-together`` if several heads
+    have use_new_attention_order. ``size``: the side of the images.
 Refused: networks whose output has other channels than their input.
 From noise alone: yes, the path ends there.
 """

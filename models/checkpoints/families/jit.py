@@ -1,11 +1,11 @@
 """Checkpoints of JiT: transformers that predict clean pixels (Li & He 2025, arXiv:2511.13720).
 
-The shapes give the network, except for the block at which label tokens join. It is taken to be a third of the depth, as
-in all published networks. The scale of the noise is 1 for images of side 256 and 2 for side 512; for other sides it is
-an open question.
+The shapes give the network, except for the block at which label tokens join. This block is taken to be at a third of
+the depth, as in all published networks. The scale of the noise is 1 for images of side 256 and 2 for side 512. For
+other sides the scale is an open question.
 
-Files: ``.pth``. Of its three sets of weights ``model_ema1`` is taken; ``weights.entry=model_ema2`` takes the other
-    average.
+Files: ``.pth``, with three sets of weights. The average ``model_ema1`` is taken; ``weights.entry=model_ema2`` takes
+    the other average.
 Process: a straight path, data at t = 1, with noise of standard deviation ``noise_scale``.
 Prediction: the clean image, with the time t.
 Say: ``noise_scale``, for images of other sides than 256 and 512.

@@ -6,7 +6,7 @@ embeddings of prompts. Most files have the betas. Decoders are read from ``decod
 
 Files: ``.ckpt`` and ``.safetensors`` with ``model.diffusion_model``. Lightning's average is taken if there is one.
 Process: the file's ``betas`` or ``alphas_cumprod``, else Stable Diffusion's betas.
-Prediction: the noise, with the number of the step; v for some networks of Stable Diffusion 2.
+Prediction: the noise, or v for some networks of Stable Diffusion 2. The time input is the number of the step.
 Say: ``attention`` (num_head_channels ``32-wide``; num_heads ``8-heads``, ``1-head``) and ``size`` for a network
     without conditions. ``size`` for latent diffusion's networks with classes or text. ``embeddings=FILE`` for text,
     ``training`` (``eps`` or ``v``) for Stable Diffusion 2, and ``event=[4,96,96]`` for another size.

@@ -7,8 +7,8 @@ Files: ``.onnx``, and the files of weights that it names. Inputs, in any order: 
     and perhaps labels, as numbers or one-hot rows. The first output is the prediction.
 Process: the answer to ``training``.
 Prediction: the answer to ``training``.
-Say: ``training``. ``half``, if the output has twice the channels. ``classes``, if labels are numbers. ``limits=[-1,1]``
-    or ``limits=[0,1]``, to clamp samples. Entries ``samplerbench.training`` and so on of the file say the same.
+Say: ``training``. ``half``, if the output has twice the image's channels. ``classes``, if labels are numbers.
+    ``limits=[-1,1]`` or ``limits=[0,1]``, to clamp samples. Entries of the file like ``samplerbench.half`` say it too.
 Refused: programs with other inputs.
 From noise alone: as ``training`` says.
 """

@@ -1,18 +1,18 @@
 """U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: a state dict.
 
 The shapes give the sizes of the network. Open questions are the schedule, and the number of attention heads with the
-order of their channels. So is the side of images, unless a published network has the same channel multipliers. Teachers
-and students of consistency models have weights of the same names; students are few-step maps.
+order of their channels. The side of images is open too, unless a published network has the same channel multipliers.
+Teachers and students of consistency models have weights of the same names; students are few-step maps.
 
 Files: ``ema_*.pt``, ``model*.pt`` and ``*_diffusion.pt``, alone or as an entry of a training's file.
 Process: a table of 1000 or 4000 betas; EDM for teachers and students of consistency models.
-Prediction: the noise, with the number of the step. It is the first half of the channels if the variance is learned.
-    EDM's F, with 250 ln(sigma), for a teacher; a jump to the end for a student (``cd_*`` and ``ct_*``).
+Prediction: the noise, with the number of the step as time; the first half of the channels if the variance is learned.
+    EDM's F, with time 250 ln(sigma), for a teacher; a jump to the end for a student (``cd_*`` and ``ct_*``).
 Say: ``schedule`` (``linear``, ``cosine``, ``linear-4000``, ``cosine-4000``; without a learned variance also ``edm``).
-    ``attention``: num_heads (``1-head``, ``4-heads``) or num_head_channels (``64-wide``), with ``-together`` for
-    several heads under use_new_attention_order, which consistency_models always has. ``size``, the side, unless it is
-    a published one. A training in thousandths of 4000 steps (rescale_timesteps, improved-diffusion's default) is
-    ``schedule=cosine-4000&time.scale=0.25``. A student under another name is ``schedule=edm&kind=map``. Labels are
+    ``attention``: num_heads (``1-head``, ``4-heads``) or num_head_channels (``64-wide``); append ``-together``
+    if several heads have use_new_attention_order (always in consistency_models). ``size``, the side, unless it
+    is a published one. For 4000 steps with times scaled to 1000 (rescale_timesteps, improved-diffusion's default),
+    ``schedule=cosine-4000&time.scale=0.25``. For a student under another name, ``schedule=edm&kind=map``. Labels are
     random; none of them means "no label".
 Refused: classifiers, and networks that enlarge images.
 From noise alone: no. They predict the noise, and their highest level is finite.

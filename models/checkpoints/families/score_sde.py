@@ -1,16 +1,16 @@
 """Checkpoints of NCSN++ and DDPM++ of score_sde in PyTorch (Song et al. 2021, arXiv:2011.13456).
 
 A file has the weights, and their average as a list in the order of the parameters. The shapes give the network, except
-for the filter of its changes of resolution. They give the side of its images only if a single level has attention, and
-the process only if the network has random Fourier features: then it is the VE process.
+for the filter of its changes of resolution. The shapes give the side of the images only if a single resolution has
+attention. Networks with random Fourier features have the VE process; other networks leave the process open.
 
 Files: ``checkpoint_*.pth`` with ``optimizer``, ``model``, ``ema`` and ``step``. The average is taken.
 Process: the answer to ``training``. The range of the VE is from ``sigmas`` in the file, else CIFAR-10's, 0.01 to 50.
-Prediction: the noise, with 999 t, for VP and subVP. Minus the noise, with ln(sigma), for the VE; with the number of
-    the level, counted from the highest, for ``VE-1000``.
+Prediction: the noise, with time 999 t, for VP and subVP. Minus the noise for the VE, with time ln(sigma), or for
+    ``VE-1000`` with the number of the noise level, counted from the highest.
 Say: ``training`` (``VP``, ``subVP``, ``VE-1000``), if the network has sinusoidal times. ``filter`` (``smooth`` for
-    NCSN++, ``box`` for DDPM++), unless a convolution reduces the image. ``size``, unless one level alone has attention.
-    Say ``training=VE-1000`` before a check with images: networks of the VE take images in [0, 1].
+    NCSN++, ``box`` for DDPM++), unless a convolution reduces the image. ``size``, unless a single resolution has
+    attention. Say ``training=VE-1000`` before a check with images: networks of the VE take images in [0, 1].
 Refused: DDPM's own blocks (``ddpm``), older networks, and networks that join features by ``cat``.
 From noise alone: no. They predict the noise.
 """
@@ -64,7 +64,7 @@ STEPS = 1000
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of ``SongUNet``, except its image side, sides with attention and filter.
 
-    The entry ``attention`` lists the levels with attention, counted from 0. Raises a
+    The entry ``attention`` lists resolutions with attention, 0 for the full resolution. Raises a
     CheckpointError if the weights are of another network of score_sde.
     """
     modules = _modules_with_weights(tensors)

@@ -1,14 +1,14 @@
 """Checkpoints of U-ViT (Bao et al. 2023, arXiv:2209.12152): a state dict of its transformer.
 
 The shapes give the sizes, and the number of heads for published widths. Networks for images were trained on the VP
-process in continuous time, those for latents at Stable Diffusion's 1000 betas. This is the question ``training``, which
-four channels (latents) answer.
+process in continuous time, and networks for latents at Stable Diffusion's 1000 betas. The question ``training`` asks
+for one of the two; four channels, which mean latents, answer it.
 
 Files: ``.pth``, a plain state dict. A table of 1001 labels has one for "no label".
 Process: the answer to ``training``.
-Prediction: the noise, with 999 t, or with the number of the step counted from 1.
+Prediction: the noise. The time input is 999 t, or for ``SD-betas`` the number of the step counted from 1.
 Say: ``training``, unless the network has four channels. ``heads``, if the width is none of the published ones.
-    ``decoder.folder=FOLDER``, to score images. ``guidance_is=w-1`` takes numbers of the paper.
+    ``decoder.folder=FOLDER``, to score images. ``guidance_is=w-1``, if ``guidance`` is the paper's scale.
 Refused: networks of text.
 From noise alone: no. They predict the noise, and their highest level is finite.
 """
