@@ -108,7 +108,7 @@ class Reference:
         extractor: maps samples to features.
         n: size of the reference set; None if the moments are exact, or their number of samples is
             unknown.
-        identity: text of data set, preprocessing, extractor and hash of the reference.
+        identity: text that names data set, preprocessing, extractor and hash of the reference.
         make: function that computes the statistics, called once at their first use.
         clamp: range to which samples are clamped before the extractor, or None.
         disjoint: True if no held-out sample is among the samples of the moments. The distance
