@@ -332,8 +332,8 @@ class NativeDenoiser(Denoiser):
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
         """Return noise scale, time input and weights (:func:`_limits_at_infinity`) at level inf.
 
-        Raises a ValueError if the process has no time for level inf, the prediction has no limit,
-        or the time input is a function of the level.
+        Raises a ValueError if the process has no time for level inf, the prediction has no limit
+        there, or the time input depends on the level.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
@@ -394,6 +394,6 @@ class NativeDenoiser(Denoiser):
 
 
 def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return the index of the sorted choice nearest to each ``wanted`` value, the first in a tie."""
+    """Return the index of the sorted choice nearest to each ``wanted``; in a tie, the first."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

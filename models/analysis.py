@@ -292,8 +292,8 @@ def denoising_loss(
 ) -> MMSECurve:
     """Return the curve of a model's squared error |x0 - d|² on samples ``x0`` ``(n, *event)``.
 
-    If ``x0`` are drawn from the data, the curve's mean over samples is the MMSE plus the model's
-    own squared error E |d - E[x0 | x]|². So this mean bounds the MMSE from above, up to noise.
+    If ``x0`` are drawn from the data, the mean over samples is the MMSE plus the model's squared
+    error E |d - E[x0 | x]|². So this mean bounds the MMSE from above, up to sampling noise.
     """
 
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:

@@ -90,7 +90,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density ``(CHUNK,)`` of rows, with arguments as in :meth:`denoise_rows`."""
+        """Return the log-density ``(CHUNK,)`` of rows; arguments as in :meth:`denoise_rows`."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -255,7 +255,7 @@ class ExactModel(Denoiser):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread in this context; more threads can be 100 times slower on small tensors."""
+    """Run torch on one thread in this context: for small tensors, more can be 100 times slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

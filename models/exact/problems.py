@@ -34,7 +34,7 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a mixture of :data:`WIDTHS` Gaussians close to Student's t of 2.5 to 6 degrees of freedom."""
+    """Make a mixture of :data:`WIDTHS` Gaussians near Student's t of 2.5 to 6 degrees of freedom."""
     from scipy.stats import invgamma  # here: few runs have a use for it
 
     half = rng.uniform(2.5, 6) / 2
