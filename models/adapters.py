@@ -35,8 +35,8 @@ class Network(Protocol):
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
         """Return the prediction for states ``x_t`` ``(batch, *event)``, times ``t`` ``(batch,)``.
 
-        ``labels`` are ``(batch,)`` int64 in [0, classes], or in [0, conditions] for a model with
-        conditions. The last number means "no label". A model with neither gets None.
+        ``labels`` are ``(batch,)`` int64 in [0, classes], or in [0, conditions]. The largest value
+        means "no label". A model with neither classes nor conditions gets None.
         """
         ...
 
@@ -92,7 +92,7 @@ def _prediction_weights(
 ) -> Weights:
     """Return weights (a, b) of the denoised image d = a x + b p, for state x and prediction p.
 
-    Both have the shape of ``level``; ``alpha`` is the scale of the data at these noise levels.
+    Both weights have the shape of ``level``. ``alpha`` is the scale of the data at these levels.
     """
     match prediction:
         case "x0":
@@ -122,7 +122,7 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
 
-    For x = level z, d tends to (first) z + (second) p. A prediction without limits is a ValueError.
+    For x = level z, d tends to (first) z + (second) p. Raises a ValueError if limits are missing.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -136,22 +136,21 @@ def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float
 class NativeDenoiser(Denoiser):
     """Denoiser around a network that works in the coordinates and the time of its own process.
 
-    A state keeps its dtype: only the network's input is cast to the network's dtype. A float64
-    state around a float32 network thus loses nothing but the network's own rounding. An
-    ``nn.Module`` is put in evaluation mode and frozen, so that a run builds no graph of its
-    parameters.
+    A state keeps its dtype: only the network's input is cast to the network's dtype. With a float32
+    network, the only float32 error in a float64 result is thus the network's own. An ``nn.Module``
+    is put in evaluation mode and frozen, so that a run builds no graph of its parameters.
 
     Args:
         network: see :class:`Network`.
         process: the noising process of the network's training.
         prediction: the network's output: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t
-            x0; ``flow`` = nu z - x0, nu the process's ``noise_scale`` or 1; ``velocity`` = dx_t /
-            dt, for a process with ``speeds``; ``score`` = grad log p_t(x_t); ``edm`` or
+            x0; ``flow`` = nu z - x0, with nu the process's ``noise_scale`` or 1; ``velocity`` = dx_t
+            / dt, for a process with ``speeds``; ``score`` = grad log p_t(x_t); ``edm`` or
             ``consistency``, the raw output F of EDM or of a consistency model, for an
             :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
         times: native times at which the network was trained; None for all. The network is called at
-            the nearest of them, and its output is weighted for the exact level.
+            the nearest of these times, and its output is weighted for the exact level.
         nearest: distance by which the nearest of ``times`` is chosen, ``time`` or ``level``.
         time: formula of the network's time input; None for the native time.
         factor: factor from the network's output to the prediction, such as -1 for the opposite
@@ -159,18 +158,18 @@ class NativeDenoiser(Denoiser):
         half: half of the output channels that holds the prediction, ``first`` or ``second``, for a
             network that also learned a variance; None for all channels.
         network_dtype: dtype of the network's inputs.
-        dtype: dtype of the state unless a run sets one; by default the network's.
+        dtype: dtype of the state unless a run sets one; by default ``network_dtype``.
         sigma_min, sigma_max: lowest and highest level that the network knows; by default the levels
             at the process's ``t_min`` and ``t_max``.
         infinite: True if the network was trained up to an infinite level. The process must have a
-            native time there, and the prediction a limit.
+            native time at that level, and the prediction a limit.
         limits: range of the values of the data, as in :class:`Denoiser`.
         kind: ``map`` for a few-step map, as in :class:`Denoiser`. A map of prediction
-            ``consistency`` ends at sigma_min, any other at 0.
+            ``consistency`` ends at sigma_min, any other map at 0.
         boundary: :class:`Boundary` of a latent consistency model; None for other models.
-        class_weights: relative frequency of each of the ``classes`` in the data, by which samples
-            draw labels. Without it, all samples get the label ``classes``, "no label", which the
-            network must know.
+        class_weights: relative frequency of each of the ``classes`` in the data. Samples draw their
+            labels by these frequencies. Without frequencies, all samples get the label ``classes``,
+            "no label", which the network must know.
         conditions: number of conditions of a network without classes, such as rows of a table of
             prompts (:mod:`samplerbench.models.checkpoints.conditions`). Sample i gets condition i
             modulo ``conditions``.
@@ -178,8 +177,8 @@ class NativeDenoiser(Denoiser):
 
     Raises:
         ValueError: the network takes other arguments; the prediction is unknown or does not fit the
-            process; both classes and conditions are given; ``class_weights`` is not one weight a
-            class; or ``infinite`` is set without a limit, or for a few-step map.
+            process; both classes and conditions are given; ``class_weights`` are more or fewer than
+            the classes; or ``infinite`` is set without a limit, or for a few-step map.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -261,9 +260,9 @@ class NativeDenoiser(Denoiser):
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels at evenly spaced native times; None for VE and EDM.
 
-        VE and EDM define only a range of levels. A :class:`Discrete` process reaches ``sigma_min``.
-        Its times are whole if ``times`` are given and their range has ``steps`` whole ones (Nichol
-        & Dhariwal 2021, arXiv:2102.09672). Any other process stops one step before t = 0.
+        VE and EDM define only a range of levels. Levels of a :class:`Discrete` process end at
+        ``sigma_min``. With ``times``, they are at whole times if enough exist (Nichol & Dhariwal
+        2021, arXiv:2102.09672). In other processes, the last time is one spacing above t = 0.
         """
         process = self.process
         if isinstance(process, VE):
@@ -333,8 +332,8 @@ class NativeDenoiser(Denoiser):
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
         """Return noise scale, time input and weights (:func:`_limits_at_infinity`) at level inf.
 
-        Raises a ValueError if the process or the prediction has no limit there, or the time input
-        is a function of the level.
+        Raises a ValueError if the process has no time for level inf, the prediction has no limit
+        there, or the time input depends on the level.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
@@ -358,7 +357,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input at ``requested``; for None, at the nearest known time."""
+        """Return the network's input for time ``requested``; if None, for the nearest known one."""
         if requested is not None:
             time = np.array([requested])
         elif self.times is not None:
@@ -395,6 +394,6 @@ class NativeDenoiser(Denoiser):
 
 
 def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return the index of the sorted choice nearest to each ``wanted`` value; of two, the first."""
+    """Return the index of the sorted choice nearest to each ``wanted``; in a tie, the first."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

@@ -1,8 +1,8 @@
 """Curves of a model's minimum mean squared error (MMSE) of denoising, over the noise level.
 
-They come from the posterior of exact models, and from the denoising loss of networks. All levels of
-a curve share the same x0 and z, with x = x0 + z / sqrt(gamma). So the curve is smooth, and
-differences of its values have little noise.
+A curve comes from the posterior of an exact model, or from the denoising loss of a network. Its
+states x = x0 + sigma z have the same x0 and z at all levels sigma = 1 / sqrt(gamma). So the
+curve is smooth, and differences of its values have little noise.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class MMSECurve:
     """Table of a denoising error (MMSE) by sample and signal-to-noise ratio gamma = 1 / sigma².
 
     ``gamma`` ``(M,)`` are the nodes, > 0 and rising. ``draws`` ``(n, M)`` are each sample's errors
-    there, in squared data units. Between nodes, gamma · error is a cubic spline in log gamma.
+    at the nodes, in squared data units. Between nodes, gamma · error is a cubic spline in log gamma.
     """
 
     gamma: FloatArray
@@ -100,7 +100,7 @@ class MMSECurve:
         return estimate_mean(self.at(gamma))
 
     def mean(self) -> FloatArray:
-        """Return the mean error at each node, ``(M,)``, as a running minimum that never rises."""
+        """Return the running minimum along the nodes, ``(M,)``, of the samples' mean error."""
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
@@ -160,7 +160,7 @@ def posterior_trace(
     """Return the trace of Cov[x0 | x] of an exact model, in squared data units.
 
     It equals E[|x0 - d|² | x] with d = E[x0 | x]. States ``x`` are ``(batch, *event)``, the result
-    ``(batch,)`` float64. For a class without a formula here, ``posterior`` gives the covariance.
+    ``(batch,)`` float64. For models without a formula here, ``posterior`` gives the covariance.
 
     Raises:
         ValueError: ``labels`` are given to a model without a formula here.
@@ -178,8 +178,8 @@ def _(
 ) -> Tensor:
     """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
 
-    Let u = x - mean, c = U_k^T u - U_k^T mu_k and gain = v_k / (v_k + sigma²) - g_k; the rest as in
-    :class:`GaussianMixture`. Given k, E[x0] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, so that
+    Let u = x - mean, c = U_k^T u - U_k^T mu_k and gain = v_k / (v_k + sigma²) - g_k, and the rest as in
+    :class:`GaussianMixture`. Then E[x0 | x, k] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
 
         |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
                  + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
@@ -263,7 +263,7 @@ def tabulate_curve(
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
     """Return standard normal noise like ``x0``, drawn by ``seed`` and ``stream``, both >= 0.
 
-    The first m rows are the same for every larger number of rows.
+    The first m rows do not depend on the number of rows.
     """
     rng = np.random.default_rng((seed, 2, stream))
     return torch.from_numpy(rng.standard_normal(tuple(x0.shape))).to(x0)
@@ -292,8 +292,8 @@ def denoising_loss(
 ) -> MMSECurve:
     """Return the curve of a model's squared error |x0 - d|² on samples ``x0`` ``(n, *event)``.
 
-    For ``x0`` drawn from the data, its mean is the MMSE plus E |d - E[x0 | x]|², the model's own
-    squared error. So the mean bounds the MMSE from above, up to sampling noise.
+    If ``x0`` are drawn from the data, the mean over samples is the MMSE plus the model's squared
+    error E |d - E[x0 | x]|². So this mean bounds the MMSE from above, up to sampling noise.
     """
 
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:

@@ -15,8 +15,8 @@ class Decoder(Protocol):
         event: shape of one image, such as ``(3, 256, 256)``.
         limits: range of the values of images, which are clamped to it before their features are
             taken; None for no range.
-        identity: fingerprint of the decoder; "" if the model's own covers it.
-        batch: most latents in a call, since an image is many times as large as a latent.
+        identity: fingerprint of the decoder; "" if the model's fingerprint covers the decoder.
+        batch: largest number of latents in a call, since an image is much larger than a latent.
         device: device of the latents.
     """
 

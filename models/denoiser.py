@@ -27,13 +27,13 @@ class OwnSampling(NamedTuple):
     Attributes:
         sampler: spec of the equivalent sampler on ``levels``.
         levels: falling noise levels; the last may be 0.
-        start: factor of the noise in the first state: the first level s, or sqrt(1 + s²) or 1 + s.
+        start: factor of the noise in the first state: s, sqrt(1 + s²) or 1 + s, s the first level.
         end: factor of the result, for a scheduler that ends in scaled coordinates.
         clip: bound to which the denoised image, not the predicted noise, is clamped; None for none.
         told: description of the scheduler and the spacing of its levels, for tables.
         differs: sentences on the remaining differences from the scheduler.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
-            another native time than its process gives.
+            another native time than the model's process gives.
     """
 
     sampler: str
@@ -67,23 +67,23 @@ class Denoiser(ABC):
         sigma_min, sigma_max: range of noise levels that the model knows; a run starts at
             ``sigma_max``.
         infinite: True if ``denoise(z, inf)`` is defined, for z ``(batch, *event)`` of standard
-            deviation 1. It is the limit of E[x0 | x] at x = sigma z as sigma grows. ``sigma_max``
-            is finite nonetheless.
-        classes: number of classes; 0 for a model without. If positive, labels are class numbers,
-            with which :meth:`classes_of` modes are compared. Otherwise labels are any tensor that
-            the model takes, one row a sample.
+            deviation 1. Its value is the limit of E[x0 | x] at x = sigma z as sigma grows.
+            ``sigma_max`` is finite nonetheless.
+        classes: number of classes. If it is positive, labels are class numbers, and results of
+            :meth:`classes_of` are compared with them. If it is 0, labels are any tensor that the
+            model takes, with one row for each sample.
         conditions: number of other conditions, such as prompts, of a model without classes. A label
-            is then the number of a condition.
+            is then the index of a condition.
         null_label: True if the label ``classes``, or ``conditions``, means "no label", which
             guidance needs.
         class_weights: relative frequency of each class in the data; None if unknown.
         limits: range of the values of the data, to which samples are clamped before their features
             are taken; None for no range.
         decoder: decoder of a model whose samples are latents; None if the samples themselves are
-            scored. Features, and all measures in them, come from decoded images. The solution of
-            the ODE is compared in latents.
-        passes: most network evaluations per sample in one call (2 under classifier-free guidance);
-            :meth:`passes_at` gives the number at a level.
+            scored. Features, and all measures of features, come from decoded images. Solutions
+            of the ODE are compared as latents.
+        passes: largest number of network evaluations per sample in one call, such as 2 under
+            classifier-free guidance; :meth:`passes_at` gives the number at a level.
         dtype: default dtype of a run's state (float64 for exact models).
         capturable: True if an evaluation can be recorded in a CUDA graph: it never waits for the
             device, and its shapes depend on no value.
@@ -131,7 +131,7 @@ class Denoiser(ABC):
         """
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided image and the image to guide away from; without guidance, d twice."""
+        """Return the guided image and the image to guide away from; if unguided, equal ones."""
         d = self.denoise(x, sigma, labels)
         return d, d
 
@@ -140,7 +140,7 @@ class Denoiser(ABC):
 
         Args:
             ids: ``(batch,)`` int64 sample numbers.
-            seed: root seed; with the id it decides all draws of a sample, such as a label.
+            seed: root seed. Seed and id together decide all draws of a sample, such as its label.
             labels: ``(batch,)`` labels to condition on; None lets the model decide
                 (:meth:`draw_labels`).
         """
@@ -161,15 +161,15 @@ class Denoiser(ABC):
         return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return labels for samples that are given none, one row a sample; None without labels.
+        """Return labels for samples that are given none; None for a model without labels.
 
-        They are class or condition numbers ``(batch,)`` for a model with ``classes`` or
+        Labels are ``(batch,)`` numbers of classes or conditions for a model with ``classes`` or
         ``conditions``, else any tensor ``(batch, …)``.
         """
         return None
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Return a copy whose innermost model is ``wrap(model)``, such as to count evaluations."""
+        """Return a copy whose innermost model is ``wrap(model)``, which may count evaluations."""
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
@@ -194,9 +194,9 @@ class Denoiser(ABC):
     def moments(self) -> Moments | None:
         """Return mean and covariance of flattened data, ``(d,)`` and ``(d, d)`` float64, or None.
 
-        If :meth:`draw_labels` draws classes, the mean may be class means ``(classes, d)``, about
-        which the covariance is taken. A run may begin from the moments, and rough ones will do.
-        By default they come from a reference whose features are the samples.
+        If :meth:`draw_labels` draws classes, the mean may be class means ``(classes, d)``; the
+        covariance is then taken about them. A run may begin from the moments, which may be rough.
+        By default the moments come from a reference whose features are the samples.
         """
         reference = self.reference() if self.decoder is None else None
         return None if reference is None else reference.moments
@@ -206,7 +206,7 @@ class Denoiser(ABC):
         return None
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return initial noise for normal ``z``, in its shape; runs begin at sigma_max times it."""
+        """Return initial noise like normal ``z``; a run begins at sigma_max times this noise."""
         return z
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
@@ -218,8 +218,8 @@ class Denoiser(ABC):
 
         Args:
             steps: number of steps of the scheduler.
-            scheduler: class of the same library that takes the place and the settings of the
-                model's own scheduler; "" for the own scheduler.
+            scheduler: name of a scheduler class of the same library, which is used with the
+                settings of the model's own scheduler; "" for the own scheduler.
 
         Raises:
             ValueError: no sampler here takes such steps.
@@ -358,7 +358,7 @@ class Wrapper(Denoiser):
 def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return the level of each row of ``x``: ``(batch,)``, of dtype ``dtype``, on x's device.
 
-    A number is filled in without waiting for the device.
+    If ``sigma`` is a number, this does not wait for the device.
     """
     if isinstance(sigma, Tensor):
         return sigma.to(x.device, dtype).expand(len(x))

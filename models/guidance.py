@@ -99,9 +99,9 @@ def guide_both(
 ) -> Pair:
     """Return the guided images, and the images that they are guided away from.
 
-    ``label`` are the estimates of all rows, ``free`` the estimates to guide away from, for the guided
-    ``rows`` only. Only the first ``channels`` are guided; None means all. In other rows and channels
-    both results equal ``label``.
+    ``label`` are the estimates of all rows. ``free`` are the estimates to guide away from, of the
+    guided ``rows`` only. The first ``channels`` are guided; None means all. In other rows and
+    channels, both results equal ``label``.
     """
     level = sigma[rows] if isinstance(sigma, Tensor) else sigma
     free = free[:, :channels]
@@ -126,7 +126,7 @@ class _Guided(Altered):
     """Base class of guidance; define :meth:`denoise_both`."""
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the guided image; outside an interval, the model's own."""
+        """Return the guided image; outside the interval, the inner model's image."""
         return self.denoise_both(x, sigma, labels)[0]
 
 
@@ -167,20 +167,20 @@ class ClassifierFree(_LabelGuidance):
         d = d_free + scale (d_label - d_free)
 
     d_label is the estimate given the label, d_free the estimate without one. The paper's w is scale
-    - 1. Both passes are one inner call on twice the rows: two evaluations a sample, at a sequential
-    depth of one. Outside ``interval``, the conditional model alone makes one evaluation
+    - 1. One inner call on twice the rows gives both estimates: two evaluations a sample, at a
+    sequential depth of one. Outside ``interval``, d is d_label, which takes one evaluation
     (Kynkäänniemi et al. 2024, arXiv:2404.07724, section 3).
 
     Args:
         inner: a model with classes or other conditions.
-        scale: guidance scale, or a formula of :mod:`.guidance_formulas` with its own.
-        channels: number of guided channels, the first ones; None for all. The others are the
-            conditional model's (DiT's own code guides three of four).
+        scale: guidance scale, or a formula of :mod:`.guidance_formulas` with its own scale.
+        channels: number of guided channels, the first ones; None for all. The other channels are
+            from d_label (DiT's own code guides three of four).
         interval: levels (low, high] with guidance, 0 <= low < high; None for all.
 
     Raises:
-        ValueError: the model has neither classes nor conditions, no "no label" or fewer channels,
-            or the interval is invalid.
+        ValueError: the model has neither classes nor conditions, no "no label", or fewer than
+            ``channels`` channels; or the interval is invalid.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class ClassifierFree(_LabelGuidance):
         return self.inner.passes_at(sigma) * (2 if is_guided(self.interval, sigma) else 1)
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided and the free estimate; outside the interval, the label's as both."""
+        """Return the guided estimate and d_free; outside the interval, d_label twice."""
         null_labels = self._null_labels(x)
         guided_labels = null_labels if labels is None else labels
         rows = guided_rows(self.interval, sigma, x)
@@ -222,18 +222,18 @@ class Autoguided(_Guided):
 
         d = d_guide + scale (d_model - d_guide)
 
-    Both get the same labels, but a guide without classes and conditions gets none. A sample costs
-    the evaluations of both, one after the other; outside ``interval``, only the model's.
+    Both models get the same labels, but a guide without classes and conditions gets None. A sample
+    costs the evaluations of both, one after the other; outside ``interval``, the model's only.
 
     Args:
         inner: the model.
         guide: the worse model, of the same event.
-        scale: guidance scale, or a formula with its own; 1 is the model itself.
+        scale: guidance scale, or a formula with its own scale; 1 is the model itself.
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:
-        ValueError: the guide has another event or other labels, the model has fewer channels, or
-            the interval is invalid.
+        ValueError: the guide has another event or other labels, the model has fewer than
+            ``channels`` channels, or the interval is invalid.
     """
 
     def __init__(
@@ -265,12 +265,12 @@ class Autoguided(_Guided):
             self.read = self.read | guide.read.paths
 
     def passes_at(self, sigma: float) -> int:
-        """Return the passes of both models inside the interval, of the inner one outside."""
+        """Return the passes of both models; outside the interval, of the inner model only."""
         more = self.guide.passes_at(sigma) if is_guided(self.interval, sigma) else 0
         return self.inner.passes_at(sigma) + more
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided estimate and the guide's; outside the interval, the model's as both."""
+        """Return the guided estimate and d_guide; outside the interval, d_model twice."""
         d = self.inner.denoise(x, sigma, labels)
         rows = guided_rows(self.interval, sigma, x)
         if rows is None:
@@ -302,8 +302,8 @@ class ClassifierGuidance(_LabelGuidance):
 
         d = d_free + scale sigma² grad_x log p(label | x, sigma)
 
-    d_free is the estimate without a label. This is Tweedie's formula for the score of p(x) p(label
-    | x)^scale. Evaluations of the classifier are not counted.
+    d_free is the estimate without a label. The equation is Tweedie's formula for the score of p(x)
+    p(label | x)^scale. Evaluations of the classifier are not counted.
 
     Args:
         inner: a model with classes or other conditions, called with "no label" only.

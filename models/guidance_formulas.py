@@ -1,8 +1,8 @@
 """Formulas of guidance: the guided image from the images with and without the label.
 
-Some formulas combine another prediction p than the image d: p = (x - k d) / sigma, up to a factor
-that depends on the level. Here k = 1 for the noise, 1 + sigma² for v and 1 + sigma for the velocity
-of a flow. The factor is left out: it changes no formula's image, but for the threshold of ``apg``.
+Some formulas combine other predictions p than images d: p = (x - k d) / sigma, times a factor that
+depends on the level. Here k = 1 for the noise, 1 + sigma² for v and 1 + sigma for the velocity of a
+flow. The factor is left out: it matters only to the threshold of ``apg``.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Linear(Formula):
 
     @property
     def text(self) -> str:
-        """The scale, then the name and changed options of a formula that is not linear."""
+        """Text of the scale; if the formula is not linear, also its name and changed options."""
         changed = [
             f"{f.name}={value}"
             for f in fields(self)
@@ -93,13 +93,14 @@ class Projected(Linear):
     Let D be label - free, shortened to at most the length ``threshold``, and P the part of D along
     the label's image. Then d = label + (w - 1) (D - P + eta P).
 
-    The paper's momentum is left out: it makes d depend on earlier evaluations, and a denoiser
-    depends on x and sigma alone. As steps become small, D + beta (D before + …) tends to D / (1 -
-    beta). In this limit, momentum beta equals the scale 1 + (w - 1) / (1 - beta).
+    The paper's momentum beta is left out: it makes d depend on earlier evaluations, and a denoiser
+    depends on x and sigma alone. Momentum replaces D by the sum of its latest values,
+    weighted by powers of beta. As steps become small, the sum tends to D / (1 - beta). In this
+    limit, momentum equals the scale 1 + (w - 1) / (1 - beta).
 
     Attributes:
-        eta: weight of the parallel part; 1 and no threshold is :class:`Linear`.
-        threshold: largest norm of D, over all numbers of a sample.
+        eta: weight of the parallel part P; 1 without a threshold is :class:`Linear`.
+        threshold: largest norm of D, over all elements of a sample.
     """
 
     name = "apg"
@@ -128,9 +129,9 @@ class Projected(Linear):
 class ZeroStar(Linear):
     """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886, section 4), in velocities of the flow.
 
-    The free velocity is multiplied by s = <label, free> / |free|², the best fit to the label's.
-    Zero-init replaces the velocity by 0, so that the image is the flow's state x / (1 + sigma).
-    The authors do so in the first step: set ``zero_above`` just below the first level.
+    The free velocity is multiplied by s = <label, free> / |free|², to fit the label's velocity.
+    Zero-init is a velocity of 0, with which the image is the flow's state x / (1 + sigma). To use
+    it in the first step as the authors do, set ``zero_above`` just below the first level.
 
     Attributes:
         zero_above: level above which the velocity is 0.
@@ -157,8 +158,8 @@ class ZeroStar(Linear):
 class Rescaled(Formula):
     """Rescaled guidance (Lin et al. 2023, arXiv:2305.08891, section 3.4) of another formula.
 
-    The prediction is multiplied by 1 - share + share std(label) / std(guided), with the standard
-    deviations of a sample's numbers. The paper's model predicts v.
+    The guided prediction is multiplied by 1 - share + share std(label) / std(guided), with std over
+    the elements of a sample. The paper's model predicts v.
 
     Attributes:
         formula: the formula whose result is rescaled.
@@ -199,8 +200,8 @@ def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula
 
     Args:
         scale: guidance scale.
-        spec: ``linear``, ``apg`` or ``zero_star``, or a table with this ``name`` and its options;
-            None for ``linear``.
+        spec: ``linear``, ``apg`` or ``zero_star``, or a table with one of them as ``name``, and its
+            options; None for ``linear``.
         rescale: share of :class:`Rescaled`, or a table of its options; None for no rescaling.
 
     Raises:

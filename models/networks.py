@@ -115,11 +115,11 @@ def freeze(network: Net) -> Net:
 def copy_to_device(holder: Any, device: torch.device | str) -> Any:
     """Return a copy of ``holder`` with its networks on ``device``.
 
-    Weights are copied directly to the device, never twice on the old one. A method ``to`` of the
-    copy then moves all else. If copying fails, ``to`` moves ``holder`` itself, and may change it.
+    Weights are copied directly to ``device``. Then the copy's ``to``, if any, moves all else. If
+    copying fails, the result is ``holder.to(device)``, which may change ``holder`` itself.
 
     Raises:
-        Exception: copying fails, and the object is an ``nn.Module`` or has no ``to``.
+        Exception: copying fails, and ``holder`` is an ``nn.Module`` or has no ``to``.
     """
     memo = {
         id(old): _tensor_on_device(old, device)
@@ -146,7 +146,7 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy of a value with networks or ``to``, even of a function; others as is."""
+    """Return a deep copy, also of a function; ``value`` itself without networks or ``to``."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

@@ -49,7 +49,7 @@ def from_function(
 
     Args:
         denoise: function of ``x`` ``(batch, *event)`` and a level, a float or ``(batch,)``. Row k
-            of the result depends on row k only.
+            of the result must depend on row k of ``x`` and its level only.
         event: shape of one sample.
         sigma_min: lowest noise level that ``denoise`` accepts.
         sigma_max: highest noise level.
@@ -94,7 +94,7 @@ def from_network(
             ``nn.Module`` is put in evaluation mode and frozen.
         prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
-        process: noising process of its training; None for the 1,000 linear betas of Ho et al. 2020.
+        process: noising process of the training; None for the 1,000 linear betas of Ho et al. 2020.
         limits: range of the values of the data.
         name: name in tables.
 
@@ -120,7 +120,7 @@ def as_model(name: str, given: Any) -> Denoiser:
 
     Args:
         name: name in tables.
-        given: a Denoiser, or a valid result of a factory in a Python file
+        given: a Denoiser, or an object that a factory in a Python file may return
             (:mod:`samplerbench.models.loaders.python_file`).
 
     Raises:
@@ -196,7 +196,7 @@ def _make_draw(data: Tensor) -> Draw:
 
 
 def _accept_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return ``network``, or a wrapper that drops the labels if it takes no third argument."""
+    """Return ``network``; if it takes no third argument, a wrapper that drops the labels."""
     called = network.forward if isinstance(network, nn.Module) else network
     try:
         inspect.signature(called).bind("x_t", "t", "labels")

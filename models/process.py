@@ -27,7 +27,7 @@ Real = TypeVar("Real", float, FloatArray)
 class Process(ABC):
     """Gaussian process x_t = alpha(t) x0 + sigma(t) z; its level sigma / alpha rises strictly in t.
 
-    ``alpha``, ``sigma``, ``level`` and ``t_of`` map a Python float or a float64 array to its kind.
+    ``alpha``, ``sigma``, ``level`` and ``t_of`` map floats to floats and float64 arrays to arrays.
 
     Attributes:
         t_min, t_max: the native times between which the process is sampled, 0 <= t_min < t_max. The
@@ -64,8 +64,8 @@ class Process(ABC):
     def t_of(self, level: Real) -> Real:
         """Return the native time of a ``level`` >= 0, by the inverse of :meth:`level`.
 
-        An infinite level has the time at which alpha = 0, if that time can be ``t_max``. Otherwise
-        its time is not finite.
+        The time of an infinite level is the time at which alpha = 0, if that can be ``t_max``.
+        Otherwise it is not finite, or the last time in a :class:`Discrete` process.
         """
         with np.errstate(invalid="ignore"):
             return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))
@@ -144,7 +144,7 @@ class VPLinear(Process):
 
         alpha = exp(-B / 2),   sigma = sqrt(1 - exp(-B)),   level² = exp(B) - 1.
 
-    The inverse solves the quadratic B(t) = log(1 + level²) in the form that does not cancel.
+    The inverse solves the quadratic B(t) = log(1 + level²) in the form without cancellation.
 
     >>> VPLinear().alpha(0.0), VPLinear().sigma(0.0)
     (1.0, 0.0)
@@ -226,14 +226,14 @@ class Cosine(Process):
         alpha = cos(phi) / cos(phi0),   sigma² = 1 - alpha² = sin(phi - phi0) sin(phi + phi0) / cos²(phi0).
 
     The inverse follows from tan²(phi) - tan²(phi0) = level² / cos²(phi0) and the tangent of a
-    difference. alpha(1) = 0, so ``t_max`` lies before 1: 0.9946, a level of 119, is the start that
-    DPM-Solver (arXiv:2206.00927) uses.
+    difference. alpha(1) = 0, so ``t_max`` must be below 1. The default 0.9946, a level of 119, is
+    the start in DPM-Solver (arXiv:2206.00927).
 
     >>> Cosine().sigma(0.0)
     0.0
 
     Attributes:
-        s: offset that keeps the first levels from being vanishingly small, > 0.
+        s: offset that keeps the levels near t = 0 from being vanishingly small, > 0.
     """
 
     s: float = 0.008
@@ -271,10 +271,10 @@ class Cosine(Process):
 class RectifiedFlow(Process):
     """Straight path x_t = (1 - t) x0 + t nu z, with level nu t / (1 - t).
 
-    Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of
-    flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1), with noise at t = 1 as in
-    diffusion; both papers run time the other way. The level is infinite at t = 1, so the default
-    ``t_max`` is the time of the level 1e4 nu.
+    It is the path of rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional
+    optimal-transport path of flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1).
+    Here t = 1 is noise, as in diffusion; in both papers it is data. The level is infinite at t = 1,
+    so the default ``t_max`` is the time of the level 1e4 nu.
 
     >>> RectifiedFlow().t_of(1.0)
     0.5
@@ -342,8 +342,8 @@ class Discrete(Process):
 
         alpha = 1 / sqrt(1 + level²),   sigma = level alpha.
 
-    The interpolation is as in k-diffusion's ``DiscreteSchedule``. A finite level outside the range
-    of the table's finite levels has the time of the nearest one. ``t_max`` = 0 is the last time.
+    The interpolation is as in k-diffusion's ``DiscreteSchedule``. A finite level outside the table's
+    range has the time of the nearest finite level. ``t_max`` = 0 stands for the last time.
 
     Attributes:
         levels: rising noise levels > 0 at the times 0, 1, …, at least two. The last is infinite if

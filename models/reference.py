@@ -85,7 +85,7 @@ class Statistics(NamedTuple):
         mean, cov: moments of the features of the reference set, or of the exact distribution,
             ``(d,)`` and ``(d, d)`` float64.
         held_out: ``held_out(n)`` gives features ``(m, d)`` of real or exact samples outside the
-            reference set. m is ``n``, or less if there are fewer; 0 if only moments are known.
+            reference set. m is ``n``, or less if fewer exist; 0 if only moments are known.
         converged: ``(m, d)`` features of converged samples of the *same model*, from initial noise
             that no run uses; None if they have to be computed.
         held_out_blocks: ``held_out_blocks(n, size)`` yields the features of ``held_out(n)``, for
@@ -108,7 +108,7 @@ class Reference:
         extractor: maps samples to features.
         n: size of the reference set; None if the moments are exact, or their number of samples is
             unknown.
-        identity: text of data set, preprocessing, extractor and hash of the reference.
+        identity: text that names data set, preprocessing, extractor and hash of the reference.
         make: function that computes the statistics, called once at their first use.
         clamp: range to which samples are clamped before the extractor, or None.
         disjoint: True if no held-out sample is among the samples of the moments. The distance

@@ -48,8 +48,8 @@ def use_model(name: str, model: Any) -> None:
         model: an object that :func:`samplerbench.models.objects.as_model` takes.
 
     Raises:
-        ValueError: the name is a built-in model's, or is not a letter and then letters, digits, -
-            and _; or the object lacks an attribute.
+        ValueError: the name is a built-in model's, or is not a letter followed by letters, digits,
+            - and _; or the object lacks an attribute.
     """
     from .objects import as_model
 
@@ -75,7 +75,7 @@ def make_model(spec: str, **params: Any) -> Denoiser:
             ``scheme:rest`` for a loader of this package, such as ``perturbed:NAME``, or of an
             installed one (:mod:`samplerbench.models.loaders`).
         **params: options that every model takes (:func:`wrap_model`), such as ``guidance``, the scale
-            of classifier-free guidance; the rest goes to the model's factory or loader.
+            of classifier-free guidance. The model's factory or loader gets all other options.
 
     Returns:
         The model on the CPU.
@@ -140,7 +140,7 @@ def add_guidance(
         guide: spec of a worse model that takes the place of the unconditional one.
 
     Raises:
-        ValueError: an option has a wrong value or no scale, or the model cannot be guided.
+        ValueError: an option has a wrong value, a scale is missing, or the model cannot be guided.
     """
     if guidance is None:
         others = (guide, guidance_channels, guidance_interval, guidance_formula, guidance_rescale)

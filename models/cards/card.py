@@ -210,8 +210,8 @@ class Card:
         reference: extractor identity and sizes of ``reference.safetensors``. Or ``card``, the name
             of a card of the same data whose reference is shared. Empty without a reference.
         moments: data set and script of ``moments.safetensors``; empty without that file.
-        extractor: name of the card of the feature extractor, or ``blocks-8`` for means of 8 x 8
-            blocks of pixels; empty for features = pixels.
+        extractor: name of the card of the feature extractor; ``blocks-8`` for means of blocks of
+            pixels, 8 along each side; empty for pixels as features.
         sigma_min, sigma_max: range of noise levels of the training; 0 for a card that is no score
             model.
         files: hash and size by file name.

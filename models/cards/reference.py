@@ -120,10 +120,10 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model, whose files are read on use; None without one.
+    """Return the reference of a card, whose files are read on use; None for a card without one.
 
-    ``draw(n)`` gives held-out samples in place of the stored ones. A reference shared with another
-    card has no converged samples. Raises a CardError if it was made with another extractor.
+    ``draw(n)`` gives held-out samples in place of the stored ones. Another card's reference comes
+    without its converged samples. Raises a CardError if stored features are another extractor's.
     """
     if not card.reference:
         return None

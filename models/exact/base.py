@@ -66,8 +66,8 @@ class ExactModel(Denoiser):
     Attributes:
         scale: the smallest standard deviation of the density in any direction. At levels below it,
             a path x(sigma) of the flow is a smooth function of sigma^2.
-        tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 + scale^2)``.
-        closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
+        tolerance: error allowed in a step of :meth:`flow`, over ``|x| + sqrt(sigma^2 + scale^2)``.
+        closed_form: True if :meth:`flow` evaluates a formula without integration.
         make_reference: function that returns a reference in features other than the samples. If it
             is None or returns None, the reference has exact moments of the samples.
     """
@@ -90,7 +90,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density ``(CHUNK,)`` of noisy rows, given as in :meth:`denoise_rows`."""
+        """Return the log-density ``(CHUNK,)`` of rows; arguments as in :meth:`denoise_rows`."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -223,7 +223,7 @@ class ExactModel(Denoiser):
 
         Raises:
             ValueError: ``x`` has another event shape than the model, or a label is not in [0,
-                classes]. Labels are checked on the CPU only, where the check never waits.
+                classes]. Labels are checked only on the CPU, where the check waits for no device.
         """
         n = len(x)
         if tuple(x.shape[1:]) != self.event:
@@ -255,7 +255,7 @@ class ExactModel(Denoiser):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread in this context, since more can slow small tensors a hundredfold."""
+    """Run torch on one thread in this context: for small tensors, more can be 100 times slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -296,10 +296,10 @@ def pad_to_chunk(rows: Tensor) -> Tensor:
 def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
     """Multiply rows by a matrix so that a row's result has the same bits at every position.
 
-    ``rows`` are ``(CHUNK, k)``, ``matrix`` is ``(k, m)``. Rows lie along the fastest axis, so that
-    each is one lane of the kernel's vectors. In the plain product, a row's bits depend on the
-    alignment of its first number, as for odd rows at m = 5. With 64 rows they also depend on the
-    remainder loop, which :data:`CHUNK` avoids.
+    ``rows`` are ``(CHUNK, k)``, ``matrix`` is ``(k, m)``. Here rows lie along the fastest axis, so
+    that each is one lane of the kernel's vectors. In the plain product, a row's bits depend on the
+    alignment of its first element, for example in odd rows at m = 5. In products of 64 rows, bits
+    also depend on the kernel's remainder loop, which :data:`CHUNK` avoids.
     """
     return (matrix.T @ rows.T.contiguous()).T.contiguous()
 

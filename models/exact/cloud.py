@@ -25,14 +25,14 @@ class PointCloud(ExactModel):
         d(x, sigma) = sum_j p(j | x) y_j,     p(j | x) ∝ exp(-|x - y_j|^2 / (2 sigma^2))
 
     The expansion |x|^2 - 2 x·y + |y|^2 gives all distances by one matrix product. But the rounding
-    of |y|^2 is divided by sigma^2. So distances are expanded about c, the point nearest to x:
+    error of |y|^2 is divided by sigma^2. So distances are expanded about c, the point nearest to x:
 
         |x - y_j|^2 = |x - c|^2 - 2 (x - c)·(y_j - c) + |c - y_j|^2.
 
-    The last term is computed once, from differences, and the others are as small as sigma. On 8 × 8
-    digits, d is then off by at most 1e-14 at every level. Sums of squared differences are no better,
-    at 50 times the cost. The first expansion loses 7e-13 at sigma = 0.05, and the slope (x - d) /
-    sigma 20 times as much.
+    The last term is computed once, from differences, and the other terms are as small as sigma. On
+    8 × 8 digits, the error of d is then at most 1e-14 at every level. Sums of squared differences
+    are no more accurate, at 50 times the cost. The first expansion has an error of 7e-13 in d at
+    sigma = 0.05, and of 20 times as much in the slope (x - d) / sigma.
 
     Given a class label, the sum is over the points of that class.
 
@@ -223,7 +223,8 @@ class KernelDensity(ExactModel):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and covariance of x0 given ``x``, by the law of total covariance.
 
-        Given y, the mean is g x + (1 - g) y and the covariance g sigma^2 I, with g of the class.
+        Given y, the mean is g x + (1 - g) y and the covariance g sigma^2 I, with the g defined in
+        :class:`KernelDensity`.
         """
         square = level_per_row(sigma, x).square()
         level, keep = self._cloud_level(square.sqrt())
@@ -266,8 +267,8 @@ class KernelDensity(ExactModel):
 def fashion_kde(width: float = 0.1) -> KernelDensity:
     """Return the model ``fashion-kde``: 2 500 images of Fashion-MNIST under kernels of ``width``.
 
-    Samples are scored as for ``fashion``: against real images, in the same features.
-    Held-out images are likeliest at a width of 0.3; below 0.008, a grey level, samples are copies.
+    Samples are scored as for ``fashion``: against real images, in the same features. Held-out
+    images are likeliest at a width of 0.3. Below 0.008, one grey level, samples copy the points.
     """
 
     @cache
@@ -284,8 +285,7 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
 def image_cloud_of_card(card: Card) -> PointCloud:
     """Return the point cloud of a card's labelled images, which are stored as grey levels.
 
-    Squared distances between grey levels are whole numbers below 2^53, so a matrix product is
-    exact.
+    Squared distances in grey levels are whole numbers below 2^53, so a matrix product is exact.
     """
     tensors = card.tensors()
     low, high = card.data["range"]

@@ -44,7 +44,7 @@ class GaussianMixture(ExactModel):
 
     Args:
         name: name in tables.
-        event: shape of a sample, of d numbers.
+        event: shape of a sample, of d elements.
         weights: ``(K,)`` > 0; normalised here.
         means: ``(K, d)``.
         factors: ``(K, d, r)``, the W_k, with any r from 0 to d.
@@ -126,7 +126,7 @@ class GaussianMixture(ExactModel):
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` samples mu + W z + s z', each of a component drawn by its weight.
 
-        The first m of them do not depend on ``n``, but for rounding.
+        Up to rounding, the first m samples do not depend on ``n``.
         """
         for_component, for_position = rng.spawn(2)
         tensors = (self._weights, self._floor, self._factors, self._basis, self._centre)

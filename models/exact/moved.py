@@ -17,11 +17,11 @@ from .base import ExactModel, FloatArray, copy_on_device, row_stable_matmul, to_
 class Moved(ExactModel):
     """Model of the data s R x0 + c, where ``inner`` is the exact model of x0.
 
-    R is a random rotation of the flattened sample, s > 0 a scale and c a shift. At y = s R x + c, the
-    denoiser is D'(y, s sigma) = s R D(x, sigma) + c. The paths of the flow are the inner paths, moved, and
-    so is the initial noise (:meth:`place_noise`). Take a deterministic sampler of weighted means of states
-    and denoised images, at levels relative to the model's range. It gives the inner samples, moved, up to
-    rounding. A sampler that recognises a problem by its numbers does not.
+    R is a random rotation of the flattened sample, s > 0 a scale and c a shift. With D the inner denoiser, the
+    denoiser at y = s R x + c is D'(y, s sigma) = s R D(x, sigma) + c. Initial noise (:meth:`place_noise`) and paths
+    of the flow are the inner ones, moved. Take a deterministic sampler whose states are weighted means of states and
+    denoised images, at levels relative to the model's range. Up to rounding, its samples are the inner samples, moved.
+    A sampler that recognises the inner problem by its values gives other samples.
 
     Args:
         inner: the model.
@@ -45,7 +45,7 @@ class Moved(ExactModel):
         self.closed_form = inner.closed_form
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return R z + c / sigma_max: sigma_max times it is the inner first state, moved."""
+        """Return R z + c / sigma_max, from which runs begin at the inner first state, moved."""
 
         def place_rows(z: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return row_stable_matmul(z, self._rotation.T) + self._shift / self.sigma_max
@@ -66,7 +66,7 @@ class Moved(ExactModel):
         return self.moved_states(inner)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner log-density less d log s."""
+        """Return the inner log-density minus d log s."""
         inner = self.inner.log_density_rows(self.inner_states(x), sigma / self.factor, labels)
         return inner - self.dim * math.log(self.factor)
 

@@ -1,7 +1,7 @@
 """Model with an error of known size: exact denoiser plus a fixed smooth random field.
 
 The data, the exact flow and the perturbed flow are all known. So one can measure whether a coarse
-solver on the perturbed model can be better than its converged ODE.
+solution of the perturbed model's ODE can be better than its exact solution.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class RandomField:
         f_i = sqrt(2 / M) sum_m A_mi cos(w_m · x / r + v_m log r + phi_m)
 
     with M = 64, r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and
-    uniform phases phi (Rahimi and Recht, NIPS 2007). Its correlation between x and x' is about
-    exp(-|x - x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
+    uniform phases phi (Rahimi and Recht, NIPS 2007). The field's correlation between x and x' is
+    about exp(-|x - x'|^2 / (2 d (length r)^2)). |f_i| <= sqrt(2 M).
     """
 
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:

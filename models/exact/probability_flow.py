@@ -1,9 +1,9 @@
 """Integration of an exact model's probability-flow ODE to near rounding error, sample by sample.
 
-A solver that treats the batch as one system controls the mean error. One sample near a boundary
-between modes hides among a hundred easy ones, and every sample depends on its companions. Here each
-sample has its own time and step. The arithmetic between two evaluations is elementwise. No
-transcendental function is vectorised, since remainder loops may round differently. A sample's
+A solver that treats the batch as one system controls the batch's mean error. This hides the large
+error of one sample near a boundary between modes, and every result depends on the other samples.
+Here each sample has its own time and step. The arithmetic between two evaluations is elementwise.
+No transcendental function is vectorised, since remainder loops may round differently. A sample's
 result is thus bit-identical in any batch.
 
 Coordinates. Let ``s`` be the scale of the data, ``sigma = s sinh t`` and ``r = sqrt(sigma^2 + s^2)
@@ -11,9 +11,9 @@ Coordinates. Let ``s`` be the scale of the data, ``sigma = s sinh t`` and ``r = 
 
     dy/dt = (x - d) / sigma - x sigma / r^2 = (x s^2 / r^2 - d) / sigma.
 
-``y`` is of order 1 at every level, so an error in it counts alike at all of them. The right-hand
-side vanishes for data N(0, s^2 I). ``t`` is like log sigma above ``s``. Below ``s``, where x(sigma)
-has nothing more to resolve, it is like sigma and takes fewer steps.
+``y`` is of order 1 at every level, so an error in ``y`` counts alike at all levels. The right-hand
+side vanishes for data N(0, s^2 I). ``t`` grows like log sigma above ``s``, and like sigma below. At
+levels below ``s``, x(sigma) has no detail left to resolve, and the solver takes fewer steps.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the factor in [0.2, 5] for the next step, after a step of relative ``error``."""
+    """Return the factor in [0.2, 5] from a step of relative ``error`` to the next step."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))

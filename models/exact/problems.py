@@ -34,7 +34,7 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a mixture of :data:`WIDTHS` Gaussians close to a t of 2.5 to 6 degrees of freedom."""
+    """Make a mixture of :data:`WIDTHS` Gaussians near Student's t of 2.5 to 6 degrees of freedom."""
     from scipy.stats import invgamma  # here: few runs have a use for it
 
     half = rng.uniform(2.5, 6) / 2
@@ -109,8 +109,8 @@ def make_problem(
 
     Args:
         kind: one of :data:`KINDS`.
-        dim: number of dimensions, >= 2; of a wavelet, the square of a power of two.
-        std: standard deviation of the data, root mean square over the dimensions, > 0.
+        dim: number of dimensions, >= 2; for a wavelet, the square of a power of two.
+        std: root mean square of the standard deviations of the data's dimensions, > 0.
         seed: seed of the parameters, >= 0.
         sigma_min: lowest noise level, > 0.
         sigma_max: highest noise level.
@@ -184,8 +184,8 @@ def gmm_2d() -> GaussianMixture:
 def gmm_64d() -> GaussianMixture:
     """Return the model ``gmm-64d``: nine components in 64 dimensions.
 
-    Each has four strong directions over a thin rest. Six means are about 7 apart; each of the other
-    three is 1 away from one of the six, so that the pairs overlap.
+    Each is wide in four directions and thin in the others. Six means are about 7 apart. Each of the
+    other three is at a distance of 1 from one of the six, so that the pairs overlap.
     """
     d, rank = 64, 4
     rng = np.random.default_rng(64)

@@ -23,10 +23,10 @@ def transport_mixture(
 ) -> FloatArray:
     """Return G^{-1}(F(x)), for the distribution functions F and G of two mixtures.
 
-    The logarithms of the smaller tails are matched, which loses no digit at any x: where F(x) >
-    1/2, the problem is reflected. ``x`` is ``(n, d)``. The shared weights and means, and the
-    deviations ``source`` of F and ``target`` of G, are ``(K, d)``. The result is accurate to
-    rounding, times the condition of G^{-1}.
+    ``x`` is ``(n, d)``. The shared weights and means, and the deviations ``source`` of F and
+    ``target`` of G, are ``(K, d)``. Logarithms of the smaller tail are matched: where F(x) > 1/2,
+    x and the means change sign. So no digit is lost at any x, and the error of the result is the
+    rounding error times the condition number of G^{-1}.
 
     Raises:
         ArithmeticError: a point is not finite.
@@ -94,8 +94,8 @@ def haar_transform(image: Tensor) -> Tensor:
 
     A 2 × 2 block p q / r s becomes its scaled mean (p + q + r + s) / 2 and the details (p - q + r -
     s) / 2 across columns, (p + q - r - s) / 2 across rows and (p - q - r + s) / 2 across the
-    diagonal; the means are transformed again, down to one. At each scale of n × n the means fill
-    the quarter ``[:n/2, :n/2]``, the details the other three.
+    diagonal. The n/2 × n/2 means are transformed again, until one mean is left. At each scale, the
+    means fill the quarter ``[:n/2, :n/2]``, and the details fill the other three quarters.
     """
     out = image.clone()
     n = image.shape[-1]
@@ -168,11 +168,11 @@ class Wavelet(ExactModel):
     r"""Images whose orthonormal Haar coefficients are independent mixtures of two Gaussians.
 
     The mean square of a coefficient falls as 4^-octave, so that the images' power spectrum falls as
-    1/f^2. The four coarsest coefficients of a channel have two separated modes. The others are
-    zero-mean scale mixtures, narrow or wide.
+    1/f^2. The four coarsest coefficients of a channel have two separated modes. Each of the others
+    is a mixture of a narrow and a wide Gaussian of mean 0.
 
     The transform of white noise is white noise, so coefficients decouple. For one coefficient c of
-    x, with its mixture w_k, m_k, s_k and v_k = s_k^2 + sigma^2,
+    x, of weights w_k, means m_k, deviations s_k and v_k = s_k^2 + sigma^2,
 
         E[c0 | c] = sum_k p(k | c) [m_k + s_k^2 / v_k (c - m_k)],     p(k | c) ∝ w_k N(c; m_k, v_k).
 
@@ -204,7 +204,7 @@ class Wavelet(ExactModel):
     def of_mixtures(
         cls, event: tuple[int, int, int], weights: FloatArray, means: FloatArray, stds: FloatArray
     ) -> Wavelet:
-        """Return the model of images ``event``, by mixtures ``(2, side, side)`` of each channel."""
+        """Return the model of images ``event``, with mixtures ``(2, side, side)`` per channel."""
         model = cls.__new__(cls)
         model.name = "wavelet-of-mixtures"
         model._set_mixtures(event, weights, means, stds)
@@ -253,7 +253,7 @@ class Wavelet(ExactModel):
         """Return the mean and covariance of x0 given ``x``, in pixels.
 
         A coefficient's variance follows from the law of total variance. The covariance is dense: d²
-        numbers per sample.
+        elements per sample.
         """
 
         def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -330,13 +330,13 @@ def coefficient_mixtures(
     """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
     Octave 0 has 4 coefficients of mean square m, octave j > 0 has 3 · 4^j of mean square 4^(-j decay) m.
-    They sum to SPREAD n^2, with n = ``side``. For decay 1 every octave j > 0 adds 3 m.
+    All mean squares sum to SPREAD n^2, with n = ``side``. For decay 1, every octave j > 0 adds 3 m.
 
     Args:
         side: n, a power of two >= 2.
         decay: half the exponent of the images' power spectrum 1 / f^(2 decay).
-        ratio: ratio of a detail's two deviations.
-        separation: distance of a coarse mode from 0, over its standard deviation.
+        ratio: ratio of a detail's wide deviation to its narrow one.
+        separation: distance of a coarse mode from 0, over the mode's standard deviation.
         narrow_share: weight of a detail's narrow component.
     """
     octave = coefficient_octaves(side)

@@ -51,15 +51,15 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     Args:
         spec: value of ``--extractor``: ``pixels``; ``card`` for the card's extractor; ``card:32``
             for the first 32 principal axes of its features; ``path/to/file.py:factory`` for an
-            extractor of your own; or another ``scheme:rest`` of a package or of this one, such as
-            ``inception:WEIGHTS``.
+            extractor of your own; or another ``scheme:rest``, of this package or an installed one,
+            such as ``inception:WEIGHTS``.
         samples: properties of the samples.
 
     Returns:
-        The extractor, or a reference with an extractor, from a scheme that also knows the data.
+        The extractor; or, from a scheme that also knows the data, a reference with an extractor.
 
     Raises:
-        ValueError: the extractor or its file is missing or misfits, or its package is broken.
+        ValueError: the extractor or its file is missing or invalid, or its package is broken.
     """
     if spec in EXTRACTORS:
         scheme, rest = EXTRACTORS.find(spec)

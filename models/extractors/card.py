@@ -1,9 +1,9 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
 ``card:32`` is for runs of hundreds of samples, since intervals of the Fréchet distance need about
-15 samples per feature. They are principal axes of the reference set, widest first, each scaled to
-standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides the
-errors on the others. Finding a difference then takes about four times as many samples
+15 samples per feature. The axes are computed on the reference set, widest first, each scaled to
+standard deviation 1 in that set. Without this scaling, the noise of the widest axes hides errors on
+the narrower ones. Finding a difference then takes about four times as many samples
 (docs/decisions/0018-projected-features.md). The axes are a file of the extractor's card, since
 eigenvectors of close eigenvalues differ between machines.
 """
@@ -47,7 +47,7 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return ``reference`` in the first ``count`` axes of its features; itself if it has no more.
+    """Return ``reference`` in the first ``count`` axes of its features; itself if no more exist.
 
     Raises a ValueError for an extractor without axes.
     """

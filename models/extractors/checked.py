@@ -21,7 +21,7 @@ class CheckedExtractor:
 
     ``identity`` consists of ``name`` and a hash of the extractor's files, so that results of two
     versions or sets of weights are never compared. The fingerprint of
-    :mod:`samplerbench.benchmarks.identity` covers everything else. Raises a ValueError if the
+    :mod:`samplerbench.benchmarks.identity` covers all else. Raises a ValueError if the loaded
     value is not callable, or a sample's features depend on its batch or differ between calls.
     """
 

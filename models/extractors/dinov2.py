@@ -22,7 +22,7 @@ LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
 OFFSET = 0.1
 """Constant that the authors' code adds to an image's side in patches before it resamples positions.
 
-The scale is the sum over the position table's side, 37. Without the constant, positions differ.
+The scale is this sum divided by the position table's side, 37. So the constant shifts positions.
 """
 
 
@@ -30,10 +30,10 @@ The scale is the sum over the position table's side, 37. Without the constant, p
 def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
     """Load the class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193) as features.
 
-    ViT-L/14 has 1024, which Stein et al. 2023 (arXiv:2306.04675) proposed for Fréchet distances. Three
-    evaluators resize images to 224 x 224 in three ways: distances are not comparable. ``dgm-eval``
-    uses Pillow's bicubic interpolation to 8 bits, ``edm2`` torch's with antialiasing, and
-    ``torch-fidelity`` TensorFlow 1's bilinear one. ``rest`` is ``EVALUATOR:WEIGHTS``.
+    Stein et al. 2023 (arXiv:2306.04675) proposed the 1024 features of ViT-L/14 for Fréchet distances.
+    Three evaluators resize images to 224 x 224 in three ways, so their distances are not comparable.
+    ``dgm-eval`` uses Pillow's bicubic interpolation to 8 bits, ``edm2`` torch's with antialiasing,
+    and ``torch-fidelity`` TensorFlow 1's bilinear one. ``rest`` is ``EVALUATOR:WEIGHTS``.
     """
     name, _, path = rest.partition(":")
     if name not in rgb.RESIZINGS or not path:

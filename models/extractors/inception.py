@@ -18,7 +18,7 @@ DIM = 2048
 def load(weights: str, samples: Samples) -> RgbNetwork:
     """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
 
-    The network, ``inception-v3-compat``, agrees with the FID's original and resizes to 299 x 299.
+    This ``inception-v3-compat`` agrees with the FID's original, and resizes images to 299 x 299.
     """
     if not weights:
         problem = "inception needs the file of its weights, which torch-fidelity publishes"

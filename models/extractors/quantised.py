@@ -1,8 +1,8 @@
 """Extractors of samples that are quantised to 8-bit images first, as saved for an evaluator.
 
 Published scripts differ. EDM's, diffusers' and MAR's round to the nearest grey level. ADM's and
-score_sde's, and EDM2's after its decoder, truncate, which darkens images by half a level on
-average. The data to compare with are 8-bit images already, and are not quantised again.
+score_sde's, and EDM2's after its decoder, truncate, which darkens images by half a grey
+level on average. The data to compare with are 8-bit images already, and are not quantised again.
 """
 
 from __future__ import annotations

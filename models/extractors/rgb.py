@@ -58,8 +58,8 @@ class RgbNetwork:
     def unrounded(self) -> RgbNetwork:
         """Return a copy that passes grey levels on as float32, not rounded.
 
-        Its features change with changes below a grey level. A network that takes 8-bit images only
-        fails when it is called.
+        Its features then follow changes of less than a grey level. If the network takes nothing but
+        8-bit images, a call of the copy fails.
         """
         twin = copy.copy(self)
         twin._rounds, twin.space = False, ""

@@ -17,7 +17,7 @@ LARGEST_BEND = 0.5
 
 
 def smooth_extractor(extractor: Extractor, samples: Samples) -> Extractor:
-    """Return the extractor itself, or a network of 8-bit images without its rounding.
+    """Return the extractor itself; if it is an :class:`RgbNetwork`, a copy without rounding.
 
     Raises a ValueError if the result's features do not change in proportion to images.
     """

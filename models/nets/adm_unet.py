@@ -149,13 +149,13 @@ class ADMUNet(nn.Module):
         in_channels, out_channels: channels of images and outputs. Outputs have twice as many with a learned variance.
         embedding: number of sinusoids of the time, even. The embedding of the time has four times as many channels.
         stem: channels of the first convolution.
-        widths: channels of each level, the finest first. Each level has half the resolution of the one before.
+        widths: channels of each level, the finest first. Each level has half the resolution of the level before.
         blocks: residual blocks of a level in the encoder; the decoder has one more.
         attention: levels with attention, counted from 0; the middle block always has attention.
         heads, head_width, together: see :class:`Heads`.
         scale_shift: see :class:`ResBlock`.
         resample_blocks: True to change the resolution in residual blocks, False in separate layers.
-        resample_plain: True if these separate layers have no convolution.
+        resample_plain: True if the separate layers have no convolution.
         classes: number of classes; 0 for none.
 
     Raises:

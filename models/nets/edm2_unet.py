@@ -146,8 +146,8 @@ class EDM2UNet(LevelUNet):
         label_dim: number of classes; 0 for none.
         model_channels: base width, multiplied by ``channel_mult`` at each resolution.
         channel_mult: one factor for each resolution, the finest first.
-        channel_mult_noise, channel_mult_emb: width of the embedded noise level and of the embedding, in
-            ``model_channels``. None means the first of ``channel_mult`` for noise, the largest for the embedding.
+        channel_mult_noise, channel_mult_emb: widths of the embedded noise level and of the embedding, in units of
+            ``model_channels``. None means the first ``channel_mult`` for the noise, the largest for the embedding.
         num_blocks: number of encoder blocks at each resolution; the decoder has one more.
         attn_resolutions: sides of the resolutions with attention.
         label_balance, concat_balance: weight of the label in the embedding, and of encoder states in the decoder.

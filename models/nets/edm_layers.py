@@ -62,15 +62,15 @@ class GroupNorm(nn.GroupNorm):
 class Conv(nn.Module):
     """Convolution that keeps, halves or doubles the resolution.
 
-    A change of resolution filters each channel alone with fixed taps, along rows and columns. The filter comes before
-    the convolution; with ``folded``, a halving comes after it.
+    A change of resolution filters each channel alone with fixed taps, along rows and columns. The filter runs before
+    the convolution, or after the convolution if ``folded`` is set and the resolution is halved.
 
     Args:
         c_in, c_out: channels of input and output.
         side: side of the kernel, odd; 0 to change the resolution without a convolution.
         resample: ``up`` to double the resolution, ``down`` to halve it, "" to keep it.
         taps: filter of the change of resolution, an even number of values.
-        folded: True to pad zeros once around the image, rather than before the filter and before the convolution.
+        folded: True to pad zeros around the image once, False to pad before the filter and before the convolution.
     """
 
     resample_filter: Tensor
@@ -216,7 +216,7 @@ class LevelUNet(nn.Module):
             attention: sides of the resolutions with attention.
             make_block: function that returns a block. Its arguments are channels in, channels out, True in the encoder,
                 True for attention, and the change of resolution.
-            everywhere: True for attention in each decoder block of these resolutions, False in the last one only.
+            everywhere: True for attention in each decoder block of such a resolution, False in its last block only.
         """
         self.blocks = num_blocks
         self.sides = [img_resolution >> level for level in range(len(widths))]

@@ -27,12 +27,12 @@ class SongUNet(LevelUNet):
         augment_dim: number of parameters of a data augmentation; 0 for none.
         model_channels, channel_mult: base width, and its factor at each resolution, the finest first.
         num_blocks: number of encoder blocks at each resolution; the decoder has one more.
-        channel_mult_emb: width of the embedding, in ``model_channels``.
+        channel_mult_emb: width of the embedding, in units of ``model_channels``.
         attn_resolutions: sides of the resolutions with attention.
         embedding_type: ``positional`` (DDPM++) or ``fourier`` (NCSN++).
-        channel_mult_noise: width of the embedded noise level, in ``model_channels``.
+        channel_mult_noise: width of the embedded noise level, in units of ``model_channels``.
         encoder_type: ``standard``; ``skip`` to add the downsampled image at every resolution;
-            ``residual`` to add a learned downsampling of it, layer by layer.
+            ``residual`` to add learned downsamplings of the image, one after the other.
         decoder_type: ``standard``, or ``skip`` to add up images from all resolutions.
         resample_filter: filter taps for changes of resolution.
         dropout, label_dropout: ignored.

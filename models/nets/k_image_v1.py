@@ -155,7 +155,7 @@ class KImageV1(nn.Module):
         depths: number of blocks at each resolution, the finest first.
         widths: channels at each resolution.
         attention: True for each resolution with attention.
-        patch: side in pixels of the patches that are one position.
+        patch: side in pixels of the patch that is one position of the network.
         conditions: number of parameters of a data augmentation, which are all 0 in sampling; 0 for none.
         variance: True if the network also outputs a variance channel, which is dropped.
     """

@@ -152,7 +152,7 @@ class AttentionV2(nn.Module):
         width: channels of the states.
         embedding: channels of the embedding.
         kind: configuration. ``type`` is ``global``, ``neighborhood`` or ``shifted-window``, ``d_head`` the channels of
-            a head, and ``kernel_size`` or ``window_size`` a number of places.
+            a head, and ``kernel_size`` or ``window_size`` a side in places.
         index: number of the layer in its level. Windows of odd layers are shifted by half a window.
 
     Raises:

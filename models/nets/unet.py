@@ -262,7 +262,7 @@ class MapPrecond(nn.Module):
     """Few-step map c_skip x + c_out F(c_in x, ln(sigma) / 4, label), which is x at ``sigma_min``.
 
     Source: Song et al. 2023 (arXiv:2303.01469), appendix C. With s = sigma_data and S = sqrt(sigma² + s²), c_in = 1 / S,
-    c_skip = s² / ((sigma - sigma_min)² + s²) and c_out = s (sigma - sigma_min) / S. Far above sigma_min these agree
+    c_skip = s² / ((sigma - sigma_min)² + s²) and c_out = s (sigma - sigma_min) / S. Far above sigma_min these factors agree
     with :class:`EDMPrecond`, so a map can start from the weights of a denoiser.
 
     Args:
