@@ -109,7 +109,7 @@ def check_model_name(name: str) -> str:
 
 
 def published_model_of(spec: str) -> str | None:
-    """Return the published name of the model in a spec, or of a file in it; None if it has none.
+    """Return the published name of the model or file in a spec; None if nothing is published.
 
     >>> published_model_of("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), published_model_of("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
