@@ -97,7 +97,7 @@ class ResultTable(TypedTable):
         return best.sort_values(["model", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
-        """Return the finished rows with both columns, and their membership in the Pareto front.
+        """Return the finished rows that have ``metric`` and ``cost``, with Pareto front membership.
 
         The rows are sorted by problem and cost. ``on_front`` is by the values alone. ``front`` also
         uses errors: "on", "off" or "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or

@@ -1,11 +1,11 @@
 """Scores of a board: evaluations to target, their distribution, its area, and ranks.
 
 The evaluations to a target on a problem are the fewest at which the solver's error is at most the
-target. An exact problem is measured twice, as drawn and moved; the larger error counts. A missing
-or failed result reaches no target. The solver's curve is the empirical distribution of the
-evaluations over all (problem, target). The score is the area A below this curve on a logarithmic
-axis from :data:`FEWEST` to :data:`MOST` evaluations, as a mean over kinds of problems. A is 1 if
-FEWEST evaluations reach every target, and 0 if no target is reached. Then
+target. An exact problem is measured as drawn and moved (rotated, scaled and shifted). The larger
+error counts. A missing or failed result reaches no target. The solver's curve is the empirical
+distribution of the evaluations over all (problem, target). The score is the area A below this curve
+on a logarithmic axis from :data:`FEWEST` to :data:`MOST` evaluations, as a mean over kinds of
+problems. A is 1 if FEWEST evaluations reach every target, and 0 if no target is reached. Then
 
     exp((A_b - A_a) log(MOST / FEWEST))
 

@@ -83,7 +83,7 @@ def build_site(
     """Write the site of a folder's submissions: pages, copies of the files, board.md, board.bib.
 
     A submission must have the given ``suite``, ``digest``, ``part`` and ``beacon``. Each solver is
-    compared with the solver ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`)
+    compared with ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`)
     of files whose results were reproduced. Pages of an earlier build stay in ``out``.
 
     Raises:

@@ -1,8 +1,8 @@
 r"""Summaries of the distances from samples to their converged endpoints.
 
-Let e be the distance of a sample to its endpoint. A few samples may end in another mode ("flips"),
-with e as large as the data's width. A flip rate of 0.1 % can dominate a mean square, and N samples
-need not contain a flip. Three summaries separate flips from the rest:
+Let e be the distance of a sample to its converged endpoint. A few samples may end in another mode
+("flips"), with e as large as the data's width. A flip rate of 0.1 % can dominate a mean square, and
+N samples need not contain a flip. Three summaries separate flips from the rest:
 
 * **Typical error**: the geometric mean of e without the smallest and the largest fifth. Flip rates
   below 20 % barely change it. Let w_i be log e_i, winsorised: both fifths are set to the nearest

@@ -141,10 +141,10 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
     ``same_latents`` is True if sample i of both starts from the same latent, False for independent
     runs, None if unknown. The error is paired if the latents are the same and both sides have
-    influence values. Otherwise the variances add up for independent runs, else the errors.
+    influence values. Otherwise the errors add up; for independent runs, their squares add up.
 
-    A surplus of samples on one side is unpaired and may add variance. A paired difference of means
-    uses only shared samples if this lowers the error. A paired difference of shares always does.
+    A surplus of samples on one side is unpaired and may add variance. Paired differences of shares
+    use only shared samples. Paired differences of means do so if this lowers the error.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:

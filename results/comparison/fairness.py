@@ -28,7 +28,7 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
     """Return, by model, the untuned schedules that every sampler with a schedule was planned with.
 
-    Raises a ValueError if a model has fewer than two of them, or if no sampler takes a schedule.
+    Raises a ValueError if a model has fewer than two such schedules, or no sampler takes one.
     """
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):

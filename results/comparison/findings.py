@@ -90,9 +90,9 @@ class BestRow:
 class Plateau:
     """Smallest budget whose best row is not shown to be worse than a larger budget's best row.
 
-    ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse,
-    and "open" if a verdict on them is inconclusive. With "falling" there is no plateau: only the
-    largest budget, ``budget``, meets the condition.
+    ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse.
+    It is "open" if a verdict on these rows is inconclusive. It is "falling" without a plateau:
+    then only the largest budget, ``budget``, meets the condition.
     """
 
     budget: int
@@ -103,7 +103,7 @@ class Plateau:
 class Findings:
     """Findings of one problem (a model and estimator), with the best row of each budget.
 
-    ``dominated`` is True if ``fd_conv`` is used as the model's error dominates distances to data.
+    ``dominated`` is True if the model's error dominates distances to data, so ``fd_conv`` is used.
     """
 
     group: ComparedRows

@@ -59,7 +59,7 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
         Columns :data:`COLUMNS`. ``nfe_to_floor`` has the 95 % interval ``low`` to ``high``. It is
         inf if the ``largest`` tried nfe is too small, and ``smallest`` if the smallest suffices.
         ``shown`` is the crossing as text, ``flag`` a reason against its interval. ``verdict`` is
-        "worse" if the curve is shown to need more than its model's first curve, which has "".
+        "worse" if the curve is shown to need more than the model's first curve (verdict "").
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]

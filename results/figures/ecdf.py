@@ -76,7 +76,7 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
     """Return two mappings by curve: costs to all targets of a table, and styles.
 
     A curve without a finished row reaches nothing. A curve whose finished rows lack the metric has
-    no costs, as a stochastic sampler, which has no distance to the solution of the ODE.
+    no costs. For example, a stochastic sampler has no distance to the solution of the ODE.
 
     Raises:
         ValueError: no row has both columns, or higher is better.

@@ -23,12 +23,12 @@ class Published:
     """Published FID and its protocol, as texts; "" for a fact that the source does not state.
 
     Attributes:
-        model: name of the checkpoint, or the beginning of it that the source states.
+        model: name of the checkpoint, or the beginning of the name that the source states.
         dataset: data of the model, with size and kind.
         solver: the paper's name of the sampler.
         grid: the paper's name of the schedule, normalised.
         nfe: network evaluations per sample.
-        depth: sequential evaluations, if the source counts those in place of ``nfe``.
+        depth: sequential evaluations, if the source counts these in place of ``nfe``.
         fid: the FID, with the digits of the source.
         paper, where, url: source, its table or file, and its address.
         samples: number of generated samples.

@@ -66,7 +66,7 @@ class Quantity:
         summary: statistic over the samples (:data:`Summary`).
         apart: column of the distance between two endpoints; needed by summaries of distances.
         power: near convergence, a method of order p lowers the value as steps ** -(p * power).
-            1 for distances of samples, 2 for squares such as Fréchet distances, 0 for no such law.
+            It is 1 for distances of samples, 2 for squares such as Fréchet distances, else 0.
         listed: True if the report's table of all rows has a column for the quantity.
         lower: True if lower is better. If higher is better, verdicts need the summary "mean".
         same: text column in which two rows must agree for a verdict; "" if there is none.

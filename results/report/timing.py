@@ -33,7 +33,7 @@ class TimedRow:
     """Timed row of a table of times.
 
     ``model_share`` and ``own_share`` are the network's and the sampler's time, in % of the slowest
-    row's total. ``spread`` has up to 200 raw times scaled to [0, 1], the median at 0.5. ``speed`` and
+    row's time. ``spread`` has up to 200 raw times scaled to [0, 1], median at 0.5. ``speed`` and
     ``worse`` are relative to the baseline; ``worse`` is True for significantly worse quality.
     """
 

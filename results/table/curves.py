@@ -18,7 +18,7 @@ TOLERANCES = frozenset({"tol", "rtol", "atol"})
 TUNED = "tuning_digest"
 """Column with a digest of tuned noise levels, which differs between numbers of steps.
 
-A curve's name therefore includes it only if rows with equal steps differ in it.
+A curve's name therefore includes the digest only if rows with equal steps differ in it.
 """
 
 OWN = "own"

@@ -125,8 +125,8 @@ def print_table(
 
     The report's opening sentences come first, if the ranking is by the model's default quantity.
     The best value of a column has a star. Values not shown to be worse are bold. Samplers are
-    sorted by their value at the largest budget. If not all budgets fit, some are left out evenly,
-    and their number is printed. ``marks`` are verdicts against ``baseline``. ``home`` is the run.
+    sorted by their value at the largest budget. Budgets that do not fit are left out evenly, and
+    counted. ``marks`` are verdicts against ``baseline``. ``home`` is the run directory, if any.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     homes = {"": home} if home else None
