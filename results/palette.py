@@ -16,7 +16,7 @@ from zlib import crc32
 class Family(NamedTuple):
     """Family of methods that share a hexadecimal colour: ``colour``, or ``dark`` on a dark page.
 
-    ``methods`` are prefixes of sampler names without digits. Each has its own symbol.
+    ``methods`` are prefixes of sampler names after removal of digits. Each has its own symbol.
     """
 
     name: str
@@ -121,8 +121,8 @@ def style(sampler: str, origin: str = "") -> Style:
 
     Args:
         sampler: registry name, or another library's (``diffusers:UniPCMultistepScheduler``).
-        origin: column ``origin`` of the table; "" for a built-in sampler. Without it, a name of no
-            family counts as a plugin.
+        origin: column ``origin`` of the table; "" for a built-in sampler. With "", a sampler
+            whose name belongs to no family counts as a plugin.
 
     >>> style("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)

@@ -56,8 +56,8 @@ class ResultTable(TypedTable):
         """Return ``metric`` of the finished rows: a line per model and curve, columns by budget.
 
         ``columns`` may also be "nfe" or "steps". "budget" is the evaluation budget that a row fits
-        in (:func:`.table.curves.with_curves`), so that adaptive methods have one too. Of several
-        rows with the same line and column, the one with the most evaluations is used.
+        in (:func:`.table.curves.with_curves`), so that rows of adaptive samplers have a budget. Of
+        several rows with the same line and column, the row with the most evaluations is used.
 
         Raises:
             ValueError: the table has no column ``metric``.
@@ -85,7 +85,7 @@ class ResultTable(TypedTable):
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
         """Return for each model and budget the finished row with the best ``metric``.
 
-        The columns are the table's, ``curve`` and ``slot`` (the budget).
+        The columns are the columns of the table, ``curve``, and ``slot`` (the budget).
 
         Raises:
             ValueError: the table has no column ``metric``.
@@ -97,11 +97,11 @@ class ResultTable(TypedTable):
         return best.sort_values(["model", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
-        """Return the finished rows, sorted by cost, with their membership in the Pareto front.
+        """Return the finished rows that have ``metric`` and ``cost``, with Pareto front membership.
 
-        ``on_front`` judges by the values alone. ``front`` takes errors into account: "on", "off" or
-        "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample".
-        Raises a ValueError if the table lacks a column.
+        The rows are sorted by problem and cost. ``on_front`` is by the values alone. ``front`` also
+        uses errors: "on", "off" or "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or
+        "ms_per_sample". Raises a ValueError if the table lacks a column.
         """
         from .comparison.pareto import pareto  # a run does without this module
 
@@ -129,8 +129,8 @@ class ResultTable(TypedTable):
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
         """Return LaTeX with booktabs: a table for each model, samplers by budgets.
 
-        Values not significantly worse than the best are bold. Here the intervals decide; for a run's
-        ``table.tex``, the influence values of its samples are used too.
+        Values not significantly worse than the best are bold. Significance follows from the table
+        alone here. For the ``table.tex`` of a run, it also uses the samples' influence values.
         """
         from .comparison.best_rows import best_places  # a run does without this module
 

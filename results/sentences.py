@@ -117,9 +117,9 @@ def _level_samplers(best: BestRow) -> str:
 
 
 def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
-    """Return a clause that compares the level rows with the baseline; "" without a claim.
+    """Return a clause that compares the best row with the baseline; "" without a claim.
 
-    The clause includes the ties of the best row if all are shown to be better than the baseline.
+    If the best row's ties are shown to be better than the baseline too, the clause is about all.
     """
     if best.standing == "alone":
         return f"this run has no {best.against} to compare with"

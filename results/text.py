@@ -56,8 +56,8 @@ def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str
 def csv_field(value: object) -> str:
     r"""Return a value as a CSV field (RFC 4180), numbers with all digits; "" for an empty value.
 
-    An apostrophe before a text keeps spreadsheets from reading it as a formula
-    (:func:`.escaping.unquote_csv_text` removes it). A lone ``\r`` is quoted, unlike by pandas.
+    A text that a spreadsheet would read as a formula gets an apostrophe in front, which
+    :func:`.escaping.unquote_csv_text` removes. A lone ``\r`` is quoted, unlike by pandas.
     """
     if isinstance(value, float | int):  # first, for speed: most values are numbers
         return str(value) if value == value else ""

@@ -40,9 +40,9 @@ class Line(NamedTuple):
 
 
 def picture_of(lines: Sequence[Line], highest: float) -> dict[str, Any]:
-    """Return ticks ``across`` and ``up``, and each line with its path, leader and name's height.
+    """Return ticks ``across`` and ``up``, and ``lines``: line, SVG path, leader and name's height.
 
-    The axis ends at a multiple of 25 % that is at least ``highest``.
+    A leader joins a line's end to its name. The axis ends at a multiple of 25 % >= ``highest``.
     """
     quarters = max(1, math.ceil(4 * highest))
 

@@ -115,7 +115,7 @@ class Board:
 def stem_of(name: str) -> str:
     """Return the stem of a solver's files: small letters, digits and hyphens.
 
-    If this is not the name itself, an underscore and a checksum follow.
+    A stem that differs from the name ends with an underscore and a checksum.
 
     >>> stem_of("heun"), stem_of("../Heun")
     ('heun', 'heun_a73aed1c13')

@@ -1,22 +1,22 @@
 """Scores of a board: evaluations to target, their distribution, its area, and ranks.
 
-A solver reaches a target on a problem with the fewest evaluations at which its error is small
-enough. The errors on the problem as drawn and on the moved one must both be at most the target. A
-missing or failed result reaches no target. The empirical distribution of these numbers over
-(problem, target) is the solver's curve. The score is the area A below the curve on a logarithmic
-axis, from :data:`FEWEST` to :data:`MOST` evaluations, as a mean over kinds of problems: 1 if the
-fewest reach every target, 0 if none is reached. Then
+The evaluations to a target on a problem are the fewest at which the solver's error is at most the
+target. An exact problem is measured as drawn and moved (rotated, scaled and shifted). The larger
+error counts. A missing or failed result reaches no target. The solver's curve is the empirical
+distribution of the evaluations over all (problem, target). The score is the area A below this curve
+on a logarithmic axis from :data:`FEWEST` to :data:`MOST` evaluations, as a mean over kinds of
+problems. A is 1 if FEWEST evaluations reach every target, and 0 if no target is reached. Then
 
     exp((A_b - A_a) log(MOST / FEWEST))
 
-is the geometric mean of ratios of evaluations, solver a's over solver b's. Numbers outside the
-range count as its ends.
+is the geometric mean of ratios of evaluations, solver a's over solver b's. Evaluations outside the
+axis count as its ends.
 
-Intervals come from a bootstrap over problems. Problems of one kind are a stratum of n problems, of
-which n - 1 are drawn: then the variance is unbiased (Rao and Wu 1988, JASA 83, 231-241). All
-solvers share the draws, so that differences are paired. There are few problems, so an interval is
-the deviation of the replicates times the quantile of Student's t. Each problem beyond the first of
-its kind is a degree of freedom.
+Intervals come from a bootstrap over problems. The n problems of one kind are a stratum. Drawing
+n - 1 of them makes the variance unbiased (Rao and Wu 1988, JASA 83, 231-241). All solvers share the
+draws, so that differences are paired. There are few problems, so half an interval is the standard
+deviation of the replicates times a quantile of Student's t. Each problem beyond the first of its
+kind adds a degree of freedom.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def evaluations_to_targets(
     Args:
         curves: variants of one problem, as drawn and moved. The worst counts at each budget.
         statistic: "error" or "distance".
-        production: number of samples that share the evaluations of a search.
+        production: number of samples over which the evaluations of a solver's search are spread.
     """
     targets = np.array(targets_of(statistic))
     costs = np.array([curve.total_cost(production) for curve in curves]).max(axis=0)
@@ -150,8 +150,7 @@ def score(
 ) -> Score:
     """Return the score for evaluations to targets ``(problems, targets)``.
 
-    With ``within``, the share of targets that are reached with so many evaluations takes the place of
-    the area.
+    With ``within``, the area is replaced by the share of targets reached in so many evaluations.
     """
     areas = area_of(evaluations) if within is None else (evaluations <= within).mean(axis=-1)
     kinds: dict[str, list[int]] = {}
@@ -181,10 +180,10 @@ def score_submission(
     statistic: Statistic,
     production: float = math.inf,
 ) -> Score | None:
-    """Return a submission's score; None for distances to endpoints of a stochastic solver.
+    """Return a submission's score; None for a stochastic solver if ``statistic`` is "error".
 
-    A problem without measurements is one on which no target is reached. Errors need both the problem
-    as drawn and the moved one.
+    A problem without measurements counts as one on which no target is reached. For "error", so does
+    a problem that was measured only as drawn or only moved.
     """
     variants = 2 if statistic == "error" else 1
     if statistic == "error" and submission.solver.stochastic:
@@ -208,11 +207,11 @@ def virtual_best(scores: Sequence[Score], problems: Sequence[Problem]) -> Score:
 
 
 def ranks(scores: Mapping[str, Score]) -> dict[str, int]:
-    """Return shared ranks, from 1, by name in the order of the areas.
+    """Return the rank of each solver, by name. The largest area has rank 1; ranks may be shared.
 
-    A solver shares its predecessor's rank unless it is significantly worse than that rank's first.
-    Bonferroni's rule holds the chance of any false decision at :data:`LEVEL`. It is over all pairs,
-    since the data choose the pairs that are compared.
+    A solver shares the rank of the solver before it unless it is significantly worse than the first
+    solver with this rank. Bonferroni's rule holds the chance of any false decision at
+    :data:`LEVEL`. The rule counts all pairs of solvers, since the data choose the compared pairs.
     """
     order = sorted(scores, key=lambda name: -scores[name].area)
     pairs = max(1, len(order) * (len(order) - 1) // 2)

@@ -1,7 +1,7 @@
 """Static site of a board: a page of ranks, a page for each solver, a Markdown table and BibTeX.
 
-Submissions come from strangers. Their texts are escaped. A page's policy allows no network, and only
-the script and the style whose checksums it states.
+Submissions come from strangers, so their texts are escaped. Each page's content security policy
+forbids the network, and allows only the script and the style whose checksums the policy states.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def build_site(
 ) -> BuiltSite:
     """Write the site of a folder's submissions: pages, copies of the files, board.md, board.bib.
 
-    A submission must have this ``suite``, ``digest``, ``part`` and ``beacon``. Solvers are compared
-    with the solver named ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`)
+    A submission must have the given ``suite``, ``digest``, ``part`` and ``beacon``. Each solver is
+    compared with ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`)
     of files whose results were reproduced. Pages of an earlier build stay in ``out``.
 
     Raises:

@@ -1,7 +1,7 @@
 """Submission to a frozen suite: one sealed JSON file, and the checks that a stranger's file passes.
 
-Nothing in a file is executed. All texts are plain, and pages escape them. Scores are no part of a file:
-they are computed from its measurements (:mod:`.scoring`).
+Nothing in a file is executed. All texts are plain, and pages escape them. A file holds
+measurements; scores are computed from the measurements (:mod:`.scoring`).
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ class Curve(_Table):
         problem: name of the problem, such as "modes-1", or of a network.
         moved: True for the problem rotated, scaled and shifted, its samples in another order.
         nfe: evaluations per sample, counted at the network.
-        error: median distance per dimension to the exact endpoints, over the standard deviation of
-            the data; all None for a stochastic solver.
-        distance: squared distance of distributions to converged samples, over the floor; all None on
-            exact problems.
+        error: median distance per dimension to the exact endpoints, divided by the data's standard
+            deviation. All items are None for a stochastic solver.
+        distance: squared distance between the distributions of samples and of converged samples,
+            divided by the distance's floor. All items are None on exact problems.
         search: total evaluations of the model before sampling, to find the solver's settings.
         failures: reasons of failed items, each once.
     """

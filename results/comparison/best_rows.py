@@ -1,7 +1,7 @@
 """Best rows at each budget, and the order and choice of curves on a page.
 
-Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.ComparedRows`). Rows
-without a verdict are separated by disjoint 95 % intervals.
+Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.ComparedRows`). Two
+rows without a verdict on the pair count as different if their 95 % intervals are disjoint.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MOST = 2000
 def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
     """Return the rows of a table that a page shows: all, or about ``most`` of them.
 
-    A larger table keeps, for each problem, the baseline's best curve, and whole curves by their
-    best rank at any budget. Its share of ``most`` also limits rows without results.
+    In a larger table, each problem has an equal share of ``most``. The problem keeps rows without
+    results up to its share, the baseline's best curve, and whole curves by best rank at any budget.
     """
     if len(frame) <= most:
         return frame
@@ -89,8 +89,8 @@ def best_places(
     """Return, by problem, the (curve, budget) pairs not shown to be worse than the budget's best row.
 
     ``metric`` None stands for each problem's default quantity. Of several rows with the same pair,
-    the one with the most evaluations counts. ``homes`` has the path of each run by its name.
-    ``unseen`` further rows count in the correction of verdicts.
+    the row with the most evaluations counts. ``homes`` has the path of each run by its name. The
+    correction of verdicts also counts ``unseen`` further rows.
     """
     groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):

@@ -72,11 +72,11 @@ def compare(
         metrics: columns to compare by; empty for each model's default
             (:func:`.estimates.default_quantity`), ("all",) for all.
         margin: largest difference that does not matter, >= 0, as a share of the baseline's value.
-            For shares such as flips, it is the difference itself.
+            For shares of samples such as flips, the margin is an absolute difference.
 
     Raises:
-        ValueError: the runs had different conditions, share no such rows, or lack a metric, or
-            ``margin`` is negative.
+        ValueError: the runs had different conditions, have no such rows in common, or lack a
+            metric, or ``margin`` is negative.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)
@@ -92,11 +92,11 @@ def compare_with(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of a run with one of its samplers, the baseline, in the same setting.
+    """Compare the rows of a run with rows of one of its samplers, the baseline.
 
-    A setting is :data:`.pairing.SETTING` and the schedule, unless a row has levels of its own. Rows
-    of a table in memory have no arrays, so they are not compared sample by sample. ``sampler`` is a
-    registry name or a curve's name. ``metrics`` and ``margin`` are as in :func:`compare`.
+    Two compared rows agree in :data:`.pairing.SETTING`, and in the schedule unless a row has levels
+    of its own. A table in memory has no arrays, so its rows are not compared sample by sample.
+    ``sampler`` is a registry or curve name. ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:
         ValueError: no row is of ``sampler``, the run lacks a metric, or ``margin`` is negative.
@@ -168,7 +168,7 @@ def pairs_with_default_quantity(
 def choose_quantities(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
     """Return the quantities of ``pool`` that ``metrics`` names: all for "all", the first for ().
 
-    Raises a ValueError if ``pool`` is empty or lacks a named one.
+    Raises a ValueError if ``pool`` is empty or lacks a quantity that ``metrics`` names.
     """
     names = [q.name for q in pool]
     if not pool:

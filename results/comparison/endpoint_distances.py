@@ -1,16 +1,16 @@
 r"""Summaries of the distances from samples to their converged endpoints.
 
-A few samples may end in another mode ("flips"), at a distance e as large as the data's width. A flip
-rate of 0.1 % can dominate a mean square, and N samples need not contain a flip. Three summaries
-separate flips from the rest:
+Let e be the distance of a sample to its converged endpoint. A few samples may end in another mode
+("flips"), with e as large as the data's width. A flip rate of 0.1 % can dominate a mean square, and
+N samples need not contain a flip. Three summaries separate flips from the rest:
 
 * **Typical error**: the geometric mean of e without the smallest and the largest fifth. Flip rates
-  below 20 % barely change it. Let w be the logarithms of e, winsorised at both cuts. The influence
-  of a sample is (w_i - mean w) / (1 - 2 TRIM) (Tukey and McLaughlin 1963; Yuen and Dixon 1973 for
-  pairs).
-* **Root mean square**: its interval follows from the mean of squares q = e². The upper end allows
-  for :data:`IMAGINARY_FLIPS` unseen flips. For N samples without a flip, Clopper and Pearson's upper
-  bound on the rate is 3.7 / N; here it is 1.96 * 2.5 / N = 4.9 / N, which covers small counts too.
+  below 20 % barely change it. Let w_i be log e_i, winsorised: both fifths are set to the nearest
+  value between them. The influence of sample i is (w_i - mean w) / (1 - 2 TRIM) (Tukey and
+  McLaughlin 1963; Yuen and Dixon 1973 for pairs).
+* **Root mean square**: its interval follows from the mean of e². The upper end allows for
+  :data:`IMAGINARY_FLIPS` unseen flips. For N samples without a flip, Clopper and Pearson's upper
+  bound on the rate is 3.7 / N. Here it is 1.96 * 2.5 / N = 4.9 / N, which covers small counts too.
 * **Flips**, which :mod:`.shares` counts.
 """
 

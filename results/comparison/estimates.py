@@ -9,15 +9,16 @@ latents. Then
 where the covariance is over the n shared samples. For N_a = N_b = n this is Var(IF_b - IF_a) / n.
 For n = 0 the runs are independent.
 
-Summaries of distances are functions of means: the root mean square r of the mean square q, and the
-typical error g of a mean of trimmed logarithms (:mod:`.endpoint_distances`). The differences of
-these means are multiplied by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a =
-(log g_b - log g_a) times the logarithmic mean of g_a and g_b. Both errors allow for unseen flips.
-The delta method's error is used if larger, since a slope ignores a common factor of both values.
+Summaries of distances (:mod:`.endpoint_distances`) are functions of means. The root mean square r
+is the root of a mean q of squares. The log of the typical error g is a trimmed mean of logarithms.
+The error of a difference of means allows for unseen flips, and is multiplied by an exact slope:
+r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a = (log g_b - log g_a) times the logarithmic
+mean of g_a and g_b. The delta method's error is used if it is larger, since a slope ignores a
+common factor of both values.
 
 If latents may be shared but influence values are missing, the covariance may have either sign. Then
-the error is se_a + se_b, the largest possible one. Each se is at least the longer half of its
-interval, in units of 1.96.
+the error is se_a + se_b, the largest possible error. Each se is at least the longer half of its
+interval, divided by 1.96.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class Difference:
     """Difference ``b - a`` of two estimates; ``se`` is None if unknown.
 
     ``paired`` counts the samples from shared latents; 0 if the estimates were not paired.
-    ``changed``, for shares of samples with a property, counts samples that have it in ``b`` alone,
-    and in ``a`` alone; None for other values.
+    For shares of samples, ``changed`` counts the samples with the property in ``b`` alone, and the
+    samples with the property in ``a`` alone. For other values it is None.
     """
 
     value: float
@@ -89,8 +90,8 @@ def default_quantity(
     """Return the quantity that rows of one model are compared by; None if none has a value.
 
     This is the first quantity of ``among`` (None: all quantities with verdicts) that has a value in
-    some row. But ``fd_conv``, if measured, replaces a distance to the data if the model's own error
-    dominates some row.
+    some row. If this is a distance to the data, and the model's own error dominates it in some row,
+    a measured ``fd_conv`` takes its place.
     """
     rows = list(rows)
     among = judged() if among is None else among
@@ -140,10 +141,10 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
     ``same_latents`` is True if sample i of both starts from the same latent, False for independent
     runs, None if unknown. The error is paired if the latents are the same and both sides have
-    influence values. Otherwise the two errors add up, or their squares for independent runs.
+    influence values. Otherwise the errors add up; for independent runs, their squares add up.
 
-    A surplus of samples on one side has no pair, and may add variance. So a paired difference of
-    means is over shared samples alone if that lowers the error. A difference of shares always is.
+    A surplus of samples on one side is unpaired and may add variance. Paired differences of shares
+    use only shared samples. Paired differences of means do so if this lowers the error.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:

@@ -1,7 +1,7 @@
 """Fair schedules: samplers at the best common schedule, their authors' schedules or tuned ones.
 
-One half of the samples chooses the best of K schedules, and the other half measures it. The smallest
-of K noisy values would be too small (the winner's curse); a new measurement is not.
+One half of the samples chooses the best of K schedules, and the other half measures this schedule.
+The smallest of K noisy values is biased (the winner's curse). A new measurement has no such bias.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
     """Return, by model, the untuned schedules that every sampler with a schedule was planned with.
 
-    Raises a ValueError if a model has fewer than two, or if no sampler takes a schedule.
+    Raises a ValueError if a model has fewer than two such schedules, or no sampler takes one.
     """
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
@@ -56,8 +56,8 @@ def entries_at_best_schedules(
 ) -> list[Entry]:
     """Return, for each model, solver and budget, the entry at the best of the common schedules.
 
-    "Best" is the lowest value. The half of the samples that was not used for choosing gives all
-    values, also of adaptive samplers and samplers with levels of their own.
+    The best schedule has the lowest value on one half of the samples. All returned values are from
+    the other half, also for adaptive samplers and samplers with levels of their own.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:
@@ -90,7 +90,7 @@ def entries_at_tuned_levels(source: Source) -> list[Entry]:
     """Return the entries at tuned schedules.
 
     Raises:
-        ValueError: there is none, a solver has several tuned schedules, or the samplers of a model
+        ValueError: no entry has a tuned schedule, a solver has several, or the samplers of a model
             were tuned in different ways.
     """
     entries = [entry for entry in source.entries if is_tuned(entry.record)]

@@ -34,14 +34,14 @@ Standing = Verdict | Literal["the same", "itself", "alone"]
 
 @dataclass(frozen=True)
 class BestRow:
-    """Row with the best value at one budget, significantly better than the others or not.
+    """Row with the best value at one budget, whether or not it is significantly the best.
 
     Attributes:
         against: name of the baseline for sentences.
         baseline: row of the baseline that the row is compared with; None if there is none.
-        standing: a verdict, "the same", "itself" or "alone" (:data:`Standing`).
-        rivals: other curves over which the row is not significantly better.
-        ties: rows of the rivals.
+        standing: standing of the row against the baseline (:data:`Standing`).
+        rivals: other curves at the budget that the row is not shown to be better than.
+        ties: rows of the rivals, one for each.
         all_better: True if the row and each rival are shown to be better than the baseline.
         others: number of other curves at the budget.
         refusal: reason why the row cannot be compared with any other at the budget; "" if it can.
@@ -88,11 +88,11 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Smallest budget at which the best row is not shown to be worse than at any larger one.
+    """Smallest budget whose best row is not shown to be worse than a larger budget's best row.
 
-    ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse,
-    "open" if a verdict is inconclusive. "falling" means that there is no plateau, and ``budget`` is
-    the largest one.
+    ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse.
+    It is "open" if a verdict on these rows is inconclusive. It is "falling" without a plateau:
+    then only the largest budget, ``budget``, meets the condition.
     """
 
     budget: int
@@ -103,7 +103,7 @@ class Plateau:
 class Findings:
     """Findings of one problem (a model and estimator), with the best row of each budget.
 
-    ``dominated``: ``fd_conv`` is used since the model's own error dominates distances to data.
+    ``dominated`` is True if the model's error dominates distances to data, so ``fd_conv`` is used.
     """
 
     group: ComparedRows
@@ -138,7 +138,7 @@ def findings_of(
         frame: data frame of a :class:`..table.typed_table.TypedTable`.
         homes: path of each run by its name in the column ``run``; "" is the name of a single run.
         baseline: sampler or curve that rows are compared with.
-        unseen: number of rows that were left out of ``frame``; the correction counts them.
+        unseen: number of rows left out of ``frame``, which the correction of verdicts counts too.
     """
     parts: dict[str, dict[int, Entry]] = {}
     for title, rows in comparable_parts(frame):

@@ -71,8 +71,8 @@ def gate(
         metrics: columns to check; ("all",) for all that both runs have.
 
     Raises:
-        ValueError: the runs were not measured alike, share no cell, have neither metrics nor times
-            to compare, or have times from different machines or settings.
+        ValueError: the runs were not measured alike, have no cell in common, have neither metrics
+            nor times to compare, or have times from different machines or settings.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)

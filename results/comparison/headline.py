@@ -1,10 +1,10 @@
 r"""Headline of a sampler on a model: evaluations until its distance to converged samples is small.
 
 The curve is ``fd_conv``, the sampler's own error without the model's, against the counted ``nfe``.
-The tolerance t is the model's ``fid_proxy_floor``, the plug-in distance of as many perfect samples.
-An error below t matters less than the finite number of samples. The tolerance is a scale, not a
-null hypothesis: "not distinguishable from 0" would depend on the number of samples. All curves of a
-model have one tolerance, from the row with the fewest samples.
+The tolerance t is the model's ``fid_proxy_floor``: the plug-in distance of perfect samples, as many
+as a row has. An error below t matters less than the finite number of samples. The tolerance is a
+scale, since a test against 0 would depend on the number of samples. All curves of a model have one
+tolerance, from the row with the fewest samples.
 
 Given budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all
 values are at most t. The crossing between n_{k-1} and n_k is interpolated on logarithms, where a
@@ -52,14 +52,14 @@ class EvaluationsToTolerance(NamedTuple):
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     """Return the evaluations per sample that each curve of a model needs to reach the floor.
 
-    Rows without results, without ``fd_conv`` and its error, or without a floor are left out. Within
-    a model, curves with the fewest evaluations come first.
+    Rows without results, ``fd_conv``, its error or a floor are left out. Within a model, curves
+    with the fewest evaluations come first.
 
     Returns:
-        Columns :data:`COLUMNS`. ``nfe_to_floor``, with 95 % interval ``low`` to ``high``, is inf if
-        the ``largest`` tried nfe is too small, and ``smallest`` if that or less suffices.
+        Columns :data:`COLUMNS`. ``nfe_to_floor`` has the 95 % interval ``low`` to ``high``. It is
+        inf if the ``largest`` tried nfe is too small, and ``smallest`` if the smallest suffices.
         ``shown`` is the crossing as text, ``flag`` a reason against its interval. ``verdict`` is
-        "worse" if the curve is shown to need more than the first of its model, which has "".
+        "worse" if the curve is shown to need more than the model's first curve (verdict "").
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]
@@ -72,9 +72,9 @@ def find_crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> EvaluationsToTolerance:
-    """Return the evaluations from which on a curve stays within a tolerance > 0.
+    """Return the number of evaluations from which on a curve stays within a ``tolerance`` > 0.
 
-    ``ends`` are the 95 % intervals of ``values``. All sequences are by ascending ``nfe``.
+    ``ends`` are the 95 % intervals of ``values``. All sequences are sorted by ascending ``nfe``.
     """
     curves = (values, *zip(*ends, strict=True))
     return EvaluationsToTolerance(
@@ -146,7 +146,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def _evidence_from_intervals(first: Mapping[str, Any], other: Mapping[str, Any]) -> Evidence | None:
     """Return evidence that row ``other`` (:data:`COLUMNS`) needs more evaluations than ``first``.
 
-    Return None if a row is flagged, ``first`` has no finite interval, or the gap is unknown.
+    Return None if a row is flagged, ``first`` has no finite interval, or their gap is unknown.
     """
     value, high = first["nfe_to_floor"], first["high"]
     if first["flag"] or other["flag"] or high == math.inf or value == math.inf:

@@ -30,8 +30,8 @@ class Entry:
     """Row of a table with its saved arrays and times.
 
     ``record`` is the row, with ``curve`` and ``slot`` (:mod:`..table.curves`). ``folder`` is the
-    cell's folder in a run directory, or None. ``conditions`` are timing conditions of the run, for
-    items that ``timing.json`` lacks. ``estimates``, by quantity, replace the row's own values.
+    cell's folder in a run directory, or None. ``conditions`` are the run's timing conditions, used
+    where ``timing.json`` has none. ``estimates``, by quantity, replace the row's own values.
     """
 
     record: Record
@@ -193,8 +193,8 @@ def match_with_sampler(
 ) -> Matches:
     """Match each row of another sampler with the most similar row of ``sampler`` that fits.
 
-    The rows must agree in :data:`SETTING` and in the schedule. Schedules may differ with
-    ``any_schedule``, or if a sampler has levels of its own. ``sampler`` is a registry name or a
+    Two rows fit if they agree in :data:`SETTING` and in the schedule. Schedules may differ with
+    ``any_schedule``, or if a row has levels of its own. ``sampler`` is a registry name or a
     curve's name. Raises a ValueError if no row is of ``sampler``.
     """
     is_baseline = [entry.is_of(sampler) for entry in entries]

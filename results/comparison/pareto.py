@@ -1,15 +1,14 @@
 r"""The Pareto front of quality against cost: rows that no other row beats in both.
 
-Values and times have errors. A verdict decides which of two values is better
-(:class:`.verdicts.ComparedRows`). A time is *surely* lower than another if their 95 % intervals do
-not overlap, a count if it is lower. ``front`` is
+``on_front`` is the membership by the values alone. ``front`` allows for errors: a verdict decides
+which of two values is better (:class:`.verdicts.ComparedRows`). A time is *surely* lower if it is
+lower and both 95 % intervals are disjoint. A lower count is always surely lower. ``front`` is
 
-    off         if a row on the front is shown to be better at no more cost
+    off         if a row with ``on_front`` is shown to be better at no more cost
                 (counts: lower or equal; times: surely lower);
-    on          if ``on_front``, and every other row is surely dearer, shown to be worse, or equal;
+    on          if ``on_front``, and each other row has a surely higher cost, is shown to be worse,
+                or has the same value and cost;
     uncertain   otherwise.
-
-``on_front`` is the membership by the point values alone.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def share_error(gained: int, lost: int, n: int) -> float:
 class PairedShares(Evidence):
     """Evidence from two shares over the same n samples.
 
-    ``gained`` samples have the property with the candidate alone, ``lost`` with the baseline alone.
-    Under no difference both kinds are equally likely (McNemar 1947, exact).
+    ``gained`` samples have the property in the candidate alone, ``lost`` in the baseline alone.
+    Without a true difference, both kinds are equally likely (McNemar 1947, exact).
     """
 
     gained: int

@@ -123,8 +123,8 @@ def judge_table(
 def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     """Return the verdict of a pair by itself, at a given level.
 
-    A difference within the margin is never "better" or "worse" here. Otherwise :func:`judge_table`
-    could call the same pair "equivalent".
+    A difference within the margin is "inconclusive" or "equivalent". If it could be "better" here,
+    :func:`judge_table` could call the same pair "equivalent".
     """
     if evidence is None:
         return "no verdict"

@@ -34,8 +34,8 @@ def median_interval(times: Sequence[float]) -> tuple[float, float]:
     """Return the narrowest symmetric pair of order statistics that covers the median at >= 95 %.
 
     [t_(k+1), t_(n-k)] misses the median with probability 2 P(B <= k), B ~ Bin(n, 1/2) (David and
-    Nagaraja, Order Statistics, section 7.1). Below :data:`FEWEST` times, the range is returned,
-    which covers less.
+    Nagaraja, Order Statistics, section 7.1). For fewer than :data:`FEWEST` times, their range is
+    returned, which covers the median less often.
 
     >>> median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
     (1.0, 6.0)
@@ -148,7 +148,7 @@ Speed = Literal["same", "faster", "slower", "ambiguous"]
 class SpeedVerdict(NamedTuple):
     """Verdict on speed, and the ratio of times by the first clock with its 95 % interval.
 
-    ``reason`` is the reason why a clock gives no ratio; "" if both do.
+    ``reason`` is the reason why a clock gives no ratio; "" if both clocks give one.
     """
 
     verdict: Speed

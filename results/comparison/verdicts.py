@@ -74,9 +74,9 @@ class Judgement:
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
     """Return the judgement on two rows by a quantity; None if a row has no value of the quantity.
 
-    Differences up to ``share`` of the baseline's value, or of ten resolutions if that is more, do
-    not matter. For shares of samples the margin is ``share`` itself; values in dB are compared as
-    the errors behind them. Identical rows differ by 0 with error 0, so they are equivalent.
+    The margin is ``share`` of the baseline's value, or of ten resolutions if these are larger. For
+    shares of samples the margin is ``share`` itself. For values in dB, ``share`` is a share of the
+    error before the logarithm. Identical rows differ by 0 with error 0, so they are equivalent.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:
@@ -105,8 +105,8 @@ def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bo
 class ComparedRows:
     """Rows, by their index in a table, of which any two may be compared by one quantity.
 
-    Verdicts on rows of one budget are corrected for ``within_budget`` tests, others for
-    ``across_budgets`` tests. :func:`correct_together` sets both numbers.
+    Verdicts on rows of one budget are corrected for ``within_budget`` tests, verdicts on rows of
+    two budgets for ``across_budgets`` tests. :func:`correct_together` sets both numbers.
     """
 
     entries: dict[int, Entry]
@@ -149,10 +149,10 @@ def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[Co
 class Line:
     """Comparison of a row with its baseline by one metric, as a line of a table.
 
-    ``difference`` is candidate less baseline. ``low`` and ``high`` are its 95 % interval, without
-    correction. ``verdict`` is corrected for the number of lines, ``time_verdict``
-    (:func:`.times.speed_verdict`) is not. ``paired`` counts samples from shared latents; 0 means
-    independent rows. ``tuning`` and ``baseline_tuning`` are None for schedules that are not tuned.
+    ``difference`` is candidate less baseline. ``verdict`` is corrected for the number of lines. The
+    95 % interval of the difference, ``low`` to ``high``, and ``time_verdict``
+    (:func:`.times.speed_verdict`) are uncorrected. ``paired`` counts samples from shared latents, 0
+    without pairs. ``tuning`` and ``baseline_tuning`` are None for schedules that are not tuned.
     """
 
     model: str

@@ -33,10 +33,10 @@ def ecdf(
 ) -> Sheet:
     """Draw the share of (model, target) pairs that each curve reaches, against the cost.
 
-    A curve reaches a target with the cheapest row whose ``metric`` is at most the target. Targets are
-    evenly spaced in the logarithm, from a model's largest value to its floor, or else its smallest
-    positive value. A missing or failed row reaches nothing. Without ``metric``, the first of
-    :data:`METRICS` that has values is drawn.
+    A curve reaches a target with the cheapest row whose ``metric`` is at most the target. A missing
+    or failed row reaches nothing. A model's targets are evenly spaced in the logarithm, from its
+    largest value of the metric to the metric's floor. Without a floor, they end at the smallest
+    positive value. Without ``metric``, the first of :data:`METRICS` that has values is drawn.
 
     Raises:
         ValueError: no row has both columns, or higher is better.
@@ -53,9 +53,9 @@ def profile(
 ) -> Sheet:
     """Draw the share of (model, target) pairs on which a curve costs at most tau times the best.
 
-    At tau = 1, the share counts targets on which the curve is the best, at the right end all that
-    it reaches. Targets, ``metric`` and errors are as in :func:`ecdf`. Source: Dolan and Moré 2002,
-    Mathematical Programming 91, 201-213.
+    At tau = 1, the share counts the targets that the curve reaches at the lowest cost. At the right
+    end, it counts all targets that the curve reaches. Targets, ``metric`` and exceptions are as in
+    :func:`ecdf`. Source: Dolan and Moré 2002, Mathematical Programming 91, 201-213.
     """
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)
@@ -73,10 +73,10 @@ def default_metric(table: TypedTable) -> str:
 
 
 def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, dict[str, Style]]:
-    """Return the costs to all targets of a table, and the style of each curve, by curve.
+    """Return two mappings by curve: costs to all targets of a table, and styles.
 
-    A curve without a finished row reaches nothing. A curve whose finished rows lack the metric is
-    left out, such as a stochastic sampler's by its distance to the solution of the ODE.
+    A curve without a finished row reaches nothing. A curve whose finished rows lack the metric has
+    no costs. For example, a stochastic sampler has no distance to the solution of the ODE.
 
     Raises:
         ValueError: no row has both columns, or higher is better.

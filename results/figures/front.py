@@ -28,9 +28,9 @@ def front(
 ) -> Sheet:
     """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
-    A row with a filled marker is surely on the front, with an open one by its value alone
-    (:mod:`..comparison.pareto`). A sampler is named at its last point on the front. Samplers of
-    plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
+    A filled marker means that a row is surely on the front, an open marker that it is there by its
+    value alone (:mod:`..comparison.pareto`). A sampler is named at its last point on the front.
+    Samplers of plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
         ValueError: no row has both columns.

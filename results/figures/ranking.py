@@ -36,10 +36,10 @@ def ranking(
     budget: int | None = None,
     width: Width = "single",
 ) -> Sheet:
-    """Draw a panel for each model and estimator: samplers ranked by two metrics, joined by lines.
+    """Draw a panel for each model and estimator: a line joins a sampler's ranks by two metrics.
 
-    ρ is Spearman's correlation of the ranks; equal values, which lines draw in order, share a mean
-    rank in it. ``budget`` is in evaluations, by default the one nearest to 10.
+    Equal values have successive ranks. In Spearman's correlation ρ they share their mean rank.
+    ``budget`` is in evaluations, by default the budget nearest to 10.
 
     Raises:
         ValueError: no model has two samplers with both metrics at the budget.
@@ -62,7 +62,7 @@ def ranking(
 
 
 def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[str, list[Record]]:
-    """Return, by panel title, one row of each curve at a budget that has the ``needed`` columns.
+    """Return, by panel title, each curve's row at a budget, if it has the ``needed`` columns.
 
     ``budget`` None stands for each model's budget nearest to :data:`NEAR`, by ratio.
     """

@@ -80,7 +80,7 @@ class Series:
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     """Return the curves of one problem, sorted by the value of their last point, lowest first.
 
-    A value <= 0 without a positive upper end of its interval becomes a limit at the smallest y.
+    A value <= 0 becomes a limit: the upper end of its interval if positive, else the smallest y.
     """
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}

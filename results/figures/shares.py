@@ -26,9 +26,10 @@ def draw_shares(
     titles: tuple[str, str],
     width: Width,
 ) -> Sheet:
-    """Draw the distribution of each curve's numbers, inf for none, on a logarithmic axis.
+    """Draw the distribution of each curve's ``numbers`` (costs or ratios) on a logarithmic axis.
 
-    ``titles`` are the figure's and the axis's. Of many curves, plugins' and the best are named.
+    The number is inf for a target that is never reached. ``titles`` are for the figure and the
+    axis. Of many curves, only curves of plugins and the best are named.
     """
     known = [n for some in numbers.values() for n in some[np.isfinite(some)].tolist()]
     right = max(known) * BEYOND

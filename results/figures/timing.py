@@ -23,7 +23,7 @@ LINE, HEAD = 0.19, 0.75
 def timing(table: TypedTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
     """Draw a panel for each model: milliseconds per sample at one budget, least overhead first.
 
-    ``budget`` is in evaluations, by default the one nearest to 10.
+    ``budget`` is in evaluations, by default the budget nearest to 10.
 
     Raises:
         ValueError: no row of the budget was timed.

@@ -123,8 +123,8 @@ def work_precision(
 
     Bars are 95 % intervals. A downward triangle is the upper end of the interval of a value <= 0.
     The dashed line is the metric's floor (:class:`..quantities.Floor`). The fan of lines has the
-    slopes of orders 1, 2 and 3. Of many curves, plugins', the best and one per family are named.
-    ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
+    slopes of orders 1, 2 and 3. Of many curves, only curves of plugins, the best and one per family
+    are named. ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
 
     Raises:
         ValueError: no row has both columns.

@@ -2,8 +2,8 @@ r"""Reproduction of published results: comparison of a run's FIDs with published
 
 Published FIDs are plug-in values, with a bias that falls as 1/N. So the run's FID is converted to the
 N of the source: the value without bias, plus the run's bias times N_run / N. If the source does not
-state N, the run's plug-in value is used. The published FID is one draw, and rounded. Its standard
-error is assumed to be the run's, times sqrt(N_run / N). Both widen the interval of the difference.
+state N, the run's plug-in value is used. The standard error of the published FID is assumed to be
+the run's, times sqrt(N_run / N). This error and rounding widen the interval of the difference.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def _inception_of(row: Record) -> str:
 def protocol_differences(
     row: Record, paper: Published, solver: Solver, model: str
 ) -> list[ProtocolDifference]:
-    """Return the points of the protocol in which a row differs from a paper, or only one states it.
+    """Return the points of the protocol in which the statements of a row and a paper differ.
 
-    ``solver`` gives the paper's name of the row's sampler. ``model`` is the published name of the
-    row's model. Grids of adaptive samplers are not compared.
+    A point that only one of them states counts too. ``solver`` gives the paper's name of the row's
+    sampler, ``model`` is the published name of its model. Grids of adaptive samplers are omitted.
     """
     options = options_of(row)
     nfe = text(row, "nfe").removesuffix(".0")
@@ -128,7 +128,7 @@ class Reproduction:
         reason: reason why there is no verdict; "" if there is one.
         differences: differences of the two protocols.
         fid: the run's plug-in FID at the source's number of samples, with the 95 % interval ``low``
-            to ``high``. With another extractor, the Fréchet distance in its features.
+            to ``high``. Without an Inception extractor, the Fréchet distance of other features.
         difference: ``fid`` less the published FID, with its 95 % interval; None if not comparable.
     """
 
@@ -207,8 +207,8 @@ def reproductions(
 
     Args:
         run: run directory or table.
-        model: published name of the run's only model; None for the name in the suite, or else the
-            model's own.
+        model: published name of the run's only model. None stands for the name ``published`` in
+            the suite, or else for the model's own name.
         margin: share of the published FID that does not matter, >= 0.
 
     Raises:

@@ -23,12 +23,12 @@ class Published:
     """Published FID and its protocol, as texts; "" for a fact that the source does not state.
 
     Attributes:
-        model: name of the checkpoint, or the beginning of it that the source states.
+        model: name of the checkpoint, or the beginning of the name that the source states.
         dataset: data of the model, with size and kind.
         solver: the paper's name of the sampler.
         grid: the paper's name of the schedule, normalised.
         nfe: network evaluations per sample.
-        depth: sequential evaluations, if the source counts those in place of ``nfe``.
+        depth: sequential evaluations, if the source counts these in place of ``nfe``.
         fid: the FID, with the digits of the source.
         paper, where, url: source, its table or file, and its address.
         samples: number of generated samples.
@@ -109,7 +109,7 @@ def check_model_name(name: str) -> str:
 
 
 def published_model_of(spec: str) -> str | None:
-    """Return the published name of the model in a spec, or of a file in it; None if it has none.
+    """Return the published name of the model or file in a spec; None if nothing is published.
 
     >>> published_model_of("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), published_model_of("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)

@@ -147,9 +147,9 @@ class Installed(NamedTuple):
 
 @cache
 def installed() -> tuple[Installed, ...]:
-    """Load the metrics of installed packages, which registers their quantities, and return them.
+    """Return the metrics of installed packages. Loading them registers their quantities.
 
-    Metrics are loaded once per process. One that cannot be loaded is returned with its fault.
+    Metrics are loaded once per process. A metric that cannot be loaded is returned with its fault.
     """
     points = importlib.metadata.entry_points(group=ENTRY_POINTS)
     return tuple(_load_metric(point) for point in sorted(points, key=lambda point: point.name))

@@ -46,9 +46,9 @@ class Quantity:
     Attributes:
         name: column of the value.
         meaning: description of the value, for help and tooltips.
-        unit: unit of the value, of its error, and of numbers in ``beside`` without a unit; or "".
+        unit: unit of the value and its error, and of columns in ``beside`` without a unit; or "".
         title: heading of the quantity's panel, and its name in sentences.
-        axis: title of a plot's axis; "" for the name.
+        axis: title of a plot's axis; "" for ``name``.
         short: heading of a narrow column; "" leaves the quantity out of summaries.
         note: sentence or two under the quantity's panel; "" means no panel in the report.
         brief: short explanation for newcomers.
@@ -59,14 +59,14 @@ class Quantity:
             not be the value ± 1.96 standard errors.
         flag: column with the reason against trusting the interval; "" if there is none.
         floor: level to read the values against; None if there is none.
-        resolution: column of the smallest value that differs from 0; "" if there is none.
-        influence: array of ``influence.npz`` with one value per sample. Verdicts are possible only
-            for quantities with such an array; "" if there is none.
-        reference_influence: the same array for the reference samples; "" if there is none.
+        resolution: column with the smallest value that can differ from 0; "" if there is none.
+        influence: name of the array in ``influence.npz`` with one value per sample. With "", there
+            is no such array, and verdicts are impossible.
+        reference_influence: name of the array for the reference samples; "" if there is none.
         summary: statistic over the samples (:data:`Summary`).
         apart: column of the distance between two endpoints; needed by summaries of distances.
-        power: a method of order p lowers the value as steps ** -(p * power) near convergence: 1 for
-            distances of samples, 2 for squares such as Fréchet distances, 0 for no such law.
+        power: near convergence, a method of order p lowers the value as steps ** -(p * power).
+            It is 1 for distances of samples, 2 for squares such as Fréchet distances, else 0.
         listed: True if the report's table of all rows has a column for the quantity.
         lower: True if lower is better. If higher is better, verdicts need the summary "mean".
         same: text column in which two rows must agree for a verdict; "" if there is none.
@@ -101,8 +101,8 @@ class Quantity:
         """Check the fields that verdicts need.
 
         Raises:
-            ValueError: ``influence`` is given without a standard error, or for a value of which
-                higher is better and that is no mean; or a summary of distances lacks ``apart``.
+            ValueError: ``influence`` is given without a standard error, or higher is better and
+                ``summary`` is not "mean", or a summary of distances lacks ``apart``.
         """
         directed = self.lower or self.summary == "mean"
         if self.influence and (self.error not in ("se", "interval") or not directed):

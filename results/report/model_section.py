@@ -31,10 +31,10 @@ COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 
 @dataclass(frozen=True)
 class FrontRow:
-    """Row of the front; ``budget`` is the range of costs from its own to the next row's.
+    """Row of the front; ``budget`` is the range from its cost to the cost of the next row.
 
-    ``certain`` is True if errors leave no doubt that the row is on the front. ``alike`` counts rows
-    of equal cost and value. ``alone`` is True if no other sampler was run.
+    ``certain`` is True if errors leave no doubt that the row is on the front. ``alike`` counts the
+    row and others of equal cost and value. ``alone`` is True if no other curve has values.
     """
 
     budget: str
@@ -60,8 +60,8 @@ class FrontRow:
 class Front:
     """Pareto front in one unit of cost, cheapest row first.
 
-    ``rest`` counts other rows that may be on the front. ``merged`` counts omitted rows, whose cost
-    is not surely lower than the next row's.
+    ``rest`` counts rows off the front by value that may be on it. ``merged`` counts rows of the
+    front that are omitted, since their cost is not surely lower than the next row's cost.
     """
 
     unit: str
@@ -135,7 +135,7 @@ def model_section(
 ) -> dict[str, Any]:
     """Return the section of one problem from its rows, findings, styles and pictures.
 
-    ``files`` are the paths of kept samples by row index. The page leaves out what is None or empty.
+    ``files`` are the paths of kept samples by row index. The page leaves out None and empty items.
     """
     best = headline_row(findings) if findings else None
     model = text(rows.iloc[0].to_dict(), "model")

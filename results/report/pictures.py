@@ -52,10 +52,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class SampleGrid:
-    """Pictures of one problem: rows of curves, best first, with a tile for each budget.
+    """Pictures of one problem: a row for each curve, best first, with a tile for each budget.
 
-    ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is one step,
-    ``points`` if pictures are plots of points. ``shown`` is the number of samples in a picture.
+    ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is one step.
+    ``points`` is True if pictures are plots of points. A picture has up to ``shown`` samples.
     """
 
     budgets: tuple[int, ...]
@@ -71,7 +71,7 @@ def grids_of(
 ) -> list[SampleGrid | None]:
     """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples.
 
-    ``parts`` are title, rows, and the paths of kept samples by row index.
+    ``parts`` are each problem's title, its rows, and the paths of kept samples by row index.
     """
     problems = [KeptSamples.read(*part) for part in parts]
     fitting = (

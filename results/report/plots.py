@@ -55,9 +55,9 @@ def plot_data_of(
             "curves": […]}``. ``auto`` is True if a curve is of sampler ``auto``. A measure has
             ``name``, ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve has
             ``name``, ``label``, ``main``, the items of its style, ``row`` (row indices of its
-            points), ``x[work]`` and ``y[quantity]``. The latter is ``{"text", "y", "low", "high",
-            "limit", "flagged"}``, lists over the points, with y, low, high and limit of
-            :func:`..intervals.bar_on_log_axis`.
+            points), ``x[work]`` and ``y[quantity]``. ``y[quantity]`` has lists over the points:
+            ``text``, ``flagged``, and ``y``, ``low``, ``high`` and ``limit`` as
+            :func:`..printed_values.bar_on_log_axis` returns them.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]

@@ -32,9 +32,9 @@ REACH = 0.25
 class TimedRow:
     """Timed row of a table of times.
 
-    ``model_share`` and ``own_share`` are times of network and sampler in % of the slowest row's.
-    ``spread`` has up to 200 raw times scaled to [0, 1], the median at 0.5. ``speed`` and ``worse``
-    compare time and quality with the baseline's; ``worse`` is True if significantly worse.
+    ``model_share`` and ``own_share`` are the network's and the sampler's time, in % of the slowest
+    row's time. ``spread`` has up to 200 raw times scaled to [0, 1], median at 0.5. ``speed`` and
+    ``worse`` are relative to the baseline; ``worse`` is True for significantly worse quality.
     """
 
     row: Record

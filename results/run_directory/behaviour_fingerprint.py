@@ -1,8 +1,8 @@
 """Fingerprints: records of the behaviour of a sampler, model or extractor, for later comparison.
 
 Texts, counts and hashes are compared exactly. Floating-point results are compared within a recorded
-tolerance, because rounding differs between machines, libraries and numbers of threads. A hash of
-rounded numbers does not work: a number halfway between two roundings would change it.
+tolerance, because rounding differs between machines, libraries and numbers of threads. Hashes of
+rounded results do not work: a result halfway between two roundings would change the hash.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Numbers:
     Attributes:
         numbers: float64 values. Infinity and NaN equal only themselves.
         rtol: tolerance relative to the larger of two compared numbers, in [0, 1).
-        atol: tolerance relative to the largest finite magnitude in both lists, in [0, 1), for
-            cancellation; both tolerances are added.
+        atol: tolerance for cancellation, in [0, 1), relative to the largest finite magnitude in
+            both lists. It is added to the tolerance by ``rtol``.
     """
 
     numbers: tuple[float, ...]

@@ -147,8 +147,8 @@ def write_json(path: Path, value: object) -> None:
 def json_text(value: object, *, spread: bool = True) -> str:
     """Return ``value`` as text of a JSON file. Floats keep all digits; non-finite ones become null.
 
-    Numpy scalars and arrays become numbers and lists. With ``spread`` all levels are indented, which
-    is ten times as slow. Otherwise each item of the outermost object has one line.
+    Numpy scalars and arrays become numbers and lists. With ``spread``, nested objects are indented
+    too, which is ten times as slow. Otherwise each item of the outermost object has one line.
     """
     encode = _spread_json if spread else _one_line_per_item
     try:
@@ -205,8 +205,8 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_archive(file: BinaryIO) -> dict[str, NDArray[Any]]:
     """Return the arrays of an open ``.npz`` archive by name, after checking their CRC-32.
 
-    Raises one of :data:`UNREADABLE` for another file, for pickles, and for arrays larger than
-    the file, as compressed ones mostly are.
+    Raises one of :data:`UNREADABLE` if the file is no such archive, holds pickles, or has arrays
+    larger than the file, as most compressed archives do.
     """
     size = file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file) as archive:

@@ -13,16 +13,16 @@
     made/DIGEST.opened-HASH.json  hashes of files that the model opened only at sampling or scoring
     reference/NAME.npz           converged endpoints and the like
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
-    samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
+    samples/CELL-path.npz        trajectories of the first of these samples: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     set-aside/CELL.N/            a cell made by an earlier sampler, model or extractor; ``why.json`` has the reason
     claims/                      during a run: shards that each process samples (:mod:`.sharing`)
     .lock .leader                which process leads (:mod:`.sharing`); ``.lock`` is never removed
     set-aside/damaged/           damaged files
-    table.csv table.parquet report.html   rebuilt from the above at any time
+    table.csv table.parquet report.html   rebuilt from the files above at any time
 
 The files that results are made from are sealed (:mod:`.sealed`): a seal holds the file's place, its
 ``made_by``, its schema and a checksum. A damaged file is reported (logger ``samplerbench``) and
-treated as missing. Runs older than checksums can be read, with a warning. Running into their folder
+treated as missing. Runs older than checksums can be read, with a warning. A run into their folder
 sets their parts aside.
 """
 

@@ -40,8 +40,8 @@ Value = TypeVar("Value")
 class RunReader:
     """Run directory that can be read, file by file; made by :meth:`open`.
 
-    ``model`` is the digest of the model whose reference data are read (:meth:`of_model`), "" for
-    data that are stored without one. ``extractor`` is the digest of its features' extractor.
+    ``model`` is the digest of the model whose reference data are read (:meth:`of_model`).
+    ``extractor`` is the digest of the reference features' extractor. "" stands for no digest.
     """
 
     path: Path
@@ -99,8 +99,8 @@ class RunReader:
     def shard_ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
         """Return ``(start, stop)`` of the shards of a cell that cover [0, ``samples``).
 
-        They do not depend on how samples were added, so that sums have one order. If the run did
-        not record the shard size, all stored shards are returned.
+        The ranges do not depend on how samples were added, so sums over shards have a fixed order.
+        If the run did not record the shard size, the ranges of all stored shards are returned.
         """
         size = (self.read(cell, MADE) or {}).get("shard")
         if isinstance(size, int) and size > 0:

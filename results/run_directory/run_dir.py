@@ -157,8 +157,8 @@ class RunDir(RunReader):
     def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard exists now, even on a network file system.
 
-        A network file system may remember a missing file for half a minute. A change of the folder
-        by this machine makes the file system ask the server again.
+        A network file system may report a new file as missing for half a minute. So a file is made
+        and removed in the folder, after which the file system asks the server again.
         """
         shard = self.shard(cell, start, stop)
         if not shard.is_file():

@@ -18,7 +18,7 @@ TOLERANCES = frozenset({"tol", "rtol", "atol"})
 TUNED = "tuning_digest"
 """Column with a digest of tuned noise levels, which differs between numbers of steps.
 
-A curve's name therefore includes it only if rows with equal steps differ in it.
+A curve's name therefore includes the digest only if rows with equal steps differ in it.
 """
 
 OWN = "own"
@@ -39,8 +39,8 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
       the model. A differing schedule is named if the sampler has several. It is also named if it is
       neither the sampler's own nor the most frequent one of the model.
     * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
-      or else the smallest of the model's budgets that is >= ``nfe``, or empty. Without budgets, the
-      numbers of steps of the model's rows take their place.
+      or else the smallest of the model's budgets that is >= ``nfe``, or empty. If the model has no
+      budgets, the numbers of steps of the model's rows serve as budgets.
     """
     columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
     rows, models = rows_as_dicts(columns), defaultdict[object, list[int]](list)

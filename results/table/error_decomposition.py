@@ -3,12 +3,12 @@ r"""Error decomposition: columns for errors of start, discretisation, end, distr
 * **start**: samples begin at sigma_max z instead of x0 + sigma_max z. ``benchmarks.scoring.start_error``
   has the error in closed form for Gaussian data.
 * **discretisation**: typical error and root mean square of the distances to the converged endpoints,
-  share of flips, and order. Let r_1 and r_2 be the typical errors at two successive budgets n_1 < n_2
-  of a curve. The order is p = log(r_1 / r_2) / log(n_2 / n_1). For independent values, its standard
-  error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1). Shared latents make it smaller.
+  share of flips, and order of convergence p. Let r_1 and r_2 be the typical errors at successive
+  budgets n_1 < n_2 of a curve, and s_1 and s_2 their errors. Then p is log(r_1 / r_2) /
+  log(n_2 / n_1). Its error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), less for shared latents.
 * **end**: a grid that ends at sigma_min misses the last stretch of the ODE. There |dx/dsigma| is at
-  most 1 per dimension, as a root mean square. So the miss is at most sigma_min (``end_bound``). The
-  miss is part of ``rmse``.
+  most 1 per dimension, as a root mean square. So the error of the end is at most sigma_min
+  (``end_bound``). It is part of ``rmse``.
 * **distribution**: ``fd_conv``, the distance to converged samples of the same model.
 * **model**: ``fid_proxy_converged``, the distance of converged samples to the data, which no sampler
   can reduce.
@@ -47,9 +47,9 @@ def error_decomposition(
         starts: error of the start, by model and by value of ``start``, from ``run.json``.
 
     Returns:
-        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` compares a row with the
-        row before on its curve; the 95 % interval is ``order_low`` to ``order_high``. ``end_bound``
-        is 0 for grids that end at 0. Errors of samples are per dimension, in the units of the data.
+        Columns :data:`COPIED` of the table and :data:`DERIVED`. ``order`` is from a row and the row
+        before on its curve; its 95 % interval is ``order_low`` to ``order_high``. ``end_bound`` is
+        0 for grids that end at 0. Errors of samples are per dimension, in the units of the data.
     """
     lines = []
     for _, rows in comparable_parts(table.frame):
@@ -76,8 +76,8 @@ def dominated_from(table: TypedTable) -> pd.DataFrame:
     Returns:
         One row per model, estimator and curve, with columns ``model``, ``curve``, ``dominated_from``
         and ``estimator``. ``dominated_from`` is the counted nfe from which on all rows of the curve
-        are dominated, or NaN if the last row is not. A row with ``curve`` "" is about the ranking:
-        the budget from which on the rows with the smallest ``fd_conv`` are dominated.
+        are dominated, or NaN if the last row is not. In a row with ``curve`` "", it is the budget
+        from which on each budget's row with the smallest ``fd_conv`` is dominated.
     """
     lines = []
     for _, rows in comparable_parts(table.frame):

@@ -125,8 +125,8 @@ def print_table(
 
     The report's opening sentences come first, if the ranking is by the model's default quantity.
     The best value of a column has a star. Values not shown to be worse are bold. Samplers are
-    sorted by their value at the largest budget. Budgets that do not fit are left out, evenly, and
-    counted. ``marks`` are verdicts against ``baseline``; ``home`` is the run directory, if any.
+    sorted by their value at the largest budget. Budgets that do not fit are left out evenly, and
+    counted. ``marks`` are verdicts against ``baseline``. ``home`` is the run directory, if any.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     homes = {"": home} if home else None
@@ -189,10 +189,10 @@ def _spread_budgets(slots: Sequence[int], room: int) -> list[int]:
 def verdicts_of(
     run: Path | str, metric: str | None = None, baseline: str | None = None
 ) -> tuple[str, Marks]:
-    """Return the baseline's name, and verdicts on a run's rows that are comparable with it.
+    """Return the baseline's name, and verdicts on a run's rows that can be compared with it.
 
     ``metric`` None stands for each model's default quantity, ``baseline`` None for
-    :data:`..comparison.findings.BASELINE`. Without any verdict, the name is "".
+    :data:`..comparison.findings.BASELINE`. If there are no verdicts, the returned name is "".
 
     Raises:
         ValueError: ``baseline`` is given, but no row is comparable, or ``metric`` has no verdicts.
