@@ -42,7 +42,7 @@ LARGE = 1 << 30  # bytes of a file; networks for a larger one's other answers ta
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
-    """Check a sampler's order, number of evaluations, purity, batch independence, moments and ends.
+    """Check a sampler's order, evaluations, purity, batch independence, moments, and end at 0.
 
     Args:
         sampler: a spec, an object or a class.

@@ -61,7 +61,7 @@ def misfit_of(fit: Fit, *, own: bool) -> float:
 def check_answers(
     best: Candidate, others: Sequence[Candidate], *, own: bool
 ) -> tuple[Check, list[str]]:
-    """Check that the best candidate for open settings fits, and that the other candidates fit worse.
+    """Check that the best candidate for open settings fits, and that all others fit worse.
 
     Also return the settings of the other candidates that fit equally well. The check cannot pass if
     there are any, or if the candidates were fitted to the model's own samples (``own``).
@@ -275,7 +275,7 @@ def _run_checks(
 ) -> tuple[list[Check], list[Compared]]:
     """Return the checks of the best candidate, and the alternatives that were tried on images.
 
-    ``changed`` yields interpretations of the network with changed settings.
+    ``changed`` yields the alternatives: interpretations of the network with changed settings.
     """
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
