@@ -133,8 +133,8 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
     """Check that a linear multistep method's weights sum to 1, and that its history entries exist.
 
-    In step i, a is the weight of x, and b_j the weight of p x + q d, the history entry of step i - j.
-    So the sum is a + sum_j b_j (p + q)_(i-j). Each row must evaluate at the level where its step
+    In step i, a is the weight of x. The history entry of step i - j is p x + q d, with weight b_j. So
+    the sum is a + sum_j b_j (p + q)_(i-j). Each row must evaluate at the level where its step
     begins. Other samplers, plans with other rows, and samplers without ``translates`` get no check.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:

@@ -92,8 +92,8 @@ def oss(
 ) -> Callable[[Denoiser, Path | None, str], OptimalSteps]:
     """Levels of a fine karras grid whose steps bring a solver closest to a teacher's trajectory.
 
-    After each step k, each level keeps the solver's state that is closest to the teacher's state at the level.
-    It also keeps the path to this state. Step k + 1 starts from the states kept after step k. The path to
+    After step k, each level keeps the solver's state that is closest to the teacher's state at this level.
+    It also keeps the path to its state. Step k + 1 starts from the states kept after step k. The path to
     sigma_min is searched for each latent, and the median over latents is taken for each step.
 
     Args:

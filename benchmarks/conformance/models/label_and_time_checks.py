@@ -175,8 +175,8 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 def check_noise_left(model: Denoiser, device: str) -> Check:
     """Check how much of pure noise at a high level remains in the output.
 
-    On average E[x0 | x] leaves a share between 0 and 1 of the noise: the mean of its Jacobian, which is
-    the posterior covariance divided by sigma². Known limits of the data bound this covariance.
+    The Jacobian of E[x0 | x] is the posterior covariance divided by sigma². So on average E[x0 | x]
+    leaves a share between 0 and 1 of the noise. Known limits of the data bound the covariance.
     """
     level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()

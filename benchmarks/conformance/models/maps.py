@@ -42,8 +42,8 @@ TWICE_VARIANCE = (1.4, 2.3)
 def looks_like_a_map(fit: Fit, clean: Tensor) -> bool:
     """Return True if the error at high levels is about twice the data's variance.
 
-    Independent samples have this squared distance, and a map's output is one of them. A posterior mean
-    has half the error.
+    Two independent samples have this squared distance on average, and a map's output is a sample. A
+    posterior mean has half the error.
     """
     variance = variance_of(clean)
     share = fit.errors.mean(1)[fit.levels > FAR_LEVEL * variance**0.5] / variance

@@ -124,7 +124,8 @@ class BetterReadings(NamedTuple):
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     """Return the alternative interpretations that fit better than the ``stated`` candidate.
 
-    All are tried on a few samples at every second level, and the best then on all samples and levels.
+    All are first tried on a few samples at every second level. The best are then tried on all samples
+    and levels.
     """
     few, labels = stated.few_samples
     at = stated.fit.levels
@@ -161,7 +162,7 @@ def check_readings(
 
     ``broken`` describes faults of the outputs, or is "". Faults do not count if the stated settings
     may be right and fit best. ``observation`` describes the outputs, for the case that no settings fit.
-    If better settings have a large defect and the stated settings may be right, nothing is decided.
+    If better settings have a large defect and the stated ones may be right, the check is undecided.
     """
     passed: bool | None = False
     count = len(better.tried)
