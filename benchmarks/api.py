@@ -1,4 +1,4 @@
-"""Python interface: functions that do the same as the commands of their names.
+"""Python interface: functions that do what the commands of the same names do.
 
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
@@ -67,7 +67,7 @@ def plan(
 ) -> list[Cell]:
     """Return the cells that a suite would run, without running them.
 
-    Searches for levels and rules run now, and write to the cache.
+    Searches for noise levels and for rules of ``auto`` run now, and write to the cache.
 
     Args:
         suite: see :func:`run`.
@@ -77,8 +77,8 @@ def plan(
         **replaced: values that replace the suite's own, by its keys.
 
     Returns:
-        One cell for each row of the table, grouped by model. If a cell cannot run, ``skip`` gives the reason,
-        such as a budget below the cost of one step.
+        One cell for each row of the table, grouped by model. If a cell cannot run, its ``skip`` gives
+        the reason, such as a budget below the cost of one step.
 
     Raises:
         ValueError: an argument is invalid or names something that does not exist.
@@ -112,10 +112,10 @@ def run(
     retry: bool = False,
     **replaced: Any,
 ) -> ResultTable:
-    """Run the cells of a suite that a run directory lacks, and return its result table.
+    """Run a suite's cells that are missing in a run directory, and return the directory's table.
 
-    Everything runs in this process, since another could not load Python objects. So a sampler that
-    crashes ends the run, and no limit of time or memory holds; the command ``samplerbench run`` has both.
+    Everything runs in this process, since another process could not load Python objects. So a sampler
+    that crashes ends the run, and time and memory have no limits. ``samplerbench run`` has both limits.
 
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None if keywords
@@ -123,7 +123,7 @@ def run(
         out: run directory; None for one under ``results/runs`` with the suite's name and digest.
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects: denoisers, or
             anything a factory in a Python file may return. A model is measured again if its outputs
-            differ from the last run under its name.
+            differ from its outputs in the last run under its name.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None to report in a terminal or a notebook only.
@@ -132,7 +132,7 @@ def run(
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.
 
     Returns:
-        The table of the folder: one row per cell; the row of a failed cell has the reason.
+        The table of the run directory: one row per cell; the row of a failed cell has the reason.
 
     Raises:
         ValueError: an argument is invalid, or the folder contains something other than a run.
@@ -189,7 +189,7 @@ def run_suite(
     fresh: bool = False,
     join: bool = False,
 ) -> RunResult:
-    """Run the cells of a suite that a run directory lacks.
+    """Run a suite's cells that are missing in a run directory.
 
     Args:
         suite: complete suite; one with ``until`` is sampled until its comparison is decided.
@@ -200,7 +200,7 @@ def run_suite(
         time_limit: seconds that one shard may take; None derives it from the measured speed, 0 is no limit.
         retry: True to repeat cells that failed before.
         fresh: True to set aside the folder's contents and the cached measurements on models.
-        join: True to help another process that runs in the folder; else such a process is an error.
+        join: True to help another process that runs in the folder; False to raise an error for it.
     """
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     if executor is not None and suite.timing.enabled:
@@ -248,9 +248,9 @@ def advise(
             under ``results/runs``.
         only: samplers to compare; empty for all.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        **options: ``minutes`` to spend (10); ``ms``, the milliseconds that a sample may take, instead of
-            ``nfe``; ``library``, ``default``, ``extractor``, ``seed``, ``executor``, and ``progress``, called with
-            each stage in words (:func:`samplerbench.benchmarks.advice.advise`).
+        **options: options of :func:`samplerbench.benchmarks.advice.advise`: ``minutes`` to spend (10 by
+            default), ``ms`` for a sample (milliseconds, instead of ``nfe``), ``library``, ``default``,
+            ``extractor``, ``seed``, ``executor``, and ``progress`` (called with each stage, in words).
 
     Raises:
         ValueError: an argument is invalid, or the time is too short.
@@ -309,10 +309,10 @@ def tune(
         model: a spec or an object.
         samplers: samplers to tune: specs, objects or classes.
         nfe: evaluations per sample; or give ``steps``.
-        steps: numbers of steps.
-        out: JSON file for the schedule ``tuned(file=…)``; its entries are not tuned again.
+        steps: numbers of steps; or give ``nfe``.
+        out: JSON file for the schedule ``tuned(file=…)``; entries that it has are not tuned again.
         latents: number of latents to tune on.
-        test_latents: number of further latents, for the error on latents not tuned on.
+        test_latents: number of further latents, which only measure the error of the result.
         seed: root seed of the latents.
         objective: mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
         what: "grid" (the noise levels), "coefficients", "both", or "ratios" (of dynamic compensation).

@@ -42,14 +42,14 @@ LARGE = 1 << 30  # bytes of a file; networks for a larger one's other answers ta
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
-    """Check a sampler's order, number of evaluations, purity, batch independence, moments and ends.
+    """Check a sampler's order, evaluations, purity, batch independence, moments, and end at 0.
 
     Args:
         sampler: a spec, an object or a class.
         fast: True to measure orders on two of the four pairs of problem and grid.
 
     Returns:
-        All checks, with ``passed``, ``failures``, and ``why`` they fail.
+        All checks, with ``passed``, ``failures``, and ``why``, the likely causes of failures.
 
     Raises:
         ValueError: there is no such sampler or option, or the sampler stands for a checkpoint's
@@ -83,7 +83,7 @@ def check_model(
     progress: Callable[[str], None] | None = None,
     opened: Opening | None = None,
 ) -> Checked:
-    """Check that a model's output is E[x0 | x] or, for a few-step map, the end of a path.
+    """Check that a model's output is E[x0 | x] or, for a few-step map, the end of the flow's path.
 
     Args:
         model: a spec, such as a name or the path of a checkpoint, or an object.
@@ -94,8 +94,8 @@ def check_model(
         samples: largest number of images or samples to use.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: called with sentences on assumptions about the images, and on a long check.
-        opened: called before the check with two arguments. The first is the specification of a
-            checkpoint, or another model; the second is its identity.
+        opened: called before the check with two arguments: the specification and checksum of a
+            checkpoint. For a model that is no checkpoint, they are the model and its identity.
 
     Returns:
         The checks, with a ``verdict``: "passed", "failed" or "not decided".
@@ -223,8 +223,8 @@ def _load_teacher(
 ) -> Denoiser | None:
     """Return the denoiser that a map was distilled from; None for no name.
 
-    Raises a ValueError if no candidate in ``kinds`` is a map, or if the teacher is a map or has a
-    sample shape outside ``events``.
+    ``kinds`` and ``events`` are the possible kinds and sample shapes of the map. Raises a ValueError if
+    no kind is "map", or if the teacher is a map or has a shape outside ``events``.
     """
     if name is None:
         return None

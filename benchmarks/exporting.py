@@ -28,17 +28,17 @@ def export(
         sigmas: falling levels, or their text, such as "karras(rho=7):10:0.002:80"; None for a
             schedule on a model's range.
         to: "diffusers" or "k-diffusion"; with a sampler "comfyui", "comfyui-node" and "python" too.
-        schedule: schedule on the range of ``model``; None for the model's own levels, or else karras.
+        schedule: schedule on the range of ``model``; None for the model's own levels, or karras if it has none.
         steps: number of steps of the schedule.
         model: a spec or an object.
         sampler: sampler to export together with the levels; needs ``model``.
-        out: folder for a table of numbers and the code that runs it: a scheduler for "diffusers", a node for
-            "comfyui-node". Other files in it stay.
+        out: folder for a table of coefficients and the code that runs it: a scheduler for "diffusers", a node
+            for "comfyui-node". Other files in the folder stay.
 
     Returns:
-        A dictionary with ``library``. With a sampler it has ``code``, the lines to paste, and ``remark``, what the
-        library does differently; with ``out`` also ``files``, the paths written. Without a sampler it has
-        ``sigmas``, ``call``, the code that takes them, and ``notes``.
+        A dictionary with ``library``. With a sampler it has ``code`` (the lines to paste), ``remark`` (what the
+        library does differently) and, with ``out``, ``files`` (the paths written). Without a sampler it has
+        ``sigmas``, ``call`` (the code that takes the levels) and ``notes``.
 
     Raises:
         ValueError: arguments do not go together, or the library cannot take the levels or the sampler.

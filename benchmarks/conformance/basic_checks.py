@@ -43,10 +43,10 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check that counted evaluations equal the declared ``nfe``, at levels within the grid.
+    """Check that counted evaluations equal ``nfe``, and that their levels are within the grid's.
 
-    A ``GridSampler`` must also make as many calls. Without a declared ``nfe`` only the levels are
-    checked. A stochastic sampler may go up to sqrt(2) times the highest level.
+    A ``GridSampler`` must make ``nfe`` calls, too. Without a declared ``nfe`` only the levels are
+    checked. A stochastic sampler's levels may reach sqrt(2) times the grid's highest level.
     """
     data, wrong, levels = [], [], []
     for to_zero, n in product((True, False), COUNTED):
@@ -133,9 +133,9 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
     """Check that a linear multistep method's weights sum to 1, and that its history entries exist.
 
-    Step i weighs x by a, and the history entry p x + q d of step i - j by b_j. So the sum is
-    a + sum_j b_j (p + q)_(i-j). Each row must evaluate at the level where its step begins. There
-    is no check of other samplers, of plans with other rows, or without ``translates``.
+    In step i, a is the weight of x. The history entry of step i - j is p x + q d, with weight b_j. So
+    the sum is a + sum_j b_j (p + q)_(i-j). Each row must evaluate at the level where its step
+    begins. Other samplers, plans with other rows, and samplers without ``translates`` get no check.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
@@ -200,8 +200,8 @@ def _registered_twin(sampler: Sampler) -> str:
 def check_twin(sampler: Sampler) -> Iterator[Check]:
     """Check that a sampler gives the same samples as the sampler that it names in ``same_as``.
 
-    With ``same_as``, other options than the defaults get no check. Without it, a check names a
-    registered sampler that takes the very same steps, if there is one.
+    A sampler with ``same_as`` is only checked at default options. For a sampler without ``same_as``,
+    the result names a registered sampler with the very same steps, if there is one.
     """
     if not sampler.same_as:
         twin = _registered_twin(sampler)

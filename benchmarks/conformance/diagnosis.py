@@ -190,7 +190,7 @@ def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
 
 
 def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
-    """Return the (problem, grid) pairs whose order is NaN, or MARGIN or more below the declared.
+    """Return the (problem, grid) pairs whose order is NaN, or too low by MARGIN or more.
 
     The set is empty without a declared order, and for samplers other than a ``GridSampler``.
     """

@@ -2,12 +2,12 @@
 
 The noise is white, or consists of increments of a Brownian path.
 
-If the denoiser is affine in x, the sample is affine in the latent and in every noise tensor: y =
+If the denoiser is affine in x, the sample y is affine in the latent and the noise tensors z_k: y =
 y_0 + sum_k R_k z_k. Then the mean is y_0 and the covariance is sum_k R_k R_k^T, exactly. One run
 gives all R_k: each row of its batch has a unit impulse in one coordinate of one z_k.
 
 For draws over overlapping intervals a Brownian path gives correlated increments, and white noise
-gives independent draws. So a sampler with such draws is a different method for each of the two.
+gives independent draws. So a sampler with such draws is a different method for each kind of noise.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def exact_moments(
 ) -> Moments:
     """Return exact moments of samples at the end of ``grid``, started from noisy Gaussian data.
 
-    ``units`` gives the distribution of the draws: white noise, or increments of a Brownian path
-    with :func:`path_noise_units`.
+    ``units`` sets the distribution of the draws: white noise by default, and increments of a Brownian
+    path with :func:`path_noise_units`.
     """
     d = len(problem.mean)
     eye = torch.eye(d, dtype=torch.float64)
@@ -198,7 +198,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
 def path_noise_units(draws: Collection[Key]) -> dict[Key, dict[Hashable, float]]:
     """Return each draw as a weighted sum of increments of a Brownian path in 1 / sigma².
 
-    The increments lie between neighbouring levels of all draws, and are scaled to standard normals.
+    Each increment lies between neighbouring ends of the draws' intervals, scaled to a standard normal.
     A draw without an interval, or with an interval down to 0, is an independent standard normal.
     """
     levels = sorted({s for key in draws for s in _interval_on_path(key) or ()}, reverse=True)

@@ -1,13 +1,13 @@
 """Orders of convergence, from exact start values, on two problems and two grids.
 
-One first-order step among N leaves a global error of second order with any method. So the state is
-set to the exact flow after each of the first ``history`` steps. The history entries still come from
-the sampler's own steps. Errors can cancel on one problem or grid, and on a Gaussian for every N
-(the midpoint rule in sigma: docs/explanation/findings.md). So on the Gaussian a slope may exceed
-the declared order.
+With any method, one first-order step among N steps leaves a global error of second order. So the
+state is set to the exact flow after each of the first ``history`` steps. The history entries still
+come from the sampler's own steps. Errors can cancel on one problem or grid. On a Gaussian they can
+cancel for every N, as for the midpoint rule in sigma (docs/explanation/findings.md). So on the
+Gaussian a slope may exceed the declared order.
 
-Strong orders are measured on the mixture and a grid uniform in lam, where the Brownian tree has the
-noise of every N. The error over paths has heavy tails, so slopes scatter by about 0.1.
+Strong orders are measured on the mixture and a grid uniform in lam, where one Brownian tree has the
+noise for every N. The error over paths has heavy tails, so slopes scatter by about 0.1.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     """Yield checks of the order of whole runs, single steps, plain runs, and uneven steps.
 
     Whole runs from exact start values need the declared order. Single steps need one order more,
-    unless whole runs reach the declared order without it. Runs with the sampler's own first steps
-    need the declared order, but at most 2. On steps of alternating length, order 1 is enough.
+    unless whole runs reach the declared order without it. Plain runs, with the sampler's own first
+    steps, need the declared order, but at most 2. Uneven steps, of alternating length, need order 1.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
@@ -254,8 +254,8 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
     """Check that the slope of the pathwise error against N is near the declared strong order.
 
     The error is the distance to the exact solution of the reverse SDE on the same Brownian paths.
-    Without a declared order, the check only reports two orders: of this error, and of the change
-    from N to 2 N steps. Samplers for few-step maps get no check.
+    Without a declared order, the check only reports two orders: one of this error, and one of the
+    change of samples from N to 2 N steps. Samplers for few-step maps get no check.
     """
     if sampler.for_maps:
         return

@@ -1,7 +1,7 @@
 """Problems with exact flows for measuring orders, and a denoiser that records its calls.
 
-All problems are in float64 and smooth on the levels of INTERIOR. They are fast for a few points: a
-check evaluates them some ten thousand times a second.
+All problems are in float64, and smooth at the levels in INTERIOR. They are fast for a few points,
+since a check evaluates them some ten thousand times a second.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class ExactProblem(ABC):
         return self
 
     def truth(self, sigma: float) -> Tensor:
-        """Return the state of the flow from ``start`` at ``sigma``, to about 1e-12.
+        """Return the state at ``sigma`` of the flow that begins in ``start``, to about 1e-12.
 
         The result is cached, so do not modify it.
         """
@@ -238,7 +238,7 @@ class ThreeModes(ExactProblem):
         """Return five tensors over the modes k, which :meth:`denoise_at` uses at level ``sigma``.
 
         Three are the coefficients of 1, x and x² in log(w_k N(x; mu_k, v_k + sigma^2)), up to a
-        constant. The others are g_k and (1 - g_k) mu_k.
+        constant. The others are g_k = v_k / (v_k + sigma^2) and (1 - g_k) mu_k.
         """
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)

@@ -38,13 +38,13 @@ def board(
         reruns: folder with the same solvers measured again by the keeper of the board. A submission
             that agrees with its rerun is marked as verified.
         part: part of the suite.
-        beacon: value from which another part than "public" is drawn.
+        beacon: value from which the part is drawn; "" for the part "public".
 
     Returns:
         The site, with a sentence for each file that is not used.
 
     Raises:
-        ValueError: the part is invalid, a folder is missing, or no submission of the baseline has
+        ValueError: the part is invalid, a folder is missing, or no submission has the baseline's
             errors on exact problems.
     """
     from ...results.board.site import build_site
@@ -89,7 +89,7 @@ def _place(submission: Submission) -> tuple[str, ...]:
 def agree(submission: Submission, again: Submission) -> bool:
     """Return True if a rerun measured the same evaluations and, within 2 %, the same errors.
 
-    A curve that only one of the two has does not count, but there must be a common one.
+    Only curves that both have are compared, and there must be at least one.
     """
     other = {(curve.problem, curve.moved): curve for curve in again.curves}
     pairs = [

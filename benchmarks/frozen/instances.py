@@ -6,9 +6,9 @@ derivation:
 
 1. SHA-256 of ``sb-2026.1/PART/BEACON``, the beacon in lower case, seeds PCG64, big end first.
 2. The root seed of latents is drawn.
-3. For each kind, in the order of :data:`KINDS`, :data:`PER_KIND` ranges of :data:`RANGES` are drawn
-   without repetition. Each problem then draws, in this order: a number of dimensions, a side of
-   images, a factor from 1/2 to 2 on the data's deviation, its seed, and its motion's seed.
+3. For each kind, in the order of :data:`KINDS`, :data:`PER_KIND` entries of :data:`RANGES` are drawn
+   without repetition. For each entry a problem is drawn, in this order: number of dimensions, side of
+   images, a factor from 1/2 to 2 on the data's deviation, seed of the problem, seed of its motion.
 
 Each problem is run twice: as drawn, and moved (:class:`~samplerbench.models.exact.moved.Moved`).
 """

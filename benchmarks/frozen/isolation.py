@@ -8,7 +8,7 @@ that lies, dies, hangs or writes garbage gives a sentence in place of samples.
 This is no sandbox of the machine. The child is a process of the same user: it can read files, use the
 network, keep files outside its folder, stop other processes, or read the memory of the parent. So run
 strangers' code in a container without a network. A file can also carry tables of known problems, and code to
-recognise them: problems that a solver must not know are drawn after it was handed in.
+recognise them. So problems that a solver must not know are drawn after its file was handed in.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Job:
     Attributes:
         path: Python file of the solver, of which the child gets a copy.
         sampler: spec of a sampler in the file; "" for the only one.
-        schedule: spec of a schedule by formula. A file with ``tune`` does not use it.
+        schedule: spec of a schedule by formula, which is not used if the file has ``tune``.
         budget: most evaluations a sample.
         sigma_min, sigma_max: range of noise levels.
         x: states ``(batch, *event)`` at sigma_max, float32 or float64.
@@ -97,7 +97,7 @@ class Outcome:
 
     Attributes:
         samples: ``(batch, *event)``, like the states; None after a failure.
-        rows, calls: evaluations times samples, and sequential calls, served while sampling.
+        rows, calls: evaluations summed over samples, and sequential calls, both while sampling.
         search: evaluations served while tuning.
         failure: sentence; "" without a failure.
     """
@@ -298,7 +298,7 @@ def run_isolated(job: Job, denoise: RowDenoise, draw: Callable[[int], Tensor]) -
     Args:
         job: the run.
         denoise: called in this process for each request of the solver.
-        draw: returns n initial states at sigma_max for ``tune``, of latents that are not scored.
+        draw: returns n initial states at sigma_max for ``tune``, from latents that are not scored.
 
     Raises:
         ValueError: there is no such schedule, or it needs a model.

@@ -50,8 +50,8 @@ from .networks import NetworkReference, distance_over_floor, network_reference
 class Result(NamedTuple):
     """Result of a solver at one budget; ``samples`` are None if it fails, or if no step fits.
 
-    ``nfe`` is evaluations per sample, ``search`` all evaluations before sampling. ``failure`` is the
-    reason of a failure.
+    ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
+    ``failure`` is the reason of a failure.
     """
 
     samples: Tensor | None
@@ -178,12 +178,12 @@ def measure_exact(
 ) -> list[Curve]:
     """Return the curves of a solver on the exact problems of a part, as drawn and moved.
 
-    On a moved problem, the samples come in the reverse order and in two batches.
+    On a moved problem, samples come in reverse order and in batches of half the size.
 
     Args:
         solve: the solver.
         part: part of the suite.
-        skip: problems to leave out, each with True for the moved one.
+        skip: pairs (name of a problem, True if moved) to leave out.
         done: called with each curve.
     """
     curves = []

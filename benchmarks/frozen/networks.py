@@ -22,12 +22,12 @@ class NetworkReference(NamedTuple):
     """Converged samples of a network, in the space in which a solver's samples are compared.
 
     Attributes:
-        extractor: features of the network's card.
+        extractor: feature extractor of the network's card.
         limits: range to which samples are clamped.
         axes: ``(d, AXES)`` first principal axes of the features of converged samples.
         converged: ``(n, AXES)`` features of converged samples along the axes.
-        floor: 1.96 standard errors of the distance between :data:`.constants.NETWORK_SAMPLES` converged
-            samples and the others: smaller distances do not differ from 0.
+        floor: 1.96 standard errors of the distance between the first :data:`.constants.NETWORK_SAMPLES`
+            converged samples and the rest. Distances below the floor do not differ from 0.
     """
 
     extractor: Extractor
@@ -58,7 +58,7 @@ def network_reference(name: str) -> NetworkReference:
 
 
 def distance_over_floor(samples: Tensor, known: NetworkReference) -> float:
-    """Return the Fréchet distance to converged samples over the floor; 0 if it is negative.
+    """Return the Fréchet distance to converged samples, divided by the floor; 0 if negative.
 
     The bias of both sides is removed, so that the distance scatters about 0 for converged samples.
     """

@@ -1,7 +1,7 @@
 """Process of a stranger's solver, the server that forks it, and the messages of both.
 
-This module imports no model, so that a solver finds none in its process. A message is a head in JSON, which
-lists dtypes and shapes of tensors, and the bytes of each. Neither side unpickles anything.
+This module imports no model, so that a solver finds none in its process. A message is a head in JSON with
+the dtypes and shapes of tensors, followed by the bytes of each tensor. Neither side unpickles anything.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def _receive(pipe: Connection) -> tuple[dict[str, Any], list[Tensor]]:
 
 @dataclass(frozen=True)
 class RemoteDenoiser:
-    """Denoiser in the parent (:class:`~samplerbench.samplers.Denoise`).
+    """Denoiser (:class:`~samplerbench.samplers.Denoise`) that is evaluated in the parent process.
 
-    ``rows`` are indices in the batch. If they are None, as while tuning, row k of any states has the
-    conditions of sample k of the batch, modulo its size.
+    ``rows`` are the states' indices in the batch. If ``rows`` is None, as while tuning, state k has the
+    conditions of sample k of the batch, modulo the size of the batch.
     """
 
     pipe: Connection
@@ -145,8 +145,8 @@ def _run_commands(pipe: Connection) -> None:
 def serve(control: int) -> None:
     """Fork a process for each job, one at a time, until the parent closes the socket ``control``.
 
-    A request is the name of a folder, with the job's socket. A byte is the answer. At the parent's next
-    byte the process is killed with all that it started, and its exit code is the answer.
+    A request is the name of a folder, with the job's socket; the server answers with a byte. At the next byte
+    from the parent, the server kills the process and all that it started, and answers with the exit code.
     """
     torch.set_num_threads(1)
     os.dup2(1, 2)  # standard output is the null device

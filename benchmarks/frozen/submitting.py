@@ -74,15 +74,15 @@ def submit(
     Args:
         solver: Python file with a sampler, as ``--plugin`` takes it; or the spec of a sampler of this
             package; or the file of a submission, whose solver is measured again.
-        sampler: name of the sampler in a file with several, with options.
+        sampler: spec of a sampler in the Python file; needed if the file has several samplers.
         schedule: schedule by formula.
         track: "plain" for a formula that never looks at a model, "self-tuning", or "open". None takes
             a submission's own; for other solvers "self-tuning" if they searched, else "plain".
         part: part of the suite (:func:`.instances.draw_part`).
-        beacon: value from which another part than "public" is drawn.
+        beacon: value from which the part is drawn; "" for the part "public".
         out: file to write; None for the name of the solver, in this folder.
         networks: False to leave out networks, which take most of the time.
-        claims: what the author says (:class:`samplerbench.results.board.submission.Claims`).
+        claims: statements of the author (:class:`samplerbench.results.board.submission.Claims`).
         progress: called with each stage, in words.
 
     Returns:
@@ -162,10 +162,10 @@ def _measure(
 
 
 def _with_earlier_curves(first: Submission, target: Path) -> Submission:
-    """Return the submission with curves of an earlier or interrupted run of it.
+    """Return the submission with curves that an earlier or interrupted :func:`submit` wrote.
 
-    Raises a ValueError if ``target`` holds anything else, which would be lost. An unfinished file of
-    another submission is not used.
+    Raises a ValueError if ``target`` is no file of this submission, since its content would be lost. An
+    unfinished file of another submission is not used.
     """
     same = ("suite", "digest", "part", "beacon", "solver", "software")
     for path in (target, target.with_suffix(UNFINISHED)):

@@ -1,7 +1,7 @@
 """Admission of cells to a run directory: cells whose code has changed are set aside.
 
-A cell's ``made.json`` contains the fingerprint of its sampler on its own grid. Two digests in it
-name the fingerprints of its model and its feature extractor, which are records in ``made/``.
+A cell's ``made.json`` contains the fingerprint of the cell's sampler on the cell's grid. It also contains
+two digests, which name records in ``made/``: the fingerprints of the model and of its feature extractor.
 Fingerprints are compared within tolerances (:func:`.behaviour_fingerprint.difference`). So a directory of
 another machine stays valid although last digits differ.
 """
@@ -27,7 +27,7 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and of its feature extractor; None if no metric needs features.
+    """Fingerprints of a model and its extractor; ``extractor`` is None if no metric needs features.
 
     Files that the model opens after loading have names relative to ``folder``.
     """
@@ -41,8 +41,8 @@ class Admission:
     """Admission of cells to a locked run directory; ``writes`` is False to only read it.
 
     ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a
-    cell's sampler. ``digests`` are the digests of a model's record and its extractor's ("" for no
-    extractor), by the model's name.
+    cell's sampler. ``digests`` has a pair for each model's name: the digests of the model's record
+    and of its extractor's record ("" for no extractor).
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Admission:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell with the identity columns ``record``; return True if it has stored parts.
+        """Plan a cell with identity columns ``record``; return True if the cell has stored parts.
 
         Results of the cell by other code are set aside. Results that were set aside earlier are
         restored if the present code would reproduce them.
@@ -122,9 +122,9 @@ class Admission:
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return folder and ``made.json`` of results set aside earlier that are valid for a cell.
+        """Return folder and ``made.json`` of a cell's results, set aside earlier and valid now.
 
-        The result is None if there are no such results.
+        Return None if there are no such results.
         """
         if cell.key not in self._aside:
             return None
@@ -153,7 +153,7 @@ class Admission:
     ) -> str:
         """Return why a cell with ``made.json`` = ``stored`` is outdated; "" if it is not.
 
-        ``sampler`` is the present fingerprint of its sampler, and ``name`` the name of its model.
+        ``sampler`` is the present fingerprint of the cell's sampler; ``name`` is the name of its model.
         """
         before = _recorded_fingerprint(stored, sampler)
         if before is None:

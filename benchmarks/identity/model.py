@@ -63,8 +63,8 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """Return the fingerprint of an eager (not compiled) model, with its wrappers, on ``device``.
 
     It contains outputs for :data:`ROWS` samples at :data:`LEVELS` levels from sigma_max to
-    sigma_min. It also contains hashes of the model's files, and of files opened by these calls.
-    Exceptions of the model pass through.
+    sigma_min. It also contains hashes of the model's files, and of files that the model opens for
+    these outputs. Exceptions of the model pass through.
     """
     ids, precision = torch.arange(ROWS, device=device), coarsest_dtype(model)
     values: dict[str, Numbers] = {}
@@ -118,8 +118,8 @@ def outputs_at(
 ) -> dict[str, Numbers]:
     """Return the reduced outputs of a model for :data:`MANY_ROWS` samples of noise at each level.
 
-    Of a sample with more than :data:`LARGE` numbers, each level has only :data:`ROWS` samples, and
-    other ones. Keys name the levels. The states have ``dtype``, which need not be the model's own.
+    If samples have more than :data:`LARGE` elements, there are only :data:`ROWS` samples, which depend
+    on the level. Keys name the levels. The states have ``dtype``, which may differ from the model's.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)
@@ -163,9 +163,9 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    For a user's extractor it also has features of :data:`MANY_ROWS` other samples, which have a
-    larger range if ``limits`` is None. An ``Identity`` is not called. Exceptions of the extractor
-    pass through.
+    The fingerprint of a user's extractor also has features of :data:`MANY_ROWS` other samples, which
+    have a larger range if ``limits`` is None. An ``Identity`` is not called. Exceptions of the
+    extractor pass through.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),
@@ -194,7 +194,7 @@ def probe_noise(
 ) -> torch.Tensor:
     """Return float32 noise ``(count, *event)``: half of the rows are white, half are running sums.
 
-    Values are within ``limits``; if None, within [-``louder``, ``louder``].
+    Values are within ``limits``; if ``limits`` is None, within [-``louder``, ``louder``].
     """
     low, high = limits or (-louder, louder)
     noise = SampleNoise(SEED, torch.arange(count), event, torch.float64).initial()

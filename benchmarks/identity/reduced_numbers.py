@@ -60,8 +60,8 @@ def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]
 def reduce_row(row: NDArray[np.float64]) -> list[float]:
     """Return a row, or :data:`ENTRIES` numbers and :data:`PROJECTIONS` weighted sums of a long row.
 
-    The squared weights sum to 1 on average, so no sum outgrows the entries. A change of one entry in a
-    thousand moves each sum by about 3 % of the change.
+    The squared weights sum to 1 on average, so no sum outgrows the row's numbers. In a row of a thousand
+    numbers, a change of one number moves each sum by about 3 % of the change.
     """
     if len(row) <= ENTRIES + PROJECTIONS:
         return [float(x) for x in row]

@@ -40,9 +40,9 @@ ROOM = 2**17  # most numbers in the samples that a plugin is tried on; there are
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
     """Return the fingerprint of a cell's sampler, grid, noise and start.
 
-    The fingerprint of a built-in sampler has no code: new code with equal numbers leaves its rows
-    valid. For any other sampler, the fingerprint also has files or version, and, unless ``event``
-    is None, results for samples of this shape. Exceptions of the sampler pass through.
+    The fingerprint of a built-in sampler has no code, so rows stay valid if new code gives equal numbers.
+    The fingerprint of any other sampler also has its files or version and, unless ``event`` is None,
+    results for samples of this shape. Exceptions of the sampler pass through.
 
     Raises a ValueError if the cell has no grid.
     """
@@ -64,8 +64,8 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
 def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
     """Return the fingerprint of a cell's sampler from its results for three points in the plane.
 
-    A sampler with an attribute ``event``, the shape of the samples that it was fitted to, gets points of that
-    shape.
+    If the sampler has an attribute ``event``, the shape of the samples that it was fitted to, the points have
+    this shape.
     """
     sampler, size = cell.sampler, f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}

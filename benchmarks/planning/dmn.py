@@ -64,8 +64,8 @@ def dmn(
         process: noising process, which the harness takes by name: "vp_linear", "vp_cosine", "flow" or "ve".
             With power 1 it matters only for the start "time".
         power: growth of the image's error, 0 … 10. The authors take 1 for pixels and 2 for latents.
-        start: first guess: "lambda" is uniform in lam, "time" in the process's time.
-        order: order of the method, 1 … 3. Its first and last steps have lower orders.
+        start: first guess, uniform in lam ("lambda") or in the process's time ("time").
+        order: order of the method, 1 … 3. The method's first and last steps have lower orders.
         to_zero: the last step goes from ``sigma_min`` to 0; the others span the range.
 
     Raises:
@@ -96,18 +96,18 @@ def image_error(lam: Array, process: Process, power: float) -> Array:
 def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
     """Return the terms whose absolute values sum to the bound.
 
-    In data prediction the solution of the probability flow is exact but for the image:
+    With the denoised image d, the exact solution of the probability flow is
 
         e^lam_N x_N = e^lam_0 x_0 + int_{lam_0}^{lam_N} e^lam d(lam) dlam
 
-    In step s = 0 … N - 1 a polynomial through k = min(``order``, s + 1, N - s) images stands for d.
-    An error of image j counts with the integral w_sj of e^lam times its Lagrange polynomial. Each
-    image has the term errors(lam_j) sum_s w_sj, over all steps but the first ``order`` and the last.
-    The last term is the sum, over the steps left out, of the root of sum_j (errors(lam_j) w_sj)².
+    In step s = 0 … N - 1 a polynomial through k = min(``order``, s + 1, N - s) images stands for d. The
+    error of image j is multiplied by w_sj, the integral of e^lam times the image's Lagrange polynomial.
+    Image j has the term errors(lam_j) sum_s w_sj, where s leaves out the first ``order`` steps and the last.
+    One more term is the sum, over the steps left out, of the root of sum_j (errors(lam_j) w_sj)².
 
     Args:
         lam: ``(batch, N + 1)`` rising values of -log(sigma), N >= 1.
-        errors: assumed error of an image.
+        errors: function from lam to the assumed error of an image.
         order: largest number of images in a step, >= 1.
 
     Returns:
@@ -132,7 +132,7 @@ def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
 def _lagrange_integrals(lam: Array, steps: NDArray[np.intp], images: NDArray[np.intp]) -> Array:
     """Return the integrals of e^lam l_j over ``steps`` ``(s,)``; l_j is 1 at node j, 0 at others.
 
-    ``images`` ``(s, k)`` are the numbers of the nodes, and ``(batch, s, k)`` is the result's shape.
+    ``images`` ``(s, k)`` are the indices of the nodes in ``lam``. The result is ``(batch, s, k)``.
     """
     begin = lam[:, steps]
     h, powers = lam[:, steps + 1] - begin, np.arange(images.shape[1])
@@ -154,10 +154,10 @@ def _minimise(
     start: str,
     order: int,
 ) -> tuple[float, ...]:
-    """Return the ``steps + 1`` levels of least bound; the start's levels if their bound is as low.
+    """Return the ``steps + 1`` levels of least bound, or the first guess if its bound is as low.
 
-    The bound has kinks where terms vanish, and its minimum lies on some. So the numbers y_j with
-    sum y_j least and -y_j <= term_j <= y_j are found together with lam.
+    The bound has kinks where terms vanish, and the minimum lies on kinks. So the search minimises
+    sum_j y_j over lam and over numbers y_j with -y_j <= term_j <= y_j.
     """
     from scipy.optimize import minimize  # here, since few runs need it
 

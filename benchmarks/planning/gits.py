@@ -53,11 +53,10 @@ def gits(
     """Levels of a fine karras grid that dynamic programming finds cheapest on the model's paths.
 
     Args:
-        teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
+        teacher: spec of the sampler that draws the trajectories: deterministic, with a fixed grid.
         teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2; a searched grid has at most as many.
         latents: number of trajectories, >= 1.
-        weight: factor > 0 by which each jump counts more than the one before. The default is the
-            authors'.
+        weight: > 0; the cost of jump k, from 0, counts weight^k times. The default is the authors'.
         seed: seed of the trajectories' noise, >= 0.
 
     Returns:

@@ -42,16 +42,16 @@ def hso(
 ) -> Grid:
     """Levels that minimise a midpoint error proxy (:func:`midpoint_proxy`); no model is needed.
 
-    An inner search moves all inner noise levels to the least proxy. An outer search chooses the
-    last positive level: its process time is between 0.01 and 0.03, and the proxy plus the penalty
-    (:func:`spacing_penalty`) is least.
+    An inner search moves all inner noise levels to the least proxy. An outer search chooses the last
+    positive level, at a process time between 0.01 and 0.03. It minimises the proxy plus a penalty
+    (:func:`spacing_penalty`).
 
     Args:
         n: number of steps. At most :data:`.dmn.MOST` lie between positive levels.
         sigma_min: lower bound of the last positive level.
         sigma_max: first level.
         process: noising process, which the harness takes by name: "vp_linear", "vp_cosine" or "flow".
-        to_zero: the last step goes to 0, and is not optimised. Otherwise it goes to ``sigma_min``.
+        to_zero: the last step goes to 0, and is not optimised. Otherwise levels end at ``sigma_min``.
 
     Raises:
         ValueError: the process or the range is invalid, or there are more steps than :data:`.dmn.MOST`.
@@ -79,7 +79,7 @@ def hso(
 def midpoint_proxy(lam: Array, process: Process) -> Array:
     """Return sum_i e(m_i) (e^lam_{i+1} - e^lam_i) ``(...)``, with the error e at step middles m_i.
 
-    ``lam`` ``(..., N + 1)`` are rising values of -log(sigma). The assumed error of an image is
+    ``lam`` ``(..., N + 1)`` are rising values of -log(sigma). The error e of an image is assumed to be
     sigma_t² / alpha_t (:func:`.dmn.image_error`).
     """
     errors = image_error((lam[..., 1:] + lam[..., :-1]) / 2, process, 2.0)
@@ -87,7 +87,7 @@ def midpoint_proxy(lam: Array, process: Process) -> Array:
 
 
 def spacing_penalty(levels: tuple[float, ...], evaluations: int, process: Process) -> float:
-    """Return the sum of squares by which gaps in process time of positive levels are too small.
+    """Return the sum of squared shortfalls of the gaps between positive levels in process time.
 
     The least allowed gap falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
     """

@@ -47,10 +47,10 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
 
     Args:
         fine_steps: number of geometric steps from sigma_max to ``end``, >= 2. Levels are chosen
-            from their ends.
+            from the ends of these steps.
         samples: number of samples over which the MMSE curve is averaged, >= 2.
-        end: lowest sigma that counts. From there one step without cost leads to sigma_min. 0 counts
-            all levels.
+        end: level where the search ends. From there, one step without cost leads to sigma_min. With
+            0 the search ends at sigma_min.
 
     Raises:
         ValueError: an option is out of range.

@@ -45,7 +45,7 @@ class OptimalSteps(FineGridSearch):
     """Schedule found on one model: a path through a fine grid for each number of steps.
 
     Attributes:
-        paths: entry n - 1 has the n + 1 indices of levels of the path of n steps.
+        paths: entry n - 1 is the path of n steps, as the indices of its n + 1 levels.
         evaluations: network evaluations of the search, all latents together.
     """
 
@@ -92,15 +92,15 @@ def oss(
 ) -> Callable[[Denoiser, Path | None, str], OptimalSteps]:
     """Levels of a fine karras grid whose steps bring a solver closest to a teacher's trajectory.
 
-    Each level keeps, for each number of steps k, the state of the solver that is closest to the
-    teacher's state there, with its path. The states after k + 1 steps start from those after k.
-    The path to sigma_min is searched for each latent, and the median over latents is taken for each step.
+    After step k, each level keeps the solver's state that is closest to the teacher's state at this level.
+    It also keeps the path to its state. Step k + 1 starts from the states kept after step k. The path to
+    sigma_min is searched for each latent, and the median over latents is taken for each step.
 
     Args:
         solver: spec of a deterministic linear method with one evaluation a step, such as dpmpp_2m.
-        steps: largest number of steps to sigma_min, 1 … ``teacher_steps``. One search has all
-            numbers up to it, with at most ``steps`` evaluations for each fine step and latent.
-        teacher: spec of the sampler that draws the trajectories, deterministic and on a fixed grid.
+        steps: largest number of steps to sigma_min, 1 … ``teacher_steps``. One search finds paths for all
+            numbers up to ``steps``, with at most ``steps`` evaluations for each fine step and latent.
+        teacher: spec of the sampler that draws the trajectories: deterministic, with a fixed grid.
         teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2.
         latents: number of trajectories, >= 1.
         seed: seed of the trajectories' noise, >= 0.
@@ -217,12 +217,12 @@ def row_function(solver: GridSampler, last: float) -> RowOf:
 
 
 class StudentPath(NamedTuple):
-    """Best path of a solver to one level, with its error and memos.
+    """Best path of a solver to one level, with its error and history entries.
 
     Attributes:
         path: indices of the levels.
         error: mean square distance from the teacher's state.
-        past: memos, newest first.
+        past: history entries, newest first.
     """
 
     path: tuple[int, ...]
@@ -238,10 +238,10 @@ def best_paths(
     row_of: RowOf,
     steps: int,
 ) -> list[StudentPath]:
-    """Return the best paths of 1, …, ``steps`` steps of a solver from the first level to the last.
+    """Return a solver's best paths from the first level to the last, with 1, …, ``steps`` steps.
 
     Step k + 1 starts from the states that levels kept after step k. Each level keeps the state of
-    least mean square distance to its target; of equally near ones, the one from the highest level.
+    least mean square distance to its target; of equally near states, the one from the highest level.
 
     Args:
         denoise: denoiser of ``len(levels) - 1`` rows of one latent.

@@ -53,8 +53,8 @@ def plan(
     """Plan all cells of a suite, each once; models vary slowest, and budgets fastest.
 
     A sampler that uses only the ends of a grid is planned for one schedule. Searches of schedules
-    run now, unless they are cached. Schedules without levels for a sampler are left out for it,
-    unless there are no others.
+    run now, unless they are cached. A schedule that cannot have levels for a sampler is left out for
+    this sampler, unless no schedule can.
 
     Raises:
         ValueError: a sampler, schedule or option is unknown, tuned levels are missing, or the suite
@@ -109,7 +109,7 @@ def plan_cells_of_record(
     """Plan the cells of a stored row from its identity columns; return [] if this is impossible.
 
     ``suite``, of the present run, gives the settings that a row lacks. ``space`` is the feature
-    space of the row; None stands for the present run's.
+    space of the row; None stands for the feature space of the present run.
     """
     try:
         name = str(record["model"])

@@ -39,13 +39,13 @@ NEAR = 0.05
 def published(
     *, file: str = "table.json", part: str = "", carry: bool = False
 ) -> Callable[[Denoiser, Path | None, str], PublishedGrids]:
-    """Levels of a published solver, from its authors' file; ``tabulated`` takes coefficients too.
+    """Levels of a published solver, from its authors' file, with coefficients for ``tabulated``.
 
     Args:
         file: a ``network-snapshot-*.pkl`` of DyWeight, ``ns_sampling.py`` of NeuralSolver, or a
             ``.json``; with * and ?, several files.
         part: name of the dictionary in a ``.py`` that has several.
-        carry: move the table to the model's range, at the same relative positions in log sigma.
+        carry: True to move the table to the model's range, at the same relative positions in log sigma.
     """
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> PublishedGrids:
@@ -110,7 +110,7 @@ class PublishedGrids:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
-        Raises a ValueError if the file has none, if the range is not the model's, or if ``to_zero`` is False.
+        Raises a ValueError if the file has no such grid, the range is not the model's, or ``to_zero`` is False.
         """
         if not to_zero:
             raise ValueError(f"the tables of {self.file} end at 0; run them with end zero")

@@ -32,13 +32,13 @@ Matrix = NDArray[np.float64]
 class PublishedTable:
     """Published solver for one number of steps: levels, coefficients, and levels for the network.
 
-    Levels end at 0: the state after the last step is the image, even if its own level is not quite 0.
+    Levels end at 0: the state after the last step is the image, even if the file's last level is not quite 0.
 
     Attributes:
         file: path of the file, for messages.
         grid: levels of the solver.
-        table: coefficients, and levels that the network is given; None for levels only.
-        sigma_min, sigma_max: range of levels that the table was made for; a ``sigma_min`` of 0 means any.
+        table: coefficients, and levels that the network is given; None if the file has only ``grid``.
+        sigma_min, sigma_max: range of levels that the table was made for; a ``sigma_min`` of 0 fits any model.
     """
 
     file: str
@@ -177,11 +177,11 @@ def dyweight_table(
     Args:
         levels: nominal levels t, falling, ``(n + 1,)``.
         weights: w, lower triangular, ``(n, n)``.
-        scales: ratio of the level that the network is given to s_i, for each evaluation.
+        scales: for each evaluation, the level that the network is given, divided by s_i.
         analytic_first: the first slope is x / sqrt(1 + s²), without an evaluation.
 
     Raises:
-        ValueError: the levels s do not fall, or one before the last is not above 0.
+        ValueError: the levels s do not fall, or a level before the last is not above 0.
     """
     n, s, rows = len(weights), [float(levels[0])], []
     given = [1.0] * analytic_first + scales.tolist()
@@ -258,8 +258,8 @@ def flow_table(
 
         y_{i+1} = y_i + (t_{i+1} - t_i) sum_{j <= i} c_ij v_j,   level = (1 - t) / t,   x = y / t
 
-    The first level is infinite there. Here it is ``sigma_max``, or 1e4 if that is below
-    :data:`PURE_NOISE`, and the first step is shorter by as much.
+    On this path the first level is infinite. Here the first level is ``sigma_max``, or 1e4 if
+    ``sigma_max`` is below :data:`PURE_NOISE`. The part of the first step above this level is cut off.
 
     Args:
         steps: t_{i+1} - t_i, ``(n,)``, with a sum near 1.
@@ -267,7 +267,7 @@ def flow_table(
         sigma_max: highest level of the model.
 
     Raises:
-        ValueError: the first step is shorter than the part cut off.
+        ValueError: the first step is not longer than the part cut off.
     """
     top = sigma_max if sigma_max >= PURE_NOISE else 1e4
     t = [1 / (1 + top), *np.cumsum(steps).tolist()]
@@ -293,8 +293,9 @@ def flow_table(
 def vp_table(steps: Matrix, weights: Matrix, _sigma_max: float) -> tuple[Grid, Table, float, float]:
     """Return levels, coefficients and range of NeuralSolver for VP models (arXiv:2505.21114).
 
-    The step is DDIM's with a sum of denoised images, s' / s x + (1 - s' / s) sum_{j <= i} c_ij d_j, at
-    levels of the linear VP process. Times fall from 0.999, and stay at 0.001 or above.
+    Step i, from level s to s', is a step of DDIM with a sum of denoised images:
+    s' / s x + (1 - s' / s) sum_{j <= i} c_ij d_j. Times of the levels in the linear VP process fall from
+    0.999, and stay at 0.001 or above.
     """
     times = np.maximum(0.999 - np.array([0.0, *np.cumsum(steps)]), 1e-3)
     sigma = [float(VPLinear().level(time)) for time in times.tolist()]

@@ -25,9 +25,9 @@ def tuning_command(
 ) -> str:
     """Return a clause with the commands that tune missing levels, or a clause that none can.
 
-    ``made`` are the run's samplers. Sizes are the ``budgets``; if None, the numbers of steps
-    ``counts``. Settings come from the tuning file. Samplers with the same sizes to tune share a
-    command.
+    ``made`` are the run's samplers. Sizes to tune are the ``budgets`` or, if ``budgets`` is None, the
+    numbers of steps (``counts``). Settings come from the tuning file. Samplers with the same sizes
+    share a command.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()

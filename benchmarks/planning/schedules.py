@@ -43,8 +43,8 @@ _TRIAL_STEPS = 8
 class Schedule:
     """Schedule with its non-default options; a call returns a grid.
 
-    ``searched`` has the levels that :meth:`for_model` found for a model or :meth:`for_sampler` for
-    a model and a sampler. It is None for a schedule by formula.
+    ``searched`` has the levels for a model (set by :meth:`for_model`), or for a model and a sampler
+    (set by :meth:`for_sampler`). It is None for a schedule by formula.
     """
 
     name: str
@@ -54,8 +54,8 @@ class Schedule:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
-        Raises a ValueError if the levels are no valid grid, or before :meth:`for_model` if that is
-        needed.
+        Raises a ValueError if the levels are no valid grid, or if :meth:`for_model` or
+        :meth:`for_sampler` must be called first.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
@@ -248,7 +248,7 @@ def _check_step_count(number: float) -> int:
 def levels_of_schedule(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[tuple[float, ...], Sampler | None]:
-    """Return a schedule's levels on a model's range, and the sampler with any coefficients of it.
+    """Return a schedule's levels for a model, and the sampler with the schedule's coefficients.
 
     Levels go down to 0. A schedule of None is the default schedule. Searches run on the CPU. Raises a
     ValueError for an unknown schedule or an invalid ``steps``.

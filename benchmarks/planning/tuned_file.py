@@ -170,13 +170,13 @@ class Tuned(_WithLoss):
             newest first (:class:`.TableRow`); None if the sampler keeps its own.
         network_levels: level that the network is given in each step; None for ``levels`` itself.
         nfe: counted evaluations per sample on the levels.
-        schedule: best built-in schedule on the training latents, which ``untuned`` scores refer to.
-        train, test: scores on the training latents, and on other latents, by distances of samples.
-        gap: relative increase of :attr:`Scores.ratio` from ``train`` to ``test``, by the loss.
+        schedule: best built-in schedule on the training latents; ``untuned`` scores are its scores.
+        train, test: scores by distances of samples, on the training latents and on other latents.
+        gap: relative increase of :attr:`Scores.ratio` from the training latents to the others, by the loss.
         teacher: cost of the converged endpoints of the training latents, with coarser solutions; 0
-            if exact. Entries of one command share these endpoints.
-        search: cost of all other evaluations on the training latents before they are scored.
-        loss_train, loss_test: scores by a loss in features, per feature; None without one.
+            if endpoints are exact. Entries of one command share these endpoints.
+        search: cost of all other evaluations on the training latents, before the final scores.
+        loss_train, loss_test: scores by the loss in features, per feature; None without such a loss.
     """
 
     subject: Subject

@@ -38,13 +38,13 @@ class Start:
     """Map from latents to the first states of a run.
 
     "noise" keeps the latents, "mean" adds the data's mean, and "gaussian" follows the probability flow of a Gaussian,
-    which costs no evaluation. Far above the spread of the data, a denoiser sees little of them but mean and
-    covariance. For x0 ~ N(mean, sum_k c_k u_k u_k^T) the flow from level S to level s has a closed form,
+    which costs no evaluation. At levels far above the spread of the data, a denoiser depends on little but the
+    data's mean and covariance. For x0 ~ N(mean, sum_k c_k u_k u_k^T) the flow from level S to s has a closed form,
 
         x(s) = mean + sum_k sqrt((c_k + s^2) / (c_k + S^2)) u_k u_k^T (x(S) - mean),
 
     and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726: analytical
-    teleportation). A class-conditional network has a mean for each class, and one covariance about them.
+    teleportation). A class-conditional network has a mean for each class, and one covariance about these means.
 
     Attributes:
         sigma_max: level of the latents.
@@ -86,7 +86,7 @@ class Start:
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
     """Return the start called ``name`` for a model, with states on ``device``.
 
-    The Gaussian flow ends at ``level``; None takes :data:`SPREADS` standard deviations, or sigma_max if that is less.
+    The Gaussian flow ends at ``level``; if None, at :data:`SPREADS` standard deviations, but at most at sigma_max.
     """
     top = model.sigma_max
     if name == "noise":
@@ -148,7 +148,7 @@ class Cell:
         end: last level, "zero" or "sigma_min".
         noise: "white" or "brownian"; None for a deterministic sampler.
         grid: noise levels; None if there is nothing to run, as when one step costs more than the budget.
-        steps: number of intervals; None for an adaptive sampler.
+        steps: number of steps, each an interval of levels; None for an adaptive sampler.
         budget: most evaluations per sample; None for a suite that gives steps.
         identity: identities of the model and of the extractor.
         device: "cpu" or "cuda".
@@ -239,7 +239,7 @@ class Cell:
 
         The hash leaves out the suite's name and the number of samples: more samples extend the cell. It leaves out
         the batch size too, unless the sampler couples a batch. It covers no code, and of files only the numbers of
-        tuned and published solvers. If others change, the folder stays, and :mod:`..identity.admission` detects it.
+        tuned and published solvers. Other changes keep the name; :mod:`..identity.admission` detects them.
         """
         left_out = (*_COLUMNS_OUTSIDE_KEY, *self._implied_columns)
         identity = {k: v for k, v in self.record("").items() if k not in left_out}

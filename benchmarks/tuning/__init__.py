@@ -1,7 +1,7 @@
 """Tuning of a sampler's grid and coefficients on a model, towards the ends of the probability flow.
 
-Each sampler and number of steps is tuned by itself (docs/how-to/tuning.md). Tuning minimises the
-distance to converged endpoints, of samples or features (:mod:`.loss`), on latents of no run.
+Each sampler and number of steps is tuned separately (docs/how-to/tuning.md). Tuning minimises distances
+of samples, or of their features (:mod:`.loss`), to converged endpoints. No run uses the latents of tuning.
 """
 
 from .free import FreeKind, FreeParameters, arrays_of, project_grid

@@ -36,20 +36,20 @@ class FreeParameters:
 
     The numbers have this order, without numbers of a kind that is not tuned:
 
-        gain_i      the weight of the state is (1 + 0.1 gain_i) times the one at the start
+        gain_i      the weight of the state is (1 + 0.1 gain_i) times its starting weight
         weight_ij   added, in step i, to the starting weight of the image denoised in step j < i
         sum_i       added to the newest weight of a row, with ``free_sums``
         gap_i       added to the starting number of a gap between levels (:class:`.Spacing`)
         level_i     added to the logarithm of the level that the network is given, with ``network_levels``
         ratio_i     added to 1, the ratio of step i >= 2 in -log(sigma) (:func:`.compensate`)
 
-    Without ``free_sums`` the newest weight compensates for changes of the others, so that a row keeps its sum.
-    So shifted data give shifted samples. A first step without an evaluation has no such weight: its weight of
-    the state follows from the level where the step ends.
+    Without ``free_sums`` the newest weight compensates for changes of the other weights, so each row keeps its
+    sum, and shifted data give shifted samples. A first step without an evaluation has no weights of images. So
+    its weight of the state follows from the level where the step ends.
 
-    The sampler is deterministic and on a fixed grid, whose levels are ``start``. If coefficients or the network's
-    levels are free, it makes one evaluation a step. ``older`` limits the free weights of a row to so many images
-    before the newest; None frees all.
+    The sampler is deterministic, and ``start`` is its fixed grid. If coefficients or the network's levels are
+    free, it makes one evaluation a step. In each row, the weights of ``older`` images before the newest are
+    free; if ``older`` is None, the weights of all.
     """
 
     sampler: Sampler

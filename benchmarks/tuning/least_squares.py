@@ -4,18 +4,18 @@ The fit needs no backward pass, so it works for any model, and takes a few dozen
 (:class:`.free.FreeParameters`) minimise a power mean over latents of the distance e_s = |r_s(z)| between sample and
 endpoint, or between their features; power 0 is the geometric mean. Samples are nearly linear in z:
 
-    r_s(z + dz) = r_s(z) + J_s dz,        J_s from one run a number, by differences.
+    r_s(z + dz) = r_s(z) + J_s dz,        J_s by differences, from one run for each free number.
 
 With G_s = J_s' J_s and p_s = J_s' r_s, the squares of this linear model are e_s² + 2 p_s · dz + dz' G_s dz.
-Sums of squares with renewed weights w_s = e_s^(p-2) minimise the mean of e_s^p. The reason: for p <= 2, u^(p/2) (for
-power 0, log u) is concave in the square u, and lies below its tangents. So the minimum has no larger mean. Each
-damping of
+The mean of e_s^p is minimised by repeated least squares, with renewed weights w_s = e_s^(p-2). For p <= 2, u^(p/2)
+(for power 0, log u) is concave in the square u, and lies below its tangents. So no repetition increases the mean.
+Each damping of
 
     (sum_s w_s G_s + damping diag(...)) dz = - sum_s w_s p_s
 
-gives a step, which is run. The best step on latents without equations is taken. These latents also
-limit the iterations, and overfitting. Steps for power 0 are tried besides those for p: they give little
-weight to the few latents near a boundary of the flow, where nothing is linear.
+gives a step dz of the free numbers, which is run. The latents without equations choose the best step. They
+also limit the iterations, and overfitting. Steps for power 0 are tried as well as steps for p. They give
+little weight to the few latents near a boundary of the flow, where nothing is linear.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Runs:
     """Runs of deterministic samplers from latents ``x`` ``(n, *event)`` to endpoints ``ends``.
 
     With ``features``, features of samples are compared with ``ends`` ``(n, d)``. The latents are at
-    the grids' first level. Tables that differ in one step from the cached run start at that step,
-    with the cached states and images.
+    the grids' first level. If a table differs from the cached run in one step, only this step and
+    later steps are run, from the cached states and images.
     """
 
     model: Denoiser
@@ -159,8 +159,8 @@ def fit(
     """Fit the free numbers of a sampler to the least power mean of its distances.
 
     ``power`` is at most 2; 0 is the geometric mean. The first ``equations`` latents are fitted, and
-    the others choose the step. If ``late()`` is True before a run, the fit stops with its best
-    result.
+    the other latents choose among the steps of the fit. If ``late()`` is True before a run, the fit
+    stops with its best result.
     """
     z, ended = np.zeros(free.size), True
     choosing = slice(equations, None)
@@ -229,7 +229,7 @@ def _linearise(
 ) -> tuple[Floats, Floats, Floats]:
     """Return the linear model at ``z`` ``(p,)`` of the n latents with finite samples.
 
-    The model is squared distances ``(n,)``, half their slopes ``(n, p)``, and half their curvatures ``(n, p, p)``.
+    The model has the squared distances ``(n,)``, half their slopes ``(n, p)`` and half their curvatures ``(n, p, p)``.
     """
     parts_of_model = []
     for part in parts:

@@ -25,9 +25,8 @@ BATCH = 96
 class Teacher:
     """Source of endpoints ``(n, *event)`` of latents.
 
-    ``exact`` has them in closed form. If it is None, a reference solver gives them.
-
-    All solutions are cached. ``seconds`` is the time that all endpoints took so far.
+    ``exact`` has the endpoints in closed form. If it is None, a reference solver gives them, and they
+    are cached. ``seconds`` is the time that all endpoints took so far.
     """
 
     @torch.no_grad()
@@ -87,10 +86,9 @@ LOST = 1e6
 class TuningProblem:
     """Latents of a model with converged endpoints, from which samples' distances are measured.
 
-    The loss is the distance in ``features``, which give ``(n, d)`` float64; None for the samples'.
-
+    The loss is the distance of ``features`` ``(n, d)`` of samples (float64); None for the samples themselves.
     ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the
-    model's device. ``steps`` are the teacher's steps for the present endpoints, unless exact.
+    model's device. ``steps`` are the teacher's steps for the present endpoints, unless these are exact.
     """
 
     model: Denoiser
@@ -129,8 +127,8 @@ class TuningProblem:
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Refine the endpoints by doubling the teacher's steps; return True if they changed.
 
-        Doubling stops when endpoints move by less than RESOLVED times the smallest RMS distance of
-        the runs, by samples and by the loss. Rounding, or the solver's limit on steps, may stop it earlier.
+        Doubling stops when endpoints move by at most RESOLVED times the smallest RMS distance of the runs,
+        both for samples and for the loss. Rounding, or the solver's limit on steps, may end it earlier.
         """
         if self.resolution <= self.teacher.rounding:
             return False

@@ -49,9 +49,9 @@ class SearchResult(NamedTuple):
 
 
 def built_in_grids(steps: int, model: Denoiser) -> dict[str, Grid]:
-    """Return the grids to 0 of built-in schedules that need no model, by name without synonyms.
+    """Return the grids to 0 of built-in schedules that need no model, by name.
 
-    Rules of other programs (:attr:`.Entry.of_library`) are left out.
+    Synonyms are left out, and schedules of other programs (:attr:`.Entry.of_library`).
     """
     grids = {}
     for name, entry in SCHEDULES.items():
@@ -72,9 +72,9 @@ def search_levels(
     """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
-    evaluation at sigma_min, mostly in vain. So descents start from the best of these grids, and of
-    grids with one step more but without sigma_min. With ``begun``, a grid that was found with
-    coarser endpoints, descent starts from this grid only.
+    evaluation at sigma_min, mostly in vain. So descents start from the best of two kinds: built-in
+    grids, and built-in grids of one step more without sigma_min. With ``begun``, a grid that was
+    found with coarser endpoints, descent starts from this grid only.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)

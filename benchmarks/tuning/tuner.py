@@ -57,14 +57,14 @@ def tune_targets(
     executor: Executor,
     progress: Callable[[str], None],
 ) -> tuple[list[Tuned], dict[Target, Failure]]:
-    """Return the entries of targets, from a file or tuned now, and the failures of the others.
+    """Return the entries of targets, from a file or tuned now, and failures of the other targets.
 
     Searches run in sequence, each as one task, since they share the costly converged endpoints.
     Each entry is written as soon as it is found, and replaces an entry with other settings.
     ``progress`` gets each stage, in words.
 
     Raises:
-        ValueError: the file is something else, or cannot be written.
+        ValueError: the file is no tuning file, or cannot be written.
     """
     check_writable(file)
     options = (tuning.latents, tuning.test_latents, tuning.seed, tuning.objective, tuning.what)

@@ -138,8 +138,8 @@ def fit_coefficients(
 ) -> SearchResult:
     """Fit the numbers ``what`` and ``also`` that bring a sampler nearest to two or more endpoints.
 
-    The result is never worse than ``begun``, a result with coarser endpoints; without it, than the best
-    built-in schedule.
+    The result is never worse than ``begun``, a result with coarser endpoints. Without ``begun``, it is never
+    worse than the best built-in schedule.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -197,7 +197,7 @@ class ModelTuning:
     """Tuning of samplers on a model, with shared endpoints, and scoring on another model.
 
     ``latents`` (2 or more) are tuned on. ``test_latents`` (2 or more) measure the train-test gap.
-    ``loss`` is the extractor in whose features distances are minimised; None for the samples' own.
+    ``loss`` is the extractor in whose features distances are minimised; None for distances of samples.
     """
 
     subject: NamedModel

@@ -50,8 +50,8 @@ PREDICTIONS = {
 def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
     """Yield (settings, specification) for each usual mistake in a setting of ``spec``.
 
-    All settings of ``spec`` must have values. ``settings`` has the changed ones as text, such as
-    "half=first".
+    All settings of ``spec`` must have values. ``settings`` is a text with the changed settings, such
+    as "half=first".
     """
     for settings, changes in _changes_by_settings(spec):
         yield settings, replace(spec, **changes)
@@ -107,9 +107,9 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield (settings, specification) that treat a user's ``model(x, sigma)`` as a raw network.
+    """Yield pairs (settings, specification) for a user's ``model(x, sigma)`` as a raw network.
 
-    There is one for each known kind of training. ``spec`` describes the model as a denoiser.
+    Each known training of raw networks gives a pair. ``spec`` describes the model as a denoiser.
     """
     for training, changes in training_answers().items():
         if training != "denoiser":
@@ -252,8 +252,8 @@ def _denoise_with_scaled_output(
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
     """Return the factor of the output that fits clean samples best; None if it is about 1.
 
-    The result is also None if the best factor varies with the level, or is not positive.
-    ``without_output(x, level, labels, d)`` is the part of ``d`` that the factor leaves as it is.
+    The result is also None if the best factor varies with the level, or is not positive. The factor
+    does not multiply ``without_output(x, level, labels, d)``, a part of the denoised samples ``d``.
     """
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []

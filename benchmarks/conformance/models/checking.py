@@ -51,7 +51,7 @@ from .user_models import adapter_of, readings_of_time, readings_of_user_model
 def misfit_of(fit: Fit, *, own: bool) -> float:
     """Return a misfit, smaller for a better fit: the median log error over levels.
 
-    With ``own`` the samples are the model's, and the misfit is the largest defect (:mod:`.fit`).
+    If ``own``, the fit is to samples of the model, and the misfit is the largest defect (:mod:`.fit`).
     """
     if not own:
         return fit.median_log_error
@@ -61,10 +61,10 @@ def misfit_of(fit: Fit, *, own: bool) -> float:
 def check_answers(
     best: Candidate, others: Sequence[Candidate], *, own: bool
 ) -> tuple[Check, list[str]]:
-    """Check that the best candidate for open settings fits, and that no other fits as well.
+    """Check that the best candidate for open settings fits, and that all others fit worse.
 
-    The second result has the settings of others that fit as well. If there are any, or on the
-    model's own samples (``own``), the check cannot pass.
+    Also return the settings of the other candidates that fit equally well. The check cannot pass if
+    there are any, or if the candidates were fitted to the model's own samples (``own``).
     """
     is_map, passed = best.model.kind == "map", None
     alike = [
@@ -97,13 +97,13 @@ def check_answers(
 class Checked:
     """Result of all checks of a model.
 
-    ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers``
-    maps settings that the checkpoint left open to the best values; it is empty unless all checks
-    passed. ``fit`` is None for a few-step map, and if no samples were tried. ``images`` counts
-    clean samples; it is 0 if the model's own samples were used. ``candidates`` has a row for each
-    interpretation of the network that was tried: its settings, excess error and largest defect.
-    ``alike`` has the best answers and all that fit as well; it is empty if none do. ``given`` has
-    the user's answers, such as "attention=1-head", if others fit as well.
+    ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers`` has
+    the best value of each setting that the checkpoint left open; it is empty unless all checks passed.
+    ``fit`` is None for a few-step map, and if no samples were tried. ``images`` counts clean samples;
+    it is 0 if the model's own samples were used. ``candidates`` has a row for each interpretation of
+    the network that was tried: its settings, excess error and largest defect. ``alike`` has the best
+    answers and others that fit equally well; without such others it is empty. ``given`` has the
+    user's answers, such as "attention=1-head", to questions where another answer fits equally well.
     """
 
     spec: Specification | None
@@ -161,7 +161,7 @@ def check_checkpoint(
             :meth:`.Specification.teacher`, if ``built`` is given.
         samples: number of samples to draw without ``images``.
         device: "cpu" or "cuda".
-        stated: other answers to questions that the user answered, with their specifications.
+        stated: for each question that the user answered, the other answers and their specifications.
         progress: called with sentences on the candidates that are tried, and on the time.
 
     Raises:
@@ -275,7 +275,7 @@ def _run_checks(
 ) -> tuple[list[Check], list[Compared]]:
     """Return the checks of the best candidate, and the alternatives that were tried on images.
 
-    ``changed`` yields interpretations of the network with changed settings.
+    ``changed`` yields the alternatives: interpretations of the network with changed settings.
     """
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
@@ -321,7 +321,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Yield checks that a few-step map is constant along paths: of noisy images, and of a teacher.
+    """Yield checks that a few-step map is constant, on noisy images and along a teacher's paths.
 
     ``changed`` yields maps with changed settings, for comparison on images.
     """

@@ -5,9 +5,9 @@ function of x has a smaller mean squared error, and this error decides between c
 
     E |sigma z|² = E |x - d|² + E |d - x0|².
 
-The defect is the relative difference of the two sides: right minus left, divided by left. It is 0
-for a posterior mean. For samples of D numbers it is -2 E <x - d, d - x0> / (sigma² D). So it can be
-measured without another candidate.
+The defect is the relative difference of the two sides: right minus left, divided by left. For samples
+with D elements the defect is -2 E <x - d, d - x0> / (sigma² D), and 0 for a posterior mean. So the
+defect can be measured without another candidate.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ class Fit:
         return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the relative excess over the error of ``best``, and the excess's standard error.
+        """Return the mean relative excess over the error of ``best``, and its standard error.
 
-        Both fits must have the same samples and levels. The mean leaves out levels beyond the
-        quartiles of the excess, since a poorly trained network has large errors at high levels.
-        The result is infinite if an error is not finite, and negative if only ``best`` has one.
+        Both fits must have the same samples and levels. The mean leaves out levels beyond the quartiles
+        of the excess, since a poorly trained network has large errors at high levels. The excess is inf
+        if this fit has an error that is not finite, and -inf if only ``best`` has one.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():

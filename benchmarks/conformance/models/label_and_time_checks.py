@@ -32,8 +32,8 @@ FEWEST_IMAGES, LABELS_NAMED = 4, 4
 def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     """Check that the error is smaller under the images' labels ``(n,)`` than under other labels.
 
-    E[x0 | x, label] has the smallest error under the image's own label. A better label is searched
-    on one half of the images and must be confirmed on the other half.
+    E[x0 | x, label] has the smallest error under the image's own label. A better label is searched for
+    on one half of the images, and must be confirmed on the other half.
     """
     count = model.classes
     others = {1, count - 1, *np.linspace(2, count - 2, OTHER_LABELS).astype(int).tolist()}
@@ -173,10 +173,10 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 
 @torch.no_grad()
 def check_noise_left(model: Denoiser, device: str) -> Check:
-    """Check the share of the noise that remains in the output for pure noise at the highest level.
+    """Check how much of pure noise at a high level remains in the output.
 
-    On average E[x0 | x] leaves a share between 0 and 1 of the noise, since its Jacobian is the
-    posterior covariance over sigma². Known limits of the data bound this covariance.
+    The Jacobian of E[x0 | x] is the posterior covariance divided by sigma². So on average E[x0 | x]
+    leaves a share between 0 and 1 of the noise. Known limits of the data bound the covariance.
     """
     level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()

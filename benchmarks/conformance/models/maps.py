@@ -1,16 +1,16 @@
 """Checks of few-step maps: boundary, distribution, and the same end for all states of a path.
 
-A map f takes a state along the probability flow to its end at sigma_min. So f leaves a state at
-sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3). At
+A map f takes a state along the probability flow to the flow's end at sigma_min. So f does not change a
+state at sigma_min (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3). At
 every level f(x0 + sigma z) has the distribution of the data, while E[x0 | x] has less variance.
 
-On every path of the flow, whose velocity is E[z | x], f(x(s), s) is constant. The line x0 + s z has
-the velocity z, whose mean given x is the flow's. So along such lines the rate of f is 0 on
-average given x, and orthogonal to every function g of x:
+The flow has the velocity E[z | x], and f(x(s), s) is constant on each of its paths. The line x0 + s z
+has the velocity z, whose mean given x is the flow's velocity. So along such lines the rate of change of
+f is 0 on average given x, and orthogonal to every function g of x:
 
     E <d/d(ln s) f(x0 + s z, s), g(x)> = 0.
 
-Consistency training uses this identity (theorem 2), which needs no denoiser to follow paths.
+Consistency training uses this identity (theorem 2). The identity needs no denoiser to follow paths.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ TWICE_VARIANCE = (1.4, 2.3)
 def looks_like_a_map(fit: Fit, clean: Tensor) -> bool:
     """Return True if the error at high levels is about twice the data's variance.
 
-    That is the squared distance of independent samples: a map outputs one. A posterior mean has
-    half the error.
+    Two independent samples have this squared distance on average, and a map's output is a sample. A
+    posterior mean has half the error.
     """
     variance = variance_of(clean)
     share = fit.errors.mean(1)[fit.levels > FAR_LEVEL * variance**0.5] / variance
@@ -140,8 +140,8 @@ class Movement(NamedTuple):
     """Mean products of a map's rate of change with functions g of the state: 0 for an exact map.
 
     The rate is in standard deviations of the data per unit of ln sigma. ``size`` is the root mean
-    square of the products over levels and functions. ``worst`` is the largest product less its
-    sampling error, at ``level`` and with the function g named ``along``. ``varied`` is True if
+    square of the products over levels and functions. ``worst`` is the largest product minus its
+    sampling error; it occurs at ``level`` with the function g named ``along``. ``varied`` is True if
     outputs have about the data's variance at every level.
     """
 
@@ -194,10 +194,10 @@ def _standardised(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
-    """Check that a map's outputs hardly move when noise is put back at another level.
+    """Check that a map's output hardly moves when the level of its input's noise changes.
 
     The check fails if ``stated.worst`` exceeds :data:`MOST_MOVEMENT`. It also fails if the outputs
-    move far less with other settings (``others``, by settings).
+    move far less with other settings; ``others`` has their movements by settings.
     """
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "

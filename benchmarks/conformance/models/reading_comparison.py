@@ -88,7 +88,8 @@ def fit_candidate(
 ) -> Candidate:
     """Return a candidate with its fit to clean samples ``(n, *event)`` at the levels ``at``.
 
-    None takes the usual levels. Errors are NaN if the network raises, unless memory runs out.
+    Without ``at`` the levels are the usual ones. If the network raises an exception, errors are NaN.
+    Only an exception for lack of memory passes through.
     """
     levels = usual_levels(model, clean) if at is None else at
     try:
@@ -111,8 +112,8 @@ def is_better(first: Candidate, other: Candidate) -> bool:
 class BetterReadings(NamedTuple):
     """Candidates that fit better than the one with the stated settings, best first.
 
-    Candidates in ``passing`` have a small error and defect; candidates in ``failing`` do not.
-    ``tried`` pairs each alternative, better or not, with the stated one on the same samples.
+    Candidates in ``passing`` have a small error and defect; candidates in ``failing`` do not. ``tried``
+    pairs each alternative, better or not, with the stated candidate on the same samples.
     """
 
     passing: list[Candidate]
@@ -123,7 +124,8 @@ class BetterReadings(NamedTuple):
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     """Return the alternative interpretations that fit better than the ``stated`` candidate.
 
-    All are tried on a few samples at every second level, and the best ones then on all samples.
+    All are first tried on a few samples at every second level. The best are then tried on all samples
+    and levels.
     """
     few, labels = stated.few_samples
     at = stated.fit.levels
@@ -159,8 +161,8 @@ def check_readings(
     """Check that no alternative settings fit better, and that the outputs are not broken.
 
     ``broken`` describes faults of the outputs, or is "". Faults do not count if the stated settings
-    may be right and fit best. ``observation`` describes the outputs if no settings fit. The check
-    is undecided if better settings have a large defect, while the stated ones may be right.
+    may be right and fit best. ``observation`` describes the outputs, for the case that no settings fit.
+    If better settings have a large defect and the stated ones may be right, the check is undecided.
     """
     passed: bool | None = False
     count = len(better.tried)
@@ -206,8 +208,8 @@ def check_denoises(candidate: Candidate) -> Check:
 def check_pythagoras(candidate: Candidate, *, own: bool) -> Check:
     """Check that the defect is about 0.
 
-    A defect up to LARGE_DEFECT passes too, if the network does more than scale its input. On the
-    model's own samples (``own``) the check is undecided if the defect is larger.
+    A defect up to LARGE_DEFECT passes too, if the network does more than scale its input. A larger
+    defect fails on clean samples, and decides nothing on the model's own samples (``own``).
     """
     fit, passed = candidate.fit, None
     worst = int(abs(fit.defect).argmax())

@@ -67,11 +67,11 @@ def read_latents(
     """Read latents from a file, or encode images with the model's autoencoder.
 
     Returns:
-        Latents ``(n, *event)``, or None for a folder without an autoencoder; classes ``(n,)``, or
-            None; and a sentence on how images were encoded or why not, or "".
+        Latents ``(n, *event)``, or None for a folder without an autoencoder; classes ``(n,)``, or None;
+            and a sentence: how images were encoded, or why they were not. It is "" for latents.
 
     Raises:
-        ValueError: the path cannot be read, or neither samples nor codes have the latents' shape.
+        ValueError: the path cannot be read, or neither the samples nor their codes fit the model.
     """
     try:
         if not path.is_dir():
@@ -127,7 +127,7 @@ ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
 def limit_time(
     models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
 ) -> None:
-    """Announce a long check on models' own samples, after timed calls of the smallest model.
+    """Announce a long check on models' own samples; calls of the smallest model are timed first.
 
     Raises:
         ValueError: there are several models, and they would take more than MOST_MINUTES minutes.
@@ -161,7 +161,7 @@ def candidate_on_samples(
 ) -> Candidate:
     """Return a candidate with its fit to clean images; without images, to samples of the model.
 
-    ``samples`` is the number of samples of the model.
+    Without images, ``samples`` samples are drawn.
     """
     if images is not None:
         clean = images.to(device, model.dtype)
