@@ -30,32 +30,32 @@ AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 class Sampler(Protocol):
     """Interface of a sampler, which is a frozen dataclass.
 
-    Methods on a fixed grid, adaptive or parallel in time and other libraries' code are all
-    samplers. :class:`.GridSampler`, :class:`Declared` and their subclasses inherit the defaults
-    of the declarations.
+    A sampler may step along a fixed grid, adapt its steps, work on many steps at once, or call
+    another library's code. Subclasses of :class:`.GridSampler` and :class:`Declared` inherit the
+    default values below.
 
     Class attributes (or properties, where an option decides):
         name: registry name; it pins one variant and one order.
         source: where the formulas come from.
-        order: global order of convergence from exact history on a smooth denoiser, the weak order
-            if the sampler is stochastic; None if the notion does not apply.
+        order: global order of convergence on a smooth denoiser, from exact history. For a
+            stochastic sampler it is the weak order. None if the notion does not apply.
         stochastic: True if it draws noise after the initial latent.
         adaptive: True if a tolerance decides its steps, in place of the grid.
         batch_coupled: True if a sample depends on the others of its batch, such as by error control
             over the whole batch.
         same_as: registry name of the sampler that it equals in its default configuration, or "".
-        translates: True if data moved by a constant give samples moved by it; False for methods
-            that assume data of mean zero.
+        translates: True if moving the data by a constant moves the samples by that constant; False
+            for methods that assume data of mean zero.
         own_grid: True if it replaces the grid by its own, which ``levels(grid)`` returns.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
-        for_maps: True if it calls a few-step map to the end of the path, not E[x0 | x].
+        for_maps: True if ``denoise`` must be a few-step map, from a state to the end of its path.
 
     Some samplers have optional attributes, which the harness looks for. Fixed-grid ones have
     ``plan(grid)`` and ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of
-    each step, and ``facts`` what a row records. ``needs_look = True`` says that a probe of the
-    model sets a field (:mod:`.auto`); ``fitted(value)`` returns the sampler with that value. With
-    ``needs_statistics = True`` the value is the model's :class:`.auto.statistics.Statistics`, and
-    ``event`` is the shape of the model's samples.
+    each step, and ``facts`` has what a row of results records. ``needs_look = True`` says that a
+    probe of the model sets a field (:mod:`.auto`); ``fitted(value)`` returns the sampler with that
+    value. With ``needs_statistics = True`` the value is the model's
+    :class:`.auto.statistics.Statistics`, and ``event`` is the shape of the model's samples.
     """
 
     name: ClassVar[str]
@@ -77,8 +77,8 @@ class Sampler(Protocol):
         """Return the states at the grid's last level, without gradients; ``x`` is not modified.
 
         Args:
-            denoise: the bound denoiser. A plain function of (x, sigma) will do if a row's result
-                does not depend on which sample it is.
+            denoise: the bound denoiser. A plain function of (x, sigma) will do if its result for a
+                row does not depend on the number of the sample.
             x: ``(batch, *event)`` states at the first level, ``x0 + sigma z``.
             grid: noise levels that fall strictly; only the last may be 0.
             noise: seed, generator or source that a stochastic sampler draws from; a deterministic
@@ -88,7 +88,7 @@ class Sampler(Protocol):
             ``(batch, *event)`` states at the last level.
 
         Raises:
-            ValueError: the levels are no grid, or a sampler that draws noise was not given any.
+            ValueError: the levels are no grid, or a sampler that draws noise got none.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Noise from one Brownian path per sample.
 
-Runs with other numbers of steps see the same path, so that strong errors can be measured.
+Runs with different numbers of steps see the same path, so that strong errors can be measured.
 
 The clock. With tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
 
@@ -148,9 +148,9 @@ class BrownianTree:
     ) -> Tensor:
         """Return W at ``offset`` leaves inside intervals of ``width`` leaves that begin at ``low``.
 
-        W is drawn as a bridge between ``before`` and ``after`` at the ends. With g the growth of
-        log tau over a leaf, an interval has length e^{g width} - 1, relative to tau where it
-        begins. The place lies e^{g offset} - 1 inside.
+        W is drawn as a bridge between its values at the ends, ``before`` and ``after``. Let g be
+        the growth of log tau over a leaf. In units of tau at its beginning, an interval has length
+        e^{g width} - 1, and W is taken at the distance e^{g offset} - 1 from there.
         """
         inside = math.expm1(self._leaf_growth * offset)
         share = inside / math.expm1(self._leaf_growth * width)
@@ -183,7 +183,7 @@ class BrownianNoise:
 
     Before they are normalised, increments over adjacent intervals add up on any grid. A sampler of
     the reverse SDE multiplies a normalised increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2).
-    This adds nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise where d is constant.
+    The product is nxt^2 (W(tau_nxt) - W(tau_cur)): the exact noise where d is constant.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`, which has the same latents for the same seed.

@@ -1,7 +1,7 @@
 """Buffers that the steps of a run reuse.
 
-When a block of a few hundred kilobytes is freed, the C library may give it back to the system. A
-new block is then paid for page by page, which can take longer than the arithmetic.
+When a block of a few hundred kilobytes is freed, the C library may give it back to the system. The
+system then provides a new block page by page, which can take longer than the arithmetic.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def reuse_buffers() -> Iterator[None]:
 def take_buffer(like: Tensor) -> Tensor | None:
     """Return an unused tensor of the shape, layout and dtype of ``like``, for an argument ``out``.
 
-    Memory is reused once no tensor is on it, views included. Memos and tensors that a denoiser
-    keeps are never overwritten, and nothing needs to be handed back.
+    Memory is reused once no tensor, views included, refers to it. So memos and tensors that a
+    denoiser keeps are never overwritten, and the caller hands nothing back.
 
     Returns:
-        An uninitialised tensor, or None, with which ``out`` allocates a new one: outside of a run,
-        for small tensors, for dtypes that NumPy lacks, and on GPUs, where torch reuses memory.
+        An uninitialised tensor, or None, so that ``out`` allocates a new one: outside of a run, for
+        small tensors, for dtypes that NumPy lacks, and on GPUs, where torch reuses memory.
     """
     memory = _run.get()
     if memory is None or type(like) is not Tensor or not like.is_cpu or like.nbytes < SMALL:

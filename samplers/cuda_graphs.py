@@ -3,8 +3,8 @@
 The host then launches once in place of thousands of times. A recording repeats the same kernels on
 the same memory. Only what is copied into that memory may differ between replays: the latents and
 the batch's context, such as sample numbers and labels. All else is fixed: the grid, the sampler's
-options, the seed, the model's weights, the shapes. No Python runs in a replay, so nothing is
-counted and nothing is checked in one.
+options, the seed, the model's weights, the shapes. No Python runs in a replay, so a replay counts
+no evaluations and checks nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class CudaGraph:
             current.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record one call of ``work`` in the common memory pool; return the output of each replay.
+        """Record a call of ``work`` in the common memory pool; return the tensor that replays fill.
 
         Raises:
             ValueError: ``work`` does something that a graph cannot record.
@@ -118,8 +118,8 @@ class Recording:
     """Recorded function of tensors, for arguments with the shapes of ``inputs``.
 
     Args:
-        function: function to record, which returns one tensor. A replay reads tensors in its
-            closure again; all its other values are fixed by the recording.
+        function: function to record, which returns one tensor. A replay reads tensors in the
+            function's closure again; the recording fixes all other values.
         inputs: example arguments, whose shapes and dtypes later arguments must have.
         backend: records the call and replays it; any object with the methods of :class:`CudaGraph`.
 
@@ -175,8 +175,8 @@ def capture(
             device.
         grid: noise levels.
         bind_batch: function from a batch's context to its bound denoiser and noise. It is called
-            while recording: both must compute on the device, from these tensors and no copies of
-            them.
+            while recording: both must compute on the device, from the context's tensors and no
+            copies of these.
         inputs: the latents ``(batch, *event)``, then the context: all other tensors that differ
             between batches, such as sample numbers and labels.
         backend: records and replays; None is a :class:`CudaGraph` on the device of the latents.

@@ -17,8 +17,8 @@ class Grid:
         sigma: the levels: standard deviations of the noise in x = x0 + sigma z.
 
     Raises:
-        ValueError: there are fewer than two levels, or one is not finite, negative or not below the
-            one before.
+        ValueError: there are fewer than two levels, or a level is negative, not finite, or not
+            below the level before it.
 
     >>> Grid((80.0, 1.0, 0.0)).steps
     2
@@ -112,8 +112,8 @@ def spaced(
         n: number of steps.
         sigma_min: last positive level.
         sigma_max: first level.
-        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n
-            = 1`` is (sigma_max, 0).
+        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range.
+            With ``n = 1`` the grid is (sigma_max, 0).
         at: function from u in (0, 1) to a level, falling; it is not called for the two ends.
 
     Raises:

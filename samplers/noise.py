@@ -57,7 +57,7 @@ def normal(seed: int, ids: Tensor, word: int | Tensor, draw: int, count: int) ->
     Args:
         seed: 64-bit key.
         ids: int64 sample numbers in [0, 2^32).
-        word: 0 for the initial latent, k + 1 for step k from 0; one for all or ``(len(ids), 1)``.
+        word: 0 for the initial latent, k + 1 for step k (from 0); one number or ``(len(ids), 1)``.
         draw: number of the draw within the step.
         count: normals per sample.
     """

@@ -89,8 +89,8 @@ def register_unlisted(cls: Any) -> Any:
 def register_family(base: type, name: str, *, title: str = "", **declared: object) -> None:
     """Register, as ``name``, a new subclass of ``base`` with ``declared`` attributes and defaults.
 
-    The class lives in the module of ``base``, under ``title``, by default the name in CamelCase, so
-    that it can be pickled.
+    So that it can be pickled, the class lives in the module of ``base``. Its name there is
+    ``title``, by default ``name`` in CamelCase.
     """
     title = title or "".join(part.capitalize() for part in name.split("_"))
     body = {"name": name, "__module__": base.__module__, "__doc__": base.__doc__, **declared}
@@ -248,7 +248,7 @@ def seen_at_import(module: str) -> Any:
 def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 
-    Each is imported in a context that ``watch`` makes. A broken plugin does not disturb the others.
+    Each is imported in a context that ``watch`` makes. A broken plugin does not stop the others.
 
     Returns:
         A sentence for each plugin that could not be loaded, by entry point.

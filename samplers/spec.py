@@ -35,7 +35,7 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
             with a ``name`` is checked and copied.
 
     Raises:
-        ValueError: not of that form, or a number that is not finite or beyond
+        ValueError: ``text`` is not of this form, or a number in it is not finite or beyond
             :data:`LARGEST_NUMBER`.
     """
     if isinstance(text, Mapping):

@@ -82,7 +82,7 @@ class RowByRow:
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
-        both: function of the same arguments for :func:`denoise_both`; None for one image.
+        both: function of the same arguments that returns a :data:`Pair`; None for one image.
     """
 
     function: Callable[[Tensor, Any], Tensor]
@@ -107,11 +107,11 @@ class StepNoise(Protocol):
 
         Args:
             draw: number of the draw in this step; different numbers give independent tensors.
-            cur: level where the part of the step begins that this noise drives, for a stage that
-                covers less than the whole.
-            nxt: level where that part ends. White noise ignores both levels; a Brownian source
-                gives its normalised increment. Parts of one step must be disjoint, since white
-                draws for parts that overlap would be independent.
+            cur: level where the interval of this noise begins, if the noise drives only part of the
+                step, such as a stage.
+            nxt: level where the interval ends. White noise ignores both levels; a Brownian source
+                gives its normalised increment. The intervals of one step must be disjoint, since
+                white draws for overlapping intervals would be independent.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Base classes of samplers, which ``methods/`` completes, and samplers that wrap another.
+"""Base classes of samplers, which ``methods/`` completes, and samplers that wrap another sampler.
 
-A family here is a class of methods with the same kind of step, one a file.
+A family is a group of methods with the same kind of step; there is one family a file.
 """

@@ -1,7 +1,7 @@
 """Adams-Bashforth methods after a change of variables.
 
 Split dx/dsigma = (x - d) / sigma into a linear part, which is solved exactly, and a slowly varying
-rest m, the memo. Then
+rest m, the memo. With u a function of the level,
 
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
@@ -24,9 +24,9 @@ from .multistep import Multistep, Startup
 class Form(Protocol):
     """Change of variables of the probability-flow ODE; define :meth:`variable` and :meth:`moments`.
 
-    A memo is the tensor stored of an evaluation for later steps: the denoised image d, or scale (x
-    - c d), with c and scale functions of the level. The default is eps = (x - d) / sigma, with
-    dx/dsigma = eps.
+    A memo is the tensor that an evaluation leaves for later steps: the denoised image d, or scale
+    (x - c d). c and scale are functions of the level. By default the memo is eps = (x - d) / sigma,
+    which is dx/dsigma.
     """
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
@@ -52,7 +52,7 @@ class Form(Protocol):
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first.
 
-    A memo's scale is multiplied into its weight, so the row's memo is x - c d or d.
+    The weights include the scales of the memos, so the row's own memo is x - c d or d.
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))

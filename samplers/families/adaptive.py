@@ -62,11 +62,11 @@ class AdaptiveSampler(Tolerant, ABC):
     """Base class of embedded pairs in lam = -log(sigma): subclasses define :meth:`attempt`.
 
     E is the root mean square of a step's error over the sample's elements, in units of the
-    tolerance. A step is accepted if E is at most 1. Its length times safety E^{-(1 - beta) / k}
-    F^{beta / k}, a factor kept in [0.2, 10], is the length of the next. k is ``error_order``, and
-    F the E of the accepted step before; beta = 0 is the elementary controller. A rejected step is
-    repeated with safety E^{-1 / k} of its length, but at least 0.2, and keeps its first evaluation.
-    The last step ends at the grid's last positive level exactly; the step from there to 0 is x <- d.
+    tolerance. A step is accepted if E is at most 1. The next step has the accepted length times
+    safety E^{-(1 - beta) / k} F^{beta / k}, a factor in [0.2, 10]. k is ``error_order``, and F is
+    the E of the accepted step before; beta = 0 is the elementary controller. A rejected step is
+    repeated with the same first evaluation, its length multiplied by safety E^{-1 / k}, at least by
+    0.2. The last step ends at the grid's last positive level; a step from there to 0 is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.
@@ -100,7 +100,7 @@ class AdaptiveSampler(Tolerant, ABC):
         """
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
-        """Return the states at the last level; levels between the positive ends are not used.
+        """Return the states at the last level; only the first and last positive levels are used.
 
         Raises:
             ValueError: a relative tolerance below ten times the rounding of the state's dtype.

@@ -30,19 +30,19 @@ class CFGpp(GridSampler):
 
         x <- d + nxt (x - f) / cur = [(nxt / cur) x + (1 - nxt / cur) f] + (d - f).
 
-    In brackets is Euler's step on f. Any other step on f takes its place, with one or more
-    evaluations, history and fresh noise: x <- step(x, f) + g, with g of the first evaluation.
-    In a flow's coordinates the weight of g is the scale of the data at the end of the step.
+    The brackets hold Euler's step on f. Any other step on f can take its place, also with several
+    evaluations, history or noise: x <- step(x, f) + g. g is from the first evaluation. In a flow's
+    coordinates the weight of g is the scale of the data at the end of the step.
 
-    With d = f + w (c - f), c the conditional image, Euler's step is the usual one with the scale
+    With d = f + w (c - f), c the conditional image, Euler's step is usual guidance with the scale
 
         w / (1 - nxt / cur).
 
-    So CFG++ is guidance whose scale depends on the level and grows with the number of steps. It
-    has no limit as steps become small, and hence no order: converged samples of the guided model
-    are no target. With w in proportion to 1 - nxt / cur, every method converges to guidance of one
-    scale. The order is 1, since g is added once a step, as in a splitting. On a model without
-    guidance, the steps are the sampler's own.
+    So CFG++ is guidance whose scale depends on the level and grows with the number of steps. It has
+    no limit as steps become small, and hence no order: converged samples of the guided model are no
+    target. With w in proportion to 1 - nxt / cur, every method converges to guidance of one scale.
+    That convergence has order 1, since g is added once a step, as in a splitting. On a model
+    without guidance, the steps are the sampler's own.
 
     Attributes:
         sampler: spec of the sampler, such as ``dpmpp_2m``.

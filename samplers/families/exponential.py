@@ -35,7 +35,7 @@ def noise_std(cur: float, nxt: float, kappa: float) -> float:
 def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list[float]:
     """Return k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j = 0 … count - 1.
 
-    It is what d = s^j / j! adds to the state, with h = log(cur / nxt) and k = 1 + ``kappa``.
+    Moment j is what d = s^j / j! adds to the state. h is log(cur / nxt), and k is 1 + ``kappa``.
     """
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
@@ -44,7 +44,7 @@ def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list
 def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
     """Return -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), j = 0 … count - 1.
 
-    It is what eps = s^j / j! adds to the state of the ODE, with h = log(cur / nxt).
+    Moment j is what eps = s^j / j! adds to the state of the ODE. h is log(cur / nxt).
     """
     h = math.log(cur / nxt)
     return [-nxt * h ** (j + 1) * phi(j + 1, h) for j in range(count)]

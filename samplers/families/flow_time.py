@@ -1,8 +1,8 @@
-"""Methods of sigma in the time of a flow, as ComfyUI and diffusers run them on flows.
+"""Methods applied in the time of a flow in place of sigma, as ComfyUI and diffusers do on flows.
 
-A flow has states y = (1 - t) x0 + t z. With t = sigma / (1 + sigma) and y = x / (1 + sigma), its
-ODE dy/dt = (y - d) / t has the form of dx/dsigma = (x - d) / sigma. So every method of sigma is also
-one of t. Euler's takes the same steps in both; others do not.
+A flow has states y = (1 - t) x0 + t z. With t = sigma / (1 + sigma) and y = x / (1 + sigma), its ODE
+dy/dt = (y - d) / t has the form of dx/dsigma = (x - d) / sigma. So every method in sigma also works
+in t. Euler's method takes the same steps in both; other methods do not.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def time_of(sigma: float) -> float:
 
 
 def row_in_sigma(row: Any, cur: float, nxt: float) -> Any:
-    """Return the row on x = (1 + sigma) y of a step on y from ``cur`` to ``nxt``, without noise.
+    """Return the row on x = (1 + sigma) y that makes the same step as ``row`` on y.
 
-    ``row`` is a LinearRow, StagesRow or StartRow whose levels are times of a flow.
+    ``row`` is a LinearRow, StagesRow or StartRow in times, noiseless; ``cur``, ``nxt`` are sigmas.
     """
     if isinstance(row, StartRow):
         return StartRow(row_in_sigma(row.stages, cur, nxt), row.p / (1 + cur), row.q)
@@ -55,9 +55,9 @@ def row_in_sigma(row: Any, cur: float, nxt: float) -> Any:
 class FlowTime(GridSampler):
     """Method without noise in the time t = sigma / (1 + sigma) of a flow, on y = x / (1 + sigma).
 
-    ComfyUI's samplers without noise make these steps on flows, except where they go by log-SNR:
-    ``heun``, ``dpm_2``, ``dpmpp_2m``, ``ipndm``, ``res_multistep`` and others. So does diffusers'
-    FlowMatchHeunDiscreteScheduler. The order is the method's.
+    On flows, ComfyUI makes these steps in ``heun``, ``dpm_2``, ``dpmpp_2m``, ``ipndm``,
+    ``res_multistep`` and other samplers without noise, but not in samplers that step in log-SNR.
+    diffusers' FlowMatchHeunDiscreteScheduler makes them too. The order is the method's.
 
     Attributes:
         method: name, with options, of a sampler without noise and with linear steps along a grid.

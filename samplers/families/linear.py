@@ -25,7 +25,7 @@ class LinearRow(NamedTuple):
         b: weights of the memos, newest first; at most ``history + 1``.
         c: standard deviation of the fresh noise.
         p, q: (0, 1) makes the memo the denoised image; (1, -1) makes it x - d = sigma eps.
-        gain: if not None, the step makes no evaluation and takes gain x for d.
+        gain: if not None, the step makes no evaluation but has d = gain x.
     """
 
     sigma: float

@@ -34,13 +34,13 @@ class StartRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SingleStepStartup(LinearStages):
-    """Single-step method that starts a multistep one, with the weights of that method.
+    """Single-step method that starts a multistep method, with the multistep method's weights.
 
-    With k = ``stages``, evaluations are at the levels cur^{1 - j/k} nxt^{j/k}, j = 0 … k - 1. The
-    polynomial through the memos so far gives the state at the next level, at last at nxt. The order
-    is k for k = 2 and 3. For k = 3, the line through the memos at 0 and 2/3 of the step is as good
-    as a parabola (Radau). The weight of the memo at 1/3, whose own error is of second order in the
-    step h, therefore vanishes with h.
+    With k = ``stages``, evaluations are at the levels cur^{1 - j/k} nxt^{j/k}, j = 0 … k - 1. After
+    each evaluation, the polynomial through the memos so far gives the state at the next level, and
+    finally at nxt. The order is k for k = 2 and 3. For k = 3, the line through the memos at 0 and
+    2/3 of the step is as good as a parabola (Radau). The weight of the memo at 1/3, whose own error
+    is of second order in the step h, therefore vanishes with h.
 
     Attributes:
         method: the multistep method whose weights it takes.
@@ -92,7 +92,7 @@ class Multistep(GridSampler):
 
     Two more options make sense for some formulas only. Here they are constants; a method that has
     one declares the field, ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
-        through_zero: the step to 0 uses the formula like any other, which must hold at sigma = 0.
+        through_zero: the formula also makes the step to 0, so it must hold at sigma = 0.
         startup: "ramp" is orders 1, 2, … in the first steps, as in ``first``. With
             "singlestep", the first k - 1 steps are single steps of order k
             (:class:`SingleStepStartup`), of k evaluations each; k is the method's order, at most 3.

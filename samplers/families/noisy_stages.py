@@ -87,12 +87,12 @@ class NoisyStages(GridSampler):
 def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
     """Return the row of the same step with normals drawn over disjoint intervals.
 
-    The z_m of overlapping intervals are then increments of one Brownian path, normalised. White
-    noise ignores intervals, and would draw the z_m independently. The path's time is
-    ``clock(sigma)``, by default sigma, as in k-diffusion's BrownianTreeNoiseSampler: (W(b) - W(a))
-    / sqrt|b - a|. Take a stage over the share r of a step of length h in lam. Its noise and the
-    step's have the correlation sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The
-    clocks differ in the next term, which matters for large steps.
+    Each old z_m becomes an increment of one Brownian path, normalised: (W(b) - W(a)) / sqrt|b - a|.
+    White noise ignores intervals, and would draw the old z_m independently. The path's time is
+    ``clock(sigma)``, by default sigma, as in k-diffusion's BrownianTreeNoiseSampler. Let a stage
+    cover the share r of a step of length h in lam. The stage's noise and the step's noise have the
+    correlation sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The term O(h)
+    depends on the clock, and matters for large steps.
     """
     levels = sorted({level for span in row.spans for level in span}, reverse=True)
     parts = list(pairwise(levels))
@@ -145,16 +145,16 @@ class AncestralStages(NoisyStages):
     method.
 
     With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
-    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' puts it
-    at t' (1 - eta (1 - t' / t)), but at least 0. At eta = 1 the noise is less than DDPM's, and the
-    same in small steps. In these its variance is proportional to eta, without ``flow`` to eta².
+    LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' puts
+    ``down`` at t' (1 - eta (1 - t' / t)), at least 0. At eta = 1 the noise is less than DDPM's, but
+    tends to it in small steps. There the variance is proportional to eta, without ``flow`` to eta².
 
     Attributes:
         eta: share of the ancestral noise, >= 0; 0 is the deterministic method. Without ``flow``, 1
             is the variance of DDPM's posterior.
         s_noise: factor of the noise, > 0; with a value other than 1 the method converges to a
             slightly wrong distribution.
-        flow: True takes the level down that is usual on flows.
+        flow: True takes the level ``down`` that is usual on flows.
 
     Class attributes:
         solver: the deterministic method.

@@ -47,7 +47,7 @@ class LinearStages(GridSampler):
 
     The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and
     one per evaluation) in place of tensors. So all algebra of the paper collapses to the fewest
-    passes over the state. The same method runs on tensors too, and a test holds the two equal.
+    passes over the state. ``update`` also runs on tensors, and a test compares both results.
     """
 
     @abstractmethod
@@ -99,9 +99,9 @@ class LinearStages(GridSampler):
 def run_stages(
     x: Tensor, row: StagesRow, denoise: Denoise, past: tuple[Tensor, ...] = ()
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the state after ``row`` without noise, in the memory of ``x``, and the images d_j.
+    """Return the state after ``row`` without its noise, and the images d_j; overwrite ``x``.
 
-    Images of earlier steps, ``past``, come first among the images that ``row`` weighs.
+    Images of earlier steps, ``past``, come first in the weights of ``row`` and in the result.
     """
     images = list(past)
     for stage in row.stages:
@@ -202,12 +202,12 @@ _MOST_ASYMPTOTIC = 16 * _CAP
 class Churned(LinearStages):
     """Base class of EDM's churn: noise up to sigma_hat = (1 + gamma) sigma, then a step down.
 
-    gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max] and N steps, else 0; the noise
+    With N steps, gamma = min(churn / N, sqrt(2) - 1) at levels in [s_min, s_max], else 0. The noise
     has standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any
     other. The defaults are EDM's for ImageNet-64.
 
     With s_noise = 1, the noise turns exact samples at sigma into exact samples at sigma_hat. The
-    only error of the distribution is then the method's, whose order is the weak order.
+    distribution then has no error but the method's, so the method's order is the weak order.
 
     Attributes:
         churn: S_churn >= 0, total amount of noise; 0 is the deterministic method.

@@ -24,7 +24,7 @@ class TableRow(NamedTuple):
     Attributes:
         a: weight of the state.
         b: weights of the denoised images, newest first; one more in each step.
-        level: level > 0 that the network is given, without a change of the state; None for the grid's.
+        level: level > 0 that the network gets with the unchanged state; None for the grid's level.
     """
 
     a: float
@@ -155,7 +155,7 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
 def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
     """Return the table of linear steps without noise on a grid; only the first may have a gain.
 
-    A row whose level is not the grid's keeps it, as the level that the network is given.
+    If the level of a row is not the grid's, the table gives the row's level to the network.
     """
     n = len(rows)
     states = [np.eye(n + 1)[n]]  # weights of d_0 … d_{n-1}, and of the first state
@@ -178,10 +178,10 @@ def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
 
 
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
-    """Return coefficients for other levels; None without a table.
+    """Return a table's coefficients for the levels of another grid; None without a table.
 
-    A row with images keeps its sum. Levels that the network is given keep their ratio to the
-    grid's, up to the highest.
+    The weights of a row with images keep their sum. A row's level for the network keeps its ratio
+    to the grid's level, but is at most the new grid's first level.
     """
     if table is None:
         return None
@@ -195,7 +195,7 @@ def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Ta
 
 
 def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
-    """Return, for each step, the weight of its image in the correction of the step before.
+    """Return, for each step, the weight of the step's image in the correction of the step before.
 
     Raises:
         ValueError: the sampler has no corrector, or does not keep the denoised image of every step.
@@ -220,9 +220,9 @@ def compensate(
 ) -> Table:
     """Return a table whose images are shifted in time: dynamic compensation (DC-Solver).
 
-    Before step i >= 2 a parabola goes through d_i and the two images before, which are shifted
-    themselves. Its value at times_{i-1} + r_i (times_i - times_{i-1}) replaces d_i in this and all
-    later steps. The correction of step i - 1 reads d_i as it was. With r_i = 1 the table stays.
+    Before step i >= 2 a parabola goes through d_i and the two images before it, already shifted.
+    The parabola's value at times_{i-1} + r_i (times_i - times_{i-1}) replaces d_i in this and all
+    later steps. The correction of step i - 1 reads the unshifted d_i. With r_i = 1 nothing changes.
 
     Sources: arXiv:2409.03755v1, section 3.2; the authors' dc_solver.py with dc_order = 2, which has
     no ratio in the first two steps either.

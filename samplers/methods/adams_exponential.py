@@ -133,9 +133,9 @@ class RosenbrockEAB(Multistep):
 class ExponentialPEC(GridSampler):
     """Exponential Adams predictor and correctors in lam, each corrector with an evaluation.
 
-    The predictor takes the polynomial through the last k values of d. A corrector adds d at the end
-    of the step, in the state so far, and has order k + 1. UniPC's corrector costs nothing: it takes
-    the next step's evaluation.
+    The predictor takes the polynomial through the last k values of d. A corrector evaluates d at
+    the end of the step, in the state so far, and adds it to the values; its order is k + 1. UniPC's
+    corrector, in contrast, uses the next step's evaluation.
 
     Class attributes:
         points: k; the first steps have fewer values.

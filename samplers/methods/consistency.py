@@ -18,14 +18,14 @@ from ..types import Source
 class Consistency(LinearMultistep):
     """Multistep consistency sampling with a few-step map f: x <- f(x, cur) + sqrt(nxt² - end²) z.
 
-    The map takes a state along the probability flow to its end, the level ``end``. The first jump
-    gives a sample of the data, noise takes it back up to the next level, and the next jump corrects
-    the first. With an exact map every step leaves exact samples, on any levels. The method is not
-    for a denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
+    The map takes a state along the probability flow down to the level ``end``. The first jump gives
+    a sample of the data, noise takes it back up to the next level, and the next jump corrects the
+    first. With an exact map every step leaves exact samples, on any levels. The method is not for a
+    denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
 
-    The last jump, without noise, is the sample. The grid's lowest positive level, the model's
-    sigma_min, is its end: the step from there to 0 takes no evaluation. N steps to 0 are N - 1
-    evaluations (one step is one), and N steps to sigma_min are N.
+    The last jump has no noise and gives the sample. With two steps or more it ends at the grid's
+    lowest positive level, the model's sigma_min; a further step to 0 takes no evaluation. N steps
+    to 0 take N - 1 evaluations (one step takes one), and N steps to sigma_min take N.
 
     Attributes:
         end: level at which the map ends, 0 or sigma_min; None for the lowest positive level of the

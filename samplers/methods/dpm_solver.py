@@ -42,7 +42,7 @@ class DPMSolver1(Euler):
 class DPMSolver2(LinearStages):
     """DPM-Solver-2: x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)].
 
-    eps = (x - d) / sigma. eps_s is after an Euler step to s, the fraction r1 of the step in lam.
+    eps = (x - d) / sigma. eps_s follows an Euler step to s, at the fraction r1 of the step in lam.
 
     Attributes:
         r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
@@ -106,7 +106,7 @@ class DPMSolver3(LinearStages):
 class DPM2(Churned):
     """DPM-Solver-2 with r1 = 1/2, a midpoint step: x <- x + (nxt - cur) eps_mid.
 
-    eps_mid is after an Euler step to sqrt(cur nxt). Churn, off by default: :class:`.Churned`.
+    eps_mid follows an Euler step to sqrt(cur nxt). Churn is off by default: :class:`.Churned`.
     """
 
     name = "dpm_2"
@@ -127,7 +127,7 @@ class DPM2(Churned):
 class DPM2Ancestral(AncestralStages):
     """Ancestral DPM2: a DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`.
 
-    With ``flow`` the DPM2 step is in the time of a flow too (``flow_time``).
+    With ``flow``, the DPM2 step is also made in the time of a flow (``flow_time``).
     """
 
     name = "dpm_2_ancestral"
@@ -152,10 +152,10 @@ class DPMSolverFast(LinearMultistep):
     """Steps of DPM-Solver-3 over three intervals each, with their stages at the levels between.
 
     With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
-    else the remainder. The state after an interval inside a step is a stage, of lower order. Each
-    interval takes one evaluation, where it begins, so the whole is a multistep method in eps. Let
-    E_k be the change of the state from the step's start to its k-th stage, and E_0 = 0. Then an
-    interval is x <- x + E_{k+1} - E_k.
+    else the remainder of M / 3. The state after an interval inside a step is a stage, of lower
+    order. Each interval takes one evaluation, where it begins, so the whole is a multistep method
+    in eps. Let E_k be the change of the state from the step's start to its k-th stage, and E_0 = 0.
+    Then an interval makes x <- x + E_{k+1} - E_k.
     """
 
     name = "dpm_solver_fast"
@@ -242,7 +242,7 @@ def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -
 class DPMSolver12(AdaptiveSampler):
     """Pair of DPM-Solver-1, x + (nxt - cur) eps, and DPM-Solver-2, x <- x + (nxt - cur) eps_s.
 
-    eps_s is at x + (s - cur) eps, s = sqrt(cur nxt). A step takes two evaluations, a repeat one.
+    eps_s is at x + (s - cur) eps, s = sqrt(cur nxt). A step takes two evaluations, a retry one.
     """
 
     name = "dpm_solver_adaptive_12"

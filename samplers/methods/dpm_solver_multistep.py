@@ -110,7 +110,7 @@ class DPMSolver3MPublished(NoiseEAB):
     """Formula of the authors' code for order 3, which lacks half of the curvature and has order 2.
 
     x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola
-    at the newest value. D2 is half of the second derivative, where the whole belongs. The damping
+    at the newest value. D2 is half of the second derivative; third order needs the whole. The half
     can help below 20 evaluations. The second step is the 2M method's.
     """
 

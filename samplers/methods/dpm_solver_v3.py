@@ -1,14 +1,14 @@
 """DPM-Solver-v3: exponential Adams methods whose linear part was measured on the model.
 
-The statistics are from :mod:`~samplerbench.samplers.auto.statistics`. In lam = -log sigma, the deviation y of
-the state from the mean of the process follows dy/dlam = -l y - n. Let L and S be the integrals of l and s, and
-g = exp(-S) n, which changes slowly because dn/dlam is near s n. Then
+The statistics l and s are from :mod:`~samplerbench.samplers.auto.statistics`. In lam = -log sigma, the
+deviation y of the state from the mean of the process follows dy/dlam = -l y - n with a rest n. Let L and S
+be the integrals of l and s, and g = exp(-S) n, which changes slowly because dn/dlam is near s n. Then
 
     exp(L_t) y_t = exp(L_0) y_0 - int_0^t exp(L + S) g dlam.
 
-A step replaces g by a polynomial in lam through memos n at several levels. The mean moves along its own path.
-Constant statistics give older methods: l = 1 and s = 0 the data prediction (DPM-Solver++, UniPC), l = 0 and
-s = -1 the noise prediction.
+A step replaces g by a polynomial in lam through memos n at several levels. The mean at the end of the step is
+then added to y. Constant statistics give older methods: l = 1 and s = 0 the data prediction (DPM-Solver++,
+UniPC), l = 0 and s = -1 the noise prediction.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class StatisticsRow(NamedTuple):
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
-        keep: 1 - l there.
-        state, image: means of states and denoised images there.
+        keep: 1 - l at ``sigma``.
+        state, image: means of the states and of the denoised images at ``sigma``.
         nxt: mean of the states at the end of the step.
         a: weight of the deviation y of the state.
         b: weights of the memos n = (1 - l) y - (d - image), newest first. They include the
@@ -66,9 +66,9 @@ class DPMSolverV3(GridSampler):
 
     Attributes:
         points: evaluations through which a step's polynomial goes, 1, 2 or 3.
-        corrector: "plain" lets an evaluation correct the step before it, by the polynomial through it and the
-            points - 1 before. "pseudo" takes one memo more and pseudo-order, so the order is 2 at most. "" has
-            no corrector. The authors advise "plain" up to 6 steps on small images, "pseudo" on large ones.
+        corrector: with "plain", an evaluation corrects the step before, by the polynomial through its memo and points
+            - 1 older. "pseudo" takes one memo more and pseudo-order (see ``pseudo``): order 2 at most. "" has no
+            corrector. The authors advise "plain" up to 6 steps on small images, "pseudo" on large ones.
         pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of as few memos
             as it needs. The order is then 2 at most. The authors advise it at 5 steps.
         last: orders that the last steps must not exceed, such as (2, 1), the authors'.
@@ -189,7 +189,7 @@ class DPMSolverV3(GridSampler):
         return ConstantStatistics() if self.found is None else self.found
 
     def _correction(self, levels: Sequence[float], order: int) -> list[Array]:
-        """Return the change of y at the last of ``levels`` by the corrector: weights, newest first.
+        """Return the corrector's change of y at the last of ``levels``: weights, newest first.
 
         ``order`` is the order of the step that ended there.
         """

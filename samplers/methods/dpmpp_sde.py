@@ -24,7 +24,7 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMppSDE(NoisyStages):
-    """DPM-Solver++ SDE: single step with ancestral noise, also at the level s = cur^{1-r} nxt^r.
+    """DPM-Solver++ SDE: single step with ancestral noise at nxt and at s = cur^{1-r} nxt^r.
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
     / (2 r). (a_s, c_s) and (a, c) belong to the ancestral steps to s and to nxt. z_0 drives (cur,

@@ -28,7 +28,7 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 class DPMpp2S(ExponentialRungeKutta):
     """DPM-Solver++(2S): x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], r = nxt / cur.
 
-    d_s is after a first-order step to the fraction r1 of the step in lam.
+    d_s is evaluated after a first-order step to the fraction r1 of the step in lam.
 
     Attributes:
         r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
@@ -102,17 +102,17 @@ class DPMpp2SAncestral(AncestralStages):
 class SinglestepOnGrid(LinearMultistep):
     """Groups of steps of orders 1, 2, … that all begin at the first level of their group.
 
-    The step of order k ends k levels of the grid lower, by the polynomial in lam through the
-    group's values so far. So only the last step of a group counts, and the steps before are its
-    stages. ``solver_type`` "midpoint" has two exceptions. In second order, value and slope are
-    weighted 1 and 1/2, as in DPM-Solver++(2M). In third order, the line goes through the first
-    value and the last. Rows are in terms of the present state and the memos.
+    The step of order k ends k levels of the grid below that level. It uses the polynomial in lam
+    through the group's values so far. So only the last step of a group counts, and the steps before
+    are its stages. ``solver_type`` "midpoint" has two exceptions. In second order, value and slope
+    are weighted 1 and 1/2, as in DPM-Solver++(2M). In third order, a line through the first value
+    and the last replaces the polynomial. Rows weigh the present state and the memos.
 
     The sampler stands for a checkpoint's scheduler (``pipeline``). For your own grids, ``dpmpp_2s``
     and ``dpmpp_3s`` place their stages best.
 
     Attributes:
-        orders: orders of the steps, up to 3, each 1 or one more than the order before; then 1.
+        orders: orders of the first steps, up to 3, each 1 or one more than before; then all 1.
         prediction: quantity taken as a polynomial, the denoised image ("data") or eps ("noise").
         solver_type: "midpoint" or "heun".
     """

@@ -59,7 +59,7 @@ class EulerChurn(Churned):
 class Heun(LinearStages):
     """Heun's method in sigma: a step along the average of the slopes (x - d) / sigma at both ends.
 
-    The second slope is after an Euler step. A step takes two evaluations, the step to 0 one.
+    The second slope is taken after an Euler step. A step takes two evaluations, the step to 0 one.
     """
 
     name = "heun"

@@ -28,8 +28,8 @@ class ScipyODE(Tolerant):
     """scipy.integrate.solve_ivp in float64 on the CPU; the denoiser gets the state's own dtype.
 
     The explicit methods integrate the whole batch as one system, so that a sample depends on the
-    others of its batch. The linear algebra of the implicit ones grows with the square of the
-    system, so they integrate one sample after the other.
+    others of its batch. The linear algebra of the implicit methods grows with the square of the
+    system's size, so they integrate one sample after the other.
     """
 
     method: ClassVar[str]
@@ -99,8 +99,8 @@ class TorchdiffeqFixed(Declared):
 class TorchdiffeqAdaptive(Tolerant):
     """Adaptive method of torchdiffeq from the grid's first to its last positive level.
 
-    It chooses its own steps between them. The error norm is taken over the whole batch, so that a
-    sample depends on the others of its batch.
+    It chooses its own steps between these levels. The error norm is taken over the whole batch, so
+    that a sample depends on the others of its batch.
     """
 
     method: ClassVar[str]

@@ -20,11 +20,11 @@ from ..types import Denoise, Noise, Source
 class Paradigms(Declared):
     """Picard iteration on a window of steps; the fixed point is Euler's (DDIM's) path on the grid.
 
-    A sweep evaluates all increments f_j = (sigma_{j+1} - sigma_j) (x_j - d_j) / sigma_j at once,
-    then sets x_{j+1} = x_t + f_t + … + f_j. The window moves past the states that a sweep changed
-    by at most tol up_j in the root mean square. up_j = sigma_{j+1} sqrt(1 - (sigma_{j+1} /
-    sigma_j)²) is the noise that DDPM would add in the step. The window moves by at least one step,
-    since no later sweep can change x_{t+1}. Every sample has its own window.
+    With t the window's first step, a sweep evaluates all increments f_j = (sigma_{j+1} - sigma_j)
+    (x_j - d_j) / sigma_j at once, then sets x_{j+1} = x_t + f_t + … + f_j. The window moves past
+    the states that a sweep changed by at most tol up_j in root mean square. up_j = sigma_{j+1}
+    sqrt(1 - (sigma_{j+1} / sigma_j)²) is the standard deviation of DDPM's noise in step j. The
+    window moves at least one step, as x_{t+1} cannot change again. Every sample has its own window.
 
     Attributes:
         window: most steps at once, >= 1; 1 is Euler's method.

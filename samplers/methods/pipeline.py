@@ -18,14 +18,14 @@ class Preset(NamedTuple):
     """Settings of a scheduler for a number of steps.
 
     Attributes:
-        sampler: spec of our sampler that makes the same steps on these levels.
+        sampler: spec of our sampler that makes the same steps on ``levels``.
         levels: the noise levels, falling; the last may be 0.
         start: standard deviation of the noise that the scheduler begins with.
         end: factor by which the result is multiplied.
         clip: bound to which the denoised image is clamped, None for none. Deterministic steps do
             not clamp the predicted noise.
         told: description of the scheduler and its spacing of steps, for the user.
-        times: pairs of a level and the network's time there, for levels whose own time is not used.
+        times: pairs of a level and a time, which the network gets in place of the level's own time.
         map_end: level at which a few-step map ends; None for the lowest positive of ``levels``.
     """
 
@@ -48,9 +48,9 @@ class Pipeline(Declared):
     grid's first level are scaled to the scheduler's start.
 
     Attributes:
-        scheduler: class of diffusers that takes the place of the folder's own scheduler, with the
-            settings that ``from_config`` gives it, such as ``UniPCMultistepScheduler``; "" for the
-            folder's own.
+        scheduler: class of diffusers, such as ``UniPCMultistepScheduler``, that replaces the
+            checkpoint's own scheduler, with the settings that ``from_config`` gives the class; ""
+            for the checkpoint's own.
         found: preset of the scheduler. The harness sets it for the checkpoint; users do not.
     """
 
@@ -115,8 +115,8 @@ class _ClampedDenoiser:
     """Denoiser with clamped images; with ``keeps_noise``, Euler's step on it equals DDIM's.
 
     DDIM goes from level s to s' with the denoised image clamped and the predicted noise as it is:
-    x' = clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given
-    (clamp(d) - r d) / (1 - r).
+    x' = clamp(d) + r (x - d) with r = s' / s. Euler's step r x + (1 - r) d gives the same x' with
+    (clamp(d) - r d) / (1 - r) in place of d.
     """
 
     denoise: Denoise

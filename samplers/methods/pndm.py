@@ -36,9 +36,9 @@ class IPNDM(Multistep):
 
     w are the Adams-Bashforth weights of equal steps. On levels that are uniform in sigma, the order
     is the number of points. On other levels the weights miss the first moment of the history by a
-    term proportional to the difference of neighbouring steps. A smooth schedule's steps become
-    equal as it is refined, which leaves second order. The method is yet among the best below 15
-    evaluations. Where steps stay unequal, alternating or random, it is of first order.
+    term proportional to the difference of neighbouring steps. The steps of a smooth schedule become
+    equal as it is refined, which leaves second order. Even so, the method is among the best below
+    15 evaluations. Where steps stay unequal, alternating or random, the method is of first order.
     """
 
     source: ClassVar[Source] = Source(
@@ -74,7 +74,7 @@ class IPNDMVPublished(IPNDM):
 
     ``zab_4`` has the right weights. A missing pair of parentheses and a wrong sign leave third
     order on equal steps and on steps of one ratio. A ratio of the wrong steps makes the sum of w
-    differ from 1 on all others. So the order is 2 on other smooth schedules, and 0, without
+    differ from 1 on all other levels. So the order is 2 on other smooth schedules, and 0, without
     convergence, where steps alternate in length.
     """
 
@@ -174,7 +174,7 @@ class PseudoNumerical(GridSampler):
     """Base class: start steps of a single-step method, then iPNDM; the step to 0 is x <- d.
 
     A start step leaves eps at its beginning for later steps. The order is 2 on smooth schedules, as
-    for :class:`IPNDM`. ``ramp`` has the points of the first steps, 0 for steps of ``starter``.
+    for :class:`IPNDM`. ``ramp`` has the points of each first step, 0 for a step of ``starter``.
     """
 
     order = 2

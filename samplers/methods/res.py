@@ -84,8 +84,8 @@ class RES3S(ExponentialRungeKutta):
 class RES2M(DataEAB):
     """RES of second order, multistep: the line through the last two d, integrated exactly.
 
-    It is RES-2S with the previous evaluation as its second node, c2 = -h_prev / h, and ComfyUI's
-    res_multistep.
+    It equals ComfyUI's res_multistep, and RES-2S with the previous evaluation as its second node,
+    c2 = -h_prev / h.
     """
 
     name = "res_2m"
@@ -100,7 +100,7 @@ class RES2M(DataEAB):
 class RES3M(DataEAB):
     """RES of third order, multistep: the parabola through three d, with phi_2 / 3 for phi_3.
 
-    phi_3 belongs in the second moment. The weights are RES-3S's b with the last two evaluations as
+    The exact second moment has phi_3. The weights are RES-3S's b with the last two evaluations as
     nodes, c2 = -h_1 / h and c3 = -(h_1 + h_2) / h.
     """
 

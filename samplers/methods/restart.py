@@ -35,19 +35,19 @@ class RestartRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Restart(Heun):
-    """Heun's method with restarts: at t_min noise leads back up to t_max, then Heun down again.
+    """Heun's method with restarts: at t_min noise leads up to t_max, then Heun steps lead down.
 
     An interval (n, K, t_min, t_max, s_noise) has K restarts. The noise has standard deviation
-    s_noise sqrt(t_max² - low²), where low is the grid's positive level nearest to t_min, except its
-    first. The way back has n levels, that is n - 1 steps, uniform in sigma^(1/7). t_max is cut off
-    at the grid's first level. An interval with t_max <= low is then left out, so any intervals can
-    be used on any grid. Evaluations: 2 (n - 1) K for each interval, in addition to Heun's.
+    s_noise sqrt(t_max² - low²), where low is the level nearest to t_min, of the grid's positive
+    levels after the first. The way back has n levels, that is n - 1 steps, uniform in sigma^(1/7).
+    t_max is cut off at the grid's first level. If then t_max <= low, the interval is left out, so
+    any intervals can be used on any grid. Evaluations: Heun's, and 2 (n - 1) K for each interval.
 
     Attributes:
-        intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), levels in sigma with 0 < t_min
-            < t_max. The default is one of the paper's for CIFAR-10. Between its levels, 0.06 and
-            0.30, images in [-1, 1] with a standard deviation of 0.5 get their details. Scale the
-            levels with the data.
+        intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), where t_min and t_max are
+            levels, 0 < t_min < t_max. The default is one of the paper's for CIFAR-10. Between its
+            levels, 0.06 and 0.30, images in [-1, 1] with a standard deviation of 0.5 get their
+            details. Scale the levels with the data.
     """
 
     name = "restart"

@@ -32,22 +32,22 @@ _DEVIATIONS = (
 @register
 @dataclass(frozen=True, kw_only=True)
 class SASolver(Multistep):
-    """Stochastic Adams predictor and corrector, in one evaluation a step.
+    """Stochastic Adams predictor and corrector, with one evaluation a step.
 
     Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the
     same noise and kappa = tau² (``samplers/families/exponential.py``). The predictor integrates the
-    polynomial through the last ``predictor`` evaluations. d is evaluated at its result, and the
-    corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. The next
-    step adds the difference of both, a sum of evaluations, with its own weight of the state.
+    polynomial through the last ``predictor`` evaluations. d is evaluated at the predictor's result,
+    and the corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones.
+    The next step adds the difference of both results, a sum of evaluations, times its state weight.
 
-    The sampler's state is the predicted one. A row corrects it, then predicts, in one linear step;
-    the last prediction stays as it is.
+    The sampler's state is the predicted one. A row corrects that state, then predicts, in one
+    linear step; the last prediction is not corrected.
 
     Attributes:
         predictor: evaluations that the predictor interpolates, 1 to 4.
         corrector: evaluations that the corrector interpolates, the newest included, 1 to
             ``predictor`` + 1; 0 for no corrector.
-        last_corrector: evaluations that the correctors of the last steps must not exceed, like
+        last_corrector: largest numbers of evaluations in the correctors of the last steps, like
             ``last``. ComfyUI's lower orders to 0 are last=(2, 1, 1), last_corrector=(3, 2, 1, 1).
         tau: amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
         tau_start, tau_end: a step has noise if the level where it ends is in [tau_end, tau_start].
@@ -126,7 +126,7 @@ class SASolver(Multistep):
         ]
 
     def _corrections(self, rows: Sequence[LinearRow], grid: Grid) -> list[tuple[float, ...]]:
-        """Return, for each step but the last, weights of d in the change by the corrector.
+        """Return the weights of d in the corrector's change, for each step but the last.
 
         The weights are newest first, from d at the end of the step on.
         """

@@ -27,9 +27,9 @@ class EulerMaruyama(LinearMultistep):
     """Euler-Maruyama on the reverse SDE dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw.
 
     Steps are explicit in the time variable ``clock``. With v = d(sigma²)/dtau at the start of the
-    step and dtau its length, x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau is 2 cur (cur
-    - nxt) for "sigma" and cur² - nxt² for "variance". For "lam", the VE SDE's own time, it is
-    2 cur² log(cur / nxt). The step to 0 is x <- d, without noise.
+    step and dtau the step's length, x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau is 2
+    cur (cur - nxt) for "sigma" and cur² - nxt² for "variance". For "lam", the VE SDE's own time, it
+    is 2 cur² log(cur / nxt). The step to 0 is x <- d, without noise.
 
     Attributes:
         clock: the time variable in which the step is explicit.
@@ -72,7 +72,7 @@ class EulerMaruyama(LinearMultistep):
 class ReverseDiffusion(LinearMultistep):
     """Reverse diffusion: x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z.
 
-    With the score s = (d - x) / cur² and r = nxt / cur that is r² x + (1 - r²) d + …, or
+    With the score s = (d - x) / cur² and r = nxt / cur, the step is r² x + (1 - r²) d + …, or
     Euler-Maruyama with the variance as its time. The step to 0 is x <- d, without noise.
     """
 
@@ -118,10 +118,10 @@ class PredictorCorrector(GridSampler):
 
     d = denoise(x, sigma). In terms of a Langevin step of size e along the score s = (d - x) /
     sigma², w = e / sigma² and c = sqrt(2 e). "langevin" takes e = 2 (snr |z| / |s|)², with the
-    norms of each sample by itself. "annealed" takes e = 2 (snr sigma)², which is the same where |x
-    - d| = sigma |z|. "exponential" has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²), which is
-    exact for constant d. The step to 0 is x <- d, without corrections. Evaluations: 1 + corrections
-    a step, 1 in the step to 0.
+    norms of each sample by itself. "annealed" takes e = 2 (snr sigma)², which equals "langevin"
+    where |x - d| = sigma |z|. "exponential" has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²),
+    which is exact for constant d. The step to 0 is x <- d, without corrections. Evaluations: 1 +
+    corrections a step, 1 in the step to 0.
 
     Attributes:
         corrections: Langevin steps at each level, >= 0; 0 is the predictor alone.

@@ -1,6 +1,6 @@
 """SEEDS: stochastic exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma).
 
-Increments of one path, carried along exactly, drive each stage and the end of the step.
+Increments of one Brownian path, with their exact decay, drive each stage and the end of the step.
 """
 
 from __future__ import annotations

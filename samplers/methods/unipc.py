@@ -2,8 +2,8 @@
 
 The corrector costs no evaluation of its own. A step evaluates the denoiser at the predicted state;
 that evaluation corrects the state, then predicts the next one. Predictor and corrector differ in
-the weights of the memos only. So the correction of the last step, sum_j C_j m_{i-j}, is added at
-the start of this one. The whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
+the weights of the memos only. So the correction of the previous step, sum_j C_j m_{i-j}, is added
+at the start of step i. The whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from ..types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class UniPC(Multistep):
-    """UniPC: UniP-p with UniC-p, which is of order p + 1, in the data or the noise prediction.
+    """UniPC: UniP-p with UniC-p, together of order p + 1, in the data or the noise prediction.
 
-    Both integrate a polynomial of the memos m over a step from lam_i to lam_i + h. In UniP it goes
-    through the last p values, in UniC also through the value at the step's end. B(h) (``variant``)
-    cancels from all weights but two, which the authors fix at 1/2, as if h were small: for d, -B(h)
-    / 2 weighs (m_i - m_{i-1}) h / h_{i-1} in UniP-2, and the difference of both ends in UniC-1.
+    Both integrate a polynomial of memos m from lam_i to lam_i + h. UniP's polynomial goes through
+    the last p values, UniC's also through the value at the end. B(h) (``variant``) cancels from all
+    weights but two, fixed at 1/2 by the authors, as if h were small. For d, -B(h) / 2 weighs (m_i -
+    m_{i-1}) h / h_{i-1} in UniP-2. In UniC-1 it weighs the end's value minus the start's.
 
     Attributes:
-        prediction: the memo, the denoised image ("data") or eps ("noise").
-        last: as in every multistep method; (2, 1) is what libraries ship, by default in
-            unipc_2_published and unipc_3_published.
+        prediction: quantity m, the denoised image ("data") or eps ("noise").
+        last: as in every multistep method; libraries ship (2, 1), the default of unipc_2_published
+            and unipc_3_published.
         variant: B(h) is -h ("bh1") or e^{-h} - 1 ("bh2") for the data prediction, with the sign of
             h changed for the noise prediction.
         corrector: without it, this is UniP-p, of order p.

@@ -29,8 +29,8 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
     """Return a plan in which the first step uses the evaluation of the second.
 
     Args:
-        rows: rows of a linear multistep method, the first with a ``gain``, the second without. Rows
-            that read memo 1 then also read memo 0, one further back. A single row is left as it is.
+        rows: rows of a linear multistep method, the first with a ``gain``, the second without. In
+            the result, rows that read memo 1 also read memo 0. A single row is left as it is.
 
     Raises:
         ValueError: the first of several rows has no gain.
@@ -59,7 +59,7 @@ def _substitute_memos(
 ) -> LinearRow:
     """Return the plan's row ``i`` with memos 1 and 0 replaced by combinations ``m1`` and ``m0``.
 
-    ``shift`` is added to the same two weights. A row that does not reach memo 1 stays as it is.
+    ``shift`` is added to both weights. A row that does not reach memo 1 stays as it is.
     """
     if len(row.b) < i:
         return row
@@ -87,7 +87,7 @@ class WarpedAB(Multistep):
 
     With y = k x / (k + sigma) and u = sigma / (k + sigma), dy/du = v = [x - (1 + sigma / k) d] k /
     sigma. On levels at equal distances in g the extrapolation is the classical Adams-Bashforth
-    method's, with the exact kernel in place of a constant. It is as stable as on a uniform grid.
+    method's, with the exact kernel in place of a constant. So it is as stable as on a uniform grid.
 
     Attributes:
         knee: k > 0 of the process y = (1 - u) x0 + k u z.
@@ -98,9 +98,9 @@ class WarpedAB(Multistep):
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
             second (:func:`defer_first_step`). ``spread`` then only places that evaluation.
         spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
-        end: level >= 0 for ``through_zero``. The step to 0 gives the denoised image at ``end``,
-            extrapolated from memos at higher levels, in place of x(0). Both are equal if ``end`` is
-            0 or below the finest detail of the data. An evaluation at ``end`` itself is that image.
+        end: level >= 0 for ``through_zero``. In place of x(0), the step to 0 gives the denoised
+            image at ``end``, extrapolated from memos at higher levels. Both are equal if ``end`` is
+            0 or below the data's finest detail. From ``end`` or below, the step is x <- d.
     """
 
     source: ClassVar[Source] = SOURCE

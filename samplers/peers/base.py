@@ -30,7 +30,7 @@ class PeerBatch:
 
     Attributes:
         grid: the levels.
-        step: the step whose noise is drawn next; it follows the level of the last evaluation.
+        step: number of the step whose noise is drawn next, set by the level of the last evaluation.
     """
 
     def __init__(self, denoise: Denoise, grid: Grid, noise: Noise, dtype: torch.dtype) -> None:
@@ -68,9 +68,9 @@ class PeerBatch:
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
         """Return a new standard normal for an interval, by default for the present step.
 
-        A peer that names intervals expects a path. Intervals of one step get increments of one path
-        in sigma, as in k-diffusion, if each starts on the path and ends below it: see
-        :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
+        A peer that names intervals expects a path. The intervals of one step share a path in sigma,
+        as in k-diffusion. An interval that does not start on the path and end below it begins a new
+        path: see :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
         """
         if cur is None or nxt is None:
             return self._next_draw(min(self.step, len(self.grid) - 1))
@@ -157,7 +157,7 @@ class Peer(Declared, ABC):
     Class attributes in addition to :class:`~samplerbench.samplers.Sampler`'s:
         target: the peer's own name for the method.
         origin: library and version, part of the fingerprint of a result.
-        renamed: the peer's names of options, by field, where they differ.
+        renamed: the peer's own names of options, by field, where the two names differ.
     """
 
     target: ClassVar[str]

@@ -72,7 +72,7 @@ def clone_file(name: str) -> Path:
     """Return the path of the file with a peer's code, such as ``edm:…``, in the user's clones.
 
     Raises:
-        ValueError: the file is not there, with what to clone, or the peer needs no clone.
+        ValueError: the file is not there (the message names a clone), or the peer needs no clone.
     """
     library = name.partition(":")[0]
     if library not in _FILES:
@@ -210,7 +210,7 @@ def resolve(name: str) -> Any:
 def load_peer_module(name: str, *siblings: str) -> ModuleType:
     """Return the module with a peer's code: of diffusers, of k-diffusion or of a clone.
 
-    ``siblings`` are modules in the folder of a clone's file, which it imports by bare names.
+    ``siblings`` are modules in the folder of a clone's file, which that file imports by bare names.
 
     Raises:
         ValueError: the library is not installed; the message says what to install or to clone.

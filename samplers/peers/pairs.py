@@ -267,11 +267,11 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 def translate(library: str, kind: Kind = "sampler") -> list[dict[str, Any]]:
     """Return a library's names of samplers or schedules with ours, one row (a dict) for each pair.
 
-    Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. A label
-    (of user interfaces) followed by "Karras" is the same sampler on the schedule ``karras``. A
+    Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. In user
+    interfaces, a label followed by "Karras" means that sampler on the schedule ``karras``. A
     library's last steps can depend on the number of steps; a method then has several rows. Tests
-    (``pytest -m parity``) check that the two agree to ``within``. It is inf for similar methods,
-    and None without such a test. ``note`` says what differs, or why the method is not here.
+    (``pytest -m parity``) check that both samplers agree to ``within``, which is inf for similar
+    methods and None without such a test. ``note`` says what differs, or why the method is not here.
 
     Raises:
         ValueError: unknown library.

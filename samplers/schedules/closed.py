@@ -27,8 +27,8 @@ def karras(
         sigma_max: first level.
         rho: > 0; larger puts more steps at low noise. The limit of large rho is
             :func:`uniform_lambda`, and 1 is uniform in sigma.
-        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n
-            = 1`` is (sigma_max, 0).
+        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range.
+            With ``n = 1`` the grid is (sigma_max, 0).
 
     Raises:
         ValueError: ``n`` < 1, not 0 < sigma_min < sigma_max, or rho not positive.

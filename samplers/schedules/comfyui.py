@@ -161,9 +161,9 @@ def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: 
 
 @_menu(_comfyui("samplers.py, linear_quadratic_schedule; Mochi's", LAST, _SCALED))
 def linear_quadratic(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """Levels with half of the steps even down to 0.975 sigma_max, the others quadratic to 0.
+    """Levels that fall evenly to 0.975 sigma_max in half of the steps, then quadratically to 0.
 
-    Mochi and LTX have it in flow time. Arguments as :func:`~.closed.karras`.
+    Mochi and LTX use it in flow time. Arguments as :func:`~.closed.karras`.
     """
     check_range(n, sigma_min, sigma_max)
     if n == 1:

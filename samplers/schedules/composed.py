@@ -43,9 +43,9 @@ def shifted(
     """Levels of a schedule ``base`` on the range divided by ``shift``, times ``shift``.
 
     In flow time t <- shift t / (1 + (shift - 1) t), so that even times become ``flow_shift``. Nothing
-    changes where levels scale with the range, as in ``karras``. The harness takes ``base`` as a
-    spec, and ``shift`` > 0 or "model". The latter is the shift of the model's scheduler, fixed or by
-    the size of the image (FLUX, SD3). Other arguments are as in :func:`~.closed.karras`.
+    changes where levels scale with the range, as in ``karras``. The harness takes ``base`` as a spec,
+    and ``shift`` as a number > 0 or "model": the shift of the model's scheduler, fixed or by the size
+    of the image (FLUX, SD3). Other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: ``shift`` is not positive, or ``base`` has no levels.

@@ -89,8 +89,8 @@ def discrete_leading(
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
-    T is the number of rows in the range, N the number of levels above 0; N is at most T unless
-    ``interpolate`` is True. Row numbers are then not rounded, and log(sigma) is linear between
+    T is the number of rows in the range, N the number of levels above 0; N is at most T, but may be
+    larger with ``interpolate``. Row numbers are then not rounded, and log(sigma) is linear between
     rows. ``table`` is a name of :func:`table_levels`. The other arguments are as in
     :func:`~.closed.karras`.
 
@@ -126,7 +126,7 @@ def discrete_trailing(
 ) -> Grid:
     """Rows T - 1, T - 1 - T / N, … of a beta table, rounded; the first is the last trained step.
 
-    N is ``n``; N evaluations end at 0 or ``sigma_min``. Else as in :func:`discrete_leading`.
+    N is ``n``; N evaluations end at 0 or ``sigma_min``. All else is as in :func:`discrete_leading`.
     """
     rows = levels_in_range(n, table, sigma_min, sigma_max)
     times = [len(rows) * (n - i) / n - 1 for i in range(n)]
@@ -171,10 +171,10 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 def levels_in_range(
     n: int, table: str, sigma_min: float, sigma_max: float, near: float = 0.0
 ) -> list[float]:
-    """Return a table's rising levels within the range, with the outer two moved to its ends.
+    """Return a table's rising levels in the range, with the outer two moved to the range's ends.
 
-    A level that is outside by the ratio ``near`` counts, and so does an infinite one. Raises a
-    ValueError if fewer than two levels lie within the range.
+    A level that is outside by at most the fraction ``near`` counts; an infinite level counts too.
+    Raises a ValueError if fewer than two levels lie within the range.
     """
     check_range(n, sigma_min, sigma_max)
     low, high = sigma_min * (1 - near), sigma_max * (1 + near)
@@ -192,7 +192,7 @@ def grid_at_times(
 ) -> Grid:
     """Return the grid of the levels at falling ``times`` (indices into ``rows``, with fractions).
 
-    The first level is the last row. Raises a ValueError if two levels are equal.
+    The grid's first level is the last of ``rows``. Raises a ValueError if two levels are equal.
     """
     inner = (level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]

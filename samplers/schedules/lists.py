@@ -56,9 +56,9 @@ _DEVIATIONS = (
 def optimal_steps(
     n: int, sigma_min: float, sigma_max: float, *, model: str = "flux", to_zero: bool = True
 ) -> Grid:
-    """Flow times that OptimalSteps found, log-linear in the index for other lengths.
+    """Flow times that OptimalSteps found, interpolated log-linearly in the index for other lengths.
 
-    ``model`` is "flux" (10 steps), "wan" (20) or "chroma" (40); ``oss`` is the search. Other
+    ``model`` is "flux" (10 steps), "wan" (20) or "chroma" (40); ``oss`` runs the search. Other
     arguments are as in :func:`~.closed.karras`.
 
     Raises:
@@ -82,9 +82,9 @@ def optimal_steps(
 def gits_lists(
     n: int, sigma_min: float, sigma_max: float, *, coefficient: float = 1.2, to_zero: bool = True
 ) -> Grid:
-    """Lists of 2 to 20 steps that GITS found on Stable Diffusion; longer ones interpolate the last.
+    """Lists of 2 to 20 steps from GITS on Stable Diffusion; longer ones interpolate the last list.
 
-    ``coefficient`` is 0.8, 0.85, … or 1.5; larger puts more steps at low noise. ``gits`` is the
+    ``coefficient`` is 0.8, 0.85, … or 1.5; larger puts more steps at low noise. ``gits`` runs the
     search. Other arguments are as in :func:`~.closed.karras`, errors as in :func:`optimal_steps`.
     """
     check_range(n, sigma_min, sigma_max)

@@ -132,8 +132,8 @@ def beta(
 
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 
-    ``alpha`` > 0 is the shape at sigma_min, ``beta`` > 0 the shape at sigma_max; less than 1
-    gathers steps there. With both 1 it is :func:`uniform_time`; the other arguments are as there.
+    ``alpha`` > 0 is the shape at sigma_min, ``beta`` > 0 the shape at sigma_max; a shape below 1
+    gathers steps at its end. With both 1 it is :func:`uniform_time`, which has the other arguments.
 
     Raises:
         ValueError: ``n`` or the range is invalid, or a shape is not positive.

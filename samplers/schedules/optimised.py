@@ -81,9 +81,9 @@ def staircase_costs(
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
     """Return the path from the first node to the last whose sum of weighted step costs is least.
 
-    The cost of step k, from 0, counts weight^k times. Dynamic programming runs backwards: V_k(i) =
-    min over j > i of c_ij + weight V_(k-1)(j), and V_1(i) is the cost of the jump from i to the
-    last node. Of equally cheap paths, the path with the earlier nodes is taken.
+    The cost of step k (from 0) is multiplied by weight^k. Dynamic programming runs backwards:
+    V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), and V_1(i) is the cost of the jump from i
+    to the last node. Of equally cheap paths, the path with the earlier nodes is taken.
 
     Args:
         cost: ``(m, m)``, c_ij for i < j; the rest is not read.
@@ -113,7 +113,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """Return the path with the smallest largest step cost; of several, the least sum of squares.
+    """Return the path whose largest step cost is least; ties go to the least sum of squared costs.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
     result and errors are as in :func:`cheapest_path`.
@@ -259,10 +259,10 @@ def align_your_steps(
 ) -> Grid:
     """List optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
 
-    Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` names
-    the list: "sd15", "sdxl" or "svd". "sd15_32", "sdxl_32", "sd15_gits" and "sdxl_gits" are Forge's,
-    of 32 levels or from GITS. With ``replace_last``, 0 takes the place of the list's last level. The
-    other arguments are as in :func:`~.closed.karras`.
+    Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` names the
+    list: "sd15", "sdxl" or "svd". Forge's lists are "sd15_32" and "sdxl_32", of 32 levels, and
+    "sd15_gits" and "sdxl_gits", from GITS. With ``replace_last``, 0 takes the place of the list's
+    last level. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: the list is unknown, or ``n`` or the range is invalid.
