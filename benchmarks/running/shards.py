@@ -79,9 +79,9 @@ def draw_missing_samples(
 ) -> None:
     """Draw the missing samples of a model's cells, and wait for shards of other processes.
 
-    After a failure, no other shard of the cell begins. If several fail, the first shard of the cell
-    gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn in
-    smaller batches instead (:class:`.FittingBatchSizes`).
+    After a failure, no other shard of the cell begins. If several shards fail, the first in the
+    cell gives the reason, as in a run of one process. After memory ran out, the cell's shards are
+    drawn in smaller batches instead (:class:`.FittingBatchSizes`).
 
     Args:
         setup: inputs of the run.
