@@ -72,7 +72,7 @@ class OtherCell(NamedTuple):
     """Cell that an earlier run left in the directory and that the present run does not request.
 
     ``record`` has the cell's identity columns; ``space`` is its feature space, None if unknown.
-    ``planned`` has the cell as planned now: [] if it cannot be, None if its model is not loaded.
+    ``planned`` has the cell's present plan: [] if there is none, None if its model is not loaded.
     """
 
     key: str

@@ -44,7 +44,7 @@ def groups_of_like_cost(
 ) -> list[list[Item]]:
     """Return shards in groups whose costs agree to a factor of two, the most expensive group first.
 
-    So the last shards, for which other processes wait, are short. ``turn``, from 0 to 1, rotates
+    So the last shards, for which other processes wait, are cheap. ``turn``, from 0 to 1, rotates
     each group by a share of its length, so that processes claim different shards.
     """
     groups: dict[int, list[Item]] = {}

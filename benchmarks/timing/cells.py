@@ -211,7 +211,7 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if time is left for a first cell, or for ``min_rounds`` rounds with one more.
+        """Return True if a first cell, or ``min_rounds`` rounds with another cell, fit in time.
 
         ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
         visit.

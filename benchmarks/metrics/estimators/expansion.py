@@ -33,7 +33,7 @@ covariance that x is compared with. Without its mass 1/n the cross term is S (I 
 S = diag(s). If the s_i are equal, or there is only one s_i, the root is known. With the leverage g
 = |z|² / n, r = sqrt(1 - g) and p = sum_i s_i z_i²,
 
-* the influence of x on the distance of *others* has p / r in place of p, which adds p (1 - r) / r;
+* the influence of x on the distance of the *others* has p / r, not p, which adds p (1 - r) / r;
 * the mass of x adds (p / n) (1 - r) / (r (1 + r)) to the distance beyond first order.
 
 Their leading terms, p g / 2 and p g / (4 n), are the second-order terms: 2 q / n in the influence

@@ -63,8 +63,7 @@ class FrechetEstimate:
         n: number of generated samples.
         flag: reasons not to trust the interval; "" if there are none.
         influence: influence of each generated sample ``(n,)``, mean 0, less the sample's own term.
-        reference_influence: influence of each reference sample ``(m,)``; None for a fixed
-            reference.
+        reference_influence: influences of reference samples ``(m,)``; None for a fixed reference.
     """
 
     raw: float

@@ -58,7 +58,7 @@ class Moments:
         merging changes the rounding only.
 
         Raises:
-            ValueError: the two have different dimensions.
+            ValueError: the sets have different dimensions.
         """
         if self.mean.shape != other.mean.shape:
             raise ValueError(

@@ -14,8 +14,8 @@ variance of first order is visible:
 
     sigma² = se² - excess clip((se² - 2 K) / K, 0, 1).
 
-The whole excess is subtracted if the true distance is at least half the plug-in bias. No excess is
-subtracted if the value is not significantly above 0: intervals need it to cover the skewed noise.
+The whole excess is subtracted if the true distance is at least half the plug-in bias. None is
+subtracted if the value is not significantly above 0: intervals need the excess for skewed noise.
 
 **Skewness.** A value that is too low by chance comes with an error that is too low. With g = E IF³,
 t = E IF(x) IF(y) h(x, y) and s² = Var IF, the Studentised U-statistic has to order 1/√n the

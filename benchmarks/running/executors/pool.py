@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 class Pool(Executor):
     """Executor with several worker processes, each served by a thread of this process.
 
-    The workers share torch's threads equally, at least one each. Tasks that cannot be pickled run
-    in the thread that iterates :meth:`map`. A pool runs one map at a time. Workers live until
-    :meth:`close`.
+    Workers share torch's threads equally, at least one each. Unpicklable tasks run in the thread
+    that iterates :meth:`map`. A pool runs one map at a time. Workers live until :meth:`close`.
 
     Args:
         size: number of workers, >= 1.

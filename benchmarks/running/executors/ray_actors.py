@@ -124,7 +124,7 @@ class Host:
     """Ray actor that runs tasks in a :class:`.Worker`.
 
     ``memory`` is the bytes that tasks may hold. For None the machine's actors share the default
-    limit equally; ``most`` is the actors' largest number, or None.
+    limit equally; ``most`` is the largest number of actors, or None.
     """
 
     def __init__(

@@ -49,8 +49,8 @@ class Connection:
 
     Args:
         address: ``host:port`` of the cluster's head, or "auto" for the cluster of this machine. ""
-            takes the address in the variable :data:`ADDRESS`. If this variable is not set, a
-            private cluster starts here. Its ports are bound to localhost and need a token.
+            takes the environment variable :data:`ADDRESS`. If this variable is not set, a private
+            cluster starts here. Its ports are bound to localhost and need a token.
     """
 
     def __init__(self, address: str = "") -> None:

@@ -67,7 +67,7 @@ class _WorkerEnd(Exception):  # noqa: N818
     """End of the worker process: a clause that describes it, and its cause.
 
     ``begun`` is True if the task was running, ``killed`` if another process ended the worker.
-    ``memory`` is True if the kernel killed it because memory ran out; None if unknown.
+    ``memory`` is True if the kernel killed the worker because memory ran out; None if unknown.
     """
 
     def __init__(
