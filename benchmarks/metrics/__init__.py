@@ -1,4 +1,4 @@
-"""Metrics: files with pure functions of float64 arrays, and below them one or two metrics.
+"""Metrics: each file has pure functions of float64 arrays, and one or two metrics that call them.
 
 Importing this package imports every file in it, which registers its metrics. Callers extract
 features and store results. :mod:`.metric` describes how to add a metric.

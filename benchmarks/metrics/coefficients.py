@@ -28,7 +28,7 @@ from .metric import Context, Measured, metric
 def coefficient_distances(
     x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return each coefficient's squared 2-Wasserstein distance to its mixture, per variance.
+    """Return each coefficient's W_2² to its mixture, divided by the variance of the mixture.
 
     Args:
         x: coefficients ``(n, d)`` of n >= 1 samples.
@@ -90,7 +90,7 @@ MOST = 4_000
 def coefficients(cell: Context) -> Measured:
     """Measure the RMS distance of coefficients to their exact distributions.
 
-    The floor is the same distance for as many exact samples. Without samples the result is empty.
+    The floor is the distance of as many exact samples. Without stored samples the result is empty.
     """
     first = cell.known_rows[:MOST]
     if not len(first):

@@ -68,7 +68,7 @@ def peak_signal_to_noise(
 def load_lpips() -> tuple[Any, str, int]:
     """Return the network, its backbone's name with a hash, and the smallest side of its images.
 
-    Raises a ValueError if the package or the file is missing, or the file holds something else.
+    Raises a ValueError if the package or the file is missing, or the file has other contents.
     """
     path = Path(os.environ.get(WEIGHTS, ""))
     if not path.is_file():

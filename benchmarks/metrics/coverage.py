@@ -26,8 +26,8 @@ class ModeCoverage:
         counts: samples in each mode, ``(K,)``.
         missing: indices of the modes that should have samples and have none.
         covered: share, in [0, 1], of the modes that should have samples and do.
-        statistic: Pearson's chi-squared, rare modes pooled; infinite if impossible modes occur.
-        freedom: degrees of freedom of ``statistic``; 0 if pooling left a single cell.
+        statistic: Pearson's chi-squared with rare modes pooled; infinite if impossible modes occur.
+        freedom: degrees of freedom of ``statistic``; 0 if pooling left a single group of modes.
         p: chance of a statistic at least as large; 1 if ``freedom`` is 0 and ``statistic`` finite.
     """
 
@@ -149,7 +149,7 @@ def mode_coverage(cell: Context) -> Measured:
     """Measure the share of modes with samples and, for an exact model, test their frequencies.
 
     A network's classes get no p value: an imperfect classifier assigns unknown proportions of real
-    images to each class. Without samples or modes the result is empty.
+    images to each class. The result is empty for a model without modes, or without stored samples.
     """
     modes = _modes(cell)
     if modes is None:

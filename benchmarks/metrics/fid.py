@@ -64,8 +64,8 @@ def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray)
 def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
     """Return the plug-in distance of ``n`` held-out samples, and its standard error.
 
-    If fewer samples are held out, their bias is rescaled to ``n``. The result is None for fewer
-    than two, or if the reference includes them.
+    If fewer samples are held out, their bias is rescaled to ``n``. The result is None if there are
+    fewer than two, or if the reference includes held-out samples.
     """
     rows = rows_of(cell.held_out_rows(n)) if cell.reference.disjoint else ()
     return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None
@@ -74,10 +74,10 @@ def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float
 def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
     """Return True if the model's own error exceeds the sampler's error; None if unknown.
 
-    Let e be the sampler's error, ``to_converged``, and m the model's. The distance to the data is m
-    + e plus a cross term of either sign, at most 2 sqrt(m e). Where e < m, this term can outweigh e:
-    a sampler further from the solution may look better. The result is False if the model is not
-    measurably wrong, and None if ``model_error`` has a flag, as with few samples.
+    Let e be the sampler's error (``to_converged``) and m the model's (``model_error``). The
+    distance to the data is m + e plus a cross term of either sign, at most 2 sqrt(m e). Where e <
+    m, this term can outweigh e: a sampler further from the solution may look better. The result is
+    False if the model is not measurably wrong, and None if ``model_error`` has a flag.
     """
     if model_error.flag:
         return None

@@ -209,7 +209,7 @@ def _noise(
 ) -> Noise:
     """Return the noise of both sides together, with cubes in units of ``unit``.
 
-    ``second`` is its variance of second order. At most PAIRS samples of each side give ``cross``.
+    ``second`` is the variance of second order. At most PAIRS samples of each side give ``cross``.
     """
     if unit == 0:
         return Noise(second, 0.0, 0.0)

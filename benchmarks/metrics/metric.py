@@ -39,9 +39,9 @@ Need = Literal[
 """Data that a metric can need.
 
 "features" includes a reference. "modes" are modes or classes. "coefficients" have known exact
-distributions. "reference solution" and "path limit" are converged endpoints of the latents: by the
-ODE, or along their Brownian paths. "labels" are the classes that condition samples. "run in full
-precision" is the same run without rounding, for a run in 16 bits.
+distributions. "reference solution" has converged endpoints of the latents by the ODE, "path limit"
+along Brownian paths. "labels" are the classes that condition samples. "run in full precision" has a
+cell's samples without rounding, for a cell in 16 bits.
 """
 
 PRECISE_RUN: Need = "run in full precision"
@@ -153,7 +153,7 @@ class Context(Protocol):
     def training(self) -> tuple[FloatArray, float]:
         """Training examples ``(m, d)``, and the threshold of memorisation. Need: "training set".
 
-        A sample is memorised if the ratio of its distances to the nearest two examples is smaller.
+        A memorised sample's distances to the nearest two examples have a ratio below the threshold.
         """
         ...
 
@@ -201,7 +201,7 @@ class Metric:
 
     Attributes:
         name: name of the metric in suites and stored results.
-        version: raise it with every change of a number, so that stored results are computed again.
+        version: to be raised with every change of a number; then stored results are computed again.
         needs: data that the metric reads. If a need is not met, the metric's columns stay empty.
         quantities: descriptions of the results, in the order of the table.
         measure: decorated function. An ArithmeticError or ValueError from a built-in metric fails

@@ -1,7 +1,7 @@
 r"""Precision and recall, density and coverage: fidelity and diversity as separate numbers.
 
-The ball of a real sample reaches its k-th nearest real neighbour. The union of these balls R
-estimates the real manifold. The balls G of generated samples are made likewise.
+The ball of a real sample reaches its k-th nearest real neighbour. These balls are R, and their
+union estimates the real manifold. The balls G of generated samples are made likewise.
 
     precision = share of generated samples in some ball of R,   recall = share of real samples in some ball of G,          k = 3
                                                                   (Kynkäänniemi et al. 2019,

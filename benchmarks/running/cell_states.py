@@ -69,10 +69,10 @@ def _failure_inputs(cell: Cell) -> Record:
 
 
 class OtherCell(NamedTuple):
-    """Cell of an earlier run into the directory that the present run does not request.
+    """Cell that an earlier run left in the directory and that the present run does not request.
 
-    ``record`` has its identity columns, ``space`` the feature space of its scores, None if unknown.
-    ``planned`` has the present plan's cells for it: [] if none, None if its model is not loaded.
+    ``record`` has the cell's identity columns; ``space`` is its feature space, None if unknown.
+    ``planned`` has the cell's present plan: [] if there is none, None if its model is not loaded.
     """
 
     key: str
@@ -101,9 +101,9 @@ def other_cells(setup: Setup) -> Iterator[OtherCell]:
 State = Literal[
     "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
 ]
-"""State of a cell. A "changed" cell will be set aside and made again. A cell that "comes back" was
-set aside, and will be restored. An "ended" cell failed and is not tried again. A cell "not told"
-was not requested by the last run, and its fingerprints cannot be compared.
+"""State of a cell. "changed": the cell will be set aside and made again. "comes back": it was set
+aside, and will be restored. "ended": it failed, and is not tried again. "not told": the last run
+did not request it, and its fingerprints cannot be compared.
 """
 
 

@@ -40,7 +40,7 @@ class FileWatch:
 
     @contextmanager
     def recording_files_of(self, name: str) -> Iterator[None]:
-        """Record the files that the block opens as files of the model ``name``.
+        """Record the files that the block opens; they count as files of the model ``name``.
 
         Raises:
             ValueError: at the end of the block, if one of the files changed since its first opening.
@@ -64,8 +64,8 @@ class FileWatch:
     def add_files(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
         """Record files that were opened for the model ``name``.
 
-        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since its opening. A
-        changed file is recorded too, with an unknown hash, if results were ``made`` already.
+        ``opened`` maps absolute paths to the SHA-256, or to "" for a file that changed since its
+        opening. If results were ``made`` already, a changed file is recorded too, with the hash "".
 
         Raises:
             ValueError: a file changed since its first opening.
@@ -87,7 +87,7 @@ class FileWatch:
             raise ValueError(_changed_file_message(other))
 
     def add_model(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
-        """Register a model's fingerprint record, and write the hashes of files opened later to it.
+        """Register a model's fingerprint record, and add to it the hashes of files opened later.
 
         ``digest`` names the record. Files are named relative to ``folder``. A file whose hash is in
         the fingerprints ``made`` is not written.

@@ -1,9 +1,9 @@
 """Sanity check of a model before a run, since wrong models give plausible rankings of samplers.
 
-A few evaluations check that outputs are finite, reproducible and independent of the batch. With data,
-they check the mean squared error of E[x0 | x]. The error must rise with sigma, and be smallest for
-the true level. It must not exceed the error of a constant, or of a multiple of the noisy sample. This
-bound is not applied where the predicted noise is nearly right.
+A few evaluations check that outputs are finite, reproducible and independent of the batch. With
+data, they check the mean squared error of E[x0 | x]. The error must rise with sigma, and be
+smallest for the true level. It must not exceed the error of a constant, or of a multiple of the
+noisy sample. These two bounds are not applied where the predicted noise is nearly right.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ POOR, ROUGH = 2.0, 0.05
 NOISE = 0.01
 """Error that is always tolerated, as a share of the noise's variance.
 
-A network that predicts noise has its error multiplied by sigma, which can exceed a constant's error.
+The error of predicted noise is multiplied by sigma, and can then exceed a constant's error.
 """
 
 _PROCESS = (
@@ -62,8 +62,8 @@ def check_model(
 
     Args:
         model: model on ``device``, not compiled.
-        reference: reference of the model; its held-out samples are data if features are samples.
-        data: ``(n, *event)`` clean samples; None takes the model's own or the reference's.
+        reference: reference, whose held-out samples can be data if its features are samples.
+        data: ``(n, *event)`` clean samples; None takes the model's data, or else the reference's.
         denoising: True to check the denoising error, which built-in models do not need. A warning
             says why it could not be checked, unless ``check-model`` passed before.
         device: "cpu" or "cuda".
@@ -219,9 +219,9 @@ def data_samples(
 
 
 def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
-    """Return the labels of samples, None for a model without any, and True if they are known.
+    """Return the labels of samples, or None, and True unless the model has labels that are unknown.
 
-    Classes are known if the model classifies samples. Other conditions, which a model draws, are not.
+    Classes are known if the model classifies samples. Other conditions are drawn, and so unknown.
     """
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:

@@ -34,7 +34,7 @@ class _StateColumn(ProgressColumn):
 class Reporter:
     """Progress bar in a terminal; elsewhere a line every half minute. Both have the time left.
 
-    The bar counts expected network evaluations, in which cells and references are comparable.
+    The bar counts expected network evaluations, a unit that cells and references share.
     """
 
     def __init__(self, console: Console, cells: int, evaluations: float) -> None:

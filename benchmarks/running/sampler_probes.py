@@ -40,9 +40,8 @@ class SamplerProbe(NamedTuple):
 class SamplerProbes:
     """Probes of the cells' samplers: short runs on fixed points, each made once.
 
-    ``run`` has the failures of earlier runs. ``executor`` runs samplers that are not built in. The
-    time limit of a probe is :data:`LONGEST_PROBE`, or ``time_limit`` (in seconds) if that is smaller
-    and neither 0 nor None.
+    ``run`` has the failures of earlier runs. ``executor`` runs samplers that are not built in. A
+    probe may take ``time_limit`` seconds. Larger limits, 0 and None become :data:`LONGEST_PROBE`.
     """
 
     def __init__(
@@ -85,8 +84,9 @@ class SamplerProbes:
     def _probe(self, cell: Cell) -> SamplerProbe:
         """Return a new probe of a cell's sampler (:func:`..identity.sampler_fingerprint`).
 
-        A sampler that raises in its probe stays in the run, since it may work on its model. Its
-        fingerprint has its files and the failure. A sampler that crashes or hangs is not run again.
+        A sampler that raises in its probe stays in the run, since it may work on the cell's model.
+        Its files and failure make the fingerprint. A sampler that crashes or hangs is not run
+        again.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}

@@ -17,15 +17,15 @@ Claim: for any dependence of rows and analyses, the chance of any false decision
 any analysis, is at most alpha.
 
 Proof. A decision is false if it says "better" where d >= 0, "worse" where d <= 0, or "equivalent"
-where |d| >= margin. At level t its chance is at most t for each d. If d = 0, it is a two-sided test
-that fails. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= margin and mu = margin
-/ se. "Equivalent" has a chance of at most t - Phi(z - 2 mu) with Phi(-z) = t, and a wrong sign one
-of at most Phi(-z' - mu) with Phi(-z') = t / 2: together no more than t if mu <= z + z', and beyond
+where |d| >= margin. At level t its chance is at most t for each d. If d = 0, a two-sided test errs:
+t. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= margin and mu = margin / se.
+"Equivalent" has a chance of at most t - Phi(z - 2 mu) with Phi(-z) = t. A wrong sign has at most
+Phi(-z' - mu) with Phi(-z') = t / 2. Together they have no more than t if mu <= z + z', and beyond
 that no more than t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum over rows and analyses is alpha. □
 
 The sums are Bonferroni's and suppose nothing. Analyses share samples, so the true rate is lower.
-Holm's step-down is not valid here: a row that is rightly called worse can still be called equivalent
-wrongly. So a decision on it does not leave fewer false claims to guard against.
+Holm's step-down is not valid here: a row that is rightly called worse can still be called
+equivalent wrongly. So a decision on this row does not leave fewer false claims to guard against.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ Row = dict[str, Any]
 """Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look`` (its last
 analysis), and the numbers of the verdict.
 
-``verdict`` is a comparison's, "not compared", "undecided", or one of three others. "precise": the
-standard error is as small as requested. "futile": more samples would not decide the row. "failed":
-the cell failed, so that the row lacks the numbers of earlier analyses.
+``verdict`` is "better", "worse", "equivalent", "undecided", "not compared", or one of three others.
+"precise": the standard error is as small as requested. "futile": more samples would not decide the
+row. "failed": the cell failed, so that the row lacks the numbers of earlier analyses.
 """
 
 
@@ -132,7 +132,7 @@ class SequentialResult(NamedTuple):
 
 
 def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> SequentialResult:
-    """Sample and analyse until no row is open, then take the times, and return table and analyses.
+    """Sample and analyse until no row is open; then time the cells, and return table and analyses.
 
     The cells of ``setup`` have the numbers of samples of the first analysis.
 

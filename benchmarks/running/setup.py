@@ -99,8 +99,8 @@ def set_up(
         device: "cpu" or "cuda".
         console: console for progress.
         executor: executor of the tasks that sample; None runs them in this process.
-        time_limit: seconds for a shard of samples; None for a forecast (:class:`.ShardTimeLimits`), 0 for
-            none.
+        time_limit: seconds for a shard of samples; 0 for no limit, None for a forecast
+            (:class:`.ShardTimeLimits`).
         join: True if another process may run in ``out`` (:func:`.runner.run_or_join`).
         write: True if a run follows; if False, ``out`` must be a run directory already.
 

@@ -44,7 +44,7 @@ def groups_of_like_cost(
 ) -> list[list[Item]]:
     """Return shards in groups whose costs agree to a factor of two, the most expensive group first.
 
-    So the last shards, for which other processes wait, are short. ``turn``, from 0 to 1, rotates
+    So the last shards, for which other processes wait, are cheap. ``turn``, from 0 to 1, rotates
     each group by a share of its length, so that processes claim different shards.
     """
     groups: dict[int, list[Item]] = {}
@@ -79,9 +79,9 @@ def draw_missing_samples(
 ) -> None:
     """Draw the missing samples of a model's cells, and wait for shards of other processes.
 
-    After a failure, no other shard of the cell begins. If several fail, the first shard of the cell
-    gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn in
-    smaller batches instead (:class:`.FittingBatchSizes`).
+    After a failure, no other shard of the cell begins. If several shards fail, the first in the
+    cell gives the reason, as in a run of one process. After memory ran out, the cell's shards are
+    drawn in smaller batches instead (:class:`.FittingBatchSizes`).
 
     Args:
         setup: inputs of the run.

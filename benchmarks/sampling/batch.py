@@ -24,9 +24,9 @@ HIGHEST = 1e300
 def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
     """Return the samples of a cell with a grid.
 
-    ``x`` ``(batch, *event)`` are states at the first level, or standard normal noise z if the cell begins at an infinite
-    level. Nothing is left of the data there, as at t = 1 of a flow: the network's input is z alone, its output is d. The
-    state in canonical coordinates is infinite. With constant d, the flow reaches at a level s
+    ``x`` ``(batch, *event)`` are states at the first level, or standard normal noise z if the cell begins at an
+    infinite level. At that level nothing is left of the data, as at t = 1 of a flow: the network's input is z alone,
+    its output is d. The state in canonical coordinates is infinite. With constant d, the flow reaches at a level s
 
         x(s) = d + s z,
 
@@ -98,7 +98,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     """Draw the samples ``ids`` with the cell's sampler, and count passes of the network.
 
     ``meter`` counts the calls of ``model``, and ``bound`` is this model for ``ids``. Raises a Failure if the samples
-    have the wrong shape or dtype, or if the passes, with guidance, differ from the sampler's ``nfe``.
+    have the wrong shape or dtype, or if the counted passes do not fit the sampler's ``nfe``.
     """
     assert cell.grid is not None
     x, noise = first_states_and_noise(model, cell, ids)

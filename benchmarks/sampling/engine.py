@@ -26,8 +26,8 @@ ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 class Engine:
     """Counted runs of a cell's batches.
 
-    A replayed CUDA graph runs no Python, so nothing can be counted. So a cell to be replayed runs
-    its first batch eagerly, counted and checked. The counts apply to all its batches.
+    A replayed CUDA graph runs no Python, so nothing can be counted. So the first batch of a cell
+    that replays a graph runs eagerly, counted and checked. The counts apply to all batches.
     """
 
     def __init__(self, model: Denoiser, cell: Cell) -> None:
@@ -63,12 +63,12 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
 
 
 class RecordedCalls:
-    """Calls of a run, in order, to be repeated without the sampler, with copies of their states.
+    """Calls of the model in a run, with copies of their states, to be repeated without the sampler.
 
-    The cost of an evaluation can depend on the level and the rows. On a GPU it depends on the values
-    too: they change the power drawn, and so the clock rate. So a run's network is timed on the run's
-    own states. When these outgrow ``room`` bytes, every second stored call is dropped: the others
-    stay evenly spread over the run.
+    The cost of an evaluation can depend on the noise level and the rows. On a GPU the values matter
+    too: they change the power drawn, and so the clock rate. So a run's network is timed on the
+    run's own states. When the states outgrow ``room`` bytes, every second stored call is dropped,
+    and the stored ones stay evenly spread.
     """
 
     def __init__(self, room: float) -> None:
@@ -143,8 +143,8 @@ class WorkToTime(NamedTuple):
 def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> WorkToTime:
     """Return the functions to be timed, on one batch of a cell.
 
-    The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
-    the model are stored, in ``room`` bytes at most.
+    The sampler runs once; in a mode with CUDA graphs this run is recorded. A second run stores the
+    sampler's calls of the model, in ``room`` bytes at most.
     """
     assert cell.grid is not None
     model = model_for_execution(model, cell.execution)

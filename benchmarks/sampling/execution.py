@@ -1,4 +1,4 @@
-"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay), or both of these.
+"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" and "compile+cuda-graph".
 
 A sampler computes the same in each mode, so one table compares the modes row by row.
 """

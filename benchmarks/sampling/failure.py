@@ -19,8 +19,8 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
     """Failure of a task, with the status and the reason of its row.
 
     Attributes:
-        status: "failed", "diverged", "skipped", "crashed" if the process ended, "timed out" if it had to be
-            ended, or "killed" if another process ended it, for reasons other than the task.
+        status: "failed", "diverged" or "skipped". "crashed": the process ended. "timed out": it had to be ended.
+            "killed": another process ended it, for reasons other than the task.
         reason: plain words, on one line.
         shrink: divisor >= 2 of the batch for another try after memory ran out; 0 for other failures.
     """

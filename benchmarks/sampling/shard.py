@@ -61,15 +61,15 @@ def sample_shard(
 ) -> Arrays:
     """Draw samples ``start`` … ``stop - 1`` of a cell on ``device``, and return arrays by name.
 
-    Samples below ``keep`` are stored as pictures, and samples below ``endpoints`` without rounding. ``reference``
-    gives the features of decoded samples; None gives none. ``progress`` gets the number of samples of each batch.
-    ``precise`` is False to leave out the run in full precision.
+    Samples numbered below ``keep`` are stored as pictures, and samples below ``endpoints`` without rounding.
+    ``reference`` gives the features of decoded samples; None gives none. ``progress`` gets the number of samples of
+    each batch. ``precise`` is False to leave out samples in full precision.
 
     Returns:
-        ``features`` (n, d) and, for d <= :data:`SHARD`, their exact ``moments_*`` in float64; ``endpoint`` and
-        ``picture`` (k, *event); ``precise`` (k, *event), the samples of the same run in full precision, for a run
-        that is rounded; ``sizes``, ``nfe`` and, with features, ``clamped`` of the batches; the largest ``depth``;
-        if labels are classes, ``own_label`` (n,), True for samples in their class.
+        ``features`` (n, d) and, for d <= :data:`SHARD`, their exact ``moments_*`` in float64. ``endpoint``, samples
+        without rounding, and ``picture``, both (k, *event). For a cell in low precision, ``precise`` (k, *event), its
+        samples in full precision. ``sizes``, ``nfe`` and, with features, ``clamped``, with a value per batch.
+        ``depth``, the largest. If labels are classes, ``own_label`` (n,), True for samples in their class.
 
     Raises:
         Failure: the engine raises, the sampler draws from a global generator, or a value is not below 1e30.
@@ -159,7 +159,7 @@ def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor
 
     A sampler that couples a batch always runs whole batches of the same members. So its samples do
     not depend on the number of samples, or on interruptions. Compiled programs and recordings have
-    one shape, so they do the same.
+    one shape, so their batches are whole too.
     """
     size, whole = cell.batch_size, cell.sampler.batch_coupled or cell.execution != "eager"
     for first in range(start // size * size if whole else start, stop, size):

@@ -80,11 +80,11 @@ def trajectory_arrays(
     """Return the trajectories of a cell's first samples, recorded by ``record``.
 
     States are scaled to x s / sqrt(s² + sigma²), as large as the data at every level. Here s is the
-    root mean square of the end.
+    root mean square of ``end``.
 
     Returns:
-        ``sigma`` (k,), ``x`` and ``d`` at k <= 8 evaluations of n samples, and ``end``. All but ``sigma`` are decoded
-        and shaped by :func:`as_report_values`. Empty without pictures, for a batch-coupled sampler, and after a failure.
+        ``sigma`` (k,), ``x`` and ``d`` at k <= 8 evaluations of n samples, and ``end``. :func:`as_report_values` decodes
+        and shapes ``x``, ``d`` and ``end``. Empty without pictures, for a batch-coupled sampler, and after a failure.
     """
     count = min(picture_count(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:
@@ -109,7 +109,7 @@ def trajectory_arrays(
 def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories:
     """Draw the first ``count`` samples of a cell; return their evaluations and the final samples.
 
-    Evaluations at several levels, at an infinite level or of some samples only are left out.
+    Evaluations at several noise levels, at an infinite level or of some samples only are left out.
     """
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)

@@ -31,9 +31,9 @@ class GatheredShards(NamedTuple):
     """Contents of a cell's shards, the files with its samples.
 
     Attributes:
-        parts: for each shard, in the samples' order, its arrays by name, without features and moments.
+        parts: each shard's arrays by name, in sample order. Features and moments are left out.
         features: features ``(n, d)`` of the samples; None for a model without features.
-        moments: moments of the features; None unless the shards' moments cover just the n samples.
+        moments: moments of the features; None unless the shards store them for exactly n samples.
     """
 
     parts: Sequence[Arrays]
@@ -46,8 +46,8 @@ def gather_shards(
 ) -> GatheredShards:
     """Read each of ``shards`` once and return their contents; shards must cover [0, ``samples``).
 
-    ``again`` yields the shards' features for each further pass, if they are too large for memory.
-    For None all features are kept in memory.
+    ``again`` yields the shards' features once more, for further passes over features that are too
+    large for memory. If it is None, all features are kept in memory.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -80,7 +80,7 @@ def read_consecutive_samples(
 ) -> NDArray:
     """Return samples 0 … k - 1 from the array ``name`` of shards, at most ``most``, without gaps.
 
-    A gap follows a shard that stores only its first samples in ``name``.
+    Reading ends with a shard that stores only its first samples in ``name``, since a gap follows.
     """
     arrays, count = [], 0
     for shard in shards:

@@ -1,4 +1,4 @@
-"""Reference solutions: converged endpoints of a run's latents, converged samples from others.
+"""Reference solutions: endpoints of a run's latents, and converged samples from other latents.
 
 The endpoint of a latent depends on the model alone, not on a cell's grid. Its path goes from the
 model's sigma_max to 0. Exact models have a closed form, or integrate to their ``tolerance``.
@@ -247,9 +247,9 @@ EndpointSolver = Callable[..., Endpoints]
 def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None:
     """Return the function that computes a cell's endpoints; None if its samples have no limit.
 
-    Deterministic samplers end on the ODE, except on few-step maps. Stochastic ones have a limit only
-    under Brownian noise, with a strong order, and with a start other than "gaussian", which follows
-    the ODE. The limit takes thousands of evaluations, so it needs an exact denoiser.
+    The limit of deterministic samplers is the ODE's end; few-step maps have none. Stochastic
+    samplers have a limit if they have a strong order, Brownian noise, and no "gaussian" start,
+    which follows the ODE. Their limit takes thousands of evaluations, so the model must be exact.
     """
     if model.kind == "map":
         return None
@@ -272,7 +272,7 @@ def endpoints_by_solver(
 ) -> Mapping[EndpointSolver | None, Endpoints]:
     """Return converged endpoints for cells, by the function that computes them.
 
-    ``whole`` returns a cell's samples stored in full, which set the count and required accuracy.
+    ``whole`` returns a cell's fully stored samples, which set the endpoints' count and accuracy.
     ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
     """
     truths: dict[EndpointSolver | None, Endpoints] = {}

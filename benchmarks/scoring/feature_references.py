@@ -52,15 +52,15 @@ def load_references(
 
     Args:
         models: models by name.
-        extractor: feature space of all models, or by model name. ``card`` is each model's own
-            space; a small model that has none and draws its data gets ``pixels``. For other names
+        extractor: feature space of all models, or one per model by name. ``card`` is a model's own
+            space, or ``pixels`` for a small model without one that draws its data. For other names
             see :func:`.make_extractor`.
         source: source of real samples (:func:`.load_real_data`) or of their statistics
             (:func:`.read_statistics`), for feature spaces other than ``card``.
         cache: folder for features of real samples; None for the default folder.
 
     Raises:
-        ValueError: a model's own data or the real samples cannot be read, or no such extractor.
+        ValueError: a model's data or the real samples cannot be read, or no extractor has the name.
     """
     references = {}
     for name, model in models.items():
@@ -192,7 +192,7 @@ def _pixel_reference(
 ) -> Reference | None:
     """Return a pixel reference from the exact moments of a model's data; None if unknown.
 
-    Held-out data are the model's samples, unclamped, if it draws any. None also without ``own``.
+    Held-out data are unclamped samples that the model draws, if any. ``own`` None also gives None.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -226,9 +226,9 @@ def _reference_of_statistics(
 ) -> Reference:
     """Return a reference with a file's statistics ``known``, which fit the extractor.
 
-    Held-out features are the file's, or of its images, if it has any. The moments include these
-    features, so ``disjoint`` is False, and there is no floor. ``note`` names the metrics that lack
-    data.
+    Held-out features are in the file, or come from its images, or are missing. If there are any,
+    the moments include them: ``disjoint`` is False, and there is no floor. ``note`` names metrics
+    without data.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)

@@ -62,7 +62,7 @@ def _image_shape_and_range(
 ) -> tuple[tuple[int, ...], tuple[float, float] | None]:
     """Return the shape and range of a source's samples; raises a ValueError for an unknown shape.
 
-    The range is None for ``spec`` ``pixels`` and an array that is not uint8.
+    The range is None for an array that is not uint8, which only ``spec`` ``pixels`` accepts.
     """
     path = Path(source)
     if path.is_dir():

@@ -159,10 +159,10 @@ def curvature_arrays(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Return the curvature of each sample's path on ``steps`` >= 2 karras steps to 0, by name.
+    """Return arrays of the curvature of each sample's path, on ``steps`` >= 2 karras steps to 0.
 
     ``sigma`` (17,) are the falling edges of bands, and ``way`` (n, 17) is the arc length of d from
-    sigma_max to each edge. ``missing`` (n,) is the growth of the whole length with more steps.
+    sigma_max to each edge. ``missing`` (n,) is the estimated length that more steps would add.
     ``jump`` (:func:`one_step_error`), ``deviation`` (:func:`largest_deviation`) and
     ``straightness`` are (n,). ``steps`` and ``unit`` are the arguments.
     """
@@ -182,8 +182,8 @@ def curvature_summary(arrays: Arrays) -> dict[str, Any]:
     Returns:
         ``curvature`` (the arc length of d), ``jump``, ``deviation`` and ``straightness``, each with
         a standard error ``_se`` (None for one sample); ``resolution``, the curvature missed between
-        steps; ``half``, the levels that bound the middle half of the curvature; ``profile``, its
-        density in lam = -log sigma between ``edges``; ``samples``, ``steps``, ``unit``.
+        steps; ``half``, the levels that bound the middle half of the curvature; ``profile``, the
+        curvature's density in lam = -log sigma between ``edges``; ``samples``, ``steps``, ``unit``.
     """
     whole = {"curvature": arrays["way"][:, -1]} | {
         name: arrays[name] for name in ("jump", "deviation", "straightness")

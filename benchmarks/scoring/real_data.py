@@ -85,7 +85,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return a source's samples ``(n, *event)``, and the test part of a data set, else None.
+    """Return a source's samples ``(n, *event)`` and its test part; None if it has no test part.
 
     Raises a ValueError if samples cannot be read, have another shape, or are not finite.
     """

@@ -54,10 +54,10 @@ def read_array(
 ) -> Tensor:
     """Read the samples of a file, ``(n, …)`` float32: all, or ``most`` spread evenly over the file.
 
-    The file is ``.npy``, or ``.npz`` with one array or with ``x`` or ``arr_0``: ``(n, *event)`` in
-    the model's range. With ``limits``, bytes (uint8) are images, whose 0 … 255 become ``limits``.
-    If the images are ``(n, h, w)`` or ``(n, h, w, channels)``, channels become the second axis.
-    Raises a ValueError if the file is missing, damaged or ambiguous. The shape is not checked.
+    The file is ``.npy``, or ``.npz`` with one array, or with ``x`` or ``arr_0``. Samples are in the
+    model's range. With ``limits``, bytes (uint8) are images, whose 0 … 255 become ``limits``. If
+    the images are ``(n, h, w)`` or ``(n, h, w, channels)``, channels become the second axis. Raises
+    a ValueError for a missing, damaged or ambiguous file; the shape is not checked.
     """
     if not path.is_file():
         raise ValueError(

@@ -58,8 +58,8 @@ def measure_metrics(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns and the influence values of a cell.
 
-    ``requested`` and ``stored_versions`` map metrics' names to versions. Numbers of an unchanged
-    version are kept from ``done`` and ``arrays``. Other requested metrics with met needs are run.
+    ``requested`` and ``stored_versions`` map names to versions. Numbers of an unchanged version are
+    kept from ``done`` and ``arrays``. Other requested metrics run if their needs are met.
     """
     versions: dict[str, str] = {}
     record: Record = {METRICS: versions}

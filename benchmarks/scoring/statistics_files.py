@@ -97,7 +97,7 @@ class StatisticsFile:
         """Return the first statistics that fit an extractor's features of samples in ``limits``.
 
         Raises:
-            ValueError: none fit in the number of features, and in identity and space if known.
+            ValueError: none fit in number of features and, where known, in identity and space.
         """
         name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")

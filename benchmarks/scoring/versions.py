@@ -1,6 +1,6 @@
 """Versions of metrics, by which numbers of a scored cell stay valid or become outdated.
 
-``quality.json`` stores under :data:`METRICS` the version of every requested metric, also with unmet
+``quality.json`` stores under :data:`METRICS` the versions of all requested metrics, also with unmet
 needs. A changed or new metric is measured from the cell's shards; the other numbers stay.
 """
 
@@ -27,10 +27,10 @@ METRICS = "metrics"
 
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Return the metrics of these names, or the default ones for None; "default" names these too.
+    """Return metrics by name; None and the name "default" stand for the default metrics.
 
     Raises:
-        ValueError: a name is unknown, an installed metric cannot be loaded, or a file is missing.
+        ValueError: a name is unknown, a plugin cannot be loaded, or a file of weights is missing.
     """
     all_metrics = metrics()
     wanted = ["default"] if names is None else names

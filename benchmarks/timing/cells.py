@@ -1,13 +1,13 @@
-"""Timing pass over a model's cells, in rounds, so that the machine's drift affects all alike.
+"""Timing pass over a model's cells, in rounds, so that the machine's drift affects all cells alike.
 
 A round visits the cells in random order. A visit times a cell's whole ``sample(batch)``, and right
 after it the same calls of the model alone. With these two times,
 
     solver = total - network,        overhead = solver / network.
 
-Neither contains the decoder of a latent model, which is timed separately on as many latents.
+Neither time includes the decoder of a latent model, which is timed separately on as many latents.
 Disturbed visits are discarded and counted, if enough others remain. A cell leaves the rounds when
-its median's 95 % interval is narrow, or after ``max_rounds``. All end when the time is spent.
+its median's 95 % interval is narrow, or after ``max_rounds``. All cells end when the time is spent.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def time_cells(
         done: receives the key and the timing columns of a cell whose timing has ended. If the cell
             cannot be timed, the only column is ``timing_reason``.
         clock: function that times a call; by default :meth:`.Clock.time` of the device.
-        within: seconds for all cells; None for no limit. A cell is not begun without time for
+        within: seconds for all cells; None for no limit. A cell begins only if there is time for
             enough visits.
     """
     until = None if within is None else time.monotonic() + within
@@ -211,7 +211,7 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if time is left for a first cell, or ``min_rounds`` rounds with another.
+        """Return True if a first cell, or ``min_rounds`` rounds with another cell, fit in time.
 
         ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
         visit.

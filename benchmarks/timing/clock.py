@@ -3,7 +3,7 @@
 A second clock next to the wall clock tells a slower sampler from a slower machine:
 
 * On a GPU it counts cycles of a multiprocessor, which do not depend on the clock frequency. A
-  kernel reads two counters before and after the call; else NVML gives the frequency afterwards.
+  kernel reads two counters before and after a call. Without this kernel, NVML gives the frequency.
 * On a CPU it is the processor time of all threads, without the time of other processes.
 """
 
@@ -126,7 +126,7 @@ def warm_up(
 ) -> bool:
     """Repeat ``work`` until its times are steady, and return True; False if it takes too long.
 
-    Steady: two successive medians of three times differ by <= 2 %. Limits: ``most_ms``, 20 medians.
+    Steady: successive medians of three times differ by <= 2 %. Too long: ``most_ms`` or 20 medians.
     """
     times: list[float] = []
     before = 0.0

@@ -96,9 +96,9 @@ TRIES = 2000
 def available_counters() -> dict[str, Any]:
     """Return the available sources of times, load and energy.
 
-    ``perf_counter_ns`` is the smallest observed step of the clock in ns. ``run_queue`` and
-    ``machine_load`` are True if the kernel reports the wait for a core, and the load of all cores.
-    ``rapl`` is "readable", "not readable" or "absent". The others are True if available.
+    ``perf_counter_ns`` is the smallest observed step of the clock in ns. ``run_queue`` is True if
+    the kernel reports the wait for a core, ``machine_load`` if it reports the load of all cores.
+    ``rapl`` is "readable", "not readable" or "absent". Other sources are True if available.
     """
     load, gpu = LoadCounters.of_this_moment(), Gpu.of_current_device()
     return {

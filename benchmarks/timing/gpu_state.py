@@ -30,7 +30,7 @@ STEADY = 0.05  # largest relative change of the SM clock while one cell is timed
 class GpuState(NamedTuple):
     """State of a GPU at one moment, with None for unknown values.
 
-    ``reasons`` are bits of :data:`REASONS` and others. ``temperature`` is in degrees Celsius,
+    ``reasons`` are bits, some of them in :data:`REASONS`. ``temperature`` is in degrees Celsius,
     ``sm_clock`` in MHz, ``power`` in W. ``others`` counts other computing processes on the GPU.
     """
 

@@ -113,7 +113,7 @@ def time_pending(
         cells: sampled cells of the model.
         timer: timer of the cells, with the batch sizes, the duration and the precision.
         stage: receives the present stage in words.
-        within: called before each batch size and sweep; returns seconds for it, None for no limit.
+        within: called before each batch size and sweep; returns its limit in seconds, or None.
     """
     if not cells:
         return

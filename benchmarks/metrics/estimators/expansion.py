@@ -20,9 +20,9 @@ z_i z_j - δ_ij), whose variance is s_i² s_j² (E[z_i² z_j²] - δ_ij) / N. He
     bias = E q(x) / N,    q(x) = |c|² + ½ sum_ij w_ij (z_i z_j - δ_ij)²,    w_ij = s_i s_j / (s_i + s_j).
 
 Fourth moments are estimated from the samples: the Gaussian value 1 + 2 δ_ij would leave 20-50 % of
-the bias for heavy tails. With N - 1 for N the bias would change by a part in N, less than its next
-order, a part in N / d. A covariance with 1/N would shift the plug-in by (sum_i s_i - tr Sigma2) /
-N, which is as large as the bias for small d.
+the bias for heavy tails. With N - 1 in place of N the bias would change by a part in N. The next
+order of the bias is larger, a part in N / d. A covariance with 1/N would shift the plug-in by
+(sum_i s_i - tr Sigma2) / N, which is as large as the bias for small d.
 
 **Small eigenvalues.** No quotient in these formulas can blow up, since w_ij <= min(s_i, s_j). So a
 direction in which Sigma2 nearly vanishes adds nearly nothing. A sampler that collapses Sigma2 is
@@ -30,10 +30,10 @@ measured as well as any other. :func:`resolved` leaves out eigenvalues at the le
 
 **Leverage: terms beyond second order.** A sample x with whitened coordinates z is part of the
 covariance that x is compared with. Without its mass 1/n the cross term is S (I - z z^T / n) S with
-S = diag(s). If the s_i are equal, or there is one, the root is known. With the leverage g = |z|² /
-n, r = sqrt(1 - g) and p = sum_i s_i z_i²,
+S = diag(s). If the s_i are equal, or there is only one s_i, the root is known. With the leverage g
+= |z|² / n, r = sqrt(1 - g) and p = sum_i s_i z_i²,
 
-* the influence of x on the distance of all *others* has p / r in place of p, more by p (1 - r) / r;
+* the influence of x on the distance of the *others* has p / r, not p, which adds p (1 - r) / r;
 * the mass of x adds (p / n) (1 - r) / (r (1 + r)) to the distance beyond first order.
 
 Their leading terms, p g / 2 and p g / (4 n), are the second-order terms: 2 q / n in the influence
@@ -69,10 +69,11 @@ from .second_order import Blocks, Noise, compute_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return leverage terms ``(n,)`` to add to the bias, and terms to subtract from influences.
+    """Return two leverage terms ``(n,)`` of each sample: of the bias, and of the influence.
 
-    The bias gets the sum of its terms. Each term is less the term of a sample of mean leverage. In
-    the module docstring, ``along`` ``(n,)`` is p and ``pairs`` is sum_ij w_ij z_i² z_j².
+    Add the sum of the first to the bias; subtract the second from the influence. The terms of mean
+    leverage are already subtracted from both, and 3/8 G p from the second. ``along`` is p, and
+    ``pairs`` is sum_ij w_ij z_i² z_j² (see module).
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -164,8 +165,8 @@ class Side(NamedTuple):
     Attributes:
         raw: plug-in value.
         bias: estimated bias of ``raw``: second order, and :func:`leverage_corrections`.
-        influence: influence of each sample ``(n,)``, mean 0, without the own term of
-            :mod:`.frechet`.
+        influence: influence of each sample ``(n,)``, mean 0, less the sample's own term
+            (:mod:`.frechet`).
         flags: reasons not to trust an interval.
         noise: further moments for an interval; None unless requested.
     """

@@ -25,7 +25,7 @@ term, which is therefore subtracted,
     SE = sd(IF - 2 q / N - …) / sqrt(N),
 
 where … are the terms of :func:`.leverage_corrections` for outlying samples. This SE counts the
-variance of second order twice; the interval of :mod:`.second_order` corrects that.
+variance of second order twice; the interval of :mod:`.second_order` subtracts the excess.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class FrechetEstimate:
 
     Attributes:
         raw: plug-in value, biased upwards, as published tables report it; >= 0 up to rounding.
-        value: ``raw`` - ``bias``. It scatters around 0, also below, if the true distance is 0.
+        value: ``raw`` - ``bias``, which scatters around 0, also below, if the true distance is 0.
             Reordered samples give other halves, which moves ``value`` by a fraction of ``se``.
         se: standard error of ``value`` to first order. Near a true distance of 0, ``se`` is too
             large by a factor of up to √2, since it counts second-order noise twice.
@@ -62,9 +62,8 @@ class FrechetEstimate:
         bias: estimated bias of ``raw``.
         n: number of generated samples.
         flag: reasons not to trust the interval; "" if there are none.
-        influence: influence of each generated sample ``(n,)``, without its own term, mean 0.
-        reference_influence: influence of each reference sample ``(m,)``; None for a fixed
-            reference.
+        influence: influence of each generated sample ``(n,)``, mean 0, less the sample's own term.
+        reference_influence: influences of reference samples ``(m,)``; None for a fixed reference.
     """
 
     raw: float
@@ -100,10 +99,10 @@ def estimate(
     Args:
         reference: reference that is taken as exact, also if its ``n`` is finite.
         features: ``(n, d)`` of n >= 2 independent samples; :class:`.Rows` are read by blocks.
-        moments: moments of the same samples before ``features`` were rounded for storage; None for
-            the moments of ``features``. They remove the rounding error of the plug-in value
-            ``raw``. Bias and error come from ``features`` alone, since whitening could amplify
-            rounding errors.
+        moments: moments of the same samples before ``features`` were rounded for storage; None
+            takes the moments of ``features``. Given moments remove the rounding error of the
+            plug-in value ``raw``. Bias and error come from ``features`` alone, since whitening
+            could amplify rounding errors.
 
     Raises:
         ValueError: dimensions or counts differ, there are fewer than two samples, or a value is not
@@ -177,7 +176,7 @@ def paired_difference(
 def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: int) -> float:
     """Return the plug-in distance of ``n`` held-out samples: the raw value of a perfect sampler.
 
-    If there are fewer held-out samples, their bias is rescaled to ``n``: it falls as 1 / n.
+    If there are fewer held-out samples, their bias, which falls as 1 / n, is rescaled to ``n``.
 
     Args:
         reference: fixed truth.

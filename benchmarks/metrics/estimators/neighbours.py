@@ -17,8 +17,8 @@ def square_distances(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield rows of the ``(n, m)`` matrix |x_i - y_j|², as (slice of the rows, values).
 
-    The values are |x|² - 2 x·y + |y|², with the mean of ``y`` subtracted from both sets. Values at
-    the level of rounding become 0, so that equal points are at distance 0.
+    The values are |x|² - 2 x·y + |y|², with the mean of ``y`` subtracted from both sets. Values as
+    small as the rounding error become 0, so that equal points have distance 0.
     """
     centre = y.mean(axis=0)
     y = y - centre
@@ -40,8 +40,8 @@ def neighbour_distances(
 ) -> FloatArray:
     """Return the squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
 
-    ``same`` is True if ``x`` is ``y``: then a point is not its own neighbour, but an equal one is.
-    The result does not depend on ``block``.
+    ``same`` is True if ``x`` is ``y``: then a point is not its own neighbour, but an equal point
+    is. The result does not depend on ``block``.
 
     Raises:
         ValueError: ``y`` has fewer than k neighbours of each point.

@@ -58,7 +58,7 @@ class Moments:
         merging changes the rounding only.
 
         Raises:
-            ValueError: the two have different dimensions.
+            ValueError: the sets have different dimensions.
         """
         if self.mean.shape != other.mean.shape:
             raise ValueError(
@@ -93,10 +93,10 @@ class Moments:
 
 
 def as_rows(samples: ArrayLike) -> FloatArray:
-    """Return samples ``(n, ...)`` as a float64 matrix ``(n, d)``; no copy if they are one already.
+    """Return samples ``(n, ...)`` as a float64 matrix ``(n, d)``; such a matrix is not copied.
 
     Raises:
-        ValueError: a value is NaN, infinite or beyond ``LARGEST``, or axes are fewer than two.
+        ValueError: a value is not finite or beyond ``LARGEST``, or there are fewer than two axes.
     """
     rows = np.asarray(samples, dtype=np.float64)
     if rows.ndim < 2:
@@ -122,7 +122,7 @@ class Rows(ABC):
 
     Attributes:
         shape: ``(n, ...)`` of all samples.
-        size: rows of a block, >= 1; the last block may have fewer, after :meth:`take` any block.
+        size: rows of a block, >= 1. The last block may have fewer; after :meth:`take`, any block.
     """
 
     _is_checked = False

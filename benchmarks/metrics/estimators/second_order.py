@@ -14,8 +14,8 @@ variance of first order is visible:
 
     sigma² = se² - excess clip((se² - 2 K) / K, 0, 1).
 
-All of it is subtracted if the true distance is at least half the plug-in bias. None of it is
-subtracted if the value is not significantly above 0: intervals need it to cover the skewed noise.
+The whole excess is subtracted if the true distance is at least half the plug-in bias. None is
+subtracted if the value is not significantly above 0: intervals need the excess for skewed noise.
 
 **Skewness.** A value that is too low by chance comes with an error that is too low. With g = E IF³,
 t = E IF(x) IF(y) h(x, y) and s² = Var IF, the Studentised U-statistic has to order 1/√n the
@@ -23,10 +23,10 @@ distribution function Φ(z) + φ(z) delta,
 
     delta = [g (2 z² + 1) / 6 + t (z² + 1) / 2] / (s³ √n)          (Helmers 1991, *Annals of Statistics* 19, 470, in his terms),
 
-which at ±z is the function of a normal moved down by delta. So too many intervals end below the
-truth, and too few begin above it. Raising both ends by delta would balance these errors, but delta
-is too large for a value that is high by chance. So only the upper end rises, until both tails
-together have the nominal probability,
+which at ±z is the distribution function of a normal variable lowered by delta. So too many
+intervals end below the truth, and too few begin above it. Raising both ends by delta would balance
+these errors, but delta is too large for a value that is high by chance. So only the upper end
+rises, until both tails together have the nominal probability,
 
     Φ(-z - rise + delta) + Φ(-z - delta) = 2 Φ(-z).
 
@@ -86,8 +86,8 @@ def compute_noise(
     """Return the noise of one side of a distance.
 
     In the notation of :mod:`.expansion`, ``influence`` ``(n,)`` is IF(x_i), with mean 0,
-    ``weights`` is w_ij, and ``own`` is q(x_i). All moments are 0 for fewer than 4 samples or
-    influences of 0.
+    ``weights`` is w_ij, and ``own`` is q(x_i). All moments are 0 for fewer than 4 samples, or if
+    every influence is 0.
     """
     n = len(influence)
     unit = float(influence.std()) / math.sqrt(n)

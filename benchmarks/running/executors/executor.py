@@ -95,16 +95,16 @@ class Executor(ABC):
     ) -> Generator[tuple[int, Any], None, None]:
         """Yield the number and the result of each task as it finishes, in any order.
 
-        Tasks need not run if the caller stops iterating. Running tasks are stopped when the
-        iterator is closed, or when an exception such as an interrupt leaves it.
+        If the caller stops iterating, the remaining tasks need not run. Closing the iterator stops
+        running tasks, and so does an exception that leaves it, such as an interrupt.
 
         Args:
             tasks: tasks to run.
             world: models of this process, and the setting that recreates them in another process.
             tell: receives progress, in the iterating thread.
-            limits: seconds that each task may take, if ``keeps_limits``; None for no limit, and an
-                empty sequence for no limits.
-            wanted: called in any thread before a task begins; if False, the task does not run.
+            limits: seconds that each task may take, None for no limit; empty for no limits at all.
+                An executor without ``keeps_limits`` ignores them.
+            wanted: called in any thread before a task; if it returns False, the task does not run.
 
         Yields:
             Number and result. The result of a task that raised, ended its process or took too long

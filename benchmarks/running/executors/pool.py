@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 class Pool(Executor):
     """Executor with several worker processes, each served by a thread of this process.
 
-    The workers share torch's threads equally, one at least. Tasks that cannot be pickled run in the
-    thread that iterates :meth:`map`. A pool runs one map at a time. Its workers live until it is closed.
+    Workers share torch's threads equally, at least one each. Unpicklable tasks run in the thread
+    that iterates :meth:`map`. A pool runs one map at a time. Workers live until :meth:`close`.
 
     Args:
         size: number of workers, >= 1.
         memory: bytes that each worker may hold, 0 for no limit; None for an equal part of the
             default.
-        gpus: values of CUDA_VISIBLE_DEVICES, given to workers in turn; empty leaves it unchanged.
+        gpus: values of CUDA_VISIBLE_DEVICES, given to workers in turn; if empty, it is unchanged.
     """
 
     keeps_limits = True

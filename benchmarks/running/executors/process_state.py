@@ -120,8 +120,8 @@ def describe_exit(code: int, memory: bool | None = None) -> str:
 def place_in_code(traces: str) -> str:
     """Return the place in the code where a task was, such as ``, in step (mine.py, line 12)``.
 
-    ``traces`` is a dump of ``faulthandler``. The place is the innermost frame outside Python,
-    installed packages and this library, or else the innermost of all. It is "" if unknown.
+    ``traces`` is a dump of ``faulthandler``. The place is the innermost frame; frames of Python,
+    installed packages and this library are skipped if there are others. Without frames it is "".
     """
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
     last = next((thread for thread in reversed(threads) if " in serve_tasks\n" in thread), "")

@@ -123,8 +123,8 @@ class HostInfo(NamedTuple):
 class Host:
     """Ray actor that runs tasks in a :class:`.Worker`.
 
-    ``memory`` is the bytes that tasks may hold. For None the default limit is divided among the
-    machine's actors, of which there are at most ``most``.
+    ``memory`` is the bytes that tasks may hold. For None the machine's actors share the default
+    limit equally; ``most`` is the largest number of actors, or None.
     """
 
     def __init__(
@@ -178,8 +178,8 @@ class Host:
 class Member:
     """Actor of a group, as the calling process sees it.
 
-    ``starting`` is Ray's future of the :class:`HostInfo`, None once the actor has started. ``stream``
-    yields Ray's futures of the present task's messages, None without a task.
+    ``starting`` is Ray's future of the :class:`HostInfo`, or None once the actor has started.
+    ``stream`` yields Ray's futures of the present task's messages; it is None without a task.
     """
 
     actor: Any
@@ -192,8 +192,8 @@ class Member:
 class Message(NamedTuple):
     """Message about an actor's task: progress, kind and value.
 
-    While the task runs, the kind is "" and the value None. For "done" the value is the pickled
-    result. For "unprepared", and for "lost" if the actor was lost, the value is the reason.
+    While the task runs, the kind is "" and the value None. If it is "done", the value is the
+    pickled result. If the task is "unprepared" or the actor "lost", the value is the reason.
     """
 
     member: Member
@@ -227,8 +227,8 @@ class WorkerGroup:
     def start_actors(self, wanted: int) -> None:
         """Start actors up to the wanted number, at most ``jobs`` or as many as fit.
 
-        A growing cluster gets twice as many requests: its autoscaler adds machines for waiting
-        requests.
+        Without ``jobs``, a growing cluster gets twice as many requests as fit: its autoscaler adds
+        machines for waiting requests.
         """
         most = self._jobs
         if most is None:
@@ -253,7 +253,7 @@ class WorkerGroup:
         member.stream = member.actor.run.options(num_returns="streaming").remote(sent, limit)
 
     def messages(self, seconds: float) -> Iterator[Message]:
-        """Wait for at most ``seconds``, and yield the messages about tasks that have come.
+        """Wait for at most ``seconds``, and yield the messages about tasks that have arrived.
 
         Raises:
             ValueError: a machine has other versions, or no actor can start.

@@ -49,8 +49,8 @@ class Connection:
 
     Args:
         address: ``host:port`` of the cluster's head, or "auto" for the cluster of this machine. ""
-            takes the address in :data:`ADDRESS`. If that is not set, a private cluster starts on
-            this machine. Its ports are bound to localhost and need a token.
+            takes the environment variable :data:`ADDRESS`. If this variable is not set, a private
+            cluster starts here. Its ports are bound to localhost and need a token.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -77,7 +77,7 @@ class Connection:
         ``cpus`` and ``gpus`` are the numbers of cores and GPUs of a private cluster.
 
         Raises:
-            ValueError: Ray is missing, no cluster answers at the address, or it has another version.
+            ValueError: Ray is missing, no cluster answers at the address, or its versions differ.
         """
         ray = ray_on_this_machine() if not self.address else import_ray()
         if ray.is_initialized():
@@ -135,8 +135,8 @@ class Connection:
 def ray_on_this_machine() -> Any:
     """Import and return ``ray``, restricted to localhost and to clients with a secret token.
 
-    On Linux, Ray binds its ports to all interfaces unless clusters of several machines are disabled.
-    Ray reads its variables when it is imported. There is no token if it was imported before.
+    On Linux, Ray binds its ports to all interfaces unless clusters of several machines are
+    disabled. Ray reads its variables at its import; after an earlier import there is no token.
     """
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:

@@ -41,15 +41,15 @@ class Ray(Executor):
     """Executor on a Ray cluster, with actors that each have a worker process and load models once.
 
     A task whose machine is lost is tried elsewhere, :data:`TRIES` times in all. The actors share
-    torch's threads equally, and each gets as many cores. Tasks that cannot be pickled run in the
+    torch's threads equally, and each has a core per thread. Tasks that cannot be pickled run in the
     thread that iterates :meth:`map`. Only one map runs at a time. Actors live until :meth:`close`.
 
     Args:
         address: as in :class:`.Connection`.
         jobs: number of actors; None for one per GPU or core, and more as the cluster grows.
         gpus: GPUs of each actor, possibly a fraction; None for 1 on CUDA and 0 elsewhere.
-        memory: bytes that each worker may hold, 0 for no limit; None for its part of the default.
-        accelerator: Ray's type of the GPU to time on, such as "H100"; "" for the cluster's only one.
+        memory: bytes each worker may hold, 0 for no limit; None for an equal part of the default.
+        accelerator: Ray's type of the GPU for timing, such as "H100"; "" for the only type.
     """
 
     keeps_limits = True

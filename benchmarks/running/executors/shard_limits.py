@@ -59,8 +59,8 @@ def seconds_per_image(model: Denoiser) -> float:
 class ShardTimeLimits:
     """Time limits of shards, in seconds.
 
-    ``asked`` is the user's limit, 0 for none. If it is None, limits are forecast from the evaluations
-    per second that ``measure`` returns for a cell.
+    ``asked`` is the user's limit, 0 for none. If ``asked`` is None, limits are forecast from the
+    evaluations per second that ``measure`` returns for a cell.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class FittingBatchSizes:
     """Batch sizes that fit into memory, by cell, reduced when memory runs out.
 
     Smaller batches change samples by float32 rounding only. A sampler that couples the samples of a
-    batch keeps its batch size. A smaller shape is compiled, or recorded as a CUDA graph, again.
+    batch keeps its batch size. Smaller batches are compiled, or recorded as CUDA graphs, once more.
     """
 
     def __init__(self) -> None:

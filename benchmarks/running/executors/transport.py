@@ -83,8 +83,8 @@ def serve_tasks(tasks: int, lifeline: int, traces: int) -> None:
     """Run tasks in a worker process until the pipe is closed or the parent ends.
 
     A request is the result of :func:`packed`. The answers are ``("begun", None)`` once the task is
-    prepared, ``("progress", news)``, and ``("done", packed result)``. A task that cannot be prepared
-    has the only answer ``("unprepared", sentence)``.
+    prepared, ``("progress", news)``, and ``("done", packed result)``. If the task cannot be
+    prepared, the only answer is ``("unprepared", sentence)``.
 
     Args:
         tasks: file descriptor of the pipe for requests and answers.

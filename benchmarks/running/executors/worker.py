@@ -1,9 +1,9 @@
 """Executor in a worker process, which survives tasks that crash, hang or exhaust memory.
 
-The worker is a fork of this process if :meth:`Worker.start` may fork, which saves importing torch.
+If :meth:`Worker.start` may fork, the worker is a fork of this process, which saves importing torch.
 Otherwise it is a new interpreter, since OpenMP and CUDA do not survive a fork. The worker has its
-own process group. An interrupt in the terminal reaches only the parent, and ending the worker ends a
-sampler's children.
+own process group. An interrupt in the terminal reaches only the parent, and :meth:`Worker.close`
+also ends the processes that a sampler started.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _WorkerEnd(Exception):  # noqa: N818
     """End of the worker process: a clause that describes it, and its cause.
 
     ``begun`` is True if the task was running, ``killed`` if another process ended the worker.
-    ``memory`` is True if the kernel killed it because memory ran out; None if unknown.
+    ``memory`` is True if the kernel killed the worker because memory ran out; None if unknown.
     """
 
     def __init__(
@@ -101,8 +101,7 @@ class Worker(Serial):
     def start(self, *, fork: bool = False) -> None:
         """Start the worker process early, unless it runs already.
 
-        ``fork`` is True if this process has computed nothing yet, and may be forked where that is
-        safe.
+        ``fork`` allows a fork where it is safe; this process must have computed nothing yet.
         """
         if self._worker is not None and self._worker.process.poll() is None:
             return

@@ -50,8 +50,8 @@ class WorkerConfig:
     def apply(self) -> None:
         """Set torch's threads, switch gradients off, and load plugins and peers.
 
-        Raises a PluginError if a file is missing or broken. Broken installed plugins are skipped;
-        the first process of the run reports them.
+        Raises a PluginError if one of ``plugins`` is missing or broken. Broken installed plugins
+        are skipped; the first process of the run reports them.
         """
         torch.set_num_threads(self.threads)
         torch.set_grad_enabled(False)
@@ -100,7 +100,7 @@ class WorkerContext:
 
     @contextmanager
     def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
-        """Record the user's files that the block opens as files of the model ``name``.
+        """Record the user's files that the block opens; they count as files of the model ``name``.
 
         Nothing is recorded for a loaded built-in model, unless the block runs a plugin's sampler
         (``foreign``).
