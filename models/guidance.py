@@ -179,8 +179,8 @@ class ClassifierFree(_LabelGuidance):
         interval: levels (low, high] with guidance, 0 <= low < high; None for all.
 
     Raises:
-        ValueError: the model has neither classes nor conditions, no "no label", or fewer than
-            ``channels`` channels; or the interval is invalid.
+        ValueError: the model has no classes or conditions, has no number for "no label", or has
+            fewer than ``channels`` channels; or the interval is invalid.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from samplerbench.benchmarks.advice.leader_fits import resolve_levels
-from samplerbench.benchmarks.tuning.free import FreeParameters
+from samplerbench.benchmarks.tuning.free_parameters import FreeParameters
 from samplerbench.samplers import make
 
 MOVED = ("auto", "dpmpp_2m", "ipndm", "dpmpp_2m(analytic_first=True)")

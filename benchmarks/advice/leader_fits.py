@@ -22,7 +22,7 @@ from ..running.executors.tasks import CellTask
 from ..running.executors.worker_context import WorkerContext
 from ..sampling.batch import first_states_and_noise
 from ..suites.cell import Cell
-from ..tuning.free import FreeKind, FreeParameters, project_grid
+from ..tuning.free_parameters import FreeKind, FreeParameters, project_grid
 from ..tuning.least_squares import DAMPINGS, Runs, fit, power_mean_of_rows
 from .answer import TUNED_LEVELS
 from .budget_race import RaceResult, race_again
@@ -71,8 +71,7 @@ class FittedNumbers(NamedTuple):
 class FittedSchedule:
     """Schedule of a fitted cell, as a label and a digest of its levels and coefficients.
 
-    ``label`` is :data:`.TUNED_LEVELS` for fitted levels. If no levels were fitted, it is the label of
-    the cell's schedule, or "" for a sampler that sets its own levels.
+    ``label`` is :data:`.TUNED_LEVELS`; without fitted levels, the label of the cell's schedule or "".
     """
 
     label: str

@@ -202,9 +202,10 @@ def _search(
 
 
 def row_function(solver: GridSampler, last: float) -> RowOf:
-    """Return the coefficients of a solver's step, as a function of its path so far.
+    """Return a function from a solver's path and its next level to the step's coefficients.
 
-    The plan of the path goes on to level ``last`` and to 0, since a plan may end in lower orders.
+    Some solvers lower the order of their last steps. So each path is planned with two more steps,
+    to ``last`` and to 0.
     """
 
     @cache

@@ -27,7 +27,7 @@ METRICS = "metrics"
 
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Return metrics by name; None and the name "default" stand for the default metrics.
+    """Return the metrics called ``names``; None and the name "default" add the default metrics.
 
     Raises:
         ValueError: a name is unknown, a plugin cannot be loaded, or a file of weights is missing.

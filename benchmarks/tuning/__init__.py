@@ -4,7 +4,7 @@ Each sampler and number of steps is tuned separately (docs/how-to/tuning.md). Tu
 of samples, or of their features (:mod:`.loss`), to converged endpoints. No run uses the latents of tuning.
 """
 
-from .free import FreeKind, FreeParameters, arrays_of, project_grid
+from .free_parameters import FreeKind, FreeParameters, arrays_of, project_grid
 from .least_squares import Runs, fit
 from .loss import FeatureLoss
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.registry import make_model
-from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
-from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
-from ...results.comparison.estimates import Estimate, estimate_of
-from ...results.comparison.fairness import (
+from ...results.comparison.best_schedules import (
     Halves,
     common_schedules_by_model,
     entries_at_best_schedules,
     entries_at_schedules,
     entries_at_tuned_levels,
 )
+from ...results.comparison.compare import Comparison, choose_quantities, compare_matches
+from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
+from ...results.comparison.estimates import Estimate, estimate_of
 from ...results.comparison.pairing import (
     Entry,
     Source,

@@ -32,7 +32,7 @@ from torch import Tensor
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, NoNoise, Sampler
 from ...samplers.families.tabulated import TableRow, Tabulated
-from .free import FreeParameters
+from .free_parameters import FreeParameters
 from .search import power_mean
 
 Steps = Sequence[tuple[float, TableRow]]

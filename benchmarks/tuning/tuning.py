@@ -41,7 +41,7 @@ from ..planning.tuned_file import (
 )
 from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
 from ..running.executors import Tell
-from .free import FreeKind, FreeParameters, project_grid
+from .free_parameters import FreeKind, FreeParameters, project_grid
 from .least_squares import ENOUGH, Fit, Runs, fit
 from .loss import FeatureLoss, make_loss
 from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem

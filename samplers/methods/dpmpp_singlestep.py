@@ -106,7 +106,8 @@ class SinglestepOnGrid(LinearMultistep):
     through the group's values so far. So only the last step of a group counts, and the steps before
     are its stages. ``solver_type`` "midpoint" has two exceptions. In second order, value and slope
     are weighted 1 and 1/2, as in DPM-Solver++(2M). In third order, a line through the first value
-    and the last replaces the polynomial. Rows weigh the present state and the memos.
+    and the last replaces the polynomial. Since a step gets only
+    the present state, it is rewritten to begin there, with the memos.
 
     The sampler stands for a checkpoint's scheduler (``pipeline``). For your own grids, ``dpmpp_2s``
     and ``dpmpp_3s`` place their stages best.

@@ -72,9 +72,9 @@ def in_flow_time(
     base: Callable[..., Grid],
     to_zero: bool = True,
 ) -> Grid:
-    """Times t = sigma / (1 + sigma) of a flow, spaced as a schedule ``base`` spaces levels.
+    """Levels whose flow times sigma / (1 + sigma) are spaced as a schedule ``base`` spaces levels.
 
-    Libraries call this time sigma. Other arguments are as in :func:`shifted`.
+    ComfyUI and diffusers call these times sigma. ``base`` is as in :func:`shifted`.
     """
     make = _in_coordinate(base, lambda level: level / (1 + level), lambda t: t / (1 - t))
     return make(n, sigma_min, sigma_max, to_zero)

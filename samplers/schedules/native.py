@@ -128,12 +128,13 @@ def beta(
     beta: float = 0.6,
     to_zero: bool = True,
 ) -> Grid:
-    """Levels at native times that are quantiles of Beta(alpha, beta): more steps at the two ends.
+    """Levels at native times that are quantiles of Beta(alpha, beta): by default more steps at the ends.
 
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 
     ``alpha`` > 0 is the shape at sigma_min, ``beta`` > 0 the shape at sigma_max; a shape below 1
-    gathers steps at its end. With both 1 it is :func:`uniform_time`, which has the other arguments.
+    gathers steps at its end. With both 1 the levels are those that
+    :func:`uniform_time` gives, and the other arguments are described there.
 
     Raises:
         ValueError: ``n`` or the range is invalid, or a shape is not positive.

@@ -25,7 +25,7 @@ from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.shard import sample_shard
-from samplerbench.benchmarks.tuning.free import FreeParameters
+from samplerbench.benchmarks.tuning.free_parameters import FreeParameters
 from samplerbench.benchmarks.tuning.least_squares import Runs
 from samplerbench.samplers import Grid, NoNoise
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from samplerbench.models.exact import flow
+from samplerbench.models.exact import probability_flow
 from samplerbench.results.comparison.compare import Comparison, comparison_notes
 from samplerbench.results.run_directory.layout import explain_write_errors, unwritable_error
 
@@ -48,7 +48,7 @@ def test_unwritable__a_full_disk(tmp_path):
 
 
 def test_run__a_probability_flow_that_does_not_converge(samplerbench, monkeypatch):
-    monkeypatch.setattr(flow, "SMALLEST_STEP", 10.0)
+    monkeypatch.setattr(probability_flow, "SMALLEST_STEP", 10.0)
     code, _, said = samplerbench(*RUN, "--model", "gmm-2d", "--no-isolation", "--out", "run")
     assert code == 2
     (line,) = [line for line in said.splitlines() if "did not converge" in line]

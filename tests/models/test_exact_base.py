@@ -9,7 +9,7 @@ from looping import each
 from scipy.integrate import DOP853, solve_ivp
 from torch import Tensor
 
-from samplerbench.models.exact import flow
+from samplerbench.models.exact import probability_flow
 from samplerbench.models.exact.base import CHUNK, ExactModel, row_stable_matmul
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
@@ -40,12 +40,12 @@ def labelled() -> GaussianMixture:
 
 
 def test_flow__weights_are_those_of_scipy() -> None:
-    padded = [[*row, *[0.0] * (12 - len(row))] for row in ((), *flow.STAGES)]
+    padded = [[*row, *[0.0] * (12 - len(row))] for row in ((), *probability_flow.STAGES)]
     assert np.array_equal(padded, DOP853.A)
-    assert np.array_equal(flow.NODES, DOP853.C)
-    assert np.array_equal(flow.WEIGHTS, DOP853.B)
-    assert np.array_equal([*flow.FIFTH, 0.0], DOP853.E5)
-    assert np.array_equal([*flow.THIRD, 0.0], DOP853.E3)
+    assert np.array_equal(probability_flow.NODES, DOP853.C)
+    assert np.array_equal(probability_flow.WEIGHTS, DOP853.B)
+    assert np.array_equal([*probability_flow.FIFTH, 0.0], DOP853.E5)
+    assert np.array_equal([*probability_flow.THIRD, 0.0], DOP853.E3)
 
 
 @each("make", [gaussian, gmm_2d, gmm_64d, labelled])
@@ -135,7 +135,7 @@ def test_flow_solver_equals_the_closed_form_of_a_gaussian() -> None:
     model = gaussian()
     x = states(model, 6, 80.0)
     for sigma_to in (20.0, 0.3, 1e-4, 300.0):
-        numeric = flow.flow_rows(
+        numeric = probability_flow.flow_rows(
             lambda rows, sigma, _: model.denoise(rows, sigma), x, 80.0, sigma_to, model.scale, 1e-12
         )
         torch.testing.assert_close(numeric, model.flow(x, 80.0, sigma_to), rtol=1e-11, atol=1e-11)
@@ -150,8 +150,8 @@ def test_flow_solver_equals_the_closed_form_of_a_gaussian() -> None:
 def test_a_step_that_is_too_long_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     model = gaussian()
     x = states(model, 3, 1.0)
-    monkeypatch.setattr(flow, "FIRST_STEP", 3.0)
-    numeric = flow.flow_rows(
+    monkeypatch.setattr(probability_flow, "FIRST_STEP", 3.0)
+    numeric = probability_flow.flow_rows(
         lambda rows, sigma, _: model.denoise(rows, sigma), x, 1.0, 0.01, model.scale, 1e-12
     )
     torch.testing.assert_close(numeric, model.flow(x, 1.0, 0.01), rtol=0, atol=1e-11)

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.comparison.estimates import Estimate
-from samplerbench.results.comparison.fairness import (
+from samplerbench.results.comparison.best_schedules import (
     common_schedules_by_model,
     entries_at_best_schedules,
     entries_at_schedules,
     entries_at_tuned_levels,
 )
+from samplerbench.results.comparison.estimates import Estimate
 from samplerbench.results.comparison.pairing import Entry, Source, read_source
 from samplerbench.results.quantities import find
 

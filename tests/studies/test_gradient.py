@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning.tuned_schedule import Spacing
-from samplerbench.benchmarks.tuning.free import levels_from_numbers
+from samplerbench.benchmarks.tuning.free_parameters import levels_from_numbers
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in_grids, power_mean
 from samplerbench.models import make_model

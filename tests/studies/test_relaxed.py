@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import brentq
 
 from samplerbench.benchmarks.tuning import TRAIN_IDS, Runs, fit, tuning_problem
-from samplerbench.benchmarks.tuning.free import FreeParameters, project_grid
+from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.models.exact.gaussian import Gaussian

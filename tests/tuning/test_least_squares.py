@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.tuning.free import FreeParameters, project_grid
+from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
 from samplerbench.benchmarks.tuning.least_squares import Fit, Runs, fit, power_mean_of_rows
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import power_mean

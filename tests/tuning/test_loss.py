@@ -15,7 +15,7 @@ from samplerbench.benchmarks.planning.model_loading import NamedModel
 from samplerbench.benchmarks.planning.remedy import _tuning_options
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
-from samplerbench.benchmarks.tuning.free import FreeParameters, project_grid
+from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
 from samplerbench.benchmarks.tuning.least_squares import ENOUGH, Runs, fit
 from samplerbench.benchmarks.tuning.loss import FeatureLoss, make_loss
 from samplerbench.benchmarks.tuning.problem import LOST, TRAIN_IDS, tuning_problem

@@ -11,7 +11,7 @@ from tuners import tuner
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
-from samplerbench.benchmarks.tuning.free import FreeParameters, project_grid
+from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
 from samplerbench.benchmarks.tuning.least_squares import Runs, fit
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import power_mean

@@ -100,7 +100,8 @@ def class_and_arguments(
     ``outer`` is the preconditioning, which holds the network as ``attribute``. ``networks`` are the
     supported classes by name, and ``own`` the names of arguments that only the preconditioning has.
     ``assumed`` are further arguments of a network that is stored without its own. Raises a
-    CheckpointError if the class or an argument is unknown, or an argument is missing.
+    CheckpointError if there is no network, its class or an argument of the preconditioning is
+    unknown, or the network lacks an argument.
     """
     outer_arguments, path = arguments_of(outer), opened.path
     inner = (outer.state.get("_modules") or {}).get(attribute)
