@@ -19,6 +19,7 @@ import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
+import samplerbench.benchmarks.api  # noqa: F401 - else it keeps what is patched when it loads
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.common.console import Warnings
 from samplerbench.benchmarks.cli.usage import run_app
