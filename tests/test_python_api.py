@@ -220,5 +220,5 @@ def test_help_reads_well():
     text = pydoc.plain(pydoc.render_doc(benchmarks))
     assert "plan(suite:" in text
     assert "cells that a suite would run, without running them." in text
-    assert "Run the cells of a suite that a run directory lacks" in text
+    assert "Run a suite's cells that are missing in a run directory" in text
     assert set(benchmarks.__all__) <= set(dir(benchmarks))

@@ -27,7 +27,7 @@ SHARED = (
     "sampling/batch",
     "sampling/shard",
     "scoring/data",
-    "tuning/free",
+    "tuning/free_parameters",
     "tuning/problem",
     "tuning/search",
 )
