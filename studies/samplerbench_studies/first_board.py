@@ -62,7 +62,7 @@ OF_LIBRARIES = (
     (
         "azula:{}Sampler",
         DEFAULT,
-        "ZAB(max_order=3) VAB(max_order=3) ZEAB(max_order=3) XEAB(max_order=3) REAB(max_order=3)",
+        "zAB(max_order=3) vAB(max_order=3) zEAB(max_order=3) xEAB(max_order=3) REAB(max_order=3)",
     ),
     (
         "dpm-solver:{}",
