@@ -193,6 +193,8 @@ def _with_earlier_curves(first: Submission, target: Path) -> Submission:
 def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
     path = Path(solver)
     if path.suffix == ".py":
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}; give a file with a sampler, or a name")
         return _file_subject(path, sampler, schedule, path.read_text(encoding="utf-8"))
     if sampler:
         raise ValueError("--sampler names a sampler of a Python file; write the spec alone")

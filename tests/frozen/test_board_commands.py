@@ -52,7 +52,7 @@ def test_submit__wrong_inputs_end_with_code_2_and_a_sentence(samplerbench, tmp_p
     for words, sentence in (
         (("heun", "--suite", "sb-2027"), "there is no frozen suite"),
         (("heun", "--claims", "bad.toml"), "is no TOML"),
-        (("none.py",), "No such file"),
+        (("none.py",), "there is no file none.py"),
         (("heun", "--sampler", "euler"), "names a sampler of a Python file"),
     ):
         code, _, err = samplerbench("submit", *words, "--no-networks")
