@@ -128,7 +128,8 @@ def stem_of(name: str) -> str:
     )
 
 
-def _sort_key(entry: Entry) -> tuple[int, float, str]:
+def _sort_key(entry: Entry) -> tuple[int, float, int, str]:
+    # of equal solvers, the shorter name is first: ours before the same in another library
     area = entry.scores[USUAL].get("area")
     track = get_args(Track).index(entry.submission.track)
-    return track, -area.area if area else math.inf, entry.stem
+    return track, -area.area if area else math.inf, len(entry.stem), entry.stem
