@@ -95,6 +95,19 @@ def test_a_network_that_is_no_pipeline_is_told_apart():
     assert made.remark.startswith("the model is no pipeline of diffusers")
 
 
+def check_wrapped(code, model, sampler, output):
+    """Run a pipeline's exported scheduler on ``output(x, t)``; it must take the sampler's steps."""
+    pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))
+    exec(code, {"pipe": pipe})
+    noise = SampleNoise(0, torch.arange(6), model.event, torch.float64)
+    pipe.scheduler.set_timesteps(99)
+    x = noise.initial() * pipe.scheduler.init_noise_sigma
+    for t in pipe.scheduler.timesteps:
+        x = pipe.scheduler.step(output(x, t.double().expand(6)), t, x).prev_sample
+    ours = sampler.sample(model.bind(noise.ids, 0), GRID.sigma[0] * noise.initial(), GRID)
+    assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
+
+
 @pytest.mark.usefixtures("stand_in")
 def test_export__a_network_of_the_opposite_sign_runs_in_diffusers_once_wrapped():
     """Of torchcfm: data less noise, at t from noise to data. The remark says what to return."""
@@ -112,16 +125,11 @@ def test_export__a_network_of_the_opposite_sign_runs_in_diffusers_once_wrapped()
     made = export("diffusers", sampler, GRID, model, "cfm.pt")
     code = re.search(r"returns (.*) for \(x, timestep\)", made.remark)[1]
     assert code == "-net(x, 1 - 0.001 * timestep)"
-    pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))
-    exec(made.code, {"pipe": pipe})
-    noise = SampleNoise(0, torch.arange(6), model.event, torch.float64)
-    pipe.scheduler.set_timesteps(99)
-    x = noise.initial() * pipe.scheduler.init_noise_sigma
-    for t in pipe.scheduler.timesteps:
-        output = eval(code, {"net": theirs, "x": x, "timestep": t.double().expand(6)})
-        x = pipe.scheduler.step(output, t, x).prev_sample
-    ours = sampler.sample(model.bind(noise.ids, 0), GRID.sigma[0] * noise.initial(), GRID)
-    assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
+
+    def output(x, t):
+        return eval(code, {"net": theirs, "x": x, "timestep": t})
+
+    check_wrapped(made.code, model, sampler, output)
     assert "wrap" not in export("diffusers", sampler, GRID, flow, "folder").remark
 
 
@@ -150,16 +158,11 @@ def test_export__a_network_that_takes_levels_runs_in_diffusers_once_wrapped():
     words = r"returns (.*) for \(x, timestep\), where sigma is the level at timestep"
     code = re.search(words, made.remark)[1]
     assert code == "net(x, sigma)"
-    pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))
-    exec(made.code, {"pipe": pipe})
-    noise = SampleNoise(0, torch.arange(6), model.event, torch.float64)
-    pipe.scheduler.set_timesteps(99)
-    x = noise.initial() * pipe.scheduler.init_noise_sigma
-    for t in pipe.scheduler.timesteps:
-        output = eval(code, {"net": theirs, "x": x, "sigma": (4 * t.double()).exp().expand(6)})
-        x = pipe.scheduler.step(output, t, x).prev_sample
-    ours = sampler.sample(model.bind(noise.ids, 0), GRID.sigma[0] * noise.initial(), GRID)
-    assert (ours - x).abs().max() < 1e-4 * ours.abs().max()
+
+    def output(x, t):
+        return eval(code, {"net": theirs, "x": x, "sigma": (4 * t).exp()})
+
+    check_wrapped(made.code, model, sampler, output)
     assert "wrap" not in export("diffusers", sampler, GRID, edm, "folder").remark
     log_level = NetworkTime(of="log_level", scale=0.5)
     model = NativeDenoiser(theirs, Discrete(levels=SCHEDULE), "eps", time=log_level, **given)
