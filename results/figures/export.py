@@ -57,8 +57,8 @@ def write_figures(
         source: run directory or table.
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
-        kinds: some of :data:`KINDS`. Kinds without data in the run are left out, and, of all,
-            "ecdf" and "profile" by a metric of which higher is better.
+        kinds: some of :data:`KINDS`. Kinds without data in the run are left out. Unless they are
+            chosen, so are "ecdf" and "profile" by a metric of which higher is better.
         metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, and in
             kinds "ecdf" and "profile" for :func:`.ecdf.default_metric`.
         models: models to draw; empty for all.
