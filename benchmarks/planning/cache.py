@@ -31,9 +31,7 @@ BEHAVIOUR, DIGEST = "behaviour", "digest"
 _behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
 
-def default_cache() -> Path:
-    """Return the cache folder: ``$SAMPLERBENCH_CACHE``, or else ``~/.cache/samplerbench``."""
-    return cache_folder()
+default_cache = cache_folder
 
 
 def set_measurements_aside(cache: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser
-from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
+from ...models.denoiser import Bound, Denoiser
+from ...samplers import Grid, GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Equalised, Searched, euler_costs
 from ..sampling.counting import Meter
@@ -111,12 +111,7 @@ def _searcher(
             f"{name} needs teacher_steps >= 2, latents >= 1, weight > 0 and seed >= 0, got {steps}, "
             f"{latents}, {weight} and {seed}"
         )
-    solver = make(teacher)
-    if not isinstance(solver, GridSampler) or solver.stochastic:
-        raise ValueError(
-            f"{name}: teacher {teacher!r} must be a deterministic "
-            "sampler on a fixed grid, such as ipndm"
-        )
+    solver = make_teacher(name, teacher)
 
     def measure(model: Denoiser, device: str) -> dict[str, Any]:
         costs = _measure_costs(model, solver, steps, latents, seed, device)
@@ -137,22 +132,47 @@ def _searcher(
     return search
 
 
+def make_teacher(schedule: str, spec: str) -> GridSampler:
+    """Return the sampler of a spec, for a search of the named schedule.
+
+    Raises a ValueError unless the sampler is deterministic and has a fixed grid.
+    """
+    teacher = make(spec)
+    if not isinstance(teacher, GridSampler) or teacher.stochastic:
+        raise ValueError(
+            f"{schedule}: teacher {spec!r} must be a deterministic "
+            "sampler on a fixed grid, such as ipndm"
+        )
+    return teacher
+
+
+def bind_latents(
+    model: Denoiser, count: int, seed: int, device: str
+) -> tuple[Bound, Tensor, Meter]:
+    """Return the denoiser of ``count`` latents for a search, their states, and its meter."""
+    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + count, device=device), Meter()
+    noise = SampleNoise(seed, ids, model.event, model.dtype)
+    x = model.sigma_max * model.place_noise(noise.initial())
+    return meter.attach(model).bind(ids, seed), x, meter
+
+
+def trajectories(
+    model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
+) -> tuple[Grid, list[Tensor], Bound, Meter]:
+    """Return a karras grid, a teacher's states at its levels, their denoiser, and its meter."""
+    grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
+    bound, x, meter = bind_latents(model, latents, seed, device)
+    states = [x]
+    integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _s, y: states.append(y))
+    return grid, states, bound, meter
+
+
 @torch.no_grad()
 def _measure_costs(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
 ) -> dict[str, Any]:
     """Return the fine grid's ``levels``, ``cost`` of jumps between them, and ``evaluations``."""
-    grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
-    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
-    bound = meter.attach(model).bind(ids, seed)
-    noise = SampleNoise(seed, ids, model.event, model.dtype)
-    x = model.sigma_max * model.place_noise(noise.initial())
-    states: list[Tensor] = [x]
-
-    def record_state(_i: int, _level: float, state: Tensor) -> None:
-        states.append(state)
-
-    integrate(teacher, bound, x, grid, NoNoise(), on_step=record_state)
+    grid, states, bound, meter = trajectories(model, teacher, steps, latents, seed, device)
     slopes = [
         (state - bound(state, level)) / level
         for state, level in zip(states[:-1], grid.sigma, strict=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, NamedTuple
 
 from ...models import Denoiser, make_model
 from ...models.denoiser import innermost_model
+from ...results.run_directory.reading import log
 from ...samplers.spec import format_spec, parse_spec
-
-log = logging.getLogger("samplerbench")
 
 
 class NamedModel(NamedTuple):

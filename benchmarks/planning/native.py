@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from ...models.denoiser import Denoiser, innermost_model
+from ...results.run_directory.reading import log
 from ...samplers import Grid, Sampler, Source
 from ...samplers.schedules import schedule
 from ..suites.cell import Cell
-
-log = logging.getLogger("samplerbench")
 
 NATIVE, USUAL = "native", "karras"
 """Default schedules: for models that come with levels, and for other models."""

@@ -11,12 +11,11 @@ import torch
 from ...models.analysis import MMSECurve, denoising_loss, exact_mmse, gammas
 from ...models.denoiser import Denoiser
 from ...models.exact.base import ExactModel
-from ...samplers import NoNoise, SampleNoise, Source, karras, make
+from ...samplers import NoNoise, Source, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, staircase_costs
-from ..sampling.counting import Meter
 from .cache import cached_result, search_key
-from .gits import SEARCH_IDS, Search
+from .gits import Search, bind_latents
 
 _NODES = 65
 _SEED = 0
@@ -116,12 +115,7 @@ def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
 ) -> tuple[MMSECurve, int]:
     """Return the denoising loss on samples of the model, and the number of evaluations."""
-    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device), Meter()
-    metered = meter.attach(model)
-    bound = metered.bind(ids, _SEED)
-    noise = SampleNoise(_SEED, ids, model.event, model.dtype)
-    x = model.sigma_max * model.place_noise(noise.initial())
-    x0 = make(_TEACHER).sample(
-        bound, x, karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max), NoNoise()
-    )
-    return denoising_loss(metered, x0, gamma, seed=_SEED, labels=bound.labels), meter.rows
+    bound, x, meter = bind_latents(model, samples, _SEED, device)
+    grid = karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max)
+    x0 = make(_TEACHER).sample(bound, x, grid, NoNoise())
+    return denoising_loss(bound.model, x0, gamma, seed=_SEED, labels=bound.labels), meter.rows

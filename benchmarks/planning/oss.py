@@ -13,25 +13,14 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Denoiser
-from ...samplers import (
-    Denoise,
-    Grid,
-    GridSampler,
-    NoNoise,
-    SampleNoise,
-    Source,
-    integrate,
-    karras,
-    make,
-)
+from ...samplers import Denoise, Grid, GridSampler, Source, karras, make
 from ...samplers.families.linear import LinearRow, compute_memo
 from ...samplers.families.tabulated import why_not_tabulable
 from ...samplers.numerics import as_column, level_tensor
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import FineGridSearch
-from ..sampling.counting import Meter
 from .cache import cached_result, search_key
-from .gits import SEARCH_IDS
+from .gits import make_teacher, trajectories
 
 _VERSION = 1  # raised when the same options would give other levels
 _TRIAL_STEPS = 8
@@ -117,12 +106,7 @@ def oss(
             "oss needs teacher_steps >= 2, steps from 1 to teacher_steps, latents >= 1 and "
             f"seed >= 0, got {teacher_steps}, {steps}, {latents} and {seed}"
         )
-    guide, student = make(teacher), make(solver)
-    if not isinstance(guide, GridSampler) or guide.stochastic:
-        raise ValueError(
-            f"oss: teacher {teacher!r} must be a deterministic "
-            "sampler on a fixed grid, such as ipndm"
-        )
+    guide, student = make_teacher("oss", teacher), make(solver)
     if reason := why_not_searchable(student):
         raise ValueError(f"oss: solver {solver!r} {reason}; take another, such as dpmpp_2m")
     assert isinstance(student, GridSampler)
@@ -179,13 +163,7 @@ def _search(
     device: str,
 ) -> dict[str, Any]:
     """Return the fine grid's ``levels``, the median ``paths``, and ``evaluations``."""
-    grid = karras(teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
-    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + latents, device=device), Meter()
-    bound = meter.attach(model).bind(ids, seed)
-    noise = SampleNoise(seed, ids, model.event, model.dtype)
-    x = model.sigma_max * model.place_noise(noise.initial())
-    states = [x]
-    integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _s, y: states.append(y))
+    grid, states, bound, meter = trajectories(model, teacher, teacher_steps, latents, seed, device)
     targets = torch.stack(states, 1)
     if not targets.isfinite().all():
         raise ValueError(

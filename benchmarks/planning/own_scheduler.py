@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from ...models import Denoiser
-from ...models.denoiser import OwnSampling
+from ...results.run_directory.reading import log
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.cell import Start
 from .native import NATIVE
 from .schedules import Schedule
-
-log = logging.getLogger("samplerbench")
 
 
 def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
@@ -56,7 +53,7 @@ def configure_pipeline(
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
     try:
-        own = _own_sampling(sampler, model, len(grid))
+        own = model.own_sampling(len(grid), sampler.scheduler)
     except ValueError as error:
         return sampler, f"pipeline: {error}"
     if own is None:
@@ -71,22 +68,13 @@ def configure_pipeline(
     return sampler.fitted(Preset(own.sampler, own.levels, *ends)), ""
 
 
-def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
-    """Return the settings of the model's scheduler, or of the scheduler that ``pipeline`` names.
-
-    The result is None if the model comes without a scheduler.
-    """
-    other = sampler.scheduler
-    return model.own_sampling(steps, other) if other else model.own_sampling(steps)
-
-
 def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
     """Return a function from steps to ``pipeline``'s evaluations per sample, unused ones too."""
 
     @cache
     def cost(n: int) -> int:
         try:
-            own = _own_sampling(sampler, model, n)
+            own = model.own_sampling(n, sampler.scheduler)
         except ValueError:  # the cell gives the reason
             own = None
         says = None if own is None else make(own.sampler).nfe(Grid(own.levels))

@@ -81,12 +81,9 @@ def fit_to_range(table: PublishedTable, model: Denoiser, *, carry: bool) -> Publ
             "carry=True moves it there"
         )
     grid = carry_grid(own.grid, own, model)
-    return PublishedTable(
-        table.file,
-        grid,
-        move_coefficients(table.table, own.grid, grid),
-        model.sigma_min,
-        model.sigma_max,
+    moved = move_coefficients(table.table, own.grid, grid)
+    return replace(
+        own, grid=grid, table=moved, sigma_min=model.sigma_min, sigma_max=model.sigma_max
     )
 
 

@@ -120,15 +120,13 @@ _BETAS = {"ms_coco": (0.00085, 0.012), "lsun_bedroom_ldm": (0.0015, 0.0195)}
 def _read_dyweight(path: Path) -> PublishedTable:
     """Return the table in a ``network-snapshot-*.pkl`` of DyWeight (Zhao et al. 2026)."""
     value = open_checkpoint(path).value
-    parts = [value.get(k) for k in ("predictor", "loss_fn")] if isinstance(value, Mapping) else []
-    names = [part.class_name for part in parts if isinstance(part, PersistentObject)]
-    if names != ["DyWeight_predictor", "DyWeight_loss"]:
+    found = [value.get(k) for k in ("predictor", "loss_fn")] if isinstance(value, Mapping) else []
+    parts = [part for part in found if isinstance(part, PersistentObject)]
+    if [part.class_name for part in parts] != ["DyWeight_predictor", "DyWeight_loss"]:
         raise CheckpointError(
             f"{path} is no table of DyWeight; give a network-snapshot-*.pkl from its folder exps"
         )
     predictor, loss = parts
-    assert isinstance(predictor, PersistentObject)
-    assert isinstance(loss, PersistentObject)
     try:
         arrays = {k: v.detach().double().numpy() for k, v in tensors_of(predictor).items()}
         n, afs = int(predictor.state["num_steps"]) - 1, bool(predictor.state["afs"])
@@ -149,16 +147,16 @@ def _read_dyweight(path: Path) -> PublishedTable:
 def _dyweight_levels(n: int, settings: Mapping[str, Any]) -> Matrix:
     """Return the nominal levels of ``n`` steps, by the settings of a DyWeight_loss."""
     kind, rho, u = settings["schedule_type"], settings["schedule_rho"], np.arange(n + 1) / n
-    low, high, known = settings["sigma_min"], settings["sigma_max"], None
+    low, high = settings["sigma_min"], settings["sigma_max"]
     if (betas := _BETAS.get(settings.get("dataset_name", ""))) is not None:
         # the authors' sampler takes the range of the model, as here, and not the file's
         signal = np.cumprod(1 - np.array(betas_of("scaled_linear", 1000, *betas)))
         known = np.sqrt(1 / signal - 1)
         low, high = known[0], known[-1]
-    if kind == "discrete" and known is not None:
-        times = (1 + u * (1e-3 ** (1 / rho) - 1)) ** rho
-        log_signal = np.interp(1000 * times - 1, np.arange(1000), -np.log1p(known**2))
-        return np.sqrt(np.expm1(-log_signal))
+        if kind == "discrete":
+            times = (1 + u * (1e-3 ** (1 / rho) - 1)) ** rho
+            log_signal = np.interp(1000 * times - 1, np.arange(1000), -np.log1p(known**2))
+            return np.sqrt(np.expm1(-log_signal))
     if kind != "polynomial":
         raise ValueError(f"unknown schedule_type {kind!r}")
     inner = (high ** (1 / rho) + u * (low ** (1 / rho) - high ** (1 / rho))) ** rho

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
+from ...results.run_directory.reading import log
 from ...samplers import Grid, Sampler, make
 from ...samplers.other_names import describe_other_name, spec_of_other_name
 from ...samplers.schedules import SCHEDULES
@@ -26,7 +27,7 @@ from . import (  # noqa: F401 - registers the schedules
     published_schedule,
 )
 from . import tuned_schedule as tuned
-from .native import default_schedule, log, warning_if_drowned
+from .native import default_schedule, warning_if_drowned
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Processes by their names, the values of an option ``process``; the first is the default."""

@@ -16,9 +16,6 @@ from ...samplers.families.tabulated import Table, TableRow
 from ...samplers.spec import canonical_json
 from ..suites.suite import StrictTable
 
-FORMAT: Literal[2] = 2
-"""Version of the file's format."""
-
 What = Literal["grid", "coefficients", "both", "ratios"]
 """Kind of tuned numbers: levels ("grid", by search), coefficients (by least squares), "both", or
 the "ratios" of dynamic compensation (by least squares)."""
@@ -138,7 +135,7 @@ class _WithLoss(StrictTable):
 class Setting(_WithLoss):
     """Settings of a tuning. An entry with different settings is tuned again."""
 
-    format: Literal[2] = FORMAT
+    format: Literal[2] = 2
     what: What = "grid"
     also: tuple[Also, ...] = ()
     seed: int

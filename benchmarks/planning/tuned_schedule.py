@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,9 @@ from ...samplers.families.tabulated import Tabulated
 from ...samplers.schedules import schedule
 from ...samplers.spec import label_of
 from .tuned_file import Tuned, read_tuned
+
+if TYPE_CHECKING:
+    from .published_tables import PublishedTable
 
 LEAST = 1e-3
 """Smallest gap between two levels, as a share of the range in log sigma: 1 % from 80 to 0.002."""
@@ -74,30 +77,12 @@ class Spacing:
         return math.log(self.sigma_max / self.sigma_min)
 
 
-class LevelRange(Protocol):
-    """Anything with a range of levels, such as a model."""
-
-    @property
-    def sigma_min(self) -> float:
-        """Lowest level above 0."""
-        ...
-
-    @property
-    def sigma_max(self) -> float:
-        """Highest level."""
-        ...
-
-
-def carry_grid(grid: Grid, source: LevelRange, target: LevelRange) -> Grid:
+def carry_grid(grid: Grid, source: Denoiser | PublishedTable, target: Denoiser) -> Grid:
     """Return a grid to 0 at the same relative positions in log sigma in another range."""
     widths = [math.log(each.sigma_max / each.sigma_min) for each in (target, source)]
     share = widths[0] / widths[1]
     levels = (target.sigma_max * (s / source.sigma_max) ** share for s in grid.sigma[:-1])
     return Grid((*levels, 0.0))
-
-
-FILE = "tuned.json"
-"""Default file of ``samplerbench tune``."""
 
 
 @schedule(
@@ -117,7 +102,7 @@ FILE = "tuned.json"
     needs_model=True,
     needs_sampler=True,
 )
-def tuned(*, file: str = FILE) -> Callable[[Denoiser, Path | None, str], TunedGrids]:
+def tuned(*, file: str = "tuned.json") -> Callable[[Denoiser, Path | None, str], TunedGrids]:
     """Levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
 
     Args:
@@ -194,18 +179,14 @@ class TunedGrids:
 
     def _entry(self, n: int) -> Tuned:
         label, origin = label_of(self.sampler), samplers.origin(self.sampler.name)
+        wanted = (self.identity, label, origin, n)
         if n > MOST_STEPS:
             raise ValueError(
                 f"{n} steps of {label} are too many to tune; give at most {MOST_STEPS}, or another schedule"
             )
         for entry in reversed(self.entries):
             own = entry.subject
-            if (own.identity, own.sampler, own.origin, own.steps) == (
-                self.identity,
-                label,
-                origin,
-                n,
-            ):
+            if (own.identity, own.sampler, own.origin, own.steps) == wanted:
                 return entry
         what = f"{self.file} has no grid of {n} steps for {label} on {self.model} as it is here"
         raise UntunedError(what, self.file, self.entries)

@@ -27,7 +27,7 @@ class Folder(Wrapper):
         super().__init__(make_model("gmm-2d"))
         self.changed = changed
 
-    def own_sampling(self, steps: int) -> OwnSampling:
+    def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling:
         if steps > 6:
             raise ValueError("take 6 steps at most")
         levels = tuple(40.0 * 0.5**i for i in range(steps + 1))

@@ -205,7 +205,7 @@ def test_a_budget_counts_what_the_scheduler_evaluates(tmp_path, scheduler, evalu
         "timestep_spacing": "leading",
     }
     spec = spec_of(pipeline(tmp_path, said))
-    model = SimpleNamespace(passes=2, own_sampling=lambda n: own_sampling(spec, n))
+    model = SimpleNamespace(passes=2, own_sampling=lambda *of: own_sampling(spec, *of))
     assert pipeline_evaluations_by_steps(make("pipeline"), model)(5) == 2 * evaluations
 
 
