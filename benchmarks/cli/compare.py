@@ -120,11 +120,7 @@ def gate(
 def _requested_comparisons(
     runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]
 ) -> list[Comparison]:
-    """Return the comparisons that the command line asks for.
-
-    Raises:
-        ValueError: the options contradict each other.
-    """
+    """Return the comparisons; raise a ValueError for options that contradict each other."""
     from ...results.comparison.compare import compare as cells
     from ...results.comparison.compare import compare_with
 

@@ -85,10 +85,9 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
         )
     packages = [f"{p.name} {p.version}" for p in diagnosis.packages if not p.extra and p.version]
     yield "packages", ", ".join(packages)
-    for extra, missing in diagnosis.extras.items():
-        purpose = diagnosis.as_dict()["extras"][extra]["for"]
-        state = f"missing {', '.join(missing)}" if missing else "complete"
-        yield f"extra {extra}", f"{state}: {purpose}"
+    for name, extra in diagnosis.as_dict()["extras"].items():
+        state = f"missing {', '.join(extra['missing'])}" if extra["missing"] else "complete"
+        yield f"extra {name}", f"{state}: {extra['for']}"
 
 
 def _cores_in_words(diagnosis: Diagnosis) -> str:

@@ -63,10 +63,8 @@ def _summary(documented: object) -> str:
 def list_profiles(steps: int) -> list[Row]:
     """Return a row per sampler with the convergence order of each step on a ``karras`` grid to 0.
 
-    The orders are None for a sampler that declares no order or chooses its own steps.
-
-    Raises:
-        ValueError: ``steps`` is not from 1 to :data:`LONGEST_PROFILE`.
+    The orders are None for a sampler that declares no order or chooses its own steps. Raises a
+    ValueError unless ``steps`` is from 1 to :data:`LONGEST_PROFILE`.
     """
     if not 1 <= steps <= LONGEST_PROFILE:
         raise ValueError(

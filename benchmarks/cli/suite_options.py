@@ -38,13 +38,13 @@ class SuiteOptions:
     """Options that replace parts of a suite, in the order of their help."""
 
     out_dir: OutOption = None
-    model: list[str] | None = setting(
+    models: list[str] | None = setting(
         "--model MODEL", "Replace the suite's models (repeatable).", WHAT
     )
-    sampler: list[str] | None = setting(
+    samplers: list[str] | None = setting(
         "--sampler SAMPLER", "Replace the samplers, e.g. 'ddim(eta=0.5)' (repeatable).", WHAT
     )
-    schedule: list[str] | None = setting(
+    schedules: list[str] | None = setting(
         "--schedule SCHEDULE", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
     )
     steps: StepsOption = None
@@ -140,9 +140,11 @@ class SuiteOptions:
 
 FROZEN, PUBLIC = "sb-2026", "public"
 """Frozen suite, and the part that needs no beacon."""
-SAME_NAMES = ("samples", "seed", "batch_size", "dtype", "extractor", "reference")
-SAME_NAMES += ("reference_samples", "converged_samples")
+SAME_NAMES = ("models", "samplers", "schedules", "samples", "seed", "batch_size", "dtype")
+SAME_NAMES += ("network_dtype", "extractor", "reference", "reference_samples", "converged_samples")
 """Options with the name and the value of the suite's key that they replace."""
+SEQUENTIAL = ("target_se", "baseline", "metric", "max_samples", "margin")
+"""Options with the name of the key that they replace in the suite's ``until``."""
 
 
 def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
@@ -175,10 +177,6 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         raise ValueError(f"--part and --beacon are for the suite {FROZEN}")
     replaced: dict[str, Any] = {
         **{key: getattr(options, key) for key in SAME_NAMES},
-        "models": options.model,
-        "network_dtype": options.network_dtype,
-        "samplers": options.sampler,
-        "schedules": options.schedule,
         "steps": integers(options.steps, "--steps"),
         "nfe": integers(options.nfe, "--nfe"),
         "start": tuple(check_choice(value, "--start", STARTS) for value in options.start or ()),
@@ -189,15 +187,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     replaced = {key: value for key, value in replaced.items() if value not in (None, [], ())}
     if not options.trust_suite:
         refuse_untrusted(suite, name, replaced)
-    suite = with_sequential_options(
-        suite.replaced(**replaced),
-        decided=options.until_decided,
-        target_se=options.target_se,
-        baseline=options.baseline,
-        metric=options.metric,
-        margin=options.margin,
-        max_samples=options.max_samples,
-    )
+    suite = with_sequential_options(suite.replaced(**replaced), options)
     timing: dict[str, Any] = {} if options.timing else {"enabled": False}
     if options.timing_minutes is not None:
         timing["minutes"] = options.timing_minutes
@@ -218,30 +208,23 @@ def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
     return ("+".join(modes),) if modes else None
 
 
-def with_sequential_options(
-    suite: Suite,
-    *,
-    decided: bool,
-    margin: str | None,
-    **options: Any,
-) -> Suite:
-    """Return the suite with the command line's options of sequential sampling.
-
-    ``options`` are further values of the suite's ``until``; None for an option that is not given.
+def with_sequential_options(suite: Suite, options: SuiteOptions) -> Suite:
+    """Return the suite with ``--until-decided`` and the options in :data:`SEQUENTIAL`.
 
     Raises:
         ValueError: an option needs ``--until-decided`` or ``--target-se``, or a value is invalid.
     """
     from ...samplers.spec import parse_spec
 
-    options["margin"] = None if margin is None else parse_share(margin, "--margin")
-    options = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key in SEQUENTIAL if (value := getattr(options, key)) is not None}
+    if "margin" in given:
+        given["margin"] = parse_share(given["margin"], "--margin")
     previous = {} if suite.until is None else suite.until.model_dump()
-    if options and not (decided or "target_se" in options or previous):
+    if given and not (options.until_decided or "target_se" in given or previous):
         raise ValueError(
-            f"--{next(iter(options)).replace('_', '-')} says how to extend "
+            f"--{next(iter(given)).replace('_', '-')} says how to extend "
             "rows; give --until-decided or --target-se with it"
         )
-    if decided and not (options.get("baseline") or previous.get("baseline")):
-        options["baseline"] = parse_spec(suite.samplers[0])["name"]
-    return suite.replaced(until={**previous, **options}) if options else suite
+    if options.until_decided and not (given.get("baseline") or previous.get("baseline")):
+        given["baseline"] = parse_spec(suite.samplers[0])["name"]
+    return suite.replaced(until={**previous, **given}) if given else suite

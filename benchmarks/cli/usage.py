@@ -91,8 +91,6 @@ def _in_plain_words(message: str) -> str:
 def _parameter_name(error: Any) -> str:
     """Return the name of an error's option, or of its argument as in the usage line."""
     param = error.param
-    if param is None:
-        return "an argument"
     is_option = param.param_type_name == "option"
     return param.opts[0] if is_option else (param.metavar or str(param.name)).upper()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from quiet_runs import quiet_setup
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.suite_options import with_sequential_options
+from samplerbench.benchmarks.cli.suite_options import SEQUENTIAL, with_sequential_options
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.sequential_sampling import (
     analyse_open_rows,
@@ -219,21 +220,21 @@ def test_mistakes_are_one_sentence(tmp_path):
 
 def test_the_command_line_fills_in_what_the_suite_leaves_open():
     suite = check_suite({"name": "t", **SUITE}, "t")
-    nothing = dict.fromkeys(("target_se", "baseline", "metric", "margin", "max_samples"))
-    assert with_sequential_options(suite, decided=False, **nothing) is suite
-    plain = with_sequential_options(suite, decided=True, **nothing)
+
+    def options(*, decided: bool = False, **given):
+        return SimpleNamespace(until_decided=decided, **(dict.fromkeys(SEQUENTIAL) | given))
+
+    assert with_sequential_options(suite, options()) is suite
+    plain = with_sequential_options(suite, options(decided=True))
     assert plain.until == Until(baseline="euler")
     assert plain.until.column == "fd_conv"
     assert plain.digest == suite.digest  # one directory: a run can be continued to a decision
-    assert (
-        with_sequential_options(suite, decided=False, **(nothing | {"target_se": 0.1})).until.column
-        == "fid_proxy"
-    )
-    assert with_sequential_options(
-        plain, decided=False, **(nothing | {"margin": "2%", "max_samples": 500})
-    ).until == Until(baseline="euler", margin=0.02, max_samples=500)
+    precise = with_sequential_options(suite, options(target_se=0.1))
+    assert precise.until.column == "fid_proxy"
+    wider = with_sequential_options(plain, options(margin="2%", max_samples=500))
+    assert wider.until == Until(baseline="euler", margin=0.02, max_samples=500)
     with pytest.raises(ValueError, match="--margin says how to extend rows; give --until-decided"):
-        with_sequential_options(suite, decided=False, **(nothing | {"margin": "2%"}))
+        with_sequential_options(suite, options(margin="2%"))
 
 
 def test_the_command_prints_verdicts_and_samples(tmp_path):

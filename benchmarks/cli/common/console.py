@@ -105,11 +105,9 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str] | None = 
     texts = [[format_value(row[key]) for key in columns] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *texts, strict=True)]
     wrapped = [_WRAPPED if place and wide > _PROSE else wide for place, wide in enumerate(widths)]
-    if not out.is_terminal and sum(widths) + 2 * (len(columns) - 1) <= out.width:
-        for cells in (headings, *texts):
-            say(_line(cells, [*widths[:-1], 0]))
-        return None
-    if sum(wrapped) + 2 * (len(columns) - 1) <= out.width:
+    gaps = 2 * (len(columns) - 1)
+    is_plain = not out.is_terminal and sum(widths) + gaps <= out.width
+    if not is_plain and sum(wrapped) + gaps <= out.width:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
         for heading, least, width in zip(headings, wrapped, widths, strict=True):
             table.add_column(heading, no_wrap=least == width, overflow="fold")
@@ -128,8 +126,7 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str] | None = 
 
 
 def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
-    pairs = zip(cells, widths, strict=False)
-    return "  ".join(set_cell_size(cell, wide) if wide else cell for cell, wide in pairs).rstrip()
+    return "  ".join(map(set_cell_size, cells, widths)).rstrip()
 
 
 def format_value(value: Any) -> str:

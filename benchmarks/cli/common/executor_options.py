@@ -84,10 +84,8 @@ def pick_executor(
     """Make the executor that a command's options describe.
 
     ``jobs`` is the number of workers: "auto" for one per GPU, or per core without a GPU; None for no
-    pool. Workers get the GPUs in turn.
-
-    Raises:
-        ValueError: the options contradict each other, or a value is invalid.
+    pool. Workers get the GPUs in turn. Raises a ValueError for a value that is invalid, and for options
+    that contradict each other.
     """
     if options.is_ray:
         return make_ray_executor(options, jobs)
@@ -110,8 +108,7 @@ def pick_executor(
 def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> Executor:
     """Make an executor other than a pool or Ray's, by its name or ``isolation``.
 
-    Raises:
-        ValueError: the name is unknown or contradicts ``isolation``, or the executor keeps no such limit.
+    Raises a ValueError if the name is unknown or contradicts ``isolation``, or a limit is not kept.
     """
     name, memory_limit = options.executor, options.memory_limit
     short = {None: None, True: "worker", False: "in-process"}[options.isolation]

@@ -26,18 +26,27 @@ MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1  # tables cannot store larger seeds
 
 
-def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
-    """Return an option of a command, in a panel of its help.
+def setting(
+    names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
+) -> Any:
+    """Return the default value that declares a parameter or dataclass field as an option.
 
     ``names`` has one name or several, and a word in capitals for the value, as in "--seed N".
     """
-    words, value = _names_and_value(names)
-    return typer.Option(*words, help=text, rich_help_panel=panel, metavar=value, **limits)
+    *words, value = names.split()
+    if value.startswith("-"):
+        words, value = [*words, value], None
+    return typer.Option(default, *words, help=text, rich_help_panel=panel, metavar=value, **limits)
 
 
-def _names_and_value(names: str) -> tuple[list[str], str | None]:
-    words = names.split()
-    return (words, None) if words[-1].startswith("-") else (words[:-1], words[-1])
+def flag(names: str, text: str, panel: str | None = None) -> Any:
+    """Return the default value that declares an option without a value, False by default."""
+    return setting(names, text, panel, default=False)
+
+
+def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
+    """Return an option to annotate a parameter with, which has its own default or none."""
+    return setting(names, text, panel, ..., **limits)
 
 
 Plugins = Annotated[
@@ -78,19 +87,6 @@ DeviceOption = Annotated[str, option("--device NAME", "auto, cpu or cuda.", WHER
 JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", min=1)]
 
 
-def setting(
-    names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
-) -> Any:
-    """Return the default value that declares a parameter or dataclass field as an option."""
-    words, value = _names_and_value(names)
-    return typer.Option(default, *words, help=text, rich_help_panel=panel, metavar=value, **limits)
-
-
-def flag(names: str, text: str, panel: str | None = None) -> Any:
-    """Return the default value that declares an option without a value, False by default."""
-    return setting(names, text, panel, default=False)
-
-
 def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
     """Replace each parameter of a command whose type is a dataclass by the fields of the dataclass.
 
@@ -127,8 +123,7 @@ def _parameters_of_fields(group: Any) -> Iterator[inspect.Parameter]:
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """Return the whole numbers >= 1 of a comma-separated text; None for None.
 
-    Raises:
-        ValueError: the text is no such list, or a number is too large.
+    Raises a ValueError for any other text, and for a number that is too large.
     """
     if text is None:
         return None
@@ -149,22 +144,14 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def check_choice(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice:
-    """Return ``value`` if it is one of ``allowed``.
-
-    Raises:
-        ValueError: ``value`` is not one of them.
-    """
+    """Return ``value`` if it is one of ``allowed``, or else raise a ValueError."""
     if value not in allowed:
         raise ValueError(f"{option} {value!r}: choose one of {', '.join(allowed)}")
     return allowed[allowed.index(value)]
 
 
 def parse_share(text: str, option: str) -> float:
-    """Return a share >= 0 from a text such as ``1%`` or ``0.01``.
-
-    Raises:
-        ValueError: the text is something else.
-    """
+    """Return a share >= 0 from a text such as ``1%`` or ``0.01``; raise a ValueError for others."""
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
