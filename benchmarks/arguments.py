@@ -75,12 +75,9 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return the spec of a model.
+    """Return the spec of a model; register an object under ``name``, or by default its own name.
 
-    An object is registered under ``name``; if that is "", under the object's own name.
-
-    Raises:
-        ValueError: the object is no model, or a built-in model has the name.
+    Raises a ValueError if the object is no model, or if a built-in model has the name.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -92,8 +89,7 @@ def model_spec(model: Any, name: str = "") -> Any:
 def make_sampler(sampler: Any) -> Sampler:
     """Return the sampler for a spec, an object or a class, whose class is registered.
 
-    Raises:
-        ValueError: there is no such sampler.
+    Raises a ValueError if there is no such sampler.
     """
     if isinstance(sampler, str | Mapping):
         spec = parse_spec(sampler)
@@ -131,8 +127,7 @@ def _load_suite_argument(suite: Any) -> Suite:
 def resolve_device_argument(name: str, suite: Suite | None = None) -> str:
     """Return "cpu" or "cuda" for a device name.
 
-    Raises a ValueError for any name but "auto", "cpu" and "cuda", or if the suite cannot run on the
-    device.
+    Raises a ValueError for names other than :data:`DEVICES`, or if the suite cannot run there.
     """
     if name not in DEVICES:
         raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")

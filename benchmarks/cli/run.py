@@ -255,10 +255,9 @@ def _format_difference(row: dict[str, Any]) -> str:
 
 
 def print_failed_cells(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of ``cells`` are not ok, and a line for each of the most common reasons.
+    """Print how many of ``cells`` are not ok, and the most common reasons.
 
-    Returns:
-        The exit code: 1 if there are cells and none of them is ok, else 0.
+    Returns the exit code: 1 if there are cells and none of them is ok, else 0.
     """
     from ...results.values import rows_as_dicts
 

@@ -211,8 +211,7 @@ def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
 def with_sequential_options(suite: Suite, options: SuiteOptions) -> Suite:
     """Return the suite with ``--until-decided`` and the options in :data:`SEQUENTIAL`.
 
-    Raises:
-        ValueError: an option needs ``--until-decided`` or ``--target-se``, or a value is invalid.
+    Raises a ValueError for an invalid value, or without ``--until-decided`` and ``--target-se``.
     """
     from ...samplers.spec import parse_spec
 

@@ -77,16 +77,10 @@ def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
 def write_report_page(
     folders: list[Path], to: Path | None, baseline: str | None = None, *, force: bool = True
 ) -> None:
-    """Write the report of run directories to an HTML page.
+    """Write the report of run directories to ``to``; None is ``report.html`` in the only folder.
 
-    Args:
-        folders: run directories.
-        to: path of the page; None for ``report.html`` in the only folder.
-        baseline: sampler to compare with; None for the default.
-        force: True to write the report even if the present one is up to date.
-
-    Raises:
-        ValueError: ``to`` is None for several folders.
+    Unless ``force`` is True, a report that is up to date stays. Raises a ValueError if ``to`` is None
+    for several folders.
     """
     if to is None and len(folders) > 1:
         raise ValueError("name the file for the report of several runs with --out FILE.html")
@@ -118,18 +112,16 @@ def print_ranking(
 
 def rankable_columns(table: Any) -> list[str]:
     """Return the columns to rank by: measured quantities and some others, if they have values."""
-    names = table.frame.columns
+    from ...results.table.typed_table import filled_columns
+
+    filled = filled_columns(table.frame)
     measured = [
         name.removesuffix("_se")
-        for name in names
+        for name in table.frame.columns
         if name.endswith("_se") and not name.endswith(("_floor_se", "_converged_se"))
     ]
     ranked_too = ("fid_proxy_raw", "fd_inf", "rmse_median", "ms_per_sample", "joules_per_sample")
-    return [
-        name
-        for name in dict.fromkeys([*measured, *ranked_too, "overhead"])
-        if name in names and table.frame[name].notna().any()
-    ]
+    return [name for name in dict.fromkeys([*measured, *ranked_too, "overhead"]) if name in filled]
 
 
 def figures(

@@ -59,9 +59,6 @@ def gits(
         weight: > 0; the cost of jump k, from 0, counts weight^k times. The default is the authors'.
         seed: seed of the trajectories' noise, >= 0.
 
-    Returns:
-        The search, a function of a model, a cache folder or None, and a device.
-
     Raises:
         ValueError: an option is out of range, or the teacher is stochastic or has no fixed grid.
     """

@@ -97,25 +97,22 @@ def _step_costs(
 
 @torch.no_grad()
 def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Return the minimum mean squared error ``mmse`` at values ``gamma``, and ``evaluations``."""
+    """Return the minimum mean squared error ``mmse`` at values ``gamma``, and ``evaluations``.
+
+    For a network, the denoising loss on its own samples stands in.
+    """
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
     else:
-        curve, evaluations = _loss_on_own_samples(model, gamma, samples, device)
+        bound, x, meter = bind_latents(model, samples, _SEED, device)
+        grid = karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max)
+        x0 = make(_TEACHER).sample(bound, x, grid, NoNoise())
+        curve = denoising_loss(bound.model, x0, gamma, seed=_SEED, labels=bound.labels)
+        evaluations = meter.rows
     if not np.isfinite(curve.draws).all():
         raise ValueError(
             f"optimal_kl: the denoising loss of model {model.name} is not "
             "finite; choose another schedule"
         )
     return {"gamma": gamma.tolist(), "mmse": curve.mean().tolist(), "evaluations": evaluations}
-
-
-def _loss_on_own_samples(
-    model: Denoiser, gamma: np.ndarray, samples: int, device: str
-) -> tuple[MMSECurve, int]:
-    """Return the denoising loss on samples of the model, and the number of evaluations."""
-    bound, x, meter = bind_latents(model, samples, _SEED, device)
-    grid = karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max)
-    x0 = make(_TEACHER).sample(bound, x, grid, NoNoise())
-    return denoising_loss(bound.model, x0, gamma, seed=_SEED, labels=bound.labels), meter.rows

@@ -94,9 +94,6 @@ def oss(
         latents: number of trajectories, >= 1.
         seed: seed of the trajectories' noise, >= 0.
 
-    Returns:
-        The search, a function of a model, a cache folder or None, and a device.
-
     Raises:
         ValueError: an option is out of range, the teacher is stochastic or has no fixed grid, or
             the solver is not linear.
@@ -196,12 +193,9 @@ def row_function(solver: GridSampler, last: float) -> RowOf:
 
 
 class StudentPath(NamedTuple):
-    """Best path of a solver to one level, with its error and history entries.
+    """Best path of a solver to one level, as indices of levels, with history entries, newest first.
 
-    Attributes:
-        path: indices of the levels.
-        error: mean square distance from the teacher's state.
-        past: history entries, newest first.
+    ``error`` is the mean square distance from the teacher's state.
     """
 
     path: tuple[int, ...]

@@ -67,8 +67,7 @@ def published(
 def fit_to_range(table: PublishedTable, model: Denoiser, *, carry: bool) -> PublishedTable:
     """Return a table for the model's range: unchanged, or at equal relative positions in log sigma.
 
-    Raises:
-        ValueError: the ranges differ by more than :data:`NEAR`, and ``carry`` is False.
+    Raises a ValueError if the ranges differ by more than :data:`NEAR`, and ``carry`` is False.
     """
     own = replace(table, sigma_min=table.sigma_min or model.sigma_min)
     ends = [(own.sigma_min, model.sigma_min), (own.sigma_max, model.sigma_max)]

@@ -103,11 +103,7 @@ def carry_grid(grid: Grid, source: Denoiser | PublishedTable, target: Denoiser) 
     needs_sampler=True,
 )
 def tuned(*, file: str = "tuned.json") -> Callable[[Denoiser, Path | None, str], TunedGrids]:
-    """Levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
-
-    Args:
-        file: JSON file that ``samplerbench tune`` wrote.
-    """
+    """Levels that ``samplerbench tune`` found for a model, a sampler and a number of steps."""
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedGrids:
         try:
@@ -150,8 +146,7 @@ class TunedGrids:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps; one step is a jump to 0, without levels to tune.
 
-        Raises a ValueError if the file has no grid of this size and range, or if ``to_zero`` is
-        False.
+        Raises a ValueError if the file has no such grid, or if ``to_zero`` is False.
         """
         if not to_zero:
             raise ValueError(

@@ -76,16 +76,11 @@ def announce(text: str) -> None:
         err.print(text, style="dim", markup=False)
 
 
-def say_next(*commands: Sequence[object], to: Console | None = None) -> None:
-    """Print the next commands to type, ready to copy; each is given as its words.
-
-    ``to`` is the console, by default the standard output.
-    """
+def say_next(*commands: Sequence[object], to: Console = out) -> None:
+    """Print the next commands to type, ready to copy; each is given as its words."""
     lines = [shlex.join(["samplerbench", *map(str, words)]) for words in commands]
     text = "Next: " if len(lines) == 1 else "Next:\n  "
-    (to or out).print(
-        Text(text, style="bold").append("\n  ".join(lines), style="not bold"), soft_wrap=True
-    )
+    to.print(Text(text, style="bold").append("\n  ".join(lines), style="not bold"), soft_wrap=True)
 
 
 def print_json(value: object) -> None:

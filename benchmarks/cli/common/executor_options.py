@@ -136,9 +136,7 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
 def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
     """Make the executor "ray" or "ray:ADDRESS".
 
-    Raises:
-        ValueError: the options contradict each other, a value is invalid, or the cluster cannot
-            be joined.
+    Raises a ValueError as :func:`pick_executor` does, or if the cluster cannot be joined.
     """
     name, address, gpus = str(options.executor), options.ray_address, options.gpus_per_worker
     given = name.partition(":")[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -93,14 +93,19 @@ def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
     Each field has a :func:`setting` as default, or an :func:`option` in its annotation and a default.
     """
     signature = inspect.signature(command, eval_str=True)
-    given = signature.parameters.values()
-    groups: dict[str, Any] = {
-        item.name: item.annotation for item in given if is_dataclass(item.annotation)
-    }
+    groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
-    for parameter in given:
-        group = groups.get(parameter.name)
-        parameters += [parameter] if group is None else _parameters_of_fields(group)
+    for parameter in signature.parameters.values():
+        group = parameter.annotation
+        if not is_dataclass(group):
+            parameters.append(parameter)
+            continue
+        groups[parameter.name] = group
+        hints = get_type_hints(group, include_extras=True)
+        parameters += [
+            parameter.replace(name=item.name, default=item.default, annotation=hints[item.name])
+            for item in fields(group)
+        ]
 
     @wraps(command)
     def called(**values: Any) -> None:
@@ -111,13 +116,6 @@ def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
     called.__annotations__ = {item.name: item.annotation for item in parameters}
     return called
-
-
-def _parameters_of_fields(group: Any) -> Iterator[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    for item in fields(group):
-        yield inspect.Parameter(item.name, kind, default=item.default, annotation=hints[item.name])
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -35,15 +35,12 @@ _STEPS: dict[Kind, tuple[str, ...]] = {
 
 
 def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
-    """Write a plugin package ``folder/name``: an entry point, a working file, its test, a README.
+    """Write a plugin package: an entry point, a working file, its test, a README. Return its folder.
 
     Args:
         kind: "solver" or "metric".
         name: name of the package and of its sampler or metric; an unused lower-case identifier.
         folder: parent of the package's folder, created if it does not exist.
-
-    Returns:
-        The package's folder.
 
     Raises:
         ValueError: the name is not usable, or the folder already exists.
