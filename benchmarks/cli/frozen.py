@@ -112,5 +112,5 @@ def board(
 
     site = build(folder, to, reruns=reruns, part=part, beacon=beacon)
     for _, sentence in site.refused:
-        err.print(f"left out: {sentence}", markup=False, soft_wrap=True)
+        say(f"left out: {sentence}", to=err)
     say(f"Wrote {site.index}, and a page for each of {site.count} solvers.")

@@ -71,7 +71,7 @@ def check_model(
         teacher=teacher,
         samples=samples,
         device=check_choice(device, "--device", DEVICES),
-        progress=lambda note: err.print(note, markup=False, soft_wrap=True),
+        progress=lambda note: say(note, to=err),
         opened=opened,
     )
     if as_json:

@@ -54,7 +54,7 @@ def check(
             say(_check_line(label_of(results[-1]), entry_of(results[-1])))
     if write is not None:
         write_measured(write, {label_of(result): entry_of(result) for result in results})
-        err.print(f"Wrote {write}", markup=False, soft_wrap=True)
+        say(f"Wrote {write}", to=err)
     if as_json:
         print_json([result.as_dict() for result in results] if several else results[0].as_dict())
     elif several:
@@ -189,7 +189,7 @@ def export(
     if as_json:
         return print_json(lines)
     for file in lines.get("files", ()):
-        err.print(f"Wrote {file}", markup=False, soft_wrap=True)
+        say(f"Wrote {file}", to=err)
     if "code" in lines:
         say(lines["code"])
         if lines["remark"]:

@@ -231,7 +231,7 @@ def tune(
         )
     for target, failure in failures.items():
         name = f"{target.label}, {target.steps} steps"
-        err.print(f"{name}: {failure.status}, {failure.reason}", markup=False, soft_wrap=True)
+        say(f"{name}: {failure.status}, {failure.reason}", to=err)
     if as_json:
         print_json(
             [{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in entries]

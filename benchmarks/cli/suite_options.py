@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .common.console import err
+from .common.console import err, say
 from .common.help_panels import EXECUTION, STATISTICS, TIMING, WHAT
 from .common.options import (
     DEVICES,
@@ -198,7 +198,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     if is_frozen:
         from ..frozen.suite import describe_run
 
-        err.print(describe_run(suite, options.part, options.beacon), markup=False, soft_wrap=True)
+        say(describe_run(suite, options.part, options.beacon), to=err)
     return suite, resolve_device(check_choice(options.device, "--device", DEVICES), suite)
 
 

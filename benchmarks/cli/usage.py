@@ -12,7 +12,7 @@ from typing import Any
 
 from typer import Abort, Context, Typer
 
-from .common.console import err
+from .common.console import err, say
 from .common.help_panels import PanelCommand
 
 LONGEST = 2000  # most characters of an error message; the middle of a longer one is left out
@@ -48,7 +48,7 @@ def _print_refusal(sentence: str) -> int:
     words = " ".join(sentence.split())
     if len(words) > LONGEST:  # it quotes the user's input, which may be as long as any file
         words = f"{words[: LONGEST * 3 // 4]} … {words[-LONGEST // 4 :]}"
-    err.print(f"error: {words}", markup=False, soft_wrap=True)
+    say(f"error: {words}", to=err)
     return 2
 
 

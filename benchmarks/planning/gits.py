@@ -153,7 +153,7 @@ def bind_latents(
     return meter.attach(model).bind(ids, seed), x, meter
 
 
-def trajectories(
+def run_teacher(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
 ) -> tuple[Grid, list[Tensor], Bound, Meter]:
     """Return a karras grid, a teacher's states at its levels, their denoiser, and its meter."""
@@ -169,7 +169,7 @@ def _measure_costs(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
 ) -> dict[str, Any]:
     """Return the fine grid's ``levels``, ``cost`` of jumps between them, and ``evaluations``."""
-    grid, states, bound, meter = trajectories(model, teacher, steps, latents, seed, device)
+    grid, states, bound, meter = run_teacher(model, teacher, steps, latents, seed, device)
     slopes = [
         (state - bound(state, level)) / level
         for state, level in zip(states[:-1], grid.sigma, strict=False)

@@ -20,7 +20,7 @@ from ...samplers.numerics import as_column, level_tensor
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import FineGridSearch
 from .cache import cached_result, search_key
-from .gits import make_teacher, trajectories
+from .gits import make_teacher, run_teacher
 
 _VERSION = 1  # raised when the same options would give other levels
 _TRIAL_STEPS = 8
@@ -160,7 +160,7 @@ def _search(
     device: str,
 ) -> dict[str, Any]:
     """Return the fine grid's ``levels``, the median ``paths``, and ``evaluations``."""
-    grid, states, bound, meter = trajectories(model, teacher, teacher_steps, latents, seed, device)
+    grid, states, bound, meter = run_teacher(model, teacher, teacher_steps, latents, seed, device)
     targets = torch.stack(states, 1)
     if not targets.isfinite().all():
         raise ValueError(

@@ -1,6 +1,7 @@
 """Parts that commands share: options, output on the console, and executors."""
 
-from .console import error_console, print_rows, say
+from .console import err as error_console
+from .console import print_rows, say
 from .executor_options import cores, workers
 from .options import JobsOption, OutOption, PeersPath, Plugins, integers, load_plugins
 

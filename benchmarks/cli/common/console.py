@@ -45,8 +45,6 @@ class SafeConsole(Console):
 
 
 out, err = SafeConsole(), SafeConsole(stderr=True)
-error_console = err
-"""Console on the standard error."""
 
 
 class Warnings(logging.Handler):
@@ -62,12 +60,12 @@ class Warnings(logging.Handler):
         if sentence not in self._said:
             self._said.add(sentence)
             kind = "warning" if record.levelno >= logging.WARNING else "note"
-            err.print(f"{kind}: {sentence}", markup=False, soft_wrap=True)
+            say(f"{kind}: {sentence}", to=err)
 
 
-def say(text: str) -> None:
+def say(text: str, to: Console = out) -> None:
     """Print text without interpreting markup and without wrapping lines."""
-    out.print(text, markup=False, soft_wrap=True)
+    to.print(text, markup=False, soft_wrap=True)
 
 
 def announce(text: str) -> None:

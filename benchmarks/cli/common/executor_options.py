@@ -19,7 +19,7 @@ import typer
 
 from ...running.executors import Executor, InProcess, Pool, Worker, make_executor
 from ...running.executors.ray_executor import Ray
-from .console import err
+from .console import err, say
 from .help_panels import EXECUTION
 from .options import setting
 
@@ -264,11 +264,8 @@ def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) ->
         if not by:
             raise
         command = shlex.join(["samplerbench", *sys.argv[1:]])
-        err.print(
-            f"stopped by {signal.Signals(by[0]).name}{_progress_in_words(folder) if kept is None else kept}; go on with: {command}",
-            markup=False,
-            soft_wrap=True,
-        )
+        done = _progress_in_words(folder) if kept is None else kept
+        say(f"stopped by {signal.Signals(by[0]).name}{done}; go on with: {command}", to=err)
         raise typer.Exit(128 + by[0]) from None
     finally:
         where.close()
