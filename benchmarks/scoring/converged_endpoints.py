@@ -144,8 +144,7 @@ def converged_endpoints(
         ValueError: an exact model cannot compute its endpoints.
     """
     count = max(map(len, measured))
-    dtype = truth_dtype(model, cell)
-    tag = file_tag(model, cell.seed, dtype_name(dtype), count)
+    dtype, tag = truth_dtype(model, cell), _truth_tag(model, cell, count)
     ids = torch.arange(count, device=cell.device)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
@@ -188,7 +187,7 @@ def converged_path_endpoints(
 
         return draw_in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    tag = f"{file_tag(model, seed, dtype_name(truth_dtype(model, cell)), count)}-path"
+    tag = f"{_truth_tag(model, cell, count)}-path"
     return endpoints_by_doubling(run, tag, limit, measured, PATH)
 
 
@@ -198,11 +197,11 @@ def converged_features(
     """Return features ``(m, d)`` of converged samples: from the card, or of ``count`` samples."""
     if reference.converged is not None:
         return reference.converged
-    space = (reference.extractor.identity, run.extractor)
-    dtype = truth_dtype(model, cell)
-    name = f"{file_tag(model, cell.seed, dtype_name(dtype), count, *space)}-converged"
+    tag = _truth_tag(model, cell, count, reference.extractor.identity, run.extractor)
+    name = f"{tag}-converged"
     stored = run.read_reference(name)
     if stored is None:
+        dtype = truth_dtype(model, cell)
         x = converged_samples(model, count, cell.seed, dtype, cell.batch_size, cell.device)
         stored = {"features": reference.extractor(clamp(model.decode(x), reference.clamp)[0])}
         run.write_reference(name, stored)
@@ -223,9 +222,9 @@ def truth_dtype(model: Denoiser, cell: Cell) -> torch.dtype:
     return model.dtype if dtype in HALF else dtype
 
 
-def dtype_name(dtype: torch.dtype) -> str:
-    """Return the name of a dtype, such as "float32"."""
-    return str(dtype).removeprefix("torch.")
+def _truth_tag(model: Denoiser, cell: Cell, *what: object) -> str:
+    dtype = str(truth_dtype(model, cell)).removeprefix("torch.")
+    return file_tag(model, cell.seed, dtype, *what)
 
 
 def file_tag(model: Denoiser, *what: object) -> str:

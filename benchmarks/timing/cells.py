@@ -30,7 +30,7 @@ from ..sampling.failure import error_in_words, is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cell_timing import CellTiming, TimedVisit
-from .clock import CallTimes, Clock, make_sm_clock, set_backends, warm_up
+from .clock import Clock, Stopwatch, make_sm_clock, set_backends, warm_up
 from .disturbances import doubts_of_blocks, observe_block
 from .gpu_state import Gpu
 
@@ -106,7 +106,6 @@ ROUND_ROOM = 4
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
-Stopwatch = Callable[[Callable[[], object]], CallTimes]
 
 
 def time_cells(
