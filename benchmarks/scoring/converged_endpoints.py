@@ -133,15 +133,10 @@ def converged_endpoints(
 ) -> Endpoints:
     """Return converged ODE endpoints of latents 0, 1, …, from the run directory if stored there.
 
-    Args:
-        run: run directory that stores the endpoints.
-        model: model on the cell's device.
-        cell: any cell of the model with these latents.
-        measured: samples ``(k, *event)`` of deterministic samplers from the same latents. The
-            largest k is the number of endpoints; the smallest error sets the required accuracy.
-
-    Raises:
-        ValueError: an exact model cannot compute its endpoints.
+    ``model`` is on the device of ``cell``, which is any cell of it with these latents. ``measured``
+    are samples ``(k, *event)`` of deterministic samplers from the same latents. The largest k is
+    the number of endpoints; the smallest error sets the required accuracy. Raises a ValueError if
+    an exact model cannot compute its endpoints.
     """
     count = max(map(len, measured))
     dtype, tag = truth_dtype(model, cell), _truth_tag(model, cell, count)
@@ -255,7 +250,7 @@ def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None
     if not cell.sampler.stochastic:
         return converged_endpoints
     on_path = cell.noise == "brownian" and cell.start.name != "gaussian"
-    claims = getattr(cell.sampler, "strong_order", None) is not None
+    claims = cell.sampler.strong_order is not None
     return (
         converged_path_endpoints if on_path and claims and isinstance(model, ExactModel) else None
     )
@@ -275,11 +270,11 @@ def endpoints_by_solver(
     ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
     """
     truths: dict[EndpointSolver | None, Endpoints] = {}
-    for truth in (converged_endpoints, converged_path_endpoints):
+    kinds = {converged_endpoints: "endpoints", converged_path_endpoints: "paths"}
+    for truth, kind in kinds.items():
         comparable = [cell for cell in cells if choose_endpoint_solver(model, cell) is truth]
         if comparable:
             measured = [whole(cell) for cell in comparable]
-            kind = "endpoints" if truth is converged_endpoints else "paths"
             count = max(map(len, measured))
             stage(f"{comparable[0].model}: converged {kind} of {count} samples")
             truths[truth] = truth(run, reporting_model, comparable[0], measured)

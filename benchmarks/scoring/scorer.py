@@ -113,7 +113,6 @@ class _UnusableShardError(Exception):
     """Shard that is damaged, missing or too small; its ``cell`` must be drawn again."""
 
     def __init__(self, cell: Cell) -> None:
-        super().__init__(f"a shard of {cell.key} is gone")
         self.cell = cell
 
 

@@ -142,11 +142,8 @@ def features_identity(extractor: Extractor, limits: tuple[float, float] | None) 
 def read_statistics(source: str) -> StatisticsFile | None:
     """Read the statistics in a file; None for a source without any, such as an array of samples.
 
-    Args:
-        source: value of ``--reference``.
-
-    Raises:
-        ValueError: a file with statistics is damaged, or a pickle or ``.pt`` file has none.
+    ``source`` is a value of ``--reference``. Raises a ValueError if a file with statistics is
+    damaged, or if a pickle or ``.pt`` file has none.
     """
     path = Path(source)
     if not path.is_file() or path.suffix not in (".npz", ".pkl", ".pickle", ".pt", ".pth"):

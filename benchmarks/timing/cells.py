@@ -212,8 +212,7 @@ class _TimingPass:
     def _has_time(self, a_round: float, longest: float) -> bool:
         """Return True if a first cell, or ``min_rounds`` rounds with another cell, fit in time.
 
-        ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
-        visit.
+        ``a_round`` and ``longest`` are the times of a round so far and of the longest first visit.
         """
         if self.until is None or not self.unfinished:
             return not self._is_late()

@@ -59,10 +59,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _row_of_better_label(errors: np.ndarray) -> int:
-    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0; 0 if there is none.
-
-    The row is chosen on one half of the images, and must have a smaller error on the other half.
-    """
+    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0; 0 if there is none."""
     if errors.shape[1] < FEWEST_IMAGES:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())

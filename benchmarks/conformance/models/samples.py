@@ -159,10 +159,7 @@ def candidate_on_samples(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a candidate with its fit to clean images; without images, to samples of the model.
-
-    Without images, ``samples`` samples are drawn.
-    """
+    """Return a candidate with its fit to images; without images, to ``samples`` of the model."""
     if images is not None:
         clean = images.to(device, model.dtype)
         return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))
