@@ -7,6 +7,7 @@ features and store results. :mod:`.metric` describes how to add a metric.
 import importlib
 import pkgutil
 
+from .coefficients import coefficient_distances
 from .coverage import mode_counts
 from .endpoint import distance_columns, endpoint_distance, endpoint_error, flip_columns
 from .energy import energy_distance
@@ -21,10 +22,12 @@ from .estimators.frechet import (
 )
 from .estimators.neighbours import neighbour_distances, square_distances
 from .estimators.rows import Moments, as_rows
+from .fid import dominated
 from .kernel import KERNEL_ESTIMATOR, KernelEstimate, kid
 from .memorisation import binomial_interval, distance_ratio, duplicate_share
 from .metric import Context, Measured, Metric, metric, metrics
 from .precision_recall import precision_recall
+from .sliced_wasserstein import sliced_wasserstein
 
 __all__ = [
     "KERNEL_ESTIMATOR",
@@ -38,8 +41,10 @@ __all__ = [
     "Moments",
     "as_rows",
     "binomial_interval",
+    "coefficient_distances",
     "distance_columns",
     "distance_ratio",
+    "dominated",
     "duplicate_share",
     "endpoint_distance",
     "endpoint_error",
@@ -55,6 +60,7 @@ __all__ = [
     "paired_difference",
     "population_estimate",
     "precision_recall",
+    "sliced_wasserstein",
     "square_distances",
 ]
 

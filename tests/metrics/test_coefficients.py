@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from samplerbench.benchmarks.metrics.coefficients import coefficient_distances, quantile_cell_means
+from samplerbench.benchmarks.metrics import coefficient_distances
+from samplerbench.benchmarks.metrics.coefficients import quantile_cell_means
 from samplerbench.models.exact.wavelet import coefficient_mixtures
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)

@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.metrics.sliced_wasserstein import (
-    directions,
-    sliced_wasserstein,
-    squared_distances,
-)
+from samplerbench.benchmarks.metrics import sliced_wasserstein
+from samplerbench.benchmarks.metrics.sliced_wasserstein import directions, squared_distances
 
 exact = settings(derandomize=True, deadline=None, max_examples=25)
 

@@ -9,11 +9,11 @@ from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.metrics import (
     FrechetReference,
+    dominated,
     estimate,
     metrics,
     population_estimate,
 )
-from samplerbench.benchmarks.metrics.fid import dominated
 from samplerbench.benchmarks.scoring.context import CellContext, gather_shards
 from samplerbench.benchmarks.scoring.data import ModelData, ScoringReference, training_set
 from samplerbench.benchmarks.suites.suite import check_suite
