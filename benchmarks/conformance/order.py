@@ -259,7 +259,7 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
     """
     if sampler.for_maps:
         return
-    declared = getattr(sampler, "strong_order", None)
+    declared = sampler.strong_order
     ends = [_end_on_paths(sampler, n) for n in PATH_STEPS]
     errors = [rms(end, _limit_on_paths()) for end in ends]
     order = slope(PATH_STEPS, errors)

@@ -256,13 +256,7 @@ def metric(
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
     """Return a decorator that registers a function as a metric.
 
-    Args:
-        name: identifier of letters, digits and _, different from other metrics' names.
-        version: see :class:`Metric`.
-        needs: see :data:`Need`.
-        quantities: descriptions of the values that the function returns.
-        default: see :class:`Metric`.
-        weights: see :class:`Metric`.
+    ``name`` has letters, digits and _, and no other metric has it. For the rest see :class:`Metric`.
 
     Raises:
         ValueError: the name or a quantity is invalid or taken, or a need is unknown.

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...models.exact.wavelet import haar_transform
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
 from ..metrics.metric import Endpoints, Need
 from ..sampling.shard import BATCH, PRECISE, Arrays, clamp
+from .converged_endpoints import modes_of_samples
 from .data import ModelData, ScoringReference
 
 if TYPE_CHECKING:  # a protocol's property accepts no cached_property
@@ -204,7 +206,7 @@ class CellContext:
         return self.data.model.classes
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        return self.data.modes(x)
+        return modes_of_samples(self.data.model, x, self.data.device)
 
     @property
     def own_label(self) -> NDArray[np.bool_]:
@@ -221,7 +223,7 @@ class CellContext:
         return _require(self.data.mixtures, "coefficients")
 
     def coefficients(self, x: NDArray) -> FloatArray:
-        return self.data.coefficients(x)
+        return haar_transform(torch.from_numpy(x).double()).flatten(1).numpy()
 
     @property
     def solution(self) -> Endpoints:

@@ -133,19 +133,13 @@ def converged_endpoints(
 ) -> Endpoints:
     """Return converged ODE endpoints of latents 0, 1, …, from the run directory if stored there.
 
-    Args:
-        run: run directory that stores the endpoints.
-        model: model on the cell's device.
-        cell: any cell of the model with these latents.
-        measured: samples ``(k, *event)`` of deterministic samplers from the same latents. The
-            largest k is the number of endpoints; the smallest error sets the required accuracy.
-
-    Raises:
-        ValueError: an exact model cannot compute its endpoints.
+    ``model`` is on the device of ``cell``, which is any cell of it with these latents. ``measured``
+    are samples ``(k, *event)`` of deterministic samplers from the same latents. The largest k is
+    the number of endpoints; the smallest error sets the required accuracy. Raises a ValueError if
+    an exact model cannot compute its endpoints.
     """
     count = max(map(len, measured))
-    dtype = truth_dtype(model, cell)
-    tag = file_tag(model, cell.seed, dtype_name(dtype), count)
+    dtype, tag = truth_dtype(model, cell), _truth_tag(model, cell, count)
     ids = torch.arange(count, device=cell.device)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
@@ -188,7 +182,7 @@ def converged_path_endpoints(
 
         return draw_in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    tag = f"{file_tag(model, seed, dtype_name(truth_dtype(model, cell)), count)}-path"
+    tag = f"{_truth_tag(model, cell, count)}-path"
     return endpoints_by_doubling(run, tag, limit, measured, PATH)
 
 
@@ -198,11 +192,11 @@ def converged_features(
     """Return features ``(m, d)`` of converged samples: from the card, or of ``count`` samples."""
     if reference.converged is not None:
         return reference.converged
-    space = (reference.extractor.identity, run.extractor)
-    dtype = truth_dtype(model, cell)
-    name = f"{file_tag(model, cell.seed, dtype_name(dtype), count, *space)}-converged"
+    tag = _truth_tag(model, cell, count, reference.extractor.identity, run.extractor)
+    name = f"{tag}-converged"
     stored = run.read_reference(name)
     if stored is None:
+        dtype = truth_dtype(model, cell)
         x = converged_samples(model, count, cell.seed, dtype, cell.batch_size, cell.device)
         stored = {"features": reference.extractor(clamp(model.decode(x), reference.clamp)[0])}
         run.write_reference(name, stored)
@@ -223,9 +217,9 @@ def truth_dtype(model: Denoiser, cell: Cell) -> torch.dtype:
     return model.dtype if dtype in HALF else dtype
 
 
-def dtype_name(dtype: torch.dtype) -> str:
-    """Return the name of a dtype, such as "float32"."""
-    return str(dtype).removeprefix("torch.")
+def _truth_tag(model: Denoiser, cell: Cell, *what: object) -> str:
+    dtype = str(truth_dtype(model, cell)).removeprefix("torch.")
+    return file_tag(model, cell.seed, dtype, *what)
 
 
 def file_tag(model: Denoiser, *what: object) -> str:
@@ -256,7 +250,7 @@ def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None
     if not cell.sampler.stochastic:
         return converged_endpoints
     on_path = cell.noise == "brownian" and cell.start.name != "gaussian"
-    claims = getattr(cell.sampler, "strong_order", None) is not None
+    claims = cell.sampler.strong_order is not None
     return (
         converged_path_endpoints if on_path and claims and isinstance(model, ExactModel) else None
     )
@@ -276,11 +270,11 @@ def endpoints_by_solver(
     ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
     """
     truths: dict[EndpointSolver | None, Endpoints] = {}
-    for truth in (converged_endpoints, converged_path_endpoints):
+    kinds = {converged_endpoints: "endpoints", converged_path_endpoints: "paths"}
+    for truth, kind in kinds.items():
         comparable = [cell for cell in cells if choose_endpoint_solver(model, cell) is truth]
         if comparable:
             measured = [whole(cell) for cell in comparable]
-            kind = "endpoints" if truth is converged_endpoints else "paths"
             count = max(map(len, measured))
             stage(f"{comparable[0].model}: converged {kind} of {count} samples")
             truths[truth] = truth(run, reporting_model, comparable[0], measured)

@@ -25,8 +25,8 @@ from .converged_endpoints import (
 EXACT_FLOW = 1000
 """Expected evaluations to integrate an endpoint of an exact model; measured: 500 to 1000."""
 
-DOUBLINGS = 3
-"""Expected number of solutions until convergence; each has twice the steps of the one before."""
+UNTIL_CONVERGED = 1 + 2 + 4
+"""Expected evaluations until convergence, in units of the first solution: steps double twice."""
 
 STAGES = 2
 """Evaluations per step of the pathwise limit."""
@@ -50,7 +50,7 @@ def reference_evaluations(
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
     if converged_path_endpoints in (choose_endpoint_solver(model, cell) for cell in cells):
-        total += endpoints * STAGES * _steps_of_doublings(PATH.first)
+        total += endpoints * STAGES * UNTIL_CONVERGED * PATH.first
     if reference is not None and reference.converged is None:
         total += suite.converged_samples * CONVERGED_STEPS * model.passes
     return total
@@ -77,8 +77,4 @@ def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
         endpoint = watched.endpoint(x, model.draw_labels(ids, cell.seed))
     except _EvaluatedError:
         return EXACT_FLOW
-    return 0.0 if endpoint is not None else model.passes * _steps_of_doublings(ODE.first)
-
-
-def _steps_of_doublings(first: int) -> float:
-    return float(sum(first << k for k in range(DOUBLINGS)))
+    return 0.0 if endpoint is not None else model.passes * UNTIL_CONVERGED * ODE.first

@@ -8,13 +8,12 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...models.cards.card import load_card
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
-from ...models.exact.wavelet import Wavelet, coefficient_mixtures, haar_transform
+from ...models.exact.wavelet import Wavelet, coefficient_mixtures
 from ...models.reference import Reference
 from ..metrics.estimators.rows import FloatArray, HeldRows, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
@@ -22,7 +21,6 @@ from ..metrics.memorisation import memorised_threshold
 from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
-from .converged_endpoints import modes_of_samples
 
 FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
 """Version of the Fréchet distances, changed with every change of a value or an error."""
@@ -136,11 +134,3 @@ class ModelData:
             np.tile(values.reshape(2, -1), (1, channels)) for values in coefficient_mixtures(side)
         )
         return weights, means, stds
-
-    def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Return modes ``(n,)`` of samples ``(n, *event)``; None for a model without modes."""
-        return modes_of_samples(self.model, x, self.device)
-
-    def coefficients(self, x: NDArray) -> FloatArray:
-        """Return Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""
-        return haar_transform(torch.from_numpy(x).double()).flatten(1).numpy()

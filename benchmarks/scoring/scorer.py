@@ -52,16 +52,16 @@ def measure_metrics(
     cell: Cell,
     context: CellContext,
     requested: Mapping[str, str],
-    stored_versions: Mapping[str, str],
     done: Mapping[str, Any],
     arrays: Arrays,
 ) -> tuple[Record, Arrays]:
     """Return the quality columns and the influence values of a cell.
 
-    ``requested`` and ``stored_versions`` map names to versions. Numbers of an unchanged version are
-    kept from ``done`` and ``arrays``. Other requested metrics run if their needs are met.
+    ``requested`` maps names to versions. Numbers of an unchanged version are kept from ``done``, an
+    earlier score, and ``arrays``. Other requested metrics run if their needs are met.
     """
     versions: dict[str, str] = {}
+    stored_versions = measured_versions(done)
     record: Record = {METRICS: versions}
     influences: Arrays = {}
     for metric in metrics().values():
@@ -113,7 +113,6 @@ class _UnusableShardError(Exception):
     """Shard that is damaged, missing or too small; its ``cell`` must be drawn again."""
 
     def __init__(self, cell: Cell) -> None:
-        super().__init__(f"a shard of {cell.key} is gone")
         self.cell = cell
 
 
@@ -188,10 +187,8 @@ class Scorer:
             self._whole_samples,
             self.report.stage,
         )
-        scale, data = (
-            self._load_scoring_reference(cells[0]),
-            ModelData(self.precise, cells[0].device),
-        )
+        scale = self._load_scoring_reference(cells[0])
+        data = ModelData(self.precise, cells[0].device)
         for place, cell in enumerate(cells, 1):
             truth = truths.get(choose_endpoint_solver(self.precise, cell))
             stamp = self._stamp(cell, truth, scale)
@@ -257,13 +254,10 @@ class Scorer:
     ) -> tuple[Record, Arrays]:
         """Write the pictures of a cell, and return its quality columns and influence values."""
         shards = context.shards.parts
-        stored_versions = measured_versions(done)
         arrays = self.run.influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
-            stored_versions = {}
-        record, influences = measure_metrics(
-            cell, context, self.versions, stored_versions, done, arrays or {}
-        )
+            done = {}  # its numbers are of no use without their influence values
+        record, influences = measure_metrics(cell, context, self.versions, done, arrays or {})
         written = {INFLUENCE: bool(influences)}
         record |= {**count_columns(shards), KEPT: written}
         if context.scoring_reference is not None:

@@ -79,12 +79,9 @@ class RealStatistics:
 
 @dataclass(frozen=True, eq=False)
 class StatisticsFile:
-    """Contents of a file of statistics.
+    """Contents of a file: statistics in one or more feature spaces, ``known``.
 
-    Attributes:
-        path: path of the file.
-        known: statistics of real samples in one or more feature spaces.
-        images: shape of the file's array of images ``arr_0`` (ADM's); None without images.
+    ``images`` is the shape of the file's array of images ``arr_0`` (ADM's); None without images.
     """
 
     path: Path
@@ -96,8 +93,7 @@ class StatisticsFile:
     ) -> RealStatistics:
         """Return the first statistics that fit an extractor's features of samples in ``limits``.
 
-        Raises:
-            ValueError: none fit in number of features and, where known, in identity and space.
+        Raises a ValueError if none fit in number and, where known, in identity and space.
         """
         name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")
@@ -142,11 +138,8 @@ def features_identity(extractor: Extractor, limits: tuple[float, float] | None) 
 def read_statistics(source: str) -> StatisticsFile | None:
     """Read the statistics in a file; None for a source without any, such as an array of samples.
 
-    Args:
-        source: value of ``--reference``.
-
-    Raises:
-        ValueError: a file with statistics is damaged, or a pickle or ``.pt`` file has none.
+    ``source`` is a value of ``--reference``. Raises a ValueError if a file with statistics is
+    damaged, or if a pickle or ``.pt`` file has none.
     """
     path = Path(source)
     if not path.is_file() or path.suffix not in (".npz", ".pkl", ".pickle", ".pt", ".pth"):

@@ -29,8 +29,7 @@ METRICS = "metrics"
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
     """Return the metrics called ``names``; None and the name "default" add the default metrics.
 
-    Raises:
-        ValueError: a name is unknown, a plugin cannot be loaded, or a file of weights is missing.
+    Raises a ValueError if a name is unknown, a plugin cannot be loaded, or weights are missing.
     """
     all_metrics = metrics()
     wanted = ["default"] if names is None else names

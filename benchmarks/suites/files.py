@@ -35,9 +35,7 @@ def built_in_suite_files() -> dict[str, Path]:
 def load_suite(name: str) -> Suite:
     """Return a built-in suite by name, or the suite of a TOML file.
 
-    Raises:
-        ValueError: there is no such suite or file, the TOML is not valid, or a key or value is wrong. The
-            message names the mistake.
+    Raises a ValueError if there is none, the TOML is not valid, or a key or value is wrong.
     """
     suites = built_in_suite_files()
     path = suites.get(name, Path(name))
@@ -115,8 +113,10 @@ def _resolve(value: Any, folder: Path) -> Any:
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
     """Yield (key in the suite, text) of its models and extractors, and of ``schedules``."""
     for entry in suite.models:
-        yield from (("models", text) for text in _texts_of_spec(entry.name))
-    yield from (("schedules", text) for spec in schedules for text in _texts_of_spec(spec))
+        yield from (("models", text) for text in _texts(parse_spec(entry.name)))
+    for spec in schedules:
+        table = parse_spec(spec) if isinstance(spec, str) else spec
+        yield from (("schedules", text) for text in _texts(table))
     yield "extractor", suite.extractor
     yield from (("extractor", entry.extractor) for entry in suite.models if entry.extractor)
 
@@ -146,17 +146,13 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
                 yield key, text
 
 
-def _texts_of_spec(value: Any) -> Iterator[str]:
-    """Yield all texts in a model's spec: its name and the values of its options."""
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in nested tables and lists, such as a spec's name and its options."""
     if isinstance(value, str):
-        spec = parse_spec(value)
-        yield from _texts_of_spec(spec) if len(spec) > 1 else (spec["name"],)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from (item,) if isinstance(item, str) else _texts_of_spec(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts_of_spec({"": item})
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
 
 
 def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:

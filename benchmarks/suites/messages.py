@@ -12,10 +12,11 @@ from ...samplers.spec import short_repr
 COMMAND_LINE = "the command line"
 """Source of values that come from options; messages name the options instead of keys."""
 
+_KEYS = "docs/how-to/suites.md links to a list of the keys"
+
 _OPTIONS = {"models": "model", "samplers": "sampler", "schedules": "schedule"}
 
 _REMEDIES = {
-    "missing": "is missing",
     "greater_than_equal": "give a number >= {ge}",
     "greater_than": "give a number > {gt:g}",
     "less_than_equal": "give a number <= {le:,}",
@@ -24,7 +25,6 @@ _REMEDIES = {
     "too_short": "give at least one",
     "literal_error": "choose {expected}",
     "string_pattern_mismatch": "use letters, digits, '.', '_' and '-', and begin with a letter or digit",
-    "value_error": "{error}",
 }
 """Remedies by pydantic's names of errors, to be formatted with an error's context."""
 _REMEDIES_BY_TYPE = {
@@ -47,24 +47,21 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
     errors = error.errors()
     # a typo in a key explains the key that is missing
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    place, kind = _dotted_path(first["loc"]), first["type"]
+    place, kind, facts = _dotted_path(first["loc"]), first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
-        return f"{where}: unknown key {place!r}" + (
-            f"; did you mean {close[0]!r}?"
-            if close
-            else "; docs/how-to/suites.md links to a list of the keys"
-        )
+        hint = f"did you mean {close[0]!r}?" if close else _KEYS
+        return f"{where}: unknown key {place!r}; {hint}"
+    if kind == "value_error":
+        return f"{where}: {facts['error']}"
+    if kind == "missing":
+        return f"{where}: {place} is missing; {_KEYS}"
     words = next(
         (words for begin, words in _REMEDIES_BY_TYPE.items() if kind.startswith(begin)),
         "give another value",
     )
     if kind in _REMEDIES:
-        words = _REMEDIES[kind].format(**first.get("ctx", {}))
-    if kind == "value_error":
-        return f"{where}: {words}"
-    if kind == "missing":
-        return f"{where}: {place} {words}; docs/how-to/suites.md links to a list of the keys"
+        words = _REMEDIES[kind].format(**facts)
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])
     return f"{begin}: {words}, got {short_repr(first['input'])}"
 

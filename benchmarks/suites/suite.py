@@ -346,8 +346,7 @@ def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:
     """Return the suite of these data; messages name their source ``where``.
 
-    Raises:
-        ValueError: the data have a mistake; the message describes the first one.
+    Raises a ValueError, which describes the first mistake in the data.
     """
     try:
         return Suite.model_validate(data)

@@ -30,7 +30,7 @@ from ..sampling.failure import error_in_words, is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cell_timing import CellTiming, TimedVisit
-from .clock import CallTimes, Clock, make_sm_clock, set_backends, warm_up
+from .clock import Clock, Stopwatch, make_sm_clock, set_backends, warm_up
 from .disturbances import doubts_of_blocks, observe_block
 from .gpu_state import Gpu
 
@@ -106,7 +106,6 @@ ROUND_ROOM = 4
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
-Stopwatch = Callable[[Callable[[], object]], CallTimes]
 
 
 def time_cells(
@@ -213,8 +212,7 @@ class _TimingPass:
     def _has_time(self, a_round: float, longest: float) -> bool:
         """Return True if a first cell, or ``min_rounds`` rounds with another cell, fit in time.
 
-        ``a_round`` is the time of a round so far, and ``longest`` the time of the longest first
-        visit.
+        ``a_round`` and ``longest`` are the times of a round so far and of the longest first visit.
         """
         if self.until is None or not self.unfinished:
             return not self._is_late()

@@ -33,6 +33,10 @@ class CallTimes(NamedTuple):
     second_clock: float | None = None  # in Clock.second_clock_unit; None without a second clock
 
 
+Stopwatch = Callable[[Callable[[], object]], CallTimes]
+"""Function that times a call, such as :meth:`Clock.time`."""
+
+
 class CounterClock:
     """Reader of the mean frequency of multiprocessor 0 between :meth:`start` and :meth:`mhz`.
 
@@ -121,9 +125,7 @@ def _time_on_cpu(work: Callable[[], object]) -> CallTimes:
     return CallTimes(ms, ms, (time.process_time_ns() - used) / 1e6)
 
 
-def warm_up(
-    work: Callable[[], object], clock: Callable[[Callable[[], object]], CallTimes], most_ms: float
-) -> bool:
+def warm_up(work: Callable[[], object], clock: Stopwatch, most_ms: float) -> bool:
     """Repeat ``work`` until its times are steady, and return True; False if it takes too long.
 
     Steady: successive medians of three times differ by <= 2 %. Too long: ``most_ms`` or 20 medians.

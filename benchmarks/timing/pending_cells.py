@@ -108,12 +108,8 @@ def time_pending(
 ) -> None:
     """Time one model's cells whose times are missing or outdated, and sweep batch sizes if asked.
 
-    Args:
-        run: run directory that stores the times.
-        cells: sampled cells of the model.
-        timer: timer of the cells, with the batch sizes, the duration and the precision.
-        stage: receives the present stage in words.
-        within: called before each batch size and sweep; returns its limit in seconds, or None.
+    ``run`` stores the times of the sampled ``cells``, and ``stage`` receives the present stage in
+    words. ``within`` is called before each batch size and sweep for its limit in seconds, or None.
     """
     if not cells:
         return

@@ -20,8 +20,7 @@ from ..sampling.engine import prepare_timed_work
 from ..sampling.failure import is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from .cells import Stopwatch
-from .clock import Clock, set_backends, warm_up
+from .clock import Clock, Stopwatch, set_backends, warm_up
 
 GAIN = 1.05
 """Smallest factor of throughput that counts as a gain; two doublings without one end a sweep."""

@@ -273,10 +273,7 @@ def check_denoiser(
 def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Return the checks of the best candidate, and the alternatives that were tried on images.
-
-    ``changed`` yields the alternatives: interpretations of the network with changed settings.
-    """
+    """Return the checks of the best candidate, and the readings that were tried on images."""
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
     if own and not fits:
@@ -321,10 +318,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Yield checks that a few-step map is constant, on noisy images and along a teacher's paths.
-
-    ``changed`` yields maps with changed settings, for comparison on images.
-    """
+    """Yield checks that a few-step map is constant, on noisy images and along a teacher's paths."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)

@@ -13,7 +13,7 @@ from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
 from .alternative_readings import with_changes
-from .fit import BATCH, CHANCE, SEED, Check, noise_of
+from .fit import CHANCE, SEED, Check, measure_fit
 from .maps import variance_of
 from .reading_comparison import LARGE_DEFECT, SMALLEST_GAIN, Candidate
 
@@ -59,10 +59,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _row_of_better_label(errors: np.ndarray) -> int:
-    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0; 0 if there is none.
-
-    The row is chosen on one half of the images, and must have a smaller error on the other half.
-    """
+    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0; 0 if there is none."""
     if errors.shape[1] < FEWEST_IMAGES:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
@@ -73,16 +70,9 @@ def _row_of_better_label(errors: np.ndarray) -> int:
 
 def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
     """Return each sample's mean squared error over sigma², ``(n,)``, averaged over two levels."""
-    std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
-    levels = np.clip(std * np.array(LABEL_LEVELS), model.sigma_min, model.sigma_max).tolist()
-    for start in range(0, len(clean), BATCH):
-        rows = slice(start, start + BATCH)
-        x0 = clean[rows]
-        z = noise_of(model, x0, start)
-        for level in levels:
-            off = (model.denoise(x0 + level * z, level, labels[rows]) - x0).flatten(1).double()
-            total[rows] += off.square().mean(1).cpu().numpy() / level**2
-    return total / len(LABEL_LEVELS)
+    levels = variance_of(clean) ** 0.5 * np.array(LABEL_LEVELS)
+    fit = measure_fit(model, clean, labels, np.clip(levels, model.sigma_min, model.sigma_max))
+    return (fit.errors / fit.levels[:, None] ** 2).mean(0)
 
 
 CLAMPED_SHARE = 0.02

@@ -129,8 +129,7 @@ def limit_time(
 ) -> None:
     """Announce a long check on models' own samples; calls of the smallest model are timed first.
 
-    Raises:
-        ValueError: there are several models, and they would take more than MOST_MINUTES minutes.
+    Raises a ValueError if there are several, which would take more than MOST_MINUTES minutes.
     """
     model, seconds = min(models, key=lambda m: math.prod(m.event)), 0.0
     ids = torch.arange(max(1, min(samples, CACHED_VALUES // math.prod(model.event))), device=device)
@@ -159,10 +158,7 @@ def candidate_on_samples(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a candidate with its fit to clean images; without images, to samples of the model.
-
-    Without images, ``samples`` samples are drawn.
-    """
+    """Return a candidate with its fit to images; without images, to ``samples`` of the model."""
     if images is not None:
         clean = images.to(device, model.dtype)
         return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))
@@ -179,8 +175,7 @@ def candidate_on_samples(
 def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
     """Return labels for the network on ``device``; None if it takes none.
 
-    Without given labels the result is None if the network accepts "no label". Otherwise the
-    function raises a ValueError.
+    Without ``labels``, None stands for "no label"; raises a ValueError if the network lacks it.
     """
     if not (model.classes or model.conditions):
         return None

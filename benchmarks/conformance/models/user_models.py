@@ -17,7 +17,7 @@ from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.mapping import Checkpoint
 from ....models.checkpoints.processes import PROCESSES
 from ....models.checkpoints.specification import Specification
-from ....models.denoiser import Denoiser, Wrapper
+from ....models.denoiser import Denoiser
 from ....models.loaders.python_file import ForeignDenoiser
 from ....models.process import Discrete, Process
 from .alternative_readings import (
@@ -42,28 +42,6 @@ SHIFT_RESOLUTION = 1000
 """Resolution of the search for a shift of times: the largest time divided by this number."""
 
 
-class Retimed(Wrapper):
-    """Model with a changed time for one of its modules.
-
-    The module takes a state and a time as its first two positional arguments. ``change`` maps the
-    time before each call.
-    """
-
-    def __init__(self, inner: Denoiser, module: nn.Module, change: Change) -> None:
-        super().__init__(inner)
-        self.module, self.change = module, change
-
-    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`."""
-        hook = self.module.register_forward_pre_hook(
-            lambda _, args: (args[0], self.change(args[1]), *args[2:])
-        )
-        try:
-            return self.inner.denoise(x, sigma, labels)
-        finally:
-            hook.remove()
-
-
 def readings_of_time(stated: Candidate) -> Readings:
     """Yield denoisers whose network gets reversed, rescaled or shifted times.
 
@@ -84,7 +62,10 @@ def readings_of_time(stated: Candidate) -> Readings:
             yield f"steps reversed, {USUAL_STEPS - 1} - n of {schedule} betas,", reading
     elif last := _last_usual_time(times):
         unit = 1000 if last == 1 else 1 / (last + 1)
-        retimed = partial(Retimed, model, module)
+
+        def retimed(change: Change) -> Denoiser:
+            return ChangedCall(model, partial(_denoise_retimed, module, change))
+
         yield f"{last} - t {AS_TIME}", partial(retimed, partial(_rescale_time, -1, last, last))
         yield f"{unit:g} t {AS_TIME}", partial(retimed, partial(_rescale_time, unit, 0, math.inf))
         if not stated.may_be_right:
@@ -100,10 +81,7 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield the denoiser with the best shift of times in 0 … ``last``; nothing if ``last`` is 0.
-
-    ``retimed(change)`` returns a denoiser with changed times.
-    """
+    """Yield the denoiser with the best shift of times in 0 … ``last``; nothing if ``last`` is 0."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
@@ -116,6 +94,15 @@ def _readings_of_shift(
 
 def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
     return with_changes(model, network=lambda x_t, t, labels: model.network(x_t, change(t), labels))
+
+
+def _denoise_retimed(module: nn.Module, change: Change, d: Call, x: Tensor, s: float) -> Tensor:
+    """Return ``d(x, s)`` with another time, the second positional argument of ``module``."""
+    hook = module.register_forward_pre_hook(lambda _, args: (args[0], change(args[1]), *args[2:]))
+    try:
+        return d(x, s)
+    finally:
+        hook.remove()
 
 
 def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
@@ -161,7 +148,6 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
     """Return the shift of times with the smallest error on a few samples.
 
     The search starts from the best of ``last / 2**k`` and their negatives, and halves its step.
-    ``shifted(shift)`` returns the denoiser with shifted times.
     """
     few, labels = stated.few_samples
     rounded = round if last > 1 else float
@@ -218,7 +204,6 @@ def readings_of_user_model(model: Denoiser) -> Readings:
 def _specification_of(
     model: Denoiser, process: dict[str, Any], prediction: str, **more: Any
 ) -> Specification:
-    """Return a specification of a user's model with the given process and prediction."""
     rows = {"rows": model.conditions} if model.conditions else {}
     return Specification(
         family="python",
@@ -249,10 +234,7 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, spec: Specification) -> Denoiser:
-    """Return a denoiser with the model's network and dtypes, and the specification ``spec``.
-
-    ``stated`` is the model's own specification.
-    """
+    """Return a denoiser of ``spec`` with the network of a model, whose own one is ``stated``."""
     twin = Checkpoint(spec, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(spec.process) == steps_of_table(stated.process):
