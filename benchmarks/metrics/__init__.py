@@ -8,37 +8,61 @@ import importlib
 import pkgutil
 
 from .coefficients import coefficient_distances
-from .coverage import mode_counts
-from .endpoint import distance_columns, endpoint_distance, endpoint_error, flip_columns
+from .coverage import ModeCoverage, against_counts, against_proportions, mode_counts
+from .endpoint import (
+    EndpointError,
+    distance_columns,
+    endpoint_distance,
+    endpoint_error,
+    flip_columns,
+    flip_fraction,
+)
 from .energy import energy_distance
 from .estimators.expansion import SAMPLES_PER_FEATURE
 from .estimators.frechet import (
     FrechetEstimate,
     FrechetReference,
     estimate,
+    fd_infinity,
+    floor,
     frechet_distance,
     paired_difference,
     population_estimate,
 )
 from .estimators.neighbours import neighbour_distances, square_distances
-from .estimators.rows import Moments, as_rows
+from .estimators.rows import Moments, Rows, as_rows
 from .fid import dominated
 from .kernel import KERNEL_ESTIMATOR, KernelEstimate, kid
-from .memorisation import binomial_interval, distance_ratio, duplicate_share
+from .memorisation import (
+    Memorisation,
+    binomial_interval,
+    distance_ratio,
+    duplicate_share,
+    memorisation,
+    memorised_threshold,
+)
 from .metric import Context, Measured, Metric, metric, metrics
-from .precision_recall import precision_recall
-from .sliced_wasserstein import sliced_wasserstein
+from .precision_recall import PrecisionRecall, precision_recall
+from .sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 
 __all__ = [
     "KERNEL_ESTIMATOR",
     "SAMPLES_PER_FEATURE",
     "Context",
+    "EndpointError",
     "FrechetEstimate",
     "FrechetReference",
     "KernelEstimate",
     "Measured",
+    "Memorisation",
     "Metric",
+    "ModeCoverage",
     "Moments",
+    "PrecisionRecall",
+    "Rows",
+    "SlicedWasserstein",
+    "against_counts",
+    "against_proportions",
     "as_rows",
     "binomial_interval",
     "coefficient_distances",
@@ -50,9 +74,14 @@ __all__ = [
     "endpoint_error",
     "energy_distance",
     "estimate",
+    "fd_infinity",
     "flip_columns",
+    "flip_fraction",
+    "floor",
     "frechet_distance",
     "kid",
+    "memorisation",
+    "memorised_threshold",
     "metric",
     "metrics",
     "mode_counts",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samplerbench.benchmarks.metrics.endpoint import endpoint_error, flip_fraction
+from samplerbench.benchmarks.metrics import endpoint_error, flip_fraction
 
 
 def test_distances_are_per_dimension() -> None:

@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from samplerbench.benchmarks.metrics.estimators.frechet import (
-    FrechetReference,
-    floor,
-    frechet_distance,
-)
-from samplerbench.benchmarks.metrics.estimators.rows import Moments
+from samplerbench.benchmarks.metrics import FrechetReference, Moments, floor, frechet_distance
 
 
 def test_floor_is_the_plug_in_of_as_many_samples() -> None:

@@ -7,13 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
-from samplerbench.benchmarks.metrics.memorisation import (
-    binomial_interval,
-    distance_ratio,
-    duplicate_share,
-    memorisation,
-    memorised_threshold,
-)
+from samplerbench.benchmarks.metrics import duplicate_share, memorisation, memorised_threshold
+from samplerbench.benchmarks.metrics.memorisation import binomial_interval, distance_ratio
 
 exact = settings(derandomize=True, deadline=None, max_examples=25)
 TRAINING = np.random.default_rng(0).standard_normal((300, 4))

@@ -6,11 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from samplerbench.benchmarks.metrics.coverage import (
-    against_counts,
-    against_proportions,
-    mode_counts,
-)
+from samplerbench.benchmarks.metrics import against_counts, against_proportions, mode_counts
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 many = st.lists(st.integers(20, 90), min_size=2, max_size=6)

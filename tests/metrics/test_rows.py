@@ -5,22 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.metrics.estimators.frechet import (
+from samplerbench.benchmarks.metrics import (
     FrechetReference,
+    Moments,
     estimate,
     fd_infinity,
     floor,
+    memorisation,
     population_estimate,
-    standard_error,
 )
-from samplerbench.benchmarks.metrics.estimators.rows import (
-    HeldRows,
-    Moments,
-    Pieces,
-    Rows,
-    block_size,
-)
-from samplerbench.benchmarks.metrics.memorisation import memorisation
+from samplerbench.benchmarks.metrics.estimators.frechet import standard_error
+from samplerbench.benchmarks.metrics.estimators.rows import HeldRows, Pieces, Rows, block_size
 
 exact = settings(derandomize=True, deadline=None, max_examples=60)
 
