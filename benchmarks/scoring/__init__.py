@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy
 
 if TYPE_CHECKING:
-    from .converged_endpoints import Doubling, solve, solve_by_doubling
+    from .converged_endpoints import Doubling, converged_samples, solve, solve_by_doubling
     from .data import FRECHET_ESTIMATOR, training_set
     from .feature_references import load_references
 
 __all__ = [
     "FRECHET_ESTIMATOR",
     "Doubling",
+    "converged_samples",
     "load_references",
     "solve",
     "solve_by_doubling",
@@ -23,6 +24,7 @@ __all__ = [
 _HOMES = {
     "FRECHET_ESTIMATOR": "data",
     "Doubling": "converged_endpoints",
+    "converged_samples": "converged_endpoints",
     "load_references": "feature_references",
     "solve": "converged_endpoints",
     "solve_by_doubling": "converged_endpoints",

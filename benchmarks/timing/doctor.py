@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from ...models.registry import make_model
 from ...results.comparison.times import median_interval
@@ -142,9 +144,6 @@ PURPOSE = {
     "docs": "the site of the documentation",
     "dev": "tests, linters and the build",
 }
-_REQUIREMENT = re.compile(
-    r"""^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*(?P<versions>[^;]*)(?:;.*extra\s*==\s*["'](?P<extra>[^"']+)["'])?"""
-)
 
 
 class RequiredPackage(NamedTuple):
@@ -160,11 +159,10 @@ class RequiredPackage(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """True if the package is installed in at least the required version."""
-        if self.version is None:
-            return False
-        least = re.search(r">=\s*([\d.]+)", self.needs)
-        return least is None or _release_numbers(self.version) >= _release_numbers(least[1])
+        """True if the installed version is one that samplerbench asks for."""
+        return self.version is not None and SpecifierSet(self.needs).contains(
+            self.version, prereleases=True
+        )
 
 
 def required_packages(requirements: list[str] | None = None) -> list[RequiredPackage]:
@@ -174,25 +172,19 @@ def required_packages(requirements: list[str] | None = None) -> list[RequiredPac
             requirements = importlib.metadata.requires(NAME) or []
         except importlib.metadata.PackageNotFoundError:
             requirements = []
-    required = [
-        _parse_requirement(match) for match in map(_REQUIREMENT.match, requirements) if match
-    ]
+    required = map(_parse_requirement, requirements)
     return sorted(required, key=lambda package: (package.extra != "", package.extra))
 
 
-def _parse_requirement(match: re.Match[str]) -> RequiredPackage:
+def _parse_requirement(text: str) -> RequiredPackage:
+    """Return the package of one line of the metadata, such as ``x>=1; extra == "dev"``."""
+    found = Requirement(text)
     try:
-        version = importlib.metadata.version(match["name"])
+        version = importlib.metadata.version(found.name)
     except importlib.metadata.PackageNotFoundError:
         version = None
-    return RequiredPackage(
-        match["name"], match["versions"].strip(" ()"), match["extra"] or "", version
-    )
-
-
-def _release_numbers(version: str) -> tuple[int, ...]:
-    """Return the release of a version as numbers, such as (2, 13, 0) of 2.13.0+cpu."""
-    return tuple(int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0]))  # type: ignore[index]
+    extra = re.search(r'extra == "(.+)"', str(found.marker))
+    return RequiredPackage(found.name, str(found.specifier), extra[1] if extra else "", version)
 
 
 SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
@@ -256,7 +248,7 @@ def diagnose_machine(seconds: float = 1.5) -> Diagnosis:
 
 
 def _missing_packages(required: list[RequiredPackage]) -> list[str]:
-    """Return a sentence for each missing or too old package that every installation needs."""
+    """Return a sentence for each missing package, or wrong version, that every installation needs."""
     if not required:
         return [f"{NAME} is not installed: pip install -e . in its folder"]
     return [

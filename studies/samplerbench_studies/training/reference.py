@@ -1,13 +1,13 @@
 """Compute a card's statistics of its data: ``python -m samplerbench_studies.training.reference
-fashion [--moments | --axes | --converged FILE]``.
+fashion [--moments | --axes | --converged N]``.
 
 Without an option: moments of the reference set in the card's features, and features of held-out
 data, into ``reference.safetensors``. ``--moments``: means of the classes of the training images,
 and the covariance about them, in pixels, into ``moments.safetensors``. ``--axes``: principal axes
 of the reference features, into ``axes.safetensors`` of the extractor's card. ``--converged``:
-features of converged samples of the model, from the tensor ``samples`` of a safetensors file, into
-``converged.safetensors``. Features are stored in float16, their moments in float64, those in pixels
-in float32. The hashes in the card are updated.
+features of N converged samples of the model, for ``fd_conv``, into ``converged.safetensors``.
+Features are stored in float16, their moments in float64, those in pixels in float32. The hashes in
+the card are updated.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from samplerbench.benchmarks.scoring import converged_samples
 from samplerbench.models import Card, CardError, load_card, make_model
 from samplerbench.models.cards import (
     AXES,
@@ -174,13 +173,17 @@ def main() -> None:
     )
     what.add_argument(
         "--converged",
-        type=Path,
-        help="safetensors file with converged samples under the key 'samples'",
+        type=int,
+        metavar="N",
+        help="N converged samples of the model, 5000 in the cards that ship",
     )
     args = parser.parse_args()
     card = load_card(args.name)
     if args.converged:
-        card = add_converged(card, load_file(args.converged)["samples"])
+        model = make_model(card.name)
+        card = add_converged(
+            card, converged_samples(model, args.converged, 0, model.dtype, 100, "cpu")
+        )
     else:
         card = (
             add_axes(card)
