@@ -127,7 +127,7 @@ class AdviceRequest:
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
         """Return own solvers of a library, or else of a pipeline, without the present sampler."""
-        specs: Sequence[Any] = exports.solvers(library)
+        specs: Sequence[Any] = exports.target(library).SOLVERS
         if not specs and _has_scheduler(self.model):
             specs = [
                 {"name": "pipeline", "scheduler": name}

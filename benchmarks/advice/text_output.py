@@ -12,7 +12,7 @@ from rich.text import Text
 from ...results.escaping import escape_markdown, strip_control_characters
 from ...results.text import format_number, markdown_table, without_empty_columns
 from .answer import Advice
-from .exports import language, title
+from .exports import target, title
 from .sentences import headline_budget
 from .wording import TableRow, number_with_noun, own_solver_in_words, shown_library, table_rows
 
@@ -164,7 +164,7 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
         if best := budget.best.get(library):
             yield f"With {number_with_noun(budget.nfe, 'evaluation')}, in {title(library)}:"
             if best.lines.code:
-                yield _fence(_printable_code(best.lines.code), language(library))
+                yield _fence(_printable_code(best.lines.code), target(library).LANGUAGE)
             yield from map(escape_markdown, (best.lines.remark, own_solver_in_words(best)))
             if plain := budget.plain_lines(library):
                 yield "The same steps in plain PyTorch, without samplerbench:"
