@@ -27,7 +27,7 @@ from .budget_race import RaceResult
 from .exports import LIBRARIES
 from .leader_fits import FittedNumbers, FittedSchedule, Untuned
 from .measuring import FIRST, SCORED, Bench
-from .race import Squares, log_error, log_ratio
+from .race import Squares, append_squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
 from .run import Run
 from .tasks import TimingTask, decode_states
@@ -65,8 +65,7 @@ def score_on_fresh_latents(
                 if squares is None:
                     scores[budget].pop(label, None)
                 elif start == 0 or label in scores[budget]:
-                    before = scores[budget].get(label, np.empty(0))
-                    scores[budget][label] = np.concatenate([before, squares])
+                    scores[budget][label] = append_squares(scores[budget].get(label), squares)
         start = stop
 
 
@@ -89,9 +88,7 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         label=entry.label,
         sampler=cell.label,
         schedule="" if own else cell.schedule.label,
-        nfe=math.nan
-        if cell.grid is None
-        else float(expected_evaluations(bench.request.model, cell)),
+        nfe=math.nan if cell.grid is None else expected_evaluations(bench.request.model, cell),
         steps=cell.steps,
         levels=() if grid is None else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),

@@ -49,16 +49,6 @@ class FeatureSpace:
     axes: NDArray[np.float64]
     converged: NDArray[np.float64]
 
-    @classmethod
-    def of(cls, name: str, features: NDArray) -> FeatureSpace:
-        """Return the space with axes from the first half of converged features ``(n, d)``."""
-        half = len(features) // 2
-        mean = features[:half].mean(0)
-        _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
-        count = min(MOST, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
-        axes = rows[:count].T
-        return cls(name, mean, axes, (features[half:] - mean) @ axes)
-
     def project(self, features: NDArray) -> NDArray[np.float64]:
         """Return the coordinates ``(n, k)`` of features ``(n, d)`` on the axes."""
         return (features - self.mean) @ self.axes
@@ -77,7 +67,12 @@ def make_feature_space(bench: Bench, count: int) -> FeatureSpace:
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
     features = bench.endpoints.converged_features(count, name) if own is None else own
-    return FeatureSpace.of(name, features)
+    half = len(features) // 2
+    mean = features[:half].mean(0)
+    _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
+    rank = int((values > 1e-6 * values[0]).sum()) if values[0] > 0 else 1
+    axes = rows[: min(MOST, rank)].T
+    return FeatureSpace(name, mean, axes, (features[half:] - mean) @ axes)
 
 
 def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
@@ -168,10 +163,12 @@ def distances_by_budget(
             value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
             nearer = own is not None and is_farther(own, estimate, LEVEL / max(len(estimates), 1))
             results[budget][entries[n].label] = to_choice(bench, entries[n], None, value), nearer
+    if not late_budgets:
+        return dict(results), []
     late_at = ", ".join(map(str, late_budgets))
     return dict(results), [
         f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv)."
-    ][: len(late_budgets)]
+    ]
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:

@@ -300,12 +300,14 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
 
     If the cost of an evaluation depends on the noise level, no levels are fitted.
     """
+    model = run.request.model
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
             kinds = KINDS_OF_LIBRARY if name in own else KINDS
-            kind = _kind_of_fit(run, entry, kinds)
+            possible = (kind for kind in kinds if can_be_fitted(entry.cell, kind, model))
+            kind = next(possible, None)
             if kind is None:
                 continue
             new = FitTarget(race.budget, [], kind, [])
@@ -315,14 +317,6 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
             if name not in target.fields:
                 target.fields.append(name)
     yield from targets.values()
-
-
-def _kind_of_fit(run: Run, entry: Entry, kinds: Sequence[FreeKind]) -> FreeKind | None:
-    """Return the first kind of fit that can be made; None if there is none."""
-    for kind in kinds:
-        if can_be_fitted(entry.cell, kind, run.request.model):
-            return kind
-    return None
 
 
 def _affordable_targets(

@@ -199,7 +199,7 @@ def _template_environment() -> Environment:
         loader=FileSystemLoader(list(map(str, TEMPLATES))),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_make_printable,
+        finalize=lambda value: strip_control_characters(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -207,11 +207,6 @@ def _template_environment() -> Environment:
         unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver_in_words
     )
     return environment
-
-
-def _make_printable(value: Any) -> Any:
-    """Return a text without control characters and invisible letters, other values as they are."""
-    return strip_control_characters(value) if type(value) is str else value
 
 
 def with_unbroken_numbers(words: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...results.table.description import names_in_words
 from .answer import Best, Budget, Value
@@ -147,7 +147,7 @@ def _coverage(budgets: Sequence[Budget]) -> str:
     partial = [budget for budget in budgets if budget.tried < budget.field]
     if not partial:
         return ""
-    tried, fields = ({*n} for n in zip(*((b.tried, b.field) for b in partial), strict=True))
+    tried, fields = {budget.tried for budget in partial}, {budget.field for budget in partial}
     return (
         f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
         f"{evaluations_in_words(*(budget.nfe for budget in partial))}. The others were forecast to be worse, or were "
@@ -155,9 +155,9 @@ def _coverage(budgets: Sequence[Budget]) -> str:
     )
 
 
-def _range(numbers: Iterable[int]) -> str:
+def _range(numbers: Collection[int]) -> str:
     """Return ``18`` or ``18 to 78`` for the smallest and the largest of some numbers."""
-    least, most = min(numbers := [*numbers]), max(numbers)
+    least, most = min(numbers), max(numbers)
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 

@@ -126,9 +126,9 @@ def is_same_configuration(first: Choice, other: Choice) -> bool:
     return name_in_sentence(first) == name_in_sentence(other)
 
 
-def number_with_noun(number: int, noun: str, many: str = "") -> str:
+def number_with_noun(number: int, noun: str) -> str:
     """Return a number with its noun, such as ``1 latent`` or ``1,024 latents``."""
-    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def evaluations_in_words(*nfe: int) -> str:
