@@ -57,11 +57,9 @@ def score_on_fresh_latents(
             break
         bench.endpoints.solve(SCORED + start, SCORED + stop)
         for budget, entries in chosen.items():
-            with_one = [e for e in entries if not e.cell.sampler.stochastic]
-            for which, squares in bench.measure_squares(
-                with_one, SCORED + start, SCORED + stop, bool
-            ):
-                label = with_one[which].label
+            some = dict(enumerate(e for e in entries if not e.cell.sampler.stochastic))
+            for n, squares in bench.measure_squares(some, SCORED + start, SCORED + stop, bool):
+                label = some[n].label
                 if squares is None:
                     scores[budget].pop(label, None)
                 elif start == 0 or label in scores[budget]:
@@ -248,10 +246,9 @@ def draw_pictures(
     images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
         shown = _entries_to_show(run, answer, chosen[answer.nfe])
-        kinds = [kind for kind, entry in shown.items() if entry.has_steps]
-        some = [shown[kind] for kind in kinds]
-        for which, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
+        some = {kind: entry for kind, entry in shown.items() if entry.has_steps}
+        for kind, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                images[kinds[which]][answer.nfe] = pictured(outcome)
+                images[kind][answer.nfe] = pictured(outcome)
     Pictures(converged, images["default"], images["best"]).write(run.out)
     return True

@@ -81,29 +81,24 @@ def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
 
 
 def estimate_distances(
-    bench: Bench,
-    space: FeatureSpace,
-    known: dict[int, NDArray],
-    entries: Sequence[Entry],
-    keep: int,
-    late: Late,
+    bench: Bench, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
 ) -> dict[int, FrechetEstimate]:
-    """Return distances by the entry's index, as time allows; put projected features into ``known``.
+    """Return distances by the entry's index, as time allows.
 
     Each round drops entries that are shown to be farther than the best entry. It drops none of the first ``keep``.
     """
-    alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
+    alive, start = list(range(len(entries))), 0
+    known: dict[int, NDArray[np.float64]] = {}
+    estimates: dict[int, FrechetEstimate] = {}
     for round_number, stop in enumerate(COUNTS, 1):
-        some = [entries[n] for n in alive]
+        some = {n: entries[n] for n in alive}
         outcomes = bench.measure_features(some, START + start, START + stop, space.name, late)
-        for which, features in outcomes:
-            before = known.get(alive[which], np.empty((0, space.axes.shape[1])))
+        for number, features in outcomes:
             if features is None:
-                known.pop(alive[which], None)
-            elif start == 0:
-                known[alive[which]] = space.project(features)
-            elif len(before) == start:
-                known[alive[which]] = np.concatenate([before, space.project(features)])
+                known.pop(number, None)
+            else:
+                more = space.project(features)
+                known[number] = np.concatenate([known[number], more]) if start else more
         reached = [n for n in alive if len(known.get(n, ())) == stop]
         estimates |= {n: population_estimate(known[n], space.converged) for n in reached}
         if late() or not reached:
@@ -137,13 +132,11 @@ def distances_by_budget(
     run.progress("distances in distribution")
     space, begin = make_feature_space(bench, count), run.clock.spent
     first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
-    known: dict[int, dict[int, NDArray]] = {r.budget: {} for r in races}
-    # recommendations of all budgets come before any stochastic sampler
-    for budget, share in _shares_of_time(
-        {n: n * len(entries) for n, entries in first.items()}
-    ).items():
-        late = run.clock.late_after((begin + 0.5 * share * (total * COMPARED - begin)) / total)
-        estimate_distances(bench, space, known[budget], first[budget], len(first[budget]), late)
+    # features of all budgets' recommendations are stored before any stochastic sampler runs
+    shares = _shares_of_time({n: n * len(entries) for n, entries in first.items()})
+    for budget, entries in first.items():
+        at = begin + 0.5 * shares[budget] * (total * COMPARED - begin)
+        estimate_distances(bench, space, entries, len(entries), run.clock.late_after(at / total))
     begin, late_budgets = run.clock.spent, []
     shares = _shares_of_time({race.budget: race.budget for race in races})
     for race in races:
@@ -152,9 +145,7 @@ def distances_by_budget(
         labels = {entry.label for entry in first[budget]}
         others = [e for e in run.request.stochastic_entries(budget) if e.label not in labels]
         entries = [*first[budget], *others]
-        estimates = estimate_distances(
-            bench, space, known[budget], entries, len(first[budget]), late
-        )
+        estimates = estimate_distances(bench, space, entries, len(first[budget]), late)
         if len(estimates) < len(entries):
             late_budgets.append(budget)
         best = race.survivors[LIBRARIES[0]][0].label

@@ -343,14 +343,11 @@ def _fit_targets(
     late, whole = run.clock.late_after(until), sum(target.cost for target in targets)
     seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
     deadline = time.time() + seconds
-    stored = {n: bench.store.get(key) for n, key in enumerate(keys)}
     todo, tasks = [], []
     for number, target in enumerate(targets):
         share = min(GENEROUS * run.executor.size * target.cost / whole, 1.0) * seconds
-        previous = stored[number]
-        if previous is not None and (previous[2] is None or previous[2] >= share):
-            yield target, _read_fit(previous)
-        else:
+        stored = bench.store.get(keys[number])
+        if stored is None or (stored[2] is not None and stored[2] < share):
             todo.append(number)
             cell, starts = target.entry.cell, _starting_grids(run, target)
             tasks.append(FitTask(cell, starts, target.kind, ends, share, deadline))
@@ -360,19 +357,12 @@ def _fit_targets(
             bench.failures[targets[number].name] = outcome.reason
             continue
         numbers, ended = outcome
-        spent = None if ended else tasks[which].seconds
         fitted = [numbers.levels, numbers.rows] if numbers else [None, []]
-        bench.store.put(keys[number], [*fitted, spent])
-        stored.pop(number)
-        yield targets[number], numbers
-    for number in todo:
-        if stored.get(number) is not None:  # no time for a better fit
-            yield targets[number], _read_fit(stored[number])
-
-
-def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
-    levels, rows, _ = stored
-    return None if levels is None else FittedNumbers.read(levels, rows)
+        bench.store.put(keys[number], [*fitted, None if ended else tasks[which].seconds])
+    for key, target in zip(keys, targets, strict=True):
+        if (stored := bench.store.get(key)) is not None:
+            levels, rows, _ = stored
+            yield target, None if levels is None else FittedNumbers.read(levels, rows)
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:

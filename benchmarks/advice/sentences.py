@@ -20,7 +20,6 @@ from .wording import (
     decided_ratio_in_words,
     distances_in_words,
     evaluations_in_words,
-    inverse,
     is_same_configuration,
     name_in_sentence,
     nearest_sampler_cell,
@@ -102,7 +101,7 @@ def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
 def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     now, at = "what you use now", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
-        closer = times_in_words(inverse(best.to_default), "closer")
+        closer = decided_ratio_in_words(best.to_default, "times")
         return f"With {at}, {name_in_sentence(best.choice)} is {closer} to the converged samples than {now}."
     if all(is_same_configuration(best.choice, entry.default) for entry, best in pairs):
         return f"Nothing better than {now} was found."
@@ -113,7 +112,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
     rival = best_own_solver(budget, best.library)
     if rival and rival.ratio and verdict(rival.ratio) == "closer":
-        closer = times_in_words(inverse(rival.ratio), "closer")
+        closer = decided_ratio_in_words(rival.ratio, "times")
         text += f". It is {closer} to the converged samples than {name_in_sentence(rival.choice)}"
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
@@ -166,7 +165,7 @@ def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
-        if 2 * few <= many and verdict(ratio) == "closer"
+        if verdict(ratio) == "closer"
     ]
     return min(savings)[2:] if savings else None
 
@@ -175,7 +174,7 @@ def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
     pair = _largest_saving(halves)
     if pair is None:
         return ""
-    closer = times_in_words(inverse(halves[pair]), "closer")
+    closer = decided_ratio_in_words(halves[pair], "times")
     return (
         f"With {evaluations_in_words(pair[0])} the recommendation is {closer} than what you use now is "
         f"with {pair[1]}."
