@@ -64,17 +64,13 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
         if fits:
             first = first + Text(" " * (names + 2 - label.cell_len)) + comparison
         console.print(first, soft_wrap=True)
+        leader = "" if row.is_best else "compared with the best tried: "
+        solvers = "compared with the library's solvers: "
         rest = [
             (row.now.detail, row.now.detail),
             (row.error.text, f"error {row.error.whole}"),
-            (
-                row.best.text,
-                f"{'' if row.is_best else 'compared with the best tried: '}{row.best.whole}",
-            ),
-            (
-                row.own_solvers.text,
-                f"compared with the library's solvers: {row.own_solvers.whole}",
-            ),
+            (row.best.text, f"{leader}{row.best.whole}"),
+            (row.own_solvers.text, f"{solvers}{row.own_solvers.whole}"),
             (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
             (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
