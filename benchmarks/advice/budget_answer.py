@@ -10,15 +10,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...results.run_directory.files import write_npz
 from ..running.executors import Failure
 from ..running.executors.shard_limits import expected_evaluations
 from .answer import (
     COUNT,
+    PICTURES,
     Alternative,
     Best,
     Budget,
     Choice,
-    Pictures,
     Pictures8,
     Value,
     as_8_bit_images,
@@ -242,13 +243,13 @@ def draw_pictures(
         task = run.request.task(decode_states, x)
         return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
 
-    converged = pictured(bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
-    images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
+    converged = bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32")
+    pictures = {"converged": pictured(converged)}
     for answer in answers:
         shown = _entries_to_show(run, answer, chosen[answer.nfe])
         some = {kind: entry for kind, entry in shown.items() if entry.has_steps}
         for kind, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                images[kind][answer.nfe] = pictured(outcome)
-    Pictures(converged, images["default"], images["best"]).write(run.out)
+                pictures[f"{kind}_{answer.nfe}"] = pictured(outcome)
+    write_npz(run.out / PICTURES, pictures)
     return True

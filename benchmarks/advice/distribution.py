@@ -22,7 +22,7 @@ from .exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import LEVEL
 from .race_planning import COMPARED
-from .request import AdviceRequest, Entry
+from .request import Entry
 from .run import Run
 from .tasks import POOLED
 
@@ -54,30 +54,27 @@ class FeatureSpace:
         return (features - self.mean) @ self.axes
 
 
-def converged_count(bench: Bench, seconds: float) -> int:
-    """Return how many converged samples half of ``seconds`` allow; a card's are free."""
-    if _converged_of_card(bench.request) is not None:
-        return CONVERGED[0] if seconds > 0 else 0
+def make_feature_space(run: Run, bench: Bench, seconds: float) -> FeatureSpace | None:
+    """Return the space of a card's converged samples, or else of new ones in half of ``seconds``.
+
+    The result is None if there is too little time.
+    """
+    request = run.request
+    name = "model" if request.features is not None else POOLED
+    reference: Reference | None = request.model.reference() if request.extractor == CARD else None
+    features = None if reference is None else reference.loaded().converged
     counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
-    return counts[0] if counts else 0
-
-
-def make_feature_space(bench: Bench, count: int) -> FeatureSpace:
-    """Return the feature space of the card's converged samples, or else of ``count`` new ones."""
-    name = "model" if bench.request.features is not None else POOLED
-    own = _converged_of_card(bench.request)
-    features = bench.endpoints.converged_features(count, name) if own is None else own
+    if seconds <= 0 or (features is None and not counts):
+        return None
+    run.progress("distances in distribution")
+    if features is None:
+        features = bench.endpoints.converged_features(counts[0], name)
     half = len(features) // 2
     mean = features[:half].mean(0)
     _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
     rank = int((values > 1e-6 * values[0]).sum()) if values[0] > 0 else 1
     axes = rows[: min(MOST, rank)].T
     return FeatureSpace(name, mean, axes, (features[half:] - mean) @ axes)
-
-
-def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
-    reference: Reference | None = request.model.reference() if request.extractor == CARD else None
-    return None if reference is None else reference.loaded().converged
 
 
 def estimate_distances(
@@ -126,11 +123,10 @@ def distances_by_budget(
     total = 60 * run.clock.minutes
     seconds = total * COMPARED - run.clock.spent
     first_round = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
-    count = converged_count(bench, seconds - first_round)
-    if not count:
+    space = make_feature_space(run, bench, seconds - first_round)
+    if space is None:
         return dict(results), ["There was no time to compare samples as whole sets (fd_conv)."]
-    run.progress("distances in distribution")
-    space, begin = make_feature_space(bench, count), run.clock.spent
+    begin = run.clock.spent
     first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
     # features of all budgets' recommendations are stored before any stochastic sampler runs
     shares = _shares_of_time({n: n * len(entries) for n, entries in first.items()})

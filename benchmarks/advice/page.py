@@ -239,13 +239,13 @@ def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
     """Return the strips of an answer; None if ``pictures`` is None."""
     if pictures is None:
         return None
-    number, side = len(pictures.converged), max(pictures.converged.shape[1:3])
-    alt = number_with_noun(number, "converged sample")
+    images = pictures["converged"]
+    alt = number_with_noun(len(images), "converged sample")
     label = "the same initial noise, very many steps"
-    converged = Strip(_data_uri(pictures.converged), "Converged", label, alt)
+    converged = Strip(_data_uri(images), "Converged", label, alt)
     library = shown_library(advice.budgets, advice.library)
     pairs = {budget.nfe: _strips_of_budget(budget, library, pictures) for budget in advice.budgets}
-    return Gallery(pairs, converged, side < PIXELATED)
+    return Gallery(pairs, converged, max(images.shape[1:3]) < PIXELATED)
 
 
 def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Strip]:
@@ -258,11 +258,11 @@ def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple
         return Strip(_data_uri(images), name, label, alt)
 
     default, best = budget.default, budget.best.get(library)
-    now = strip(pictures.default.get(budget.nfe), "Now", default)
+    now = strip(pictures.get(f"default_{budget.nfe}"), "Now", default)
     if best is None:
         return now, Strip("", "Recommended", "", f"Nothing was found for {title(library)}")
     suffix = ", as now" if is_same_configuration(best.choice, default) else ""
-    return now, strip(pictures.best.get(budget.nfe), "Recommended", best.choice, suffix)
+    return now, strip(pictures.get(f"best_{budget.nfe}"), "Recommended", best.choice, suffix)
 
 
 def _data_uri(images: Pictures8) -> str:

@@ -145,7 +145,7 @@ class AdviceRequest:
         names -= set() if flow else {candidates.IN_FLOW_TIME}
         specs = self.only or [s for name in sorted(names) for s in candidates.variants(name)]
         cells = self.plan_cells(
-            [spec for spec in specs if not candidates.is_stochastic(spec)],
+            [spec for spec in specs if not samplers.make(parse_spec(spec)).stochastic],
             [*self._native, *candidates.SCHEDULES, *flow],
             budget,
         )
