@@ -102,7 +102,6 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
 
 
 def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
-    """Return the ratio of the errors of ``a`` and ``b``; None if one of them has none."""
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 

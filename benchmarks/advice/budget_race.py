@@ -32,14 +32,11 @@ class RaceResult:
     """Result of the race of one budget.
 
     Attributes:
-        budget: evaluations per sample.
         survivors: configurations that were not dropped, by field (:data:`.FIELDS`), the best first.
         errors: errors of the configurations tried, by label. They are over the first round's latents.
         best: smallest of ``errors`` in each field.
-        tried, left_out: number of configurations tried; number left out for lack of time.
-        latents: largest number of latents that were used.
         timely: True if the race ended within its time.
-        hopeless: number left out because their errors at two smaller budgets were far above the best.
+        tried, left_out, latents, hopeless: see :class:`.answer.Budget`.
     """
 
     budget: int

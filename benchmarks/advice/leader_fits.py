@@ -142,7 +142,6 @@ class FitTask(CellTask):
 
     Attributes:
         starts: grids, of which the fit starts from the best; empty to start from the cell's own grid.
-        kind: "levels", "coefficients" or "both".
         ends: converged endpoints ``(n, *event)`` of the latents from :data:`START` on.
         seconds: approximate time that the fit may take.
         deadline: time by which the fit stops, as ``time.time()`` gives it.

@@ -99,7 +99,6 @@ def _plot_points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
 
 @with_typography
 def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
-    """Return the plot of the curves as an SVG element for the page."""
     figure, (axes,) = sheet_with_panels(width, HEIGHTS[width], 1)
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)

@@ -69,7 +69,6 @@ class AdviceRequest:
     Attributes:
         spec: spec of the model, a value of ``--model``.
         device: "cpu" or "cuda".
-        seed: seed of the latents.
         extractor: feature space, a value of ``--extractor``.
         only: samplers to race; empty for all.
     """

@@ -43,12 +43,8 @@ def conclusions(
 ) -> tuple[str, ...]:
     """Return the conclusions as sentences, most important first. The first is the headline.
 
-    Args:
-        budgets: answers by number of evaluations, rising; at least one.
-        default: description of the present sampler.
-        library: library that recommendations are for.
-        halves: recommendation's error over the default's error at twice the budget or more (:data:`SavingRatios`).
-        span: difference of the data's highest and lowest value; None if unknown.
+    ``budgets`` has at least one answer, by number of evaluations, rising. ``default`` describes the present sampler.
+    ``span`` is the difference of the data's highest and lowest value; None if unknown.
     """
     reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]

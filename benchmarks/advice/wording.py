@@ -157,14 +157,12 @@ class TableRow:
     """Row of the table: the recommendation at one budget.
 
     Attributes:
-        nfe: evaluations per sample that are allowed.
         use: label of the recommendation, with its number of evaluations if this number is not ``nfe``.
         now: comparison with the default at this budget, or the reason why there is none.
         best: comparison with the best configuration that was tried.
         own_solvers: comparison with the best of the library's own solvers.
         error, ms: error, and milliseconds that a sample takes, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
-        tied: labels of the configurations that the race could not tell apart from the recommendation.
         nearer: sampler that is nearer in distribution than the best that was tried, and the distances of both.
     """
 

@@ -242,7 +242,6 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: floa
 
 
 def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str, object]:
-    """Return keyword arguments for ``from_config``, besides the pipeline's configuration."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
     flow = coords.kind == "flow"

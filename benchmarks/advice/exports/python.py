@@ -58,7 +58,6 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _sampler_code(sampler: Any) -> str:
-    """Return the code that makes a sampler."""
     if isinstance(sampler, Tabulated):
         return _value_code(sampler)
     call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
