@@ -80,13 +80,12 @@ def keep_common_latents(scores: Scores) -> Scores:
 def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
     """Return a configuration with scores; ``squares`` are its squared distances, if any."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
-    own = bool(sampler.own_grid)
-    if own and grid is not None and hasattr(sampler, "levels"):
+    if sampler.own_grid and grid is not None:
         grid = sampler.levels(grid)  # type: ignore[attr-defined]
     return Choice(
         label=entry.label,
         sampler=cell.label,
-        schedule="" if own else cell.schedule.label,
+        schedule="" if sampler.own_grid else cell.schedule.label,
         nfe=math.nan if cell.grid is None else expected_evaluations(bench.request.model, cell),
         steps=cell.steps,
         levels=() if grid is None else tuple(grid.sigma),

@@ -123,8 +123,8 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
-    own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
-    if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
+    varies = sampler.stochastic or sampler.adaptive or sampler.batch_coupled
+    if sampler.own_grid or varies or len(grid) < 2:
         return False
     if kind != "coefficients":
         levels = np.geomspace(cell.sigma_min, cell.sigma_max, 64)
@@ -305,7 +305,7 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
     for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
             kinds = KINDS_OF_LIBRARY if name in own else KINDS
-            possible = (kind for kind in kinds if can_be_fitted(entry.cell, kind, model))
+            possible: Iterator[FreeKind] = (k for k in kinds if can_be_fitted(entry.cell, k, model))
             kind = next(possible, None)
             if kind is None:
                 continue

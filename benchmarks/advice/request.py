@@ -170,8 +170,7 @@ class AdviceRequest:
         without lines for the cell's levels gives the cell no field.
         """
         sampler, grid = cell.sampler, cell.grid
-        own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
-        schedule = "" if own else cell.schedule.label
+        schedule = "" if sampler.own_grid else cell.schedule.label
         tabulated = isinstance(sampler, Tabulated)
         label = describe_configuration(cell.label, schedule, coefficients=tabulated)
         fields = {
