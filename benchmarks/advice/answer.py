@@ -13,48 +13,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...results.run_directory.files import read_npz, write_npz
+from ...results.run_directory.files import read_npz
 from .exports import Export, named_solver
 
 PICTURES = "pictures.npz"
 COUNT = 6
 """Number of latents that have pictures."""
 Pictures8 = NDArray[np.uint8]
+Pictures = Mapping[str, Pictures8]
+"""Pictures of the same latents: arrays ``(n, height, width)`` or ``(n, height, width, 3)``, by name.
 
-
-class Pictures(NamedTuple):
-    """Pictures of the same latents: arrays ``(n, height, width)`` or ``(n, height, width, 3)``.
-
-    They show converged samples and, by budget, samples of the default and of the recommendation.
-    """
-
-    converged: Pictures8
-    default: Mapping[int, Pictures8]
-    best: Mapping[int, Pictures8]
-
-    def write(self, folder: Path) -> None:
-        """Write the pictures into the file :data:`PICTURES` of a folder."""
-        named = {f"default_{nfe}": images for nfe, images in self.default.items()}
-        named |= {f"best_{nfe}": images for nfe, images in self.best.items()}
-        write_npz(folder / PICTURES, {"converged": self.converged, **named})
+"converged" has converged samples. "default_N" and "best_N" have samples of the default and of the recommendation at
+budget N.
+"""
 
 
 def read_pictures(folder: Path) -> Pictures | None:
     """Return the pictures in a folder; None if their file is missing or damaged."""
-    arrays = read_npz(folder / PICTURES)
-    if arrays is None:
-        return None
-
-    def by_nfe(prefix: str) -> dict[int, Pictures8]:
-        some = {name: images for name, images in arrays.items() if name.startswith(prefix)}
-        return {int(name.removeprefix(prefix)): images for name, images in some.items()}
-
-    return Pictures(arrays["converged"], by_nfe("default_"), by_nfe("best_"))
+    return read_npz(folder / PICTURES)
 
 
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:

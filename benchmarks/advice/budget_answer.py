@@ -10,15 +10,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...results.run_directory.files import write_npz
 from ..running.executors import Failure
 from ..running.executors.shard_limits import expected_evaluations
 from .answer import (
     COUNT,
+    PICTURES,
     Alternative,
     Best,
     Budget,
     Choice,
-    Pictures,
     Pictures8,
     Value,
     as_8_bit_images,
@@ -27,7 +28,7 @@ from .budget_race import RaceResult
 from .exports import LIBRARIES
 from .leader_fits import FittedNumbers, FittedSchedule, Untuned
 from .measuring import FIRST, SCORED, Bench
-from .race import Squares, log_error, log_ratio
+from .race import Squares, append_squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
 from .run import Run
 from .tasks import TimingTask, decode_states
@@ -57,16 +58,13 @@ def score_on_fresh_latents(
             break
         bench.endpoints.solve(SCORED + start, SCORED + stop)
         for budget, entries in chosen.items():
-            with_one = [e for e in entries if not e.cell.sampler.stochastic]
-            for which, squares in bench.measure_squares(
-                with_one, SCORED + start, SCORED + stop, bool
-            ):
-                label = with_one[which].label
+            some = dict(enumerate(e for e in entries if not e.cell.sampler.stochastic))
+            for n, squares in bench.measure_squares(some, SCORED + start, SCORED + stop, bool):
+                label = some[n].label
                 if squares is None:
                     scores[budget].pop(label, None)
                 elif start == 0 or label in scores[budget]:
-                    before = scores[budget].get(label, np.empty(0))
-                    scores[budget][label] = np.concatenate([before, squares])
+                    scores[budget][label] = append_squares(scores[budget].get(label), squares)
         start = stop
 
 
@@ -82,16 +80,13 @@ def keep_common_latents(scores: Scores) -> Scores:
 def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
     """Return a configuration with scores; ``squares`` are its squared distances, if any."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
-    own = bool(sampler.own_grid)
-    if own and grid is not None and hasattr(sampler, "levels"):
+    if sampler.own_grid and grid is not None:
         grid = sampler.levels(grid)  # type: ignore[attr-defined]
     return Choice(
         label=entry.label,
         sampler=cell.label,
-        schedule="" if own else cell.schedule.label,
-        nfe=math.nan
-        if cell.grid is None
-        else float(expected_evaluations(bench.request.model, cell)),
+        schedule="" if sampler.own_grid else cell.schedule.label,
+        nfe=math.nan if cell.grid is None else expected_evaluations(bench.request.model, cell),
         steps=cell.steps,
         levels=() if grid is None else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
@@ -106,7 +101,6 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
 
 
 def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
-    """Return the ratio of the errors of ``a`` and ``b``; None if one of them has none."""
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 
@@ -247,14 +241,13 @@ def draw_pictures(
         task = run.request.task(decode_states, x)
         return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
 
-    converged = pictured(bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
-    images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
+    converged = bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32")
+    pictures = {"converged": pictured(converged)}
     for answer in answers:
         shown = _entries_to_show(run, answer, chosen[answer.nfe])
-        kinds = [kind for kind, entry in shown.items() if entry.has_steps]
-        some = [shown[kind] for kind in kinds]
-        for which, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
+        some = {kind: entry for kind, entry in shown.items() if entry.has_steps}
+        for kind, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                images[kinds[which]][answer.nfe] = pictured(outcome)
-    Pictures(converged, images["default"], images["best"]).write(run.out)
+                pictures[f"{kind}_{answer.nfe}"] = pictured(outcome)
+    write_npz(run.out / PICTURES, pictures)
     return True

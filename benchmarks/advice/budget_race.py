@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,14 +32,11 @@ class RaceResult:
     """Result of the race of one budget.
 
     Attributes:
-        budget: evaluations per sample.
         survivors: configurations that were not dropped, by field (:data:`.FIELDS`), the best first.
         errors: errors of the configurations tried, by label. They are over the first round's latents.
         best: smallest of ``errors`` in each field.
-        tried, left_out: number of configurations tried; number left out for lack of time.
-        latents: largest number of latents that were used.
         timely: True if the race ended within its time.
-        hopeless: number left out because their errors at two smaller budgets were far above the best.
+        tried, left_out, latents, hopeless: see :class:`.answer.Budget`.
     """
 
     budget: int
@@ -80,10 +77,10 @@ def race_budget(
     def measure(numbers: Sequence[int], start: int, stop: int):
         # the first ones, which lead, are measured even when the time is up
         sure = least if start == 0 else FIRST_ENTRIES
-        first, rest = list(numbers[:sure]), list(numbers[sure:])
-        over = screened if start == 0 else late
-        yield from _squares_of_some(bench, some, first, start, stop, bool)
-        yield from _squares_of_some(bench, some, rest, start, stop, over)
+        first = {n: some[n] for n in numbers[:sure]}
+        rest = {n: some[n] for n in numbers[sure:]}
+        yield from bench.measure_squares(first, start, stop, bool)
+        yield from bench.measure_squares(rest, start, stop, screened if start == 0 else late)
 
     race = Race(fields, ROUNDS, measure, late=late, least=LEAST)
     try:
@@ -130,11 +127,11 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
     fields = {name: [n for n in range(len(some)) if is_in(name, n)] for name in FIELDS}
 
     def measure(numbers: Sequence[int], start: int, stop: int):
-        first = [n for n in numbers if n < must]
-        rest = [n for n in numbers if n >= must]
+        first = {n: some[n] for n in numbers if n < must}
+        rest = {n: some[n] for n in numbers if n >= must}
         sure = stop <= min(SURE, race.latents)
-        yield from _squares_of_some(bench, some, first, start, stop, bool if sure else late)
-        yield from _squares_of_some(bench, some, rest, start, stop, bool if start == 0 else late)
+        yield from bench.measure_squares(first, start, stop, bool if sure else late)
+        yield from bench.measure_squares(rest, start, stop, bool if start == 0 else late)
 
     again = Race(fields, ROUNDS, measure)
     again()
@@ -147,14 +144,6 @@ def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Lat
     )
 
 
-def _squares_of_some(
-    bench: Bench, some: Sequence[Entry], part: Sequence[int], start: int, stop: int, late: Late
-) -> Iterator[tuple[int, Squares | None]]:
-    """Yield each index of ``part`` with its entry's squared distances, or None for a failure."""
-    for which, squares in bench.measure_squares([some[n] for n in part], start, stop, late):
-        yield part[which], squares
-
-
 def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return the survivors by field, the best first, without fields that have none."""
     return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
@@ -165,7 +154,7 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
-        samples = [x for _, x in bench.draw_samples(entries, 0, FIRST)]
+        samples = [x for _, x in bench.draw_samples(dict(enumerate(entries)), 0, FIRST)]
         bench.endpoints.find_steps([x for x in samples if not isinstance(x, Failure)])
         bench.store.put(key, [bench.endpoints.steps, bench.endpoints.resolution])
     else:

@@ -76,11 +76,6 @@ def variants(name: str) -> list[dict[str, Any]]:
     return specs
 
 
-def is_stochastic(spec: Any) -> bool:
-    """Return True if the sampler of a spec draws noise."""
-    return bool(samplers.make(parse_spec(spec)).stochastic)
-
-
 def is_stochastic_candidate(spec: Any) -> bool:
     """Return True for stochastic samplers of fixed cost, unless coupled, alias or for maps."""
     s = samplers.make(parse_spec(spec))

@@ -22,7 +22,7 @@ from .exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import LEVEL
 from .race_planning import COMPARED
-from .request import AdviceRequest, Entry
+from .request import Entry
 from .run import Run
 from .tasks import POOLED
 
@@ -49,66 +49,53 @@ class FeatureSpace:
     axes: NDArray[np.float64]
     converged: NDArray[np.float64]
 
-    @classmethod
-    def of(cls, name: str, features: NDArray) -> FeatureSpace:
-        """Return the space with axes from the first half of converged features ``(n, d)``."""
-        half = len(features) // 2
-        mean = features[:half].mean(0)
-        _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
-        count = min(MOST, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
-        axes = rows[:count].T
-        return cls(name, mean, axes, (features[half:] - mean) @ axes)
-
     def project(self, features: NDArray) -> NDArray[np.float64]:
         """Return the coordinates ``(n, k)`` of features ``(n, d)`` on the axes."""
         return (features - self.mean) @ self.axes
 
 
-def converged_count(bench: Bench, seconds: float) -> int:
-    """Return how many converged samples half of ``seconds`` allow; a card's are free."""
-    if _converged_of_card(bench.request) is not None:
-        return CONVERGED[0] if seconds > 0 else 0
-    counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
-    return counts[0] if counts else 0
+def make_feature_space(run: Run, bench: Bench, seconds: float) -> FeatureSpace | None:
+    """Return the space of a card's converged samples, or else of new ones in half of ``seconds``.
 
-
-def make_feature_space(bench: Bench, count: int) -> FeatureSpace:
-    """Return the feature space of the card's converged samples, or else of ``count`` new ones."""
-    name = "model" if bench.request.features is not None else POOLED
-    own = _converged_of_card(bench.request)
-    features = bench.endpoints.converged_features(count, name) if own is None else own
-    return FeatureSpace.of(name, features)
-
-
-def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
+    The result is None if there is too little time.
+    """
+    request = run.request
+    name = "model" if request.features is not None else POOLED
     reference: Reference | None = request.model.reference() if request.extractor == CARD else None
-    return None if reference is None else reference.loaded().converged
+    features = None if reference is None else reference.loaded().converged
+    counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
+    if seconds <= 0 or (features is None and not counts):
+        return None
+    run.progress("distances in distribution")
+    if features is None:
+        features = bench.endpoints.converged_features(counts[0], name)
+    half = len(features) // 2
+    mean = features[:half].mean(0)
+    _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
+    rank = int((values > 1e-6 * values[0]).sum()) if values[0] > 0 else 1
+    axes = rows[: min(MOST, rank)].T
+    return FeatureSpace(name, mean, axes, (features[half:] - mean) @ axes)
 
 
 def estimate_distances(
-    bench: Bench,
-    space: FeatureSpace,
-    known: dict[int, NDArray],
-    entries: Sequence[Entry],
-    keep: int,
-    late: Late,
+    bench: Bench, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
 ) -> dict[int, FrechetEstimate]:
-    """Return distances by the entry's index, as time allows; put projected features into ``known``.
+    """Return distances by the entry's index, as time allows.
 
     Each round drops entries that are shown to be farther than the best entry. It drops none of the first ``keep``.
     """
-    alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
+    alive, start = list(range(len(entries))), 0
+    known: dict[int, NDArray[np.float64]] = {}
+    estimates: dict[int, FrechetEstimate] = {}
     for round_number, stop in enumerate(COUNTS, 1):
-        some = [entries[n] for n in alive]
+        some = {n: entries[n] for n in alive}
         outcomes = bench.measure_features(some, START + start, START + stop, space.name, late)
-        for which, features in outcomes:
-            before = known.get(alive[which], np.empty((0, space.axes.shape[1])))
+        for number, features in outcomes:
             if features is None:
-                known.pop(alive[which], None)
-            elif start == 0:
-                known[alive[which]] = space.project(features)
-            elif len(before) == start:
-                known[alive[which]] = np.concatenate([before, space.project(features)])
+                known.pop(number, None)
+            else:
+                more = space.project(features)
+                known[number] = np.concatenate([known[number], more]) if start else more
         reached = [n for n in alive if len(known.get(n, ())) == stop]
         estimates |= {n: population_estimate(known[n], space.converged) for n in reached}
         if late() or not reached:
@@ -136,19 +123,16 @@ def distances_by_budget(
     total = 60 * run.clock.minutes
     seconds = total * COMPARED - run.clock.spent
     first_round = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
-    count = converged_count(bench, seconds - first_round)
-    if not count:
+    space = make_feature_space(run, bench, seconds - first_round)
+    if space is None:
         return dict(results), ["There was no time to compare samples as whole sets (fd_conv)."]
-    run.progress("distances in distribution")
-    space, begin = make_feature_space(bench, count), run.clock.spent
+    begin = run.clock.spent
     first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
-    known: dict[int, dict[int, NDArray]] = {r.budget: {} for r in races}
-    # recommendations of all budgets come before any stochastic sampler
-    for budget, share in _shares_of_time(
-        {n: n * len(entries) for n, entries in first.items()}
-    ).items():
-        late = run.clock.late_after((begin + 0.5 * share * (total * COMPARED - begin)) / total)
-        estimate_distances(bench, space, known[budget], first[budget], len(first[budget]), late)
+    # features of all budgets' recommendations are stored before any stochastic sampler runs
+    shares = _shares_of_time({n: n * len(entries) for n, entries in first.items()})
+    for budget, entries in first.items():
+        at = begin + 0.5 * shares[budget] * (total * COMPARED - begin)
+        estimate_distances(bench, space, entries, len(entries), run.clock.late_after(at / total))
     begin, late_budgets = run.clock.spent, []
     shares = _shares_of_time({race.budget: race.budget for race in races})
     for race in races:
@@ -157,9 +141,7 @@ def distances_by_budget(
         labels = {entry.label for entry in first[budget]}
         others = [e for e in run.request.stochastic_entries(budget) if e.label not in labels]
         entries = [*first[budget], *others]
-        estimates = estimate_distances(
-            bench, space, known[budget], entries, len(first[budget]), late
-        )
+        estimates = estimate_distances(bench, space, entries, len(first[budget]), late)
         if len(estimates) < len(entries):
             late_budgets.append(budget)
         best = race.survivors[LIBRARIES[0]][0].label
@@ -168,10 +150,12 @@ def distances_by_budget(
             value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
             nearer = own is not None and is_farther(own, estimate, LEVEL / max(len(estimates), 1))
             results[budget][entries[n].label] = to_choice(bench, entries[n], None, value), nearer
+    if not late_budgets:
+        return dict(results), []
     late_at = ", ".join(map(str, late_budgets))
     return dict(results), [
         f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv)."
-    ][: len(late_budgets)]
+    ]
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:

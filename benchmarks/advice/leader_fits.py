@@ -123,8 +123,8 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
-    own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
-    if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
+    varies = sampler.stochastic or sampler.adaptive or sampler.batch_coupled
+    if sampler.own_grid or varies or len(grid) < 2:
         return False
     if kind != "coefficients":
         levels = np.geomspace(cell.sigma_min, cell.sigma_max, 64)
@@ -142,7 +142,6 @@ class FitTask(CellTask):
 
     Attributes:
         starts: grids, of which the fit starts from the best; empty to start from the cell's own grid.
-        kind: "levels", "coefficients" or "both".
         ends: converged endpoints ``(n, *event)`` of the latents from :data:`START` on.
         seconds: approximate time that the fit may take.
         deadline: time by which the fit stops, as ``time.time()`` gives it.
@@ -300,12 +299,14 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
 
     If the cost of an evaluation depends on the noise level, no levels are fitted.
     """
+    model = run.request.model
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
             kinds = KINDS_OF_LIBRARY if name in own else KINDS
-            kind = _kind_of_fit(run, entry, kinds)
+            possible: Iterator[FreeKind] = (k for k in kinds if can_be_fitted(entry.cell, k, model))
+            kind = next(possible, None)
             if kind is None:
                 continue
             new = FitTarget(race.budget, [], kind, [])
@@ -315,14 +316,6 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
             if name not in target.fields:
                 target.fields.append(name)
     yield from targets.values()
-
-
-def _kind_of_fit(run: Run, entry: Entry, kinds: Sequence[FreeKind]) -> FreeKind | None:
-    """Return the first kind of fit that can be made; None if there is none."""
-    for kind in kinds:
-        if can_be_fitted(entry.cell, kind, run.request.model):
-            return kind
-    return None
 
 
 def _affordable_targets(
@@ -349,14 +342,11 @@ def _fit_targets(
     late, whole = run.clock.late_after(until), sum(target.cost for target in targets)
     seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
     deadline = time.time() + seconds
-    stored = {n: bench.store.get(key) for n, key in enumerate(keys)}
     todo, tasks = [], []
     for number, target in enumerate(targets):
         share = min(GENEROUS * run.executor.size * target.cost / whole, 1.0) * seconds
-        previous = stored[number]
-        if previous is not None and (previous[2] is None or previous[2] >= share):
-            yield target, _read_fit(previous)
-        else:
+        stored = bench.store.get(keys[number])
+        if stored is None or (stored[2] is not None and stored[2] < share):
             todo.append(number)
             cell, starts = target.entry.cell, _starting_grids(run, target)
             tasks.append(FitTask(cell, starts, target.kind, ends, share, deadline))
@@ -366,19 +356,12 @@ def _fit_targets(
             bench.failures[targets[number].name] = outcome.reason
             continue
         numbers, ended = outcome
-        spent = None if ended else tasks[which].seconds
         fitted = [numbers.levels, numbers.rows] if numbers else [None, []]
-        bench.store.put(keys[number], [*fitted, spent])
-        stored.pop(number)
-        yield targets[number], numbers
-    for number in todo:
-        if stored.get(number) is not None:  # no time for a better fit
-            yield targets[number], _read_fit(stored[number])
-
-
-def _read_fit(stored: Sequence[Any]) -> FittedNumbers | None:
-    levels, rows, _ = stored
-    return None if levels is None else FittedNumbers.read(levels, rows)
+        bench.store.put(keys[number], [*fitted, None if ended else tasks[which].seconds])
+    for key, target in zip(keys, targets, strict=True):
+        if (stored := bench.store.get(key)) is not None:
+            levels, rows, _ = stored
+            yield target, None if levels is None else FittedNumbers.read(levels, rows)
 
 
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:

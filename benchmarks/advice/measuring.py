@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ SHARE = 0.4
 
 
 def most_reference_steps(rate: float, seconds: float) -> int:
-    """Return the most steps of the reference solver that ``seconds`` allow, or 2 ``RULE.first``.
+    """Return the most steps of the reference solver that ``seconds`` allow, at least 2 ``RULE.first``.
 
     ``rate`` is evaluations a second.
     """
@@ -229,6 +229,8 @@ GENEROUS, SHORTEST = 20.0, 60.0
 """Time limit of a task: this multiple of its forecast, and at least this many seconds."""
 
 Late = Callable[[], bool]
+Key = TypeVar("Key", bound=Hashable)
+"""Name that a caller gives to an entry, such as a number or a label."""
 
 
 @dataclass
@@ -255,69 +257,68 @@ class Bench:
         return self.started + (1 - self.started) * share
 
     def measure_squares(
-        self, entries: Sequence[Entry], start: int, stop: int, late: Late
-    ) -> Iterator[tuple[int, Squares | None]]:
-        """Yield each entry's index and squared distances on latents ``start`` … ``stop - 1``.
+        self, entries: Mapping[Key, Entry], start: int, stop: int, late: Late
+    ) -> Iterator[tuple[Key, Squares | None]]:
+        """Yield each entry's key and squared distances on latents ``start`` … ``stop - 1``.
 
         Squared distances are None if the entry failed. Once ``late()`` is True, no task starts.
         """
-        keys = [f"{self.endpoints.steps} {e.cell.key} {start} {stop}" for e in entries]
-        todo = []
-        for number, key in enumerate(keys):
-            stored = self.store.get(key)
+        suffix, todo = f"{start} {stop}", {}
+        for key, entry in entries.items():
+            stored = self.store.get(f"{self.endpoints.steps} {entry.cell.key} {suffix}")
             if stored is None:
-                todo.append(number)
+                todo[key] = entry
             else:
-                yield number, self._read_squares(entries[number], stored)
+                yield key, self._read_squares(entry, stored)
         if not todo or late():
             return
         self.endpoints.solve(start, stop)
-        for which, outcome in self.draw_samples([entries[n] for n in todo], start, stop, late):
-            number = todo[which]
+        for key, outcome in self.draw_samples(todo, start, stop, late):
             value = (
                 outcome.reason
                 if isinstance(outcome, Failure)
                 else self.endpoints.squared_distances(outcome, start).tolist()
             )
-            self.store.put(keys[number], value)
-            yield number, self._read_squares(entries[number], value)
+            self.store.put(f"{self.endpoints.steps} {todo[key].cell.key} {suffix}", value)
+            yield key, self._read_squares(todo[key], value)
 
     def measure_features(
-        self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
-    ) -> Iterator[tuple[int, NDArray | None]]:
-        """Yield each entry's index and features ``(n, d)``; see :meth:`measure_squares`."""
-        keys = [f"{space} {e.cell.key} {start} {stop}" for e in entries]
-        todo = []
-        for number, key in enumerate(keys):
-            stored = self.store.get_array(key)
+        self, entries: Mapping[Key, Entry], start: int, stop: int, space: str, late: Late
+    ) -> Iterator[tuple[Key, NDArray | None]]:
+        """Yield each entry's key and features ``(n, d)``; see :meth:`measure_squares`."""
+        suffix, todo = f"{start} {stop}", {}
+        for key, entry in entries.items():
+            stored = self.store.get_array(f"{space} {entry.cell.key} {suffix}")
             if stored is None:
-                todo.append(number)
+                todo[key] = entry
             else:
-                yield number, stored
-        some = [entries[n] for n in todo]
-        for which, outcome in self.draw_samples(some, start, stop, late, space):
+                yield key, stored
+        for key, outcome in self.draw_samples(todo, start, stop, late, space):
             if isinstance(outcome, Failure):
-                self.failures[some[which].label] = outcome.reason
-                yield todo[which], None
+                self.failures[todo[key].label] = outcome.reason
+                yield key, None
             else:
-                self.store.put_array(keys[todo[which]], outcome)
-                yield todo[which], np.asarray(outcome, float)
+                self.store.put_array(f"{space} {todo[key].cell.key} {suffix}", outcome)
+                yield key, np.asarray(outcome, float)
 
     def draw_samples(
         self,
-        entries: Sequence[Entry],
+        entries: Mapping[Key, Entry],
         start: int,
         stop: int,
         late: Late = bool,
         space: str = "",
-    ) -> Iterator[tuple[int, NDArray | Failure]]:
-        """Yield each entry's index and result of :class:`.SamplesTask`, in order of completion."""
-        tasks = [
-            SamplesTask(replace(entry.cell, samples=stop), start, stop, space) for entry in entries
-        ]
-        seconds = [self.forecast_seconds(entry, stop - start) for entry in entries]
-        limits = [max(SHORTEST, GENEROUS * self.executor.size * each) for each in seconds]
-        yield from self.executor.map(tasks, self.world, limits=limits, wanted=lambda _: not late())
+    ) -> Iterator[tuple[Key, NDArray | Failure]]:
+        """Yield each entry's key and result of :class:`.SamplesTask`, in order of completion."""
+        keys, tasks, limits = list(entries), [], []
+        for entry in entries.values():
+            tasks.append(SamplesTask(replace(entry.cell, samples=stop), start, stop, space))
+            seconds = self.forecast_seconds(entry, stop - start)
+            limits.append(max(SHORTEST, GENEROUS * self.executor.size * seconds))
+        for which, outcome in self.executor.map(
+            tasks, self.world, limits=limits, wanted=lambda _: not late()
+        ):
+            yield keys[which], outcome
 
     def forecast_seconds(self, entry: Entry, samples: int) -> float:
         """Return an upper estimate of the seconds for samples of a configuration on all workers."""

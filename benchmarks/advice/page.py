@@ -99,7 +99,6 @@ def _plot_points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
 
 @with_typography
 def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
-    """Return the plot of the curves as an SVG element for the page."""
     figure, (axes,) = sheet_with_panels(width, HEIGHTS[width], 1)
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
@@ -199,7 +198,7 @@ def _template_environment() -> Environment:
         loader=FileSystemLoader(list(map(str, TEMPLATES))),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_make_printable,
+        finalize=lambda value: strip_control_characters(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -207,11 +206,6 @@ def _template_environment() -> Environment:
         unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver_in_words
     )
     return environment
-
-
-def _make_printable(value: Any) -> Any:
-    """Return a text without control characters and invisible letters, other values as they are."""
-    return strip_control_characters(value) if type(value) is str else value
 
 
 def with_unbroken_numbers(words: str) -> str:
@@ -244,13 +238,13 @@ def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
     """Return the strips of an answer; None if ``pictures`` is None."""
     if pictures is None:
         return None
-    number, side = len(pictures.converged), max(pictures.converged.shape[1:3])
-    alt = number_with_noun(number, "converged sample")
+    images = pictures["converged"]
+    alt = number_with_noun(len(images), "converged sample")
     label = "the same initial noise, very many steps"
-    converged = Strip(_data_uri(pictures.converged), "Converged", label, alt)
+    converged = Strip(_data_uri(images), "Converged", label, alt)
     library = shown_library(advice.budgets, advice.library)
     pairs = {budget.nfe: _strips_of_budget(budget, library, pictures) for budget in advice.budgets}
-    return Gallery(pairs, converged, side < PIXELATED)
+    return Gallery(pairs, converged, max(images.shape[1:3]) < PIXELATED)
 
 
 def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Strip]:
@@ -263,11 +257,11 @@ def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple
         return Strip(_data_uri(images), name, label, alt)
 
     default, best = budget.default, budget.best.get(library)
-    now = strip(pictures.default.get(budget.nfe), "Now", default)
+    now = strip(pictures.get(f"default_{budget.nfe}"), "Now", default)
     if best is None:
         return now, Strip("", "Recommended", "", f"Nothing was found for {title(library)}")
     suffix = ", as now" if is_same_configuration(best.choice, default) else ""
-    return now, strip(pictures.best.get(budget.nfe), "Recommended", best.choice, suffix)
+    return now, strip(pictures.get(f"best_{budget.nfe}"), "Recommended", best.choice, suffix)
 
 
 def _data_uri(images: Pictures8) -> str:

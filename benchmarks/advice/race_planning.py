@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.linalg import norm
 from numpy.typing import NDArray
 
 from ...samplers.auto import ProbeData
@@ -125,16 +126,12 @@ def forecast_errors_of_table(
     for i, row in enumerate(steps.rows):
         error = state - x[i]
         change = probe.response_at(levels[i : i + 1], error[None])[0]
-        beyond += _norms(change) * _norms(error) / (probe.dim * levels[i])
+        beyond += norm(change, axis=-1) * norm(error, axis=-1) / (probe.dim * levels[i])
         images.append(d[i] + change)
         state = row.a * state
         for weight, image in zip(row.b, reversed(images), strict=False):
             state = state + weight * image
-    return _norms(state - end) / math.sqrt(probe.dim), beyond
-
-
-def _norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(np.square(vectors).sum(-1))
+    return norm(state - end, axis=-1) / math.sqrt(probe.dim), beyond
 
 
 FITTED, FITTED_LATE = 0.3, 0.5

@@ -69,7 +69,6 @@ class AdviceRequest:
     Attributes:
         spec: spec of the model, a value of ``--model``.
         device: "cpu" or "cuda".
-        seed: seed of the latents.
         extractor: feature space, a value of ``--extractor``.
         only: samplers to race; empty for all.
     """
@@ -127,7 +126,7 @@ class AdviceRequest:
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
         """Return own solvers of a library, or else of a pipeline, without the present sampler."""
-        specs: Sequence[Any] = exports.solvers(library)
+        specs: Sequence[Any] = exports.target(library).SOLVERS
         if not specs and _has_scheduler(self.model):
             specs = [
                 {"name": "pipeline", "scheduler": name}
@@ -145,7 +144,7 @@ class AdviceRequest:
         names -= set() if flow else {candidates.IN_FLOW_TIME}
         specs = self.only or [s for name in sorted(names) for s in candidates.variants(name)]
         cells = self.plan_cells(
-            [spec for spec in specs if not candidates.is_stochastic(spec)],
+            [spec for spec in specs if not samplers.make(parse_spec(spec)).stochastic],
             [*self._native, *candidates.SCHEDULES, *flow],
             budget,
         )
@@ -171,8 +170,7 @@ class AdviceRequest:
         without lines for the cell's levels gives the cell no field.
         """
         sampler, grid = cell.sampler, cell.grid
-        own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
-        schedule = "" if own else cell.schedule.label
+        schedule = "" if sampler.own_grid else cell.schedule.label
         tabulated = isinstance(sampler, Tabulated)
         label = describe_configuration(cell.label, schedule, coefficients=tabulated)
         fields = {

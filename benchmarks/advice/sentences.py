@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...results.table.description import names_in_words
 from .answer import Best, Budget, Value
@@ -20,7 +20,6 @@ from .wording import (
     decided_ratio_in_words,
     distances_in_words,
     evaluations_in_words,
-    inverse,
     is_same_configuration,
     name_in_sentence,
     nearest_sampler_cell,
@@ -44,12 +43,8 @@ def conclusions(
 ) -> tuple[str, ...]:
     """Return the conclusions as sentences, most important first. The first is the headline.
 
-    Args:
-        budgets: answers by number of evaluations, rising; at least one.
-        default: description of the present sampler.
-        library: library that recommendations are for.
-        halves: recommendation's error over the default's error at twice the budget or more (:data:`SavingRatios`).
-        span: difference of the data's highest and lowest value; None if unknown.
+    ``budgets`` has at least one answer, by number of evaluations, rising. ``default`` describes the present sampler.
+    ``span`` is the difference of the data's highest and lowest value; None if unknown.
     """
     reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]
@@ -102,7 +97,7 @@ def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
 def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     now, at = "what you use now", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
-        closer = times_in_words(inverse(best.to_default), "closer")
+        closer = decided_ratio_in_words(best.to_default, "times")
         return f"With {at}, {name_in_sentence(best.choice)} is {closer} to the converged samples than {now}."
     if all(is_same_configuration(best.choice, entry.default) for entry, best in pairs):
         return f"Nothing better than {now} was found."
@@ -113,7 +108,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
     text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
     rival = best_own_solver(budget, best.library)
     if rival and rival.ratio and verdict(rival.ratio) == "closer":
-        closer = times_in_words(inverse(rival.ratio), "closer")
+        closer = decided_ratio_in_words(rival.ratio, "times")
         text += f". It is {closer} to the converged samples than {name_in_sentence(rival.choice)}"
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
@@ -147,7 +142,7 @@ def _coverage(budgets: Sequence[Budget]) -> str:
     partial = [budget for budget in budgets if budget.tried < budget.field]
     if not partial:
         return ""
-    tried, fields = ({*n} for n in zip(*((b.tried, b.field) for b in partial), strict=True))
+    tried, fields = {budget.tried for budget in partial}, {budget.field for budget in partial}
     return (
         f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
         f"{evaluations_in_words(*(budget.nfe for budget in partial))}. The others were forecast to be worse, or were "
@@ -155,9 +150,9 @@ def _coverage(budgets: Sequence[Budget]) -> str:
     )
 
 
-def _range(numbers: Iterable[int]) -> str:
+def _range(numbers: Collection[int]) -> str:
     """Return ``18`` or ``18 to 78`` for the smallest and the largest of some numbers."""
-    least, most = min(numbers := [*numbers]), max(numbers)
+    least, most = min(numbers), max(numbers)
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
@@ -166,7 +161,7 @@ def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
-        if 2 * few <= many and verdict(ratio) == "closer"
+        if verdict(ratio) == "closer"
     ]
     return min(savings)[2:] if savings else None
 
@@ -175,7 +170,7 @@ def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
     pair = _largest_saving(halves)
     if pair is None:
         return ""
-    closer = times_in_words(inverse(halves[pair]), "closer")
+    closer = decided_ratio_in_words(halves[pair], "times")
     return (
         f"With {evaluations_in_words(pair[0])} the recommendation is {closer} than what you use now is "
         f"with {pair[1]}."

@@ -12,7 +12,7 @@ from rich.text import Text
 from ...results.escaping import escape_markdown, strip_control_characters
 from ...results.text import format_number, markdown_table, without_empty_columns
 from .answer import Advice
-from .exports import language, title
+from .exports import target, title
 from .sentences import headline_budget
 from .wording import TableRow, number_with_noun, own_solver_in_words, shown_library, table_rows
 
@@ -64,17 +64,13 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
         if fits:
             first = first + Text(" " * (names + 2 - label.cell_len)) + comparison
         console.print(first, soft_wrap=True)
+        leader = "" if row.is_best else "compared with the best tried: "
+        solvers = "compared with the library's solvers: "
         rest = [
             (row.now.detail, row.now.detail),
             (row.error.text, f"error {row.error.whole}"),
-            (
-                row.best.text,
-                f"{'' if row.is_best else 'compared with the best tried: '}{row.best.whole}",
-            ),
-            (
-                row.own_solvers.text,
-                f"compared with the library's solvers: {row.own_solvers.whole}",
-            ),
+            (row.best.text, f"{leader}{row.best.whole}"),
+            (row.own_solvers.text, f"{solvers}{row.own_solvers.whole}"),
             (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
             (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
@@ -164,7 +160,7 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
         if best := budget.best.get(library):
             yield f"With {number_with_noun(budget.nfe, 'evaluation')}, in {title(library)}:"
             if best.lines.code:
-                yield _fence(_printable_code(best.lines.code), language(library))
+                yield _fence(_printable_code(best.lines.code), target(library).LANGUAGE)
             yield from map(escape_markdown, (best.lines.remark, own_solver_in_words(best)))
             if plain := budget.plain_lines(library):
                 yield "The same steps in plain PyTorch, without samplerbench:"

@@ -126,9 +126,9 @@ def is_same_configuration(first: Choice, other: Choice) -> bool:
     return name_in_sentence(first) == name_in_sentence(other)
 
 
-def number_with_noun(number: int, noun: str, many: str = "") -> str:
+def number_with_noun(number: int, noun: str) -> str:
     """Return a number with its noun, such as ``1 latent`` or ``1,024 latents``."""
-    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def evaluations_in_words(*nfe: int) -> str:
@@ -157,14 +157,12 @@ class TableRow:
     """Row of the table: the recommendation at one budget.
 
     Attributes:
-        nfe: evaluations per sample that are allowed.
         use: label of the recommendation, with its number of evaluations if this number is not ``nfe``.
         now: comparison with the default at this budget, or the reason why there is none.
         best: comparison with the best configuration that was tried.
         own_solvers: comparison with the best of the library's own solvers.
         error, ms: error, and milliseconds that a sample takes, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
-        tied: labels of the configurations that the race could not tell apart from the recommendation.
         nearer: sampler that is nearer in distribution than the best that was tried, and the distances of both.
     """
 

@@ -171,11 +171,9 @@ def fit(
         return differences_of(free.sampler_at(numbers), free.grid(numbers), part)
 
     def error_of(numbers: Floats) -> float:
-        return (
-            power_mean_of_rows(run(numbers, choosing), power)
-            if np.isfinite(numbers).all()
-            else np.inf
-        )
+        if not np.isfinite(numbers).all():
+            return np.inf
+        return power_mean_of_rows(run(numbers, choosing), power)
 
     first = differences_of(free.sampler_at(z), free.grid(z), choosing)
     least = before = power_mean_of_rows(first, power)

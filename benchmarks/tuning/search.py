@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -82,13 +81,16 @@ def search_levels(
     def error(grid: Grid) -> float:
         return power_mean(problem.distances(sampler, grid), power)
 
+    def cost(z: NDArray[np.float64]) -> float:
+        return float(np.log(error(spacing.grid(z))))
+
     untuned, early = candidate_grids(steps, model)
     starts = [] if begun is None else [begun]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
+    options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * steps}
     for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
-        lowest = spacing.grid(
-            _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.free_numbers(start))
-        )
+        z = spacing.free_numbers(start)
+        lowest = spacing.grid(minimize(cost, z, method="L-BFGS-B", options=options).x)
         errors[lowest] = error(lowest)
     best = min(untuned, key=errors.__getitem__)
     return SearchResult(min(errors, key=errors.__getitem__), untuned[best], best)
@@ -108,11 +110,3 @@ def power_mean(distances: NDArray[np.float64], power: int) -> float:
     if power == 0:
         return float(np.exp(np.log(values).mean()))
     return float((values ** float(power)).mean() ** (1 / power))
-
-
-def _descend(
-    cost: Callable[[NDArray[np.float64]], float], z: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return a local minimum of ``cost`` by L-BFGS-B, with slopes by forward differences."""
-    options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * len(z)}
-    return minimize(cost, z, method="L-BFGS-B", options=options).x

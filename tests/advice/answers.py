@@ -7,7 +7,6 @@ from samplerbench.benchmarks.advice.answer import (
     Best,
     Budget,
     Choice,
-    Pictures,
     Value,
 )
 from samplerbench.benchmarks.advice.exports import Export
@@ -91,4 +90,5 @@ def whole():
 def pictures(budgets=(8, 20), side=28, colour=False):
     shape = (4, side, side, 3) if colour else (4, side, side)
     some = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
-    return Pictures(some[0], dict.fromkeys(budgets, some[1]), dict.fromkeys(budgets, some[2]))
+    named = {f"{kind}_{n}": some[k] for k, kind in ((1, "default"), (2, "best")) for n in budgets}
+    return {"converged": some[0], **named}

@@ -266,5 +266,5 @@ def test_nothing_is_solved_for_what_there_is_no_time_for(asked, tmp_path):
     bench = Bench(asked, store, None, None, Unsolvable(), 1.0)
     entries = [asked.entry(cell_of(asked, name)) for name in ("euler", "ipndm")]
     store.put(f"64 {entries[1].cell.key} 4 6", [0.25, 1.0])
-    known = list(bench.measure_squares(entries, 4, 6, lambda: True))
+    known = list(bench.measure_squares(dict(enumerate(entries)), 4, 6, lambda: True))
     assert [(n, squares.tolist()) for n, squares in known] == [(1, [0.25, 1.0])]

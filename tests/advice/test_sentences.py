@@ -94,7 +94,6 @@ def test_half_the_evaluations_go_where_most_are_saved():
         (5, 20): Value(0.8, 0.7, 0.9),
         (5, 40): Value(0.95, 0.9, 1.01),
         (10, 80): Value(0.1, 0.05, 0.2, "flagged"),
-        (8, 10): Value(0.1, 0.1, 0.1),  # no half
     }
     assert (
         "With 5 evaluations the recommendation is 1.2 times closer [1.11, 1.4] than what you use "

@@ -5,9 +5,10 @@ latents that no equation had, and far better on other ones.
 import numpy as np
 import pytest
 import torch
+from tuners import fitted
 
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
-from samplerbench.benchmarks.tuning.least_squares import Fit, Runs, fit, power_mean_of_rows
+from samplerbench.benchmarks.tuning.least_squares import Fit, fit, power_mean_of_rows
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import power_mean
 from samplerbench.samplers import karras, make
@@ -26,14 +27,6 @@ def test(gmm):
     return tuning_problem(gmm, TEST_IDS, 128, 0)
 
 
-def fitted(problem, sampler, grid, what, power=0):
-    model = problem.model
-    x = torch.cat([states for _, states in problem.batches])
-    runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, len(x))
-    free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, what)
-    return fit(free, runs.differences_from_ends, FITTED, power)
-
-
 def error(problem, found):
     return power_mean(problem.distances(found.sampler, found.grid), 0)
 
@@ -42,7 +35,7 @@ def error(problem, found):
 @pytest.mark.parametrize("what", ["levels", "coefficients", "both"])
 def test_it_comes_nearer_on_latents_that_it_has_not_seen(name, what, train, test, gmm):
     sampler, grid = make(name), karras(5, gmm.sigma_min, gmm.sigma_max)
-    found = fitted(train, sampler, grid, what)
+    found = fitted(train, sampler, grid, FITTED, what=what)
     untuned = power_mean(test.distances(sampler, grid), 0)
     assert found.after < 0.9 * found.before
     assert error(test, found) < 0.9 * untuned
@@ -55,7 +48,7 @@ def test_it_comes_nearer_than_auto(train, test, gmm):
     auto = make("auto")
     levels, method = auto.levels(grid), auto.method(grid)
     table = Tabulated(stands_for=auto, table=tabulate(method, levels))
-    found = fitted(train, table, levels, "coefficients")
+    found = fitted(train, table, levels, FITTED, what="coefficients")
     assert error(test, found) < 0.8 * power_mean(test.distances(auto, grid), 0)
     assert found.sampler.nfe(found.grid) == 6
     assert found.sampler.stands_for is auto
@@ -63,7 +56,7 @@ def test_it_comes_nearer_than_auto(train, test, gmm):
 
 def test_levels_of_a_method_of_several_evaluations_are_fitted_too(train, test, gmm):
     sampler, grid = make("heun"), karras(4, gmm.sigma_min, gmm.sigma_max)
-    found = fitted(train, sampler, grid, "levels")
+    found = fitted(train, sampler, grid, FITTED, what="levels")
     assert found.sampler == sampler
     assert error(test, found) < 0.9 * power_mean(test.distances(sampler, grid), 0)
 
@@ -71,7 +64,7 @@ def test_levels_of_a_method_of_several_evaluations_are_fitted_too(train, test, g
 @pytest.mark.parametrize("power", [0, 1, 2])
 def test_each_mean_is_made_small(power, train, test, gmm):
     sampler, grid = make("dpmpp_2m"), karras(6, gmm.sigma_min, gmm.sigma_max)
-    found = fitted(train, sampler, grid, "coefficients", power)
+    found = fitted(train, sampler, grid, FITTED, power, what="coefficients")
     untuned = power_mean(test.distances(sampler, grid), power)
     assert power_mean(test.distances(found.sampler, found.grid), power) < 0.8 * untuned
 
@@ -157,7 +150,7 @@ def test_levels_are_found_from_a_grid_that_ends_at_the_lowest_level(train, test,
     """Which free levels cannot be: the first step would be the way there."""
     sampler, grid = make("dpmpp_2m"), karras(5, gmm.sigma_min, gmm.sigma_max)
     start = project_grid(grid, gmm.sigma_min, gmm.sigma_max)
-    found = fitted(train, sampler, start, "levels")
+    found = fitted(train, sampler, start, FITTED, what="levels")
     untuned = power_mean(test.distances(sampler, grid), 0)
     assert error(test, found) < 0.5 * untuned
     free = FreeParameters(sampler, start, gmm.sigma_min, gmm.sigma_max, "levels")

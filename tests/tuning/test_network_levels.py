@@ -6,13 +6,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from tuners import tuner
+from tuners import fitted, tuner
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
-from samplerbench.benchmarks.tuning.least_squares import Runs, fit
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import power_mean
 from samplerbench.benchmarks.tuning.tuning import Target, move_coefficients
@@ -39,15 +38,9 @@ def with_levels(name, grid, shares):
     return Tabulated(stands_for=make(name), table=table)
 
 
-def fitted(problem, sampler, grid=None, **free):
-    model = problem.model
-    if grid is None:
-        grid = karras(STEPS, model.sigma_min, model.sigma_max)
-        grid = project_grid(grid, model.sigma_min, model.sigma_max)
-    x = torch.cat([states for _, states in problem.batches])
-    runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, len(x))
-    numbers = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, **free)
-    return fit(numbers, runs.differences_from_ends, 64)
+@pytest.fixture(scope="module")
+def grid(gmm):
+    return project_grid(karras(STEPS, gmm.sigma_min, gmm.sigma_max), gmm.sigma_min, gmm.sigma_max)
 
 
 def test_tabulated__the_network_is_given_the_levels_of_the_table_and_the_states_do_not_change(gmm):
@@ -91,20 +84,20 @@ def test_tabulated__levels_undo_a_network_that_reads_them_too_high(gmm):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["levels", "both"])
-def test_fit__free_network_levels_and_sums_come_nearer_on_other_latents(what, train, test):
+def test_fit__free_network_levels_and_sums_come_nearer_on_other_latents(what, train, test, grid):
     def error(found):
         return power_mean(test.distances(found.sampler, found.grid), 0)
 
     sums = what == "both"
-    plain = fitted(train, make("zab_3"), what=what)
+    plain = fitted(train, make("zab_3"), grid, 64, what=what)
     also = {"network_levels": True, "free_sums": sums}
-    more = fitted(train, plain.sampler, plain.grid, what=what, **also)
+    more = fitted(train, plain.sampler, plain.grid, 64, what=what, **also)
     assert more.after <= plain.after < 0.5 * plain.before
     assert error(more) < 1.05 * error(plain)
 
 
-def test_fit__far_from_the_best_numbers_short_steps_gain(train):
-    found = fitted(train, make("dpmpp_2m"), what="both", network_levels=True)
+def test_fit__far_from_the_best_numbers_short_steps_gain(train, grid):
+    found = fitted(train, make("dpmpp_2m"), grid, 64, what="both", network_levels=True)
     assert found.after < 0.3 * found.before
 
 

@@ -3,8 +3,8 @@ resumes and refuses.
 """
 
 import json
-import sys
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from looping import each
 from scipy.optimize import minimize_scalar
-from tuners import tuner
+from tuners import refusal, tuner
 
-from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning import gits
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.planning.tuned_schedule import LEAST, Spacing
@@ -48,7 +47,6 @@ def train(gmm):
 
 
 # -- latents
-# -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_latents_of_runs_searches_training_and_test_and_converged_samples_are_disjoint():
@@ -70,7 +68,6 @@ def test_the_latents_that_are_used_are_those_and_no_others(gmm, tmp_path, monkey
 
 
 # -- grids as numbers
-# --------------------------------------------------------------------------------------------------------------
 
 
 @given(z=st.lists(st.floats(-300, 300), min_size=2, max_size=40))
@@ -110,7 +107,6 @@ def test_a_grid_keeps_its_relative_positions_on_another_model(gmm):
 
 
 # -- the search
-# --------------------------------------------------------------------------------------------------------------------
 
 
 def two_steps(lam):
@@ -161,7 +157,10 @@ def test_it_is_never_worse_than_the_best_schedule_that_it_names(name, steps, obj
 
 
 def test_a_search_that_gains_nothing_keeps_the_schedule(train, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.search._descend", lambda _, z: 0 * z)
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.tuning.search.minimize",
+        lambda _, z, **__: SimpleNamespace(x=0 * z),
+    )
     found = search_levels(train, EULER, 12)
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in_grids(13, train.model).values()]
     assert found.grid in [*built_in_grids(12, train.model).values(), *early]
@@ -194,7 +193,6 @@ def test_on_latents_that_were_not_tuned_on_it_beats_every_schedule(
 
 
 # -- problems
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
@@ -208,7 +206,6 @@ def test_a_sample_that_is_not_finite_is_lost_but_counts(gmm):
 
 
 # -- the file
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_once(
@@ -309,7 +306,6 @@ def test_an_entry_adds_up(gmm, heun_and_rows):
 
 
 # -- mistakes
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 @each(
@@ -337,18 +333,11 @@ def test_tune__mistakes_are_one_sentence_and_exit_code_2(
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"mine": 1}))
     monkeypatch.setattr(
-        sys,
-        "argv",
-        ["samplerbench", "tune", "--model", "gmm-2d", *args.replace("OTHER", str(other)).split()],
-    )
-    monkeypatch.setattr(
         "samplerbench.benchmarks.tuning.tuning.tuning_problem",
         lambda *_: pytest.fail("computed something"),
     )
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    assert sentence in capsys.readouterr().err.replace("\n", " ")
+    words = ["--model", "gmm-2d", *args.replace("OTHER", str(other)).split()]
+    assert sentence in refusal(words, monkeypatch, capsys)
     assert other.read_text() == '{"mine": 1}'
 
 

@@ -10,7 +10,8 @@ ManualSigmas: the text of the next lines
 SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
 Each library has a module here. ``TITLE`` is the library's name for readers, ``LANGUAGE`` is the language of its lines.
-``SOLVERS`` are our names of the library's own solvers that its users would try next, on karras. Functions are
+``SOLVERS`` are our names of the library's own solvers that its users would try next, on karras; () for "python" and
+"diffusers". Functions are
 ``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library that takes steps as numbers also has
 ``written_out(sampler, grid, model)``, and ``named_solver(code)`` for the library's name of the solver in its lines.
 A library that takes a folder with a table of numbers has ``folder(sampler, grid, model, path)``.
@@ -35,11 +36,10 @@ __all__ = [
     "export",
     "export_folder",
     "is_written_as_numbers",
-    "language",
     "missing",
     "named_solver",
     "solver_title",
-    "solvers",
+    "target",
     "title",
 ]
 
@@ -81,19 +81,9 @@ def solver_title(library: str) -> str:
     return title({"python": "diffusers", "comfyui-node": "comfyui"}.get(library, library))
 
 
-def language(library: str) -> str:
-    """Return the language of a library's lines, for Markdown; raise ValueError if it is unknown."""
-    return _target(library).LANGUAGE
-
-
 def named_solver(library: str, code: str) -> str:
     """Return a library's own name of the solver that lines use; "" if they name none."""
-    return _target(library).named_solver(code) if library in BY_NUMBERS else ""
-
-
-def solvers(library: str) -> tuple[str, ...]:
-    """Return our names of a library's own solvers to try; () for "python" and "diffusers"."""
-    return _target(library).SOLVERS
+    return target(library).named_solver(code) if library in BY_NUMBERS else ""
 
 
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
@@ -101,10 +91,10 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 
     The model is not evaluated, and the library is not imported. Raises a ValueError if there is no such library.
     """
-    target = _target(library)
+    module = target(library)
     if getattr(sampler, "event", None) is not None:
         return "its statistics of a model are too many numbers for lines to paste"
-    return target.missing(sampler, model)
+    return module.missing(sampler, model)
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
@@ -117,7 +107,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
     """
     if reason := missing(library, sampler, model):
         raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
-    return Export(library, *_target(library).lines(sampler, grid, model, spec))
+    return Export(library, *target(library).lines(sampler, grid, model, spec))
 
 
 def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
@@ -126,20 +116,21 @@ def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, p
     Raises:
         ValueError: the library takes no folder, or the sampler's steps on this grid are no table.
     """
-    target = _target(library)
-    if not hasattr(target, "folder"):
+    module = target(library)
+    if not hasattr(module, "folder"):
         able = [name for name, other in _TARGETS.items() if hasattr(other, "folder")]
         raise ValueError(f"--out: {library} takes no folder; choose {' or '.join(able)}")
-    return target.folder(sampler, grid, model, path)
+    return module.folder(sampler, grid, model, path)
 
 
 def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
     """Return True if a library's lines write these steps out as numbers, for lack of a solver."""
-    target = _target(library)
-    return library in BY_NUMBERS and target.written_out(sampler, grid, model)
+    module = target(library)
+    return library in BY_NUMBERS and module.written_out(sampler, grid, model)
 
 
-def _target(library: str) -> Any:
+def target(library: str) -> Any:
+    """Return a library's module, as described above; raise ValueError if there is no such library."""
     if library not in _TARGETS:
         raise ValueError(
             f"there are no lines for {library!r}; choose one of {', '.join(LIBRARIES)}"

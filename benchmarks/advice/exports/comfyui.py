@@ -100,28 +100,22 @@ ANYWHERE: tuple[tuple[str, str], ...] = (
 
 The second is a name of ``KSamplerSelect``, or a node with inputs, in which {option} is a value of ours.
 """
+_SAME_NAMES = (
+    *("ddpm", "euler_ancestral", "heun", "dpm_2", "dpm_2_ancestral", "dpmpp_2s_ancestral"),
+    *("dpmpp_sde", "dpmpp_2m", "ipndm", "gradient_estimation", "heunpp2"),
+)
 OF_TABLES: tuple[tuple[str, str], ...] = (
-    ("ddpm", "ddpm"),
+    *((name, name) for name in _SAME_NAMES),
     ("seeds_1", "ddpm"),
     ("ddim", "euler"),
     ("ddim", "SamplerEulerAncestral: eta = {eta}"),
-    ("euler_ancestral", "euler_ancestral"),
     ("euler_ancestral", "SamplerEulerAncestral: eta = {eta}, s_noise = {s_noise}"),
-    ("heun", "heun"),
-    ("dpm_2", "dpm_2"),
-    ("dpm_2_ancestral", "dpm_2_ancestral"),
-    ("dpmpp_2s_ancestral", "dpmpp_2s_ancestral"),
     ("dpmpp_2s_ancestral", "SamplerDPMPP_2S_Ancestral: eta = {eta}, s_noise = {s_noise}"),
-    ("dpmpp_sde", "dpmpp_sde"),
     ("dpmpp_sde", "SamplerDPMPP_SDE: eta = {eta}, r = {r}"),
-    ("dpmpp_2m", "dpmpp_2m"),
     ("zab_4", "lms"),
     ("zab_3", "SamplerLMS: order = 3"),
     ("zab_2", "SamplerLMS: order = 2"),
-    ("ipndm", "ipndm"),
     ("ipndm_v_published", "ipndm_v"),
-    ("gradient_estimation", "gradient_estimation"),
-    ("heunpp2", "heunpp2"),
     ("deis_tab_3", "deis"),
     ("unipc_3_published", "uni_pc_bh2"),
     ("unipc_3_published(variant='bh1')", "uni_pc"),

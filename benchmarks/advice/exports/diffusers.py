@@ -24,7 +24,6 @@ from .diffusers_schedulers import (
     is_multistep_sde,
     orders_of,
     own_scheduler,
-    why_no_coordinates,
 )
 from .equivalents import Steps, name_and_options, tabulate_steps, why_no_table
 from .literals import OWN_DRAWS, call_code, list_code, literal, step_code
@@ -51,10 +50,12 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     """Return why no scheduler can take a sampler's steps on a model; "" if one can."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
-    if reason := why_no_coordinates(model):
-        return reason
+    try:
+        coords = coordinates_of(model)
+    except ValueError as error:
+        return str(error)
     if sampler.stochastic:
-        if coordinates_of(model).kind != "edm" and is_multistep_sde(sampler):
+        if coords.kind != "edm" and is_multistep_sde(sampler):
             return ""
         return f"diffusers has no scheduler that draws noise as {sampler.name} does"
     reason = why_no_table(sampler)
@@ -241,7 +242,6 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: floa
 
 
 def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str, object]:
-    """Return keyword arguments for ``from_config``, besides the pipeline's configuration."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
     flow = coords.kind == "flow"

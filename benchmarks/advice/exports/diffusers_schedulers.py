@@ -100,34 +100,28 @@ class Coordinates:
 
 
 _WORDS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_prediction"}
-_NONE = "diffusers has no scheduler for"
-
-
-def why_no_coordinates(model: Denoiser) -> str:
-    """Return why diffusers has no coordinates for a model; "" if it has."""
-    network = innermost_model(model)
-    if not isinstance(network, NativeDenoiser):
-        return f"{model.name} is no network of diffusers"
-    process, prediction = network.process, network.prediction
-    if network.kind == "map":
-        return f"{model.name} is a few-step map, which this library samples in its own way"
-    if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
-        return ""
-    if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":
-        return ""
-    if isinstance(process, EDM) and prediction == "edm" and abs(network.factor) == 1:
-        return ""
-    return f"{_NONE} the process {type(process).__name__} with prediction {prediction}"
 
 
 def coordinates_of(model: Denoiser) -> Coordinates:
     """Return the coordinates of a model; raise ValueError if diffusers has none for it."""
-    if reason := why_no_coordinates(model):
-        raise ValueError(reason)
     network = innermost_model(model)
-    assert isinstance(network, NativeDenoiser)
-    prediction = network.prediction
-    return Coordinates(prediction if prediction in ("flow", "edm") else "table", network)
+    if not isinstance(network, NativeDenoiser):
+        raise ValueError(f"{model.name} is no network of diffusers")
+    process, prediction = network.process, network.prediction
+    if network.kind == "map":
+        raise ValueError(
+            f"{model.name} is a few-step map, which this library samples in its own way"
+        )
+    if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
+        return Coordinates("table", network)
+    if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":
+        return Coordinates("flow", network)
+    if isinstance(process, EDM) and prediction == "edm" and abs(network.factor) == 1:
+        return Coordinates("edm", network)
+    name = type(process).__name__
+    raise ValueError(
+        f"diffusers has no scheduler for the process {name} with prediction {prediction}"
+    )
 
 
 SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler")

@@ -68,11 +68,6 @@ Weights = Callable[[float], tuple[float, float]]
 """Function from a level to the weights p and q of the clean image d = p x + q output."""
 
 
-def x0_prediction_weights(sigma: float) -> tuple[float, float]:  # noqa: ARG001
-    """Return the weights p and q for a network whose output is the clean image."""
-    return 0.0, 1.0
-
-
 class Row(NamedTuple):
     """Row i: output_i at ``sigma``, then x <- a x + sum_j b_j output_{i-j} + sum_k c_k z_k.
 
@@ -121,11 +116,13 @@ def why_no_table(sampler: Sampler) -> str:
     return ""
 
 
-def tabulate_steps(sampler: Sampler, grid: Grid, weights: Weights = x0_prediction_weights) -> Steps:
+def tabulate_steps(
+    sampler: Sampler, grid: Grid, weights: Weights = lambda _sigma: (0.0, 1.0)
+) -> Steps:
     """Return the steps of a sampler on a grid as numbers.
 
-    ``weights`` give the clean images from the network's outputs. Steps are sums of outputs, because these sums lose
-    fewer digits at high levels than sums of clean images.
+    ``weights`` give the clean images from the network's outputs; by default, outputs are clean images. Steps are sums
+    of outputs, because these sums lose fewer digits at high levels than sums of clean images.
 
     Raises:
         ValueError: the sampler is not linear in its evaluations (:func:`why_no_table`), or cannot use the grid.

@@ -27,7 +27,6 @@ RENAMED = {"churn": "s_churn", "s_min": "s_tmin", "s_max": "s_tmax"}
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Smallest number of steps of functions that fail with fewer."""
 _LAST_STEP = "takes its last step, to 0, like any other"
-_NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
@@ -66,17 +65,17 @@ _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
     """Return the lines and a remark; raise ValueError if neither a function nor numbers will do."""
-    call = find_function_call(sampler)
-    why = _why_not_on_grid(call[0], sampler, grid) if call is not None else ""
-    if call is not None and not why:
-        return _call_code(*call, grid, model), OWN_DRAWS if sampler.stochastic else ""
-    if call is not None and sampler.stochastic:
-        raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
-    remark = (
-        _NUMBERS if call is None else f"{call[0]} {why}, so the steps are written out as numbers"
-    )
-    if why == _LAST_STEP:
-        remark += f"; {sampler.name}(through_zero=True) takes that step too, as a call"
+    remark = "no function of k-diffusion takes these steps, so they are written out as numbers"
+    if call := find_function_call(sampler):
+        function = call[0]
+        why = _why_not_on_grid(function, sampler, grid)
+        if not why:
+            return _call_code(*call, grid, model), OWN_DRAWS if sampler.stochastic else ""
+        if sampler.stochastic:
+            raise ValueError(f"k-diffusion's {function} {why}; take more steps")
+        remark = f"{function} {why}, so the steps are written out as numbers"
+        if why == _LAST_STEP:
+            remark += f"; {sampler.name}(through_zero=True) takes that step too, as a call"
     return _loop_code(tabulate_steps(sampler, grid), grid, model), remark
 
 

@@ -8,7 +8,7 @@ from textwrap import indent
 from typing import Any
 
 from ....models.denoiser import Denoiser
-from ....samplers import Grid, Sampler, non_default, plugin_file
+from ....samplers import Grid, Sampler, found_for_model, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
@@ -58,12 +58,10 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _sampler_code(sampler: Any) -> str:
-    """Return the code that makes a sampler."""
     if isinstance(sampler, Tabulated):
         return _value_code(sampler)
     call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
-    values = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
-    found = next((value for value in values if value is not None), None)
+    found = next(iter(found_for_model(sampler).values()), None)
     return call if found is None else f"{call}.fitted({_value_code(found)})"
 
 
