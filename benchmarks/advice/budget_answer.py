@@ -58,9 +58,9 @@ def score_on_fresh_latents(
             break
         bench.endpoints.solve(SCORED + start, SCORED + stop)
         for budget, entries in chosen.items():
-            some = dict(enumerate(e for e in entries if not e.cell.sampler.stochastic))
-            for n, squares in bench.measure_squares(some, SCORED + start, SCORED + stop, bool):
-                label = some[n].label
+            # by label: a library's own solver may be the recommendation too
+            some = {e.label: e for e in entries if not e.cell.sampler.stochastic}
+            for label, squares in bench.measure_squares(some, SCORED + start, SCORED + stop, bool):
                 if squares is None:
                     scores[budget].pop(label, None)
                 elif start == 0 or label in scores[budget]:

@@ -3,13 +3,14 @@
 import math
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.budget_answer import keep_common_latents
+from samplerbench.benchmarks.advice.budget_answer import keep_common_latents, score_on_fresh_latents
 from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
@@ -93,6 +94,25 @@ def test_scores__that_were_broken_off_are_on_the_latents_that_all_have():
     assert {label: len(of) for label, of in found[4].items()} == {"a": 8, "b": 8}
     assert found[8] == {}
     assert keep_common_latents({4: {}}) == {4: {}}
+
+
+def test_scores__of_a_solver_that_is_both_recommended_and_the_librarys_own_count_once():
+    def measure_squares(entries, start, stop, _late):
+        for key in entries:
+            yield key, np.arange(float(start), float(stop))
+
+    bench = SimpleNamespace(
+        forecast_seconds=lambda _entry, _n: 0.0,
+        endpoints=SimpleNamespace(steps=0, solve=lambda _start, _stop: None),
+        rate=1e9,
+        measure_squares=measure_squares,
+    )
+    cell = SimpleNamespace(sampler=SimpleNamespace(stochastic=False))
+    entry, other = (SimpleNamespace(label=label, cell=cell) for label in ("best", "other"))
+    scores = {6: {}}
+    score_on_fresh_latents(scores, bench, {6: [entry, other, entry]}, 1.0)
+    assert {label: len(set(of)) for label, of in scores[6].items()} == {"best": 256, "other": 256}
+    assert {len(of) for of in scores[6].values()} == {256}
 
 
 def test_clock__begins_when_the_command_did(monkeypatch):

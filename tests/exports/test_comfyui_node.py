@@ -280,6 +280,8 @@ def test_comfyui_node__remarks_and_refusals_of_the_export():
     model.process = replace(model.process, noise_scale=2.0)
     with pytest.raises(ValueError, match="the noise of flow has scale 2, and the node's is 1"):
         export("comfyui-node", make("euler"), GRID, model, "m")
+    with pytest.raises(ValueError, match="cannot export euler to comfyui-node: the noise of flow"):
+        export_folder("comfyui-node", make("euler"), GRID, model, "out")
     with pytest.raises(
         ValueError, match="comfyui takes no folder; choose diffusers or comfyui-node"
     ):

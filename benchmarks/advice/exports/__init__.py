@@ -114,12 +114,14 @@ def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, p
     """Return the folder with which a library runs a sampler as a table; see :func:`export`.
 
     Raises:
-        ValueError: the library takes no folder, or the sampler's steps on this grid are no table.
+        ValueError: the library takes no folder, :func:`missing` gives a reason, or the steps are no table.
     """
     module = target(library)
     if not hasattr(module, "folder"):
         able = [name for name, other in _TARGETS.items() if hasattr(other, "folder")]
         raise ValueError(f"--out: {library} takes no folder; choose {' or '.join(able)}")
+    if reason := missing(library, sampler, model):
+        raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
     return module.folder(sampler, grid, model, path)
 
 
