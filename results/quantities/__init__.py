@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -17,17 +17,14 @@ from typing import Any, NamedTuple
 from ..record import AROUND, ROW, Column, Kind
 from .built_in import BUILT_IN
 from .endpoints import ENDPOINTS
-from .quantity import Floor, Quantity, Summary, To
+from .quantity import Floor, Quantity, Summary
 
 __all__ = [
     "BUILT_IN",
     "ENDPOINTS",
-    "ENTRY_POINTS",
     "Floor",
-    "Installed",
     "Quantity",
     "Summary",
-    "To",
     "column_kinds",
     "column_names",
     "columns",
@@ -36,7 +33,6 @@ __all__ = [
     "flags",
     "installed",
     "judged",
-    "named",
     "panels",
     "quantities",
     "register",
@@ -201,14 +197,3 @@ def flags() -> Mapping[str, str]:
 def distances() -> frozenset[str]:
     """Return the names of distances: a target (``to``), and lower is better. Below 0 they show 0."""
     return _known_quantities(_OWNED)[2]
-
-
-def named(options: Sequence[Quantity], name: str) -> Quantity:
-    """Return the quantity of ``options`` with a given name. Raises a ValueError if none has it."""
-    for quantity in options:
-        if quantity.name == name:
-            return quantity
-    names = ", ".join(quantity.name for quantity in options)
-    raise ValueError(
-        f"there is no {name!r} here; choose from {names or 'nothing: none is measured'}"
-    )

@@ -12,21 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .files import to_jsonable, write_bytes
-from .sealed import (
-    Arrays,
-    OpenedFile,
-    SealedFile,
-    UnsealedError,
-    as_if_opened,
-    open_json,
-    open_npz,
-)
+from .files import to_jsonable
+from .sealed import Arrays, OpenedFile, UnsealedError, open_json, open_npz
 from .sharing import Lead
 
 
 class Contents:
-    """Reader and writer of one run directory's files, which caches them within :meth:`exclusive`.
+    """Reader of one run directory's files, which caches them within :meth:`exclusive`.
 
     A *place* is a file's path relative to the run directory. JSON files are cached with their
     objects. Of ``.npz`` files, which can be large, only the seal, or the fault found, is cached.
@@ -47,11 +39,6 @@ class Contents:
             yield
         finally:
             self._cache, self.pending_run, self.lead = {}, None, None
-
-    def write(self, place: str, path: Path, file: SealedFile) -> None:
-        """Write a file to ``path``, and cache it as the content of ``place``."""
-        write_bytes(path, file.data)
-        self._remember(place, as_if_opened(file))
 
     @property
     def predates_checksums(self) -> bool:
@@ -76,10 +63,8 @@ class Contents:
 
         Raises as :meth:`json`.
         """
-        opened = self._cache.get(place)
-        if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
-            opened = open_npz(self._folder / place, place)
-            self._remember(place, replace(opened, value=None))
+        opened = open_npz(self._folder / place, place)
+        self._remember(place, replace(opened, value=None))
         return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:

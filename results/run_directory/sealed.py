@@ -45,7 +45,6 @@ version. Files of older versions stay valid.
 KEY = "seal"
 _EMPTY = "0" * 64
 _MARK = b"samplerbench seal "
-_ARCHIVE = b"PK"  # first bytes of a zip archive
 _LARGEST_COMMENT = 65535  # bytes; limit of the zip format
 
 
@@ -139,11 +138,9 @@ def sealed_json(
     return SealedFile(data.replace(_EMPTY.encode(), digest.encode(), 1), Seal(of, made_by, digest))
 
 
-def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
-    """Write a JSON object with its seal (:func:`sealed_json`) atomically; return its digest."""
-    data, seal = sealed_json(value, of, made_by)
-    write_bytes(path, data)
-    return seal.sha256
+def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> None:
+    """Write a JSON object with its seal (:func:`sealed_json`) atomically."""
+    write_bytes(path, sealed_json(value, of, made_by).data)
 
 
 def open_json(path: Path, of: str) -> OpenedFile:
@@ -183,15 +180,6 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
     return _open_sealed(path, lambda data: _parse_npz(data, of, arrays=arrays))
 
 
-def as_if_opened(file: SealedFile) -> OpenedFile:
-    """Return a just written file as if it had been opened, with its JSON object but no arrays."""
-    if file.data.startswith(_ARCHIVE):
-        return OpenedFile(file.seal.sha256, file.seal)
-    value: dict[str, Any] = json.loads(file.data)
-    value.pop(KEY)
-    return OpenedFile(file.seal.sha256, file.seal, value)
-
-
 def _open_sealed(
     path: Path, parse: Callable[[bytes], OpenedFile], most: int | None = None
 ) -> OpenedFile:
@@ -228,24 +216,21 @@ def _parse_json(data: bytes, of: str) -> OpenedFile:
 
 
 def _parse_npz(data: bytes, of: str, *, arrays: bool) -> OpenedFile:
-    start = data.rfind(_MARK, -_LARGEST_COMMENT)
-    if start < 0 and not zipfile.is_zipfile(io.BytesIO(data)):
+    seal, value, start = None, None, data.rfind(_MARK, -_LARGEST_COMMENT)
+    if start >= 0:
+        try:
+            words = json.loads(data[start + len(_MARK) :])
+        except (ValueError, RecursionError) as error:
+            raise DamagedError("its seal is damaged") from error
+        seal = _verified_seal(data, words, of, start)
+    elif not zipfile.is_zipfile(io.BytesIO(data)):
         raise DamagedError("it is no archive of arrays")
-    if start < 0:
-        return OpenedFile(value=_parse_arrays(data) if arrays else None, fault=UnsealedError())
-    try:
-        words = json.loads(data[start + len(_MARK) :])
-    except (ValueError, RecursionError) as error:
-        raise DamagedError("its seal is damaged") from error
-    seal = _verified_seal(data, words, of, start)
-    return OpenedFile(seal=seal, value=_parse_arrays(data) if arrays else None)
-
-
-def _parse_arrays(data: bytes) -> Arrays:
-    try:
-        return read_archive(io.BytesIO(data))
-    except UNREADABLE as error:
-        raise DamagedError("its arrays cannot be read") from error
+    if arrays:
+        try:
+            value = read_archive(io.BytesIO(data))
+        except UNREADABLE as error:
+            raise DamagedError("its arrays cannot be read") from error
+    return OpenedFile(seal=seal, value=value, fault=None if seal else UnsealedError())
 
 
 def _verified_seal(data: bytes, words: Any, of: str, start: int = 0) -> Seal:
