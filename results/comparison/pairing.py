@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,14 +29,13 @@ class Entry:
     """Row of a table with its saved arrays and times.
 
     ``record`` is the row, with ``curve`` and ``slot`` (:mod:`..table.curves`). ``run`` is the run
-    directory with the row's cell, or None. ``conditions`` are the run's timing conditions, used
-    where ``timing.json`` has none. ``estimates``, by quantity, replace the row's own values.
+    directory with the row's cell, or None. ``estimates``, by quantity, replace the row's own values.
     """
 
     record: Record
     run: RunReader | None = None
-    conditions: Mapping[str, Any] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] | None = None
+    _cache: dict[str, Estimate | None] = field(default_factory=dict, init=False, repr=False)
 
     def is_of(self, sampler: str) -> bool:
         """Return True if ``sampler`` is the row's sampler (registry name) or its curve's name."""
@@ -49,22 +48,16 @@ class Entry:
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """Items of ``timing.json`` and the conditions of the times; {} if the row was not timed."""
-        timing = (self.run and self.run.read(text(self.record, "cell"), TIMING)) or {}
-        execution = text(self.record, "execution") or "eager"
-        return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
+        """Items of ``timing.json``; {} if the row was not timed."""
+        return (self.run and self.run.read(text(self.record, "cell"), TIMING)) or {}
 
     def estimate(self, quantity: Quantity) -> Estimate | None:
         """Return the estimate of a quantity; None if the row has no value of it."""
         if self.estimates is not None:
             return self.estimates.get(quantity.name)
-        if quantity.name not in self._estimates:  # cached: a row may be in many pairs
-            self._estimates[quantity.name] = estimate_of(self.record, self.arrays, quantity)
-        return self._estimates[quantity.name]
-
-    @cached_property
-    def _estimates(self) -> dict[str, Estimate | None]:
-        return {}
+        if quantity.name not in self._cache:  # a row may be in many pairs
+            self._cache[quantity.name] = estimate_of(self.record, self.arrays, quantity)
+        return self._cache[quantity.name]
 
 
 def row_with_folder(row: Record, homes: Mapping[str, Path]) -> Entry:
@@ -109,10 +102,8 @@ def read_source(path: Path | str | TypedTable) -> Source:
 def _source_of_table(
     name: str, table: TypedTable, run: Mapping[str, Any], home: RunReader | None
 ) -> Source:
-    device = (run.get("provenance") or {}).get("device")
-    conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
     rows = rows_as_dicts(with_curves(table.frame))
-    finished = tuple(Entry(row, home, conditions) for row in rows if row["status"] == "ok")
+    finished = tuple(Entry(row, home) for row in rows if row["status"] == "ok")
     return Source(name, run, finished, tuple(row for row in rows if row["status"] != "ok"))
 
 
@@ -185,8 +176,8 @@ def match_with_sampler(
     ``any_schedule``, or if a row has levels of its own. ``sampler`` is a registry name or a
     curve's name. Raises a ValueError if no row is of ``sampler``.
     """
-    is_baseline = [entry.is_of(sampler) for entry in entries]
-    if not any(is_baseline):
+    baselines = [entry for entry in entries if entry.is_of(sampler)]
+    if not baselines:
         samplers = ", ".join(sorted({text(entry.record, "sampler") for entry in entries})) or "none"
         raise ValueError(
             f"no finished row is of sampler {sampler!r}; choose the baseline "
@@ -194,9 +185,9 @@ def match_with_sampler(
         )
     matches = Matches([], [], [])
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for baseline in compress(entries, is_baseline):
+    for baseline in baselines:
         by_setting[_column_texts(baseline.record, SETTING)].append(baseline)
-    for entry in (entry for entry, itself in zip(entries, is_baseline, strict=True) if not itself):
+    for entry in (entry for entry in entries if not entry.is_of(sampler)):
         row = entry.record
         fitting = [
             baseline

@@ -8,7 +8,7 @@ from ..record import COLUMN_MAKERS
 from .endpoints import ENDPOINTS, LPIPS, PSNR, ROUNDING, ROUNDING_SHARE, STRONG
 from .quantity import Floor, Quantity
 
-_text, _integer, _number, _flag = COLUMN_MAKERS
+_text, _, _number, _flag = COLUMN_MAKERS
 
 _Share = partial(Quantity, unit="share")
 _HighShare = partial(_Share, lower=False)

@@ -29,10 +29,6 @@ def _cells(values: Iterable[object]) -> list[object]:
     return [None if is_empty(value) or value == "" else value for value in values]
 
 
-def _are_equal(cells: list[object]) -> bool:
-    return cells.count(cells[0]) == len(cells) if cells else True
-
-
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
     """Return cells as a pandas array of a kind (None: the cells' kind). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
@@ -143,14 +139,10 @@ class TypedTable:
         }
         arrays |= {name: _typed_array(cells[name], name=str(name)) for name in extra}
         texts = (name for name in extra if pd.api.types.is_string_dtype(arrays[name]))
-        # a column of equal values orders nothing, and rows are often in order already
-        by = [name for name in (*ORDER, *texts) if name in cells and not _are_equal(cells[name])]
+        by = [name for name in (*ORDER, *texts) if name in cells]
         typed = pd.DataFrame(arrays)
         if by:
-            keys = pd.DataFrame({name: arrays[name] for name in by})
-            order = keys.sort_values(by, kind="stable", na_position="last").index
-            if not order.is_monotonic_increasing:
-                typed = typed.take(order).reset_index(drop=True)
+            typed = typed.sort_values(by, kind="stable", na_position="last", ignore_index=True)
         return cls(typed)
 
     def __len__(self) -> int:
