@@ -309,7 +309,7 @@ class RunDir(RunReader):
         self._prepare_change(place)
         file = sealed.sealed_npz(arrays, place, made_by)
         write_bytes(self._path_without_links(place), file.data)
-        return file.seal.sha256
+        return file.sha256
 
     def _prepare_change(self, place: str) -> None:
         """Prepare a change: check the lead, drop the cached file, write a deferred ``run.json``."""

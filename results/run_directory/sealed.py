@@ -72,17 +72,8 @@ class Seal:
     """
 
     of: str  # place in the run directory, such as parts/CELL/quality.json
-    made_by: str = ""
-    sha256: str = _EMPTY  # of the file, 64 hexadecimal digits
-
-    def as_dict(self) -> dict[str, str | int]:
-        """Return the seal as the dictionary that is written to files."""
-        return {
-            "of": self.of,
-            "made_by": self.made_by,
-            "schema": SCHEMA,
-            "sha256": self.sha256,
-        }
+    made_by: str
+    sha256: str  # of the file, 64 hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -119,10 +110,10 @@ class OpenedFile:
 
 
 class SealedFile(NamedTuple):
-    """File to be written: its bytes ``data``, and the seal that is in them."""
+    """File to be written: its bytes ``data``, and the digest in their seal."""
 
     data: bytes
-    seal: Seal
+    sha256: str
 
 
 def sealed_json(
@@ -133,9 +124,7 @@ def sealed_json(
     ``value`` may hold numpy scalars and arrays. Values that are not finite become null. ``spread`` is
     as in :func:`.files.json_text`.
     """
-    data = json_text({KEY: Seal(of, made_by).as_dict(), **value}, spread=spread).encode()
-    digest = hashlib.sha256(data).hexdigest()
-    return SealedFile(data.replace(_EMPTY.encode(), digest.encode(), 1), Seal(of, made_by, digest))
+    return _with_digest(json_text({KEY: _blank_seal(of, made_by), **value}, spread=spread).encode())
 
 
 def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> None:
@@ -163,13 +152,21 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], place: str, made_by: str = ""
     """
     buffer = io.BytesIO()
     write_arrays(buffer, arrays)
-    comment = _MARK + json.dumps(Seal(place, made_by).as_dict()).encode()
+    comment = _MARK + json.dumps(_blank_seal(place, made_by)).encode()
     # the last two bytes are the length of the comment, here 0
-    data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment
+    archive = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little")
+    return _with_digest(archive + comment, len(archive))
+
+
+def _blank_seal(of: str, made_by: str) -> dict[str, str | int]:
+    return {"of": of, "made_by": made_by, "schema": SCHEMA, "sha256": _EMPTY}
+
+
+def _with_digest(data: bytes, start: int = 0) -> SealedFile:
+    """Return a file with its digest in place of the first 64 zeros from ``start`` on."""
     digest = hashlib.sha256(data).hexdigest()
-    start = len(data) - len(comment)
-    comment = comment.replace(_EMPTY.encode(), digest.encode(), 1)
-    return SealedFile(data[:start] + comment, Seal(place, made_by, digest))
+    sealed = data[start:].replace(_EMPTY.encode(), digest.encode(), 1)
+    return SealedFile(data[:start] + sealed, digest)
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
