@@ -182,11 +182,8 @@ class TypedTable:
 
     def _rows_equal_to(self, name: str, value: object) -> pd.Series:
         column = self.frame[name]
-        return pd.Series(
-            column.isna() if value is None else (column == value).fillna(False),
-            index=self.frame.index,
-            dtype=bool,
-        )
+        equal = column.isna() if value is None else (column == value).fillna(False)
+        return equal.astype(bool)
 
     def _with_rows(self, keep: pd.Series) -> Self:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))
