@@ -183,7 +183,7 @@ class TypedTable:
     def _rows_equal_to(self, name: str, value: object) -> pd.Series:
         column = self.frame[name]
         equal = column.isna() if value is None else (column == value).fillna(False)
-        return equal.astype(bool)
+        return pd.Series(equal, dtype=bool)
 
     def _with_rows(self, keep: pd.Series) -> Self:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))
