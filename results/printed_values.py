@@ -5,7 +5,7 @@ An unbiased estimate of a distance may be below 0. Texts print it as 0; tables i
 
 from __future__ import annotations
 
-from .quantities import distances, flags
+from .quantities import find
 from .record import Record
 from .text import Z95, format_number, interval_ends
 from .values import number, text
@@ -33,8 +33,11 @@ def printed_value(name: str, value: float | None) -> float | None:
 
 
 def is_below_zero(name: str, value: float | None) -> bool:
-    """Return True for a value of a distance that was measured below 0."""
-    return value is not None and value < 0 and name in distances()
+    """Return True for a negative value of a distance: a quantity with a target, lower is better."""
+    if value is None or not value < 0:
+        return False
+    quantity = find(name)
+    return bool(quantity.to) and quantity.lower
 
 
 BELOW = "⁻"
@@ -86,5 +89,5 @@ def bar_on_log_axis(
 
 def interval_flag(row: Record, name: str) -> str:
     """Return the reason against trusting the interval of column ``name``; "" if there is none."""
-    flag = flags().get(name)
+    flag = find(name).flag
     return text(row, flag) if flag else ""

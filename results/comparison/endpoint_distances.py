@@ -86,15 +86,13 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
     """
     n = len(distances)
     if summary == "typical":
-        stats = typical_error(distances, apart)
+        value, influence, _, df = typical_error(distances, apart)
         if n < 2:
-            return DistanceSummary(stats.value, math.nan, math.nan, math.nan)
-        spread = float(stats.influence.std(ddof=1)) / math.sqrt(n)
+            return DistanceSummary(value, math.nan, math.nan, math.nan)
+        spread = float(influence.std(ddof=1)) / math.sqrt(n)
         # in parentheses: Student's quantile over the normal one, to first order in 1 / df
-        factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(stats.df, 1))))
-        return DistanceSummary(
-            stats.value, stats.value * spread, stats.value / factor, stats.value * factor
-        )
+        factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(df, 1))))
+        return DistanceSummary(value, value * spread, value / factor, value * factor)
     squares = np.square(distances)
     q = float(squares.mean())
     value = math.sqrt(q)

@@ -157,15 +157,17 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
             if len(a.influence) != len(b.influence):
                 value = (changed[0] - changed[1]) / paired
             return Difference(value, share_error(*changed, paired), paired, changed)
-        if a.summary == "mean" and _is_better_on_shared(*sides[0]):
-            ours, theirs = a.influence[:paired], b.influence[:paired]
+        ours, theirs = shared = (a.influence[:paired], b.influence[:paired])
+        if a.summary == "mean" and (
+            _variance_of_difference(*shared) < _variance_of_difference(*sides[0])
+        ):
             value += theirs.mean() - b.influence.mean() - ours.mean() + a.influence.mean()
-            sides[0] = (ours, theirs)
+            sides[0] = shared
         variance = sum(_variance_of_difference(*side) for side in sides)
         if a.summary != "mean":
             unseen = IMAGINARY_FLIPS * max(a.jump, b.jump) / paired
             by_delta = _variance_of_difference(
-                _derivative_of_value(a) * a.influence, _derivative_of_value(b) * b.influence
+                _secant_slope(a, a) * a.influence, _secant_slope(b, b) * b.influence
             )
             variance = max(_secant_slope(a, b) ** 2 * (variance + unseen**2), by_delta)
         return Difference(value, math.sqrt(variance) if math.isfinite(variance) else None, paired)
@@ -177,25 +179,15 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return (b - a) / (mean of b - mean of a) for two summaries of distances and their means."""
+    """Return (b - a) / (mean of b - mean of a) for two summaries of distances and their means.
+
+    For equal values, this is the derivative of the summary with respect to its mean.
+    """
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0
     ratio = math.log(high / low) if low > 0 else 0.0
     return (high - low) / ratio if ratio > 1e-6 else high
-
-
-def _derivative_of_value(a: Estimate) -> float:
-    """Return the derivative, >= 0, of a summary of distances with respect to its mean."""
-    if a.summary == "root mean square":
-        return 1 / (2 * a.value) if a.value > 0 else 0.0
-    return a.value
-
-
-def _is_better_on_shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
-    """Return True if the shared samples alone give the mean difference a smaller variance."""
-    n = min(len(a), len(b))
-    return _variance_of_difference(a[:n], b[:n]) < _variance_of_difference(a, b)
 
 
 def _variance_of_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,7 @@ from ..quantities import Quantity
 from ..record import Record
 from ..run_directory.behaviour_fingerprint import Fingerprint, difference
 from ..run_directory.layout import TIMING
-from ..run_directory.reading import log, read_run_record
-from ..run_directory.run_dir import RunDir
+from ..run_directory.reading import RunReader, log, read_run_record
 from ..table.curves import with_curves
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
@@ -29,15 +28,14 @@ from .estimates import Estimate, estimate_of
 class Entry:
     """Row of a table with its saved arrays and times.
 
-    ``record`` is the row, with ``curve`` and ``slot`` (:mod:`..table.curves`). ``folder`` is the
-    cell's folder in a run directory, or None. ``conditions`` are the run's timing conditions, used
-    where ``timing.json`` has none. ``estimates``, by quantity, replace the row's own values.
+    ``record`` is the row, with ``curve`` and ``slot`` (:mod:`..table.curves`). ``run`` is the run
+    directory with the row's cell, or None. ``estimates``, by quantity, replace the row's own values.
     """
 
     record: Record
-    folder: Path | None = None
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    run: RunReader | None = None
     estimates: Mapping[str, Estimate] | None = None
+    _cache: dict[str, Estimate | None] = field(default_factory=dict, init=False, repr=False)
 
     def is_of(self, sampler: str) -> bool:
         """Return True if ``sampler`` is the row's sampler (registry name) or its curve's name."""
@@ -46,40 +44,28 @@ class Entry:
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
         """Arrays of ``influence.npz`` by name; {} if there are none."""
-        return (self.folder and _run_dir_of_cell(self.folder).influence(self.folder.name)) or {}
+        return (self.run and self.run.influence(text(self.record, "cell"))) or {}
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """Items of ``timing.json`` and the conditions of the times; {} if the row was not timed."""
-        timing = (
-            self.folder and _run_dir_of_cell(self.folder).read(self.folder.name, TIMING)
-        ) or {}
-        execution = text(self.record, "execution") or "eager"
-        return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
+        """Items of ``timing.json``; {} if the row was not timed."""
+        return (self.run and self.run.read(text(self.record, "cell"), TIMING)) or {}
 
     def estimate(self, quantity: Quantity) -> Estimate | None:
         """Return the estimate of a quantity; None if the row has no value of it."""
         if self.estimates is not None:
             return self.estimates.get(quantity.name)
-        if quantity.name not in self._estimates:  # cached: a row may be in many pairs
-            self._estimates[quantity.name] = estimate_of(self.record, self.arrays, quantity)
-        return self._estimates[quantity.name]
-
-    @cached_property
-    def _estimates(self) -> dict[str, Estimate | None]:
-        return {}
+        if quantity.name not in self._cache:  # a row may be in many pairs
+            self._cache[quantity.name] = estimate_of(self.record, self.arrays, quantity)
+        return self._cache[quantity.name]
 
 
 def row_with_folder(row: Record, homes: Mapping[str, Path]) -> Entry:
-    """Return the entry of a row, with its cell's folder if ``homes`` has the path of the run."""
+    """Return the entry of a row, with its run directory if ``homes`` has the path of the run."""
     home = homes.get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
         return Entry(row)
-    return Entry(row, _cell_folder(RunDir(home), row))
-
-
-def _cell_folder(run: RunDir, row: Record) -> Path:
-    return run.part(text(row, "cell"), "cell.json").parent
+    return Entry(row, RunReader(home))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,29 +89,22 @@ def read_source(path: Path | str | TypedTable) -> Source:
     Raises a ValueError if ``path`` is none of these.
     """
     if isinstance(path, TypedTable):
-        rows = rows_as_dicts(with_curves(path.frame))
-        done = tuple(Entry(row) for row in rows if row["status"] == "ok")
-        return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
+        return _source_of_table("table", path, {}, None)
     path = Path(path)
-    frame = with_curves(read_table(path).frame)
-    run = read_run_record(path)
-    device = (run.get("provenance") or {}).get("device")
-    conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
-    home = RunDir.open(path) if (path / "parts").is_dir() else None
+    table, run = read_table(path), read_run_record(path)
+    home = RunReader(path) if (path / "parts").is_dir() else None
     if home and not run:
         unknown = "so that nothing says which models and suite its rows are of"
         log.warning("%s has no run.json that can be read, %s.", path, unknown)
-    entries, failed = [], []
-    for row in rows_as_dicts(frame):
-        if row["status"] == "ok":
-            entries.append(Entry(row, _cell_folder(home, row) if home else None, conditions))
-        else:
-            failed.append(row)
-    return Source(path.name, run, tuple(entries), tuple(failed))
+    return _source_of_table(path.name, table, run, home)
 
 
-def _run_dir_of_cell(folder: Path) -> RunDir:
-    return RunDir(folder.parent.parent)
+def _source_of_table(
+    name: str, table: TypedTable, run: Mapping[str, Any], home: RunReader | None
+) -> Source:
+    rows = rows_as_dicts(with_curves(table.frame))
+    finished = tuple(Entry(row, home) for row in rows if row["status"] == "ok")
+    return Source(name, run, finished, tuple(row for row in rows if row["status"] != "ok"))
 
 
 def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
@@ -197,8 +176,8 @@ def match_with_sampler(
     ``any_schedule``, or if a row has levels of its own. ``sampler`` is a registry name or a
     curve's name. Raises a ValueError if no row is of ``sampler``.
     """
-    is_baseline = [entry.is_of(sampler) for entry in entries]
-    if not any(is_baseline):
+    baselines = [entry for entry in entries if entry.is_of(sampler)]
+    if not baselines:
         samplers = ", ".join(sorted({text(entry.record, "sampler") for entry in entries})) or "none"
         raise ValueError(
             f"no finished row is of sampler {sampler!r}; choose the baseline "
@@ -206,9 +185,9 @@ def match_with_sampler(
         )
     matches = Matches([], [], [])
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for baseline in compress(entries, is_baseline):
+    for baseline in baselines:
         by_setting[_column_texts(baseline.record, SETTING)].append(baseline)
-    for entry in (entry for entry, itself in zip(entries, is_baseline, strict=True) if not itself):
+    for entry in (entry for entry in entries if not entry.is_of(sampler)):
         row = entry.record
         fitting = [
             baseline

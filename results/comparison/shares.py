@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,35 +61,34 @@ class PairedShares(Evidence):
     @property
     def p_equivalence(self) -> float:
         """P value of the hypothesis of a difference by the margin or more, in either direction."""
-        return max(self.p_within, self._smallest_level(self.lost, self.gained))
+        return max(self.p_within, self._smallest_level(self.lost, self.gained, self.margin))
 
     @property
     def p_beyond(self) -> float:
         """P value of the hypothesis that the candidate's share is larger by at most the margin."""
         if self.margin == 0:
             return _tail_probability(self.gained, self.gained + self.lost)
-
-        def is_beyond(level: float) -> bool:
-            (low, _), (_, high) = (
-                share_interval(k, self.n, level) for k in (self.gained, self.lost)
-            )
-            return low - high > self.margin
-
-        return _bisect_smallest_level(is_beyond)
+        return self._smallest_level(self.lost, self.gained, -self.margin)
 
     @property
     def p_within(self) -> float:
         """P value of the hypothesis that the candidate's share is larger by the margin or more."""
-        return self._smallest_level(self.gained, self.lost)
+        return self._smallest_level(self.gained, self.lost, self.margin)
 
-    def _smallest_level(self, more: int, less: int) -> float:
-        """Return the smallest level at which (``more`` - ``less``) / n is shown to be below the margin."""
+    def _smallest_level(self, more: int, less: int, bound: float) -> float:
+        """Return the smallest level at which (more - less) / n is shown to be below ``bound``, or 1."""
 
-        def is_within(level: float) -> bool:
+        def is_shown(level: float) -> bool:
             (_, high), (low, _) = (share_interval(k, self.n, level) for k in (more, less))
-            return high - low < self.margin
+            return high - low < bound
 
-        return _bisect_smallest_level(is_within)
+        low, high = 0.0, 1.0
+        if not is_shown(high):
+            return 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if is_shown(middle) else (middle, high)
+        return high
 
 
 def _tail_probability(count: int, n: int) -> float:
@@ -98,14 +96,3 @@ def _tail_probability(count: int, n: int) -> float:
     from scipy.special import betainc
 
     return float(betainc(count, n - count + 1, 0.5)) if count else 1.0
-
-
-def _bisect_smallest_level(holds: Callable[[float], bool]) -> float:
-    """Return the smallest level in (0, 1] at which the monotonic ``holds`` is True; 1 if never."""
-    low, high = 0.0, 1.0
-    if not holds(high):
-        return 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high

@@ -100,9 +100,7 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def judge_table(
-    evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
-) -> list[Verdict]:
+def judge_table(evidence: Sequence[Evidence | None], *, unseen: int = 0) -> list[Verdict]:
     """Return the verdict of each line of a table, corrected by Holm's method.
 
     A line without evidence has "no verdict", and is not counted as a test. ``unseen`` further lines
@@ -115,7 +113,7 @@ def judge_table(
     )
     adjusted = iter(zip(different, equivalent, strict=True))
     return [
-        "no verdict" if item is None else verdict_at_level(item.difference, *next(adjusted), level)
+        "no verdict" if item is None else verdict_at_level(item.difference, *next(adjusted), LEVEL)
         for item in evidence
     ]
 

@@ -160,9 +160,8 @@ class SpeedVerdict(NamedTuple):
 
 def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> SpeedVerdict:
     """Return the verdict on the speed of a candidate against a baseline, from their ``timing.json``."""
-    if reason := why_not_comparable(baseline, candidate):
-        return SpeedVerdict("ambiguous", reason=reason.reason)
-    first = _ratio_by_clock(baseline, candidate, "raw_total_ms")
+    mismatch = why_not_comparable(baseline, candidate)
+    first = mismatch or _ratio_by_clock(baseline, candidate, "raw_total_ms")
     if isinstance(first, NoRatio):
         return SpeedVerdict("ambiguous", reason=first.reason)
     kinds = [timing.get("timing_second_clock") for timing in (baseline, candidate)]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import starmap
 from typing import Any
 
 from ..quantities import Quantity, quantities
@@ -195,10 +196,7 @@ def judge_lines(
     """Return a line for each pair with values, corrected for all lines and ``unseen`` others."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     table = judge_table([item.evidence for item in items], unseen=unseen)
-    return [
-        _line_of_judgement(judgement, verdict)
-        for judgement, verdict in zip(items, table, strict=True)
-    ]
+    return list(starmap(_line_of_judgement, zip(items, table, strict=True)))
 
 
 def _margin_of_value(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:

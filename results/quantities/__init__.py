@@ -9,34 +9,27 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Mapping, Sequence
 from functools import cache
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..record import AROUND, ROW, Column, Kind
 from .built_in import BUILT_IN
 from .endpoints import ENDPOINTS
-from .quantity import Floor, Quantity, Summary, To
+from .quantity import Floor, Quantity, Summary
 
 __all__ = [
     "BUILT_IN",
     "ENDPOINTS",
-    "ENTRY_POINTS",
     "Floor",
-    "Installed",
     "Quantity",
     "Summary",
-    "To",
     "column_kinds",
     "column_names",
     "columns",
-    "distances",
     "find",
     "flags",
     "installed",
     "judged",
-    "named",
     "panels",
     "quantities",
     "register",
@@ -96,27 +89,17 @@ def _column_and_array_names(quantity: Quantity) -> set[str]:
     return arrays | {column.name for column in quantity.columns}
 
 
+_known: list[tuple[object, tuple[Quantity, ...]]] = []
+"""Cache with at most one item: :data:`_OWNED`, and all quantities."""
+
+
 def quantities() -> tuple[Quantity, ...]:
     """Return all quantities: the built-in ones, then the ones of plugins."""
-    return _known_quantities(_OWNED)[0]
-
-
-_Known = tuple[tuple[Quantity, ...], Mapping[str, str], frozenset[str]]
-_known: list[tuple[object, _Known]] = []
-"""Cache with at most one item: :data:`_OWNED`, and its quantities, flags and distance names."""
-
-
-def _known_quantities(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
-    """Return all quantities, the flag column of each, and the names of distances; cached."""
     _warn_of_broken_metrics()
-    if not _known or _known[0][0] is not owned:
+    if not _known or _known[0][0] is not _OWNED:
         built_in = set(BUILT_IN)
-        everything = (*BUILT_IN, *(q for own in owned.values() for q in own if q not in built_in))
-        flags = {quantity.name: quantity.flag for quantity in everything if quantity.flag}
-        distances = frozenset(
-            quantity.name for quantity in everything if quantity.to and quantity.lower
-        )
-        _known[:] = [(owned, (everything, MappingProxyType(flags), distances))]
+        others = (q for own in _OWNED.values() for q in own if q not in built_in)
+        _known[:] = [(_OWNED, (*BUILT_IN, *others))]
     return _known[0][1]
 
 
@@ -193,22 +176,6 @@ def panels() -> tuple[Quantity, ...]:
     return tuple(quantity for quantity in quantities() if quantity.note)
 
 
-def flags() -> Mapping[str, str]:
+def flags() -> dict[str, str]:
     """Return the flag columns (reasons against trusting an interval) by quantity name."""
-    return _known_quantities(_OWNED)[1]
-
-
-def distances() -> frozenset[str]:
-    """Return the names of distances: a target (``to``), and lower is better. Below 0 they show 0."""
-    return _known_quantities(_OWNED)[2]
-
-
-def named(options: Sequence[Quantity], name: str) -> Quantity:
-    """Return the quantity of ``options`` with a given name. Raises a ValueError if none has it."""
-    for quantity in options:
-        if quantity.name == name:
-            return quantity
-    names = ", ".join(quantity.name for quantity in options)
-    raise ValueError(
-        f"there is no {name!r} here; choose from {names or 'nothing: none is measured'}"
-    )
+    return {quantity.name: quantity.flag for quantity in quantities() if quantity.flag}

@@ -8,11 +8,14 @@ from ..record import COLUMN_MAKERS
 from .endpoints import ENDPOINTS, LPIPS, PSNR, ROUNDING, ROUNDING_SHARE, STRONG
 from .quantity import Floor, Quantity
 
-_text, _integer, _number, _flag = COLUMN_MAKERS
+_text, _, _number, _flag = COLUMN_MAKERS
 
 _Share = partial(Quantity, unit="share")
-_Frechet = partial(Quantity, unit="squared feature units")
-_Distance = partial(Quantity, unit="data units", power=1)
+_HighShare = partial(_Share, lower=False)
+_ToData = partial(Quantity, to="data")
+_Frechet = partial(_ToData, unit="squared feature units")
+_ToHeldOut = partial(_ToData, listed=True)
+
 FRECHET = (
     _Frechet(
         name="fid_proxy",
@@ -26,7 +29,6 @@ FRECHET = (
         "triangle at 0, with a bar to the upper end of its interval.",
         brief="distance between a sampler's samples and real data, as sets, in the manner of the "
         "Fréchet inception distance (FID)",
-        to="data",
         error="interval",
         flag="fid_flag",
         floor=Floor(column="fid_proxy_converged", meaning="the model's own error"),
@@ -44,7 +46,6 @@ FRECHET = (
         "floor: what as many held-out real (or exact) samples get.",
         brief="how far a sampler's samples, as a set, are from real data, before the "
         "bias of a finite number of samples is removed",
-        to="data",
         floor=Floor(column="fid_proxy_floor", meaning="as many held-out samples", perfect=True),
         listed=True,
         beside=(
@@ -90,12 +91,10 @@ FRECHET = (
         name="fd_inf",
         meaning="Fréchet distance extrapolated in 1/N to infinitely many samples",
         axis="Fréchet distance, infinitely many samples",
-        to="data",
     ),
     _Frechet(
         name="fid_proxy_converged",
         meaning="fid_proxy of the converged samples themselves: the model's own error",
-        to="data",
         error="interval",
         beside=(
             _flag(
@@ -106,21 +105,19 @@ FRECHET = (
     ),
 )
 
-KID = Quantity(
+KID = _ToHeldOut(
     name="kid",
     meaning="kernel distance (KID) to as many held-out samples, unbiased",
     title="KID",
     axis="KID",
     note="Kernel distance to as many held-out samples, without bias. 95 % intervals.",
     brief="how far a sampler's samples, as a set, are from real data, by a kernel",
-    to="data",
     error="interval",
     influence="kid",
     reference_influence="kid_reference",
-    listed=True,
 )
 
-ENERGY = Quantity(
+ENERGY = _ToHeldOut(
     name="energy",
     unit="feature units",
     meaning="energy distance to as many held-out samples, unbiased",
@@ -130,14 +127,12 @@ ENERGY = Quantity(
     "between the two sets less those within them. 95 % intervals.",
     brief="how far a sampler's samples, as a set, are from real data, by distances "
     "within and between",
-    to="data",
     error="interval",
     influence="energy",
     reference_influence="energy_reference",
-    listed=True,
 )
 
-SWD = Quantity(
+SWD = _ToHeldOut(
     name="swd",
     unit="squared feature units",
     meaning="mean squared Wasserstein distance of projections to as many held-out samples, plug-in",
@@ -146,10 +141,8 @@ SWD = Quantity(
     note="Mean squared Wasserstein distance of projections to as many held-out samples; "
     "the dashed floor is what two held-out sets get.",
     brief="how far a sampler's samples, as a set, are from real data, in random directions",
-    to="data",
     error="se",
     floor=Floor(column="swd_floor", meaning="as many held-out samples", perfect=True),
-    listed=True,
     beside=(
         _number(
             "swd_floor",
@@ -159,16 +152,14 @@ SWD = Quantity(
 )
 
 MANIFOLDS = (
-    _Share(
+    _HighShare(
         name="precision",
         meaning="fraction of samples inside the manifold of as many held-out ones",
-        lower=False,
         listed=True,
     ),
-    _Share(
+    _HighShare(
         name="recall",
         meaning="fraction of held-out samples inside the manifold of the samples",
-        lower=False,
         listed=True,
     ),
     Quantity(
@@ -177,17 +168,15 @@ MANIFOLDS = (
         "what real samples get",
         lower=False,
     ),
-    _Share(
+    _HighShare(
         name="coverage",
         meaning="fraction of held-out samples with a sample in their neighbourhood",
-        lower=False,
     ),
 )
 
-MODES = _Share(
+MODES = _HighShare(
     name="mode_coverage",
     meaning="fraction of the data's modes or classes that the samples visit",
-    lower=False,
     listed=True,
     beside=(
         _number(
@@ -210,19 +199,17 @@ DUPLICATES = _Share(
     meaning="fraction of the samples kept whole that repeat an earlier one exactly",
 )
 
-COEFFICIENTS = Quantity(
+COEFFICIENTS = _ToData(
     name="w2_coefficients",
     meaning="RMS Wasserstein distance of coefficients to their exact distributions",
     unit="standard deviations",
-    to="data",
     beside=(_number("w2_coefficients_floor", "the same distance of as many exact samples"),),
 )
 
-LABELS = _Share(
+LABELS = _HighShare(
     name="label_agreement",
     meaning="fraction of conditional samples that the extractor puts in the class they "
     "were asked for",
-    lower=False,
     listed=True,
 )
 

@@ -9,6 +9,9 @@ from .quantity import Floor, Quantity
 
 _text, _integer, _number, _ = COLUMN_MAKERS
 
+_DISTRUST = "why {} and its interval are not to be trusted (empty: they are)"
+_FLIP = "RMS distance per dimension between two {}: what a flip costs"
+
 _Share = partial(Quantity, unit="share")
 _Distance = partial(Quantity, unit="data units", power=1)
 _ToEndpoint = partial(
@@ -72,9 +75,7 @@ ENDPOINTS = (
         "the few that end elsewhere included",
         flag="rmse_flag",
         summary="root mean square",
-        beside=(
-            _text("rmse_flag", "why rmse and its interval are not to be trusted (empty: they are)"),
-        ),
+        beside=(_text("rmse_flag", _DISTRUST.format("rmse")),),
     ),
     _Distance(
         name="rmse_median",
@@ -92,10 +93,7 @@ ENDPOINTS = (
                 "how far off the converged endpoints themselves may be (RMS); 0 where "
                 "they are exact",
             ),
-            _number(
-                "endpoint_distance",
-                "RMS distance per dimension between two converged endpoints: what a flip costs",
-            ),
+            _number("endpoint_distance", _FLIP.format("converged endpoints")),
         ),
     ),
 )
@@ -158,15 +156,9 @@ STRONG = (
         flag="strong_flag",
         summary="root mean square",
         beside=(
-            _text(
-                "strong_flag",
-                "why strong_error and its interval are not to be trusted (empty: they are)",
-            ),
+            _text("strong_flag", _DISTRUST.format("strong_error")),
             _number("strong_resolution", "how far off the pathwise limits themselves may be (RMS)"),
-            _number(
-                "limit_distance",
-                "RMS distance per dimension between two pathwise limits: what a flip costs",
-            ),
+            _number("limit_distance", _FLIP.format("pathwise limits")),
         ),
     ),
 )
@@ -196,14 +188,8 @@ ROUNDING = (
         flag="rounding_flag",
         summary="root mean square",
         beside=(
-            _text(
-                "rounding_flag",
-                "why rounding_rmse and its interval are not to be trusted (empty: they are)",
-            ),
-            _number(
-                "precise_distance",
-                "RMS distance per dimension between two samples in full precision: what a flip costs",
-            ),
+            _text("rounding_flag", _DISTRUST.format("rounding_rmse")),
+            _number("precise_distance", _FLIP.format("samples in full precision")),
         ),
     ),
 )

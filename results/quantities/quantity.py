@@ -153,15 +153,11 @@ class Quantity:
             columns.append(Column(self.se, "number", "its standard error"))
         if self.error in ("ends", "interval"):
             skewed = ", which is not symmetric" if self.error == "interval" else ""
-            low = Column(f"{self.name}_low", "number", f"lower end of its 95 % interval{skewed}")
-            columns += [
-                low,
-                Column(f"{self.name}_high", "number", "upper end of its 95 % interval"),
-            ]
+            low = f"lower end of its 95 % interval{skewed}"
+            columns.append(Column(f"{self.name}_low", "number", low))
+            columns.append(Column(f"{self.name}_high", "number", "upper end of its 95 % interval"))
         columns += self.beside
         return tuple(
-            column._replace(unit=self.unit)
-            if column.kind == "number" and not column.unit
-            else column
+            column._replace(unit=column.unit or self.unit) if column.kind == "number" else column
             for column in columns
         )

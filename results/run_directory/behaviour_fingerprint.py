@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
 Kind = Literal["sampler", "model", "extractor"]
@@ -85,11 +84,7 @@ class Fingerprint:
         return hash_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values for :meth:`from_json`. Callers must not change it."""
-        return self._record
-
-    @cached_property
-    def _record(self) -> dict[str, Any]:
+        """Return the record as JSON values for :meth:`from_json`."""
         values = {
             key: {"numbers": [_json_number(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol}
             for key, v in self.values.items()

@@ -203,7 +203,7 @@ class RunReader:
 
     def digest(self, place: str) -> str:
         """Return :attr:`.OpenedFile.digest` of the JSON or ``.npz`` file at a place."""
-        return self._contents.digest(place)
+        return self._contents.open(place).digest
 
     @property
     def predates_checksums(self) -> bool:

@@ -22,12 +22,6 @@ DTYPES: dict[Kind, str] = {
     "flag": "boolean",
 }
 """Pandas dtype of each kind of column."""
-_MASKED: dict[Kind, tuple[Any, type, object]] = {
-    "integer": (pd.arrays.IntegerArray, np.int64, 1),
-    "number": (pd.arrays.FloatingArray, np.float64, 1.0),
-    "flag": (pd.arrays.BooleanArray, np.bool_, False),
-}
-"""Array, dtype of its values, and the value under an empty cell, for the kinds with a mask."""
 
 
 def _cells(values: Iterable[object]) -> list[object]:
@@ -35,20 +29,11 @@ def _cells(values: Iterable[object]) -> list[object]:
     return [None if is_empty(value) or value == "" else value for value in values]
 
 
-def _are_equal(cells: list[object]) -> bool:
-    return cells.count(cells[0]) == len(cells) if cells else True
-
-
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
     """Return cells as a pandas array of a kind (None: the cells' kind). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
-    data: list[Any] = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
-    if kind == "text":
-        return pd.array(data, dtype=DTYPES[kind])
-    make, dtype, nothing = _MASKED[kind]  # ten times as fast as pd.array, for hundreds of columns
-    values = np.array([nothing if value is None else value for value in data], dtype)
-    mask = np.array([value is None or value != value for value in data], bool)
-    return make(values, mask)
+    data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
+    return pd.array(data, dtype=DTYPES[kind])
 
 
 def why_misfit(value: object, kind: Kind, name: str) -> str:
@@ -154,14 +139,10 @@ class TypedTable:
         }
         arrays |= {name: _typed_array(cells[name], name=str(name)) for name in extra}
         texts = (name for name in extra if pd.api.types.is_string_dtype(arrays[name]))
-        # a column of equal values orders nothing, and rows are often in order already
-        by = [name for name in (*ORDER, *texts) if name in cells and not _are_equal(cells[name])]
+        by = [name for name in (*ORDER, *texts) if name in cells]
         typed = pd.DataFrame(arrays)
         if by:
-            keys = pd.DataFrame({name: arrays[name] for name in by})
-            order = keys.sort_values(by, kind="stable", na_position="last").index
-            if not order.is_monotonic_increasing:
-                typed = typed.take(order).reset_index(drop=True)
+            typed = typed.sort_values(by, kind="stable", na_position="last", ignore_index=True)
         return cls(typed)
 
     def __len__(self) -> int:
@@ -201,11 +182,8 @@ class TypedTable:
 
     def _rows_equal_to(self, name: str, value: object) -> pd.Series:
         column = self.frame[name]
-        return pd.Series(
-            column.isna() if value is None else (column == value).fillna(False),
-            index=self.frame.index,
-            dtype=bool,
-        )
+        equal = column.isna() if value is None else (column == value).fillna(False)
+        return pd.Series(equal, dtype=bool)
 
     def _with_rows(self, keep: pd.Series) -> Self:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))

@@ -180,7 +180,7 @@ def test_distance_halves__sum_up_each_half_of_the_distances(tmp_path, name):
     run.write_score("c", {}, {"distance": e})
     quantity = find(name)
     first, second, flag = fairness.distance_halves(
-        Entry({"endpoint_distance": 2.0}, run.part("c", "quality.json").parent), quantity
+        Entry({"cell": "c", "endpoint_distance": 2.0}, run), quantity
     )
     halves = [summarise_distances(half, 2.0, quantity.summary) for half in (e[:100], e[100:])]
     assert [first.value, second.value] == pytest.approx([half.value for half in halves])

@@ -30,17 +30,10 @@ QUALITY = {
 }
 
 
-def make_run(path: Path, *, version=1, identity="gmm-2d-v1", machine="cpu A") -> RunDir:
+def make_run(path: Path, *, version=1, identity="gmm-2d-v1") -> RunDir:
     """An empty run."""
     run = RunDir.create(path)
-    provenance = {"device": {"type": "cpu", "name": machine}}
-    run.write_run(
-        {
-            "suite": {"name": "quick", "version": version},
-            "models": {"gmm-2d": identity},
-            "provenance": provenance,
-        }
-    )
+    run.write_run({"suite": {"name": "quick", "version": version}, "models": {"gmm-2d": identity}})
     return run
 
 
@@ -73,6 +66,7 @@ def add(
     if times is not None:
         stamp = {
             "timing_device": "cpu",
+            "timing_device_name": "cpu A",
             "timing_threads": 1,
             "timing_batch_size": 32,
             **(timing or {}),

@@ -15,7 +15,7 @@ def test_a_folder_with_a_table_alone_is_compared_and_gated(tmp_path):
     for name in ("table.csv", "run.json"):
         (run.path / name).rename(kept / name)
     source = read_source(kept)
-    assert [entry.folder for entry in source.entries] == [None]
+    assert [entry.run for entry in source.entries] == [None]
     assert source.run["suite"]["name"] == "quick"
     (line,) = compare(kept, run.path).lines
     assert (line.difference, line.verdict) == (0.0, "equivalent")

@@ -11,12 +11,13 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 TIMES = np.linspace(1.0, 1.02, 12)
 
 
-def two(tmp_path, *, shift=0.0, slower=1.0, spread=0.01, candidate=None):
+def two(tmp_path, *, shift=0.0, slower=1.0, spread=0.01, machine="cpu A"):
     rng = np.random.default_rng(0)
     shared, own = rng.normal(size=(2, 300))
-    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", **(candidate or {}))
+    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b")
     add(a, influence=2 + shared, times=TIMES)
-    add(b, influence=2 + shift + shared + spread * own, times=TIMES * slower)
+    timing = {"timing_device_name": machine}
+    add(b, influence=2 + shift + shared + spread * own, times=TIMES * slower, timing=timing)
     return a, b
 
 
@@ -139,7 +140,7 @@ def test_runs_without_quality_are_gated_on_time_alone(tmp_path):
 
 
 def test_times_of_another_machine_are_refused_unless_left_out(tmp_path):
-    a, b = two(tmp_path, candidate={"machine": "cpu B"})
+    a, b = two(tmp_path, machine="cpu B")
     with pytest.raises(
         ValueError,
         match="device name differs: cpu A and cpu B; time both runs alike, or give --no-time",
