@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from ..families.adams import Form, adams_row
 from ..families.exponential import data_moments, data_weights, noise_moments
-from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
 from ..families.stages import Stage, StagesRow, run_stages
 from ..grid import Grid
@@ -30,17 +28,13 @@ class NoiseEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    memo_coefficients, decay, row = Form.memo_coefficients, Form.decay, adams_row
 
     def variable(self, sigma: float) -> float:
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return -nxt int_0^h e^{h-s} s^k / k! ds, k = 0 … count - 1, with h = log(cur / nxt)."""
         return noise_moments(cur, nxt, count)
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +48,8 @@ class DataEAB(Multistep):
     )
     startup: Startup = "ramp"
 
+    row = adams_row
+
     def memo_coefficients(self, sigma: float) -> None:  # noqa: ARG002
         return
 
@@ -64,11 +60,7 @@ class DataEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return int_0^h e^{-(h-s)} s^k / k! ds, k = 0 … count - 1, with h = log(cur / nxt)."""
         return data_moments(cur, nxt, count)
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +89,8 @@ class RosenbrockEAB(Multistep):
     startup: Startup = "ramp"
     scale: float = 1.0
 
+    row = adams_row
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.scale > 0:
@@ -124,9 +118,6 @@ class RosenbrockEAB(Multistep):
             return outer * integrate_panels(kernel, 0.0, h)
 
         return [moment(k) for k in range(count)]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
