@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,6 +94,15 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
     """
     sums = tuple(accumulate(b, initial=a))
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
+
+
+def weighted_sum(weights: Sequence[float], terms: Sequence[Any]) -> Any:
+    """Return sum_j w_j k_j, without fused operations, whose rounding may depend on the position.
+
+    At least one weight is not 0; terms of weight 0 are left out.
+    """
+    first, *others = (k * w for w, k in zip(weights, terms, strict=True) if w)
+    return sum(others, first)
 
 
 def level_tensor(levels: list[float], x: Tensor) -> Tensor:
