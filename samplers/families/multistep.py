@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
+from ..base import check_choice
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, Source, StepNoise
@@ -112,10 +113,7 @@ class Multistep(GridSampler):
                 raise ValueError(
                     f"{self.name}: {name} must list orders >= 1, such as (1, 2), got {orders}"
                 )
-        if self.startup not in ("ramp", "singlestep"):
-            raise ValueError(
-                f"{self.name}: startup must be 'ramp' or 'singlestep', got {self.startup!r}"
-            )
+        check_choice(self, "startup", "ramp", "singlestep")
         if self.startup == "singlestep" and (self.first or self.analytic_first):
             raise ValueError(
                 f"{self.name}: first and analytic_first are about startup "

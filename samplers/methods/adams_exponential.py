@@ -141,7 +141,6 @@ class ExponentialPEC(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step uses."""
         return self.points - 1
 
     def plan(self, grid: Grid) -> list[StagesRow]:

@@ -114,7 +114,6 @@ class DPMSolverV3(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos that a step reads; the corrector makes it one more."""
         return self.points if self.corrector else self.points - 1
 
     @property
@@ -127,7 +126,6 @@ class DPMSolverV3(GridSampler):
         return {} if self.found is None else {"pilot_evaluations": self.found.evaluations}
 
     def fitted(self, found: Statistics | ConstantStatistics) -> DPMSolverV3:
-        """Return this sampler with the statistics of a model."""
         return replace(self, found=found)
 
     def profile(self, grid: Grid) -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from ..base import check_choice
 from ..families.exponential import check_eta, data_moments, data_weights, sde_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
@@ -129,10 +130,7 @@ class DPMpp2MSDE(SDEMultistep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.solver_type not in ("midpoint", "heun"):
-            raise ValueError(
-                f"{self.name}: solver_type must be 'midpoint' or 'heun', got {self.solver_type!r}"
-            )
+        check_choice(self, "solver_type", "midpoint", "heun")
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         cur = levels[0]

@@ -99,7 +99,6 @@ class SASolver(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step uses; the corrector makes it one more."""
         return self.predictor if self.corrector else self.predictor - 1
 
     @property

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import pairwise
 from typing import ClassVar, Literal
 
+from ..base import check_choice
 from ..families.exponential import check_eta, data_weights, decay, noise_std
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
@@ -92,10 +93,7 @@ class SEEDS2(SEEDS):
         super().__post_init__()
         if not 0 < self.c2 <= 1:
             raise ValueError(f"{self.name}: c2 must be in (0, 1], got {self.c2}")
-        if self.weighting not in ("phi_1", "phi_2"):
-            raise ValueError(
-                f"{self.name}: weighting must be 'phi_1' or 'phi_2', got {self.weighting!r}"
-            )
+        check_choice(self, "weighting", "phi_1", "phi_2")
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Return weights of the images at ``levels``: one in the second stage, two in the end."""

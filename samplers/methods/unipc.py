@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar, Literal
 
+from ..base import check_choice
 from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
@@ -55,11 +56,8 @@ class UniPC(Multistep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.prediction not in ("data", "noise") or self.variant not in ("bh1", "bh2"):
-            raise ValueError(
-                f"{self.name}: prediction is 'data' or 'noise' and variant 'bh1' or "
-                f"'bh2', got {self.prediction!r}, {self.variant!r}"
-            )
+        check_choice(self, "prediction", "data", "noise")
+        check_choice(self, "variant", "bh1", "bh2")
 
     @property
     def order(self) -> int:  # type: ignore[override]
@@ -67,7 +65,6 @@ class UniPC(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step uses; the corrector makes it one more."""
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
