@@ -28,7 +28,8 @@ class NoiseEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    memo_coefficients, decay, row = Form.memo_coefficients, Form.decay, adams_row
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def variable(self, sigma: float) -> float:
         return -math.log(sigma)
@@ -48,7 +49,7 @@ class DataEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    row = adams_row
+    row = adams_row  # type: ignore[assignment]
 
     def memo_coefficients(self, sigma: float) -> None:  # noqa: ARG002
         return
@@ -89,7 +90,7 @@ class RosenbrockEAB(Multistep):
     startup: Startup = "ramp"
     scale: float = 1.0
 
-    row = adams_row
+    row = adams_row  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()

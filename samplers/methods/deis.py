@@ -28,7 +28,8 @@ class SigmaAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    memo_coefficients, decay, row = Form.memo_coefficients, Form.decay, adams_row
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def variable(self, sigma: float) -> float:
         return sigma
@@ -56,7 +57,8 @@ class TimeAB(Multistep):
     beta_d: float = 19.9
     beta_min: float = 0.1
 
-    memo_coefficients, decay, row = Form.memo_coefficients, Form.decay, adams_row
+    memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -37,7 +37,7 @@ class VelocityAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    row = adams_row
+    row = adams_row  # type: ignore[assignment]
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma, 1 / sigma
