@@ -118,8 +118,7 @@ def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 
 def row_rms(v: Tensor) -> list[float]:
     """Return the root mean square of each row of ``v`` ``(rows, *event)``, as floats."""
-    n = v[0].numel() if len(v) else 1
-    totals = row_sums_of_squares(v).tolist()
+    n, totals = v.shape[1:].numel(), row_sums_of_squares(v).tolist()
     return [math.sqrt(total / n) if math.isfinite(total) else total for total in totals]
 
 

@@ -87,12 +87,10 @@ class UniPC(Multistep):
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
         """Return ``row`` plus UniC - UniP of the step before it, from memos at ``before``."""
-        change = zip_longest(
-            self._corrector_weights(before, row.sigma),
-            (0.0, *self._predictor_weights(before, row.sigma)),
-            fillvalue=0.0,
-        )
-        weights = self._memo_weights([c - p for c, p in change], (row.sigma, *before))
+        corrector = self._corrector_weights(before, row.sigma)
+        predictor = (0.0, *self._predictor_weights(before, row.sigma))
+        change = [c - p for c, p in zip(corrector, predictor, strict=True)]
+        weights = self._memo_weights(change, (row.sigma, *before))
         return row._replace(
             b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0))
         )
