@@ -4,36 +4,52 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..families.adaptive import AdaptiveSampler, Attempt
+from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
 from ..numerics import as_column, level_tensor, weighted_sum
 from ..registry import register
 from ..types import Denoise, Source
 
 
-def attempt_step(
-    sampler: RK23 | RK45, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
-) -> Attempt:
-    """Return the result of a step of all rows: see :meth:`~.AdaptiveSampler.attempt`.
+@dataclass(frozen=True)
+class EmbeddedPair:
+    """Embedded pair on dx/dlam = d - x whose last stage is at the result (first same as last).
 
     Stage k_j is d - x at x + h sum_i a_ji k_i, with h the step in lam. The error is h sum_j e_j
-    k_j. The tolerance of an element is atol + rtol max(|x|, |x_new|). ``c`` and ``a`` of the
-    sampler are its tableau from the second stage on. The last stage is at the result (first same
-    as last), which the last row of ``a`` gives. ``e`` has the weights of the result minus the
-    embedded method's.
+    k_j. The tolerance of an element is atol + rtol max(|x|, |x_new|).
+
+    Attributes:
+        c, a: the tableau from the second stage on; the last row of ``a`` gives the result.
+        e: the weights of the result minus the embedded method's.
     """
-    steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
-    h, slopes, y = as_column(steps, x), [d - x], x
-    for c, weights in zip(sampler.c, sampler.a, strict=True):
-        at = nxt if c == 1 else [a * math.exp(-c * k) for a, k in zip(cur, steps, strict=True)]
-        y = x + h * weighted_sum(weights, slopes)
-        d = denoise(y, level_tensor(at, x))
-        slopes.append(d - y)
-    scale = torch.maximum(x.abs(), y.abs()) * sampler.rtol + sampler.atol
-    return Attempt(y, h * weighted_sum(sampler.e, slopes) / scale, d)
+
+    c: tuple[float, ...]
+    a: tuple[tuple[float, ...], ...]
+    e: tuple[float, ...]
+
+    def attempt(
+        self,
+        tolerance: Tolerant,
+        x: Tensor,
+        d: Tensor,
+        cur: list[float],
+        nxt: list[float],
+        denoise: Denoise,
+    ) -> Attempt:
+        """Return the result of a step of all rows: see :meth:`~.AdaptiveSampler.attempt`."""
+        steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
+        h, slopes, y = as_column(steps, x), [d - x], x
+        for c, weights in zip(self.c, self.a, strict=True):
+            at = nxt if c == 1 else [a * math.exp(-c * k) for a, k in zip(cur, steps, strict=True)]
+            y = x + h * weighted_sum(weights, slopes)
+            d = denoise(y, level_tensor(at, x))
+            slopes.append(d - y)
+        scale = torch.maximum(x.abs(), y.abs()) * tolerance.rtol + tolerance.atol
+        return Attempt(y, h * weighted_sum(self.e, slopes) / scale, d)
 
 
 @register
@@ -47,11 +63,16 @@ class RK23(AdaptiveSampler):
         "bogacki1989pair", "the pair (3, 2)", "https://doi.org/10.1016/0893-9659(89)90079-7"
     )
     beta = 0.4
-    c = (1 / 2, 3 / 4, 1.0)
-    a = ((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9))
-    e = (2 / 9 - 7 / 24, 1 / 3 - 1 / 4, 4 / 9 - 1 / 3, -1 / 8)
+    pair: ClassVar[EmbeddedPair] = EmbeddedPair(
+        c=(1 / 2, 3 / 4, 1.0),
+        a=((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
+        e=(2 / 9 - 7 / 24, 1 / 3 - 1 / 4, 4 / 9 - 1 / 3, -1 / 8),
+    )
 
-    attempt = attempt_step  # type: ignore[assignment]
+    def attempt(
+        self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
+    ) -> Attempt:
+        return self.pair.attempt(self, x, d, cur, nxt, denoise)
 
 
 @register
@@ -65,18 +86,23 @@ class RK45(AdaptiveSampler):
         "dormand1980family", "RK5(4)7M, Table 2", "https://doi.org/10.1016/0771-050X(80)90013-3"
     )
     beta = 0.4
-    c = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-    a = (
-        (1 / 5,),
-        (3 / 40, 9 / 40),
-        (44 / 45, -56 / 15, 32 / 9),
-        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-        (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-    )
-    e = (
-        35 / 384 - 5179 / 57600, 0.0, 500 / 1113 - 7571 / 16695, 125 / 192 - 393 / 640,
-        -2187 / 6784 + 92097 / 339200, 11 / 84 - 187 / 2100, -1 / 40,
+    pair: ClassVar[EmbeddedPair] = EmbeddedPair(
+        c=(1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0),
+        a=(
+            (1 / 5,),
+            (3 / 40, 9 / 40),
+            (44 / 45, -56 / 15, 32 / 9),
+            (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+            (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+            (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+        ),
+        e=(
+            35 / 384 - 5179 / 57600, 0.0, 500 / 1113 - 7571 / 16695, 125 / 192 - 393 / 640,
+            -2187 / 6784 + 92097 / 339200, 11 / 84 - 187 / 2100, -1 / 40,
+        ),
     )  # fmt: skip
 
-    attempt = attempt_step  # type: ignore[assignment]
+    def attempt(
+        self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
+    ) -> Attempt:
+        return self.pair.attempt(self, x, d, cur, nxt, denoise)

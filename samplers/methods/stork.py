@@ -13,11 +13,13 @@ by its moments m_j = sum_k b_k c_k^j alone, which are 1 / (j + 1) for j below it
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar
 
 from ..families.adams import adams_row
+from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
 from ..registry import register, register_family
 from ..types import Source
@@ -37,8 +39,6 @@ class VelocityAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    row = adams_row  # type: ignore[assignment]
-
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma, 1 / sigma
 
@@ -52,6 +52,9 @@ class VelocityAB(Multistep):
         """Return (1 + nxt) du^{k+1} / (k+1)!, k = 0 … count - 1, with du the step in u."""
         step = self.variable(nxt) - self.variable(cur)
         return [(1 + nxt) * step ** (k + 1) / math.factorial(k + 1) for k in range(count)]
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        return adams_row(self, levels, nxt)
 
 
 for _k in (1, 2, 3, 4):

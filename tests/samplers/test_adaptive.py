@@ -101,7 +101,7 @@ def test_pairs_meet_the_order_conditions(name, order, lower):
 
     The error weights vanish up to the lower order and no further.
     """
-    pair = make(name)
+    pair = make(name).pair
     n = len(pair.e)
     a, c = np.zeros((n, n)), np.array([0.0, *pair.c])
     for i, row in enumerate(pair.a, 1):
