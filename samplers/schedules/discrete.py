@@ -16,7 +16,6 @@ from .registry import schedule
 STEPS = 1000
 FLOW_ROWS = {"flow": 1000, "flux": 10_000}
 """Numbers of even times j / T, j = 1 … T, in ComfyUI's tables of flows and of FLUX."""
-_LARGEST_RATE = 0.999
 _OFFSET = 0.008
 
 
@@ -41,7 +40,7 @@ def table_levels(table: str) -> tuple[float, ...]:
         beta = np.linspace(0.00085**0.5, 0.012**0.5, STEPS) ** 2
     elif table == "cosine":
         signal = np.cos((np.arange(STEPS + 1) / STEPS + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
-        beta = np.minimum(1 - signal[1:] / signal[:-1], _LARGEST_RATE)
+        beta = np.minimum(1 - signal[1:] / signal[:-1], 0.999)
     else:
         raise ValueError(
             f"unknown beta table {table!r}; choose one of linear, scaled_linear, cosine, "
