@@ -130,6 +130,14 @@ class Declared(Sampler):
         )
 
 
+def check_choice(sampler: Any, option: str, *choices: str) -> None:
+    """Raise a ValueError if an option of ``sampler`` is none of ``choices``."""
+    value = getattr(sampler, option)
+    if value not in choices:
+        known = " or ".join(map(repr, choices))
+        raise ValueError(f"{sampler.name}: {option} must be {known}, got {value!r}")
+
+
 FOUND = {"found": True}
 """Metadata of a field that a harness sets for a model; it is neither an option nor in a label."""
 

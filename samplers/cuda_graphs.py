@@ -111,9 +111,6 @@ def _explain_errors(reason: str) -> Iterator[None]:
         ) from error
 
 
-BindBatch = Callable[..., tuple[Denoise, Noise]]
-
-
 class Recording:
     """Recorded function of tensors, for arguments with the shapes of ``inputs``.
 
@@ -164,7 +161,7 @@ class Recording:
 def capture(
     sampler: Sampler,
     grid: Grid,
-    bind_batch: BindBatch,
+    bind_batch: Callable[..., tuple[Denoise, Noise]],
     inputs: Sequence[Tensor],
     backend: CudaGraph | None = None,
 ) -> Recording:

@@ -108,13 +108,9 @@ def spaced(
 ) -> Grid:
     """Return a grid of ``n`` steps from ``sigma_max`` down, whose inner levels come from ``at``.
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range.
-            With ``n = 1`` the grid is (sigma_max, 0).
-        at: function from u in (0, 1) to a level, falling; it is not called for the two ends.
+    ``at`` is a falling function from u in (0, 1) to a level; it is not called for the two ends. If
+    ``to_zero``, the last step goes from ``sigma_min`` to 0 and the other ``n - 1`` span the range;
+    with ``n = 1`` the grid is (sigma_max, 0).
 
     Raises:
         ValueError: see :func:`check_range`.

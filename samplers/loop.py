@@ -94,13 +94,8 @@ def integrate(
 ) -> Tensor:
     """Return the states after a grid sampler's steps over its plan, without gradients.
 
-    Args:
-        sampler: sampler whose ``plan`` and ``step`` are called.
-        denoise: bound denoiser.
-        x: ``(batch, *event)`` states at ``grid.sigma[0]``, not modified.
-        grid: noise levels.
-        noise: source of noise, from which :func:`integrate` takes one :class:`.StepNoise` per step.
-        on_step: called after step i with (i, level reached, a copy of the state).
+    ``x`` ``(batch, *event)`` has the states at ``grid.sigma[0]``; it is not modified. ``on_step`` is
+    called after step i with (i, level reached, a copy of the state).
 
     Raises:
         ValueError: the plan does not have one row per step.

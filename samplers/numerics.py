@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,6 +96,15 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
+def weighted_sum(weights: Sequence[float], terms: Sequence[Any]) -> Any:
+    """Return sum_j w_j k_j, without fused operations, whose rounding may depend on the position.
+
+    At least one weight is not 0; terms of weight 0 are left out.
+    """
+    first, *others = (k * w for w, k in zip(weights, terms, strict=True) if w)
+    return sum(others, first)
+
+
 def level_tensor(levels: list[float], x: Tensor) -> Tensor:
     """Return ``levels`` as a tensor ``(rows,)`` on the device of ``x``: float64, on mps float32."""
     dtype = torch.float32 if x.device.type == "mps" else torch.float64
@@ -108,8 +118,7 @@ def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 
 def row_rms(v: Tensor) -> list[float]:
     """Return the root mean square of each row of ``v`` ``(rows, *event)``, as floats."""
-    n = v[0].numel() if len(v) else 1
-    totals = row_sums_of_squares(v).tolist()
+    n, totals = v.shape[1:].numel(), row_sums_of_squares(v).tolist()
     return [math.sqrt(total / n) if math.isfinite(total) else total for total in totals]
 
 

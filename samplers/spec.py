@@ -7,6 +7,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 from .base import Sampler, non_default
@@ -19,6 +20,7 @@ DEEPEST = 16
 
 LARGEST_NUMBER = 2**63
 """Bound of an integer's absolute value; tables store 64-bit integers."""
+_NOT_TEXTS = ("true", "false", "none", "nan", "inf")
 
 
 def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -80,11 +82,8 @@ class _OptionsError(ValueError):
 
 def _parse_options(words: str) -> dict[str, Any]:
     """Return the options in the text ``words``; raise _OptionsError or an error of :mod:`ast`."""
-    depth = most = 0
-    for letter in words:
-        depth += (letter in "([{") - (letter in ")]}")
-        most = max(most, depth)
-    if most > DEEPEST:
+    depths = accumulate((letter in "([{") - (letter in ")]}") for letter in words)
+    if (most := max(depths, default=0)) > DEEPEST:
         raise _OptionsError(f"brackets within brackets, {most} deep")
     with warnings.catch_warnings():  # of Python, about the user's text
         warnings.simplefilter("ignore")
@@ -102,13 +101,7 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 def _literal(value: ast.expr) -> Any:
     """Return a literal's value: a bare word is a text; raise a ValueError for words such as nan."""
-    if isinstance(value, ast.Name) and value.id.lower() not in (
-        "true",
-        "false",
-        "none",
-        "nan",
-        "inf",
-    ):
+    if isinstance(value, ast.Name) and value.id.lower() not in _NOT_TEXTS:
         return value.id
     return ast.literal_eval(value)
 

@@ -19,6 +19,7 @@ from .stages import StagesRow
 
 KINDS = (LinearRow, NoisyRow, StagesRow, StartRow)
 TRIAL = Grid(tuple(2.0**-i for i in range(8)))
+_make: Any = lru_cache(maxsize=256)(make)
 
 
 @register_unlisted
@@ -100,11 +101,6 @@ class CFGpp(GridSampler):
         unguided = _Unguided(denoise)
         x, memo = _make(self.sampler).step(x, row.row, past, unguided, noise)
         return (x if unguided.guidance is None else x + unguided.guidance), memo
-
-
-@lru_cache(maxsize=256)
-def _make(spec: str) -> Any:
-    return make(spec)
 
 
 class _Unguided:

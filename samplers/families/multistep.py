@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
+from ..base import check_choice
 from ..grid import Grid
 from ..loop import GridSampler
 from ..types import Denoise, Source, StepNoise
@@ -112,10 +113,7 @@ class Multistep(GridSampler):
                 raise ValueError(
                     f"{self.name}: {name} must list orders >= 1, such as (1, 2), got {orders}"
                 )
-        if self.startup not in ("ramp", "singlestep"):
-            raise ValueError(
-                f"{self.name}: startup must be 'ramp' or 'singlestep', got {self.startup!r}"
-            )
+        check_choice(self, "startup", "ramp", "singlestep")
         if self.startup == "singlestep" and (self.first or self.analytic_first):
             raise ValueError(
                 f"{self.name}: first and analytic_first are about startup "
@@ -143,10 +141,7 @@ class Multistep(GridSampler):
 
     def profile(self, grid: Grid) -> list[int]:
         """Return the order of each step: the number of evaluations, old and new, that it uses."""
-        n = len(grid)
-        orders = [self.order_at(i) for i in range(n)]
-        for i, most in zip(range(n - 1, -1, -1), reversed(self.last), strict=False):
-            orders[i] = min(orders[i], most)
+        orders = lower_last([self.order_at(i) for i in range(len(grid))], self.last)
         return [*orders[:-1], 1] if grid.to_zero and not self.through_zero else orders
 
     def plan(self, grid: Grid) -> list[Any]:
@@ -189,6 +184,12 @@ class Multistep(GridSampler):
     def _skips_first(self, grid: Grid) -> bool:
         """Return True if the first step makes no evaluation; False on a grid of one step."""
         return self.analytic_first and len(grid) > 1
+
+
+def lower_last(orders: list[int], most: Sequence[int]) -> list[int]:
+    """Return ``orders``, of which the last do not exceed ``most`` (or its end, if it is longer)."""
+    limits = [*[max(orders)] * len(orders), *most][-len(orders) :]
+    return list(map(min, orders, limits))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
@@ -84,23 +84,21 @@ class NoisyStages(GridSampler):
         return _apply_mix(x, row.end, images, draws, x), None
 
 
-def with_disjoint_noise(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
+def with_disjoint_noise(row: NoisyRow) -> NoisyRow:
     """Return the row of the same step with normals drawn over disjoint intervals.
 
     Each old z_m becomes an increment of one Brownian path, normalised: (W(b) - W(a)) / sqrt|b - a|.
     White noise ignores intervals, and would draw the old z_m independently. The path's time is
-    ``clock(sigma)``, by default sigma, as in k-diffusion's BrownianTreeNoiseSampler. Let a stage
-    cover the share r of a step of length h in lam. The stage's noise and the step's noise have the
-    correlation sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The term O(h)
-    depends on the clock, and matters for large steps.
+    sigma, as in k-diffusion's BrownianTreeNoiseSampler. Let a stage cover the share r of a step of
+    length h in lam. The stage's noise and the step's noise have the correlation sqrt(r) + O(h) on
+    every smooth clock, as weak order 2 requires. The term O(h) matters for large steps.
     """
     levels = sorted({level for span in row.spans for level in span}, reverse=True)
     parts = list(pairwise(levels))
-    lengths = [abs(clock(nxt) - clock(cur)) for cur, nxt in parts]
     shares = [
         [
-            math.sqrt(length / abs(clock(end) - clock(start))) if start >= cur > end else 0.0
-            for (cur, _), length in zip(parts, lengths, strict=True)
+            math.sqrt((cur - nxt) / (start - end)) if start >= cur > end else 0.0
+            for cur, nxt in parts
         ]
         for start, end in row.spans
     ]

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..numerics import phi
+from ..numerics import phi, weighted_sum
 from ..types import Source, references
 from .stages import Evaluate, LinearStages, Tableau
 
@@ -41,14 +41,9 @@ class SigmaRungeKutta(LinearStages):
         slopes = [(x - denoise(x, cur)) / cur]
         for c_k, a_k in zip(self.c, self.a, strict=True):
             level = (1 - c_k) * cur + c_k * nxt
-            y = x + (nxt - cur) * _weighted_sum(a_k, slopes)
+            y = x + (nxt - cur) * weighted_sum(a_k, slopes)
             slopes.append((y - denoise(y, level)) / level)
-        return x + (nxt - cur) * _weighted_sum(self.b, slopes)
-
-
-def _weighted_sum(weights: tuple[float, ...], slopes: list[Any]) -> Any:
-    first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
-    return sum(others, first)
+        return x + (nxt - cur) * weighted_sum(self.b, slopes)
 
 
 def _parse_fractions(text: str) -> tuple[Fraction, ...]:
@@ -95,16 +90,10 @@ def read_tableaux(section: str) -> Iterator[tuple[str, dict[str, Any]]]:
         address = _ADDRESS.findall(references()[key])[0]
         declared = {"source": Source(key, where, address), "order": int(name[-1])}
         if section == "exponential":
-            yield name, declared | {"tableau": _tableau_function(**method)}
-            continue
-        rows = [_parse_fractions(row) for row in method.pop("a")]
-        yield (
-            name,
-            declared
-            | {
-                "c": tuple(float(sum(row)) for row in rows),
-                "a": tuple(tuple(map(float, row)) for row in rows),
-                "b": tuple(map(float, _parse_fractions(method.pop("b")))),
-                **method,
-            },
-        )
+            method = {"tableau": _tableau_function(**method)}
+        else:
+            rows = [_parse_fractions(row) for row in method["a"]]
+            method["c"] = tuple(float(sum(row)) for row in rows)
+            method["a"] = tuple(tuple(map(float, row)) for row in rows)
+            method["b"] = tuple(map(float, _parse_fractions(method["b"])))
+        yield name, declared | method

@@ -36,7 +36,6 @@ class NoiseEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return -nxt int_0^h e^{h-s} s^k / k! ds, k = 0 … count - 1, with h = log(cur / nxt)."""
         return noise_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -64,7 +63,6 @@ class DataEAB(Multistep):
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return int_0^h e^{-(h-s)} s^k / k! ds, k = 0 … count - 1, with h = log(cur / nxt)."""
         return data_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -150,7 +148,6 @@ class ExponentialPEC(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step uses."""
         return self.points - 1
 
     def plan(self, grid: Grid) -> list[StagesRow]:

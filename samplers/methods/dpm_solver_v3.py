@@ -25,6 +25,7 @@ from torch import Tensor
 from ..auto.statistics import Array, ConstantStatistics, Statistics
 from ..base import FOUND
 from ..buffers import take_buffer
+from ..families.multistep import lower_last
 from ..grid import Grid
 from ..loop import GridSampler
 from ..registry import register
@@ -113,7 +114,6 @@ class DPMSolverV3(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos that a step reads; the corrector makes it one more."""
         return self.points if self.corrector else self.points - 1
 
     @property
@@ -126,14 +126,11 @@ class DPMSolverV3(GridSampler):
         return {} if self.found is None else {"pilot_evaluations": self.found.evaluations}
 
     def fitted(self, found: Statistics | ConstantStatistics) -> DPMSolverV3:
-        """Return this sampler with the statistics of a model."""
         return replace(self, found=found)
 
     def profile(self, grid: Grid) -> list[int]:
         """Return the order of each step's predictor; 1 for the step to 0."""
-        orders = [min(i + 1, self.points) for i in range(len(grid))]
-        for i, most in zip(range(len(grid) - 1, -1, -1), reversed(self.last), strict=False):
-            orders[i] = min(orders[i], most)
+        orders = lower_last([min(i + 1, self.points) for i in range(len(grid))], self.last)
         return [*orders[:-1], 1] if grid.to_zero else orders
 
     def plan(self, grid: Grid) -> list[StatisticsRow]:

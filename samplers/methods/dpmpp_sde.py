@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from ..base import check_choice
 from ..families.exponential import check_eta, data_moments, data_weights, sde_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
@@ -16,7 +17,7 @@ from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
-from .ancestral import ancestral_row
+from .ancestral import DDIM, ancestral_row
 
 _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
 
@@ -56,13 +57,7 @@ class DPMppSDE(NoisyStages):
         if not 0 < self.r < 1:
             raise ValueError(f"dpmpp_sde: r must be in (0, 1), got {self.r}")
 
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        return 1.0 if self.eta == 1 else None
+    stochastic, strong_order = DDIM.stochastic, DDIM.strong_order
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
         s, w = cur ** (1 - self.r) * nxt**self.r, 1 / (2 * self.r)
@@ -92,13 +87,7 @@ class SDEMultistep(Multistep):
         super().__post_init__()
         check_eta(self.name, self.eta)
 
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        return 1.0 if self.eta == 1 else None
+    stochastic, strong_order = DDIM.stochastic, DDIM.strong_order
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
@@ -129,10 +118,7 @@ class DPMpp2MSDE(SDEMultistep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.solver_type not in ("midpoint", "heun"):
-            raise ValueError(
-                f"{self.name}: solver_type must be 'midpoint' or 'heun', got {self.solver_type!r}"
-            )
+        check_choice(self, "solver_type", "midpoint", "heun")
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         cur = levels[0]

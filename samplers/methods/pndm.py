@@ -157,7 +157,6 @@ class RungeKutta4(LinearStages):
     source = _paper("eq. (13)", deviations=(_MIDDLE_IN_SIGMA,))
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Return the state moved by eps_1 … eps_4 with weights 1, 2, 2, 1 over 6."""
         mid, step = (cur + nxt) / 2, nxt - cur
         eps1 = (x - denoise(x, cur)) / cur
         x2 = x + step / 2 * eps1

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
-from ..numerics import as_column, level_tensor
+from ..numerics import as_column, level_tensor, weighted_sum
 from ..registry import register
 from ..types import Denoise, Source
 
@@ -45,17 +45,11 @@ class EmbeddedPair:
         h, slopes, y = as_column(steps, x), [d - x], x
         for c, weights in zip(self.c, self.a, strict=True):
             at = nxt if c == 1 else [a * math.exp(-c * k) for a, k in zip(cur, steps, strict=True)]
-            y = x + h * _weighted_sum(weights, slopes)
+            y = x + h * weighted_sum(weights, slopes)
             d = denoise(y, level_tensor(at, x))
             slopes.append(d - y)
         scale = torch.maximum(x.abs(), y.abs()) * tolerance.rtol + tolerance.atol
-        return Attempt(y, h * _weighted_sum(self.e, slopes) / scale, d)
-
-
-def _weighted_sum(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    """Return sum_j w_j k_j, without fused operations, whose rounding may depend on the position."""
-    first, *others = (k * w for w, k in zip(weights, slopes, strict=True) if w)
-    return sum(others, first)
+        return Attempt(y, h * weighted_sum(self.e, slopes) / scale, d)
 
 
 @register

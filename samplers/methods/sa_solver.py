@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..families.exponential import data_weights, sde_row
 from ..families.linear import LinearRow, linear_step
-from ..families.multistep import Multistep
+from ..families.multistep import Multistep, lower_last
 from ..grid import Grid
 from ..numerics import blend
 from ..registry import register
@@ -99,7 +99,6 @@ class SASolver(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step uses; the corrector makes it one more."""
         return self.predictor if self.corrector else self.predictor - 1
 
     @property
@@ -117,13 +116,8 @@ class SASolver(Multistep):
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows = super().plan(grid)
-        if not self.corrector:
-            return rows
-        shifts = self._corrections(rows, grid)
-        return [
-            rows[0],
-            *(_add_to_state(row, shift) for row, shift in zip(rows[1:], shifts, strict=True)),
-        ]
+        shifts = [(), *self._corrections(rows, grid)]
+        return [_add_to_state(row, shift) for row, shift in zip(rows, shifts, strict=True)]
 
     def _corrections(self, rows: Sequence[LinearRow], grid: Grid) -> list[tuple[float, ...]]:
         """Return the weights of d in the corrector's change, for each step but the last.
@@ -132,11 +126,8 @@ class SASolver(Multistep):
         """
         if not self.corrector:
             return [()] * (len(rows) - 1)
-        counts = [min(self.corrector, len(row.b) + 1) for row in rows]
-        for i, most in zip(
-            range(len(rows) - 1, -1, -1), reversed(self.last_corrector), strict=False
-        ):
-            counts[i] = min(counts[i], most)
+        most = [min(self.corrector, len(row.b) + 1) for row in rows]
+        counts = lower_last(most, self.last_corrector)
         shifts = []
         for i, (row, count) in enumerate(zip(rows[:-1], counts, strict=False), 2):
             before, level = grid.sigma[i - 2 : i]

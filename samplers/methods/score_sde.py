@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ..base import check_choice
 from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
 from ..loop import GridSampler
@@ -49,10 +50,7 @@ class EulerMaruyama(LinearMultistep):
     clock: Literal["sigma", "lam", "variance"] = "sigma"
 
     def __post_init__(self) -> None:
-        if self.clock not in ("sigma", "lam", "variance"):
-            raise ValueError(
-                f"euler_maruyama: clock must be 'sigma', 'lam' or 'variance', got {self.clock!r}"
-            )
+        check_choice(self, "clock", "sigma", "lam", "variance")
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         return [self._row(cur, nxt) if nxt > 0 else jump(cur) for cur, nxt in grid.intervals()]

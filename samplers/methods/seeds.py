@@ -10,10 +10,12 @@ from functools import partial
 from itertools import pairwise
 from typing import ClassVar, Literal
 
+from ..base import check_choice
 from ..families.exponential import check_eta, data_weights, decay, noise_std
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
+from .ancestral import DDIM
 
 _paper = partial(Source, "gonzalez2023seeds", url="https://arxiv.org/abs/2305.14267v2")
 _ETA = "eta scales the noise; the paper has eta = 1"
@@ -33,13 +35,7 @@ class SEEDS(NoisyStages):
     def __post_init__(self) -> None:
         check_eta(self.name, self.eta)
 
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        return 1.0 if self.eta == 1 else None
+    stochastic, strong_order = DDIM.stochastic, DDIM.strong_order
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Return weights of images at ``levels`` in the state at ``to``; by default, of one."""
@@ -92,10 +88,7 @@ class SEEDS2(SEEDS):
         super().__post_init__()
         if not 0 < self.c2 <= 1:
             raise ValueError(f"{self.name}: c2 must be in (0, 1], got {self.c2}")
-        if self.weighting not in ("phi_1", "phi_2"):
-            raise ValueError(
-                f"{self.name}: weighting must be 'phi_1' or 'phi_2', got {self.weighting!r}"
-            )
+        check_choice(self, "weighting", "phi_1", "phi_2")
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Return weights of the images at ``levels``: one in the second stage, two in the end."""

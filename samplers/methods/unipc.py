@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar, Literal
 
+from ..base import check_choice
 from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
@@ -55,11 +56,8 @@ class UniPC(Multistep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.prediction not in ("data", "noise") or self.variant not in ("bh1", "bh2"):
-            raise ValueError(
-                f"{self.name}: prediction is 'data' or 'noise' and variant 'bh1' or "
-                f"'bh2', got {self.prediction!r}, {self.variant!r}"
-            )
+        check_choice(self, "prediction", "data", "noise")
+        check_choice(self, "variant", "bh1", "bh2")
 
     @property
     def order(self) -> int:  # type: ignore[override]
@@ -67,7 +65,6 @@ class UniPC(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step uses; the corrector makes it one more."""
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -90,12 +87,10 @@ class UniPC(Multistep):
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
         """Return ``row`` plus UniC - UniP of the step before it, from memos at ``before``."""
-        change = zip_longest(
-            self._corrector_weights(before, row.sigma),
-            (0.0, *self._predictor_weights(before, row.sigma)),
-            fillvalue=0.0,
-        )
-        weights = self._memo_weights([c - p for c, p in change], (row.sigma, *before))
+        corrector = self._corrector_weights(before, row.sigma)
+        predictor = (0.0, *self._predictor_weights(before, row.sigma))
+        change = [c - p for c, p in zip(corrector, predictor, strict=True)]
+        weights = self._memo_weights(change, (row.sigma, *before))
         return row._replace(
             b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0))
         )

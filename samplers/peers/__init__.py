@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from .base import Peer
 from .locate import (
     ADAPTERS,
     available,
@@ -22,7 +21,6 @@ from .pairs import export_sigmas, translate
 
 __all__ = [
     "ADAPTERS",
-    "Peer",
     "VarianceExploding",
     "available",
     "export_sigmas",

@@ -177,10 +177,7 @@ _MODULES = {
     "k-diffusion": "k_diffusion",
     "azula": "azula",
     "torchsde": "torchsde",
-    "dpm-solver": "official",
-    "UniPC": "official",
-    "diff-sampler": "official",
-    "edm": "official",
+    **dict.fromkeys(SOURCES, "official"),
 }
 ADAPTERS = ("scipy", "torchdiffeq")
 """Libraries whose samplers are built in under other names: ``scipy:RK45`` is ``scipy_rk45``."""
@@ -236,7 +233,7 @@ def available() -> list[str]:
 
 def _sampler_names(library: str) -> list[str]:
     module = _adapter_module(library)
-    return module.names(library) if _MODULES[library] == "official" else module.names()
+    return module.names(library) if library in SOURCES else module.names()
 
 
 def _adapter_module(library: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ class TorchSDE(Peer):
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            for cur, nxt in zip(batch.grid.positive, batch.grid.positive[1:], strict=False):
+            for cur, nxt in pairwise(batch.grid.positive):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
                 sde, increments = _ReverseSDE(batch, shape), _BrownianIncrements(batch, y, cur, nxt)
                 # the solver cuts it off at the end of the span: one step, for any rounding

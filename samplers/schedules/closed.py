@@ -36,7 +36,7 @@ def karras(
     >>> karras(1, 0.002, 80.0).sigma
     (80.0, 0.0)
     """
-    _check_positive("rho", rho)
+    check_positive("rho", rho)
     lo, hi = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: (hi + u * (lo - hi)) ** rho)
 
@@ -73,7 +73,7 @@ def polyexponential(
     ``rho`` > 0; above 1 it puts more steps at low noise, and 1 is :func:`uniform_lambda`. Other
     arguments and errors are as in :func:`karras`.
     """
-    _check_positive("rho", rho)
+    check_positive("rho", rho)
     ratio = sigma_max / sigma_min
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_min * ratio ** ((1 - u) ** rho))
 
@@ -143,7 +143,7 @@ def flow_shift(
     ``shift`` > 0; above 1 it puts more steps at high noise, and 1 is uniform in flow time. Other
     arguments and errors are as in :func:`karras`.
     """
-    _check_positive("shift", shift)
+    check_positive("shift", shift)
     # the times that are shifted to the ends
     first, last = (s / (shift + s) for s in (sigma_max, sigma_min))
 
@@ -154,6 +154,7 @@ def flow_shift(
     return spaced(n, sigma_min, sigma_max, to_zero, level_at)
 
 
-def _check_positive(name: str, value: float) -> None:
+def check_positive(name: str, value: float) -> None:
+    """Raise a ValueError unless the option ``name`` of a schedule is positive."""
     if not value > 0:
         raise ValueError(f"{name} must be positive, got {value}")

@@ -13,7 +13,7 @@ from functools import partial
 
 from ..grid import Grid, check_range, spaced
 from ..types import Source
-from .closed import flow_shift
+from .closed import check_positive, flow_shift
 from .discrete import CLIPPED, FLOW_ROWS, grid_at_times, level_between_rows, levels_in_range
 from .registry import schedule
 
@@ -229,8 +229,7 @@ def laplace(
     ``beta`` > 0 is its scale. Other arguments and errors are as in :func:`~.closed.karras`.
     """
     check_range(n, sigma_min, sigma_max)
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}")
+    check_positive("beta", beta)
     tiny = 1e-5
 
     def level_at(x: float) -> float:

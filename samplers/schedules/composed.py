@@ -6,20 +6,16 @@ from collections.abc import Callable
 
 from ..grid import Grid
 from ..types import Source
+from .closed import check_positive
 from .registry import schedule
 
 
-def _in_coordinate(
-    base: Callable[..., Grid], of_level: Callable[[float], float], inverse: Callable[[float], float]
-) -> Callable[[int, float, float, bool], Grid]:
-    """Return the schedule ``base`` in the coordinate ``of_level``; the ends stay exact."""
-
-    def make(n: int, low: float, high: float, to_zero: bool) -> Grid:
-        grid = base(n, of_level(low), of_level(high), to_zero=to_zero)
-        ends = {grid.sigma[0]: high, of_level(low): low, 0.0: 0.0}
-        return Grid(tuple(ends[x] if x in ends else inverse(x) for x in grid.sigma))
-
-    return make
+def _back_to_levels(
+    grid: Grid, low: float, inverse: Callable[[float], float], sigma_min: float, sigma_max: float
+) -> Grid:
+    """Return the levels of a grid in another coordinate, with exact ends; ``low`` is sigma_min's."""
+    ends = {grid.sigma[0]: sigma_max, low: sigma_min, 0.0: 0.0}
+    return Grid(tuple(ends[x] if x in ends else inverse(x) for x in grid.sigma))
 
 
 @schedule(
@@ -50,10 +46,10 @@ def shifted(
     Raises:
         ValueError: ``shift`` is not positive, or ``base`` has no levels.
     """
-    if not shift > 0:
-        raise ValueError(f"shift must be positive, got {shift}")
-    make = _in_coordinate(base, lambda level: level / shift, lambda level: level * shift)
-    return make(n, sigma_min, sigma_max, to_zero)
+    check_positive("shift", shift)
+    low, high = sigma_min / shift, sigma_max / shift
+    grid = base(n, low, high, to_zero=to_zero)
+    return _back_to_levels(grid, low, lambda level: level * shift, sigma_min, sigma_max)
 
 
 @schedule(
@@ -76,5 +72,6 @@ def in_flow_time(
 
     ComfyUI and diffusers call these times sigma. ``base`` is as in :func:`shifted`.
     """
-    make = _in_coordinate(base, lambda level: level / (1 + level), lambda t: t / (1 - t))
-    return make(n, sigma_min, sigma_max, to_zero)
+    first, last = (level / (1 + level) for level in (sigma_max, sigma_min))
+    grid = base(n, last, first, to_zero=to_zero)
+    return _back_to_levels(grid, last, lambda t: t / (1 - t), sigma_min, sigma_max)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import cache, partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..grid import Grid, check_range
 from ..types import Source
@@ -17,46 +16,37 @@ from .registry import schedule
 STEPS = 1000
 FLOW_ROWS = {"flow": 1000, "flux": 10_000}
 """Numbers of even times j / T, j = 1 … T, in ComfyUI's tables of flows and of FLUX."""
-_LARGEST_RATE = 0.999
 _OFFSET = 0.008
 
 
 @cache
-def beta_rates(table: str) -> tuple[float, ...]:
-    """Return the rates beta_t of a table of 1000 steps.
+def table_levels(table: str) -> tuple[float, ...]:
+    """Return the noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … T - 1.
 
     Args:
-        table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable
-            Diffusion's configuration: sqrt(beta) linear, beta from 0.00085 to 0.012) or "cosine"
-            (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999).
+        table: rates beta_t of 1000 steps: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to
+            0.02), "scaled_linear" (Stable Diffusion's configuration: sqrt(beta) linear, beta from
+            0.00085 to 0.012) or "cosine" (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999). Or
+            a key of :data:`FLOW_ROWS`, whose last level is inf.
 
     Raises:
         ValueError: ``table`` is another name.
     """
+    if total := FLOW_ROWS.get(table):
+        return (*(j / (total - j) for j in range(1, total)), math.inf)
     if table == "linear":
         beta = np.linspace(1e-4, 0.02, STEPS)
     elif table == "scaled_linear":
         beta = np.linspace(0.00085**0.5, 0.012**0.5, STEPS) ** 2
     elif table == "cosine":
         signal = np.cos((np.arange(STEPS + 1) / STEPS + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
-        beta = np.minimum(1 - signal[1:] / signal[:-1], _LARGEST_RATE)
+        beta = np.minimum(1 - signal[1:] / signal[:-1], 0.999)
     else:
         raise ValueError(
             f"unknown beta table {table!r}; choose one of linear, scaled_linear, cosine, "
             f"{', '.join(FLOW_ROWS)}"
         )
-    return tuple(beta.tolist())
-
-
-@cache
-def table_levels(table: str) -> tuple[float, ...]:
-    """Return the noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999.
-
-    ``table`` is as in :func:`beta_rates`, or a key of :data:`FLOW_ROWS`, whose last level is inf.
-    """
-    if total := FLOW_ROWS.get(table):
-        return (*(j / (total - j) for j in range(1, total)), math.inf)
-    log_signal: NDArray[np.float64] = np.cumsum(np.log1p(-np.array(beta_rates(table))))
+    log_signal = np.cumsum(np.log1p(-beta))
     return tuple(np.sqrt(np.expm1(-log_signal)).tolist())
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..grid import Grid, spaced
 from ..types import Source
-from .closed import ENDS, edm
+from .closed import ENDS, check_positive, edm
 from .registry import schedule
 
 
@@ -53,8 +53,7 @@ def uniform_time(
     Raises:
         ValueError: ``n`` or the range is invalid, or power not positive.
     """
-    if not power > 0:
-        raise ValueError(f"power must be positive, got {power}")
+    check_positive("power", power)
     first, last = process.t_of(sigma_max) ** (1 / power), process.t_of(sigma_min) ** (1 / power)
 
     def level_at(u: float) -> float:

@@ -147,11 +147,6 @@ class FineGridSearch:
     name: str
     size: str
 
-    @property
-    def most(self) -> int:
-        """Largest number of steps above sigma_min."""
-        return len(self.levels) - 1
-
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
@@ -167,10 +162,10 @@ class FineGridSearch:
             )
             raise ValueError(f"{self.name} was searched {ends}")
         end = (0.0,) if to_zero else ()
-        jumps = n - len(end)
-        if jumps > self.most:
+        jumps, most = n - len(end), len(self.levels) - 1
+        if jumps > most:
             raise ValueError(
-                f"{self.name} searched {self.most} steps, too few for {n}; "
+                f"{self.name} searched {most} steps, too few for {n}; "
                 f"give it {self.size}={jumps} or more"
             )
         path = self.path(jumps) if jumps else [0]
@@ -274,9 +269,7 @@ def align_your_steps(
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])
 
     def level_at(u: float) -> float:
-        place = u * (len(lam) - 1)
-        i = min(int(place), len(lam) - 2)
-        value = lam[i] + (place - i) * (lam[i + 1] - lam[i])
+        value = float(np.interp(u * (len(lam) - 1), range(len(lam)), lam))
         return sigma_max * math.exp(stretch * (lam[0] - value))
 
     return spaced(n, sigma_min, sigma_max, to_zero, level_at)

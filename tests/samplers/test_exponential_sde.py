@@ -123,9 +123,15 @@ def test_on_a_path_in_the_clock_of_seeds_dpmpp_sde_is_seeds_2():
     class OtherClock(DPMppSDE):
         def plan(self, grid):
             return [
-                with_disjoint_noise(self.row(cur, nxt), lambda sigma: sigma**-2) if nxt > 0 else row
+                self.on_other_clock(cur, nxt)._replace(spans=row.spans) if nxt > 0 else row
                 for row, (cur, nxt) in zip(super().plan(grid), grid.intervals(), strict=True)
             ]
+
+        def on_other_clock(self, cur, nxt):
+            row = self.row(cur, nxt)
+            return with_disjoint_noise(
+                row._replace(spans=tuple((-(a**-2), -(b**-2)) for a, b in row.spans))
+            )
 
     path = BrownianNoise(1, torch.arange(6), (2,), GRID.sigma[0], 0.02, torch.float64)
     for noise in (None, path):
