@@ -6,8 +6,8 @@ import pytest
 
 from samplerbench import submit
 from samplerbench.benchmarks.frozen import submitting
-from samplerbench.benchmarks.frozen.boards import agree
 from samplerbench.benchmarks.frozen.instances import draw_part
+from samplerbench.results.board.entries import agree
 from samplerbench.results.board.submission import PLACE, Submission, read_submission
 from samplerbench.results.run_directory.sealed import sealed_json
 
