@@ -33,7 +33,7 @@ from .instances import draw_part
 from .networks import network_reference
 
 RECORD = Path(__file__).with_name(f"{VERSION}.json")
-"""Record of the frozen definition. Any change of it is another version of the suite."""
+"""Record of :func:`settings` and :func:`fingerprints`. A change of it is another version of the suite."""
 
 
 def settings() -> dict[str, Any]:
@@ -132,9 +132,3 @@ def check_frozen() -> str:
             "torch and numpy within its ranges"
         )
     return f"{VERSION} ({digest()})"
-
-
-def record_text() -> str:
-    """Return the record of the present definition, which a new version of the suite commits."""
-    data = {"settings": settings(), "fingerprints": fingerprints()}
-    return json.dumps(data, indent=1, sort_keys=True) + "\n"

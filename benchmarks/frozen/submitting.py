@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, get_args
@@ -19,7 +20,6 @@ from ...results.board.submission import (
     PLAIN,
     UNFINISHED,
     Claims,
-    Curve,
     Solver,
     Submission,
     Track,
@@ -29,6 +29,7 @@ from ...results.palette import style
 from ...samplers.spec import format_spec, parse_spec
 from ..planning.model_loading import load_model
 from ..planning.schedules import make_schedule
+from ..timing.machine import cpu_name
 from .constants import BUDGETS, NETWORKS, PUBLIC, VERSION
 from .definition import check_frozen, digest
 from .instances import Part, draw_part
@@ -49,7 +50,6 @@ class _Subject(NamedTuple):
     solver: Solver
     solve: Solve
     claims: dict[str, Any]
-    is_file: bool
 
 
 def submit(
@@ -114,10 +114,10 @@ def submit(
             claims=_read_claims(claims, subject),
             curves=(),
             software=_software(),
-            machine=f"{platform.system()} {platform.machine()}, {_processor()}",
+            machine=f"{platform.system()} {platform.machine()}, {cpu_name()}",
         )
         first = _with_earlier_curves(first, target)
-        if subject.is_file and not first.curves:
+        if subject.solver.source and not first.curves:
             progress("qualification: a few problems, twice")
             _qualify(subject, drawn, track)
         return _measure(subject, drawn, first, target, networks=networks, progress=progress)
@@ -134,27 +134,21 @@ def _measure(
 ) -> Submission:
     """Measure the curves that ``first`` lacks, store each at once, and write the submission."""
     unfinished, begun = target.with_suffix(UNFINISHED), time.monotonic()
-    known = {(curve.problem, curve.moved): curve for curve in first.curves}
-    total = len(NETWORKS) * networks + 2 * len(part.instances) * (not subject.solver.stochastic)
+    known, seconds, stochastic = first.by_place, first.seconds, subject.solver.stochastic
+    total = len(NETWORKS) * networks + 2 * len(part.instances) * (not stochastic)
     if known:
         progress(f"continues with {len(known)} of {total} curves")
-
-    def store(curve: Curve) -> None:
+    exact = () if stochastic else measure_exact(subject.solve, part, skip=first.by_place)
+    others = measure_networks(subject.solve, part, skip=first.by_place) if networks else ()
+    for curve in chain(exact, others):
         known[curve.problem, curve.moved] = curve
         seconds = first.seconds + time.monotonic() - begun
         first.with_curves(known.values(), seconds).write(unfinished)
         progress(f"{len(known)} of {total}: {curve.problem}{' moved' if curve.moved else ''}")
-
-    done = frozenset(known)
-    if not subject.solver.stochastic:
-        measure_exact(subject.solve, part, skip=done, done=store)
-    if networks:
-        measure_networks(subject.solve, part, skip=done, done=store)
     if not known:
         raise ValueError(
             f"{subject.solver.name} draws noise, so only networks can measure it; leave out --no-networks"
         )
-    seconds = first.seconds + (time.monotonic() - begun if len(known) > len(done) else 0.0)
     submission = first.with_curves(known.values(), seconds)
     submission.write(target)
     unfinished.unlink(missing_ok=True)
@@ -183,9 +177,8 @@ def _with_earlier_curves(first: Submission, target: Path) -> Submission:
                 f"{target} holds {old.solver.name} with another {' and '.join(differs)}; choose "
                 "another --out"
             )
-        known = {(curve.problem, curve.moved): curve for curve in first.curves}
         if not differs:
-            known |= {(curve.problem, curve.moved): curve for curve in old.curves}
+            known = first.by_place | old.by_place
             first = first.with_curves(known.values(), max(first.seconds, old.seconds))
     return first
 
@@ -210,7 +203,7 @@ def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
     )
     claims = {"order": made.order, "paper": made.source.url, "licence": "MIT"}
     claims["family"] = style(made.name, samplers.origin(made.name)).family
-    return _Subject(described, solve_entry(label, levels.label), claims, is_file=False)
+    return _Subject(described, solve_entry(label, levels.label), claims)
 
 
 def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subject:
@@ -230,7 +223,7 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
         source=source,
     )
     solve = solve_file(path, facts.label, levels.label)
-    return _Subject(described, solve, {"order": facts.order}, is_file=True)
+    return _Subject(described, solve, {"order": facts.order})
 
 
 def _submitted_subject(old: Submission, folder: Path) -> _Subject:
@@ -294,15 +287,3 @@ def _file_name(name: str) -> str:
 def _software() -> dict[str, str]:
     names = ("samplerbench", "torch", "numpy", "scipy")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
-
-
-def _processor() -> str:
-    for line in _lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown processor"
-
-
-def _lines(path: Path) -> Iterator[str]:
-    if path.exists():
-        yield from path.read_text(errors="replace").splitlines()

@@ -81,9 +81,13 @@ def test_submit__an_interrupted_run_continues_with_the_same_result(tmp_path, mon
     assert len(read_submission(tmp_path / "a.unfinished.json").curves) == 3
     measured = []
     inner = submitting.measure_exact
-    monkeypatch.setattr(
-        submitting, "measure_exact", lambda *a, **k: measured.extend(inner(*a, **k))
-    )
+
+    def counted(*args, **kwargs):
+        for curve in inner(*args, **kwargs):
+            measured.append(curve)
+            yield curve
+
+    monkeypatch.setattr(submitting, "measure_exact", counted)
     again = run("heun", tmp_path / "a.json")
     assert again.curves == whole.curves
     assert len(measured) == 1
