@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -40,6 +41,9 @@ SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
 QUALIFYING = 3
 """Number of problems that a file's solver solves twice before everything else."""
+
+PACKAGES = ("samplerbench", "torch", "numpy", "scipy")
+"""Packages whose versions a submission states."""
 
 Progress = Callable[[str], object]
 
@@ -103,7 +107,8 @@ def submit(
         else:
             subject = _subject(solver, sampler, schedule)
         progress(f"{check_frozen()}, part {part}")
-        target = Path(out or f"{_file_name(subject.solver.name)}.json")
+        words = re.findall(r"[A-Za-z0-9_.]+", subject.solver.name)
+        target = Path(out or f"{'-'.join(words)}.json")
         first = Submission(
             suite=VERSION,
             digest=digest(),
@@ -113,7 +118,8 @@ def submit(
             solver=subject.solver,
             claims=_read_claims(claims, subject),
             curves=(),
-            software=_software(),
+            software={"python": platform.python_version()}
+            | {name: version(name) for name in PACKAGES},
             machine=f"{platform.system()} {platform.machine()}, {cpu_name()}",
         )
         first = _with_earlier_curves(first, target)
@@ -194,12 +200,8 @@ def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
     made = samplers.make(str(solver))
     label, levels = format_spec(parse_spec(str(solver))), make_schedule(schedule)
     package = samplers.origin(made.name) or f"samplerbench {version('samplerbench')}"
-    described = Solver(
-        name=_board_name(label, levels.label),
-        sampler=label,
-        schedule=levels.label,
-        stochastic=made.stochastic,
-        fingerprint=package,
+    described = _describe_solver(
+        label, levels.label, stochastic=made.stochastic, fingerprint=package
     )
     claims = {"order": made.order, "paper": made.source.url, "licence": "MIT"}
     claims["family"] = style(made.name, samplers.origin(made.name)).family
@@ -214,10 +216,9 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
             "such as karras, or define tune() in the file"
         )
     facts = describe_file(path, sampler)
-    described = Solver(
-        name=_board_name(facts.label, "" if facts.tunes else levels.label),
-        sampler=facts.label,
-        schedule="" if facts.tunes else levels.label,
+    described = _describe_solver(
+        facts.label,
+        "" if facts.tunes else levels.label,
         stochastic=facts.stochastic,
         fingerprint=hashlib.sha256(source.encode()).hexdigest(),
         source=source,
@@ -275,15 +276,8 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
         raise ValueError(f"claim {first['loc'][0]}: {first['msg']}") from error
 
 
-def _board_name(sampler: str, schedule: str) -> str:
+def _describe_solver(sampler: str, schedule: str, **facts: Any) -> Solver:
+    """Return a solver with its name on the board."""
     name = f"{sampler} on {schedule}" if schedule else sampler
-    return "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
-
-
-def _file_name(name: str) -> str:
-    return "-".join("".join(c if c.isalnum() or c in "_." else " " for c in name).split())
-
-
-def _software() -> dict[str, str]:
-    names = ("samplerbench", "torch", "numpy", "scipy")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
+    name = "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
+    return Solver(name=name, sampler=sampler, schedule=schedule, **facts)
