@@ -70,10 +70,8 @@ def fingerprints() -> dict[str, Any]:
         ).to_json()
     }
     for instance in part.instances:
-        for name, spec in (
-            (instance.name, instance.spec),
-            (f"{instance.name} moved", instance.moved),
-        ):
+        specs = {instance.name: instance.spec, f"{instance.name} moved": instance.moved}
+        for name, spec in specs.items():
             made = model_fingerprint(load_model(spec).model)
             # the identity is a hash of rounded parameters, which linear algebra makes
             facts = {**made.exact, "spec": spec}

@@ -116,7 +116,6 @@ class _LimitedMeter(Meter):
 
 
 def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, search: int) -> Result:
-    """Return the result of a cell."""
     if cell.skip:
         return Result(None, None, search)
     parts, rows = [], 0.0

@@ -145,7 +145,7 @@ def _lines_of(
 
 def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
     """Return lists of rank, area, relative evaluations, early share, networks, over productions."""
-    cells: list[list[Cell]] = [[] for _ in range(5)]
+    lines: list[list[Cell]] = []
     for place, scores in enumerate(entry.scores):
         rank, line = board.ranks[place].get(entry.stem), [NONE] * 5
         if rank is not None:
@@ -155,9 +155,8 @@ def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
             line[2:4] = _estimate_cell(relative, 2), (percent(early), round(early, 4))
         if "networks" in scores:
             line[4] = _estimate_cell(scores["networks"].interval, 3)
-        for column, cell in zip(cells, line, strict=True):
-            column.append(cell)
-    return cells
+        lines.append(line)
+    return [list(column) for column in zip(*lines, strict=True)]
 
 
 def _estimate_cell(found: Estimate, digits: int) -> Cell:
