@@ -1,4 +1,4 @@
-"""Submission of a solver to the frozen suite: check, qualification, measurement, sealed file."""
+"""Submission of a solver to the frozen suite: qualification, measurement, sealed file."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def submit(
         The submission, as written.
 
     Raises:
-        ValueError: an argument is invalid, the suite is not the frozen one, or the solver fails its check
-            or its qualification.
+        ValueError: an argument is invalid, the suite is not the frozen one, or a file's solver fails
+            its qualification.
     """
     if track is not None and track not in get_args(Track):
         raise ValueError(f"there is no track {track!r}; choose {', '.join(get_args(Track))}")
