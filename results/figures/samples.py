@@ -101,5 +101,5 @@ def _draw_samples(axes: Axes, stack: np.ndarray | None, colour: str, across: int
     else:
         grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
         colours = stack if stack.shape[1] == 3 else stack[:, :1]
-        strip = np.hstack(colours[:across].transpose(0, 2, 3, 1))
+        strip = np.hstack(list(colours[:across].transpose(0, 2, 3, 1)))
         axes.imshow(strip, interpolation="nearest", aspect="auto", **grey)
