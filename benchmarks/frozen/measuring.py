@@ -51,7 +51,6 @@ class Result(NamedTuple):
     """Result of a solver at one budget; ``samples`` are None if it fails, or if no step fits.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
-    ``failure`` is the reason of a failure.
     """
 
     samples: Tensor | None
