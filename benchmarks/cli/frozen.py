@@ -50,7 +50,7 @@ def submit(
     """
     from ...results.board.scoring import score_submission
     from ..frozen.constants import SUITE
-    from ..frozen.instances import problems_of
+    from ..frozen.instances import draw_part
     from ..frozen.submitting import submit as measure
 
     if suite != SUITE:
@@ -80,7 +80,7 @@ def submit(
         f"{submission.track}, {len(submission.curves)} curves in {submission.seconds:.0f} s, "
         f"{failed} results missing."
     )
-    if scored := score_submission(submission, problems_of(part, beacon), "error"):
+    if scored := score_submission(submission, draw_part(part, beacon).instances, "error"):
         area, low, high = scored.interval
         say(f"Area {area:.3f} [{low:.3f}, {high:.3f}]; 1 is every target within 4 evaluations.")
     words = ["--part", part, "--beacon", beacon] if beacon else []

@@ -7,33 +7,17 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy
 
 if TYPE_CHECKING:
-    from .boards import board
     from .constants import BUDGETS
-    from .definition import check_frozen
     from .instances import draw_part
-    from .measuring import measure_exact, measure_networks, solve_entry
-    from .submitting import submit
+    from .measuring import measure_exact, solve_entry
 
-__all__ = [
-    "BUDGETS",
-    "board",
-    "check_frozen",
-    "draw_part",
-    "measure_exact",
-    "measure_networks",
-    "solve_entry",
-    "submit",
-]
+__all__ = ["BUDGETS", "draw_part", "measure_exact", "solve_entry"]
 
 _HOMES = {
     "BUDGETS": "constants",
-    "board": "boards",
-    "check_frozen": "definition",
     "draw_part": "instances",
     "measure_exact": "measuring",
-    "measure_networks": "measuring",
     "solve_entry": "measuring",
-    "submit": "submitting",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

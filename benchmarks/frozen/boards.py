@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...results.board.scoring import Problem
-from ...results.board.submission import Curve, Submission, checksum_of, submissions_in
 from ...samplers.spec import format_spec
 from .constants import NETWORKS, PUBLIC, VERSION
 from .definition import digest
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
 BASELINE = format_spec({"name": "dpmpp_2m"}) + " on uniform_lambda"
 """Solver whose evaluations are the board's unit: DPM-Solver++(2M) at even steps in log-SNR."""
-AGREEMENT = 0.02
-"""Largest relative difference of two measurements of one solver on two machines."""
 
 
 def board(
@@ -47,66 +43,14 @@ def board(
         ValueError: the part is invalid, a folder is missing, or no submission has the baseline's
             errors on exact problems.
     """
+    from ...results.board.entries import Board
     from ...results.board.site import build_site
 
     drawn = draw_part(part, beacon)
     for place in (folder, reruns):
         if place is not None and not Path(place).is_dir():
             raise ValueError(f"there is no folder {place}")
-    return build_site(
-        Path(folder),
-        Path(out),
-        suite=VERSION,
-        digest=digest(),
-        part=drawn.name,
-        beacon=drawn.beacon,
-        problems=[instance.problem for instance in drawn.instances],
-        networks=[Problem(name, name) for name in NETWORKS],
-        baseline=BASELINE,
-        verified=frozenset() if reruns is None else _verified_checksums(Path(folder), Path(reruns)),
-    )
-
-
-def _verified_checksums(folder: Path, reruns: Path) -> frozenset[str]:
-    """Return the checksums of the files that agree with a rerun of the same solver."""
-    known = {
-        _place(again): again for _, again in submissions_in(reruns) if isinstance(again, Submission)
-    }
-    return frozenset(
-        checksum_of(path)
-        for path, submission in submissions_in(folder)
-        if isinstance(submission, Submission)
-        and (again := known.get(_place(submission))) is not None
-        and agree(submission, again)
-    )
-
-
-def _place(submission: Submission) -> tuple[str, ...]:
-    solver = submission.solver
-    return (submission.digest, submission.part, submission.beacon, solver.name, solver.fingerprint)
-
-
-def agree(submission: Submission, again: Submission) -> bool:
-    """Return True if a rerun measured the same evaluations and, within 2 %, the same errors.
-
-    Only curves that both have are compared, and there must be at least one.
-    """
-    other = {(curve.problem, curve.moved): curve for curve in again.curves}
-    pairs = [
-        (curve, other[curve.problem, curve.moved])
-        for curve in submission.curves
-        if (curve.problem, curve.moved) in other
-    ]
-    return bool(pairs) and all(_agree(*pair) for pair in pairs)
-
-
-def _agree(one: Curve, other: Curve) -> bool:
-    if one.nfe != other.nfe or one.search != other.search:
-        return False
-    # errors near rounding differ between machines; no target is that small
-    pairs = zip(one.error + one.distance, other.error + other.distance, strict=True)
-    return all(
-        a == b
-        or (a is not None and b is not None and math.isclose(a, b, rel_tol=AGREEMENT, abs_tol=1e-8))
-        for a, b in pairs
-    )
+    networks = [Problem(name, name) for name in NETWORKS]
+    empty = Board(VERSION, digest(), drawn.name, drawn.beacon, drawn.instances, networks)
+    again = None if reruns is None else Path(reruns)
+    return build_site(empty, Path(folder), Path(out), baseline=BASELINE, reruns=again)

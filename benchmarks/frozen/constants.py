@@ -23,7 +23,7 @@ NETWORKS = ("fashion", "emoji-flow")
 
 BUDGETS = (4, 5, 6, 8, 10, 13, 17, 22, 30, 42, 60, 90)
 """Evaluations a sample on exact problems."""
-TOLERANCES = dict(zip(BUDGETS, [10.0 ** (-k / 2) for k in range(1, 13)], strict=True))
+TOLERANCES: dict[int, float] = {n: 10.0 ** (-k / 2) for k, n in enumerate(BUDGETS, 1)}
 """Tolerance that an adaptive sampler gets in place of each budget."""
 SAMPLES = 96
 """Samples of each exact problem, whose median distance counts."""

@@ -16,40 +16,28 @@ from ...results.run_directory.behaviour_fingerprint import Fingerprint, Numbers,
 from ...samplers import SampleNoise
 from ..identity.model import model_fingerprint
 from ..planning.model_loading import load_model
-from .constants import (
-    AXES,
-    BUDGETS,
-    KINDS,
-    NETWORK_BUDGETS,
-    NETWORK_SAMPLES,
-    NETWORKS,
-    PER_KIND,
-    RANGES,
-    SAMPLES,
-    TOLERANCES,
-    VERSION,
-)
+from . import constants
 from .instances import draw_part
 from .networks import network_reference
 
-RECORD = Path(__file__).with_name(f"{VERSION}.json")
-"""Record of the frozen definition. Any change of it is another version of the suite."""
+RECORD = Path(__file__).with_name(f"{constants.VERSION}.json")
+"""Record of :func:`settings` and :func:`fingerprints`. A change of it is another version of the suite."""
 
 
 def settings() -> dict[str, Any]:
     """Return the numbers of the suite that code states, but sizes of problems, as JSON values."""
     return {
-        "version": VERSION,
-        "kinds": list(KINDS),
-        "problems of a kind": PER_KIND,
-        "ranges": {name: list(ends) for name, ends in RANGES.items()},
-        "budgets": list(BUDGETS),
-        "tolerances": [float(f"{value:.6g}") for value in TOLERANCES.values()],
-        "samples": SAMPLES,
-        "networks": list(NETWORKS),
-        "budgets on networks": list(NETWORK_BUDGETS),
-        "samples of networks": NETWORK_SAMPLES,
-        "axes": AXES,
+        "version": constants.VERSION,
+        "kinds": list(constants.KINDS),
+        "problems of a kind": constants.PER_KIND,
+        "ranges": {name: list(ends) for name, ends in constants.RANGES.items()},
+        "budgets": list(constants.BUDGETS),
+        "tolerances": [float(f"{value:.6g}") for value in constants.TOLERANCES.values()],
+        "samples": constants.SAMPLES,
+        "networks": list(constants.NETWORKS),
+        "budgets on networks": list(constants.NETWORK_BUDGETS),
+        "samples of networks": constants.NETWORK_SAMPLES,
+        "axes": constants.AXES,
         "evaluations": [scoring.FEWEST, scoring.MOST],
         "targets": [float(f"{value:.6g}") for value in scoring.EXACT_TARGETS],
         "targets on networks": list(scoring.NETWORK_TARGETS),
@@ -70,16 +58,14 @@ def fingerprints() -> dict[str, Any]:
         ).to_json()
     }
     for instance in part.instances:
-        for name, spec in (
-            (instance.name, instance.spec),
-            (f"{instance.name} moved", instance.moved),
-        ):
+        specs = {instance.name: instance.spec, f"{instance.name} moved": instance.moved}
+        for name, spec in specs.items():
             made = model_fingerprint(load_model(spec).model)
             # the identity is a hash of rounded parameters, which linear algebra makes
             facts = {**made.exact, "spec": spec}
             del facts["identity"]
             records[name] = Fingerprint("model", name, facts, _every_fifth(made.values)).to_json()
-    for name in NETWORKS:
+    for name in constants.NETWORKS:
         made = model_fingerprint(load_model(name).model)
         floor = Numbers((network_reference(name).floor,), 1e-4, 0.0)
         values = {**_every_fifth(made.values), "floor": floor}
@@ -128,13 +114,7 @@ def check_frozen() -> str:
     if changed := differences():
         more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ValueError(
-            f"this is not {VERSION}: {'; '.join(changed[:3])}{more}. Install the released package, or "
+            f"this is not {constants.VERSION}: {'; '.join(changed[:3])}{more}. Install the released package, or "
             "torch and numpy within its ranges"
         )
-    return f"{VERSION} ({digest()})"
-
-
-def record_text() -> str:
-    """Return the record of the present definition, which a new version of the suite commits."""
-    data = {"settings": settings(), "fingerprints": fingerprints()}
-    return json.dumps(data, indent=1, sort_keys=True) + "\n"
+    return f"{constants.VERSION} ({digest()})"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,18 +27,12 @@ from ...samplers.spec import format_spec, parse_spec
 from .constants import KINDS, MOST_DIMENSIONS, PER_KIND, PUBLIC, RANGES, SIDES, VERSION
 
 
-class Instance(NamedTuple):
+@dataclass(frozen=True)
+class Instance(Problem):
     """Exact problem: its name, such as "modes-1", its kind, and the specs as drawn and moved."""
 
-    name: str
-    kind: str
     spec: str
     moved: str
-
-    @property
-    def problem(self) -> Problem:
-        """Name and kind of the problem, for scores."""
-        return Problem(self.name, self.kind)
 
     @property
     def spread(self) -> float:
@@ -84,11 +79,6 @@ def draw_part(part: str = PUBLIC, beacon: str = "") -> Part:
         for number, name in enumerate(rng.permutation(list(RANGES))[:PER_KIND], 1)
     )
     return Part(part, beacon.lower(), root, instances)
-
-
-def problems_of(part: str, beacon: str) -> list[Problem]:
-    """Return names and kinds of a part's problems, for scores."""
-    return [instance.problem for instance in draw_part(part, beacon).instances]
 
 
 def _draw_instance(kind: str, number: int, process: str, rng: np.random.Generator) -> Instance:

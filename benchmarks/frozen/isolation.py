@@ -56,12 +56,10 @@ RowDenoise = Callable[[Tensor, float | Tensor, Tensor], Tensor]
 class SolverFacts:
     """Declarations of a file's chosen sampler; ``tunes`` is True if the file has a ``tune``."""
 
-    names: tuple[Line, ...]
     label: Line
     stochastic: bool
     adaptive: bool
     order: int | None
-    translates: bool
     tunes: bool
 
 
@@ -97,14 +95,13 @@ class Outcome:
 
     Attributes:
         samples: ``(batch, *event)``, like the states; None after a failure.
-        rows, calls: evaluations summed over samples, and sequential calls, both while sampling.
+        rows: evaluations summed over samples, while sampling.
         search: evaluations served while tuning.
         failure: sentence; "" without a failure.
     """
 
     samples: Tensor | None = None
     rows: int = 0
-    calls: int = 0
     search: int = 0
     failure: str = ""
 
@@ -271,7 +268,7 @@ class _Network:
         if (rows := outcome.rows + n) > allowed * len(self.job.x):
             made = rows / len(self.job.x)
             raise ValueError(f"it made {made:g} evaluations a sample, {allowed} were allowed")
-        outcome.rows, outcome.calls = rows, outcome.calls + 1
+        outcome.rows = rows
 
 
 def _call(function: Callable[..., Tensor], *args: Any) -> Tensor:
@@ -301,11 +298,9 @@ def run_isolated(job: Job, denoise: RowDenoise, draw: Callable[[int], Tensor]) -
         draw: returns n initial states at sigma_max for ``tune``, from latents that are not scored.
 
     Raises:
-        ValueError: there is no such schedule, or it needs a model.
+        ValueError: there is no such schedule.
     """
     schedule, outcome = make_schedule(job.schedule), Outcome()
-    if schedule.needs_model:
-        raise ValueError(f"schedule {schedule.label!r} needs a model; take a formula: karras")
     ends = {"sigma_min": job.sigma_min, "sigma_max": job.sigma_max}
     try:
         with _solver_process(job.path, job.seconds) as pipe:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,6 @@ class Result(NamedTuple):
     """Result of a solver at one budget; ``samples`` are None if it fails, or if no step fits.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
-    ``failure`` is the reason of a failure.
     """
 
     samples: Tensor | None
@@ -77,12 +76,22 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
         meter = _LimitedMeter()
         metered = meter.attach(model)
         first_fingerprint(metered)  # caches look at a model's outputs, which no solver learns
+        suite = Suite(
+            name="frozen",
+            models=(spec,),  # pyright: ignore[reportArgumentType] - read by the suite
+            samplers=(sampler,),
+            schedules=(schedule,),
+            nfe=tuple(budgets),
+            samples=max(2, len(ids)),
+            seed=seed,
+        )
         for budget in budgets:
+            own = {"nfe": (budget,), "tolerances": (TOLERANCES.get(budget, 1e-3),)}
             # searches of other budgets and runs must not make this one cheaper
             with _temporary_cache():
                 meter.reset()
                 try:
-                    cells = _plan(sampler, schedule, metered, spec, seed, len(ids), budget)
+                    cells = plan(suite.model_copy(update=own), {spec: metered}, {spec: None})
                 except (ValueError, ArithmeticError) as error:
                     yield Result(None, failure=error_in_words(error))
                     continue
@@ -105,30 +114,7 @@ class _LimitedMeter(Meter):
             raise Failure("failed", f"it took more than {MOST:g} evaluations a sample")
 
 
-def _plan(
-    sampler: str,
-    schedule: str,
-    model: Denoiser,
-    spec: str,
-    seed: int,
-    samples: int,
-    budget: int,
-) -> list[Cell]:
-    suite = Suite(
-        name="frozen",
-        models=(spec,),  # pyright: ignore[reportArgumentType] - read by the suite
-        samplers=(sampler,),
-        schedules=(schedule,),
-        nfe=(budget,),
-        tolerances=(TOLERANCES[budget],) if budget in TOLERANCES else (1e-3,),
-        samples=max(2, samples),
-        seed=seed,
-    )
-    return plan(suite, {spec: model}, {spec: None})
-
-
 def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, search: int) -> Result:
-    """Return the result of a cell."""
     if cell.skip:
         return Result(None, None, search)
     parts, rows = [], 0.0
@@ -170,36 +156,22 @@ def _temporary_cache() -> Iterator[None]:
 
 
 def measure_exact(
-    solve: Solve,
-    part: Part,
-    *,
-    skip: Collection[tuple[str, bool]] = (),
-    done: Callable[[Curve], object] = lambda _curve: None,
-) -> list[Curve]:
-    """Return the curves of a solver on the exact problems of a part, as drawn and moved.
+    solve: Solve, part: Part, *, skip: Collection[tuple[str, bool]] = ()
+) -> Iterator[Curve]:
+    """Yield the curves of a solver on the exact problems of a part, as drawn and moved.
 
-    On a moved problem, samples come in reverse order and in batches of half the size.
-
-    Args:
-        solve: the solver.
-        part: part of the suite.
-        skip: pairs (name of a problem, True if moved) to leave out.
-        done: called with each curve.
+    On a moved problem, samples come in reverse order and in batches of half the size. ``skip`` has
+    pairs (name of a problem, True if moved) to leave out.
     """
-    curves = []
     for instance in part.instances:
-        wanted = [moved for moved in (False, True) if (instance.name, moved) not in skip]
-        ends = exact_endpoints(instance, part.seed) if wanted else np.empty(0)
-        for moved in wanted:
-            curve = _measure_problem(solve, instance, ends, part.seed, moved=moved)
-            done(curve)
-            curves.append(curve)
-    return curves
+        for moved in (False, True):
+            if (instance.name, moved) not in skip:
+                yield _measure_problem(solve, instance, part.seed, moved=moved)
 
 
 def exact_endpoints(instance: Instance, seed: int) -> NDArray[Any]:
     """Return the exact endpoints ``(SAMPLES, *event)`` of a problem as drawn, cached."""
-    _, model = load_model(instance.spec)
+    model = load_model(instance.spec).model
     path = default_cache() / f"frozen-{model.identity}-{seed}-{SAMPLES}.npz"
     stored = read_arrays(path)
     if stored is None:
@@ -211,15 +183,13 @@ def exact_endpoints(instance: Instance, seed: int) -> NDArray[Any]:
     return stored["x"]
 
 
-def _measure_problem(
-    solve: Solve, instance: Instance, ends: NDArray[Any], seed: int, *, moved: bool
-) -> Curve:
+def _measure_problem(solve: Solve, instance: Instance, seed: int, *, moved: bool) -> Curve:
     spec = instance.moved if moved else instance.spec
-    _, model = load_model(spec)
-    ids, truth, unit = torch.arange(SAMPLES), ends, instance.spread
+    model = load_model(spec).model
+    ids, truth, unit = torch.arange(SAMPLES), exact_endpoints(instance, seed), instance.spread
     if moved:
-        ids = ids.flip(0)
-        truth = model.moved_states(torch.from_numpy(ends).flatten(1)).reshape(ends.shape)  # type: ignore[attr-defined]
+        ids, shape = ids.flip(0), truth.shape
+        truth = model.moved_states(torch.from_numpy(truth).flatten(1)).reshape(shape)  # type: ignore[attr-defined]
         truth, unit = truth.flip(0).numpy(), unit * model.factor  # type: ignore[attr-defined]
     results = list(solve(model, spec, seed, ids, BUDGETS))
     errors = [_error(result, truth, unit) for result in results]
@@ -240,29 +210,20 @@ def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
 
 
 def measure_networks(
-    solve: Solve,
-    part: Part,
-    *,
-    skip: Collection[tuple[str, bool]] = (),
-    done: Callable[[Curve], object] = lambda _curve: None,
-) -> list[Curve]:
-    """Return the curves of a solver on networks: distances of distributions over the floor.
+    solve: Solve, part: Part, *, skip: Collection[tuple[str, bool]] = ()
+) -> Iterator[Curve]:
+    """Yield the curves of a solver on networks: distances of distributions over the floor.
 
     For the arguments see :func:`measure_exact`.
     """
-    curves = []
     for name in NETWORKS:
         if (name, False) in skip:
             continue
-        _, model = load_model(name)
-        known = network_reference(name)
+        model, known = load_model(name).model, network_reference(name)
         ids = torch.arange(NETWORK_SAMPLES)
         results = list(solve(model, name, part.seed, ids, NETWORK_BUDGETS))
         distances = [_distance(result, known) for result in results]
-        curve = _curve(name, results, [None] * len(results), distances, moved=False)
-        done(curve)
-        curves.append(curve)
-    return curves
+        yield _curve(name, results, [None] * len(results), distances, moved=False)
 
 
 def _distance(result: Result, known: NetworkReference) -> float | None:
@@ -279,16 +240,16 @@ def _curve(
     *,
     moved: bool,
 ) -> Curve:
-    values: Mapping[str, Any] = {
-        "nfe": tuple(_short(result.nfe) for result in results),
-        "error": tuple(map(_short, errors)),
-        "distance": tuple(map(_short, distances)),
-        "search": tuple(result.search for result in results),
-        "failures": tuple(sorted({result.failure for result in results} - {""})),
-    }
-    if not any(values["search"]):
-        values = {**values, "search": ()}
-    return Curve(problem=name, moved=moved, **values)
+    search = tuple(result.search for result in results)
+    return Curve(
+        problem=name,
+        moved=moved,
+        nfe=tuple(_short(result.nfe) for result in results),
+        error=tuple(map(_short, errors)),
+        distance=tuple(map(_short, distances)),
+        search=search if any(search) else (),
+        failures=tuple(sorted({result.failure for result in results} - {""})),
+    )
 
 
 def _short(value: float | None) -> float | None:

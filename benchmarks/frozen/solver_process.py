@@ -101,9 +101,8 @@ class _Solver:
         made = self._sampler = make(options)
         self._tune = getattr(sys.modules[get(names[0]).__module__], "tune", None)
         label = format_spec({"name": made.name, **non_default(made)})
-        facts = {"names": names, "label": label, "tunes": self._tune is not None}
-        for declared in ("stochastic", "adaptive", "order", "translates"):
-            facts[declared] = getattr(made, declared)
+        facts = {name: getattr(made, name) for name in ("stochastic", "adaptive", "order")}
+        facts |= {"label": label, "tunes": self._tune is not None}
         return ({"do": "facts", "facts": facts},)
 
     def nfe(self, levels: list[float]) -> tuple[Any, ...]:

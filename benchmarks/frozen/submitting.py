@@ -1,12 +1,14 @@
-"""Submission of a solver to the frozen suite: check, qualification, measurement, sealed file."""
+"""Submission of a solver to the frozen suite: qualification, measurement, sealed file."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, get_args
@@ -19,7 +21,6 @@ from ...results.board.submission import (
     PLAIN,
     UNFINISHED,
     Claims,
-    Curve,
     Solver,
     Submission,
     Track,
@@ -29,6 +30,7 @@ from ...results.palette import style
 from ...samplers.spec import format_spec, parse_spec
 from ..planning.model_loading import load_model
 from ..planning.schedules import make_schedule
+from ..timing.machine import cpu_name
 from .constants import BUDGETS, NETWORKS, PUBLIC, VERSION
 from .definition import check_frozen, digest
 from .instances import Part, draw_part
@@ -40,6 +42,9 @@ SCHEDULE = "uniform_lambda"
 QUALIFYING = 3
 """Number of problems that a file's solver solves twice before everything else."""
 
+PACKAGES = ("samplerbench", "torch", "numpy", "scipy")
+"""Packages whose versions a submission states."""
+
 Progress = Callable[[str], object]
 
 
@@ -49,7 +54,6 @@ class _Subject(NamedTuple):
     solver: Solver
     solve: Solve
     claims: dict[str, Any]
-    is_file: bool
 
 
 def submit(
@@ -89,8 +93,8 @@ def submit(
         The submission, as written.
 
     Raises:
-        ValueError: an argument is invalid, the suite is not the frozen one, or the solver fails its check
-            or its qualification.
+        ValueError: an argument is invalid, the suite is not the frozen one, or a file's solver fails
+            its qualification.
     """
     if track is not None and track not in get_args(Track):
         raise ValueError(f"there is no track {track!r}; choose {', '.join(get_args(Track))}")
@@ -103,7 +107,8 @@ def submit(
         else:
             subject = _subject(solver, sampler, schedule)
         progress(f"{check_frozen()}, part {part}")
-        target = Path(out or f"{_file_name(subject.solver.name)}.json")
+        words = re.findall(r"[A-Za-z0-9_.]+", subject.solver.name)
+        target = Path(out or f"{'-'.join(words)}.json")
         first = Submission(
             suite=VERSION,
             digest=digest(),
@@ -113,11 +118,12 @@ def submit(
             solver=subject.solver,
             claims=_read_claims(claims, subject),
             curves=(),
-            software=_software(),
-            machine=f"{platform.system()} {platform.machine()}, {_processor()}",
+            software={"python": platform.python_version()}
+            | {name: version(name) for name in PACKAGES},
+            machine=f"{platform.system()} {platform.machine()}, {cpu_name()}",
         )
         first = _with_earlier_curves(first, target)
-        if subject.is_file and not first.curves:
+        if subject.solver.source and not first.curves:
             progress("qualification: a few problems, twice")
             _qualify(subject, drawn, track)
         return _measure(subject, drawn, first, target, networks=networks, progress=progress)
@@ -134,27 +140,21 @@ def _measure(
 ) -> Submission:
     """Measure the curves that ``first`` lacks, store each at once, and write the submission."""
     unfinished, begun = target.with_suffix(UNFINISHED), time.monotonic()
-    known = {(curve.problem, curve.moved): curve for curve in first.curves}
-    total = len(NETWORKS) * networks + 2 * len(part.instances) * (not subject.solver.stochastic)
+    known, seconds, stochastic = first.by_place, first.seconds, subject.solver.stochastic
+    total = len(NETWORKS) * networks + 2 * len(part.instances) * (not stochastic)
     if known:
         progress(f"continues with {len(known)} of {total} curves")
-
-    def store(curve: Curve) -> None:
+    exact = () if stochastic else measure_exact(subject.solve, part, skip=first.by_place)
+    others = measure_networks(subject.solve, part, skip=first.by_place) if networks else ()
+    for curve in chain(exact, others):
         known[curve.problem, curve.moved] = curve
         seconds = first.seconds + time.monotonic() - begun
         first.with_curves(known.values(), seconds).write(unfinished)
         progress(f"{len(known)} of {total}: {curve.problem}{' moved' if curve.moved else ''}")
-
-    done = frozenset(known)
-    if not subject.solver.stochastic:
-        measure_exact(subject.solve, part, skip=done, done=store)
-    if networks:
-        measure_networks(subject.solve, part, skip=done, done=store)
     if not known:
         raise ValueError(
             f"{subject.solver.name} draws noise, so only networks can measure it; leave out --no-networks"
         )
-    seconds = first.seconds + (time.monotonic() - begun if len(known) > len(done) else 0.0)
     submission = first.with_curves(known.values(), seconds)
     submission.write(target)
     unfinished.unlink(missing_ok=True)
@@ -183,9 +183,8 @@ def _with_earlier_curves(first: Submission, target: Path) -> Submission:
                 f"{target} holds {old.solver.name} with another {' and '.join(differs)}; choose "
                 "another --out"
             )
-        known = {(curve.problem, curve.moved): curve for curve in first.curves}
         if not differs:
-            known |= {(curve.problem, curve.moved): curve for curve in old.curves}
+            known = first.by_place | old.by_place
             first = first.with_curves(known.values(), max(first.seconds, old.seconds))
     return first
 
@@ -201,16 +200,12 @@ def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
     made = samplers.make(str(solver))
     label, levels = format_spec(parse_spec(str(solver))), make_schedule(schedule)
     package = samplers.origin(made.name) or f"samplerbench {version('samplerbench')}"
-    described = Solver(
-        name=_board_name(label, levels.label),
-        sampler=label,
-        schedule=levels.label,
-        stochastic=made.stochastic,
-        fingerprint=package,
+    described = _describe_solver(
+        label, levels.label, stochastic=made.stochastic, fingerprint=package
     )
     claims = {"order": made.order, "paper": made.source.url, "licence": "MIT"}
     claims["family"] = style(made.name, samplers.origin(made.name)).family
-    return _Subject(described, solve_entry(label, levels.label), claims, is_file=False)
+    return _Subject(described, solve_entry(label, levels.label), claims)
 
 
 def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subject:
@@ -221,16 +216,15 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
             "such as karras, or define tune() in the file"
         )
     facts = describe_file(path, sampler)
-    described = Solver(
-        name=_board_name(facts.label, "" if facts.tunes else levels.label),
-        sampler=facts.label,
-        schedule="" if facts.tunes else levels.label,
+    described = _describe_solver(
+        facts.label,
+        "" if facts.tunes else levels.label,
         stochastic=facts.stochastic,
         fingerprint=hashlib.sha256(source.encode()).hexdigest(),
         source=source,
     )
     solve = solve_file(path, facts.label, levels.label)
-    return _Subject(described, solve, {"order": facts.order}, is_file=True)
+    return _Subject(described, solve, {"order": facts.order})
 
 
 def _submitted_subject(old: Submission, folder: Path) -> _Subject:
@@ -282,27 +276,8 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
         raise ValueError(f"claim {first['loc'][0]}: {first['msg']}") from error
 
 
-def _board_name(sampler: str, schedule: str) -> str:
+def _describe_solver(sampler: str, schedule: str, **facts: Any) -> Solver:
+    """Return a solver with its name on the board."""
     name = f"{sampler} on {schedule}" if schedule else sampler
-    return "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
-
-
-def _file_name(name: str) -> str:
-    return "-".join("".join(c if c.isalnum() or c in "_." else " " for c in name).split())
-
-
-def _software() -> dict[str, str]:
-    names = ("samplerbench", "torch", "numpy", "scipy")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
-
-
-def _processor() -> str:
-    for line in _lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown processor"
-
-
-def _lines(path: Path) -> Iterator[str]:
-    if path.exists():
-        yield from path.read_text(errors="replace").splitlines()
+    name = "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
+    return Solver(name=name, sampler=sampler, schedule=schedule, **facts)

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from .scoring import Problem, Score, evaluations_to_targets, score, virtual_best
-from .submission import Curve, Submission, read_submission
+from .scoring import evaluations_to_targets, score
+from .submission import Submission, read_submission
 
-__all__ = [
-    "Curve",
-    "Problem",
-    "Score",
-    "Submission",
-    "evaluations_to_targets",
-    "read_submission",
-    "score",
-    "virtual_best",
-]
+__all__ = ["Submission", "evaluations_to_targets", "read_submission", "score"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 from .scoring import Problem, Score, ranks, score, score_submission, virtual_best
-from .submission import Submission, Track, checksum_of, submissions_in
+from .submission import Curve, Submission, Track, submissions_in
 
 PRODUCTIONS = (1e3, 1e5, math.inf)
 """Numbers of samples that share the evaluations of a search. Readers choose one of them."""
@@ -20,6 +20,8 @@ USUAL = 1
 """Index of the production in figures, sentences, Markdown, and the table as it opens."""
 EARLY = 10
 """Number of evaluations for the share of targets that the first sentences are about."""
+AGREEMENT = 0.02
+"""Largest relative difference of two measurements of one solver on two machines."""
 
 Column = Literal["area", "early", "networks"]
 """Score of errors on exact problems, their share reached within :data:`EARLY`, score on networks."""
@@ -48,14 +50,22 @@ class Board:
     networks: Sequence[Problem]
     entries: list[Entry] = field(default_factory=list)
 
-    def admit(self, folder: Path, verified: Iterable[str]) -> list[tuple[str, str]]:
-        """Add the submissions of a folder; return name and reason of each file that is not used."""
+    def admit(self, folder: Path, reruns: Path | None = None) -> list[tuple[str, str]]:
+        """Add the submissions of a folder; return name and reason of each file that is not used.
+
+        A submission that agrees with its rerun in the folder ``reruns`` is verified.
+        """
         refused, files = [], []
+        rerun = dict[tuple[str, ...], Submission]()
+        for _, found in submissions_in(reruns) if reruns else ():
+            if isinstance(found, Submission):
+                rerun[_place(found)] = found
         for path, found in submissions_in(folder):
             if isinstance(found, str):
                 refused.append((path.name, found))
             else:
-                files.append((path, found, checksum_of(path) in verified))
+                again = rerun.get(_place(found))
+                files.append((path, found, again is not None and agree(found, again)))
         # verified ones first, so that no other takes their names
         for path, found, is_verified in sorted(files, key=lambda file: not file[2]):
             if reason := self._reason_against(found):
@@ -133,3 +143,30 @@ def _sort_key(entry: Entry) -> tuple[int, float, int, str]:
     area = entry.scores[USUAL].get("area")
     track = get_args(Track).index(entry.submission.track)
     return track, -area.area if area else math.inf, len(entry.stem), entry.stem
+
+
+def _place(submission: Submission) -> tuple[str, ...]:
+    solver = submission.solver
+    return (submission.digest, submission.part, submission.beacon, solver.name, solver.fingerprint)
+
+
+def agree(submission: Submission, again: Submission) -> bool:
+    """Return True if a rerun measured the same evaluations and, within 2 %, the same errors.
+
+    Only curves that both have are compared, and there must be at least one.
+    """
+    ours, theirs = submission.by_place, again.by_place
+    both = ours.keys() & theirs.keys()
+    return bool(both) and all(_agree(ours[key], theirs[key]) for key in both)
+
+
+def _agree(one: Curve, other: Curve) -> bool:
+    if one.nfe != other.nfe or one.search != other.search:
+        return False
+    # errors near rounding differ between machines; no target is that small
+    pairs = zip(one.error + one.distance, other.error + other.distance, strict=True)
+    return all(
+        a == b
+        or (a is not None and b is not None and math.isclose(a, b, rel_tol=AGREEMENT, abs_tol=1e-8))
+        for a, b in pairs
+    )

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..text import format_number
 from . import drawing
 from .drawing import Line, picture_of
 from .entries import EARLY, PRODUCTIONS, USUAL, Board, Column, Entry, stem_of
-from .scoring import Estimate, Problem, ranks
+from .scoring import Estimate, ranks
 from .submission import Track
 
 FEW = 3
@@ -68,23 +68,12 @@ class BuiltSite:
 
 
 def build_site(
-    folder: Path,
-    out: Path,
-    *,
-    suite: str,
-    digest: str,
-    part: str,
-    beacon: str = "",
-    problems: Sequence[Problem],
-    networks: Sequence[Problem],
-    baseline: str,
-    verified: Iterable[str] = frozenset(),
+    board: Board, folder: Path, out: Path, *, baseline: str, reruns: Path | None = None
 ) -> BuiltSite:
     """Write the site of a folder's submissions: pages, copies of the files, board.md, board.bib.
 
-    A submission must have the given ``suite``, ``digest``, ``part`` and ``beacon``. Each solver is
-    compared with ``baseline``. ``verified`` has checksums (:func:`.submission.checksum_of`)
-    of files whose results were reproduced. Pages of an earlier build stay in ``out``.
+    The submissions are added to ``board``. Each solver is compared with ``baseline``. ``reruns`` has
+    submissions that verify others (:func:`.entries.agree`). Pages of an earlier build stay in ``out``.
 
     Raises:
         ValueError: the baseline has no submission with errors on exact problems, or ``out`` would put
@@ -92,8 +81,7 @@ def build_site(
     """
     if (out / "submissions").resolve() == folder.resolve():
         raise ValueError(f"{out} would put copies into {folder}; choose another folder to write to")
-    board = Board(suite, digest, part, beacon, problems, networks)
-    refused = board.admit(folder, frozenset(verified))
+    refused = board.admit(folder, reruns)
     base = next((entry for entry in board.entries if entry.stem == stem_of(baseline)), None)
     if base is None or "area" not in base.scores[USUAL]:
         seen = f" ({refused[0][1]})" if refused else ""
@@ -157,7 +145,7 @@ def _lines_of(
 
 def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
     """Return lists of rank, area, relative evaluations, early share, networks, over productions."""
-    cells: list[list[Cell]] = [[] for _ in range(5)]
+    lines: list[list[Cell]] = []
     for place, scores in enumerate(entry.scores):
         rank, line = board.ranks[place].get(entry.stem), [NONE] * 5
         if rank is not None:
@@ -167,9 +155,8 @@ def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
             line[2:4] = _estimate_cell(relative, 2), (percent(early), round(early, 4))
         if "networks" in scores:
             line[4] = _estimate_cell(scores["networks"].interval, 3)
-        for column, cell in zip(cells, line, strict=True):
-            column.append(cell)
-    return cells
+        lines.append(line)
+    return [list(column) for column in zip(*lines, strict=True)]
 
 
 def _estimate_cell(found: Estimate, digits: int) -> Cell:

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..run_directory.files import LARGEST_JSON, read_regular, write_bytes
+from ..run_directory.files import write_bytes
 from ..run_directory.sealed import DamagedError, NewerError, open_json, sealed_json
 
 PLACE = "submission"
@@ -157,8 +157,7 @@ class Submission(_Table):
         searched = any(any(curve.search) for curve in self.curves)
         if self.track == "plain" and searched:
             raise ValueError(PLAIN)
-        places = [(curve.problem, curve.moved) for curve in self.curves]
-        if len(set(places)) < len(places):
+        if len(self.by_place) < len(self.curves):
             raise ValueError("a problem is listed twice")
         lengths = {(curve.problem, len(curve.nfe)) for curve in self.curves}
         if len(lengths) > len({curve.problem for curve in self.curves}):
@@ -167,6 +166,11 @@ class Submission(_Table):
         if source and hashlib.sha256(source.encode()).hexdigest() != self.solver.fingerprint:
             raise ValueError("the fingerprint is not that of the source")
         return self
+
+    @property
+    def by_place(self) -> dict[tuple[str, bool], Curve]:
+        """Curves by the name of the problem, and True if it is moved."""
+        return {(curve.problem, curve.moved): curve for curve in self.curves}
 
     def with_curves(self, curves: Iterable[Curve], seconds: float) -> Submission:
         """Return this submission with measurements; without a search, self-tuning becomes plain.
@@ -218,8 +222,3 @@ def submissions_in(folder: Path) -> Iterator[tuple[Path, Submission | str]]:
             yield path, read_submission(path)
         except ValueError as error:
             yield path, str(error)
-
-
-def checksum_of(path: Path) -> str:
-    """Return the SHA-256 of a submission's file, by which a board marks it as verified."""
-    return hashlib.sha256(read_regular(path, LARGEST_JSON)).hexdigest()

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from scipy.optimize import isotonic_regression
 
@@ -68,11 +67,8 @@ def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
 
 def size_in_inches(axes: Axes) -> tuple[float, float]:
     """Return width and height of the axes in inches, by the current layout."""
-    # there are no subfigures; the oldest supported matplotlib has no get_figure(root=True)
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    (wide, tall), box = figure.get_size_inches(), axes.get_position()
-    return float(wide) * box.width, float(tall) * box.height
+    box = axes.bbox.transformed(axes.figure.dpi_scale_trans.inverted())
+    return box.width, box.height
 
 
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:

@@ -68,7 +68,7 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     limit = next((arrays["converged"] for arrays in saved.values() if "converged" in arrays), None)
     heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
     drawn = [stack for stack in (*stacks.values(), limit) if stack is not None]
-    clouds = [np.asarray(stack[:, :2], float) for stack in drawn if stack.ndim == 2]
+    clouds = [stack[:, :2] for stack in drawn if stack.ndim == 2]
     box, across = common_box(clouds), 1 if clouds else ACROSS[width]
     names = LETTER * max(len(curve_label(curve)) for curve in curves) + 0.1
     tile = (WIDTHS[width] - names) / len(heads)
@@ -100,10 +100,6 @@ def _draw_samples(axes: Axes, stack: np.ndarray | None, colour: str, across: int
         axes.set(xlim=(left, right), ylim=(bottom, top))
     else:
         grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
-        axes.imshow(side_by_side(stack[:across]), interpolation="nearest", aspect="auto", **grey)
-
-
-def side_by_side(images: np.ndarray) -> np.ndarray:
-    """Return images ``(k, C, H, W)`` side by side: ``(H, k W, 3)``, or ``(H, k W)`` in grey."""
-    joined = np.concatenate(list(images), axis=-1)
-    return joined.transpose(1, 2, 0) if len(joined) == 3 else joined[0]
+        colours = stack if stack.shape[1] == 3 else stack[:, :1]
+        strip = np.hstack(list(colours[:across].transpose(0, 2, 3, 1)))
+        axes.imshow(strip, interpolation="nearest", aspect="auto", **grey)

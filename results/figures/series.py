@@ -126,16 +126,14 @@ def curves_to_name(series: list[Series], most: int, metric: str = "") -> list[Se
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}
+    heads: dict[str, int] = {}
     loss = find(metric).loss
     for index, curve in enumerate(series):
+        heads.setdefault(curve.style.family, index)
         for point in curve.points:
             own = (loss(point.y), index)
             lowest[point.x] = min(lowest.get(point.x, own), own)
     wins = [index for _, (_, index) in sorted(lowest.items(), reverse=True)]
-    heads = [
-        next(i for i, other in enumerate(series) if other.style.family == curve.style.family)
-        for curve in series
-    ]
     own_indices = [index for index, curve in enumerate(series) if curve.style.own]
-    order = dict.fromkeys([*own_indices, *wins, *heads, *range(len(series))])
+    order = dict.fromkeys([*own_indices, *wins, *heads.values(), *range(len(series))])
     return [series[index] for index in sorted(list(order)[:most])]

@@ -51,13 +51,12 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
         (name, _day_in_words((record.get("provenance") or {}).get("started")))
         for name, record in runs
     ]
-    heading, day = description.heading_of(frame), ""
+    heading = description.heading_of(frame)
+    facts = [description.samples_in_words(frame), suites and f"suite {suites}"]
     if len(days) == 1:
-        ((_, day),) = days
-        days = []
+        facts.append(days.pop()[1])
     else:
         heading = f"{description.number_in_words(len(runs))} runs: {heading}"
-    facts = (description.samples_in_words(frame), suites and f"suite {suites}", day)
     return {"heading": heading, "facts": list(filter(None, facts)), "runs": days}
 
 
@@ -116,8 +115,8 @@ def write_report(
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
-    only = sources[0] if len(sources) == 1 else None
-    is_own = only is not None and (only / "parts").is_dir() and page == only / "report.html"
+    first = sources[0]
+    is_own = len(sources) == 1 and (first / "parts").is_dir() and page == first / "report.html"
     table = load(sources)
     _check_baseline(baseline, table)
     part = ResultTable(select_visible_rows(table.frame, baseline))
@@ -136,7 +135,7 @@ def write_report(
                 break
         # is_current later compares this digest with the digest of the files then
         if is_own:
-            html += provenance.digest_comment(html, sources[0], baseline)
+            html += provenance.digest_comment(html, first, baseline)
         write_text(page, html)
     except OSError as error:
         remedy = "free some space, or " * (error.errno in FULL)

@@ -7,6 +7,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +63,11 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
     return mosaic_of_all
 
 
-def common_box(clouds: Iterable[FloatArray]) -> Box:
+def common_box(clouds: Iterable[NDArray[Any]]) -> Box:
     """Return a square window for clouds ``(k, 2)``: median of their 0.5 and 99.5 % quantiles."""
     corners = []
     for cloud in clouds:
-        finite = cloud[np.isfinite(cloud).all(1)]
+        finite = cloud[np.isfinite(cloud).all(1)].astype(np.float64)
         if len(finite):
             corners.append(np.quantile(finite, (0.005, 0.995), axis=0))
     low, high = np.median(corners, axis=0) if corners else (np.full(2, -1.0), np.full(2, 1.0))
@@ -75,12 +76,12 @@ def common_box(clouds: Iterable[FloatArray]) -> Box:
 
 
 def draw_points(
-    points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.4
+    points: NDArray[Any], box: Box, *, size: int = 144, radius: float = 1.4
 ) -> NDArray[np.uint8]:
     """Draw points ``(k, 2)`` in ``box`` as translucent dots, in a picture ``(size, size, 4)`` uint8."""
     low, high = box
     with np.errstate(invalid="ignore"):
-        places = (points - low) / (high - low) * size
+        places = (points.astype(np.float64) - low) / (high - low) * size
         places = places[((places >= 0) & (places < size)).all(1)]
     opacity, reach = 0.55, math.ceil(radius)
     steps = np.arange(-reach, reach + 1)

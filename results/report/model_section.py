@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from ..comparison.findings import Findings
 from ..comparison.headline import headline_table
 from ..comparison.pareto import FrontPosition, front_positions, is_surely_cheaper
 from ..comparison.verdicts import ComparedRows
+from ..palette import Style
 from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..sentences import headline_row, lead_sentences
@@ -22,38 +23,25 @@ from ..terminal.path_curvature import first_curvature_lines
 from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .pictures import SampleGrid, TrajectoryStrips, sample_rows_of
-from .plots import CurveStyle, plot_data_of
+from .plots import plot_data_of
 from .timing import timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 """Cost columns of fronts, and their units."""
 
 
-@dataclass(frozen=True)
-class FrontRow:
+class FrontRow(NamedTuple):
     """Row of the front; ``budget`` is the range from its cost to the cost of the next row.
 
-    ``certain`` is True if errors leave no doubt that the row is on the front. ``alike`` counts the
-    row and others of equal cost and value. ``alone`` is True if no other curve has values.
+    ``curve`` is the name of the row's curve, or a phrase if several rows have equal cost and value.
+    ``verdict`` is a recommendation: "use it", "any of them", "open" (errors leave a doubt that the
+    row is on the front) or "the only one" (no other curve has values).
     """
 
     budget: str
     row: Record
-    certain: bool
-    alike: int = 1
-    alone: bool = False
-
-    @property
-    def curve(self) -> str:
-        """Name of the row's curve, or a phrase if several rows coincide."""
-        return text(self.row, "curve") if self.alike == 1 else f"any of {self.alike} that coincide"
-
-    @property
-    def verdict(self) -> str:
-        """Recommendation: "use it", "any of them", "open" or "the only one"."""
-        if self.alone:
-            return "the only one"
-        return ("use it" if self.alike == 1 else "any of them") if self.certain else "open"
+    curve: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -72,9 +60,10 @@ class Front:
 
 def fronts_of(findings: Findings) -> tuple[Front, ...]:
     """Return the Pareto fronts of one problem: by evaluations, and by time if measured."""
-    fronts = [(unit, cost, front_positions(findings.group, cost)) for cost, unit in COSTS]
     return tuple(
-        _front_by_cost(findings.group, unit, cost, place) for unit, cost, place in fronts if place
+        _front_by_cost(findings.group, unit, cost, places)
+        for cost, unit in COSTS
+        if (places := front_positions(findings.group, cost))
     )
 
 
@@ -94,16 +83,17 @@ def _front_by_cost(
     ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
     ranges += [f"{cost} or more" for cost in costs[-1:]]
     alone = len({entry.record["curve"] for entry in group.entries.values()}) == 1
-    choices = [
-        FrontRow(
-            words,
-            group.entries[index].record,
-            places[index].front == "on",
-            _count_coinciding(group, index, cost),
-            alone,
-        )
-        for words, index in zip(ranges, distinct, strict=True)
-    ]
+    choices = []
+    for words, index in zip(ranges, distinct, strict=True):
+        row, alike = group.entries[index].record, _count_coinciding(group, index, cost)
+        if alone:
+            verdict = "the only one"
+        elif places[index].front != "on":
+            verdict = "open"
+        else:
+            verdict = "use it" if alike == 1 else "any of them"
+        curve = text(row, "curve") if alike == 1 else f"any of {alike} that coincide"
+        choices.append(FrontRow(words, row, curve, verdict))
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
     return Front(unit, tuple(choices), uncertain, len(cheapest) - len(distinct))
 
@@ -127,7 +117,7 @@ def model_section(
     title: str,
     rows: pd.DataFrame,
     findings: Findings | None,
-    styles: Mapping[str, CurveStyle],
+    styles: Mapping[str, Style],
     files: Mapping[int, Path],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
@@ -146,7 +136,7 @@ def model_section(
     section = {
         "title": title,
         "findings": findings,
-        "plot": plot_data_of(title, rows, styles, findings.quantity.name if findings else "", best),
+        "plot": plot_data_of(rows, styles, findings.quantity.name if findings else "", best),
         "samples": sample_rows_of(title, rows, files, best) if best else None,
         "grid": grid,
         "trajectories": trajectories,

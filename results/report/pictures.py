@@ -87,7 +87,7 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     stacks, rows = kept.stacks, kept.rows
     if not stacks:
         return None
-    draw = make_drawing_function(list(stacks.values()), kept.points, most, width)
+    draw = kept.drawing_function(most, width)
     ends = {index: draw(end) for index, end in kept.limits(most).items()}
     limits = tuple(dict.fromkeys(ends.values()))
     pictures = {
@@ -172,29 +172,26 @@ class KeptSamples:
         """Estimate the bytes of all pictures at a detail of :data:`DETAIL`, from some of them."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
-        draw = make_drawing_function(stacks, self.points, most, width)
+        draw = self.drawing_function(most, width)
         return len(stacks) * sum(len(draw(stack)) for stack in some) / len(some) if some else 0.0
 
+    def drawing_function(self, most: int, width: int) -> Draw:
+        """Return a function that draws samples as a ``data:`` address, equal samples only once."""
+        pictures: dict[bytes, str] = {}
+        box = common_box(stack for stack in self.stacks.values() if self.points)
 
-def make_drawing_function(
-    stacks: Sequence[np.ndarray], points: bool, most: int, width: int
-) -> Draw:
-    """Return a function that draws samples as a ``data:`` address. It draws equal samples only once."""
-    pictures: dict[bytes, str] = {}
-    box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
+        def pixels_of(stack: np.ndarray) -> np.ndarray:
+            if self.points:
+                return draw_points(stack, box, size=width, radius=width / 100)
+            return draw_mosaic(stack, most=most)
 
-    def draw(stack: np.ndarray) -> str:
-        key = stack.tobytes()
-        if key not in pictures:
-            if box is None:
-                pixels = draw_mosaic(stack, most=most)
-            else:
-                cloud = np.asarray(stack, np.float64)
-                pixels = draw_points(cloud, box, size=width, radius=width / 100)
-            pictures[key] = data_uri(pixels)
-        return pictures[key]
+        def draw(stack: np.ndarray) -> str:
+            key = stack.tobytes()
+            if key not in pictures:
+                pictures[key] = data_uri(pixels_of(stack))
+            return pictures[key]
 
-    return draw
+        return draw
 
 
 WIDEST, WIDTH = 8, 256
@@ -226,11 +223,11 @@ def sample_rows_of(
     if limit := list(kept.limits(1).values()):
         stacks["converged"] = limit[0]
     least = min(map(len, stacks.values()))  # only as many have the same noise in all rows
-    box = common_box(np.asarray(stack, np.float64) for stack in stacks.values() if kept.points)
+    box = common_box(stack for stack in stacks.values() if kept.points)
     found = []
     for label, stack in stacks.items():
         if kept.points:
-            pixels = draw_points(np.asarray(stack[:least], np.float64), box)
+            pixels = draw_points(stack[:least], box)
         else:
             images = with_alpha(stack[: min(least, WIDEST, max(1, WIDTH // stack.shape[-1]))])
             pixels = side_by_side(images, len(images), gap=2)
@@ -304,8 +301,7 @@ def _trajectory_strips(
     title: str, budget: int, paths: Mapping[str, Arrays], width: int
 ) -> TrajectoryStrips:
     """Draw the strips of one problem, with panels of points ``width`` pixels wide."""
-    clouds = [np.asarray(arrays["end"], np.float64) for arrays in paths.values()]
-    clouds = [end for end in clouds if end.ndim == 2]
+    clouds = [arrays["end"] for arrays in paths.values() if arrays["end"].ndim == 2]
     box = common_box(clouds)
     strips = (
         _trajectory_strip(f"{title} by {curve} at {budget} evaluations", curve, arrays, box, width)
@@ -333,7 +329,7 @@ def _trajectory_strip(
 
 def _panel_of_points(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
     """Draw points on a faint background, which separates panels side by side."""
-    panel = draw_points(np.asarray(cloud, np.float64), box, size=width, radius=1)
+    panel = draw_points(cloud, box, size=width, radius=1)
     panel[panel[..., 3] == 0] = GROUND
     return panel
 

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from ..comparison.findings import BestRow
 from ..labels import label_of_curve
-from ..palette import FAMILIES, style
+from ..palette import FAMILIES, Style, style
 from ..printed_values import bar_on_log_axis, interval_flag, value_with_bounds
 from ..quantities import Quantity, panels
 from ..record import Record
@@ -39,9 +39,8 @@ WORK = {
 
 
 def plot_data_of(
-    title: str,
     rows: pd.DataFrame,
-    styles: Mapping[str, CurveStyle],
+    styles: Mapping[str, Style],
     first: str = "",
     best: BestRow | None = None,
 ) -> dict[str, Any] | None:
@@ -51,10 +50,11 @@ def plot_data_of(
     first sentence is about. Its budget is marked. Its curve, baseline and three rivals stand out.
 
     Returns:
-        ``{"title", "first", "budget", "auto", "measures": […], "work": [{"name", "title"}],
+        ``{"first", "budget", "auto", "measures": […], "work": [{"name", "title"}],
             "curves": […]}``. ``auto`` is True if a curve is of sampler ``auto``. A measure has
             ``name``, ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve has
-            ``name``, ``label``, ``main``, the items of its style, ``row`` (row indices of its
+            ``name``, ``label``, ``main``, ``family`` (its index in
+            :data:`..palette.FAMILIES`), ``symbol``, ``dash``, ``own``, ``row`` (row indices of its
             points), ``x[work]`` and ``y[quantity]``. ``y[quantity]`` has lists over the points:
             ``text``, ``flagged``, and ``y``, ``low``, ``high`` and ``limit`` as
             :func:`..printed_values.bar_on_log_axis` returns them.
@@ -91,7 +91,6 @@ def plot_data_of(
         for quantity in measures
     ]
     return {
-        "title": escape(title),
         "first": first if first in {quantity.name for quantity in measures} else measures[0].name,
         "budget": best and best.budget,
         "auto": any(text(row, "sampler") == "auto" for row in finished),
@@ -102,14 +101,17 @@ def plot_data_of(
 
 
 def _curve_data(
-    name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: CurveStyle
+    name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: Style
 ) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
     label = label_of_curve(name)
     return {
         "name": escape(name),
         "label": escape(label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"),
-        **style._asdict(),
+        "family": [family.name for family in FAMILIES].index(style.family),
+        "symbol": style.symbol,
+        "dash": style.dash,
+        "own": style.own,
         "row": [row["line"] for row in rows],
         "x": {column: [_six_digits(number(row, column)) for row in rows] for column in work},
         "y": {quantity.name: _point_lists(quantity, rows) for quantity in measures},
@@ -137,37 +139,27 @@ def _floor_data(quantity: Quantity, rows: list[Record]) -> float | None:
     return median(floors) if floors else None
 
 
-class CurveStyle(NamedTuple):
-    """Style of a curve: index in :data:`..palette.FAMILIES`, Plotly's names of marker and line."""
-
-    family: int
-    symbol: str
-    dash: str
-    own: bool = False
-
-
 def curve_styles(
     curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
-) -> dict[str, CurveStyle]:
+) -> dict[str, Style]:
     """Return each curve's style, given all (curve, sampler) pairs and each sampler's origin.
 
     This is the sampler's usual style, with another symbol or line if an earlier curve has the same.
     """
-    names = [family.name for family in FAMILIES]
-    result: dict[str, CurveStyle] = {}
+    result: dict[str, Style] = {}
     counts: Counter[str] = Counter()
     looks = {pair: style(pair[1], (origins or {}).get(pair[1], "")) for pair in sorted(set(curves))}
     known, used = {(look.family, look.dash) for look in looks.values()}, set[tuple[str, str]]()
-    for (curve, sampler), usual in looks.items():
-        if (usual.family, usual.dash) in used:
-            free = (dash for dash in DASHES if (usual.family, dash) not in known)
-            usual = usual._replace(dash=next(free, usual.dash))
-        used.add((usual.family, usual.dash))
-        known.add((usual.family, usual.dash))
-        symbol = usual.symbol
+    for (curve, sampler), look in looks.items():
+        if (look.family, look.dash) in used:
+            free = (dash for dash in DASHES if (look.family, dash) not in known)
+            look = look._replace(dash=next(free, look.dash))
+        used.add((look.family, look.dash))
+        known.add((look.family, look.dash))
         if counts[sampler]:
-            symbol = symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]
-        result[curve] = CurveStyle(names.index(usual.family), symbol, usual.dash, usual.own)
+            variant = VARIANTS[counts[sampler] % len(VARIANTS)]
+            look = look._replace(symbol=look.symbol.removesuffix("-open") + variant)
+        result[curve] = look
         counts[sampler] += 1
     return result
 

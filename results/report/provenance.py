@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +21,7 @@ TABLE_FILES = ("table.csv", "table.parquet", "table.md", "table.tex")
 """Tables that are written next to a page."""
 
 _NOTE = re.compile(rb"<!-- made of ([0-9a-f]{64}), this is ([0-9a-f]{64}) -->\n\Z")
-_LENGTH = len("<!-- made of , this is  -->\n") + 2 * 64
-_LIBRARIES = ("numpy", "pandas", "pyarrow", "jinja2", "markupsafe", "plotly", "pillow")
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "jinja2", "markupsafe", "plotly")
 _CODE = ("*.py", "*/*.py", "*/*/*.py", "report/templates/*")
 _SHARD = re.compile(r"\d+-\d+\.npz")
 
@@ -49,7 +48,7 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
     about = {
         "baseline": baseline,
         "python": sys.version,
-        "libraries": {name: _installed_version(name) for name in _LIBRARIES},
+        "libraries": {name: version(name) for name in _LIBRARIES},
     }
     digest.update(json.dumps(about, sort_keys=True).encode())
     return digest.hexdigest()
@@ -57,11 +56,8 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
 
 def digest_comment(page: str, folder: Path, baseline: str) -> str:
     """Return the last line of a page: digests of its inputs, and of the page with its tables."""
-    made_of, files = (
-        digest_of_ingredients(folder, baseline),
-        _digest_of_files(page.encode(), folder),
-    )
-    return f"<!-- made of {made_of}, this is {files} -->\n"
+    made_of = digest_of_ingredients(folder, baseline)
+    return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 
 
 def is_current(folder: Path, baseline: str) -> bool:
@@ -70,7 +66,7 @@ def is_current(folder: Path, baseline: str) -> bool:
         data = read_regular(folder / "report.html")
     except OSError:
         return False
-    match = _NOTE.search(data, max(0, len(data) - _LENGTH))
+    match = _NOTE.search(data)
     if match is None or match[2].decode() != _digest_of_files(data[: match.start()], folder):
         return False
     return match[1].decode() == digest_of_ingredients(folder, baseline)
@@ -99,13 +95,6 @@ def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
     except OSError:
         content = "missing"
     digest.update(f"{name}\0{content}\0".encode(errors="surrogateescape"))
-
-
-def _installed_version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 PARTS = ("where", "key", "url")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -40,9 +40,9 @@ class TimedRow:
     row: Record
     model_share: float
     own_share: float
-    spread: tuple[float, ...] = ()
-    speed: SpeedVerdict | None = None
-    worse: bool = False
+    spread: tuple[float, ...]
+    speed: SpeedVerdict | None
+    worse: bool
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Timing:
     budget: int
     device: str
     rows: tuple[TimedRow, ...]
-    columns: frozenset[str] = frozenset()
-    against: str = ""
+    columns: frozenset[str]
+    against: str
 
 
 def timing_of(
@@ -76,11 +76,11 @@ def timing_of(
     own = (place for place, entry in entries.items() if entry.is_of(BASELINE) and entry.timing)
     base, lines = next(own, None), []
     for place, entry in entries.items():
-        line = _timed_row(entry, longest)
+        speed, worse = None, False
         if base is not None and place != base:
             speed = speed_verdict(entries[base].timing, entry.timing)
-            line = replace(line, speed=speed, worse=_is_worse(findings, place, base))
-        lines.append(line)
+            worse = _is_worse(findings, place, base)
+        lines.append(_timed_row(entry, longest, speed, worse))
     columns = {name for name in OPTIONAL if any(row.get(name) for _, row in chosen)}
     if any(line.spread for line in lines):
         columns.add("spread")
@@ -142,7 +142,7 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     return sweeps
 
 
-def _timed_row(entry: Entry, longest: float) -> TimedRow:
+def _timed_row(entry: Entry, longest: float, speed: SpeedVerdict | None, worse: bool) -> TimedRow:
     total = number(entry.record, "ms_per_sample") or 0.0
     model = number(entry.record, "model_ms_per_sample")
     inner = total if model is None else min(model, total)
@@ -150,4 +150,5 @@ def _timed_row(entry: Entry, longest: float) -> TimedRow:
     middle = median(raw) if raw else 1.0
     places = (0.5 + (time / middle - 1) / (2 * REACH) for time in raw[:200] if middle > 0)
     spread = tuple(min(1.0, max(0.0, place)) for place in places)
-    return TimedRow(entry.record, 100 * inner / longest, 100 * (total - inner) / longest, spread)
+    shares = 100 * inner / longest, 100 * (total - inner) / longest
+    return TimedRow(entry.record, *shares, spread, speed, worse)

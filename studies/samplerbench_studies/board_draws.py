@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    problems = [instance.problem for instance in draw_part().instances]
+    problems = draw_part().instances
     draws = []
     for number in range(1, args.draws + 1):
         found = measure_draw(number, args.folder)

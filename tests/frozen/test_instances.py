@@ -90,7 +90,7 @@ def test_differences__there_is_none(fingerprints, monkeypatch):
 
 
 def test_differences__each_part_that_moves_is_named(fingerprints, monkeypatch):
-    monkeypatch.setattr(definition, "BUDGETS", (4, 5, 6))
+    monkeypatch.setattr(constants, "BUDGETS", (4, 5, 6))
     made = copy.deepcopy(fingerprints)
     numbers = made["modes-2"]["values"]["output at sigma 157"]["numbers"]
     numbers[0] *= 1.001

@@ -6,8 +6,8 @@ import pytest
 
 from samplerbench import submit
 from samplerbench.benchmarks.frozen import submitting
-from samplerbench.benchmarks.frozen.boards import agree
 from samplerbench.benchmarks.frozen.instances import draw_part
+from samplerbench.results.board.entries import agree
 from samplerbench.results.board.submission import PLACE, Submission, read_submission
 from samplerbench.results.run_directory.sealed import sealed_json
 
@@ -81,9 +81,13 @@ def test_submit__an_interrupted_run_continues_with_the_same_result(tmp_path, mon
     assert len(read_submission(tmp_path / "a.unfinished.json").curves) == 3
     measured = []
     inner = submitting.measure_exact
-    monkeypatch.setattr(
-        submitting, "measure_exact", lambda *a, **k: measured.extend(inner(*a, **k))
-    )
+
+    def counted(*args, **kwargs):
+        for curve in inner(*args, **kwargs):
+            measured.append(curve)
+            yield curve
+
+    monkeypatch.setattr(submitting, "measure_exact", counted)
     again = run("heun", tmp_path / "a.json")
     assert again.curves == whole.curves
     assert len(measured) == 1

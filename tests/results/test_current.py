@@ -95,7 +95,7 @@ def test_a_changed_file_makes_another_report(written, name, damage):
 
 def test_other_code_or_libraries_make_another_report(written, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(current, "_installed_version", lambda package: "another")
+        patch.setattr(current, "version", lambda package: "another")
         assert not is_current(written.path, BASELINE)
     assert is_current(written.path, BASELINE)
     monkeypatch.setattr(current, "_CODE", (*current._CODE, "reference/*/run.json"))

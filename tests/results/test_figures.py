@@ -11,7 +11,6 @@ from PIL import Image
 from samplerbench.results.figures import draw, ranking, save, timing, work_precision, write_figures
 from samplerbench.results.figures.axes import floor_of, spread_labels
 from samplerbench.results.figures.export import slug_of
-from samplerbench.results.figures.samples import side_by_side
 from samplerbench.results.figures.series import Point, curves_to_name, point_of, series_of
 from samplerbench.results.palette import style
 from samplerbench.results.result_table import ResultTable, load
@@ -267,14 +266,6 @@ def test_ranking_and_timing_say_the_numbers(fashion):
     network, own = (bars.patches[place].get_width() for bars in axes.containers)
     assert network == pytest.approx(row["model_ms_per_sample"])
     assert network + own == pytest.approx(row["ms_per_sample"])
-
-
-def test_strips_put_images_side_by_side():
-    images = np.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2).astype(np.uint8)
-    joined = side_by_side(images)
-    assert joined.shape == (2, 4, 3)
-    assert (joined[:, 2:] == images[1].transpose(1, 2, 0)).all()
-    assert (side_by_side(images[:, :1])[:, :2] == images[0, 0]).all()
 
 
 @pytest.mark.slow

@@ -167,7 +167,7 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
         for n, value in ((1, 2.0), (5, -0.1), (10, -1.0))
     ]
     frame = part(*rows)
-    plot = plot_data_of("m", frame, curve_styles([("euler", "euler")]))
+    plot = plot_data_of(frame, curve_styles([("euler", "euler")]))
     assert plot is not None
     points = plot["curves"][0]["y"]["fid_proxy"]
     assert points["y"] == [2.0, pytest.approx(-0.1 + 0.196, abs=1e-4), None]
@@ -182,7 +182,7 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
         row(**values, fid_flag="", fd_conv_flag="too few"),
         row("heun", **values, fid_flag="few", fd_conv_flag="few; too few"),
     )
-    plot = plot_data_of("m", apart, curve_styles([("euler", "euler"), ("heun", "heun")]))
+    plot = plot_data_of(apart, curve_styles([("euler", "euler"), ("heun", "heun")]))
     assert plot is not None
     found = {
         curve["name"]: {name: points["flagged"] for name, points in curve["y"].items()}
@@ -206,7 +206,7 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
 
 def test_the_floor_belongs_to_the_plug_in_value_alone():
     frame = part(row(fid_proxy=1.0, fid_proxy_se=0.1, fid_proxy_raw=1.5, fid_proxy_floor=0.4))
-    plot = plot_data_of("m", frame, curve_styles([("euler", "euler")]))
+    plot = plot_data_of(frame, curve_styles([("euler", "euler")]))
     assert plot is not None
     assert {item["name"]: item["floor"] for item in plot["measures"]} == {
         "fid_proxy": None,

@@ -4,7 +4,9 @@ import hashlib
 
 import numpy as np
 
+from samplerbench.results.board.entries import Board
 from samplerbench.results.board.scoring import Problem
+from samplerbench.results.board.site import BuiltSite, build_site
 from samplerbench.results.board.submission import Claims, Curve, Solver, Submission
 
 BUDGETS = (4, 5, 6, 8, 10, 13, 17, 22, 30, 40, 60, 90)
@@ -12,8 +14,6 @@ KINDS = ("spectrum", "tails", "curve", "sheet", "modes", "points", "wavelet")
 PROBLEMS = tuple(Problem(f"{kind}-{n}", kind) for kind in KINDS for n in (1, 2))
 NETWORKS = (Problem("fashion", "fashion"), Problem("emoji-flow", "emoji-flow"))
 BASELINE = "dpmpp_2m on log_snr"
-BOARD = dict(suite="sb-2026.1", digest="0123abcd", part="public")  # noqa: C408
-BOARD |= {"problems": PROBLEMS, "networks": NETWORKS, "baseline": BASELINE}
 NAMES = (
     f"{BASELINE}, euler on karras, heun on karras, dpmpp_3m on karras, ipndm on log_snr, "
     "unipc_3 on log_snr, unipc_2 on karras (rho 5), dpm_solver_2 on karras, deis_tab3, auto, "
@@ -76,3 +76,9 @@ def write_board(folder, count=15):
         made = submission_of(place, name, track, stochastic=kind > 12)
         made.write(folder / f"s{place:03}.json")
     return folder
+
+
+def site_of(folder, out, baseline=BASELINE, reruns=None) -> BuiltSite:
+    """The site of a folder's submissions."""
+    board = Board("sb-2026.1", "0123abcd", "public", "", PROBLEMS, NETWORKS)
+    return build_site(board, folder, out, baseline=baseline, reruns=reruns)

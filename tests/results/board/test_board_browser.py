@@ -1,17 +1,15 @@
 """The site of a board in a real browser."""
 
 import pytest
-from synthetic_board import BOARD, write_board
+from synthetic_board import site_of, write_board
 from test_board_site import write_evil
-
-from samplerbench.results.board.site import build_site
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     home = tmp_path_factory.mktemp("site")
     write_evil(write_board(home / "in"))
-    return build_site(home / "in", home / "out", **BOARD).index
+    return site_of(home / "in", home / "out").index
 
 
 @pytest.fixture

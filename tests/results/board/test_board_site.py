@@ -7,12 +7,12 @@ import re
 
 import pytest
 from parsed_page import Page
-from synthetic_board import BASELINE, BOARD, NETWORKS, PROBLEMS, submission_of, write_board
+from synthetic_board import BASELINE, NETWORKS, PROBLEMS, site_of, submission_of, write_board
 
 from samplerbench.results.board.entries import stem_of
 from samplerbench.results.board.scoring import score, score_submission, targets_of
-from samplerbench.results.board.site import TARGETS, build_site
-from samplerbench.results.board.submission import Claims, checksum_of, submissions_in
+from samplerbench.results.board.site import TARGETS
+from samplerbench.results.board.submission import Claims, submissions_in
 
 EVIL = (
     "<script>alert(1)</script>\"><img src=x onerror=alert(1)>' onload=alert(1) {{ 7*7 }} "
@@ -24,7 +24,7 @@ EVIL = (
 def board(tmp_path_factory):
     """Folder of 15 submissions, and the folder of their site."""
     home = tmp_path_factory.mktemp("board")
-    assert build_site(write_board(home / "in"), home / "out", **BOARD).refused == []
+    assert site_of(write_board(home / "in"), home / "out").refused == []
     return home / "in", home / "out"
 
 
@@ -84,7 +84,7 @@ def test_build_site__other_files_are_refused_and_a_verified_one_keeps_its_name(t
     for field, value in (("suite", "sb-2027.1"), ("digest", "f" * 8), ("part", "2026")):
         submission_of(1, "heun", **{field: value}).write(folder / f"{field}.json")
     (folder / "damaged.json").write_text("{")
-    site = build_site(folder, out, verified={checksum_of(folder / "s000.json")}, **BOARD)
+    site = site_of(folder, out, reruns=write_board(tmp_path / "again", 1))
     reasons = dict(site.refused)
     assert "another file has a solver of this name" in reasons.pop("earlier.json")
     assert "its digest is ffffffff, and the one of the board is 0123abcd" in reasons["digest.json"]
@@ -92,9 +92,9 @@ def test_build_site__other_files_are_refused_and_a_verified_one_keeps_its_name(t
     assert {name: row[-1] for name, row in rows_of(out).items()} == {BASELINE: "verified"}
     assert "sb-2027.1" not in site.index.read_text()
     with pytest.raises(ValueError, match=r"no errors of the baseline heun .*; add its submission"):
-        build_site(folder, out, **{**BOARD, "baseline": "heun"})
+        site_of(folder, out, baseline="heun")
     with pytest.raises(ValueError, match="choose another folder"):
-        build_site(out / "submissions", out, **BOARD)
+        site_of(out / "submissions", out)
 
 
 def write_evil(folder):
@@ -113,7 +113,7 @@ def test_build_site__texts_of_strangers_are_inert(tmp_path):
     folder, out, shown = write_board(tmp_path / "in", 2), tmp_path / "out", ""
     write_evil(folder)
     submission_of(4, "heun", claims=Claims(paper="javascript:alert(1)")).write(folder / "heun.json")
-    build_site(folder, out, **BOARD)
+    site_of(folder, out)
     for path in out.rglob("*.html"):
         page = Page(path.read_text())
         shown += page.sentences
