@@ -295,14 +295,10 @@ def _wrap_readers() -> None:
             by_name.setdefault(name, []).append((reader, noting))
         else:
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
-    others = [
-        (place, module)
-        for place, module in tuple(sys.modules.items())
-        if not (known := _without_readers.get(place))
-        or known[0] is not module
-        or known[2] != len(known[1])
-    ]
-    for place, module in others:
+    for place, module in tuple(sys.modules.items()):
+        known = _without_readers.get(place)
+        if known and known[0] is module and known[2] == len(known[1]):
+            continue
         names = vars(module) if isinstance(module, ModuleType) else {}
         found = [name for name in _READER_NAMES if name in names]
         if not found and str(names.get("__file__")).startswith(_INSTALLED_PLACES):
