@@ -80,11 +80,9 @@ def recognise(opened: Opened) -> Specification | None:
 
 def _sampling_in_words(preset: Mapping[str, Any]) -> str:
     """Return a sentence that says how ``--sampler pipeline`` samples, or why it cannot."""
-    differs = "; ".join(preset["differs"])
-    if not preset["sampler"]:
+    if differs := "; ".join(preset["differs"]):
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
-    sentence = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
-    return f"{sentence}; but of the scheduler, {differs}" if differs else sentence
+    return f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
 
 
 def _with_caller(opened: Opened, folder: Folder) -> Folder:
