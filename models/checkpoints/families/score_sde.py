@@ -194,7 +194,6 @@ def _kind_of_module(module: Module) -> str:
 
 
 def _rename_module(module: Module) -> Module:
-    """Return the weights of one module under our names for its parts."""
     kind = _kind_of_module(module)
     if kind == "attention":
         return _interleaved_attention(module)
