@@ -26,24 +26,19 @@ Rule = tuple[Callable[[Any], bool], str]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _is_finite_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_line_of_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list | tuple) and bool(value) and all(map(fits, value))
 
 
-_TEXT: Rule = (_is_line_of_text, "a line of text")
-_COUNT: Rule = (lambda value: _is_whole_number(value) and 0 < value < 2**53, "a whole number >= 1")
+_TEXT: Rule = (
+    lambda value: isinstance(value, str) and bool(value.strip()) and value.isprintable(),
+    "a line of text",
+)
+_COUNT: Rule = (lambda value: type(value) is int and 0 < value < 2**53, "a whole number >= 1")
 _COUNTS: Rule = (_is_list_of(_COUNT[0]), "a list of whole numbers >= 1")
 _TABLE: Rule = (lambda value: isinstance(value, Mapping), "a table")
 _LEVEL: Rule = (

@@ -251,12 +251,8 @@ def _words_of_shell(text: str) -> list[str]:
     return []
 
 
-def _files_of_database(path: Any, *_: object) -> list[str]:
-    return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
-
-
 _PATHS_OF_EVENT: dict[str, Callable[..., list[str]]] = {
-    "sqlite3.connect": _files_of_database,
+    "sqlite3.connect": lambda path, *_: [os.fsdecode(path).removeprefix("file:").partition("?")[0]],
     "subprocess.Popen": _files_in_command,
     "os.exec": _files_in_command,
     "os.posix_spawn": lambda path, words, *_: _files_in_command(path, words),
