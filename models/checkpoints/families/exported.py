@@ -59,7 +59,6 @@ SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
 """Operators that only check the sizes for which the program was exported."""
 SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
 SIZES += ("getitem",)
-LAYOUTS = {7: torch.strided}
 FORMATS = {
     1: torch.contiguous_format,
     2: torch.channels_last,
@@ -293,7 +292,7 @@ _READ: Mapping[str, Callable[[Any, Values], Any]] = {
     "as_sym_bool": _size_value,
     "as_scalar_type": lambda spec, values: DTYPES[spec],  # noqa: ARG005
     "as_memory_format": lambda spec, values: FORMATS[spec],  # noqa: ARG005
-    "as_layout": lambda spec, values: LAYOUTS[spec],  # noqa: ARG005
+    "as_layout": lambda spec, values: {7: torch.strided}[spec],  # noqa: ARG005
 }
 
 
