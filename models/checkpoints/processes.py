@@ -32,7 +32,7 @@ def range_of_process(process: Process) -> dict[str, Any]:
 
 
 VP_LINEAR = {"process": {"name": "vp_linear"}, **range_of_process(VPLinear())}
-"""Process and range of noise levels of networks of the VP process in continuous time."""
+"""VP process with a linear rate in continuous time, and the range of its noise levels."""
 
 
 def ve_fields(low: float, high: float) -> dict[str, Any]:
