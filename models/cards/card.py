@@ -26,24 +26,19 @@ Rule = tuple[Callable[[Any], bool], str]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _is_finite_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_line_of_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list | tuple) and bool(value) and all(map(fits, value))
 
 
-_TEXT: Rule = (_is_line_of_text, "a line of text")
-_COUNT: Rule = (lambda value: _is_whole_number(value) and 0 < value < 2**53, "a whole number >= 1")
+_TEXT: Rule = (
+    lambda value: isinstance(value, str) and bool(value.strip()) and value.isprintable(),
+    "a line of text",
+)
+_COUNT: Rule = (lambda value: type(value) is int and 0 < value < 2**53, "a whole number >= 1")
 _COUNTS: Rule = (_is_list_of(_COUNT[0]), "a list of whole numbers >= 1")
 _TABLE: Rule = (lambda value: isinstance(value, Mapping), "a table")
 _LEVEL: Rule = (
@@ -69,59 +64,36 @@ _HASH: Rule = (
 )
 
 _RULES: dict[str, Rule] = {
-    "name": _FILE,
-    "title": _TEXT,
-    "licence": _TEXT,
-    "event": _COUNTS,
-    "extractor": _FILE,
-    "sigma_min": _LEVEL,
-    "sigma_max": _LEVEL,
-    "data": _TABLE,
-    "data.name": _TEXT,
-    "data.source": _TEXT,
-    "data.licence": _TEXT,
-    "data.preprocessing": _TEXT,
-    "data.split": _TEXT,
-    "data.range": _RANGE,
-    "data.levels": _COUNT,
-    "data.shape": _COUNTS,
-    "data.class_counts": _COUNTS,
-    "architecture": _TABLE,
-    "architecture.class": _TEXT,
-    "architecture.parameters": _COUNT,
-    "architecture.sigma_data": _POSITIVE,
-    "architecture.points": _COUNT,
-    "architecture.components": _COUNT,
-    "architecture.rank": _COUNT,
-    "architecture.classes": _COUNT,
-    "architecture.autoencoder": _TABLE,
-    "architecture.autoencoder.channels": _COUNTS,
-    "architecture.autoencoder_parameters": _COUNT,
-    "architecture.net": _TABLE,
-    "architecture.net.in_channels": _COUNT,
-    "architecture.net.channels": _COUNTS,
-    "architecture.net.embedding": _COUNT,
-    "architecture.net.patch": _COUNT,
-    "architecture.net.group": _COUNT,
-    "architecture.net.features": _COUNT,
-    "architecture.net.classes": _COUNT,
-    "architecture.net.labels": _COUNT,
-    "training": _TABLE,
-    "training.script": _TEXT,
-    "training.steps": _COUNT,
-    "training.images_seen": _COUNT,
-    "reference": _TABLE,
-    "reference.card": _FILE,
-    "reference.extractor": _TEXT,
-    "reference.set": _TEXT,
-    "reference.n": _COUNT,
-    "moments": _TABLE,
-    "moments.set": _TEXT,
-    "moments.n": _COUNT,
-    "moments.script": _TEXT,
-    "files": _TABLE,
+    f"{table}{key}": rule
+    for table, rule, keys in (
+        ("", _FILE, "name extractor"),
+        ("", _TEXT, "title licence"),
+        ("", _COUNTS, "event"),
+        ("", _LEVEL, "sigma_min sigma_max"),
+        ("", _TABLE, "data architecture training reference moments files"),
+        ("data.", _TEXT, "name source licence preprocessing split"),
+        ("data.", _RANGE, "range"),
+        ("data.", _COUNT, "levels"),
+        ("data.", _COUNTS, "shape class_counts"),
+        ("architecture.", _TEXT, "class"),
+        ("architecture.", _POSITIVE, "sigma_data"),
+        ("architecture.", _COUNT, "parameters autoencoder_parameters"),
+        ("architecture.", _COUNT, "points components rank classes"),
+        ("architecture.", _TABLE, "autoencoder net"),
+        ("architecture.autoencoder.", _COUNTS, "channels"),
+        ("architecture.net.", _COUNTS, "channels"),
+        ("architecture.net.", _COUNT, "in_channels embedding patch group features classes labels"),
+        ("training.", _TEXT, "script"),
+        ("training.", _COUNT, "steps images_seen"),
+        ("reference.", _FILE, "card"),
+        ("reference.", _TEXT, "extractor set"),
+        ("reference.", _COUNT, "n"),
+        ("moments.", _TEXT, "set script"),
+        ("moments.", _COUNT, "n"),
+    )
+    for key in keys.split()
 }
-
+_OF_FILE = {"sha256": _HASH, "bytes": _COUNT}
 _NEEDED = ("name", "title", "licence", "event", "files")
 
 
@@ -143,13 +115,9 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
             f"sigma_min {low} and sigma_max {high} must satisfy 0 < sigma_min < sigma_max"
         )
     for name, entry in table["files"].items():
-        if (
-            not _FILE[0](name)
-            or not isinstance(entry, Mapping)
-            or set(entry) != {"sha256", "bytes"}
-        ):
+        if not _FILE[0](name) or not isinstance(entry, Mapping) or set(entry) != {*_OF_FILE}:
             raise ValueError(f"files: {name!r} must be {_FILE[1]}, with its sha256 and bytes")
-        for key, (right, must) in (("sha256", _HASH), ("bytes", _COUNT)):
+        for key, (right, must) in _OF_FILE.items():
             if not right(entry[key]):
                 raise ValueError(
                     f"files: {key} of {name} is {str(entry[key])[:80]!r}; it must be {must}"
@@ -157,7 +125,6 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
 
 
 def _check_values(table: Mapping[str, Any], prefix: str) -> None:
-    """Raise a ValueError for the first value in a table that breaks its rule."""
     for key, value in table.items():
         place = f"{prefix}{key}"
         right, must = _RULES.get(

@@ -63,7 +63,6 @@ def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 
 def _read_idx(path: Path, *, header: int) -> np.ndarray:
-    """Return the bytes of a gzipped IDX file after its header."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} not found; install Debian's dataset-fashion-mnist, or set "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -50,12 +51,11 @@ class NetworkDenoiser(Denoiser):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the network's output for ``x``; the label ``classes`` and None mean no label."""
-        n = len(x)
         level = level_per_row(sigma, x, x.dtype)
-        labels = torch.full((n,), self.classes, device=x.device) if labels is None else labels
-        return self._net(
-            x.contiguous(memory_format=torch.channels_last), level, labels
-        ).contiguous()
+        if labels is None:
+            labels = torch.full((len(x),), self.classes, device=x.device)
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self._net(x, level, labels).contiguous()
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
         """Return labels ``(batch,)`` int64, by the classes' frequencies in the training data.
@@ -64,7 +64,7 @@ class NetworkDenoiser(Denoiser):
         """
         return labels_for(ids, seed, self.card.data["class_counts"])
 
-    def to(self, device: torch.device | str) -> NetworkDenoiser:
+    def to(self, device: torch.device | str) -> Self:
         """Return a copy with its weights on ``device``; the extractor moves when it is called."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
@@ -72,7 +72,6 @@ class NetworkDenoiser(Denoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
-        """Reference of the card, cached."""
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
@@ -187,20 +186,17 @@ AUTOENCODER, NETWORK = "autoencoder.", "network."
 """Prefixes of the names of an autoencoder's and a network's tensors in a file of weights."""
 
 
+@dataclass(eq=False)
 class CardDecoder:
     """Decoder of a card's autoencoder (:class:`~samplerbench.models.decoding.Decoder`)."""
 
     identity = ""  # the model's identity covers the weights of both
     batch = 96
 
-    def __init__(
-        self,
-        network: Autoencoder,
-        event: tuple[int, ...],
-        limits: tuple[float, float] | None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.network, self.event, self.limits, self.device = network, event, limits, device
+    network: Autoencoder
+    event: tuple[int, ...]
+    limits: tuple[float, float] | None
+    device: torch.device | str = "cpu"
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
@@ -213,8 +209,7 @@ class CardDecoder:
 
     def to(self, device: torch.device | str) -> CardDecoder:
         """Return a copy of the decoder on ``device``."""
-        network = copy.deepcopy(self.network).to(device)
-        return CardDecoder(network, self.event, self.limits, device)
+        return replace(self, network=copy.deepcopy(self.network).to(device), device=device)
 
 
 class LatentNetwork(NetworkDenoiser):
@@ -239,10 +234,9 @@ class LatentNetwork(NetworkDenoiser):
         self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
         self.decoder = self.autoencoder
 
-    def to(self, device: torch.device | str) -> LatentNetwork:
+    def to(self, device: torch.device | str) -> Self:
         """Return a copy of this model with the weights of network and decoder on ``device``."""
         twin = super().to(device)
-        assert isinstance(twin, LatentNetwork)
         twin.autoencoder = self.autoencoder.to(device)
         twin.decoder = twin.autoencoder
         return twin

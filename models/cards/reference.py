@@ -62,12 +62,11 @@ class FashionExtractor:
                 f"the extractor {self.identity} expects images (n, 1, 28, 28), not {tuple(x.shape)}"
             )
         net, parts = self._classifier_on(x.device), []
-        for start in range(0, len(x), CHUNK):
-            part = x[start : start + CHUNK].to(torch.float32)
-            full = F.pad(part, (0, 0) * 3 + (0, CHUNK - len(part)))
+        for part in x.split(CHUNK):
+            full = F.pad(part.to(torch.float32), (0, 0) * 3 + (0, CHUNK - len(part)))
             features = net.features(full.contiguous(memory_format=torch.channels_last))
             parts.append(features[: len(part)])
-        return torch.cat(parts) if parts else torch.empty(0, self.dim, device=x.device)
+        return torch.cat(parts)
 
 
 @lru_cache(maxsize=4)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..denoiser import Denoiser, innermost_model
+from .mapping import digest_of_value
 from .specification import CHECK, Specification
 
 
@@ -60,5 +60,4 @@ def _passed_file(model: Denoiser) -> Path | None:
     if not hasattr(network, "spec") and read is None:
         return None
     files = {} if hasattr(network, "spec") or read is None else dict(read.hashes)
-    key = json.dumps([network.identity, files], sort_keys=True)
-    return cache_folder() / f"passed-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return cache_folder() / f"passed-{digest_of_value([network.identity, files])[:16]}"

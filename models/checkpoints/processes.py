@@ -31,8 +31,8 @@ def range_of_process(process: Process) -> dict[str, Any]:
     return {"sigma_min": process.level(process.t_min), "sigma_max": process.level(process.t_max)}
 
 
-VP_ENDS = range_of_process(VPLinear())
-"""Range of noise levels of networks of the VP process with a linear rate in continuous time."""
+VP_LINEAR = {"process": {"name": "vp_linear"}, **range_of_process(VPLinear())}
+"""VP process with a linear rate in continuous time, and the range of its noise levels."""
 
 
 def ve_fields(low: float, high: float) -> dict[str, Any]:
@@ -83,6 +83,15 @@ def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
     """Return the fields ``sigma_min`` and ``sigma_max``, the first and last level of ``betas``."""
     levels = Discrete.of_betas(np.asarray(betas)).levels
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}
+
+
+def schedule_fields(schedule: str, steps: int, **ends: float) -> dict[str, Any]:
+    """Return fields of a network that was trained at the times of a schedule of :func:`betas_of`."""
+    return {
+        "process": {"name": "discrete", "schedule": schedule, "steps": steps, **ends},
+        "snap": "nearest",
+        **range_of_betas(betas_of(schedule, steps, **ends)),
+    }
 
 
 _RATES: dict[str, Callable[[int, float, float], FloatArray]] = {

@@ -13,12 +13,15 @@ from torch import Tensor
 
 from .mapping import one_hot
 from .opening import CheckpointError, Opened
-from .processes import REVERSED, VP_ENDS, betas_of, edm_fields, range_of_betas
+from .processes import REVERSED, VP_LINEAR, edm_fields, schedule_fields
 from .specification import FILE, SIDES, Answers, Specification
 
-SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
-"""First and last beta of each schedule of 1000 betas; ``cosine`` does not use them."""
-VP_SCORE: dict[str, Any] = {"process": {"name": "vp_linear"}, "prediction": "score", **VP_ENDS}
+SCHEDULES = {
+    "linear": schedule_fields("linear", 1000, start=1e-4, end=0.02),
+    "scaled_linear": schedule_fields("scaled_linear", 1000, start=0.00085, end=0.012),
+    "cosine": schedule_fields("cosine", 1000),
+}
+VP_SCORE: dict[str, Any] = {**VP_LINEAR, "prediction": "score"}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
 FRACTIONAL = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
@@ -38,7 +41,10 @@ def training_answers() -> Answers:
     * ``vp-score``: score of the VP process with a linear rate, with t in [0, 1]; ``vp-score-999``: the same with 999 t.
     """
     return {
-        **{f"{s}-{p}": _discrete_training(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
+        **{
+            f"{schedule}-{prediction}": {**fields, "prediction": prediction}
+            for (schedule, fields), prediction in product(SCHEDULES.items(), ("eps", "v", "x0"))
+        },
         "edm": edm_fields(0.5),
         "denoiser": {"process": {"name": "ve"}, "prediction": "x0", "time": {"of": "level"}},
         "flow": FLOW,
@@ -47,17 +53,6 @@ def training_answers() -> Answers:
         "score": {"process": {"name": "ve"}, "prediction": "score", "time": {"of": "level"}},
         "vp-score": VP_SCORE,
         "vp-score-999": {**VP_SCORE, "time": {"of": "t", "scale": 999.0}},
-    }
-
-
-def _discrete_training(schedule: str, prediction: str) -> dict[str, Any]:
-    start, end = SCHEDULES[schedule]
-    ends = {} if schedule == "cosine" else {"start": start, "end": end}
-    return {
-        "process": {"name": "discrete", "schedule": schedule, "steps": 1000, **ends},
-        "prediction": prediction,
-        "snap": "nearest",
-        **range_of_betas(betas_of(schedule, 1000, start, end)),
     }
 
 

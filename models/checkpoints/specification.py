@@ -216,18 +216,18 @@ class Specification:
             spec = _with_field(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
         spec = replace(spec, prediction=twin) if twin and "prediction" not in settings else spec
-        return spec._with_interval_of_kind(spec.kind)
+        return spec._with_interval_of_kind()
 
     def teacher(self) -> Specification | None:
         """Return a MeanFlow map's specification as a denoiser (interval 0); None for others."""
-        denoiser = replace(self, kind="denoiser")._with_interval_of_kind("denoiser")
+        denoiser = replace(self, kind="denoiser")._with_interval_of_kind()
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
-    def _with_interval_of_kind(self, kind: str) -> Specification:
-        """Return a copy with the network's ``interval`` as ``kind`` needs it; self without one."""
+    def _with_interval_of_kind(self) -> Specification:
+        """Return a copy with the network's ``interval`` as the kind needs it; self without one."""
         if not self.network.get("arguments", {}).get("interval"):
             return self
-        interval = "whole" if kind == "map" else "none"
+        interval = "whole" if self.kind == "map" else "none"
         options = {
             question: {answer: _with_interval(changes, interval) for answer, changes in of.items()}
             for question, of in self.open.items()

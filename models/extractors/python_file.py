@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..loaders.source_file import source_function
+from pathlib import Path
+
+from ..loaders.source_file import call_function
 from . import Samples, extractor
 from .checked import CheckedExtractor
 
@@ -10,5 +12,5 @@ from .checked import CheckedExtractor
 @extractor("python_file", usage="file.py:factory")
 def load(spec: str, samples: Samples) -> CheckedExtractor:
     """Load the extractor that a user's function returns when it is called without arguments."""
-    source = source_function(spec, "extractor")
-    return CheckedExtractor(source.call(), source.short_spec, samples.event, samples.limits)
+    loaded = call_function(spec, "extractor")
+    return CheckedExtractor(loaded, Path(spec).name, samples.event, samples.limits)

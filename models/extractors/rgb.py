@@ -70,13 +70,11 @@ class RgbNetwork:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> FloatArray:
         """Return features ``(n, dim)`` float64 of images in the data's range, clamped to it."""
+        if not len(x):
+            return np.empty((0, self.dim))
         self._net = self._net.to(x.device)
-        parts = [
-            self._features(self._net, self._rgb_images(part)).cpu()
-            for part in x.split(CHUNK)
-            if len(x)
-        ]
-        return (torch.cat(parts) if parts else torch.empty(0, self.dim)).double().numpy()
+        parts = [self._features(self._net, self._rgb_images(part)).cpu() for part in x.split(CHUNK)]
+        return torch.cat(parts).double().numpy()
 
     def _rgb_images(self, x: Tensor) -> Tensor:
         grey = ((x.double() - self._low) / (self._high - self._low) * 255).clamp(0, 255)

@@ -173,27 +173,23 @@ def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification
         CheckpointError: no tried family recognises the checkpoint, or several do.
         ValueError: there is no family ``name``.
     """
-    if name is not None:
-        spec = _read_or_refuse(opened, lambda: family(name).recognise(opened))
-        if spec is None:
-            raise CheckpointError(
-                f"{opened.path} is no {name} checkpoint; leave out {name}: to have its family found"
-            )
-        return spec
-    by_all = _read_or_refuse(
-        opened, lambda: [family(each).recognise(opened) for each in family_names()]
-    )
+    names = family_names() if name is None else [name]
+    by_all = _read_or_refuse(opened, lambda: [family(each).recognise(opened) for each in names])
     specifications = [spec for spec in by_all if spec is not None]
     if len(specifications) > 1:
-        names = " and ".join(spec.family for spec in specifications)
+        could_be = " and ".join(spec.family for spec in specifications)
         raise CheckpointError(
-            f"{opened.path} could be {names}; say which, as in {specifications[0].family}:{opened.path}"
+            f"{opened.path} could be {could_be}; say which, as in {specifications[0].family}:{opened.path}"
         )
-    if not specifications:
+    if specifications:
+        return specifications[0]
+    if name is not None:
         raise CheckpointError(
-            f"{opened.path} is of no known family ({', '.join(family_names())}): {_describe_unknown(opened)}"
+            f"{opened.path} is no {name} checkpoint; leave out {name}: to have its family found"
         )
-    return specifications[0]
+    raise CheckpointError(
+        f"{opened.path} is of no known family ({', '.join(names)}): {_describe_unknown(opened)}"
+    )
 
 
 def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:

@@ -33,17 +33,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..checkpoints.opening import error_in_words
 from ..denoiser import Denoiser, Kind, Wrapper
 from ..networks import check_call, check_tensor, copy_to_device, parameter_dtype
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
-from .source_file import LoadedValue, identity_of_options, source_function
+from .source_file import LoadedValue, call_function, identity_of_options
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
@@ -94,8 +96,7 @@ def file_decoder(
             image = model.decode(torch.zeros(1, *event))
     except Exception as error:
         raise ValueError(
-            f"{name}: decode fails on a latent of zeros {(1, *event)} "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+            f"{name}: decode fails on a latent of zeros {(1, *event)} ({error_in_words(error, 200)})"
         ) from error
     if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != 1:
         description = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
@@ -115,8 +116,7 @@ def load(spec: str, **params: Any) -> Denoiser:
         ValueError: there is no such file or factory, the file fails to import, the factory raises, or its result is not
             a valid model.
     """
-    source = source_function(spec, "model")
-    loaded, name = source.call(**params), source.short_spec
+    loaded, name = call_function(spec, "model", **params), Path(spec).name
     return as_denoiser(loaded, name, f"{name}-{loaded.digest}{identity_of_options(params)}")
 
 

@@ -22,8 +22,6 @@ from typing import Any, TypeVar
 from .source_file import LoadedValue, digest_of, files_of_modules, short_path
 from .user_files import FileRecorder, FilesRead, module_file, record_files
 
-HERE = "samplerbench itself"
-
 Load = TypeVar("Load", bound=Callable[..., Any])
 
 
@@ -143,7 +141,8 @@ class Schemes:
         Raises a ValueError if no scheme or two have the name, or the package cannot be imported.
         """
         built_in, points = self._built_in(name), list(entry_points(group=self._group, name=name))
-        origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
+        origins = ["samplerbench itself"] * (built_in is not None)
+        origins += [f"{origin_of(p)} ({p.value})" for p in points]
         if len(origins) > 1:
             raise self._ambiguity_error(name, origins)
         if built_in is not None:

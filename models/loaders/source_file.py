@@ -14,8 +14,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -91,53 +90,11 @@ def _imported_names_in(node: ast.AST, package: str) -> Iterator[str]:
 
 
 class LoadedValue(NamedTuple):
-    """Result of a user's function.
-
-    Attributes:
-        value: the returned object.
-        read: the user's files that the object was made of: source files and data.
-        digest: :func:`digest_of` these files.
-    """
+    """Result of a function, the user's files that it was made of, and :func:`digest_of` them."""
 
     value: Any
     read: FilesRead
     digest: str
-
-
-@dataclass(frozen=True)
-class SourceFunction:
-    """Function of a user's file.
-
-    Attributes:
-        spec: ``path/to/file.py:function``, as the user wrote it.
-        short_spec: ``file.py:function``, without the folder.
-        function: the function itself.
-        module: module as which the file was imported.
-        read: the user's files that were read when ``module`` was imported.
-    """
-
-    spec: str
-    short_spec: str
-    function: Callable[..., Any]
-    module: ModuleType
-    read: FilesRead
-
-    def call(self, **params: Any) -> LoadedValue:
-        """Call the function, which may import modules from its file's folder.
-
-        Raises a ValueError if the function raises an exception, or ends the program.
-        """
-        name = self.short_spec.rpartition(":")[2]
-        with importing_from(self.read.folder), record_files() as recorder:
-            try:
-                value = self.function(**params)
-            except (Exception, SystemExit) as error:
-                what = f"raised {type(error).__name__}: {error}"
-                if isinstance(error, SystemExit):
-                    what = f"called sys.exit({error.code!r}); let it return a value or raise"
-                raise ValueError(f"{self.spec}: {name}() {what}") from error
-            read = self.read | recorder.paths | frozenset(files_of_modules(self.module))
-        return LoadedValue(value, read, digest_of(read))
 
 
 def digest_of(read: FilesRead) -> str:
@@ -162,11 +119,12 @@ def short_path(text: str) -> str:
     return os.path.basename(os.path.normpath(text)) if is_path else text
 
 
-def source_function(spec: str, makes: str) -> SourceFunction:
-    """Execute ``path/to/file.py`` and return the function that ``path/to/file.py:function`` names.
+def call_function(spec: str, makes: str, /, **params: Any) -> LoadedValue:
+    """Execute ``path/to/file.py``, and call the function that ``path/to/file.py:function`` names.
 
-    ``makes`` is a word for messages that says what the function returns. Raises a ValueError if
-    there is no such file or function, or the file raises an exception when it is imported.
+    ``makes`` is a word for messages that says what the function returns. The file and the function
+    may import modules from the file's folder. Raises a ValueError if there is no such file or
+    function, or if one of them raises an exception or ends the program.
     """
     path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     path = Path(path_text)
@@ -183,7 +141,16 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{spec}: {path.name} has no function {name}")
-    return SourceFunction(spec, f"{path.name}:{name}", function, module, read)
+    with importing_from(folder), record_files() as recorder:
+        try:
+            value = function(**params)
+        except (Exception, SystemExit) as error:
+            what = f"raised {type(error).__name__}: {error}"
+            if isinstance(error, SystemExit):
+                what = f"called sys.exit({error.code!r}); let it return a value or raise"
+            raise ValueError(f"{spec}: {name}() {what}") from error
+        read |= recorder.paths | frozenset(files_of_modules(module))
+    return LoadedValue(value, read, digest_of(read))
 
 
 def _import_file(path: Path, makes: str) -> ModuleType:

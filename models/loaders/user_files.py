@@ -251,12 +251,8 @@ def _words_of_shell(text: str) -> list[str]:
     return []
 
 
-def _files_of_database(path: Any, *_: object) -> list[str]:
-    return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
-
-
 _PATHS_OF_EVENT: dict[str, Callable[..., list[str]]] = {
-    "sqlite3.connect": _files_of_database,
+    "sqlite3.connect": lambda path, *_: [os.fsdecode(path).removeprefix("file:").partition("?")[0]],
     "subprocess.Popen": _files_in_command,
     "os.exec": _files_in_command,
     "os.posix_spawn": lambda path, words, *_: _files_in_command(path, words),
@@ -295,14 +291,10 @@ def _wrap_readers() -> None:
             by_name.setdefault(name, []).append((reader, noting))
         else:
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
-    others = [
-        (place, module)
-        for place, module in tuple(sys.modules.items())
-        if not (known := _without_readers.get(place))
-        or known[0] is not module
-        or known[2] != len(known[1])
-    ]
-    for place, module in others:
+    for place, module in tuple(sys.modules.items()):
+        known = _without_readers.get(place)
+        if known and known[0] is module and known[2] == len(known[1]):
+            continue
         names = vars(module) if isinstance(module, ModuleType) else {}
         found = [name for name in _READER_NAMES if name in names]
         if not found and str(names.get("__file__")).startswith(_INSTALLED_PLACES):

@@ -276,7 +276,6 @@ def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
 
 
 def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
-    """Raise a ValueError if a setting of a decoder is unknown or invalid."""
     if unknown := [part for part in parts if part not in DECODER_PARTS]:
         raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
     for part in ("scale", "shift"):

@@ -175,7 +175,6 @@ def reasons_against_preset(scheduler: Settings, kind: str, tokens: int) -> Itera
 
 
 def _unsupported_steps(scheduler: Settings, kind: str) -> Iterator[str]:
-    """Yield the reasons why no sampler takes a scheduler's steps."""
     for (of, setting), effect in _UNSUPPORTED_EFFECTS.items():
         if of in ("", kind) and scheduler.get(setting):
             yield f"with {setting} {effect}"
@@ -203,7 +202,6 @@ def _ends_at_zero(scheduler: Settings) -> bool:
 
 
 def _unsupported_levels(scheduler: Settings, kind: str, tokens: int) -> Iterator[str]:
-    """Yield the reasons why a scheduler's levels are not known here."""
     spacing_keys = [key for key in _SPACED if scheduler.get(key)]
     if kind not in (*SIGMA_STEPS, *LOG_STEPS):
         yield from (f"its levels with {key} are not known here" for key in spacing_keys)
@@ -271,7 +269,10 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
             ``settings``: the scheduler's other settings. ``pipeline``, ``tokens``: as given.
             ``differs``: reasons why no sampler is equivalent.
     """
-    scheduler, kind = _with_pipeline_changes(scheduler, pipeline), kind_of(scheduler)
+    kind = kind_of(scheduler)
+    if pipeline == "StableDiffusionPipeline":
+        offset = {} if kind in _NO_OFFSET else {"steps_offset": 1}
+        scheduler = {**scheduler, **offset, "clip_sample": False}
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
     why = list(reasons_against_preset(scheduler, kind, tokens))
     clips = scheduler.get("clip_sample", True) and kind in ("DDIM", "DDPM")
@@ -292,14 +293,6 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
     }
 
 
-def _with_pipeline_changes(scheduler: Settings, pipeline: str) -> Settings:
-    """Return the settings, with StableDiffusionPipeline's changes if that is the ``pipeline``."""
-    if pipeline != "StableDiffusionPipeline":
-        return scheduler
-    offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
-    return {**scheduler, **offset, "clip_sample": False}
-
-
 def _end_of_last_step(scheduler: Settings, kind: str) -> str:
     """Return ``end`` of :func:`preset_of`: ``zero``, ``sigma_min`` or ``last``."""
     if kind in ("DDIM", "PNDM"):
@@ -318,7 +311,7 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
     The settings stay, as in ``from_config``. Raises a ValueError for an unknown class, or if the process would change.
     """
     preset = spec.preset
-    settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
+    settings = {**preset["settings"], **preset["trained"], "_class_name": scheduler}
     try:
         same = trained_fields(settings)["process"] == spec.process
     except ValueError as error:
@@ -338,8 +331,8 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     """
     spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset
-    if not preset.get("sampler"):
-        raise ValueError(f"{preset.get('scheduler')}: {'; '.join(preset.get('differs', ()))}")
+    if preset["differs"]:
+        raise ValueError(f"{preset['scheduler']}: {'; '.join(preset['differs'])}")
     kind, scheduler_steps = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
     check_strides(spec, kind, scheduler_steps.times)
     levels = scheduler_steps.path

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..opening import CheckpointError
+from ..processes import edm_fields
 from .folder import SCHEDULER
 
 Settings = Mapping[str, Any]
@@ -120,18 +121,10 @@ def _score_fields(scheduler: Settings) -> dict[str, Any]:
 def _edm_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for EDM's F or, with diffusers' ``v_prediction``, for -F."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
-    process = {
-        "name": "edm",
-        "sigma_data": float(scheduler.get("sigma_data", 0.5)),
-        "t_min": float(scheduler.get("sigma_min", 0.002)),
-        "t_max": float(scheduler.get("sigma_max", 80.0)),
-    }
-    return {
-        "process": process,
-        "prediction": "edm",
-        "factor": _look_up(scheduler, "prediction_type", signs),
-        "time": {"of": "log_level", "scale": 0.25},
-    }
+    low, high = scheduler.get("sigma_min", 0.002), scheduler.get("sigma_max", 80.0)
+    fields = edm_fields(float(scheduler.get("sigma_data", 0.5)))
+    fields["process"] |= {"t_min": float(low), "t_max": float(high)}
+    return {**fields, "factor": _look_up(scheduler, "prediction_type", signs)}
 
 
 def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
@@ -163,11 +156,9 @@ def _continuous_fields(scheduler: Settings) -> dict[str, Any]:
     """Return specification fields for v at any noise level, with time input ln(sigma) / 4."""
     keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
     ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
-    return {
-        "process": {"name": "edm", "sigma_data": 1.0, **ends},
-        "prediction": "v",
-        "time": {"of": "log_level", "scale": 0.25},
-    }
+    fields = edm_fields(1.0)
+    fields["process"] |= ends
+    return {**fields, "prediction": "v"}
 
 
 _TRAININGS: dict[str, Callable[[Settings], dict[str, Any]]] = {

@@ -13,7 +13,6 @@ From noise alone: as for the original.
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 from dataclasses import replace
 from typing import Any
@@ -96,8 +95,8 @@ def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, 
     inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None
-    plain = json.loads(json.dumps(spec.as_json()))
-    plain["weights"] = {k: v for k, v in plain["weights"].items() if k != "file"}
+    plain = spec.as_json()
+    plain["weights"].pop("file", None)
     plain["network"]["labels"] = "one-hot" if inner is not network else ""
     return {
         "format": FORMAT,

@@ -118,7 +118,6 @@ def _find_objective(tensors: Tensors) -> str:
 
 
 def _read_unet_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of :class:`LinearAttentionUNet`, read from the shapes."""
     count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
     channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
     self_conditioned = channels_in == 2 * out

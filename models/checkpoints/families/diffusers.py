@@ -75,16 +75,18 @@ def recognise(opened: Opened) -> Specification | None:
         **training,
         **_condition_fields(opened, folder, convention),
     )
-    return _with_levels(spec)
+    process = process_of(spec)
+    t_max = process.t_max
+    if spec.process.get("zero_snr") and spec.prediction == "eps":
+        t_max -= 1  # the noise says nothing of the image at a level without signal
+    return replace(spec, sigma_min=process.level(process.t_min), sigma_max=process.level(t_max))
 
 
 def _sampling_in_words(preset: Mapping[str, Any]) -> str:
     """Return a sentence that says how ``--sampler pipeline`` samples, or why it cannot."""
-    differs = "; ".join(preset["differs"])
-    if not preset["sampler"]:
+    if differs := "; ".join(preset["differs"]):
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
-    sentence = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
-    return f"{sentence}; but of the scheduler, {differs}" if differs else sentence
+    return f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
 
 
 def _with_caller(opened: Opened, folder: Folder) -> Folder:
@@ -202,12 +204,3 @@ def _sources_of_fields(folder: Folder) -> Mapping[str, str]:
     sources: dict[str, str] = dict.fromkeys(_IN_THE_FILE, FILE)
     sources |= dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if has_rates else FAMILY)
     return sources | dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
-
-
-def _with_levels(spec: Specification) -> Specification:
-    """Return a copy with the range of its process's levels; eps excludes a level without signal."""
-    process = process_of(spec)
-    t_max = process.t_max
-    if spec.process.get("zero_snr") and spec.prediction == "eps":
-        t_max -= 1
-    return replace(spec, sigma_min=process.level(process.t_min), sigma_max=process.level(t_max))

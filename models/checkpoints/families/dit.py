@@ -29,7 +29,7 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.dit import DiT
 from ..opening import CheckpointError, Opened
-from ..processes import REVERSED, VP_ENDS
+from ..processes import REVERSED, VP_LINEAR
 from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network, training_arguments
 
@@ -63,13 +63,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     },
     "SiT": {**STRAIGHT, "factor": -1.0, "time": REVERSED},
     "SiT-GVP": {**CIRCLE, "factor": -2 / math.pi, "time": REVERSED},
-    "SiT-VP": {
-        "process": {"name": "vp_linear"},
-        "prediction": "velocity",
-        "factor": -1.0,
-        "time": REVERSED,
-        **VP_ENDS,
-    },
+    "SiT-VP": {**VP_LINEAR, "prediction": "velocity", "factor": -1.0, "time": REVERSED},
     "REPA": {**STRAIGHT, "time": {"of": "t"}},
     "REPA-cosine": {**CIRCLE, "factor": 2 / math.pi, "time": {"of": "t"}},
 }

@@ -51,18 +51,14 @@ DTYPES = {
 """Dtypes by their numbers in torch's schema."""
 SCHEMA = 8
 AGAIN = "export the network again, in evaluation mode, with a recent torch.export"
-STORED = ("weights", "constants")
 
 Json = Mapping[str, Any]
 
 LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")
-REFUSED = ("from_file",)
-"""Parts of the names of operators that touch files."""
 SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
 """Operators that only check the sizes for which the program was exported."""
 SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
 SIZES += ("getitem",)
-LAYOUTS = {7: torch.strided}
 FORMATS = {
     1: torch.contiguous_format,
     2: torch.channels_last,
@@ -97,7 +93,7 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
                     f"{path} is of version {version} of torch's schema, and {SCHEMA} is read; {AGAIN}"
                 )
             tensors: dict[str, Tensor] = {}
-            for kind in STORED:
+            for kind in ("weights", "constants"):
                 if single_file := names.get(f"data/{kind}/{model}.pt"):
                     tensors |= _read_saved_tensors(path, kind, file.read(single_file))
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
@@ -137,7 +133,6 @@ def _read_saved_tensors(path: Path, kind: str, stored: bytes) -> dict[str, Tenso
 
 
 def _make_tensor(stored: bytes, meta: Json) -> Tensor:
-    """Return a tensor made of its stored bytes and its metadata in the archive."""
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")
     dtype = DTYPES[meta["dtype"]]
@@ -248,7 +243,7 @@ class Program(nn.Module):
         library, _, name = target.rpartition(".")
         if library == "_operator" and name in SIZES:
             return getattr(operator, name)
-        if target.startswith(LIBRARIES) and not any(word in target for word in REFUSED):
+        if target.startswith(LIBRARIES) and "from_file" not in target:  # it would touch files
             place: Any = torch.ops
             for part in target.split(".")[2:]:
                 place = getattr(place, part, None)
@@ -297,7 +292,7 @@ _READ: Mapping[str, Callable[[Any, Values], Any]] = {
     "as_sym_bool": _size_value,
     "as_scalar_type": lambda spec, values: DTYPES[spec],  # noqa: ARG005
     "as_memory_format": lambda spec, values: FORMATS[spec],  # noqa: ARG005
-    "as_layout": lambda spec, values: LAYOUTS[spec],  # noqa: ARG005
+    "as_layout": lambda spec, values: {7: torch.strided}[spec],  # noqa: ARG005
 }
 
 

@@ -127,7 +127,6 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
 
 
 def _read_arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of the network that a configuration describes."""
     if config["type"] == IMAGE_V1:
         return {
             "channels": config["input_channels"],

@@ -31,7 +31,7 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.adm_unet import ADMUNet, Heads
 from ..opening import CheckpointError, Opened
-from ..processes import betas_of, edm_fields, range_of_betas
+from ..processes import edm_fields, schedule_fields
 from ..specification import FILE, SIDES, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network
 
@@ -209,11 +209,8 @@ def _schedule_answers(*, learned_variance: bool) -> Answers:
     answers: Answers = {}
     for steps, name in product((1000, 4000), ("linear", "cosine")):
         ends = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
-        answers[name if steps == 1000 else f"{name}-{steps}"] = {
-            "process": {"name": "discrete", "schedule": name, "steps": steps, **ends},
-            "snap": "nearest",
-            **range_of_betas(betas_of(name, steps, **ends)),
-        }
+        key = name if steps == 1000 else f"{name}-{steps}"
+        answers[key] = schedule_fields(name, steps, **ends)
     return answers if learned_variance else {**answers, "edm": TEACHER}
 
 

@@ -29,7 +29,7 @@ from ...adapters import Network
 from ...nets.edm_unets import SongUNet
 from ...process import SubVP
 from ..opening import CheckpointError, Opened
-from ..processes import VP_ENDS, range_of_process, ve_fields
+from ..processes import VP_LINEAR, range_of_process, ve_fields
 from ..specification import FILE, Answers, Specification, size_answers
 from ..weights import (
     WRAP,
@@ -194,7 +194,6 @@ def _kind_of_module(module: Module) -> str:
 
 
 def _rename_module(module: Module) -> Module:
-    """Return the weights of one module under our names for its parts."""
     kind = _kind_of_module(module)
     if kind == "attention":
         return _interleaved_attention(module)
@@ -222,7 +221,7 @@ def _interleaved_attention(module: Module) -> Module:
 
 _NOISE: dict[str, Any] = {"prediction": "eps", "time": {"of": "t", "scale": 999.0}}
 TRAININGS = {
-    "VP": {**_NOISE, "process": {"name": "vp_linear"}, **VP_ENDS},
+    "VP": {**_NOISE, **VP_LINEAR},
     "subVP": {**_NOISE, "process": {"name": "sub_vp"}, **range_of_process(SubVP())},
 }
 """Specification fields of the trainings that predict the noise, with time input 999 t."""

@@ -21,7 +21,7 @@ from typing import Any
 from ...adapters import Network
 from ...nets.uvit import UViT
 from ..opening import CheckpointError, Opened
-from ..processes import VP_ENDS, betas_of, range_of_betas
+from ..processes import VP_LINEAR, schedule_fields
 from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
 from .dit import possible_heads
@@ -36,14 +36,8 @@ LATENT = 4
 
 SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
 TRAININGS: dict[str, dict[str, Any]] = {
-    "VP": {"process": {"name": "vp_linear"}, "time": {"of": "t", "scale": 999.0}, **VP_ENDS},
-    "SD-betas": {
-        "process": {"name": "discrete", **SD},
-        "time": {"of": "t", "offset": 1.0},
-        "snap": "nearest",
-        **range_of_betas(betas_of(**SD)),
-        "limits": None,
-    },
+    "VP": {**VP_LINEAR, "time": {"of": "t", "scale": 999.0}},
+    "SD-betas": {**schedule_fields(**SD), "time": {"of": "t", "offset": 1.0}, "limits": None},
 }
 """Specification fields of trainings that predict the noise; ``SD-betas`` counts steps from 1."""
 
