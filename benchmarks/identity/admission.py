@@ -216,8 +216,6 @@ class Admission:
 def without_levels(fingerprint: Fingerprint) -> Fingerprint:
     """Return a fingerprint without a model's outputs at the levels of cells (:data:`AT_LEVEL`)."""
     values = {key: at for key, at in fingerprint.values.items() if not key.startswith(AT_LEVEL)}
-    if len(values) == len(fingerprint.values):
-        return fingerprint
     return replace(fingerprint, values=values)
 
 

@@ -211,9 +211,13 @@ def data_samples(
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
-    if reference is None or model.decoder is not None:  # held-out samples would be no latents
-        return None if x is None else x.to(device)
-    if x is None and isinstance(reference.extractor, Identity):
+    # with a decoder, held-out samples would be no latents
+    if (
+        x is None
+        and reference is not None
+        and model.decoder is None
+        and isinstance(reference.extractor, Identity)
+    ):
         x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)
     return None if x is None else x.to(device)
 

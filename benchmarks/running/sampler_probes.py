@@ -12,7 +12,7 @@ from ...results.result_table import ResultTable
 from ...results.run_directory.behaviour_fingerprint import Fingerprint
 from ...results.run_directory.layout import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
-from ..identity import origin_of
+from ..identity.sampler import origin_of
 from ..planning.cache import cached_result, default_cache
 from ..suites.cell import Cell
 from .executors import Executor, Failure, InProcess

@@ -14,17 +14,12 @@ from rich.console import Console
 
 from ...models.denoiser import Denoiser
 from ...models.reference import Reference
+from ...results.run_directory.behaviour_fingerprint import Fingerprint
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import karras
-from ..identity import (
-    Fingerprint,
-    extractor_fingerprint,
-    first_fingerprint,
-    outputs_at,
-    runs_users_code,
-)
 from ..identity.admission import Admission, ModelFingerprints, without_levels
+from ..identity.model import extractor_fingerprint, first_fingerprint, outputs_at, runs_users_code
 from ..identity.sampler import files_of_sampler
 from ..planning.native import warn_of_drowned
 from ..planning.planner import load_models, plan

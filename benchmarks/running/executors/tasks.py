@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .... import samplers
+from ....results.run_directory.behaviour_fingerprint import Fingerprint
 from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
-from ...identity import Fingerprint, sampler_fingerprint
+from ...identity.sampler import sampler_fingerprint
 from ...sampling.failure import Failure, error_in_words, is_out_of_memory
 from ...sampling.shard import Arrays, FeatureExtraction, sample_shard
 from ...sampling.trajectories import Trajectories, record_trajectories
