@@ -212,13 +212,9 @@ def data_samples(
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
     # with a decoder, held-out samples would be no latents
-    if (
-        x is None
-        and reference is not None
-        and model.decoder is None
-        and isinstance(reference.extractor, Identity)
-    ):
-        x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)
+    held_out = reference if model.decoder is None else None
+    if x is None and held_out is not None and isinstance(held_out.extractor, Identity):
+        x = torch.from_numpy(held_out.held_out(count)).reshape(-1, *model.event)
     return None if x is None else x.to(device)
 
 

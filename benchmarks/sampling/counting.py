@@ -69,6 +69,7 @@ class ObservedDenoiser:
         self._denoise, self._observe = denoise, observe
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the image that the denoiser returns."""
         return self.both(x, sigma)[0]
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
