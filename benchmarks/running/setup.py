@@ -88,16 +88,11 @@ def set_up(
 ) -> Setup:
     """Load, check and plan a suite, and return the inputs of its run; ``out`` stays unchanged.
 
-    Args:
-        suite: suite to run.
-        out: run directory.
-        device: "cpu" or "cuda".
-        console: console for progress.
-        executor: executor of the tasks that sample; None runs them in this process.
-        time_limit: seconds for a shard of samples; 0 for no limit, None for a forecast
-            (:class:`.ShardTimeLimits`).
-        join: True if another process may run in ``out`` (:func:`.runner.run_or_join`).
-        write: True if a run follows; if False, ``out`` must be a run directory already.
+    ``device`` is "cpu" or "cuda". ``executor`` runs the tasks that sample; None runs them in this
+    process. A shard of samples may take ``time_limit`` seconds; 0 is no limit, None a forecast
+    (:class:`.ShardTimeLimits`). ``join`` is True if another process may run in ``out``
+    (:func:`.runner.run_or_join`). If ``write`` is False, no run follows, and ``out`` must be a run
+    directory already.
 
     Raises:
         ValueError: something in the suite does not exist, a model fails its check, or ``out``

@@ -83,14 +83,8 @@ def draw_missing_samples(
     cell gives the reason, as in a run of one process. After memory ran out, the cell's shards are
     drawn in smaller batches instead (:class:`.FittingBatchSizes`).
 
-    Args:
-        setup: inputs of the run.
-        cells: cells of one model.
-        report: receives progress.
-        planned: expected evaluations of each cell, by its key.
-        claims: claims of this process.
-        failed: receives failures, also from other processes.
-        turn: see :func:`groups_of_like_cost`.
+    ``planned`` has the expected evaluations of each cell, by its key, and ``claims`` are this process's.
+    ``failed`` receives failures, also from other processes. For ``turn`` see :func:`groups_of_like_cost`.
     """
     directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
