@@ -133,7 +133,7 @@ def set_up(
     def measure_rate(cell: Cell) -> float:
         """Return the evaluations per second of a cell's model; infinity if it fails."""
         try:
-            return executor.run(ThroughputTask(cell, 0.1), world, limit=SHORTEST_COMPILED)
+            return executor.run(ThroughputTask(cell), world, limit=SHORTEST_COMPILED)
         except Failure:
             return inf
 

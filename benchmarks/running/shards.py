@@ -86,8 +86,7 @@ def draw_missing_samples(
     """
     directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
-    names = {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}
-    bar = CellProgress(report, names, planned)
+    bar = CellProgress(report, {key: planned.get(key, 0.0) for key in by_key})
     costs = {
         key: expected_evaluations(setup.models[cell.model], cell) for key, cell in by_key.items()
     }
@@ -117,7 +116,7 @@ def draw_missing_samples(
         if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
             claims.release(cell.key, start, stop)
             return False
-        bar.show_cell(cell.key)
+        report.stage(f"{cell.model}: {cell.label}")
         begun.append(number)
         return True
 

@@ -156,13 +156,10 @@ class TrajectoryTask(CellTask):
         return record_trajectories(world.load(self.cell.model).model, self.cell, self.count)
 
 
-@dataclass(frozen=True)
 class ThroughputTask(CellTask):
-    """Task that measures, for about ``seconds``, a model's evaluations per second."""
-
-    seconds: float
+    """Task that measures a model's evaluations per second, for about 0.1 s."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the evaluations per second at the cell's batch size."""
         model, cell = world.load(self.cell.model).model, self.cell
-        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=self.seconds)
+        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=0.1)
