@@ -128,10 +128,7 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
 
 
 def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
-    """Return hashes of a plugin's code and of files opened by it; {} for ``module`` = None.
-
-    The files are those opened at import, and those that the recorders ``seen`` recorded.
-    """
+    """Return hashes of a plugin's code and of :func:`_files_opened`; {} for ``module`` = None."""
     if module is None:
         return {}
     folder = Path(module_file(module.__name__) or ".").parent

@@ -84,8 +84,7 @@ class SamplerProbes:
         """Return a new probe of a cell's sampler (:func:`..identity.sampler_fingerprint`).
 
         A sampler that raises in its probe stays in the run, since it may work on the cell's model.
-        Its files and failure make the fingerprint. A sampler that crashes or hangs is not run
-        again.
+        Its files and failure make the fingerprint. A crash or a hang is not repeated.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}

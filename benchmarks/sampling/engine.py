@@ -128,7 +128,6 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     The sampler runs once; in a mode with CUDA graphs this run is recorded. A second run stores the
     sampler's calls of the model, in ``room`` bytes at most.
     """
-    assert cell.grid is not None
     model = model_for_execution(model, cell.execution)
     bound = model.bind(ids, cell.seed)
     x, noise = first_states_and_noise(model, cell, ids)

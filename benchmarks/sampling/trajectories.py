@@ -110,7 +110,6 @@ def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories
 
     Evaluations at several noise levels, at an infinite level or of some samples only are left out.
     """
-    assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)
     x, noise = first_states_and_noise(model, cell, ids)
