@@ -77,6 +77,7 @@ class RemoteTimer(Timer):
     ) -> None:
         """See :class:`.Timer`. If the task fails, all cells get the reason in place of times."""
         task = TimesTask(tuple(map(CellTask, cells)), self.options, size, within)
+        records: dict[str, Record]
         try:
             records = self.executor.run(task, self.world, tell=lambda news: progress(*news))
         except Failure as failure:
