@@ -23,7 +23,7 @@ from ...models.denoiser import Denoiser
 from ...models.exact.base import CHUNK
 from ...results.board.scoring import MOST
 from ...results.board.submission import Curve
-from ..identity import first_fingerprint
+from ..identity.model import first_fingerprint
 from ..metrics.endpoint import endpoint_error
 from ..planning.cache import default_cache, read_arrays, write_arrays
 from ..planning.gits import SEARCH_IDS

@@ -122,10 +122,7 @@ class Admission:
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return folder and ``made.json`` of a cell's results, set aside earlier and valid now.
-
-        Return None if there are no such results.
-        """
+        """Return folder and ``made.json`` of results set aside earlier and valid now, or None."""
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)
@@ -149,18 +146,15 @@ class Admission:
         return record
 
     def _why_not_reusable(
-        self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
+        self, stored: Mapping[str, Any], sampler: Fingerprint, model: str, *, extractor: bool = True
     ) -> str:
-        """Return why a cell with ``made.json`` = ``stored`` is outdated; "" if it is not.
-
-        ``sampler`` is the present fingerprint of the cell's sampler; ``name`` is the name of its model.
-        """
+        """Return why a cell with ``made.json`` = ``stored`` is outdated; "" if it is not."""
         before = _recorded_fingerprint(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
-        folder = self.makers[name].folder
-        for kind, now, digest in zip(kinds, self.makers[name], self.digests[name], strict=False):
+        folder = self.makers[model].folder
+        for kind, now, digest in zip(kinds, self.makers[model], self.digests[model], strict=False):
             recorded = str(stored.get(kind) or "")
             if recorded == digest:  # both have the same record
                 continue
@@ -216,8 +210,6 @@ class Admission:
 def without_levels(fingerprint: Fingerprint) -> Fingerprint:
     """Return a fingerprint without a model's outputs at the levels of cells (:data:`AT_LEVEL`)."""
     values = {key: at for key, at in fingerprint.values.items() if not key.startswith(AT_LEVEL)}
-    if len(values) == len(fingerprint.values):
-        return fingerprint
     return replace(fingerprint, values=values)
 
 

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import groupby
 from weakref import WeakKeyDictionary
 
 import torch
@@ -207,13 +208,11 @@ def probe_noise(
 def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
     """Return the versions of installed packages that files import, and digests of the modules."""
     imported = {name for file in files for name in imported_names(file, "")}
-    modules: dict[str, list[str]] = {}
-    for name in sorted(imported):
-        package = name.partition(".")[0]
-        if package not in _BASE and _is_installed(name):
-            modules.setdefault(package, []).append(name)
+    installed = sorted(filter(_is_installed, imported))
     versions = {}
-    for package, names in sorted(modules.items()):
+    for package, names in groupby(installed, key=lambda name: name.partition(".")[0]):
+        if package in _BASE:
+            continue
         hashes = (file_hash(module_file(name) or "") for name in names)
         digests = [digest[:12] for digest in hashes if digest]
         versions[f"installed {package}"] = " ".join([_versions_of_package(package), *digests])

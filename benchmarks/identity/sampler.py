@@ -79,7 +79,7 @@ def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
     with torch.no_grad():
         event = getattr(sampler, "event", None) or EVENT
         white = SampleNoise(PROBE_SEED, _IDS, event, torch.float64).initial()
-        x = sampler.sample(_denoiser_of(cell, event), grid.sigma[0] * white, grid, noise)
+        x = sampler.sample(ProbeDenoiser(cell, event), grid.sigma[0] * white, grid, noise)
     # a peer may compute in float32
     dtype = torch.float32 if ":" in sampler.name else torch.float64
     values[f"result for three points {size}"] = reduce_rows(x, dtype)
@@ -95,7 +95,7 @@ def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
     x = grid.sigma[0] * SampleNoise(PROBE_SEED, ids, event, dtype).initial()
     noise = noise_of(replace(cell, seed=PROBE_SEED), ids, event)
     with torch.no_grad():
-        x = cell.sampler.sample(_denoiser_of(cell, event), x, grid, noise)
+        x = cell.sampler.sample(ProbeDenoiser(cell, event), x, grid, noise)
     return reduce_rows(x[None], dtype)
 
 
@@ -128,10 +128,7 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
 
 
 def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
-    """Return hashes of a plugin's code and of files opened by it; {} for ``module`` = None.
-
-    The files are those opened at import, and those that the recorders ``seen`` recorded.
-    """
+    """Return hashes of a plugin's code and of :func:`_files_opened`; {} for ``module`` = None."""
     if module is None:
         return {}
     folder = Path(module_file(module.__name__) or ".").parent
@@ -160,12 +157,12 @@ class ProbeDenoiser:
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
-    The ``scale`` of the data is in the middle of the noise levels, so that most steps see both Gaussians.
+    The scale of the data is in the middle of the cell's noise levels, so that most steps see both Gaussians.
     If ``event`` is not the plane, its coordinates repeat the two coordinates of the plane.
     """
 
-    def __init__(self, scale: float, event: tuple[int, ...]) -> None:
-        count = math.prod(event)
+    def __init__(self, cell: Cell, event: tuple[int, ...]) -> None:
+        scale, count = math.sqrt(cell.sigma_max * cell.sigma_min), math.prod(event)
         self._square, self._centre, self._apart = (
             torch.tensor(values * -(-count // 2), dtype=torch.float64)[:count] * unit
             for values, unit in (
@@ -195,10 +192,6 @@ class ProbeDenoiser:
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
         """Return this denoiser, which is the same for all rows."""
         return self
-
-
-def _denoiser_of(cell: Cell, event: tuple[int, ...] = EVENT) -> ProbeDenoiser:
-    return ProbeDenoiser(math.sqrt(cell.sigma_max * cell.sigma_min), event)
 
 
 class CachedNoise:

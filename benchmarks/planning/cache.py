@@ -23,7 +23,7 @@ from ...models.loaders.user_files import change_in_words, file_hash, record_file
 from ...results.run_directory.behaviour_fingerprint import Fingerprint, difference, hash_of
 from ...results.run_directory.files import read_json, read_npz, to_jsonable, write_json, write_npz
 from ...samplers.spec import canonical_json
-from ..identity import first_fingerprint
+from ..identity.model import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
 """Names of the item of a key with the model's behaviour, and of a file with its digest."""

@@ -68,34 +68,25 @@ def _failure_inputs(cell: Cell) -> Record:
     }
 
 
-class OtherCell(NamedTuple):
-    """Cell that an earlier run left in the directory and that the present run does not request.
+def other_cells(setup: Setup) -> Iterator[tuple[str, Record, str | None, list[Cell] | None]]:
+    """Yield the cells of earlier runs in the directory that the present run does not request.
 
-    ``record`` has the cell's identity columns; ``space`` is its feature space, None if unknown.
-    ``planned`` has the cell's present plan: [] if there is none, None if its model is not loaded.
+    Each is a key, the identity columns, the feature space, None if unknown, and the present plan:
+    [] if there is none, None if the cell's model is not loaded.
     """
-
-    key: str
-    record: Record
-    space: str | None
-    planned: list[Cell] | None
-
-
-def other_cells(setup: Setup) -> Iterator[OtherCell]:
-    """Yield the cells of earlier runs in the directory that the present run does not request."""
     run, requested = setup.directory, {cell.key for cell in setup.cells}
     for key in run.cells():
         if key in requested:
             continue
         record = run.read(key, CELL) or {}
         if record.get("model") not in setup.models:
-            yield OtherCell(key, record, None, None)
+            yield key, record, None, None
             continue
         space = (run.read(key, MADE) or {}).get("space")
         before = plan_cells_of_record(
             record, space, setup.suite, setup.models, setup.references, setup.device
         )
-        yield OtherCell(key, record, space, [cell for cell in before if cell.key == key])
+        yield key, record, space, [cell for cell in before if cell.key == key]
 
 
 State = Literal[

@@ -48,8 +48,7 @@ def forecast_suite(
     """Forecast the cost of sampling, references and scoring per model; timing is left out.
 
     Returns:
-        One forecast per model, and clauses on disturbances of the measured speed, such as other
-        processes.
+        One forecast per model, and clauses on disturbances of the measured speed.
     """
     out, busy = [], LoadCounters()
     for name, model in models.items():

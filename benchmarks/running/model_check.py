@@ -211,10 +211,10 @@ def data_samples(
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
-    if reference is None or model.decoder is not None:  # held-out samples would be no latents
-        return None if x is None else x.to(device)
-    if x is None and isinstance(reference.extractor, Identity):
-        x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)
+    # with a decoder, held-out samples would be no latents
+    held_out = reference if model.decoder is None else None
+    if x is None and held_out is not None and isinstance(held_out.extractor, Identity):
+        x = torch.from_numpy(held_out.held_out(count)).reshape(-1, *model.event)
     return None if x is None else x.to(device)
 
 

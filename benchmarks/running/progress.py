@@ -76,7 +76,7 @@ class Reporter:
         self._bar.update(self._task, completed=self._reached)
 
     def stage(self, text: str) -> None:
-        """Show the name of the present stage."""
+        """Show the name of the present stage; called in any thread."""
         self._text = text
         self._bar.update(self._task, description=text)
 
@@ -126,21 +126,14 @@ class CellProgress:
     A finished cell has moved the bar by its ``expected`` evaluations, however many it took.
     """
 
-    def __init__(
-        self, report: Reporter, names: Mapping[str, str], expected: Mapping[str, float]
-    ) -> None:
-        self._report, self._names = report, names
-        self._left = {key: expected.get(key, 0.0) for key in names}
-
-    def show_cell(self, key: str) -> None:
-        """Show the cell of a shard that is about to be sampled; called in any thread."""
-        self._report.stage(self._names[key])
+    def __init__(self, report: Reporter, expected: Mapping[str, float]) -> None:
+        self._report, self._left = report, dict(expected)
 
     def evaluations(self, key: str, count: float) -> None:
         """Add ``count`` expected evaluations of a cell."""
-        counted = min(count, self._left.get(key, 0.0))
-        self._report.evaluations(counted)
         if key in self._left:
+            counted = min(count, self._left[key])
+            self._report.evaluations(counted)
             self._left[key] -= counted
 
     def done(self, key: str) -> None:

@@ -47,11 +47,8 @@ from .shards import draw_for_leader, draw_missing_samples
 def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
     """Run the missing parts of a planned suite, and return the table, rebuilt even after a failure.
 
-    Args:
-        setup: inputs of the run.
-        retry: True to run failed cells again although nothing changed.
-        timing: True to time the cells. False leaves the executor open for another call, as between
-            interim analyses.
+    ``retry`` is True to run failed cells again although nothing changed. ``timing`` is False to take
+    no times and leave the executor open for another call, as between interim analyses.
 
     Raises:
         BusyError: another process runs in the directory.
@@ -70,7 +67,6 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
         digests = admit_cells(setup)
         work, reference_work = _expected_work(setup)
         total = sum(work.values()) + sum(reference_work.values())
-        table, changes_in_table = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
             record_no_samples(directory, cell, status, reason)
@@ -93,18 +89,17 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
-                    table, changes_in_table = rebuild(directory), directory.changes
+                    rebuild(directory)
             directory.check()  # fails if this process lost the lock
             claims.end()
             if timing:
                 setup.executor.close()  # its processes would disturb the times
+            if timed:
                 with closing(timer) if timer else nullcontext():
                     time_sampled_cells(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
-        if table is None or changes_in_table != directory.changes:
-            table = rebuild(directory)
-        return table
+        return rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
@@ -240,8 +235,6 @@ def score_model(
 def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor | None) -> None:
     """Time the cells that have samples, at each batch size, on ``executor`` or, for None, here."""
     options = setup.suite.timing
-    if not options.enabled:
-        return
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
     parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
     most = parts_left * options.seconds

@@ -33,7 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...results.comparison.pairing import Entry, Pair, match_with_sampler, read_source
 from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at_level
@@ -124,14 +124,9 @@ class InterimAnalyses:
         }
 
 
-class SequentialResult(NamedTuple):
-    """Final table of a run, and its interim analyses."""
-
-    table: ResultTable
-    analyses: InterimAnalyses
-
-
-def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> SequentialResult:
+def run_until_decided(
+    setup: Setup, until: Until, *, retry: bool = False
+) -> tuple[ResultTable, InterimAnalyses]:
     """Sample and analyse until no row is open; then time the cells, and return table and analyses.
 
     The cells of ``setup`` have the numbers of samples of the first analysis.
@@ -155,8 +150,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Seq
         rows = {**analyses.found, **analyse_open_rows(setup, analyses, extended)}
         analyses = replace(analyses, number=number, samples=samples, found=rows)
         run.write_log(INTERIM, analyses.to_json())
-    table = runner.run(_with_samples(setup, analyses.samples), retry=retry)
-    return SequentialResult(table, analyses)
+    return runner.run(_with_samples(setup, analyses.samples), retry=retry), analyses
 
 
 def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:

@@ -14,17 +14,12 @@ from rich.console import Console
 
 from ...models.denoiser import Denoiser
 from ...models.reference import Reference
+from ...results.run_directory.behaviour_fingerprint import Fingerprint
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import karras
-from ..identity import (
-    Fingerprint,
-    extractor_fingerprint,
-    first_fingerprint,
-    outputs_at,
-    runs_users_code,
-)
 from ..identity.admission import Admission, ModelFingerprints, without_levels
+from ..identity.model import extractor_fingerprint, first_fingerprint, outputs_at, runs_users_code
 from ..identity.sampler import files_of_sampler
 from ..planning.native import warn_of_drowned
 from ..planning.planner import load_models, plan
@@ -93,16 +88,11 @@ def set_up(
 ) -> Setup:
     """Load, check and plan a suite, and return the inputs of its run; ``out`` stays unchanged.
 
-    Args:
-        suite: suite to run.
-        out: run directory.
-        device: "cpu" or "cuda".
-        console: console for progress.
-        executor: executor of the tasks that sample; None runs them in this process.
-        time_limit: seconds for a shard of samples; 0 for no limit, None for a forecast
-            (:class:`.ShardTimeLimits`).
-        join: True if another process may run in ``out`` (:func:`.runner.run_or_join`).
-        write: True if a run follows; if False, ``out`` must be a run directory already.
+    ``device`` is "cpu" or "cuda". ``executor`` runs the tasks that sample; None runs them in this
+    process. A shard of samples may take ``time_limit`` seconds; 0 is no limit, None a forecast
+    (:class:`.ShardTimeLimits`). ``join`` is True if another process may run in ``out``
+    (:func:`.runner.run_or_join`). If ``write`` is False, no run follows, and ``out`` must be a run
+    directory already.
 
     Raises:
         ValueError: something in the suite does not exist, a model fails its check, or ``out``
@@ -143,7 +133,7 @@ def set_up(
     def measure_rate(cell: Cell) -> float:
         """Return the evaluations per second of a cell's model; infinity if it fails."""
         try:
-            return executor.run(ThroughputTask(cell, 0.1), world, limit=SHORTEST_COMPILED)
+            return executor.run(ThroughputTask(cell), world, limit=SHORTEST_COMPILED)
         except Failure:
             return inf
 

@@ -65,8 +65,6 @@ def seconds_until_next_scan(seconds: float) -> float:
 Failed = Callable[[Cell, int, str, str], None]
 """Callback for a cell's first failed shard: the cell, the shard's start, the status, the reason."""
 
-_Todo = Sequence[tuple[Cell, int, int]]
-
 
 def draw_missing_samples(
     setup: Setup,
@@ -83,19 +81,12 @@ def draw_missing_samples(
     cell gives the reason, as in a run of one process. After memory ran out, the cell's shards are
     drawn in smaller batches instead (:class:`.FittingBatchSizes`).
 
-    Args:
-        setup: inputs of the run.
-        cells: cells of one model.
-        report: receives progress.
-        planned: expected evaluations of each cell, by its key.
-        claims: claims of this process.
-        failed: receives failures, also from other processes.
-        turn: see :func:`groups_of_like_cost`.
+    ``planned`` has the expected evaluations of each cell, by its key, and ``claims`` are this process's.
+    ``failed`` receives failures, also from other processes. For ``turn`` see :func:`groups_of_like_cost`.
     """
     directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
-    names = {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}
-    bar = CellProgress(report, names, planned)
+    bar = CellProgress(report, {key: planned.get(key, 0.0) for key in by_key})
     costs = {
         key: expected_evaluations(setup.models[cell.model], cell) for key, cell in by_key.items()
     }
@@ -107,6 +98,31 @@ def draw_missing_samples(
             first[cell.key] = start
             failed(cell, start, status, reason)
         bar.done(cell.key)
+
+    todo: Sequence[tuple[Cell, int, int]] = []
+    tried: dict[str, Cell] = {}
+    begun: list[int] = []
+
+    def wanted(number: int) -> bool:
+        cell, start, stop = todo[number]
+        if cell.key in first:
+            return False
+        if others_shards and others_shards.is_taken(cell.key, start, stop):
+            return False
+        if batches.resize(cell) != tried[cell.key]:  # the next round takes the smaller batch
+            return False
+        if not claims.take(cell.key, start, stop):
+            return False
+        if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
+            claims.release(cell.key, start, stop)
+            return False
+        report.stage(f"{cell.model}: {cell.label}")
+        begun.append(number)
+        return True
+
+    def tell(number: int, count: int) -> None:
+        cell = todo[number][0]
+        bar.evaluations(cell.key, count * costs[cell.key])
 
     while True:
         scan_began, begun = time.monotonic(), []
@@ -122,33 +138,6 @@ def draw_missing_samples(
         shards_left = Counter(cell.key for cell, *_ in todo)
         tried = {cell.key: batches.resize(cell) for cell, *_ in todo}
 
-        def wanted(
-            number: int,
-            todo: _Todo = todo,
-            others_shards: _OthersShards | None = others_shards,
-            begun: list[int] = begun,
-            tried: Mapping[str, Cell] = tried,
-        ) -> bool:
-            cell, start, stop = todo[number]
-            if cell.key in first or (
-                others_shards and others_shards.is_taken(cell.key, start, stop)
-            ):
-                return False
-            if batches.resize(cell) != tried[cell.key]:  # the next round takes the smaller batch
-                return False
-            if not claims.take(cell.key, start, stop):
-                return False
-            if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
-                claims.release(cell.key, start, stop)
-                return False
-            bar.show_cell(cell.key)
-            begun.append(number)
-            return True
-
-        def tell(number: int, count: int, todo: _Todo = todo) -> None:
-            cell = todo[number][0]
-            bar.evaluations(cell.key, count * costs[cell.key])
-
         results = setup.executor.map(
             [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
             setup.world,
@@ -162,9 +151,8 @@ def draw_missing_samples(
             for number, result in results:
                 cell, start, stop = todo[number]
                 used = tried[cell.key]
-                opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
-                hashes = {} if opened is None else json.loads(str(opened))
-                setup.watch.add_files(cell.model, hashes)
+                opened = "{}" if isinstance(result, Failure) else result.pop(OPENED, "{}")
+                setup.watch.add_files(cell.model, json.loads(str(opened)))
                 setup.watch.check()
                 if isinstance(result, Failure):
                     if not batches.shrink(used, stop - start, result):

@@ -11,9 +11,9 @@ from torch import Tensor
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
-from ...samplers.types import Denoise, Pair
+from ...samplers.types import Denoise
 from ..suites.cell import Cell
-from .counting import Meter
+from .counting import Meter, ObservedDenoiser
 from .execution import has_varying_cost
 from .failure import Failure
 
@@ -103,36 +103,24 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     assert cell.grid is not None
     x, noise = first_states_and_noise(model, cell, ids)
     meter.reset()
-    vary = has_varying_cost(model, cell.grid, infinite=cell.infinite)
-    counter = _CountedSavings(model, bound) if vary else None
-    out = solve_cell(cell, counter or bound, x, noise)
+    saved = 0.0  # passes times samples, where guidance is off
+
+    def count_saved(_denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
+        nonlocal saved
+        levels = sigma.expand(len(x)).tolist() if isinstance(sigma, Tensor) else [sigma] * len(x)
+        saved += sum(model.passes - model.passes_at(level) for level in levels)
+
+    varies = has_varying_cost(model, cell.grid, infinite=cell.infinite)
+    denoise = ObservedDenoiser(bound, count_saved) if varies else bound
+    out = solve_cell(cell, denoise, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
     nfe, says = meter.rows / len(ids), evaluations_per_sample(cell)
-    saved = counter.saved[0] / len(ids) if counter else 0.0
-    if says is not None and nfe + saved != says * model.passes:
+    counted = nfe + saved / len(ids)
+    if says is not None and counted != says * model.passes:
         raise Failure(
             "failed",
-            f"counted {nfe + saved:g} evaluations per sample, but nfe() says {says * model.passes}",
+            f"counted {counted:g} evaluations per sample, but nfe() says {says * model.passes}",
         )
     return Batch(out, nfe, meter.calls)
-
-
-class _CountedSavings:
-    """Bound model with guidance at some levels; ``saved[0]`` counts saved passes times samples."""
-
-    def __init__(self, model: Denoiser, bound: Bound, saved: list[float] | None = None) -> None:
-        self._model, self._bound = model, bound
-        self.saved = [0.0] if saved is None else saved
-
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        return self.both(x, sigma)[0]
-
-    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
-        levels = sigma.expand(len(x)).tolist() if isinstance(sigma, Tensor) else [sigma] * len(x)
-        self.saved[0] += sum(self._model.passes - self._model.passes_at(level) for level in levels)
-        return self._bound.both(x, sigma)
-
-    def take(self, rows: Tensor) -> _CountedSavings:
-        return _CountedSavings(self._model, self._bound.take(rows), self.saved)

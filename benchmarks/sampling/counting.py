@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from ...models.denoiser import Denoiser, Wrapper
 from ...models.exact.base import ExactModel
+from ...samplers import Denoise
+from ...samplers.types import Pair, denoise_both
 
 
 @dataclass
 class Meter:
-    """Counts of one batch: ``rows``, network passes times samples; ``calls``, sequential calls."""
+    """Counts of one batch: ``rows``, network passes times samples; ``calls``, sequential calls.
+
+    ``tell``, if any, receives the rows of each call, for progress.
+    """
 
     rows: int = 0
     calls: int = 0
+    tell: Callable[[int], object] | None = None
 
     def add(self, rows: int) -> None:
         """Count one more call, on ``rows`` rows."""
         self.rows += rows
         self.calls += 1
+        if self.tell is not None:
+            self.tell(rows)
 
     def attach(self, model: Denoiser) -> Denoiser:
         """Return the model with this meter at its network."""
@@ -52,13 +60,23 @@ class Metered(Wrapper):
         return inner.endpoint(x, labels)
 
 
-@dataclass
-class ReportingMeter(Meter):
-    """Meter that also passes the rows of each call to ``tell``, for progress."""
+class ObservedDenoiser:
+    """Bound denoiser that passes itself, x and sigma of each call to ``observe``, before the call."""
 
-    tell: Callable[[int], object] = field(kw_only=True)
+    def __init__(
+        self, denoise: Denoise, observe: Callable[[Denoise, Tensor, float | Tensor], None]
+    ) -> None:
+        self._denoise, self._observe = denoise, observe
 
-    def add(self, rows: int) -> None:
-        """See :meth:`Meter.add`."""
-        super().add(rows)
-        self.tell(rows)
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the image that the denoiser returns."""
+        return self.both(x, sigma)[0]
+
+    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
+        """See :func:`.denoise_both`."""
+        self._observe(self._denoise, x, sigma)
+        return denoise_both(self._denoise, x, sigma)
+
+    def take(self, rows: Tensor) -> ObservedDenoiser:
+        """Return the denoiser of a subset or of repeats of the rows, with the same observer."""
+        return ObservedDenoiser(self._denoise.take(rows), self._observe)

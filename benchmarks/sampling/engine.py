@@ -13,10 +13,9 @@ from torch import Tensor
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import CudaGraph, Recording, TensorLevels, capture
-from ...samplers.types import Pair, denoise_both
 from ..suites.cell import Cell
 from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
-from .counting import Meter
+from .counting import Meter, ObservedDenoiser
 from .execution import is_captured, model_for_execution
 from .failure import Failure
 
@@ -103,23 +102,6 @@ class RecordedCalls:
         return last()
 
 
-class _RecordingDenoiser:
-    """Bound denoiser that adds its calls to ``calls``."""
-
-    def __init__(self, denoise: Denoise, calls: RecordedCalls) -> None:
-        self._denoise, self._calls = denoise, calls
-
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        return self.both(x, sigma)[0]
-
-    def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
-        self._calls.add(self._denoise, x, sigma)
-        return denoise_both(self._denoise, x, sigma)
-
-    def take(self, rows: Tensor) -> _RecordingDenoiser:
-        return _RecordingDenoiser(self._denoise.take(rows), self._calls)
-
-
 def bytes_for_states_on(device: torch.device) -> float:
     """Return the number of bytes of states that may be stored on a device."""
     if device.type != "cuda":
@@ -146,7 +128,6 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     The sampler runs once; in a mode with CUDA graphs this run is recorded. A second run stores the
     sampler's calls of the model, in ``room`` bytes at most.
     """
-    assert cell.grid is not None
     model = model_for_execution(model, cell.execution)
     bound = model.bind(ids, cell.seed)
     x, noise = first_states_and_noise(model, cell, ids)
@@ -160,7 +141,7 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     samples = sample()
     wait_for_device(x.device)
     first_ms = 1e3 * (time.perf_counter() - started)
-    solve_cell(cell, _RecordingDenoiser(denoise, calls), x, noise)
+    solve_cell(cell, ObservedDenoiser(denoise, calls.add), x, noise)
     network = calls.repeat
     if is_captured(cell.execution):
         network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay

@@ -21,7 +21,6 @@ PANELS = 8  # number of evaluations shown, spread evenly from the first to the l
 IMAGES = 2
 CLOUD = 256
 
-Arrays = dict[str, NDArray]
 Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
 """Evaluations ``(sigma, x, d)`` of all samples together, in order, and the final samples."""
 
@@ -76,7 +75,7 @@ def trajectory_arrays(
     reference: Reference | None,
     cell: Cell,
     record: Callable[[int], Trajectories],
-) -> Arrays:
+) -> dict[str, NDArray]:
     """Return the trajectories of a cell's first samples, recorded by ``record``.
 
     States are scaled to x s / sqrt(s² + sigma²), as large as the data at every level. Here s is the
@@ -111,7 +110,6 @@ def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories
 
     Evaluations at several noise levels, at an infinite level or of some samples only are left out.
     """
-    assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)
     x, noise = first_states_and_noise(model, cell, ids)

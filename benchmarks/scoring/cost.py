@@ -11,7 +11,7 @@ from ...models.exact.base import ExactModel
 from ...models.reference import Reference
 from ...samplers.spec import format_spec, parse_spec
 from ..sampling.batch import latents
-from ..sampling.counting import ReportingMeter
+from ..sampling.counting import Meter
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .converged_endpoints import (
@@ -72,7 +72,7 @@ def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
 
     ids = torch.zeros(1, dtype=torch.int64, device=cell.device)
     x = latents(model, ids, cell.seed, getattr(torch, cell.dtype))[0]
-    watched = ReportingMeter(tell=stop).attach(model)
+    watched = Meter(tell=stop).attach(model)
     try:
         endpoint = watched.endpoint(x, model.draw_labels(ids, cell.seed))
     except _EvaluatedError:

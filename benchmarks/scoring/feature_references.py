@@ -18,8 +18,7 @@ from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Reference, Statistics
 from ...results.run_directory.behaviour_fingerprint import hash_of
-from ..identity import runs_users_code
-from ..identity.model import MANY_ROWS
+from ..identity.model import MANY_ROWS, runs_users_code
 from ..identity.reduced_numbers import reduce_row
 from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache

@@ -16,8 +16,9 @@ from ...models.cards.datasets import digits, emoji, fashion_mnist
 from ...models.denoiser import Denoiser
 from ...models.loaders.user_files import change_in_words, file_hash, record_files
 from ...models.reference import Extractor, FloatArray
+from ...results.run_directory.behaviour_fingerprint import Fingerprint, difference
 from ...results.run_directory.files import read_npz, write_npz
-from ..identity import Fingerprint, difference, extractor_fingerprint
+from ..identity.model import extractor_fingerprint
 from ..metrics.estimators.rows import Moments
 from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS

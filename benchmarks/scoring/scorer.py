@@ -18,7 +18,7 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import PRECISE_RUN, Context, Endpoints, Metric, metrics, origin
-from ..sampling.counting import ReportingMeter
+from ..sampling.counting import Meter
 from ..sampling.shard import Arrays, is_rounded
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
 from ..suites.cell import Cell
@@ -160,7 +160,7 @@ class Scorer:
     @cached_property
     def reporting_model(self) -> Denoiser:
         """The model in full precision, with its evaluations reported to :attr:`report`."""
-        return ReportingMeter(tell=self.report.evaluations).attach(self.precise)
+        return Meter(tell=self.report.evaluations).attach(self.precise)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
         """Score cells with a missing or outdated score, and measure path curvature if requested.

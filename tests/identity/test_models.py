@@ -14,10 +14,11 @@ import safetensors.torch
 import torch
 from looping import each
 
-from samplerbench.benchmarks.identity import Fingerprint, difference, model_fingerprint
+from samplerbench.benchmarks.identity.model import model_fingerprint
 from samplerbench.benchmarks.scoring.converged_endpoints import file_tag
 from samplerbench.models import model_names
 from samplerbench.models.registry import make_model
+from samplerbench.results.run_directory.behaviour_fingerprint import Fingerprint, difference
 
 safe_open = None
 """Set by a test."""

@@ -13,12 +13,13 @@ import torch
 from looping import each
 
 from samplerbench import samplers
-from samplerbench.benchmarks.identity import Fingerprint, difference, sampler_fingerprint
+from samplerbench.benchmarks.identity.sampler import sampler_fingerprint
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.suites.cell import Cell, Start
 from samplerbench.benchmarks.suites.files import load_suite
+from samplerbench.results.run_directory.behaviour_fingerprint import Fingerprint, difference
 from samplerbench.samplers import Grid, karras, loop, registry
 from samplerbench.samplers.methods.edm import Heun
 from samplerbench.samplers.schedules import SCHEDULES

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.identity import difference, extractor_fingerprint
+from samplerbench.benchmarks.identity.model import extractor_fingerprint
 from samplerbench.models.extractors import Samples, make_extractor, rgb
 from samplerbench.models.extractors.checked import CHUNK
+from samplerbench.results.run_directory.behaviour_fingerprint import difference
 
 EVENT = (1, 8, 8)
 

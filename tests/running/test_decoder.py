@@ -13,12 +13,13 @@ import pytest
 import torch
 from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.identity import difference, model_fingerprint
+from samplerbench.benchmarks.identity.model import model_fingerprint
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executors import shard_limits as throughput
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
+from samplerbench.results.run_directory.behaviour_fingerprint import difference
 from samplerbench.results.run_directory.run_dir import RunDir
 
 SAMPLES = 40

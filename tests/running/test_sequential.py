@@ -80,9 +80,9 @@ def test_decided_rows_stop_and_open_ones_get_the_most(finished):
 def test_a_finished_run_has_nothing_left_to_do(finished):
     out, looks, table = finished
     before = {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
-    again = decided(out)
-    assert again.table.csv() == table.csv()
-    assert again.analyses == looks
+    again, looks_again = decided(out)
+    assert again.csv() == table.csv()
+    assert looks_again == looks
     still = {row["curve"] for row in looks.rows if row["verdict"] == "undecided"}
     # a decision is never made again
     assert {
@@ -94,7 +94,7 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
 @pytest.mark.slow
 def test_more_samples_go_on_from_there_and_end_as_if_asked_at_once(finished, tmp_path):
     out, *_ = finished
-    stopped = decided(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256})).analyses
+    _, stopped = decided(tmp_path / "a", UNTIL.model_copy(update={"max_samples": 256}))
     assert max(row["samples"] for row in stopped.rows) == 256
     assert on_record(tmp_path / "a").number == 2
     decided(tmp_path / "a")

@@ -42,7 +42,7 @@ def test_a_row_that_diverges_at_a_look_is_closed_as_failed(
     monkeypatch.setattr(
         "samplerbench.benchmarks.running.sequential_sampling.level_of_test", lambda look, rows: 0.0
     )
-    looks = run_until_decided(setup, until).analyses
+    _, looks = run_until_decided(setup, until)
     look = 1 if first_sample == 0 else 2
     (row,) = looks.rows
     assert (row["verdict"], row["reason"], row["look"]) == (

@@ -12,8 +12,8 @@ from looping import each
 from samplerbench.benchmarks.identity.sampler import sampler_fingerprint
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise, sample_batch, solve_cell
-from samplerbench.benchmarks.sampling.counting import Meter
-from samplerbench.benchmarks.sampling.engine import RecordedCalls, _RecordingDenoiser
+from samplerbench.benchmarks.sampling.counting import Meter, ObservedDenoiser
+from samplerbench.benchmarks.sampling.engine import RecordedCalls
 from samplerbench.benchmarks.sampling.trajectories import record_trajectories
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import ClassifierFree
@@ -259,7 +259,11 @@ def test_cfgpp__runs_that_count_time_or_draw_trajectories_see_both_images():
         x, noise = first_states_and_noise(guided, cell, IDS)
         bound = guided.bind(IDS, cell.seed)
         assert not torch.equal(batch.x, make(name).sample(bound, x, cell.grid, noise))
-        for denoise in (bound, TensorLevels(bound), _RecordingDenoiser(bound, RecordedCalls(1e9))):
+        for denoise in (
+            bound,
+            TensorLevels(bound),
+            ObservedDenoiser(bound, RecordedCalls(1e9).add),
+        ):
             assert_same(batch.x, solve_cell(cell, denoise, x, noise))
         assert_same(batch.x, torch.from_numpy(record_trajectories(guided, cell, len(IDS))[1]))
 

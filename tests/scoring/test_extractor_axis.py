@@ -289,7 +289,7 @@ def test_a_question_about_other_real_samples_is_another_question(tmp_path):
         chosen = suite(extractor="pixels", real=str(tmp_path / f"{name}.npy"))
         return quiet_setup(chosen, tmp_path / "run")
 
-    first = run_until_decided(asked("a"), until).analyses
+    _, first = run_until_decided(asked("a"), until)
     assert stored_analyses(asked("a"), until).rows == first.rows != []
     assert stored_analyses(asked("b"), until).rows == []
 

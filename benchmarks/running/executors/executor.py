@@ -156,9 +156,8 @@ class Serial(Executor):
         wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
         """See :meth:`Executor.map`."""
-        for number, (task, limit) in enumerate(
-            zip(tasks, one_limit_per_task(limits, tasks), strict=True)
-        ):
+        each_limit = limits or [None] * len(tasks)
+        for number, (task, limit) in enumerate(zip(tasks, each_limit, strict=True)):
             if not wanted(number):
                 continue
             run = partial(self.run, task, world, tell=partial(tell, number), limit=limit)
@@ -182,13 +181,6 @@ def result_or_failure(run: Callable[[], Any]) -> Any:
         return run()
     except Failure as failure:
         return failure
-
-
-def one_limit_per_task(
-    limits: Sequence[float | None], tasks: Sequence[Task]
-) -> Sequence[float | None]:
-    """Return a time limit for each task: ``limits``, or None for each if ``limits`` is empty."""
-    return limits or [None] * len(tasks)
 
 
 class InProcess(Serial):

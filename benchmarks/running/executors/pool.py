@@ -16,7 +16,6 @@ from .executor import (
     TellOf,
     Wanted,
     ignore_progress,
-    one_limit_per_task,
     result_or_failure,
     run_in_this_process,
     want_every_task,
@@ -65,7 +64,7 @@ class Pool(Executor):
         wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
         """See :meth:`.Executor.map`."""
-        todo = deque(enumerate(zip(tasks, one_limit_per_task(limits, tasks), strict=True)))
+        todo = deque(enumerate(zip(tasks, limits or [None] * len(tasks), strict=True)))
         setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
         messages: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
 

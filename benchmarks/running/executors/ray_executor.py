@@ -19,7 +19,6 @@ from .executor import (
     TellOf,
     Wanted,
     ignore_progress,
-    one_limit_per_task,
     run_in_this_process,
     want_every_task,
 )
@@ -88,7 +87,7 @@ class Ray(Executor):
             return
         group = self._group_of_setting(world.setting)
         setting = replace(world.setting, threads=group.share.cpus)
-        todo, within = deque(range(len(tasks))), one_limit_per_task(limits, tasks)
+        todo, within = deque(range(len(tasks))), limits or [None] * len(tasks)
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
         try:
             while todo or runs:

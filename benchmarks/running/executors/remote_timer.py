@@ -20,8 +20,7 @@ from .worker_context import WorkerContext
 class TimesTask:
     """Task that times cells of one model.
 
-    ``size`` is the batch size, 0 for each cell's own. ``within`` limits the seconds for all cells,
-    if not None.
+    ``size`` is the batch size, 0 for each cell's own; ``within`` limits the seconds for all cells.
     """
 
     parts: tuple[CellTask, ...]

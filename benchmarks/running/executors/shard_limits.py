@@ -106,8 +106,7 @@ class FittingBatchSizes:
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
         """Reduce the batch size of a cell after a failure; return True if another try may succeed.
 
-        ``tried`` is the failed cell, resized by :meth:`resize`, and ``count`` its number of
-        samples.
+        ``tried`` is the failed cell as :meth:`resize` returned it; it had ``count`` samples.
         """
         size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .... import samplers
+from ....results.run_directory.behaviour_fingerprint import Fingerprint
 from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
-from ...identity import Fingerprint, sampler_fingerprint
+from ...identity.sampler import sampler_fingerprint
 from ...sampling.failure import Failure, error_in_words, is_out_of_memory
 from ...sampling.shard import Arrays, FeatureExtraction, sample_shard
 from ...sampling.trajectories import Trajectories, record_trajectories
@@ -155,13 +156,10 @@ class TrajectoryTask(CellTask):
         return record_trajectories(world.load(self.cell.model).model, self.cell, self.count)
 
 
-@dataclass(frozen=True)
 class ThroughputTask(CellTask):
-    """Task that measures, for about ``seconds``, a model's evaluations per second."""
-
-    seconds: float
+    """Task that measures a model's evaluations per second, for about 0.1 s."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the evaluations per second at the cell's batch size."""
         model, cell = world.load(self.cell.model).model, self.cell
-        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=self.seconds)
+        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=0.1)

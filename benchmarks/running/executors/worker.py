@@ -19,6 +19,7 @@ import traceback
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Event
@@ -63,6 +64,7 @@ class _Process(NamedTuple):
     traces: IO[bytes]
 
 
+@dataclass(eq=False)
 class _WorkerEnd(Exception):  # noqa: N818
     """End of the worker process: a clause that describes it, and its cause.
 
@@ -70,11 +72,10 @@ class _WorkerEnd(Exception):  # noqa: N818
     ``memory`` is True if the kernel killed the worker because memory ran out; None if unknown.
     """
 
-    def __init__(
-        self, ending: str, *, begun: bool, killed: bool = False, memory: bool | None = False
-    ) -> None:
-        super().__init__(ending)
-        self.ending, self.begun, self.killed, self.memory = ending, begun, killed, memory
+    ending: str
+    begun: bool
+    killed: bool = False
+    memory: bool | None = False
 
 
 class Worker(Serial):
