@@ -67,6 +67,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
         digests = admit_cells(setup)
         work, reference_work = _expected_work(setup)
         total = sum(work.values()) + sum(reference_work.values())
+        table, changes_in_table = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
             record_no_samples(directory, cell, status, reason)
@@ -89,7 +90,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
-                    rebuild(directory)
+                    table, changes_in_table = rebuild(directory), directory.changes
             directory.check()  # fails if this process lost the lock
             claims.end()
             if timing:
@@ -99,7 +100,9 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                     time_sampled_cells(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
-        return rebuild(directory)
+        if table is None or changes_in_table != directory.changes:
+            table = rebuild(directory)
+        return table
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:

@@ -50,6 +50,7 @@ class SamplerProbes:
         self._run, self._world, self._executor = run, world, executor
         self._limit = min(time_limit or LONGEST_PROBE, LONGEST_PROBE)
         self._probes: dict[str, SamplerProbe] = {}
+        self._alike: dict[tuple[object, ...], SamplerProbe] = {}
 
     def probe_once(self, cell: Cell) -> SamplerProbe:
         """Return the probe of a cell's sampler on the cell's grid, made at the first call."""
@@ -84,7 +85,8 @@ class SamplerProbes:
         """Return a new probe of a cell's sampler (:func:`..identity.sampler_fingerprint`).
 
         A sampler that raises in its probe stays in the run, since it may work on the cell's model.
-        Its files and failure make the fingerprint. A crash or a hang is not repeated.
+        Its files and failure make the fingerprint. A sampler that crashes or hangs is not run
+        again.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}
@@ -93,9 +95,21 @@ class SamplerProbes:
         foreign = bool(origin) or ":" in cell.sampler.name
         executor = self._executor if foreign else InProcess()
         event = tuple(self._world.load(cell.model).model.event)
+        alike = (
+            cell.label,
+            tuple(samplers.found_for_model(cell.sampler).items()),
+            getattr(cell.sampler, "table", None),
+            cell.grid,
+            cell.start.means is None,
+            cell.noise,
+            cell.sigma_max,
+            cell.sigma_min,
+        )
+        if alike in self._alike:  # the same sampler on the same grid, for another model
+            return self._alike[alike]
         try:
             task = FingerprintTask(cell, event)
-            return SamplerProbe(executor.run(task, self._world, limit=self._limit))
+            probe = SamplerProbe(executor.run(task, self._world, limit=self._limit))
         except Failure as failure:
             # only an exception's type is recorded, since its message may have a memory address
             ended = failure.status in (*ENDED, "killed")
@@ -103,6 +117,9 @@ class SamplerProbes:
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}
             fingerprint = Fingerprint("sampler", cell.label, facts, {})
             return SamplerProbe(fingerprint, failure if ended else None)
+        if not foreign and cell.start.means is None:
+            self._alike[alike] = probe
+        return probe
 
     def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
         """Return the recorded probe of a sampler that crashed or hung, in place of a new probe.

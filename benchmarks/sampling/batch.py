@@ -11,7 +11,7 @@ from torch import Tensor
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
-from ...samplers.types import Denoise
+from ...samplers.types import Denoise, Pair
 from ..suites.cell import Cell
 from .counting import Meter, ObservedDenoiser
 from .execution import has_varying_cost
@@ -105,7 +105,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     meter.reset()
     saved = 0.0  # passes times samples, where guidance is off
 
-    def count_saved(_denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
+    def count_saved(_denoise: Denoise, x: Tensor, sigma: float | Tensor, _images: Pair) -> None:
         nonlocal saved
         levels = sigma.expand(len(x)).tolist() if isinstance(sigma, Tensor) else [sigma] * len(x)
         saved += sum(model.passes - model.passes_at(level) for level in levels)

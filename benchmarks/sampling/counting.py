@@ -61,10 +61,10 @@ class Metered(Wrapper):
 
 
 class ObservedDenoiser:
-    """Bound denoiser that passes itself, x and sigma of each call to ``observe``, before the call."""
+    """Bound denoiser that passes itself, x, sigma and both images of each call to ``observe``."""
 
     def __init__(
-        self, denoise: Denoise, observe: Callable[[Denoise, Tensor, float | Tensor], None]
+        self, denoise: Denoise, observe: Callable[[Denoise, Tensor, float | Tensor, Pair], None]
     ) -> None:
         self._denoise, self._observe = denoise, observe
 
@@ -74,8 +74,9 @@ class ObservedDenoiser:
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
         """See :func:`.denoise_both`."""
-        self._observe(self._denoise, x, sigma)
-        return denoise_both(self._denoise, x, sigma)
+        images = denoise_both(self._denoise, x, sigma)
+        self._observe(self._denoise, x, sigma, images)
+        return images
 
     def take(self, rows: Tensor) -> ObservedDenoiser:
         """Return the denoiser of a subset or of repeats of the rows, with the same observer."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import CudaGraph, Recording, TensorLevels, capture
+from ...samplers.types import Pair
 from ..suites.cell import Cell
 from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter, ObservedDenoiser
@@ -75,7 +76,7 @@ class RecordedCalls:
         self.count = 0
         self._room, self._stride = room, 1
 
-    def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
+    def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor, _images: Pair) -> None:
         """Count one more call, and store every n-th, where n doubles when ``room`` is exceeded."""
         if self.count % self._stride == 0:
             levels = sigma.clone() if isinstance(sigma, Tensor) else sigma

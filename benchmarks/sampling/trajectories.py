@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ...models.denoiser import Denoiser
 from ...models.reference import Reference
-from ...samplers.types import Pair, RowByRow
+from ...samplers.types import Denoise, Pair
 from ..suites.cell import Cell
 from .batch import first_states_and_noise, solve_cell
+from .counting import ObservedDenoiser
 
 POINTS = 512
 PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
@@ -115,12 +116,10 @@ def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories
     x, noise = first_states_and_noise(model, cell, ids)
     evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
-    def both(x: Tensor, sigma: float | Tensor) -> Pair:
-        d, free = bound.both(x, sigma)
+    def record(_denoise: Denoise, x: Tensor, sigma: float | Tensor, images: Pair) -> None:
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
-            evaluations.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
-        return d, free
+            evaluations.append((levels[0], x.cpu().numpy().copy(), images[0].cpu().numpy().copy()))
 
-    denoise = RowByRow(lambda x, sigma: both(x, sigma)[0], both)
-    return evaluations, solve_cell(cell, denoise, x, noise).cpu().numpy()
+    end = solve_cell(cell, ObservedDenoiser(bound, record), x, noise)
+    return evaluations, end.cpu().numpy()

@@ -45,6 +45,26 @@ def test_the_first_and_the_last_evaluation_are_among_eight(found):
     assert (np.diff(arrays["sigma"]) < 0).all()
 
 
+def test_record_trajectories__rows_that_step_apart_keep_their_own_labels():
+    suite = Suite(
+        name="t",
+        models=["digits"],
+        samplers=["dpm_solver_adaptive_23"],
+        tolerances=[0.1],
+        nfe=[10],
+        samples=8,
+    )
+    models = load_models(suite)
+    (cell,) = plan(suite, models, load_references(models), "cpu")
+    evaluations, end = record_trajectories(models["digits"], cell, 2)
+    ids = torch.arange(2)
+    bound = models["digits"].bind(ids, cell.seed)
+    noise = samplers.SampleNoise(cell.seed, ids, (1, 8, 8), models["digits"].dtype)
+    x = models["digits"].sigma_max * noise.initial()
+    assert evaluations
+    assert np.array_equal(end, cell.sampler.sample(bound, x, cell.grid, noise).numpy())
+
+
 def test_predictions_are_the_denoiser_s_at_the_states_shown(found):
     model, cell, arrays = found
     scale = np.sqrt(np.square(arrays["end"], dtype=np.float64).mean())

@@ -11,7 +11,7 @@ import pickle
 import signal
 import threading
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .worker_context import WorkerConfig, WorkerContext
 
 TRACE_SIGNAL = signal.SIGUSR1  # at this signal, a worker writes the stacks of its threads
+
+_LATEST: dict[bytes, WorkerContext] = {}
+"""Latest context of this process, by its pickled setting, so that later tasks reuse its models."""
 
 
 def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
@@ -42,23 +45,21 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
     Raises:
         ValueError: the setting or the task cannot be loaded or prepared.
     """
+    from .worker_context import WorkerContext
+
     try:
-        world = _context_of(setting)
+        if setting not in _LATEST:
+            _LATEST.clear()  # before models are loaded: memory never holds two contexts
+            config: WorkerConfig = pickle.loads(setting)
+            config.apply()
+            _LATEST[setting] = WorkerContext(config)
+        world = _LATEST[setting]
         loaded: Task = pickle.loads(task)
         loaded.prepare(world)
     except BaseException as error:  # a file of the user's that exits, among others
-        _context_of.cache_clear()
+        _LATEST.clear()
         raise ValueError(" ".join(f"{error}".split()) or type(error).__name__) from error
     return loaded, world
-
-
-@lru_cache(maxsize=1)  # later tasks reuse the models of the latest context
-def _context_of(setting: bytes) -> WorkerContext:
-    from .worker_context import WorkerContext
-
-    config: WorkerConfig = pickle.loads(setting)
-    config.apply()
-    return WorkerContext(config)
 
 
 def packed_result(task: Task, world: WorkerContext, tell: Tell = ignore_progress) -> bytes:
