@@ -31,7 +31,6 @@ class OwnSampling(NamedTuple):
         end: factor of the result, for a scheduler that ends in scaled coordinates.
         clip: bound to which the denoised image, not the predicted noise, is clamped; None for none.
         told: description of the scheduler and the spacing of its levels, for tables.
-        differs: sentences on the remaining differences from the scheduler.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
             another native time than the model's process gives.
     """
@@ -42,7 +41,6 @@ class OwnSampling(NamedTuple):
     end: float = 1.0
     clip: float | None = None
     told: str = ""
-    differs: tuple[str, ...] = ()
     times: tuple[tuple[float, float], ...] = ()
 
 
@@ -335,8 +333,7 @@ class Wrapper(Denoiser):
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """Return the steps of the inner model's own scheduler."""
-        inner = self.inner
-        return inner.own_sampling(steps, scheduler) if scheduler else inner.own_sampling(steps)
+        return self.inner.own_sampling(steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return the inner model's native levels."""

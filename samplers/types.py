@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -13,7 +14,8 @@ from torch import Tensor
 _ENTRY = re.compile(r"^@\w+\{\s*(?P<key>[^,\s]+)\s*,.*?^\}", re.MULTILINE | re.DOTALL)
 
 
-def references() -> dict[str, str]:
+@cache
+def references() -> Mapping[str, str]:
     """Return the BibTeX text of every entry of ``references.bib``, by key."""
     text = (Path(__file__).parent / "references.bib").read_text(encoding="utf-8")
     return {match["key"]: match[0] for match in _ENTRY.finditer(text)}

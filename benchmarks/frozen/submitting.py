@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -41,6 +44,8 @@ SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
 QUALIFYING = 3
 """Number of problems that a file's solver solves twice before everything else."""
+CHECK_SECONDS = 120
+"""Longest time of ``samplerbench check`` on a file's sampler."""
 
 PACKAGES = ("samplerbench", "torch", "numpy", "scipy")
 """Packages whose versions a submission states."""
@@ -49,11 +54,12 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, the function that runs it, and what its code claims."""
+    """Solver as the board describes it, the function that runs it, what its code claims, its file."""
 
     solver: Solver
     solve: Solve
     claims: dict[str, Any]
+    file: Path | None = None
 
 
 def submit(
@@ -72,7 +78,8 @@ def submit(
     """Measure a solver on the frozen suite, and write its submission.
 
     A Python file runs in processes of its own, which never see the model
-    (:mod:`samplerbench.benchmarks.frozen.isolation`). An interrupted call continues where it was, and
+    (:mod:`samplerbench.benchmarks.frozen.isolation`). What ``samplerbench check`` finds wrong with its
+    sampler is part of the submission. An interrupted call continues where it was, and
     curves that ``out`` has already are not measured again.
 
     Args:
@@ -123,7 +130,10 @@ def submit(
             machine=f"{platform.system()} {platform.machine()}, {cpu_name()}",
         )
         first = _with_earlier_curves(first, target)
-        if subject.solver.source and not first.curves:
+        if subject.file is not None and not first.curves:
+            progress("samplerbench check")
+            wrong = _check_in_words(subject.file, subject.solver.sampler)
+            first = first.model_copy(update={"check": wrong})
             progress("qualification: a few problems, twice")
             _qualify(subject, drawn, track)
         return _measure(subject, drawn, first, target, networks=networks, progress=progress)
@@ -185,6 +195,7 @@ def _with_earlier_curves(first: Submission, target: Path) -> Submission:
             )
         if not differs:
             known = first.by_place | old.by_place
+            first = first.model_copy(update={"check": old.check})
             first = first.with_curves(known.values(), max(first.seconds, old.seconds))
     return first
 
@@ -197,8 +208,13 @@ def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
         return _file_subject(path, sampler, schedule, path.read_text(encoding="utf-8"))
     if sampler:
         raise ValueError("--sampler names a sampler of a Python file; write the spec alone")
-    made = samplers.make(str(solver))
-    label, levels = format_spec(parse_spec(str(solver))), make_schedule(schedule)
+    return _named_subject(str(solver), schedule)
+
+
+def _named_subject(spec: str, schedule: str) -> _Subject:
+    """Return the solver of a spec, which is never read as the path of a file."""
+    made = samplers.make(spec)
+    label, levels = format_spec(parse_spec(spec)), make_schedule(schedule)
     package = samplers.origin(made.name) or f"samplerbench {version('samplerbench')}"
     described = _describe_solver(
         label, levels.label, stochastic=made.stochastic, fingerprint=package
@@ -224,17 +240,38 @@ def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subj
         source=source,
     )
     solve = solve_file(path, facts.label, levels.label)
-    return _Subject(described, solve, {"order": facts.order})
+    return _Subject(described, solve, {"order": facts.order}, path)
 
 
 def _submitted_subject(old: Submission, folder: Path) -> _Subject:
     """Return the solver of a submission; a file's source is written into ``folder``."""
     if not old.solver.source:
-        return _subject(old.solver.sampler, "", old.solver.schedule)
+        return _named_subject(old.solver.sampler, old.solver.schedule)
     path = folder / "submitted_solver.py"
     path.write_text(old.solver.source, encoding="utf-8")
     schedule = old.solver.schedule or SCHEDULE
     return _file_subject(path, old.solver.sampler, schedule, old.solver.source)
+
+
+def _check_in_words(path: Path, sampler: str) -> str:
+    """Return what ``samplerbench check``, in its own process, finds wrong with a file's sampler."""
+    main = "from samplerbench.benchmarks.cli import main; main()"
+    command = [sys.executable, "-c", main, "check", sampler, "--plugin", str(path), "--json"]
+    try:
+        ran = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+        checks = json.loads(ran.stdout)["checks"]
+        wrong = "; ".join(f"{c['name']}: {c['detail']}" for c in checks if not c["passed"])
+    except subprocess.TimeoutExpired:
+        wrong = f"it took more than {CHECK_SECONDS} s"
+    except (ValueError, KeyError, TypeError):
+        wrong = "it gave no result"
+    return "".join(c for c in wrong if c.isprintable())[:1000]
 
 
 def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 from ...models import Denoiser
-from ...results.run_directory.reading import log
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.cell import Start
@@ -47,8 +46,7 @@ def configure_pipeline(
 ) -> tuple[Sampler, str]:
     """Return ``pipeline`` with the settings of the model's own scheduler on a grid, and "".
 
-    If this is impossible, return the sampler unchanged, and the reason to skip it. Remaining
-    differences from the scheduler are logged once per model.
+    If this is impossible, return the sampler unchanged, and the reason to skip it.
     """
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
@@ -62,8 +60,6 @@ def configure_pipeline(
         )
     if reason := why_sampler_cannot_run(model, make(own.sampler)):
         return sampler, reason
-    if own.differs:
-        _warn_of_differences(model.name, own.told, own.differs)
     ends = (own.start, own.end, own.clip, own.told, own.times, model.map_end)
     return sampler.fitted(Preset(own.sampler, own.levels, *ends)), ""
 
@@ -81,8 +77,3 @@ def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[in
         return model.passes * max(n, says or n)
 
     return cost
-
-
-@cache
-def _warn_of_differences(model: str, scheduler: str, differs: tuple[str, ...]) -> None:
-    log.warning("pipeline on %s is not quite its %s: %s", model, scheduler, "; ".join(differs))

@@ -107,7 +107,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
         names = set(_external_locations("model", content))
-    except (IndexError, UnicodeDecodeError):
+    except (IndexError, KeyError, RecursionError, UnicodeDecodeError):
         raise ValueError("it is cut short or no ONNX file") from None
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:

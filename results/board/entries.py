@@ -163,10 +163,10 @@ def agree(submission: Submission, again: Submission) -> bool:
 def _agree(one: Curve, other: Curve) -> bool:
     if one.nfe != other.nfe or one.search != other.search:
         return False
+    ours, theirs = one.error + one.distance, other.error + other.distance
     # errors near rounding differ between machines; no target is that small
-    pairs = zip(one.error + one.distance, other.error + other.distance, strict=True)
-    return all(
+    return len(ours) == len(theirs) and all(
         a == b
         or (a is not None and b is not None and math.isclose(a, b, rel_tol=AGREEMENT, abs_tol=1e-8))
-        for a, b in pairs
+        for a, b in zip(ours, theirs, strict=True)
     )

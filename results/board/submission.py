@@ -133,7 +133,8 @@ class Submission(_Table):
         part: "public", or the name of a part whose instances ``beacon`` decides.
         beacon: value in hexadecimal digits; "" for the public part.
         track: "plain", "self-tuning" or "open".
-        check: sentence of ``samplerbench check``; "" if the solver passed.
+        check: what ``samplerbench check`` found wrong with a file's sampler; "" for nothing, and
+            for samplers of a package, which its tests check.
         software: versions of the packages that ran.
         machine: machine in words.
         seconds: wall time of all measurements.

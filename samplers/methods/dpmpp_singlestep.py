@@ -149,7 +149,11 @@ class SinglestepOnGrid(LinearMultistep):
         for i, (cur, nxt) in enumerate(grid.intervals()):
             order = self.orders[i] if i < len(self.orders) else 1
             levels = grid.sigma[i - order + 1 : i + 1]
-            if nxt == 0 and order == 1:
+            if nxt == 0 and order > 1:
+                raise ValueError(
+                    f"{self.name}: the step to sigma = 0 is of order 1; give orders that end before step {i + 1}"
+                )
+            if nxt == 0:
                 rows.append(jump(cur))
                 continue
             a, weights = self._from_first(levels, nxt)

@@ -8,7 +8,13 @@ from samplerbench import submit
 from samplerbench.benchmarks.frozen import submitting
 from samplerbench.benchmarks.frozen.instances import draw_part
 from samplerbench.results.board.entries import agree
-from samplerbench.results.board.submission import PLACE, Submission, read_submission
+from samplerbench.results.board.submission import (
+    PLACE,
+    Curve,
+    Solver,
+    Submission,
+    read_submission,
+)
 from samplerbench.results.run_directory.sealed import sealed_json
 
 PART = draw_part()
@@ -63,6 +69,29 @@ def test_submit__counts_decide_the_track(tmp_path):
     assert all(search > 0 for nfe, search in pairs if nfe is not None)
     with pytest.raises(ValueError, match="track plain looks at no model"):
         run("ipndm", tmp_path / "b.json", schedule="gits", track="plain")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_problem")
+def test_submit__stores_what_check_finds_wrong_with_a_file(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE + "    order = 2\n")
+    made = run(tmp_path / "mine.py", tmp_path / "a.json")
+    assert "order: 1.00, declared 2" in made.check
+    assert read_submission(tmp_path / "a.json").check == made.check
+    assert run(tmp_path / "mine.py", tmp_path / "a.json").check == made.check
+
+
+def test_submit__a_stranger_cannot_have_a_file_of_ours_measured(tmp_path, monkeypatch):
+    (tmp_path / "ours.py").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    curve = Curve(problem="modes-1", moved=False, nfe=(4.0,), error=(0.1,), distance=())
+    solver = Solver(
+        name="x", sampler="ours.py", schedule="karras", stochastic=False, fingerprint="x"
+    )
+    facts = {"suite": "sb-2026.1", "digest": "0" * 16, "track": "plain"}
+    Submission(solver=solver, curves=(curve,), **facts).write(tmp_path / "theirs.json")
+    with pytest.raises(ValueError, match=r"unknown sampler 'ours\.py'"):
+        run(tmp_path / "theirs.json", tmp_path / "again.json")
 
 
 @pytest.mark.slow
@@ -124,6 +153,7 @@ def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_pa
     assert made.curves == ours.curves
     assert made.solver.source == FILE
     assert made.solver.name == "mine on karras"
+    assert made.check == ""
     again = run(tmp_path / "a.json", tmp_path / "c.json")
     assert agree(made, again)
     assert again.solver == made.solver
@@ -197,4 +227,7 @@ def test_agree__other_errors_or_counts_are_no_verification(tmp_path):
         other = made.model_copy(update={"curves": (first.model_copy(update=changes),)})
         assert not agree(other, made)
     assert not agree(made.model_copy(update={"curves": ()}), made)
+    (first, *others) = made.curves
+    more = first.model_copy(update={"distance": first.error})
+    assert not agree(made.model_copy(update={"curves": (more, *others)}), made)
     assert agree(made, made)

@@ -96,6 +96,30 @@ def test_circles_and_doubles_end(tmp_path, value, words):
         specify_checkpoint(open_checkpoint(tmp_path / "x.pkl"))
 
 
+def protobuf(number, content):
+    """Return a field of a message: tag, length in three bytes, content."""
+    size = len(content)
+    return bytes([number << 3 | 2, size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + content
+
+
+def graphs_in_graphs(levels):
+    inner = b""
+    for _ in range(levels):
+        inner = protobuf(1, protobuf(5, protobuf(6, inner)))
+    return inner
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [protobuf(5, protobuf(13, protobuf(1, b"location"))), graphs_in_graphs(3000)],
+    ids=["place without a value", "graphs in graphs"],
+)
+def test_open_checkpoint__an_onnx_file_that_no_library_wrote_is_one_sentence(tmp_path, graph):
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x07" + protobuf(7, graph))
+    with pytest.raises(CheckpointError, match="cut short or no ONNX file"):
+        open_checkpoint(tmp_path / "net.onnx")
+
+
 def test_bytearrays_of_bytes_are_still_read(tmp_path):
     for protocol in (2, 4, 5):
         content = pickle.dumps({"a": bytearray(b"abc"), "b": ((1, 2), (3,))}, protocol)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from itertools import pairwise
 
 import pytest
@@ -86,17 +85,6 @@ def test_models_without_a_scheduler_are_skipped_with_a_reason():
     assert cell.skip == "no scheduler came with model gmm-2d: pipeline is for folders of diffusers"
     (cell,) = cells(Folder(), start=("mean",))
     assert "begins with noise" in cell.skip
-
-
-def test_what_is_not_the_same_is_logged_once(caplog):
-    model, start = Folder(differs=("it thresholds d by quantiles",)), Start("noise", 80.0, 80.0)
-    with caplog.at_level(logging.WARNING, "samplerbench"):
-        for _ in range(2):
-            configure_pipeline(make("pipeline"), model, GRID, start)
-    (said,) = caplog.messages
-    assert (
-        said == "pipeline on gmm-2d is not quite its Halving, by two: it thresholds d by quantiles"
-    )
 
 
 def test_it_is_no_sampler_of_the_list():

@@ -68,6 +68,11 @@ def test_orders_that_are_no_groups_are_refused(orders):
         make("singlestep_on_grid", orders=orders)
 
 
+def test_singlestep_on_grid__a_step_to_zero_of_higher_order_is_refused():
+    with pytest.raises(ValueError, match="give orders that end before step 2"):
+        make("singlestep_on_grid", orders=(1, 2)).plan(Grid((2.0, 1.0, 0.0)))
+
+
 def test_a_level_with_a_time_is_the_level():
     level = TimedLevel(2.5, 17.0)
     assert (level, level * 2, level.time) == (2.5, 5.0, 17.0)
