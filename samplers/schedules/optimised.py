@@ -147,6 +147,11 @@ class FineGridSearch:
     name: str
     size: str
 
+    @property
+    def most(self) -> int:
+        """Largest number of steps above sigma_min."""
+        return len(self.levels) - 1
+
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps.
 
@@ -162,10 +167,10 @@ class FineGridSearch:
             )
             raise ValueError(f"{self.name} was searched {ends}")
         end = (0.0,) if to_zero else ()
-        jumps, most = n - len(end), len(self.levels) - 1
-        if jumps > most:
+        jumps = n - len(end)
+        if jumps > self.most:
             raise ValueError(
-                f"{self.name} searched {most} steps, too few for {n}; "
+                f"{self.name} searched {self.most} steps, too few for {n}; "
                 f"give it {self.size}={jumps} or more"
             )
         path = self.path(jumps) if jumps else [0]
