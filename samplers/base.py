@@ -17,13 +17,13 @@ Levels = Grid | Sequence[float] | Tensor
 """Grid, or its falling noise levels."""
 
 AnyNoise = Noise | int | torch.Generator | None
-"""Source of noise, a seed, or a generator; None for a sampler that draws none."""
+"""Source of noise, a seed, or a generator; None for a sampler that draws no noise."""
 
 OnStep = Callable[[int, float, Tensor], None]
 """Callback after each step: its number from 0, the level reached, and a copy of the states."""
 
 AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
-"""Denoiser, or a function of (x, sigma) that treats every row alike."""
+"""Denoiser, or a function of (x, sigma) that does not depend on the sample numbers."""
 
 
 @runtime_checkable
@@ -37,8 +37,8 @@ class Sampler(Protocol):
     Class attributes (or properties, where an option decides):
         name: registry name; it pins one variant and one order.
         source: where the formulas come from.
-        order: global order of convergence on a smooth denoiser, from exact history. For a
-            stochastic sampler it is the weak order. None if the notion does not apply.
+        order: global order of convergence on a smooth denoiser, with exact starting values. For
+            a stochastic sampler it is the weak order. None if no order is claimed.
         stochastic: True if it draws noise after the initial latent.
         adaptive: True if a tolerance decides its steps, in place of the grid.
         batch_coupled: True if a sample depends on the others of its batch, such as by error control
@@ -52,10 +52,10 @@ class Sampler(Protocol):
 
     Some samplers have optional attributes, which the harness looks for. Fixed-grid ones have
     ``plan(grid)`` and ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of
-    each step, and ``facts`` has what a row of results records. ``needs_look = True`` says that a
-    probe of the model sets a field (:mod:`.auto`); ``fitted(value)`` returns the sampler with that
-    value. With ``needs_statistics = True`` the value is the model's
-    :class:`.auto.statistics.Statistics`, and ``event`` is the shape of the model's samples.
+    each step, and ``facts`` is a dict that goes into the row of results. ``needs_look = True`` says
+    that a probe of the model sets a field (:mod:`.auto`). ``fitted(value)`` returns the sampler
+    with the field set. With ``needs_statistics = True`` the value is the model's
+    :class:`.auto.statistics.Statistics`; ``event`` is the shape of its samples, or None for any.
     """
 
     name: ClassVar[str]
@@ -88,7 +88,7 @@ class Sampler(Protocol):
             ``(batch, *event)`` states at the last level.
 
         Raises:
-            ValueError: the levels are no grid, or a sampler that draws noise got none.
+            ValueError: :func:`.as_grid` refuses ``grid``, or a stochastic sampler got no noise.
         """
         ...
 
@@ -102,7 +102,8 @@ def bind_inputs(
 ) -> tuple[Denoise, Grid, Noise]:
     """Return ``denoise``, ``grid`` and ``noise`` converted to a :class:`.Denoise`, Grid and Noise.
 
-    The user may have passed a plain function, levels and a seed. A seed gives noise like ``x``.
+    A seed or generator becomes :func:`.noise_like` ``x``. With None, each draw raises an error.
+    Levels that are no grid raise a ValueError (:func:`.as_grid`).
     """
     if isinstance(noise, int | torch.Generator):
         noise = noise_like(x, noise)
@@ -112,7 +113,7 @@ def bind_inputs(
 
 
 class Declared(Sampler):
-    """Base class of all samplers but :class:`.GridSampler`; define :meth:`solve` and ``nfe``."""
+    """Base class of samplers that are no :class:`.GridSampler`; define :meth:`solve`, ``nfe``."""
 
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
@@ -139,7 +140,7 @@ def check_choice(sampler: Any, option: str, *choices: str) -> None:
 
 
 FOUND = {"found": True}
-"""Metadata of a field that a harness sets for a model; it is neither an option nor in a label."""
+"""Metadata of a field that the harness sets for a model: not an option, and not in labels."""
 
 
 def non_default(sampler: object) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def non_default(sampler: object) -> dict[str, Any]:
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
-    """Return the values, by field name, that a harness has set for a model (:data:`FOUND`)."""
+    """Return the values, by field name, that the harness has set for a model (:data:`FOUND`)."""
     return {f.name: v for f, v in _non_default_fields(sampler) if f.metadata.get("found")}
 
 

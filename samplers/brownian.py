@@ -2,7 +2,7 @@
 
 Runs with different numbers of steps see the same path, so that strong errors can be measured.
 
-The clock. With tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
+With the time tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
 
     dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw
 
@@ -41,11 +41,11 @@ _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps
 
 @dataclass(frozen=True)
 class BrownianTree:
-    """Brownian paths W(1 / sigma^2) that depend on seed, sample number and level alone.
+    """Brownian paths W(1 / sigma^2), one per sample, which depend on seed, sample number and range.
 
     They are virtual trees in log tau, tau = 1 / sigma^2: W at the middle of an interval is the
     bridge between its ends plus a scaled counter-based normal. A value takes at most :data:`DEPTH`
-    halvings and a last bridge, so it depends on no grid, no batch and no earlier call.
+    halvings and a last bridge. It does not depend on the grid, the batch or earlier calls.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`.
@@ -82,7 +82,7 @@ class BrownianTree:
         return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
-        """Return the levels, falling, that cut one part of the range evenly in log sigma.
+        """Return falling levels, ends included, that cut part of the range evenly in log sigma.
 
         The range has 2^``coarse`` equal parts, of which part 0 has the highest levels. Part ``k``
         is cut into 2^(``fine`` - ``coarse``) intervals.
@@ -170,7 +170,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return ``values`` as a tensor on ``device``; for a single value, without waiting for it."""
+    """Return float64 or int64 ``values`` on ``device``; a single one without synchronising."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)
@@ -205,9 +205,9 @@ class BrownianNoise:
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return a function that draws the noise of step ``step``.
 
-        Draw 0 is the path's increment over the step, later draws are white noise. If the function is
-        given ``cur`` and ``nxt``, every draw is the increment over that interval. Intervals that the
-        path does not cover (outside its range, as in a step to 0, or rising) give white noise.
+        Draw 0 is the path's normalised increment over the step; later draws are white noise. Given
+        ``cur`` and ``nxt``, the function returns the increment over that interval in every draw.
+        Intervals outside the path's range, as in a step to 0, or rising ones give white noise.
         """
         white = self._white_noise.at(step, cur, nxt)
         whole = cur, nxt
@@ -222,11 +222,11 @@ class BrownianNoise:
         return draw_noise
 
     def take(self, rows: Tensor) -> BrownianNoise:
-        """Return the paths of a subset or of repeats of the batch."""
+        """Return the noise of the samples ``rows``: int64 batch indices, which may repeat."""
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return W's increment from ``cur`` to ``nxt``, scaled to be standard normal."""
+        """Return W's increment from ``cur`` down to ``nxt``, scaled to a standard normal."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 

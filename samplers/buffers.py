@@ -30,7 +30,7 @@ _run: ContextVar[_Memory | None] = ContextVar("run", default=None)
 
 @contextmanager
 def reuse_buffers() -> Iterator[None]:
-    """Let :func:`take_buffer` reuse free memory in this context; a nested context has its own."""
+    """Let :func:`take_buffer` reuse memory in this context; nested contexts share none."""
     before = _run.set(defaultdict(list))
     try:
         yield
@@ -45,8 +45,8 @@ def take_buffer(like: Tensor) -> Tensor | None:
     denoiser keeps are never overwritten, and the caller hands nothing back.
 
     Returns:
-        An uninitialised tensor, or None, so that ``out`` allocates a new one: outside of a run, for
-        small tensors, for dtypes that NumPy lacks, and on GPUs, where torch reuses memory.
+        An uninitialised tensor, or None, with which ``out`` allocates one: outside of
+        :func:`reuse_buffers`, below :data:`SMALL`, for dtypes that NumPy lacks, and off the CPU.
     """
     memory = _run.get()
     if memory is None or type(like) is not Tensor or not like.is_cpu or like.nbytes < SMALL:

@@ -39,7 +39,7 @@ class CudaGraph:
         self._device, self._graph = device, torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Callable[[], Tensor]) -> None:
-        """Run ``work`` a few times on a side stream, as the capture will, before it is recorded.
+        """Run ``work`` a few times on a side stream, to prepare :meth:`capture`.
 
         Raises:
             ValueError: ``work`` synchronises with the device.
@@ -210,19 +210,19 @@ class TensorLevels:
         return denoise_both(self._denoise, x, as_level_tensor(sigma, x))
 
     def take(self, rows: Tensor) -> TensorLevels:
-        """Return the denoiser for a subset or repeats of the batch."""
+        """Return the denoiser of the samples ``rows``: int64 batch indices, which may repeat."""
         return TensorLevels(self._denoise.take(rows))
 
 
 def as_level_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """Return a float level as float64 ``(batch,)`` on the device of ``x``; a tensor as it is."""
+    """Return a float level as float64 ``(batch,)`` on the device of ``x``; a tensor unchanged."""
     if isinstance(sigma, Tensor):
         return sigma
     return torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
 
 
 def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why no capture of a sampler can succeed; "" if only trying can tell."""
+    """Return the reason why no capture of a sampler can succeed; "" if none is known before one."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
         return (
             f"sampler {sampler.name} decides from its states how many evaluations it "

@@ -75,7 +75,7 @@ def as_grid(levels: Any) -> Grid:
     Grid(sigma=(80.0, 1.0, 0.0))
 
     Raises:
-        ValueError: ``levels`` is of another type, or does not fall.
+        ValueError: ``levels`` is no flat list of numbers, or they make no valid :class:`Grid`.
     """
     if isinstance(levels, Grid):
         return levels
@@ -94,7 +94,7 @@ def as_grid(levels: Any) -> Grid:
 
 
 def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
-    """Raise a ValueError for less than one step, or unless 0 < ``sigma_min`` < ``sigma_max``."""
+    """Raise a ValueError if ``n`` < 1 or if 0 < ``sigma_min`` < ``sigma_max`` does not hold."""
     if n < 1:
         raise ValueError(f"a grid needs at least 1 step, got {n}")
     if not 0 < sigma_min < sigma_max:
@@ -106,11 +106,11 @@ def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
 def spaced(
     n: int, sigma_min: float, sigma_max: float, to_zero: bool, at: Callable[[float], float]
 ) -> Grid:
-    """Return a grid of ``n`` steps from ``sigma_max`` down, whose inner levels come from ``at``.
+    """Return a grid of ``n`` steps from ``sigma_max`` down, with the inner levels ``at(i / m)``.
 
-    ``at`` is a falling function from u in (0, 1) to a level; it is not called for the two ends. If
-    ``to_zero``, the last step goes from ``sigma_min`` to 0 and the other ``n - 1`` span the range;
-    with ``n = 1`` the grid is (sigma_max, 0).
+    ``at`` is a falling function from u in (0, 1) to a level; it is not called for the two ends.
+    Without ``to_zero``, m = ``n`` steps end at ``sigma_min``. With it, m = ``n`` - 1 steps end
+    there and a last one goes to 0; for ``n`` = 1 the grid is (sigma_max, 0).
 
     Raises:
         ValueError: see :func:`check_range`.

@@ -98,11 +98,11 @@ class SampleNoise:
         return self._draw_normals(_INITIAL, 0)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:  # noqa: ARG002
-        """Return the white noise of step ``step``, which does not depend on ``cur`` and ``nxt``."""
+        """Return the white noise of step ``step`` (from 0); ``cur`` and ``nxt`` are not read."""
         return lambda draw=0, *, cur=None, nxt=None: self._draw_normals(step + 1, draw)  # noqa: ARG005
 
     def take(self, rows: Tensor) -> SampleNoise:
-        """Return the noise of a subset or of repeats of the batch."""
+        """Return the noise of the samples ``rows``: int64 batch indices, which may repeat."""
         return replace(self, ids=self.ids[rows])
 
     def _draw_normals(self, word: int, draw: int) -> Tensor:

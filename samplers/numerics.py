@@ -13,7 +13,7 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
-"""Longest panel of 12 points: exact to rounding for f analytic within 1.5 of the panel."""
+"""Longest panel of 12 nodes: exact to rounding for f analytic within a distance 1.5 of it."""
 FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
 SUM_TO_ONE = 1e-13
 CANCELS = 0.25
@@ -67,9 +67,9 @@ def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float
 def blend(
     x: Tensor, a: float, b: Sequence[float], terms: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """Return a x + sum_j b_j terms_j, written into ``out`` unless that is None.
+    """Return a x + sum_j b_j terms_j, a new tensor if ``out`` is None, else in ``out``.
 
-    There is at least one term. With a = 0, x is not read, so that a non-finite x does not spread.
+    There is at least one weight; further terms are not read. With a = 0, x is not read.
     """
     if a == 0:
         y, done = torch.mul(terms[0], b[0], out=out), 1
@@ -97,9 +97,9 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
 
 
 def weighted_sum(weights: Sequence[float], terms: Sequence[Any]) -> Any:
-    """Return sum_j w_j k_j, without fused operations, whose rounding may depend on the position.
+    """Return sum_j w_j k_j, of the terms whose weight is not 0; there must be one.
 
-    At least one weight is not 0; terms of weight 0 are left out.
+    Fused operations are avoided, since their rounding may depend on the position in the tensor.
     """
     first, *others = (k * w for w, k in zip(weights, terms, strict=True) if w)
     return sum(others, first)
@@ -112,7 +112,7 @@ def level_tensor(levels: list[float], x: Tensor) -> Tensor:
 
 
 def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
-    """Return one number a row as ``(rows, 1, …)``, to be multiplied with ``x``, in its dtype."""
+    """Return ``values``, one per row, as ``(rows, 1, …)`` with the dtype and device of ``x``."""
     return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 
 

@@ -20,7 +20,7 @@ Kind = Literal["sampler", "schedule"]
 
 
 class OtherName(NamedTuple):
-    """Name in another program.
+    """Sampler or schedule of another program, by its name there, with our spec.
 
     Attributes:
         library: program, as ``list --translate`` takes it.
@@ -42,7 +42,7 @@ class OtherName(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """Note, and the nearest method here if there is one."""
+        """``note``, followed by ``nearest`` if there is one."""
         return self.note + (f"; the nearest is {self.nearest}" if self.nearest else "")
 
 
@@ -54,7 +54,7 @@ def other_names() -> tuple[OtherName, ...]:
 
 
 def spec_of_other_name(kind: Kind, name: str) -> dict[str, Any]:
-    """Return our spec for another program's name; {} if it is unknown or programs disagree."""
+    """Return our spec for another program's name; {} if there is none or programs disagree."""
     found = {row.ours for row in _rows_called(kind, name) if row.ours}
     return parse_spec(found.pop()) if len(found) == 1 else {}
 

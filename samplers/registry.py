@@ -47,7 +47,7 @@ def register(cls: Any) -> Any:
     if lack := _missing_part(cls):
         raise PluginError(f"{getattr(cls, '__qualname__', repr(cls))} is not a sampler: {lack}")
     name = cls.name
-    # the class's own flag: a subclass inherits one, and may yet write to self
+    # not getattr: a subclass without the decorator inherits the parameters
     params = vars(cls).get("__dataclass_params__")
     if params is None or not params.frozen:
         raise PluginError(
@@ -70,7 +70,7 @@ def spec_of(sampler: Any) -> dict[str, Any]:
     A class that a notebook redefines replaces the earlier one.
 
     Raises:
-        PluginError: the class is no sampler.
+        PluginError: the class cannot be registered (:func:`register`).
     """
     cls = type(sampler)
     other = _REGISTRY.get(getattr(cls, "name", ""))
@@ -241,7 +241,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return the value of the :data:`Watch` context of a plugin module's import, or None."""
+    """Return the value that the :data:`Watch` context gave for a plugin ``module``, or None."""
     return _WATCHED.get(module)
 
 

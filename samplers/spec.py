@@ -19,7 +19,7 @@ DEEPEST = 16
 """Most brackets that may be open at once in a spec's options."""
 
 LARGEST_NUMBER = 2**63
-"""Bound of an integer's absolute value; tables store 64-bit integers."""
+"""Exclusive bound of an integer's absolute value; tables store 64-bit integers."""
 _NOT_TEXTS = ("true", "false", "none", "nan", "inf")
 
 
@@ -37,8 +37,8 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
             with a ``name`` is checked and copied.
 
     Raises:
-        ValueError: ``text`` is not of this form, or a number in it is not finite or beyond
-            :data:`LARGEST_NUMBER`.
+        ValueError: ``text`` is not of this form, is nested too deep, or has a number that is not
+            finite, or an integer with an absolute value of :data:`LARGEST_NUMBER` or more.
     """
     if isinstance(text, Mapping):
         if not isinstance(text.get("name"), str):
@@ -107,7 +107,7 @@ def _literal(value: ast.expr) -> Any:
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
-    """Raise a ValueError for a huge or non-finite number, deep nesting or a type not in JSON."""
+    """Raise a ValueError for a huge integer, inf, nan, deep nesting or a type not in JSON."""
     if depth > DEEPEST:
         raise ValueError(
             f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"
@@ -133,7 +133,7 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
 
 
 def short_repr(value: object, most: int = 80) -> str:
-    """Return the ``repr`` of a value, shortened to fit a sentence.
+    """Return the ``repr`` of a value, shortened to ``most`` characters.
 
     >>> short_repr("a" * 100, 12)
     "'aaaaaa … a'"

@@ -31,12 +31,12 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level with the native ``time`` that the network gets in place of the level's own."""
+    """Noise level with ``time``, the native time that the network gets for it."""
 
     time: float
 
     def __new__(cls, level: float, time: float) -> Self:
-        """Return the level with its time."""
+        """Return a float equal to ``level``, with the attribute ``time``."""
         timed = super().__new__(cls, level)
         timed.time = time
         return timed
@@ -59,18 +59,18 @@ class Denoise(Protocol):
         ...
 
     def take(self, rows: Tensor, /) -> Self:
-        """Return the denoiser for a subset or repeats of the batch, by an int64 index tensor."""
+        """Return the denoiser of the samples ``rows``: int64 batch indices, which may repeat."""
         ...
 
 
 Pair = tuple[Tensor, Tensor]
-"""Guided image, and the image from which guidance leads away; one object twice if unguided."""
+"""Guided image, and the one that guidance moves away from; without guidance, one tensor twice."""
 
 
 def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
-    """Return the :data:`Pair` of images by one evaluation.
+    """Return the guided and the unguided image (:data:`Pair`) from one evaluation.
 
-    A guided denoiser has a method ``both(x, sigma)`` that gives both. Any other has one image.
+    A guided denoiser has a method ``both(x, sigma)``; any other gives ``denoise(x, sigma)`` twice.
     """
     if (both := getattr(denoise, "both", None)) is not None:
         return both(x, sigma)
@@ -80,7 +80,7 @@ def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
 
 @dataclass(frozen=True)
 class RowByRow:
-    """Adapter from a function of (x, sigma) to a :class:`Denoise`; all rows are denoised alike.
+    """Denoiser that calls a function of (x, sigma) which does not depend on the sample numbers.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
@@ -95,12 +95,12 @@ class RowByRow:
         return self.function(x, sigma)
 
     def take(self, rows: Tensor, /) -> Self:  # noqa: ARG002
-        """Return the same function for any rows."""
+        """Return this object, since the function serves any rows."""
         return self
 
 
 class StepNoise(Protocol):
-    """Noise of one step."""
+    """Function that draws the noise of one step."""
 
     def __call__(
         self, draw: int = 0, *, cur: float | None = None, nxt: float | None = None
@@ -122,19 +122,19 @@ class Noise(Protocol):
     """Source of noise for one batch of samples."""
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the noise of step ``step``, which goes from level ``cur`` down to ``nxt``."""
+        """Return the noise of step ``step``, from 0, which goes from ``cur`` down to ``nxt``."""
         ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """Source of a sampler's formulas.
+    """Paper or code from which the formulas of a sampler or a schedule come.
 
     Attributes:
         key: BibTeX key in ``references.bib``.
         where: algorithm or equation numbers.
         url: address of the paper.
-        deviations: every intentional difference from the source, a sentence each.
+        deviations: every intentional difference from the source, one sentence for each.
     """
 
     key: str

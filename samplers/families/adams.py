@@ -52,7 +52,7 @@ class Form(Protocol):
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first.
 
-    The weights include the scales of the memos, so the row's own memo is x - c d or d.
+    The weights include the scales of the memos. The step's memo is therefore x - c d, or d.
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))

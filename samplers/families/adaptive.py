@@ -17,7 +17,7 @@ from ..types import Denoise, Noise
 
 _SHRINK, _GROW = 0.2, 10.0
 _SMALLEST = 1e-5
-"""Shortest step in lam = -log(sigma); with shorter ones a run would need about a million."""
+"""Shortest step in lam = -log(sigma); with shorter ones a run would need a million steps."""
 
 
 class Attempt(NamedTuple):
@@ -100,11 +100,11 @@ class AdaptiveSampler(Tolerant, ABC):
         """
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
-        """Return the states at the last level; only the first and last positive levels are used.
+        """Return the states at the last level; positive levels between the two ends are not used.
 
         Raises:
-            ValueError: a relative tolerance below ten times the rounding of the state's dtype.
-            RuntimeError: a sample on which no step meets the tolerance.
+            ValueError: ``rtol`` is below ten times the machine epsilon of the dtype of ``x``.
+            RuntimeError: no step of some sample meets the tolerance.
         """
         if self.rtol < (least := 10 * torch.finfo(x.dtype).eps):
             raise ValueError(

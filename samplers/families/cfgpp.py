@@ -91,7 +91,7 @@ class CFGpp(GridSampler):
         return _make(self.sampler).nfe(grid)
 
     def plan(self, grid: Grid) -> list[UnguidedRow]:
-        """Return the sampler's own rows, each in an :class:`.UnguidedRow`."""
+        """Return the rows of the sampler's plan, each in an :class:`.UnguidedRow`."""
         return [UnguidedRow(row) for row in _make(self.sampler).plan(grid)]
 
     def step(

@@ -87,9 +87,9 @@ class Multistep(GridSampler):
             evaluations so far.
         last: orders that the last steps must not exceed, e.g. (2, 1). On a grid of fewer steps only
             the last entries apply.
-        analytic_first: the first step, unless it is the only one, makes no evaluation. It takes eps
-            = x / sqrt(1 + sigma²), the noise prediction at high noise for data of mean zero. This
-            is the analytical first step of GENIE, arXiv:2210.05475.
+        analytic_first: True replaces the evaluation of the first of two or more steps by eps = x /
+            sqrt(1 + sigma²), the noise prediction at high noise for data of mean zero. This is the
+            analytical first step of GENIE, arXiv:2210.05475.
 
     Two more options make sense for some formulas only. Here they are constants; a method that has
     one declares the field, ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
@@ -127,7 +127,7 @@ class Multistep(GridSampler):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """True unless the first step is analytic."""
+        """True if the first step is not analytic."""
         return not self.analytic_first
 
     @abstractmethod
@@ -187,7 +187,7 @@ class Multistep(GridSampler):
 
 
 def lower_last(orders: list[int], most: Sequence[int]) -> list[int]:
-    """Return ``orders``, of which the last do not exceed ``most`` (or its end, if it is longer)."""
+    """Return the minima of ``orders`` and ``most``, aligned at their ends; earlier orders stay."""
     limits = [*[max(orders)] * len(orders), *most][-len(orders) :]
     return list(map(min, orders, limits))
 

@@ -122,7 +122,7 @@ def with_disjoint_noise(row: NoisyRow) -> NoisyRow:
 def _apply_mix(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """Return the state ``mix``, in ``out`` unless that is None; with a = 0, ``x`` is not read."""
+    """Return the state ``mix``, in ``out`` if given; with a = 0, ``x`` is not read."""
     y = torch.mul(images[0] if mix.a == 0 else x, mix.b[0] if mix.a == 0 else mix.a, out=out)
     if mix.a != 0:
         y = y.add_(images[0], alpha=mix.b[0])
@@ -145,7 +145,7 @@ class AncestralStages(NoisyStages):
     With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
     LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' puts
     ``down`` at t' (1 - eta (1 - t' / t)), at least 0. At eta = 1 the noise is less than DDPM's, but
-    tends to it in small steps. There the variance is proportional to eta, without ``flow`` to eta².
+    tends to it in small steps. Its variance there grows like eta; without ``flow``, like eta².
 
     Attributes:
         eta: share of the ancestral noise, >= 0; 0 is the deterministic method. Without ``flow``, 1

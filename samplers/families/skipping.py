@@ -27,13 +27,13 @@ from .linear import UnguidedRow, compute_memo
 TRIAL = Grid(tuple(2.0 ** (-i / 4) for i in range(33)))
 """Grid on which samplers are tried, longer than the period of a sensible pattern."""
 DIGITS = 9
-"""Decimals of differences between places of levels, so that rounding errors decide nothing."""
+"""Decimals of differences of clock values and angles, so that rounding errors decide nothing."""
 PATTERN = re.compile(r"every ([1-9]\d{0,3})|change (\d{1,4}(?:\.\d{1,9})?)|1[01]*")
 _make: Any = lru_cache(maxsize=256)(make)
 
 
 class Made(NamedTuple):
-    """Evaluation d at the state x. The memo p x + q d replaces the ``stale`` newest memos."""
+    """Call that is evaluated: d at the state x; p x + q d replaces the ``stale`` newest memos."""
 
     p: float
     q: float
@@ -41,14 +41,14 @@ class Made(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """Image in place of an evaluation at the state x: a x + sum_j b_j memo_j, newest first."""
+    """Call answered without evaluation, at the state x: a x + sum_j b_j memo_j, newest first."""
 
     a: float
     b: tuple[float, ...]
 
 
 class SkipRow(NamedTuple):
-    """Row of the inner sampler's step, and an answer to each of its calls."""
+    """Row of one step of the inner sampler, and an answer to each denoiser call in that step."""
 
     row: Any
     answers: tuple[Made | Forecast, ...]
@@ -57,32 +57,33 @@ class SkipRow(NamedTuple):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Skip(GridSampler):
-    """Steps of another sampler, of which some forecast the network's output in place of a call.
+    """Steps of another sampler, with some network outputs extrapolated from earlier ones.
 
     A sampler with a cache of the network's whole output makes the same steps. Where the pattern
-    leaves out an evaluation, a polynomial in the place of the level gives the output. It passes
-    through the last ``taylor`` + 1 evaluations at most, so degree 0 is reuse. The sampler gets the
-    image of this output at the present state. A forecast's error h^(taylor + 1) bounds the order by
-    taylor + 1. With m evaluations before the first forecast, the order is at most m + 1.
+    leaves out an evaluation, a polynomial in the variable ``clock`` gives the output. It passes
+    through at most the last ``taylor`` + 1 outputs that were evaluated, so degree 0 is reuse. The
+    denoised image follows from this output and the present state. A forecast's error h^(taylor + 1)
+    bounds the order by taylor + 1; m evaluations before the first forecast bound it by m + 1.
 
     Euler's method with reuse is Euler's method on the levels that are evaluated. With forecasts it
     is a Riemann sum of the integral of Adams-Bashforth.
 
     ``change K`` is TeaCache's rule with another measure. TeaCache adds up relative L1 changes of
     the network's modulated input, rescaled by a fitted polynomial. When the sum passes a threshold,
-    it evaluates and begins at 0. Such a mean over a batch would make a sample depend on others.
+    it evaluates and resets the sum. Its mean over a batch would make a sample depend on others.
     Here the input is (x0 + sigma z) / sqrt(1 + sigma²), with x0 and z of unit variance. It moves by
     2 sin(|phi - phi'| / 2) in the root mean square, with tan(phi) = sigma. Small moves add up to
     |phi - phi'|. The threshold is the least with which at most one evaluation in K is made.
 
     Attributes:
         sampler: spec of a sampler with steps along a grid.
-        pattern: ``every N`` or ``change K``; or digits that repeat, such as ``110``.
+        pattern: ``every N`` (one call in N is evaluated), ``change K`` (see above), or digits that
+            repeat, such as ``110`` (1 evaluates, 0 forecasts).
         taylor: degree of the polynomial, 0 to 4.
         output: ``noise`` (x - d) / sigma, ``data`` d, or a flow's ``velocity`` (x - d) / sigma - d.
             Fresh noise is in no earlier output, so stochastic samplers need ``data``.
-        clock: place of a level: ``step`` is its number in the grid, ``log_snr`` is -log sigma.
-        first, last: numbers of evaluations always made at both ends, >= 1 and >= 0; TeaCache: 1, 1.
+        clock: the polynomial's variable: ``step``, the index in the grid; ``log_snr``, -log sigma.
+        first, last: numbers of first and last calls always evaluated (>= 1, >= 0); TeaCache: 1, 1.
     """
 
     name = "skip"
@@ -127,7 +128,7 @@ class Skip(GridSampler):
         tried = made = [type(answer) is Made for row in rows for answer in row.answers]
         if not self.pattern.startswith("change"):
             made = early._choose(range(5 + len(self.pattern)))
-        elif float(self.pattern.split()[1]) > 1:  # the first change may be the smallest
+        elif float(self.pattern.split()[1]) > 1:  # the first change may be too small
             made = [*[True] * early.first, False]
         if p is None or all(made):
             return p
@@ -150,11 +151,11 @@ class Skip(GridSampler):
         return _make(self.sampler).translates
 
     def nfe(self, grid: Grid) -> int:
-        """Return the number of evaluations per sample that are made."""
+        """Return the number of evaluations per sample, forecasts not counted."""
         return sum(type(a) is Made for row in cached_plan(self, grid) for a in row.answers)
 
     def plan(self, grid: Grid) -> list[SkipRow]:
-        """Return the sampler's row of each step with the answers to its calls."""
+        """Return, for each step, the inner sampler's row with the answers to its denoiser calls."""
         inner, lams = _make(self.sampler), [-math.log(level) for level in grid.positive]
         calls = _levels_called(inner, grid)
         made = iter(self._choose(list(chain(*calls))))
@@ -200,7 +201,7 @@ class Skip(GridSampler):
     def step(
         self, x: Tensor, row: SkipRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the sampler's next state, and its memo with the memos of outputs."""
+        """Return the inner sampler's next state, and the pair (its memo, the memos of outputs)."""
         outputs: tuple[Tensor, ...] = past[0][1] if past else ()
         answers = iter(row.answers)
 
@@ -246,10 +247,10 @@ def _levels_called(inner: GridSampler, grid: Grid) -> list[list[float]]:
 
 
 def _choose_by_change(levels: Sequence[float], always: list[bool], most: int) -> list[bool]:
-    """Return, for each evaluation, True if it is made, ``always`` or by the change since the last.
+    """Return, for each call, True if ``always`` says so or if atan(level) has changed enough.
 
-    The threshold is the least with at most ``most`` evaluations, unless ``always`` has more. Their
-    number never rises with the threshold.
+    The change is from the last evaluation, and its threshold the least with at most ``most``
+    evaluations in all. If ``always`` has more than ``most``, only these are made.
     """
     angles = [math.atan(level) for level in levels]
 

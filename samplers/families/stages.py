@@ -54,7 +54,7 @@ class LinearStages(GridSampler):
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
         """Return the state at ``nxt`` > 0 from the state ``x`` at ``cur``.
 
-        It uses + - * / with floats and ``denoise(y, sigma)`` only.
+        It uses + - * / with floats and ``denoise(y, sigma)`` only. The first ``y`` is ``x`` itself.
         """
 
     def row(

@@ -35,7 +35,7 @@ class TableRow(NamedTuple):
 Table = tuple[TableRow, ...]
 
 SUM_TOLERANCE = 1e-6
-"""Distance from 1 below which a row's sum of weights lets samples move with the data."""
+"""Difference of a row's sum of weights from 1 below which a sampler counts as translating."""
 ROUNDING = 1e-12
 """Largest absolute weight of the state that is set to 0, as in a step to sigma = 0."""
 
@@ -198,7 +198,8 @@ def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
     """Return, for each step, the weight of the step's image in the correction of the step before.
 
     Raises:
-        ValueError: the sampler has no corrector, or does not keep the denoised image of every step.
+        ValueError: no table represents the steps, the sampler has no corrector, or a memo is not
+            the denoised image of its step.
     """
     own = tabulate(sampler, grid)
     if not getattr(sampler, "corrector", False):

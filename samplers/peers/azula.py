@@ -1,4 +1,4 @@
-"""azula's samplers with the schedule alpha = 1, sigma = t: its coordinates and times are ours."""
+"""azula's samplers with the schedule alpha = 1, sigma = t, so that states and times are ours."""
 
 from __future__ import annotations
 

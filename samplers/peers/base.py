@@ -48,7 +48,7 @@ class PeerBatch:
         )
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the denoised image in the dtype of ``x``; set ``step`` to the level's step."""
+        """Return the denoised image in the dtype of ``x``; set ``step`` by :meth:`step_of`."""
         level = self._snap_to_grid(sigma)
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
@@ -69,8 +69,8 @@ class PeerBatch:
         """Return a new standard normal for an interval, by default for the present step.
 
         A peer that names intervals expects a path. The intervals of one step share a path in sigma,
-        as in k-diffusion. An interval that does not start on the path and end below it begins a new
-        path: see :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
+        as in k-diffusion. An interval begins a new path if it starts off the path, or does not end
+        below it: see :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
         """
         if cur is None or nxt is None:
             return self._next_draw(min(self.step, len(self.grid) - 1))
@@ -105,7 +105,10 @@ class PeerBatch:
         return draw
 
     def replace_torch_noise(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
-        """Return a context in which ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
+        """Return a context in which ``torch.randn`` and ``torch.randn_like`` return ``draw()``.
+
+        The default is the method :meth:`draw`.
+        """
         return _NoiseReplacement(draw or self.draw)
 
     def step_of(self, level: float) -> int:
@@ -179,7 +182,7 @@ class Peer(Declared, ABC):
         return self.integrate(batch, x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the evaluations per sample, by a dry run; None if a tolerance decides.
+        """Return the evaluations per sample, counted in a dry run; None for an adaptive peer.
 
         Raises:
             ValueError: the peer's code fails on this grid.

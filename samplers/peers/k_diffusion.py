@@ -1,4 +1,4 @@
-"""k-diffusion's samplers, which take our denoiser and levels as they are."""
+"""k-diffusion's samplers, which take our denoiser and levels unchanged."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Set the folder of clones, named as their repositories; None for ``$SAMPLERBENCH_PEERS``.
+    """Set the folder of clones, each named like its repository; None is ``$SAMPLERBENCH_PEERS``.
 
     Raises:
         ValueError: there is no such folder.
@@ -58,12 +58,12 @@ def set_peers_path(folder: str | Path | None) -> None:
 
 
 def peers_path() -> Path | None:
-    """Return the folder that :func:`set_peers_path` set, or None."""
+    """Return the folder that :func:`set_peers_path` set; None by default."""
     return _folder
 
 
 def find_clone(repository: str) -> Path | None:
-    """Return the folder of a repository's clone; None without a peers path or without a clone."""
+    """Return the folder of a repository's clone under the peers path; None if there is none."""
     root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
     return root / repository if root is not None and (root / repository).is_dir() else None
 
@@ -188,7 +188,7 @@ def resolve(name: str) -> Any:
 
     Raises:
         ValueError: the library or the name is unknown (the message suggests close ones), or the
-            library is not there.
+            library is not installed or cloned.
     """
     library, _, target = name.partition(":")
     if library not in _MODULES:
@@ -210,7 +210,7 @@ def load_peer_module(name: str, *siblings: str) -> ModuleType:
     ``siblings`` are modules in the folder of a clone's file, which that file imports by bare names.
 
     Raises:
-        ValueError: the library is not installed; the message says what to install or to clone.
+        ValueError: the library is none of these, or is not installed or cloned.
     """
     library = name.partition(":")[0]
     if library == "diffusers":

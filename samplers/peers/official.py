@@ -53,7 +53,7 @@ class VarianceExploding:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverOrUniPC(Peer):
-    """DPM-Solver or UniPC of the authors on our levels; multistep orders are at most the steps."""
+    """Authors' DPM-Solver or UniPC on our levels; multistep orders are at most the step count."""
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         """Return the states after the positive levels and, if the grid ends at 0, x <- d."""

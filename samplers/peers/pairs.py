@@ -261,7 +261,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "a1111": (),
     "res4lyf": (),
 }
-"""Peers of each library; a library without peers has names alone (:mod:`..other_names`)."""
+"""Prefixes of each library's peers; a library without peers has :mod:`..other_names` alone."""
 
 
 def translate(library: str, kind: Kind = "sampler") -> list[dict[str, Any]]:

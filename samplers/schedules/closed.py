@@ -27,8 +27,8 @@ def karras(
         sigma_max: first level.
         rho: > 0; larger puts more steps at low noise. The limit of large rho is
             :func:`uniform_lambda`, and 1 is uniform in sigma.
-        to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range.
-            With ``n = 1`` the grid is (sigma_max, 0).
+        to_zero: True makes the last step from ``sigma_min`` to 0; the other ``n - 1`` span the
+            range, and with ``n = 1`` the grid is (sigma_max, 0). False ends at ``sigma_min``.
 
     Raises:
         ValueError: ``n`` < 1, not 0 < sigma_min < sigma_max, or rho not positive.
@@ -66,7 +66,7 @@ def uniform_lambda(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool 
 def polyexponential(
     n: int, sigma_min: float, sigma_max: float, *, rho: float = 1.0, to_zero: bool = True
 ) -> Grid:
-    """Levels polynomial in log(sigma).
+    """Levels with log(sigma) linear in a power of the fraction of steps that remain.
 
         log(sigma_i) = log(sigma_min) + (1 - u_i)^rho log(sigma_max / sigma_min)
 
@@ -155,6 +155,6 @@ def flow_shift(
 
 
 def check_positive(name: str, value: float) -> None:
-    """Raise a ValueError unless the option ``name`` of a schedule is positive."""
+    """Raise a ValueError if ``value``, of a schedule's option ``name``, is not positive."""
     if not value > 0:
         raise ValueError(f"{name} must be positive, got {value}")

@@ -19,7 +19,7 @@ from .registry import schedule
 
 SD = "scaled_linear"
 NEAR = 1e-9
-"""Relative distance within which an end of the range counts as a row: a shift rounds it."""
+"""Relative distance outside the range within which a row still counts: a shift rounds ends."""
 LAST = "To 0, the last evaluation is above sigma_min, where the rule has it."
 _TWICE = "ComfyUI ends on a shifted flow at shift * sigma_min: it shifts the last time twice."
 
@@ -39,10 +39,10 @@ def _res4lyf(where: str, *deviations: str) -> Source:
 def normal(
     n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
 ) -> Grid:
-    """Even times from sigma_max to sigma_min: ``discrete_linspace(interpolate=True)``, or a flow's.
+    """Levels at even times from sigma_max to sigma_min, of a beta table or of a flow.
 
-    ``table`` is a name of :func:`~.discrete.table_levels`. Other arguments and errors are as in
-    :func:`~.discrete.discrete_linspace`.
+    ``table`` is a name of :func:`~.discrete.table_levels`. "flow" and "flux" give ``flow_shift``
+    with shift 1. Others give ``discrete_linspace(interpolate=True)``, with its arguments.
     """
     if table in FLOW_ROWS:
         return flow_shift(n, sigma_min, sigma_max, shift=1.0, to_zero=to_zero)
@@ -55,7 +55,10 @@ def normal(
 def sgm_uniform(
     n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
 ) -> Grid:
-    """Levels of :func:`normal` for one step more, without the evaluation at sigma_min."""
+    """Levels of :func:`normal` for one step more, without the evaluation at sigma_min.
+
+    Without ``to_zero`` it is :func:`normal`. Arguments and errors are as there.
+    """
     grid = normal(n, sigma_min, sigma_max, table=table, to_zero=False)
     return Grid((*grid.sigma[:-1], 0.0)) if to_zero else grid
 
@@ -63,7 +66,7 @@ def sgm_uniform(
 def _by_rows(
     name: str, summary: str, source: Source, rows_of: Callable[[int, int], Sequence[int]]
 ) -> Callable[..., Grid]:
-    """Register the schedule of the falling rows ``rows_of(n, T)`` of a table with T rows."""
+    """Register and return a schedule: the falling rows ``rows_of(n, T)`` of a table of T rows."""
 
     def make(
         n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
@@ -114,7 +117,7 @@ sd_turbo = _by_rows(
 
 
 def _beta_rows(alpha: float, beta: float, n: int, total: int) -> list[int]:
-    from scipy.special import betaincinv  # here: few runs have a use for it
+    from scipy.special import betaincinv  # imported here, since few runs use it
 
     return [round(betaincinv(alpha, beta, 1 - i / n) * (total - 1)) for i in range(n)]
 
@@ -150,7 +153,7 @@ _SCALED = "A curve is scaled so as to end at sigma_min if that were above its la
 
 
 def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
-    """Return the grid ``sigma_max`` × ``shape`` (1 to 0), scaled to end at sigma_min if lower."""
+    """Return the grid ``sigma_max`` × ``shape`` (1 to 0), scaled to keep levels >= sigma_min."""
     *inner, low = shape[1:-1] if to_zero else shape[1:]
     if low * sigma_max < sigma_min:
         scale = (1 - sigma_min / sigma_max) / (1 - low)
@@ -161,7 +164,7 @@ def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: 
 
 @_menu(_comfyui("samplers.py, linear_quadratic_schedule; Mochi's", LAST, _SCALED))
 def linear_quadratic(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-    """Levels that fall evenly to 0.975 sigma_max in half of the steps, then quadratically to 0.
+    """Levels that fall linearly to 0.975 sigma_max in half of the steps, then quadratically to 0.
 
     Mochi and LTX use it in flow time. Arguments as :func:`~.closed.karras`.
     """

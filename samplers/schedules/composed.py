@@ -1,4 +1,4 @@
-"""Schedules around another schedule, in a coordinate of its levels."""
+"""Schedules that apply another schedule to transformed levels: scaled ones, or flow times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .registry import schedule
 def _back_to_levels(
     grid: Grid, low: float, inverse: Callable[[float], float], sigma_min: float, sigma_max: float
 ) -> Grid:
-    """Return the levels of a grid in another coordinate, with exact ends; ``low`` is sigma_min's."""
+    """Return ``inverse`` of a grid's values, with exact ends; ``low`` is the value at sigma_min."""
     ends = {grid.sigma[0]: sigma_max, low: sigma_min, 0.0: 0.0}
     return Grid(tuple(ends[x] if x in ends else inverse(x) for x in grid.sigma))
 
@@ -36,7 +36,7 @@ def shifted(
     shift: float = 3.0,
     to_zero: bool = True,
 ) -> Grid:
-    """Levels of a schedule ``base`` on the range divided by ``shift``, times ``shift``.
+    """Levels of a schedule ``base`` on the range divided by ``shift``, multiplied by ``shift``.
 
     In flow time t <- shift t / (1 + (shift - 1) t), so that even times become ``flow_shift``. Nothing
     changes where levels scale with the range, as in ``karras``. The harness takes ``base`` as a spec,
@@ -44,7 +44,7 @@ def shifted(
     of the image (FLUX, SD3). Other arguments are as in :func:`~.closed.karras`.
 
     Raises:
-        ValueError: ``shift`` is not positive, or ``base`` has no levels.
+        ValueError: ``shift`` is not positive, or ``base`` refuses ``n`` or the divided range.
     """
     check_positive("shift", shift)
     low, high = sigma_min / shift, sigma_max / shift

@@ -79,10 +79,9 @@ def discrete_leading(
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
-    T is the number of rows in the range, N the number of levels above 0; N is at most T, but may be
-    larger with ``interpolate``. Row numbers are then not rounded, and log(sigma) is linear between
-    rows. ``table`` is a name of :func:`table_levels`. The other arguments are as in
-    :func:`~.closed.karras`.
+    T is the number of rows in the range, N <= T the number of levels above 0. With ``interpolate``,
+    s = T / N is not rounded, log(sigma) is linear between rows, and N may exceed T. ``table`` is a
+    name of :func:`table_levels`. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: the table is unknown, the range is invalid, or there are more steps than rows.
@@ -116,7 +115,8 @@ def discrete_trailing(
 ) -> Grid:
     """Rows T - 1, T - 1 - T / N, … of a beta table, rounded; the first is the last trained step.
 
-    N is ``n``; N evaluations end at 0 or ``sigma_min``. All else is as in :func:`discrete_leading`.
+    N is ``n``, and T the number of rows in the range. The last level is 0 or ``sigma_min``. Other
+    arguments and errors are as in :func:`discrete_leading`.
     """
     rows = levels_in_range(n, table, sigma_min, sigma_max)
     times = [len(rows) * (n - i) / n - 1 for i in range(n)]
@@ -180,9 +180,9 @@ def levels_in_range(
 def grid_at_times(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """Return the grid of the levels at falling ``times`` (indices into ``rows``, with fractions).
+    """Return the levels at falling ``times``: indices into ``rows``, interpolated or rounded.
 
-    The grid's first level is the last of ``rows``. Raises a ValueError if two levels are equal.
+    The first level is the last of ``rows`` in any case. Two equal levels raise a ValueError.
     """
     inner = (level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]

@@ -21,7 +21,7 @@ def read_lists() -> dict[str, Any]:
 
 
 def choose_list(name: str, key: str) -> Any:
-    """Return list ``key`` of a schedule; raise a ValueError if there is none."""
+    """Return the list ``key`` of the schedule ``name``; raise a ValueError if there is none."""
     lists = read_lists()[name]
     if key not in lists:
         raise ValueError(f"{name} has no list {key!r}; choose one of {', '.join(lists)}")
@@ -56,10 +56,10 @@ _DEVIATIONS = (
 def optimal_steps(
     n: int, sigma_min: float, sigma_max: float, *, model: str = "flux", to_zero: bool = True
 ) -> Grid:
-    """Flow times that OptimalSteps found, interpolated log-linearly in the index for other lengths.
+    """Levels at flow times that OptimalSteps found; other lengths interpolate the list.
 
-    ``model`` is "flux" (10 steps), "wan" (20) or "chroma" (40); ``oss`` runs the search. Other
-    arguments are as in :func:`~.closed.karras`.
+    ``model`` is "flux" (10 steps), "wan" (20) or "chroma" (40); interpolation is log-linear in the
+    index. ``oss`` runs the search. Other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: ``model`` has no list, or ``n`` or the range is invalid.

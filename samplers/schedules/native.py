@@ -13,14 +13,14 @@ from .registry import schedule
 
 
 class Process(Protocol):
-    """Part of a noising process that a schedule needs (see ``models.process``)."""
+    """Noising process, as far as a schedule needs it (see ``models.process``)."""
 
     def level(self, t: float, /) -> float:
         """Return the noise level sigma(t) / alpha(t) at native time ``t``."""
         ...
 
     def t_of(self, level: float, /) -> float:
-        """Return the native time at which the process has this level."""
+        """Return the native time at which the process has the noise level ``level``."""
         ...
 
 
@@ -132,15 +132,14 @@ def beta(
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 
     ``alpha`` > 0 is the shape at sigma_min, ``beta`` > 0 the shape at sigma_max; a shape below 1
-    gathers steps at its end. With both 1 the levels are those that
-    :func:`uniform_time` gives, and the other arguments are described there.
+    gathers steps at its end. Both 1 give :func:`uniform_time`, which has the other arguments.
 
     Raises:
         ValueError: ``n`` or the range is invalid, or a shape is not positive.
     """
     if not (alpha > 0 and beta > 0):
         raise ValueError(f"alpha and beta must be positive, got {alpha} and {beta}")
-    from scipy.special import betaincinv  # here: few runs have a use for it
+    from scipy.special import betaincinv  # imported here, since few runs use it
 
     first, last = process.t_of(sigma_max), process.t_of(sigma_min)
 

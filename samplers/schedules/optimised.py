@@ -115,8 +115,8 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 def even_path(cost: Matrix, steps: int) -> list[int]:
     """Return the path whose largest step cost is least; ties go to the least sum of squared costs.
 
-    Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
-    result and errors are as in :func:`cheapest_path`.
+    Where costs vary smoothly and the nodes are dense, all steps then cost the same. The
+    arguments, result and errors are those of :func:`cheapest_path` (without ``weight``).
     """
 
     def mask_costs_above(most: float) -> Matrix:

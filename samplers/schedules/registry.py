@@ -47,10 +47,10 @@ SCHEDULES: dict[str, Entry] = {}
 
 
 def schedule(source: Source, **properties: Any) -> Callable[[Make], Make]:
-    """Decorator: make a function known as a schedule under its own name.
+    """Decorator: register a function as a schedule under the name of the function.
 
     The keyword-only arguments of the function, except ``to_zero``, are the options. ``properties``
-    are other fields of its :class:`Entry`.
+    are further fields of its :class:`Entry`, such as ``same_as``.
 
     Raises:
         ValueError: another schedule has the name.
