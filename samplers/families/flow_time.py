@@ -40,8 +40,7 @@ def row_in_sigma(row: Any, cur: float, nxt: float) -> Any:
 
     a, b = scaled(row.a, row.b, nxt)
     if isinstance(row, LinearRow):
-        gain = None if row.gain is None else row.gain / (1 + cur)
-        return LinearRow(cur, a, b, p=row.p / (1 + cur), q=row.q, gain=gain)
+        return LinearRow(cur, a, b, p=row.p / (1 + cur), q=row.q)
     ends = {time_of(cur): cur, time_of(nxt): nxt}
     levels = [ends[t] if t in ends else t / (1 - t) for t, _, _ in row.stages]
     stages = (
@@ -78,6 +77,10 @@ class FlowTime(GridSampler):
             raise ValueError(
                 "flow_time: method must be a sampler without noise and with linear steps along a "
                 f"grid, such as 'heun', got {self.method!r}"
+            )
+        if getattr(inner, "analytic_first", False):
+            raise ValueError(
+                "flow_time: method takes no analytic_first, whose image is a formula of sigma"
             )
 
     @cached_property

@@ -285,6 +285,7 @@ def test_ipndm_v_published__does_not_converge_where_steps_alternate():
         "sa_solver_pece(last_corrector=(0,))",
         "flow_time(method='ddpm')",
         "flow_time(method='auto')",
+        "flow_time(method='dpmpp_2m(analytic_first=True)')",
     ],
 )
 def test_sampler__values_out_of_range_are_refused(spec):
