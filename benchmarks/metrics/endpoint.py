@@ -146,7 +146,7 @@ def distance_columns(
 ) -> dict[str, object]:
     """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
 
-    ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`), which is a
+    ``apart`` is the RMS distance between two endpoints (:func:`endpoint_distance`), which is a
     column too. Quantities without a column for ``apart`` give their flag only.
     """
     columns: dict[str, object] = {}

@@ -71,7 +71,7 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
 def memorised_threshold(
     training: ArrayLike, held_out: ArrayLike | None = None, level: float = LEVEL
 ) -> float:
-    """Return the quantile of :func:`distance_ratio` over data outside the training set.
+    """Return quantile ``level`` of :func:`distance_ratio` over data outside the training set.
 
     Args:
         training: examples ``(m, ...)``.

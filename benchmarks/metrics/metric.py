@@ -256,7 +256,7 @@ def metric(
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
     """Return a decorator that registers a function as a metric.
 
-    ``name`` has letters, digits and _, and no other metric has it. For the rest see :class:`Metric`.
+    ``name`` has letters, digits and _, and no other metric has it. See also :class:`Metric`.
 
     Raises:
         ValueError: the name or a quantity is invalid or taken, or a need is unknown.
