@@ -16,7 +16,7 @@ from zlib import crc32
 class Family(NamedTuple):
     """Family of methods that share a hexadecimal colour: ``colour``, or ``dark`` on a dark page.
 
-    ``methods`` are prefixes of sampler names after removal of digits. Each has its own symbol.
+    ``methods`` are prefixes of sampler names after removal of digits. Each method has a symbol.
     """
 
     name: str

@@ -33,7 +33,7 @@ def printed_value(name: str, value: float | None) -> float | None:
 
 
 def is_below_zero(name: str, value: float | None) -> bool:
-    """Return True if ``value`` is below 0 and ``name`` is a distance to a target, to be lowered."""
+    """Return True if ``value`` is below 0, and column ``name`` is a distance to a target."""
     if value is None or not value < 0:
         return False
     quantity = find(name)
@@ -76,9 +76,9 @@ def bar_on_log_axis(
 ) -> tuple[float | None, float | None, float | None, bool]:
     """Return the error bar ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis.
 
-    For a value > 0, y is the value, and low and high are its 95 % interval. For other values, low
-    and high are None. Their y is the upper end of the interval, with ``limit`` True, if that end is
-    positive, else None.
+    A value > 0 is y, and low and high are its 95 % interval. For a value <= 0, low and high are
+    None. If its interval has a positive upper end, y is this end, and ``limit`` is True. Otherwise
+    y is None.
     """
     value = number(row, name)
     low, high = interval_bounds(row, name) or (None, None)

@@ -57,7 +57,7 @@ def image_pairs(cell: Context) -> Iterator[tuple[Tensor, Tensor]]:
 def peak_signal_to_noise(
     images: ArrayLike, reference: ArrayLike, limits: tuple[float, float]
 ) -> FloatArray:
-    """Return the PSNR in dB, ``(n,)``, of images ``(n, ...)``, after clamping to ``limits``."""
+    """Return the PSNR ``(n,)`` in dB of images to ``reference``, both clamped to ``limits``."""
     if np.shape(images) != np.shape(reference):
         raise ValueError(f"images {np.shape(images)} need as many, not {np.shape(reference)}")
     x, r = (np.clip(as_rows(each), *limits) for each in (images, reference))

@@ -161,7 +161,7 @@ def distance_columns(
 
 
 def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
-    """Return columns with the share of flipped samples, its error and interval from a mask."""
+    """Return columns with the share of flipped samples in a mask, its error and 95 % interval."""
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),

@@ -116,7 +116,7 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval of a probability from ``hits`` in ``n`` >= 1 trials."""
+    """Return Clopper and Pearson's interval (default: 95 %) from ``hits`` in ``n`` >= 1 trials."""
     from scipy.special import betaincinv  # imported here, since a finished run does not need it
 
     tail = (1 - confidence) / 2

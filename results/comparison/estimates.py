@@ -48,10 +48,10 @@ class Estimate:
         se: standard error, >= 0; None if unknown.
         influence: ``(n,)`` contribution of each sample, in order, to the mean that gives the value;
             squares for a root mean square, logarithms for a typical error. None if not stored.
-        reference: ``(m,)`` contribution of each reference sample; None if there is none.
+        reference: ``(m,)`` contribution of each reference sample; None if there are none.
         reach: longer half of the 95 % interval, divided by 1.96; 0 without an interval.
         summary: statistic over the samples.
-        jump: ``influence`` of a sample in the farthest other mode; 0 for means and shares.
+        jump: largest ``influence`` of a sample in another mode; 0 for means and shares.
     """
 
     value: float

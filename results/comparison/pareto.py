@@ -52,7 +52,7 @@ class FrontPosition(NamedTuple):
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return the rows with both columns, and add the columns ``on_front`` and ``front``.
+    """Return the rows with values of both columns, and new columns ``on_front`` and ``front``.
 
     The rows are grouped by model and estimator, and sorted by cost. Influence values are not used,
     since a frame has none. ``cost`` is "nfe" or "ms_per_sample".

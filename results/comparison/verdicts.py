@@ -135,7 +135,7 @@ class ComparedRows:
 
 
 def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
-    """Return a page's groups, with verdicts corrected for all their pairs and ``unseen`` rows."""
+    """Return the groups with verdicts corrected for all pairs of rows, and ``unseen`` more rows."""
     groups = list(groups)
     rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget
@@ -193,7 +193,7 @@ class Line:
 def judge_lines(
     pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
 ) -> list[Line]:
-    """Return a line for each pair with values, corrected for all lines and ``unseen`` others."""
+    """Return a line for each pair with values; verdicts allow for all lines and ``unseen`` more."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     table = judge_table([item.evidence for item in items], unseen=unseen)
     return list(starmap(_line_of_judgement, zip(items, table, strict=True)))

@@ -122,7 +122,7 @@ class Quantity:
         return f"{self.name}_se"
 
     def loss(self, value: float) -> float:
-        """Return a value with the sign by which lower is better."""
+        """Return ``value``, negated if higher is better, so that lower is better."""
         return value if self.lower else -value
 
     @property

@@ -191,7 +191,7 @@ class RunReader:
         return files
 
     def read_log(self, name: str) -> dict[str, Any]:
-        """Return the object in a JSON file outside all folders; {} if it is missing or damaged."""
+        """Return the object in a JSON file at the directory's top; {} if missing or damaged."""
         return self._read_or_none(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:

@@ -145,7 +145,7 @@ class RunDir(RunReader):
         self._write(part_place(cell, name), value, self.made_by(cell))
 
     def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
-        """Write ``quality.json`` of a planned cell, and ``influence.npz`` if it has arrays."""
+        """Write ``quality.json`` of a planned cell, and ``influence.npz`` if there are arrays."""
         pinned = {}
         if influence:
             place = part_place(cell, INFLUENCE)
@@ -187,7 +187,7 @@ class RunDir(RunReader):
         self._write(fingerprint_place(digest), record)
 
     def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
-        """Write hashes, by name, of files opened after loading; any process of a run may do so."""
+        """Write hashes of files that a model opened after loading; any process may call this."""
         place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})

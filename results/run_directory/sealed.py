@@ -133,7 +133,7 @@ def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "")
 
 
 def open_json(path: Path, of: str) -> OpenedFile:
-    """Read a JSON file sealed for the place ``of``. A fault is returned, except a NewerError."""
+    """Read a JSON file sealed for place ``of``. Faults are returned, but a NewerError is raised."""
     return _open_sealed(path, lambda data: _parse_json(data, of), LARGEST_JSON)
 
 
@@ -170,7 +170,7 @@ def _with_digest(data: bytes, start: int = 0) -> SealedFile:
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
-    """Read an ``.npz`` file sealed for the place ``of``. A fault is returned, except a NewerError.
+    """Read an ``.npz`` file sealed for place ``of``, with faults as by :func:`open_json`.
 
     With ``arrays`` False only the seal is checked, which covers the arrays, and ``value`` is None.
     """

@@ -124,7 +124,7 @@ def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
 
 
 def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
-    """Return a value and its standard error as texts, both to two digits of the error, or integers.
+    """Return texts of a value and its standard error, to two digits of the error or to units.
 
     The error is "" if it is None, 0 or not finite.
 

@@ -115,7 +115,7 @@ def rows_of_run(run: RunDir) -> list[Record]:
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row from its times, plan and quality, later ones first; None if unplanned."""
+    """Return a cell's row: quality overrides the plan, and the plan times; None if unplanned."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None
