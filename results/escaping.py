@@ -18,7 +18,7 @@ ESCAPES = re.compile(
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Marks of writing direction, and control characters other than tab and newline."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""Beginning of a text that a spreadsheet would take for a formula, after any apostrophes."""
+"""Beginning of a text that spreadsheets take for a formula, or would without its apostrophes."""
 
 
 def strip_control_characters(words: str) -> str:
@@ -31,7 +31,7 @@ def strip_control_characters(words: str) -> str:
 
 
 def escape_markdown(words: str) -> str:
-    """Return ``words`` on one line, with Markdown's special characters escaped by backslashes."""
+    """Return ``words`` on one line, without control characters, with backslashes before markup."""
     return re.sub(
         r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))",
         r"\\\1",

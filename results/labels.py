@@ -1,4 +1,4 @@
-"""Names of well-known samplers as papers write them, for sentences and first screens."""
+"""Names of well-known samplers as papers write them, for sentences in reports and terminals."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ LABELS = {
 
 
 def label_of_curve(curve: str) -> str:
-    """Return a curve's name with its sampler's label, if it has one."""
+    """Return a curve's name with the sampler's label, if any, in place of the registered name."""
     sampler, separator, rest = curve.partition(" · ")
     return LABELS.get(sampler, sampler) + separator + rest

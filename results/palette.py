@@ -16,7 +16,7 @@ from zlib import crc32
 class Family(NamedTuple):
     """Family of methods that share a hexadecimal colour: ``colour``, or ``dark`` on a dark page.
 
-    ``methods`` are prefixes of sampler names after removal of digits. Each has its own symbol.
+    ``methods`` are prefixes of sampler names after removal of digits. Each method has a symbol.
     """
 
     name: str
@@ -29,8 +29,9 @@ class Style(NamedTuple):
     """Style of a sampler in figures.
 
     Attributes:
-        symbol: Plotly's name of the marker; ``-open`` at its end for a variant of a method.
-        dash: Plotly's name of the line (:data:`DASHES`).
+        symbol: Plotly's name of the marker. It ends with ``-open`` for a ``_published`` variant,
+            and for methods after the tenth of a family.
+        dash: Plotly's name of the line style (:data:`DASHES`).
         own: True for a plugin's sampler, to be drawn thicker and on top.
     """
 
@@ -101,7 +102,7 @@ FAMILIES = (
     Family("Auto", "#d939a6", "#ff90cd", ("auto", "warped_ab")),
     OTHERS,
 )
-"""Families, in the order of legends."""
+"""Families, in the order in which legends list them."""
 
 SYMBOLS = (
     *("circle", "square", "diamond", "triangle-up", "x"),
@@ -121,8 +122,8 @@ def style(sampler: str, origin: str = "") -> Style:
 
     Args:
         sampler: registry name, or another library's (``diffusers:UniPCMultistepScheduler``).
-        origin: column ``origin`` of the table; "" for a built-in sampler. With "", a sampler
-            whose name belongs to no family counts as a plugin.
+        origin: column ``origin`` of the table; "" for a built-in sampler. A name that fits no
+            family counts as a plugin's or, with a colon, as another library's.
 
     >>> style("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)

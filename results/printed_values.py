@@ -33,7 +33,7 @@ def printed_value(name: str, value: float | None) -> float | None:
 
 
 def is_below_zero(name: str, value: float | None) -> bool:
-    """Return True for a negative value of a distance: a quantity with a target, lower is better."""
+    """Return True if ``value`` is below 0, and column ``name`` is a distance to a target."""
     if value is None or not value < 0:
         return False
     quantity = find(name)
@@ -61,7 +61,7 @@ def value_with_bounds(row: Record, name: str) -> str:
 
 
 def value_plus_minus(row: Record, name: str) -> str:
-    """Return ``value ± half-width`` as text; as :func:`value_with_bounds` if this is not exact."""
+    """Return ``value ± half-width`` (95 %); :func:`value_with_bounds` if asymmetric or below 0."""
     value, se = number(row, name), number(row, f"{name}_se")
     asymmetric = (
         value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
@@ -76,8 +76,9 @@ def bar_on_log_axis(
 ) -> tuple[float | None, float | None, float | None, bool]:
     """Return the error bar ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis.
 
-    For a value <= 0, low and high are None. If the upper end of its interval is positive, y is that
-    end and ``limit`` is True. Otherwise y is None.
+    A value > 0 is y, and low and high are its 95 % interval. For a value <= 0, low and high are
+    None. If its interval has a positive upper end, y is this end, and ``limit`` is True. Otherwise
+    y is None.
     """
     value = number(row, name)
     low, high = interval_bounds(row, name) or (None, None)

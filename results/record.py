@@ -30,7 +30,7 @@ def _column(kind: Kind, name: str, meaning: str, unit: str = "") -> Column:
 
 
 COLUMN_MAKERS = tuple(partial(_column, kind) for kind in get_args(Kind))
-"""Functions of a name, a meaning and a unit: columns of texts, integers, numbers and flags."""
+"""Functions that make a column of each :data:`Kind` from a name, a meaning and a unit."""
 _text, _integer, _number, _flag = COLUMN_MAKERS
 _milliseconds = partial(_number, unit="ms")
 

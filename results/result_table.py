@@ -33,7 +33,7 @@ MOST_RANKED = 12
 
 
 class ResultTable(TypedTable):
-    """Rows of runs, one per cell, with methods that rearrange, draw and write them."""
+    """Table of the rows of one or several runs, with methods that rearrange, draw and write it."""
 
     @classmethod
     def from_csv(cls, path: Path | str) -> Self:
@@ -99,9 +99,10 @@ class ResultTable(TypedTable):
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
         """Return the finished rows that have ``metric`` and ``cost``, with Pareto front membership.
 
-        The rows are sorted by problem and cost. ``on_front`` is by the values alone. ``front`` also
-        uses errors: "on", "off" or "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or
-        "ms_per_sample". Raises a ValueError if the table lacks a column.
+        The rows are grouped by model and estimator, and sorted by cost. The column ``on_front`` is
+        True on the front of the values. The column ``front`` allows for errors: "on", "off" or
+        "uncertain" (:mod:`.comparison.pareto`). ``cost`` is "nfe" or "ms_per_sample". Raises a
+        ValueError if the table lacks a column.
         """
         from .comparison.pareto import pareto  # a run does without this module
 
@@ -127,10 +128,10 @@ class ResultTable(TypedTable):
         return markdown_table(chosen, self.frame[chosen].itertuples(index=False))
 
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
-        """Return LaTeX with booktabs: a table for each model, samplers by budgets.
+        """Return LaTeX with booktabs: a table per model, samplers as lines, budgets as columns.
 
-        Values not significantly worse than the best are bold. Significance follows from the table
-        alone here. For the ``table.tex`` of a run, it also uses the samples' influence values.
+        Values not shown to be worse than the best at their budget are bold. Only the table is used;
+        a run's ``table.tex`` also uses influence values. ``budgets`` None stands for all budgets.
         """
         from .comparison.best_rows import best_places  # a run does without this module
 
@@ -171,7 +172,7 @@ class ResultTable(TypedTable):
         return filled_columns(self.frame)
 
     def _repr_html_(self) -> str:
-        """Return HTML: a ranking for each model, best first, then a folded extract of the rows."""
+        """Return HTML: a ranking of samplers for each model, and a folded extract of the rows."""
         rows = self.frame[self.filled].to_html(
             max_rows=20, max_cols=24, show_dimensions=True, na_rep=""
         )
@@ -200,8 +201,8 @@ def _printed_cell(name: str, value: float) -> str:
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     """Return the table of one run or of several.
 
-    The column ``cell`` names the folder of a row's parts. With several paths, the column ``run``
-    names the run of a row.
+    The column ``cell`` names the folder with a row's files, ``parts/CELL`` of its run directory.
+    With several paths, the column ``run`` names the run of a row.
 
     Args:
         paths: run directories (finished or not), folders with a ``table.csv``, or CSV and Parquet

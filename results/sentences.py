@@ -1,4 +1,4 @@
-"""Findings as sentences: opening of a model's section, answer, Markdown summary."""
+"""Findings as sentences: the opening of a report's section, the best rows, a Markdown summary."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ TYPICAL = 10
 FACTOR = 2
 """Smallest factor between two intervals for which a sentence states the factor."""
 NAMED = 3
-"""Largest number of samplers that a sentence names; it counts more of them."""
+"""Largest number of samplers that a sentence names. Larger numbers of samplers are counted."""
 
 NOTHING = "Nothing was measured."
 
 
 def answer_in_words(findings: Findings) -> tuple[str, ...]:
-    """Return sentences on one problem: its best rows, and the model's error if that dominates."""
+    """Return sentences on the best row of each budget, and on the model's error if it dominates."""
     distinct = [item for item in findings.best if item.standing != "the same"]
     words = []
     for (curve, verdict), items in groupby(distinct, lambda item: (item.curve, item.verdict)):
@@ -58,7 +58,7 @@ DOMINATED = (
 
 
 def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """Return the opening sentences on one problem; ``crossings`` is its ``headline_table``."""
+    """Return a section's opening sentences; ``crossings`` is the section's ``headline_table``."""
     best = headline_row(findings)
     if best is None:
         return ("At these budgets all samplers give the same result.",)
@@ -71,13 +71,13 @@ def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ..
 
 
 def headline_row(findings: Findings) -> BestRow | None:
-    """Return the best row, which the first sentence is about; None if all samplers coincide."""
+    """Return the best row that differs from the baseline, at the budget nearest to 10; or None."""
     distinct = [best for best in findings.best if best.standing != "the same"]
     return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
 
 
 def are_all_alike(best: BestRow, name: str) -> bool:
-    """Return True if all curves at a budget have the best row's value of column ``name``."""
+    """Return True if there are other curves at the budget, all with the best value of ``name``."""
     lowest, values = number(best.row, name) or 0.0, [number(row, name) or 0.0 for row in best.ties]
     alike = all(math.isclose(value, lowest, rel_tol=COINCIDE) for value in values)
     return 0 < best.others == len(values) and alike
@@ -92,7 +92,7 @@ def _evaluations(budget: int) -> str:
 
 
 def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
-    """Return the sentence that recommends a sampler at one budget, or says which are level."""
+    """Return the sentence that recommends a sampler at one budget, or says that none is best."""
     at, name = _evaluations(best.budget), label_of_curve(best.curve)
     value = f"{quantity.title} {value_with_bounds(best.row, quantity.name)}"
     if not best.others:
@@ -146,7 +146,7 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
 
 
 def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
-    """Return the baseline's lower end over the rows' largest upper end, rounded down; else 0."""
+    """Return baseline's lower end / rows' largest upper end, rounded down; 0 if undefined."""
     low, *ends = (interval_bounds(row, name) for row in (baseline, *rows))
     high = max((end[1] for end in ends if end), default=0.0)
     if low is None or not all(ends) or high <= 0 or not 0 < low[0] / high < math.inf:
@@ -170,7 +170,7 @@ def _sentence_on_plateau(findings: Findings) -> str:
 
 
 def _sentence_on_floor(crossings: pd.DataFrame) -> str:
-    """Return the sentence on the fewest evaluations to the floor; "" if no curve reaches it."""
+    """Return the sentence on the curve that reaches the sampling noise first; "" if none does."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""
@@ -191,7 +191,7 @@ def _sentence_on_floor(crossings: pd.DataFrame) -> str:
 
 
 def sentence_on_comparison(lines: Sequence[Line]) -> str:
-    """Return a sentence on lines of one model and metric, at their budget nearest to 10."""
+    """Return a sentence on lines of a model and metric, at the budget nearest to 10; "" if none."""
     budgets = {line.budget for line in lines if line.budget is not None}
     budget = min(budgets, key=_distance_to_typical, default=None)
     chosen = [line for line in lines if line.budget == budget and budget is not None]
@@ -217,7 +217,7 @@ RELATIONS: dict[Verdict, str] = {
 
 
 def markdown_summary(table: ResultTable, page: TableFindings) -> str:
-    """Return a table and its findings as Markdown, problem by problem."""
+    """Return a table and its findings as Markdown, with a section for each model and estimator."""
     parts = ["# Sampler benchmark", ""]
     columns: list[tuple[str, Callable[[Record], str]]] = [
         ("sampler", lambda row: text(row, "curve")),
@@ -250,7 +250,7 @@ def markdown_summary(table: ResultTable, page: TableFindings) -> str:
 
 
 def _summary_columns(quantity: Quantity) -> Iterator[tuple[str, Callable[[Record], str]]]:
-    """Yield heading and text of a row, for each column of a quantity in a summary."""
+    """Yield the columns of a quantity in a summary: heading, and function from row to text."""
     name, floor, has_interval = quantity.name, quantity.floor, quantity.error == "interval"
 
     def value_in_words(row: Record) -> str:

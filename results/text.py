@@ -15,7 +15,9 @@ Z95 = 1.959963984540054
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Return a number with ``digits`` significant digits, or rounded to an integer; "–" if empty.
+    """Return a number as text with ``digits`` significant digits; "–" for an empty value.
+
+    Magnitudes from 10 ** (digits - 1) to 1e6 are rounded to integers instead.
 
     >>> [format_number(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']

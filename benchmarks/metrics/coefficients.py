@@ -67,7 +67,7 @@ def coefficient_distances(
 def quantile_cell_means(
     n: int, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the mean of each mixture's quantile function in n equal-probability cells, (n, d)."""
+    """Return means ``(n, d)`` of d mixtures' quantile functions over n equal parts of (0, 1)."""
     from scipy.special import ndtr  # imported here, since a finished run does not need it
 
     w, m, s = (values[:, None] for values in (weights, means, stds))

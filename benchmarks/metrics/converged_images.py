@@ -42,7 +42,7 @@ BACKBONES = {11: ("alex", 31), 3: ("vgg", 16)}
 
 
 def image_pairs(cell: Context) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield blocks of decoded samples and of their decoded endpoints; none without a range."""
+    """Yield (decoded samples, decoded endpoints) by blocks; nothing for data without a range."""
     ends = cell.solution.x
     x = cell.whole[: len(ends)]
     for start in range(0, len(x) if cell.limits else 0, BLOCK):
@@ -57,7 +57,7 @@ def image_pairs(cell: Context) -> Iterator[tuple[Tensor, Tensor]]:
 def peak_signal_to_noise(
     images: ArrayLike, reference: ArrayLike, limits: tuple[float, float]
 ) -> FloatArray:
-    """Return the PSNR in dB, ``(n,)``, of ``images`` to ``reference``, both ``(n, ...)``."""
+    """Return the PSNR ``(n,)`` in dB of images to ``reference``, both clamped to ``limits``."""
     if np.shape(images) != np.shape(reference):
         raise ValueError(f"images {np.shape(images)} need as many, not {np.shape(reference)}")
     x, r = (np.clip(as_rows(each), *limits) for each in (images, reference))
@@ -100,7 +100,7 @@ def _load_file(path: Path, *_changes: int) -> tuple[Any, str, int]:
 
 @metric("psnr_conv", version=1, needs=NEEDS, quantities=(PSNR,), default=False)
 def psnr_conv(cell: Context) -> Measured:
-    """Measure the mean PSNR; the result is empty without samples or a range of the data."""
+    """Measure the mean PSNR in dB; no result without samples or a range of the data."""
     limits = cell.limits or (0.0, 1.0)
     pairs = ((x.cpu().numpy(), r.cpu().numpy()) for x, r in image_pairs(cell))
     each = np.concatenate([[], *(peak_signal_to_noise(x, r, limits) for x, r in pairs)])
@@ -113,7 +113,7 @@ def psnr_conv(cell: Context) -> Measured:
 )
 @torch.no_grad()
 def lpips_conv(cell: Context) -> Measured:
-    """Measure the mean LPIPS; no result unless images are grey or RGB, and large enough."""
+    """Measure the mean LPIPS; no result for small images, or images neither grey nor RGB."""
     (network, name, side), (low, high) = load_lpips(), cell.limits or (0.0, 1.0)
     blocks: list[Any] = [[]]
     for pair in image_pairs(cell):

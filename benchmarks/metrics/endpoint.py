@@ -146,7 +146,7 @@ def distance_columns(
 ) -> dict[str, object]:
     """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
 
-    ``apart`` is the typical distance between two endpoints (:func:`endpoint_distance`), which is a
+    ``apart`` is the RMS distance between two endpoints (:func:`endpoint_distance`), which is a
     column too. Quantities without a column for ``apart`` give their flag only.
     """
     columns: dict[str, object] = {}
@@ -161,7 +161,7 @@ def distance_columns(
 
 
 def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
-    """Return columns with the share of flipped samples, its error and interval from a mask."""
+    """Return columns with the share of flipped samples in a mask, its error and 95 % interval."""
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),

@@ -19,7 +19,7 @@ from .metric import Context, Measured, metric
 
 @metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
-    """Measure the Fréchet distances from samples to data and, if any, to converged samples."""
+    """Measure the Fréchet distances of samples to data and, if available, to converged samples."""
     known = cell.reference
     truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov, known.n))
     n, d = cell.feature_rows.shape
@@ -41,7 +41,7 @@ def frechet(cell: Context) -> Measured:
 
 
 def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
-    """Measure the distances from samples to converged samples, and from the latter to the data."""
+    """Measure the distances of samples to converged samples, and of converged samples to data."""
     population = population_estimate(cell.feature_rows, converged)
     model_error = cell.once("model error", lambda: estimate(truth, converged))
     columns = {

@@ -71,7 +71,7 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
 def memorised_threshold(
     training: ArrayLike, held_out: ArrayLike | None = None, level: float = LEVEL
 ) -> float:
-    """Return the quantile of :func:`distance_ratio` over data outside the training set.
+    """Return quantile ``level`` of :func:`distance_ratio` over data outside the training set.
 
     Args:
         training: examples ``(m, ...)``.
@@ -116,7 +116,7 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval of a probability from ``hits`` in ``n`` >= 1 trials."""
+    """Return Clopper and Pearson's interval (default: 95 %) from ``hits`` in ``n`` >= 1 trials."""
     from scipy.special import betaincinv  # imported here, since a finished run does not need it
 
     tail = (1 - confidence) / 2

@@ -141,7 +141,7 @@ class Context(Protocol):
         ...
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Return modes or classes ``(n,)`` of samples ``(n, *event)``; None if there are none."""
+        """Return modes or classes ``(n,)`` of samples ``(n, *event)``; None if a model has none."""
         ...
 
     @property
@@ -176,7 +176,7 @@ class Context(Protocol):
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Range of the values of decoded images; None for no range."""
+        """Range (low, high) of the values of decoded images; None for data without a range."""
         ...
 
     def images(self, x: NDArray) -> Tensor:
@@ -256,7 +256,7 @@ def metric(
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
     """Return a decorator that registers a function as a metric.
 
-    ``name`` has letters, digits and _, and no other metric has it. For the rest see :class:`Metric`.
+    ``name`` has letters, digits and _, and no other metric has it. See also :class:`Metric`.
 
     Raises:
         ValueError: the name or a quantity is invalid or taken, or a need is unknown.

@@ -27,8 +27,8 @@ MOST = 2000
 def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
     """Return the rows of a table that a page shows: all, or about ``most`` of them.
 
-    In a larger table, each problem has an equal share of ``most``. The problem keeps rows without
-    results up to its share, the baseline's best curve, and whole curves by best rank at any budget.
+    In a larger table, each model and estimator has an equal share of ``most``. The share is filled
+    with rows without results, the baseline's best curve, and other whole curves, best ranks first.
     """
     if len(frame) <= most:
         return frame
@@ -59,7 +59,7 @@ def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[i
 
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
-    """Return a problem's curves sorted by mean rank over the budgets; without results, last."""
+    """Return curves by mean rank over the budgets, best first; curves without results come last."""
     quantity = default_quantity(rows_as_dicts(rows))
     finished = rows.loc[rows["status"] == "ok"]
     first = _curves_by_rank(finished, quantity, ["mean", "best"]) if quantity else []
@@ -86,11 +86,11 @@ def best_places(
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return, by problem, the (curve, budget) pairs not shown to be worse than the budget's best row.
+    """Return the (curve, budget) pairs whose row is not shown to be worse than the budget's best.
 
-    ``metric`` None stands for each problem's default quantity. Of several rows with the same pair,
-    the row with the most evaluations counts. ``homes`` has the path of each run by its name. The
-    correction of verdicts also counts ``unseen`` further rows.
+    The keys are the titles of :func:`.comparable_parts`. ``metric`` None stands for each part's
+    default quantity. Of equal pairs, the row with the most evaluations counts. ``homes`` has the
+    path of each run by its name. The correction of verdicts counts ``unseen`` further rows.
     """
     groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):

@@ -22,11 +22,11 @@ SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "ex
 """Columns in which rows of one model agree if only their schedules differ."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""Function from an entry to estimates on the choosing and the other half, and the latter's flag."""
+"""Function from an entry to estimates on both halves of its samples, and the second half's flag."""
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
-    """Return, by model, the untuned schedules that every sampler with a schedule was planned with.
+    """Return, by model, the untuned schedules that the run has for each sampler that takes one.
 
     Raises a ValueError if a model has fewer than two such schedules, or no sampler takes one.
     """
@@ -56,8 +56,8 @@ def entries_at_best_schedules(
 ) -> list[Entry]:
     """Return, for each model, solver and budget, the entry at the best of the common schedules.
 
-    The best schedule has the lowest value on one half of the samples. All returned values are from
-    the other half, also for adaptive samplers and samplers with levels of their own.
+    The best schedule has the lowest value on the first half of the samples. The estimates of all
+    returned entries are from the second half, also for samplers that take no schedule.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:
@@ -81,7 +81,7 @@ def entries_at_best_schedules(
 def entries_at_schedules(
     entries: Sequence[Entry], names: Mapping[str, Collection[str]]
 ) -> list[Entry]:
-    """Return the entries whose schedule is among the schedules ``names`` of their sampler."""
+    """Return the entries whose schedule's name, without parameters, is in ``names[sampler]``."""
     rows = [(entry, text(entry.record, "schedule").partition("(")[0]) for entry in entries]
     return [entry for entry, name in rows if name in names.get(text(entry.record, "sampler"), ())]
 
@@ -90,8 +90,8 @@ def entries_at_tuned_levels(source: Source) -> list[Entry]:
     """Return the entries at tuned schedules.
 
     Raises:
-        ValueError: no entry has a tuned schedule, a solver has several, or the samplers of a model
-            were tuned in different ways.
+        ValueError: no entry has a tuned schedule, a sampler has several for equal options and
+            steps, or the samplers of a model were tuned in different ways.
     """
     entries = [entry for entry in source.entries if is_tuned(entry.record)]
     if not entries:

@@ -75,8 +75,8 @@ def compare(
             For shares of samples such as flips, the margin is an absolute difference.
 
     Raises:
-        ValueError: the runs had different conditions, have no such rows in common, or lack a
-            metric, or ``margin`` is negative.
+        ValueError: the runs differ in suite version, model or estimator, share no finished row, or
+            lack a metric; or ``margin`` is negative.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)
@@ -132,7 +132,7 @@ def compare_matches(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Return the comparison of matched rows. Raises a ValueError for a bad metric or margin."""
+    """Return the comparison of matched rows; raise a ValueError as :func:`compare_with` does."""
     if not margin >= 0:
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
@@ -157,7 +157,7 @@ def compare_matches(
 def pairs_with_default_quantity(
     pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Return each pair with the default quantity of its model; leave out pairs without one."""
+    """Return each pair with its model's default quantity; leave out models without a quantity."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]

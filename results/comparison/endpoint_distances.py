@@ -2,12 +2,12 @@ r"""Summaries of the distances from samples to their converged endpoints.
 
 Let e be the distance of a sample to its converged endpoint. A few samples may end in another mode
 ("flips"), with e as large as the data's width. A flip rate of 0.1 % can dominate a mean square, and
-N samples need not contain a flip. Three summaries separate flips from the rest:
+N samples need not contain a flip. Three summaries separate flips from ordinary errors:
 
 * **Typical error**: the geometric mean of e without the smallest and the largest fifth. Flip rates
-  below 20 % barely change it. Let w_i be log e_i, winsorised: both fifths are set to the nearest
-  value between them. The influence of sample i is (w_i - mean w) / (1 - 2 TRIM) (Tukey and
-  McLaughlin 1963; Yuen and Dixon 1973 for pairs).
+  below 20 % barely change it. Let w_i be log e_i, winsorised: the values of the two fifths become
+  the nearest of the other values. The influence of sample i is (w_i - mean w) / (1 - 2 TRIM) (Tukey
+  and McLaughlin 1963; Yuen and Dixon 1973 for pairs).
 * **Root mean square**: its interval follows from the mean of e². The upper end allows for
   :data:`IMAGINARY_FLIPS` unseen flips. For N samples without a flip, Clopper and Pearson's upper
   bound on the rate is 3.7 / N. Here it is 1.96 * 2.5 / N = 4.9 / N, which covers small counts too.
@@ -32,15 +32,15 @@ TRIM = 0.2
 IMAGINARY_FLIPS = 2.5
 """Number of unseen flips in the upper end of the interval of a mean square."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
-"""An interval needs half of its mean square on so many samples, or this share of them if fewer."""
+"""Fewest samples that may carry half of a mean square with a valid interval: min(20, 0.25 n)."""
 EXACT = 1e-12
-"""Smallest distance, as a share of the distance between two endpoints; smaller ones are raised."""
+"""Share of the distance between two endpoints to which smaller distances are raised."""
 
 
 class TypicalError(NamedTuple):
     """Typical error of n samples, with each sample's influence ``(n,)`` on log ``value``.
 
-    ``jump`` is the influence of a flip, the largest possible. ``df`` counts degrees of freedom.
+    ``jump`` is the largest influence, which a flip has. ``df`` is the number of degrees of freedom.
     """
 
     value: float

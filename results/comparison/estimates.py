@@ -46,12 +46,12 @@ class Estimate:
     Attributes:
         value: the value, in the units of the quantity.
         se: standard error, >= 0; None if unknown.
-        influence: ``(n,)`` contribution of each sample, in the order of the samples, on the scale
-            on which the value is a mean; None if it was not kept.
-        reference: ``(m,)`` contribution of each reference sample; None if there is none.
+        influence: ``(n,)`` contribution of each sample, in order, to the mean that gives the value;
+            squares for a root mean square, logarithms for a typical error. None if not stored.
+        reference: ``(m,)`` contribution of each reference sample; None if there are none.
         reach: longer half of the 95 % interval, divided by 1.96; 0 without an interval.
-        summary: statistic over the samples; it decides the scale of ``influence`` and ``jump``.
-        jump: largest contribution to the sum that a sample could make by ending in another mode.
+        summary: statistic over the samples.
+        jump: largest ``influence`` of a sample in another mode; 0 for means and shares.
     """
 
     value: float

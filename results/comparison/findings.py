@@ -88,11 +88,11 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Smallest budget whose best row is not shown to be worse than a larger budget's best row.
+    """Smallest budget such that no larger budget's best row is shown to be better than its own.
 
     ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse.
-    It is "open" if a verdict on these rows is inconclusive. It is "falling" without a plateau:
-    then only the largest budget, ``budget``, meets the condition.
+    It is "open" if a verdict on these rows is inconclusive. It is "falling" if ``budget`` is the
+    largest budget: there is no plateau.
     """
 
     budget: int
@@ -119,7 +119,7 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by problem title (None without values), and lines against the baseline by row."""
+    """Findings by problem title (None without values), and comparison lines by row index."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -159,7 +159,7 @@ Lines = Mapping[int, tuple[Pair, Line]]
 def lines_against_baseline(
     entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
 ) -> Lines:
-    """Return, by row index, a row with its baseline row, and the corrected line on both.
+    """Return, by row index, the pair of a row and its baseline row, and the pair's corrected line.
 
     Rows without a comparable baseline row are left out.
     """

@@ -29,7 +29,7 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Check of a row: ``what`` is a metric, "time" or "status"; ``detail`` values or a reason."""
+    """Check of a row's metric, "time" or "status" (``what``); ``detail`` has values or a reason."""
 
     row: str
     what: str
@@ -66,13 +66,14 @@ def gate(
     Args:
         baseline: run directory or table file.
         candidate: run directory or table file.
-        quality_margin: share of the baseline's value by which a metric may get worse, >= 0.
+        quality_margin: share of the baseline's value by which a metric may get worse, >= 0
+            (:func:`.verdicts.judge`).
         time_margin: share by which the median time may rise, >= 0; None skips times.
         metrics: columns to check; ("all",) for all that both runs have.
 
     Raises:
-        ValueError: the runs were not measured alike, have no cell in common, have neither metrics
-            nor times to compare, or have times from different machines or settings.
+        ValueError: the runs differ in suite version, model or estimator, share no cell, lack a
+            metric, have nothing to compare, or have times from different machines or settings.
     """
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)
@@ -148,7 +149,7 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return checks of rows that only the baseline finished: regressions if these failed."""
+    """Return checks of rows that only the baseline finished; a failed row is a regression."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

@@ -2,8 +2,8 @@ r"""Headline of a sampler on a model: evaluations until its distance to converge
 
 The curve is ``fd_conv``, the sampler's own error without the model's, against the counted ``nfe``.
 The tolerance t is the model's ``fid_proxy_floor``: the plug-in distance of perfect samples, as many
-as a row has. An error below t matters less than the finite number of samples. The tolerance is a
-scale, since a test against 0 would depend on the number of samples. All curves of a model have one
+as a row has. An error below t matters less than the finite number of samples. No test against 0 is
+used, since its result would depend on the number of samples. All curves of a model have one
 tolerance, from the row with the fewest samples.
 
 Given budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all
@@ -50,15 +50,15 @@ class EvaluationsToTolerance(NamedTuple):
 
 
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
-    """Return the evaluations per sample that each curve of a model needs to reach the floor.
+    """Return the evaluations per sample that each curve of a model needs to reach the tolerance.
 
-    Rows without results, ``fd_conv``, its error or a floor are left out. Within a model, curves
-    with the fewest evaluations come first.
+    Rows that lack ``fd_conv``, its error or ``fid_proxy_floor`` are left out. Within a model,
+    curves with the fewest evaluations come first.
 
     Returns:
         Columns :data:`COLUMNS`. ``nfe_to_floor`` has the 95 % interval ``low`` to ``high``. It is
-        inf if the ``largest`` tried nfe is too small, and ``smallest`` if the smallest suffices.
-        ``shown`` is the crossing as text, ``flag`` a reason against its interval. ``verdict`` is
+        inf if ``largest``, the most nfe tried, is too small. It is ``smallest``, the least, if this
+        suffices. ``shown`` is the crossing as text, ``flag`` why to distrust it. ``verdict`` is
         "worse" if the curve is shown to need more than the model's first curve (verdict "").
     """
     frame = table.frame if isinstance(table, TypedTable) else table

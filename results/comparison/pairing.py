@@ -70,7 +70,7 @@ def row_with_folder(row: Record, homes: Mapping[str, Path]) -> Entry:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run or table: name, ``run.json`` (or {}), ``entries`` of finished rows, and other rows."""
+    """Run or table: name, ``run.json`` or {}, finished rows (``entries``), others (``failed``)."""
 
     name: str
     run: Mapping[str, Any]
@@ -85,7 +85,7 @@ class Source:
 def read_source(path: Path | str | TypedTable) -> Source:
     """Read a run directory, a folder with a ``table.csv``, a table file, or a table in memory.
 
-    A ``run.json`` next to a table file is read too. A table in memory has no arrays and times.
+    A ``run.json`` next to a table file is read too. A table in memory has no arrays or times.
     Raises a ValueError if ``path`` is none of these.
     """
     if isinstance(path, TypedTable):

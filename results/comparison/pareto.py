@@ -52,10 +52,10 @@ class FrontPosition(NamedTuple):
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return the rows that have both columns, by problem and cost, with ``on_front`` and ``front``.
+    """Return the rows with values of both columns, and new columns ``on_front`` and ``front``.
 
-    A frame has no influence values, so no rows are compared sample by sample. ``cost`` is "nfe" or
-    "ms_per_sample".
+    The rows are grouped by model and estimator, and sorted by cost. Influence values are not used,
+    since a frame has none. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
         ValueError: the frame lacks one of the columns.
@@ -149,7 +149,7 @@ def _is_no_dearer(a: Point, b: Point) -> bool:
 
 
 def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
-    """Return True if row ``other`` is shown to be worse than ``index``, or equals it in both."""
+    """Return True if ``other`` is shown to be worse than ``index``, or has its value and cost."""
     decided = not (group.is_refused(other) or group.is_refused(index))
     if decided and group.verdict(other, index) == "worse":
         return True

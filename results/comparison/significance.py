@@ -121,8 +121,8 @@ def judge_table(evidence: Sequence[Evidence | None], *, unseen: int = 0) -> list
 def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     """Return the verdict of a pair by itself, at a given level.
 
-    A difference within the margin is "inconclusive" or "equivalent". If it could be "better" here,
-    :func:`judge_table` could call the same pair "equivalent".
+    Without evidence it is "no verdict". A difference within the margin is "inconclusive" or
+    "equivalent", so that no pair is "better" here and "equivalent" by :func:`judge_table`.
     """
     if evidence is None:
         return "no verdict"
@@ -137,7 +137,7 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
 def verdict_at_level(
     difference: float, p_difference: float, p_equivalence: float, level: float
 ) -> Verdict:
-    """Return the verdict on a difference from its p values, corrected or not."""
+    """Return the verdict on a difference (positive: worse) from its p values, corrected or not."""
     if p_equivalence <= level:
         return "equivalent"
     if p_difference <= level:

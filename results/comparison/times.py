@@ -59,7 +59,7 @@ def order_statistics_outside(n: int) -> int:
 
 
 def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if ``fewest`` times or more give the median to ± ``half_width`` times itself."""
+    """Return True if >= ``fewest`` times fix the median to ± ``half_width`` (relative, 95 %)."""
     if len(times) < max(fewest, FEWEST):
         return False
     low, high = median_interval(times)
@@ -146,9 +146,9 @@ Speed = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class SpeedVerdict(NamedTuple):
-    """Verdict on speed, and the ratio of times by the first clock with its 95 % interval.
+    """Verdict on speed, and the ratio of times, candidate over baseline, with its 95 % interval.
 
-    ``reason`` is the reason why a clock gives no ratio; "" if both clocks give one.
+    The first clock gives it. ``reason`` says why a clock gives no ratio; "" if both give one.
     """
 
     verdict: Speed

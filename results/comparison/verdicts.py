@@ -32,7 +32,7 @@ MARGIN = 0.01
 """Default margin: differences up to this share of the baseline's value do not matter."""
 
 FLOOR_ERRORS = 10
-"""Multiple of the resolution; a margin is a share of it or of the value, whichever is larger."""
+"""Factor F: a margin is a share of the larger of the value and F times the resolution."""
 
 COINCIDE = 1e-5
 """Largest relative difference of values that counts as rounding."""
@@ -45,7 +45,7 @@ class Judgement:
     """Difference of two rows by one quantity, before correction for other comparisons.
 
     ``gap`` is candidate less baseline. Gaps up to ``margin`` do not matter.
-    ``reason`` says why there can be no verdict; "" if there can.
+    ``reason`` says why there can be no verdict; "" if a verdict is possible.
     """
 
     pair: Pair
@@ -120,7 +120,7 @@ class ComparedRows:
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
-        """Return the judgement on two rows by index, with the larger margin of both; or None."""
+        """Return the judgement on two rows, with the larger margin; None if a value is missing."""
         item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
         # symmetric, so that the order of the two rows decides nothing
@@ -135,7 +135,7 @@ class ComparedRows:
 
 
 def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
-    """Return a page's groups, with verdicts corrected for all their pairs and ``unseen`` rows."""
+    """Return the groups with verdicts corrected for all pairs of rows, and ``unseen`` more rows."""
     groups = list(groups)
     rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget
@@ -150,10 +150,10 @@ def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[Co
 class Line:
     """Comparison of a row with its baseline by one metric, as a line of a table.
 
-    ``difference`` is candidate less baseline. ``verdict`` is corrected for the number of lines. The
-    95 % interval of the difference, ``low`` to ``high``, and ``time_verdict``
-    (:func:`.times.speed_verdict`) are uncorrected. ``paired`` counts samples from shared latents, 0
-    without pairs. ``tuning`` and ``baseline_tuning`` are None for schedules that are not tuned.
+    ``difference`` is candidate less baseline, ``time_ratio`` candidate over baseline. ``verdict``
+    is corrected for the number of lines. The 95 % intervals (``low`` to ``high``, ``time_low`` to
+    ``time_high``) and :func:`.times.speed_verdict` are uncorrected. ``paired`` counts samples from
+    shared latents, 0 without pairs. ``tuning`` and ``baseline_tuning`` are None if not tuned.
     """
 
     model: str
@@ -193,7 +193,7 @@ class Line:
 def judge_lines(
     pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
 ) -> list[Line]:
-    """Return a line for each pair with values, corrected for all lines and ``unseen`` others."""
+    """Return a line for each pair with values; verdicts allow for all lines and ``unseen`` more."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     table = judge_table([item.evidence for item in items], unseen=unseen)
     return list(starmap(_line_of_judgement, zip(items, table, strict=True)))

@@ -41,7 +41,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class ProtocolDifference:
-    """Difference of the protocols of run and paper in ``what``; "" for a side without statement."""
+    """Difference of two protocols in the point ``what``; "" for a side that does not state it."""
 
     what: str
     run: str
@@ -173,7 +173,7 @@ class Reproduction:
 
     @property
     def other_method(self) -> list[str]:
-        """Known differences that concern the method (:data:`METHOD`)."""
+        """Names of the known differences that concern the method (:data:`METHOD`)."""
         return [item.what for item in self.differences if item.is_known and item.what in METHOD]
 
     @property
@@ -260,7 +260,7 @@ def _bare_spec(spec: str) -> str:
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield a row's comparison with each published FID; without any, one with the reason."""
+    """Yield a row's comparison with each published FID of equal cost, or one with the reason."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"
@@ -283,7 +283,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
-    """Return True if a row has a paper's evaluations, or is adaptive and the paper states none."""
+    """Return True if a row has a paper's ``nfe`` or ``depth``; without both, if it is adaptive."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:
@@ -330,7 +330,7 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
 def _fid_at_published_size(
     row: Record, paper: Published
 ) -> tuple[float, float | None, float | None, float]:
-    """Return the run's FID at the paper's N, the ends of its interval, and the paper's 1.96 se."""
+    """Return the run's FID at the paper's N, its 95 % interval, and 1.96 se of the paper's."""
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None
     if plain is None:

@@ -98,7 +98,7 @@ def model_names() -> list[str]:
 
 
 def check_model_name(name: str) -> str:
-    """Return a model's name in the table's spelling. Raises a ValueError that lists all names."""
+    """Return a model's name in the table's spelling; raise a ValueError if the table lacks it."""
     names = {model.casefold(): model for model in model_names()}
     if name.casefold() not in names:
         raise ValueError(

@@ -161,7 +161,7 @@ def _warn_of_broken_metrics() -> None:
 
 
 def find(name: str) -> Quantity:
-    """Return the quantity of a column; for an unknown column a new one with a standard error."""
+    """Return the quantity of column ``name``; for an unknown column, a new one with error "se"."""
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     return match or Quantity(name=name, meaning="", error="se")
 

@@ -231,4 +231,4 @@ BUILT_IN: tuple[Quantity, ...] = (
     ROUNDING_SHARE,
     LABELS,
 )
-"""Built-in quantities in the table's order. By default, verdicts are about the first measured."""
+"""Built-in quantities in the table's order, which decides the :func:`.default_quantity`."""

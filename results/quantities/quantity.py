@@ -29,7 +29,7 @@ class Floor:
     Attributes:
         column: table column with the level.
         meaning: label of the level in plots.
-        factor: factor from the column to the level.
+        factor: the level is ``factor`` times the column.
         perfect: True if perfect samples have this level.
     """
 
@@ -122,7 +122,7 @@ class Quantity:
         return f"{self.name}_se"
 
     def loss(self, value: float) -> float:
-        """Return a value with the sign by which lower is better."""
+        """Return ``value``, negated if higher is better, so that lower is better."""
         return value if self.lower else -value
 
     @property
@@ -142,7 +142,7 @@ class Quantity:
 
     @property
     def is_set_distance(self) -> bool:
-        """Return True for a judged distance between sets, more certain with more samples."""
+        """Return True for a distance between two sets of samples that verdicts can be about."""
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property

@@ -1,7 +1,7 @@
 """Cache of the files of a run directory.
 
-Files are cached only while this process has the lead (:mod:`.sharing`). Otherwise every read checks
-the file again, since another process may have changed it.
+Files are cached only while this process leads the run (:mod:`.sharing`). Otherwise every read
+checks the file again, since another process may have changed it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Contents:
 
     @contextmanager
     def exclusive(self, lead: Lead) -> Iterator[None]:
-        """Cache files during the block, in which each change of a file must call :meth:`forget`."""
+        """Cache files while in the block. Each change of a file there must call :meth:`forget`."""
         self._cache, self.pending_run, self.lead = {}, None, lead
         try:
             yield
@@ -66,7 +66,7 @@ class Contents:
         return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise as :meth:`json` or :meth:`npz`, without reading the arrays if the file has a seal."""
+        """Raise what :meth:`json` or :meth:`npz` raises, but parse no arrays of a sealed file."""
         opened = self.open(place)
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
@@ -95,7 +95,7 @@ class Contents:
             self.forget(name)
 
     def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Defer writing ``run`` if only times, command or conditions differ from ``before``.
+        """Defer writing ``run`` if only start time, command or conditions differ from ``before``.
 
         Return True if the write is deferred, which is possible within :meth:`exclusive` only.
         """

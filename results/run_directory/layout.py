@@ -20,7 +20,7 @@
     set-aside/damaged/           damaged files
     table.csv table.parquet report.html   rebuilt from the files above at any time
 
-The files that results are made from are sealed (:mod:`.sealed`): a seal holds the file's place, its
+The files that results are made from are sealed (:mod:`.sealed`): a seal holds the file's path, its
 ``made_by``, its schema and a checksum. A damaged file is reported (logger ``samplerbench``) and
 treated as missing. Runs older than checksums can be read, with a warning. A run into their folder
 sets their parts aside.
@@ -62,12 +62,12 @@ PIN = "influence"  # key in quality.json of the digest of the cell's influence.n
 
 
 def part_place(cell: str, name: str) -> str:
-    """Return the place of a cell's file: its path relative to the run directory, with slashes."""
+    """Return the path of a cell's file, relative to the run directory and with slashes."""
     return f"parts/{check_file_name(cell)}/{check_file_name(name)}"
 
 
 def shard_place(cell: str, start: int, stop: int) -> str:
-    """Return the place of the shard with samples ``start`` … ``stop - 1``."""
+    """Return the relative path of the shard with samples ``start`` … ``stop - 1``."""
     return part_place(cell, f"{start:08d}-{stop:08d}.npz")
 
 
@@ -77,21 +77,21 @@ def shard_ranges(samples: int, size: int) -> list[tuple[int, int]]:
 
 
 def pictures_place(cell: str) -> str:
-    """Return the place of a cell's kept samples."""
+    """Return the relative path of the few samples of a cell that reports show."""
     return f"samples/{check_file_name(cell)}.npz"
 
 
 def trajectories_place(cell: str) -> str:
-    """Return the place of a cell's kept trajectories."""
+    """Return the relative path of the few trajectories of a cell that reports show."""
     return f"samples/{check_file_name(cell)}-path.npz"
 
 
 OPENED = ".opened-"
-"""Separator, in file names, of a model's digest and the digest of files that it opened late."""
+"""Separator, in file names, of a model's digest and a hash of files opened after loading."""
 
 
 def fingerprint_place(digest: str) -> str:
-    """Return the place of a model's or an extractor's fingerprint."""
+    """Return the relative path of a model's or an extractor's fingerprint."""
     return f"made/{check_file_name(digest)}.json"
 
 

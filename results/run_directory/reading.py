@@ -66,7 +66,7 @@ class RunReader:
         return cls(path)
 
     def of_model(self, digest: str, extractor: str = "") -> Self:
-        """Return this directory as a reader of one model's and extractor's reference data."""
+        """Return a reader of the reference data of one model and extractor, by their digests."""
         return replace(self, model=digest, extractor=extractor)
 
     def part(self, cell: str, name: str) -> Path:
@@ -78,11 +78,11 @@ class RunReader:
         return self.path / shard_place(cell, start, stop)
 
     def pictures_path(self, cell: str) -> Path:
-        """Return the path of a cell's kept samples."""
+        """Return the path of the file with the few samples of a cell that reports show."""
         return self.path / pictures_place(cell)
 
     def trajectories_path(self, cell: str) -> Path:
-        """Return the path of a cell's kept trajectories."""
+        """Return the path of the file with the few trajectories of a cell that reports show."""
         return self.path / trajectories_place(cell)
 
     def cells(self) -> list[str]:
@@ -131,11 +131,11 @@ class RunReader:
         return {key: value for key, value in record.items() if _has_expected_type(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
-        """Return a JSON file of a cell; None if it is missing or damaged."""
+        """Return the object in a cell's JSON file; None if the file is missing or damaged."""
         return self._read_or_none(part_place(cell, name), lambda _: self.read_or_raise(cell, name))
 
     def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
-        """Return a JSON file of a cell. Raises as :meth:`.Contents.json`."""
+        """Return the object in a cell's JSON file. Raises as :meth:`.Contents.json`."""
         made_by = None if name in (CELL, MADE) else self.made_by(cell)
         return self._contents.json(part_place(cell, name), made_by)
 
@@ -157,7 +157,7 @@ class RunReader:
         )
 
     def read_pictures(self, cell: str) -> Arrays | None:
-        """Return a cell's kept samples as arrays by name; None if they are missing or damaged."""
+        """Return a cell's samples for reports, as arrays by name; None if missing or damaged."""
         return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
@@ -181,7 +181,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return SHA-256 by name of files that a model opened late; "" if records disagree."""
+        """Return SHA-256 by name of files that a model opened after loading; "" if one changed."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
@@ -191,7 +191,7 @@ class RunReader:
         return files
 
     def read_log(self, name: str) -> dict[str, Any]:
-        """Return a JSON file at the top, such as ``looks.json``; {} if it is missing or damaged."""
+        """Return the object in a JSON file at the directory's top; {} if missing or damaged."""
         return self._read_or_none(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
@@ -202,7 +202,7 @@ class RunReader:
             return ""
 
     def digest(self, place: str) -> str:
-        """Return :attr:`.OpenedFile.digest` of the JSON or ``.npz`` file at a place."""
+        """Return :attr:`.OpenedFile.digest` of the JSON or ``.npz`` file at a relative path."""
         return self._contents.open(place).digest
 
     @property
@@ -252,7 +252,7 @@ def _has_expected_type(key: str, value: Any) -> bool:
 
 
 def read_pictures_at(path: Path) -> Arrays | None:
-    """Return the kept samples or trajectories at ``path``; None if the file is missing or damaged."""
+    """Return the arrays of a run's file ``samples/….npz``; None if it is missing or damaged."""
     run, cell = RunReader(path.parent.parent), path.stem.removesuffix("-path")
     return run._read_or_none(f"samples/{path.name}", run._contents.npz, run.made_by(cell))
 

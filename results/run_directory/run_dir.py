@@ -91,7 +91,9 @@ class RunDir(RunReader):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Create the folder, delete half-written files, and lead (:mod:`.sharing`) in the block.
+        """Create the run directory, and hold its lead (:mod:`.sharing`) during the block.
+
+        Half-written files are deleted first, unless other processes may be writing.
 
         Raises:
             BusyError: another process leads.
@@ -129,12 +131,12 @@ class RunDir(RunReader):
         return self._contents.lead is not None and self._contents.lead.is_held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json`` now, in place of a deferred one."""
+        """Write ``run`` as ``run.json`` now, and drop a deferred version."""
         self._contents.pending_run = None
         self._write("run.json", run)
 
     def write_or_defer_run(self, run: Mapping[str, Any]) -> None:
-        """Write ``run.json``, or defer it if only times, command or conditions changed."""
+        """Write ``run.json``, or defer it if only start time, command or conditions changed."""
         if not self._contents.defer_run(run, self.run()):
             self.write_run(run)
 
@@ -143,7 +145,7 @@ class RunDir(RunReader):
         self._write(part_place(cell, name), value, self.made_by(cell))
 
     def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
-        """Write ``quality.json`` and ``influence.npz`` of a planned cell."""
+        """Write ``quality.json`` of a planned cell, and ``influence.npz`` if there are arrays."""
         pinned = {}
         if influence:
             place = part_place(cell, INFLUENCE)
@@ -185,7 +187,7 @@ class RunDir(RunReader):
         self._write(fingerprint_place(digest), record)
 
     def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
-        """Write hashes of files that a model opened late; any process of a run may call this."""
+        """Write hashes of files that a model opened after loading; any process may call this."""
         place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})
@@ -218,7 +220,7 @@ class RunDir(RunReader):
         return self._contents.changes
 
     def set_aside_damaged_parts(self, cell: str) -> None:
-        """Move a cell's damaged files, except shards, to ``set-aside/``, and log their names."""
+        """Move a cell's damaged files to ``set-aside/``, but no shards and no ``cell.json``."""
         names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
         places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
         for place in (*places, pictures_place(cell), trajectories_place(cell)):
@@ -249,7 +251,7 @@ class RunDir(RunReader):
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return (name, ``made.json``) of a cell's set-aside folders, latest first, if sound."""
+        """Return (name, sound ``made.json``) of a cell's set-aside folders, latest first."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),

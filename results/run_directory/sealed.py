@@ -1,7 +1,7 @@
 """Sealed files: each contains a seal with its place, its ``made_by``, its schema and a checksum.
 
-Readers check the seal. So they notice flipped bits, edits, files of another cell, and files made by
-other code.
+A *place* is a path relative to the run directory. Readers check the seal. So they notice flipped
+bits, edits, files of another cell, and files made by other code.
 
 A JSON file is an object whose first item is the seal. An ``.npz`` file is a zip archive with the
 seal as its comment. ``sha256`` in the seal is the digest of the whole file with 64 zeros in place of
@@ -133,7 +133,7 @@ def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "")
 
 
 def open_json(path: Path, of: str) -> OpenedFile:
-    """Open a JSON file sealed for the place ``of``; ``value`` is the object without the seal."""
+    """Read a JSON file sealed for place ``of``. Faults are returned, but a NewerError is raised."""
     return _open_sealed(path, lambda data: _parse_json(data, of), LARGEST_JSON)
 
 
@@ -146,9 +146,9 @@ def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]
 
 
 def sealed_npz(arrays: Mapping[str, NDArray[Any]], place: str, made_by: str = "") -> SealedFile:
-    """Return arrays with their seal as an ``.npz`` file, which names its future place.
+    """Return arrays with their seal as an ``.npz`` file to be written at ``place``, uncompressed.
 
-    It is uncompressed. Raises a TypeError if an array holds Python objects.
+    Raises a TypeError if an array holds Python objects.
     """
     buffer = io.BytesIO()
     write_arrays(buffer, arrays)
@@ -170,7 +170,7 @@ def _with_digest(data: bytes, start: int = 0) -> SealedFile:
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
-    """Open an ``.npz`` file sealed for the place ``of``; ``value`` is its arrays by name.
+    """Read an ``.npz`` file sealed for place ``of``, with faults as by :func:`open_json`.
 
     With ``arrays`` False only the seal is checked, which covers the arrays, and ``value`` is None.
     """
@@ -270,7 +270,7 @@ class StoredArray:
 
     @classmethod
     def from_file(cls, path: Path, name: str) -> StoredArray:
-        """Return a reader of array ``name``. Raises a DamagedError if the file lacks it."""
+        """Return a reader of array ``name``. Raises a DamagedError if it cannot be read."""
         try:
             array = cls(path, name, _size_and_time(path))
             with np.load(path) as archive:

@@ -1,10 +1,10 @@
 """Sharing of a run directory by several processes: leases, the leader, claims on shards.
 
 A lease is a file that only one process can create, on network file systems too. Its owner touches
-the file every few seconds. Another process takes the lease over if the file was not touched for
-long, or if its owner is known to be dead. Ages are relative to a file that was touched just now, so
-the clocks of machines need not agree. A suspended owner may lose a lease. So a lease holds its
-owner's token, and an owner touches and removes only files with its own token.
+the file every few seconds. Another process takes the lease over if the owner is dead. An owner that
+it cannot examine, as on another host, counts as dead after a minute without a touch. Ages are
+relative to a file touched just now, so the machines' clocks need not agree. A suspended owner may
+lose a lease. So an owner touches and removes only files with its own token.
 
 The leader plans, scores and writes tables. It holds the kernel's lock on ``.lock`` and the lease
 ``.leader``. The kernel frees the lock when the process ends. Some network file systems have no such
@@ -94,7 +94,7 @@ class Leases:
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if this object still holds a lease; read the file unless touched recently."""
+        """Return True if this object holds a lease; read the file if the last touch is old."""
         with self._lock:
             touched = self._renewed_at.get(path)
         if touched is None:
@@ -120,7 +120,7 @@ class Leases:
             self._clock.unlink()
 
     def is_stale(self, path: Path) -> bool:
-        """Return True if a lease has expired, or its owner is known to be dead."""
+        """Return True if a lease's owner is dead or, if this is unknown, the lease has expired."""
         owner = read_json(path) or {}
         can_be_asked = owner.get("host") == self.owner["host"] and self.owner["born"]
         if can_be_asked and isinstance(owner.get("pid"), int):
@@ -309,7 +309,7 @@ class Claims:
 
     @property
     def is_leader_gone(self) -> bool:
-        """Return True if this process is a follower, and its leader is gone."""
+        """Return True if this process does not lead, and no leader is alive."""
         return not self._leads and self.planned_cells() is None
 
     def claim_names(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Parts of the result table: reading, column types, curves, LaTeX, error decomposition.
+"""Modules of the result table: reading, column types, curves, LaTeX, error decomposition.
 
 :mod:`..result_table` has the class that users see.
 """

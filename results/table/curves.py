@@ -91,7 +91,7 @@ def _values(rows: list[Record], name: str) -> set[Any]:
 
 
 def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
-    """Return the samplers with one schedule: their own, or the most frequent one of the rows."""
+    """Return the samplers whose only schedule is their own, or the most frequent of the rows."""
     counts = Counter(row["schedule"] for row in rows if row["schedule"] not in (None, OWN))
     most = max(counts.values(), default=0)
     usual = [name for name, count in counts.items() if count == most]

@@ -124,9 +124,9 @@ def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
 
 
 def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
-    """Return a value and its standard error as texts, both rounded to two digits of the error.
+    """Return texts of a value and its standard error, to two digits of the error or to units.
 
-    The error is "" if it is None, 0 or infinite.
+    The error is "" if it is None, 0 or not finite.
 
     >>> rounded_to_error(13.4217, 0.5612), rounded_to_error(172.36, 12.9), rounded_to_error(0.5, None)
     (('13.42', '0.56'), ('172', '13'), ('0.5', ''))

@@ -40,7 +40,7 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """Return names of runs for the column ``run``: last parts of paths, or paths if two agree."""
+    """Return names for the column ``run``: last parts of paths, or the paths if two are equal."""
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
@@ -87,7 +87,7 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
-    """Return the table in a file; raise a ValueError that names the file, unless it is missing."""
+    """Return the table in a file. Raises a FileNotFoundError, or a ValueError with its path."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
@@ -115,7 +115,7 @@ def rows_of_run(run: RunDir) -> list[Record]:
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row: quality over planned values over times; None if it was not planned."""
+    """Return a cell's row: quality overrides the plan, and the plan times; None if unplanned."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

@@ -87,7 +87,7 @@ class Moments:
 
     @classmethod
     def from_dict(cls, arrays: Mapping[str, NDArray]) -> Moments:
-        """Read the arrays of :meth:`as_dict`, also from an open ``.npz``."""
+        """Return the moments in arrays of :meth:`as_dict`, such as an open ``.npz`` file."""
         mean, m2 = (np.asarray(arrays[name], np.float64) for name in ("mean", "m2"))
         return cls(int(arrays["n"]), mean, m2)
 
@@ -139,7 +139,7 @@ class Rows(ABC):
         """Yield (slice of indices, rows ``(<= size, ...)``) of each block; do not write to rows."""
 
     def __getitem__(self, part: slice) -> NDArray:
-        """Return the rows of a slice, whose step is ignored, as an array."""
+        """Return the rows of a slice as an array, perhaps a view. The slice's step is ignored."""
         start, stop, _ = part.indices(len(self))
         parts = []
         for where, rows in self.blocks():
