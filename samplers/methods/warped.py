@@ -96,9 +96,8 @@ class WarpedAB(Multistep):
         corrector: True if an evaluation corrects the step before, by the polynomial through one
             memo more, as in UniPC (:mod:`.unipc`). This raises the order by one. A deferred first
             step already uses that evaluation, so it is not corrected.
-        deferred: True to redo the first step with the evaluation of the second
-            (:func:`defer_first_step`); needs ``analytic_first``. ``spread`` then only sets the
-            state of that evaluation.
+        deferred: True to redo the first step by :func:`defer_first_step`; needs ``analytic_first``.
+            ``spread`` then only sets the state at which the second step evaluates.
         spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
         end: level >= 0 for ``through_zero``. In place of x(0), the step to 0 gives the denoised
             image at ``end``, extrapolated from memos at higher levels. Both are equal if ``end`` is
