@@ -27,8 +27,7 @@ from .probability_flow import flow_states
 CHUNK = 96
 """Number of rows in every evaluation, chosen to avoid remainder loops of matrix kernels.
 
-It is a multiple of the 4, 6, 8, 12, 16 or 24 rows that kernels take at a time, and of all vector
-widths.
+It is a multiple of all vector widths and of the 4, 6, 8, 12, 16 or 24 rows of kernels.
 """
 
 SMALL = 32768
@@ -139,7 +138,7 @@ class ExactModel(Denoiser):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Carry states along the probability flow dx/dsigma = (x - d) / sigma between two levels.
+        """Return states carried along the probability flow dx/dsigma = (x - d) / sigma.
 
         The error is about 10 times ``tolerance``. A sample's result is bit-identical in any batch.
 
@@ -151,6 +150,9 @@ class ExactModel(Denoiser):
 
         Returns:
             The states at ``sigma_to``, like ``x``.
+
+        Raises:
+            ArithmeticError: an integration does not converge, such as from infinite states.
         """
         if sigma_to == 0:
             near = 1e-3 * self.scale
@@ -168,10 +170,9 @@ class ExactModel(Denoiser):
         return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
     def with_observer(self, observer: Callable[[int], object]) -> Self:
-        """Return a copy whose :meth:`flow` calls ``observer(rows)`` at each evaluation.
+        """Return a copy whose :meth:`flow` calls ``observer(n)`` at each evaluation of n rows.
 
-        The number of rows measures the cost of exact endpoints. A flow in closed form makes no
-        evaluation.
+        The sum of n is the cost of exact endpoints. A flow in closed form makes no evaluation.
         """
         twin = copy.copy(self)
         twin._observer = observer
@@ -188,7 +189,7 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Return ``make_reference``'s reference, else exact moments with held-out samples."""
+        """Return ``make_reference``'s reference, else one of exact moments and held-out samples."""
         if self.make_reference and (made := self.make_reference()):
             return made
         features = Identity(self.event)
@@ -216,10 +217,10 @@ class ExactModel(Denoiser):
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Apply the function ``rows`` to a batch in chunks of :data:`CHUNK` rows; join its results.
+        """Return the joined results of ``rows``, called with :data:`CHUNK` rows at a time.
 
-        The function gets float64 states ``(CHUNK, d)``, levels and labels ``(CHUNK,)``. The last
-        chunk is filled up with copies of its first row, whose results are dropped.
+        It gets float64 states ``(CHUNK, d)``, levels ``(CHUNK,)``, and labels ``(CHUNK,)`` or None.
+        The last chunk is filled up with copies of its first row, whose results are dropped.
 
         Raises:
             ValueError: ``x`` has another event shape than the model, or a label is not in [0,
@@ -294,7 +295,7 @@ def pad_to_chunk(rows: Tensor) -> Tensor:
 
 
 def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply rows by a matrix so that a row's result has the same bits at every position.
+    """Return ``rows @ matrix``, in which a row's bits are the same at every position.
 
     ``rows`` are ``(CHUNK, k)``, ``matrix`` is ``(k, m)``. Here rows lie along the fastest axis, so
     that each is one lane of the kernel's vectors. In the plain product, a row's bits depend on the

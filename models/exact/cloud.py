@@ -109,7 +109,7 @@ class PointCloud(ExactModel):
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the end of the flow from a small ``sigma``: the nearest point (of the label)."""
+        """Return the end of the flow from a small ``sigma``: the nearest point with the label."""
         return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class PointCloud(ExactModel):
         return self._index_of_nearest(x, 1.0, None)
 
     def classes_of(self, modes: Tensor) -> Tensor:
-        """Return the points' classes; ``modes`` themselves without classes."""
+        """Return the class of each point index in ``modes``; without classes, ``modes`` itself."""
         return modes if self.labels is None else self.labels[modes]
 
     def _index_of_nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
@@ -142,7 +142,7 @@ def square_distances(points: Tensor) -> Tensor:
 
 
 def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
-    """Return each point's log p(j) by label, ``(classes + 1, N)``; the last row has no label."""
+    """Return each point's log p(j) by label, ``(classes + 1, N)``; the last row is for no label."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:
         member[:-1] = labels == torch.arange(classes)[:, None]
@@ -267,7 +267,7 @@ class KernelDensity(ExactModel):
 def fashion_kde(width: float = 0.1) -> KernelDensity:
     """Return the model ``fashion-kde``: 2 500 images of Fashion-MNIST under kernels of ``width``.
 
-    Samples are scored as for ``fashion``: against real images, in the same features. Held-out
+    Samples are scored as for the model ``fashion``: against real images, in its features. Held-out
     images are likeliest at a width of 0.3. Below 0.008, one grey level, samples copy the points.
     """
 

@@ -116,7 +116,7 @@ class GaussianMixture(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return each sample's likeliest class, or component without classes, ``(batch,)``."""
+        """Return the likeliest class of each sample, ``(batch,)``; component without classes."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
@@ -217,7 +217,7 @@ class GaussianMixture(ExactModel):
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
     def _weights_by_label(self) -> Tensor:
-        """Return component weights by label, ``(classes + 1, K)``; the last row has no label."""
+        """Return component weights by label, ``(classes + 1, K)``; the last row is for no label."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]
@@ -229,8 +229,8 @@ class MPPCA(GaussianMixture):
     """Mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999), float64.
 
     ``tensors`` are ``weights``, ``means``, ``factors``, ``noise`` and ``component_class`` of a
-    :class:`GaussianMixture`, as ``samplerbench_studies.training.fit_mppca`` stores them. Without
-    one of them, a ValueError is raised.
+    :class:`GaussianMixture`, as ``samplerbench_studies.training.fit_mppca`` stores them. If one is
+    missing, a ValueError is raised.
     """
 
     tolerance = 1e-9

@@ -45,7 +45,7 @@ class Moved(ExactModel):
         self.closed_form = inner.closed_form
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return R z + c / sigma_max, from which runs begin at the inner first state, moved."""
+        """Return R z + c / sigma_max, which times sigma_max is the inner first state, moved."""
 
         def place_rows(z: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return row_stable_matmul(z, self._rotation.T) + self._shift / self.sigma_max
@@ -105,7 +105,7 @@ class Moved(ExactModel):
         return moved, self._rotation @ cov @ self._rotation.T * self.factor**2
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the inner modes."""
+        """Return the modes of the inner model's states; None if the inner model has no modes."""
         return self.inner.mode_of(self.inner_states(x.flatten(1).double()).reshape(x.shape))
 
     def with_observer(self, observer: Callable[[int], object]) -> Self:

@@ -45,7 +45,7 @@ class RandomField:
         )
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the field at rows ``(n, d)``, levels ``(n,)``; a row's bits depend on it alone."""
+        """Return the field ``(n, d)`` at rows ``(n, d)``, levels ``(n,)``; each row by itself."""
         if not len(x):
             return torch.zeros_like(x)
         parts = [

@@ -11,7 +11,7 @@ Coordinates. Let ``s`` be the scale of the data, ``sigma = s sinh t`` and ``r = 
 
     dy/dt = (x - d) / sigma - x sigma / r^2 = (x s^2 / r^2 - d) / sigma.
 
-``y`` is of order 1 at every level, so an error in ``y`` counts alike at all levels. The right-hand
+``y`` is of order 1 at every level, so one tolerance for ``y`` suits all levels. The right-hand
 side vanishes for data N(0, s^2 I). ``t`` grows like log sigma above ``s``, and like sigma below. At
 levels below ``s``, x(sigma) has no detail left to resolve, and the solver takes fewer steps.
 """
@@ -85,7 +85,7 @@ def flow_rows(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Carry rows along the probability flow dx/dsigma = (x - d) / sigma by DOP853.
+    """Return rows carried along the probability flow dx/dsigma = (x - d) / sigma by DOP853.
 
     Args:
         denoise: ``denoise(x, sigma, which)`` gives the denoised rows; row k is row ``which[k]`` of
@@ -175,14 +175,14 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the factor in [0.2, 5] from a step of relative ``error`` to the next step."""
+    """Return the ratio, in [0.2, 5], of the next step's length to that of a step of ``error``."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))
 
 
 def apply_one_by_one(function: Callable[[float], float], values: Tensor) -> Tensor:
-    """Return ``function`` of each number of a 1-D tensor; its bits do not depend on its place."""
+    """Return ``function`` of each number of a 1-D tensor, with the same bits at any position."""
     return torch.tensor(
         [function(value) for value in values.tolist()], dtype=values.dtype, device=values.device
     )

@@ -34,8 +34,8 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a mixture of :data:`WIDTHS` Gaussians near Student's t of 2.5 to 6 degrees of freedom."""
-    from scipy.stats import invgamma  # here: few runs have a use for it
+    """Make a mixture of Gaussians that approximates Student's t of 2.5 to 6 degrees of freedom."""
+    from scipy.stats import invgamma  # imported here: few runs need it
 
     half = rng.uniform(2.5, 6) / 2
     widths = np.sqrt(invgamma.ppf((np.arange(WIDTHS) + 0.5) / WIDTHS, half, scale=half))
@@ -81,7 +81,7 @@ def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def wavelet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make square images whose Haar coefficients have random decay, tails and distance of modes."""
+    """Make a model of square images with random decay, tails and modes of Haar coefficients."""
     side = int(np.sqrt(dim))
     if side * side != dim or side & (side - 1):
         raise ValueError(f"a wavelet has 4, 16, 64, 256, … dimensions, not {dim}")
@@ -99,7 +99,7 @@ def wavelet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
     kind.__name__: kind for kind in (spectrum, tails, curve, sheet, modes, points, wavelet)
 }
-"""Kinds by name. Append only: the position of a kind is part of its seed."""
+"""Functions that make a problem, by kind. Append only: a kind's position is part of its seed."""
 
 
 def make_problem(
@@ -110,7 +110,7 @@ def make_problem(
     Args:
         kind: one of :data:`KINDS`.
         dim: number of dimensions, >= 2; for a wavelet, the square of a power of two.
-        std: root mean square of the standard deviations of the data's dimensions, > 0.
+        std: root mean square standard deviation of the dimensions, > 0; approximate in some kinds.
         seed: seed of the parameters, >= 0.
         sigma_min: lowest noise level, > 0.
         sigma_max: highest noise level.

@@ -29,7 +29,7 @@ def transport_mixture(
     rounding error times the condition number of G^{-1}.
 
     Raises:
-        ArithmeticError: a point is not finite.
+        ArithmeticError: a point is not finite, or :func:`log_quantile` does not converge.
     """
     if not np.isfinite(x).all():
         raise ArithmeticError("the probability flow needs finite states")
@@ -46,7 +46,7 @@ def log_cdf(
     x: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
     """Return the log of a mixture's distribution function at ``x``; components are along axis 0."""
-    from scipy.special import log_ndtr  # here: a finished run has no use for it
+    from scipy.special import log_ndtr  # imported here: reading finished runs needs no scipy
 
     return np.logaddexp.reduce(log_weights + log_ndtr((x - means) / stds), axis=0)
 
@@ -60,7 +60,7 @@ def log_quantile(
     is not smaller than half the step before last, becomes a bisection (Brent's safeguard). Raises
     an ArithmeticError without convergence.
     """
-    from scipy.special import ndtri_exp  # here: a finished run has no use for it
+    from scipy.special import ndtri_exp  # imported here for the same reason
 
     z = ndtri_exp(level)
     margin = 1e-9 * (1 + np.abs(z))  # far out, ndtri_exp is good to about 1e-13 of z
@@ -157,7 +157,7 @@ WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
 """Ratio of a detail's two deviations; with :data:`WEIGHTS` the kurtosis is about 10, as in photos."""
 BALANCE = (0.6, 0.4)
-"""Probabilities of the two modes of the mean brightness; 1/2 for other bimodal coefficients."""
+"""Probabilities of the two modes of the mean brightness; other bimodal coefficients: 1/2 each."""
 SEPARATION = 4.0
 """Distance of a coarse coefficient's mode from 0, over the mode's standard deviation."""
 LARGEST = 4096
@@ -204,7 +204,7 @@ class Wavelet(ExactModel):
     def of_mixtures(
         cls, event: tuple[int, int, int], weights: FloatArray, means: FloatArray, stds: FloatArray
     ) -> Wavelet:
-        """Return the model of images ``event``, with mixtures ``(2, side, side)`` per channel."""
+        """Return a model of images ``event``, all channels with mixtures ``(2, side, side)``."""
         model = cls.__new__(cls)
         model.name = "wavelet-of-mixtures"
         model._set_mixtures(event, weights, means, stds)
@@ -282,7 +282,7 @@ class Wavelet(ExactModel):
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return ``(batch,)`` int64 modes, whose bits are signs of the coarsest coefficients."""
+        """Return int64 modes ``(batch,)``; bit k is set if coarse coefficient k is positive."""
         coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 

@@ -57,7 +57,7 @@ def make_resizer(change: Change) -> nn.Module:
 
 
 def make_conv_resizer(channels: int, change: Change) -> nn.Module:
-    """Return a layer that changes the resolution; its convolution is ``op`` (down) or ``conv``."""
+    """Return a resizing layer with a convolution, which is named ``op`` (down) or ``conv``."""
     if change == "down":
         down = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         return nn.Sequential(OrderedDict(op=down))
@@ -90,7 +90,7 @@ class ResBlock(nn.Module):
         self.out_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, c_out),
             nn.SiLU(),
-            nn.Identity(),  # place of the dropout layer, which sampling does not use
+            nn.Identity(),  # stands for the dropout layer, which sampling does not use
             nn.Conv2d(c_out, c_out, 3, padding=1),
         )
         self.skip_connection = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)

@@ -50,7 +50,7 @@ class Rotary(nn.Module):
         self.register_buffer("freqs_sin", angles.sin(), persistent)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rotate queries or keys ``(batch, heads, tokens, head_width)``."""
+        """Return queries or keys ``(batch, heads, tokens, head_width)``, rotated by position."""
         first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
         turned = torch.stack([-second, first], -1).flatten(-2)
         return x * self.freqs_cos + turned * self.freqs_sin
@@ -90,7 +90,7 @@ class Attention(nn.Module):
 def perceptron(
     width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
 ) -> nn.Sequential:
-    """Return a new perceptron of two layers with a GELU between them, exact or by ``tanh``."""
+    """Return two linear layers with a GELU between them, exact ("none") or by its tanh formula."""
     fc1, fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
     return nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(approximate), fc2=fc2))
 
@@ -172,7 +172,7 @@ class FinalLayer(nn.Module):
 
 
 def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> nn.Sequential:
-    """Return a layer from square patches to ``width`` channels, through ``narrow`` unless 0."""
+    """Return a layer from square patches to ``width`` channels, via ``narrow`` if it is not 0."""
     if not narrow:
         return nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, patch, patch)))
     first = nn.Conv2d(channels, narrow, patch, patch, bias=False)
@@ -223,7 +223,7 @@ class DiT(nn.Module):
         told_from: index, from 0, of the block before which the label tokens are prepended.
 
     Raises:
-        ValueError: ``rotary``, and 4 does not divide the channels of a head.
+        ValueError: with ``rotary``, ``width`` is not a multiple of 4 ``heads``.
     """
 
     def __init__(

@@ -216,7 +216,7 @@ class LevelUNet(nn.Module):
             attention: sides of the resolutions with attention.
             make_block: function that returns a block. Its arguments are channels in, channels out, True in the encoder,
                 True for attention, and the change of resolution.
-            everywhere: True for attention in each decoder block of such a resolution, False in its last block only.
+            everywhere: True for attention in all decoder blocks of these resolutions, False in the last block only.
         """
         self.blocks = num_blocks
         self.sides = [img_resolution >> level for level in range(len(widths))]

@@ -97,7 +97,7 @@ class SongUNet(LevelUNet):
     ) -> None:
         """Add the layers from the image to the encoder, and from the decoder to output images."""
         c = c_in
-        # a layer that adds the image outputs the width of the next finer resolution
+        # layers that add the image have the output width of the next finer resolution
         for side, width in zip(self.sides[1:], self.widths, strict=False):
             at = f"{side}x{side}"
             if encoder == "skip":
@@ -143,7 +143,7 @@ class SongUNet(LevelUNet):
 
 
 class DhariwalUNet(LevelUNet):
-    """U-Net of ADM, which takes a part of the arguments of :class:`SongUNet`."""
+    """U-Net of ADM; the arguments mean the same as for :class:`SongUNet`."""
 
     def __init__(
         self,

@@ -4,8 +4,7 @@ Written from the papers and the shapes of the published weights: Crowson et al. 
 Hassani et al. 2023, arXiv:2204.07143 (neighbourhoods); Liu et al. 2021, arXiv:2103.14030 (shifted windows); Heo et al.
 2024, arXiv:2403.13298 (rotary positions in two dimensions).
 
-Queries, keys and values are ``(batch, heads, h, w, head)``, with ``head`` the channels of a head. A "place" is one of
-the h × w tokens.
+Queries, keys and values are ``(batch, heads, h, w, head)``, with h × w tokens and ``head`` channels in each head.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from torch.nn import functional as F
 
 
 def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
-    """Return the (y, x) coordinates ``(h, w, 2)`` of the centres of all places.
+    """Return the (y, x) coordinates ``(h, w, 2)`` of the centres of all tokens.
 
-    The longer side of the image spans [-1, 1]. ``aspect`` is the height of a place over its width; ``like`` gives dtype
-    and device.
+    The longer side of the image spans [-1, 1]. ``aspect`` is the height of a token's patch over its width; ``like``
+    gives dtype and device.
     """
     tall = h * aspect / w
     ends = min(1.0, tall), min(1.0, 1 / tall)
@@ -31,7 +30,7 @@ def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tens
 
 
 def rotation_angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Return rotation angles ``(heads, h, w, 2 n)`` of places: coordinates times frequencies.
+    """Return rotation angles ``(heads, h, w, 2 n)`` of tokens: coordinates times frequencies.
 
     ``at`` ``(h, w, 2)`` are the coordinates (y, x), ``down`` the frequencies ``(heads, n)`` of y,
     ``across`` the frequencies of x.
@@ -49,15 +48,15 @@ def rotate_pairs(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, 
 def global_attention(
     query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
 ) -> Tensor:
-    """Return attention of each place to all, like ``query``; ``scale`` None is 1 / sqrt(head)."""
+    """Return attention of each token to all, like ``query``; ``scale`` None is 1 / sqrt(head)."""
     q, k, v = (t.flatten(2, 3) for t in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(query.shape)
 
 
 def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
-    """Return unscaled attention of each place to the ``size``² places around it, like ``query``.
+    """Return attention of each token to the ``size`` × ``size`` tokens around it, like ``query``.
 
-    ``size`` is odd and at most h and w. At borders the neighbourhood moves inwards, so that it stays whole.
+    Logits are not scaled. ``size`` is odd and at most h and w. Neighbourhoods beyond a border are moved inwards.
     """
     h, w, head = query.shape[2:]
     rows = _neighbours_of_places(h, size, query.device)  # (h, size)
@@ -70,17 +69,17 @@ def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int
 
 
 def _neighbours_of_places(places: int, size: int, device: torch.device) -> Tensor:
-    """Return the ``size`` neighbours of each of the places along an axis, ``(places, size)``."""
+    """Return indices ``(places, size)`` of each token's neighbours along an axis of ``places``."""
     first = (torch.arange(places, device=device) - size // 2).clamp(0, places - size)
     return first[:, None] + torch.arange(size, device=device)
 
 
 def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
-    """Return the attention of each place to its window, with logits left unscaled.
+    """Return attention of each token to its window, like ``query``; logits are not scaled.
 
-    All tensors are ``(n, heads, h, w, width of a head)``. Windows are ``size`` × ``size``; ``size``
-    divides h and w. The image is rolled down and right by ``shift``, in [0, size), cut, and rolled
-    back. Places that the roll brings together from opposite edges do not attend to each other.
+    Windows are ``size`` × ``size``; ``size`` divides h and w. The image is rolled down and right by
+    ``shift``, in [0, size), cut, and rolled back. Tokens that the roll brings together from
+    opposite edges do not attend to each other.
     """
     n, heads, h, w, head = query.shape
     split = (n, heads, h // size, size, w // size, size, head)
@@ -96,9 +95,9 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, size: int, shift
 
 
 def _shifted_window_mask(h: int, w: int, size: int, shift: int, device: torch.device) -> Tensor:
-    """Return a mask ``(h / size, w / size, size², size²)``, True where places see each other.
+    """Return a mask ``(h / size, w / size, size², size²)``, True for tokens that see each other.
 
-    It separates places from opposite edges, which meet in the first row and column of windows.
+    It separates tokens of opposite edges, which meet in the first row and column of windows.
     """
     came = torch.arange(size, device=device) < shift
     rows, columns = (torch.zeros(n // size, size, device=device) for n in (h, w))

@@ -44,7 +44,7 @@ class AdaptiveNorm(nn.Module):
         self.mapper = nn.Linear(embedding, 2 * channels)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, channels, h, w)`` to its shape, by ``emb`` ``(batch, embedding)``."""
+        """Map ``(batch, channels, h, w)`` and ``(batch, embedding)`` to the shape of ``x``."""
         scale, shift = self.mapper(emb)[:, :, None, None].chunk(2, 1)
         return F.group_norm(x, self.groups) * (1 + scale) + shift
 
@@ -59,7 +59,7 @@ class ResBlock(nn.Module):
                 AdaptiveNorm(embedding, c_in),
                 nn.GELU(),
                 nn.Conv2d(c_in, c_mid, 3, padding=1),
-                nn.Identity(),  # place of the dropout layer, which sampling does not use
+                nn.Identity(),  # stands for the dropout layer, which sampling does not use
                 AdaptiveNorm(embedding, c_mid),
                 nn.GELU(),
                 nn.Conv2d(c_mid, c_out, 3, padding=1),

@@ -4,7 +4,6 @@ Written from the paper (Crowson et al. 2024, arXiv:2401.11605, section 4 and app
 weights. Parameters have the names of those weights.
 
 The inputs are an image, ln(sigma) / 4, class numbers, and the parameters of a data augmentation, all 0 in sampling.
-"Place" means a patch of pixels, the token of these transformers.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ def _merge_heads(x: Tensor) -> Tensor:
 
 
 class AttentionV1(nn.Module):
-    """Cosine attention of each place to all; position rotates all channels of queries and keys."""
+    """Cosine attention of each token to all; position rotates all channels of queries and keys."""
 
     LARGEST = math.log(100.0)
 
@@ -152,7 +151,7 @@ class AttentionV2(nn.Module):
         width: channels of the states.
         embedding: channels of the embedding.
         kind: configuration. ``type`` is ``global``, ``neighborhood`` or ``shifted-window``, ``d_head`` the channels of
-            a head, and ``kernel_size`` or ``window_size`` a side in places.
+            a head, and ``kernel_size`` or ``window_size`` a side in tokens.
         index: number of the layer in its level. Windows of odd layers are shifted by half a window.
 
     Raises:
@@ -214,7 +213,7 @@ class Layer(nn.Module):
 
 
 def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Merge each patch of ``(batch, h, w, c)`` into a place, c outermost if ``channels_first``."""
+    """Merge each patch of ``(batch, h, w, c)`` into a token, c outermost if ``channels_first``."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
@@ -276,7 +275,7 @@ class KTransformerV1(_Transformer):
 
 
 class Merge(nn.Module):
-    """Layer that reduces the resolution: it maps each patch to one place."""
+    """Layer that reduces the resolution: it maps each patch of tokens to one token."""
 
     def __init__(self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2)) -> None:
         super().__init__()
@@ -289,7 +288,7 @@ class Merge(nn.Module):
 
 
 class Split(nn.Module):
-    """Layer that maps each place to a patch and, if ``mixed``, blends it with a skip connection."""
+    """Layer that maps each token to a patch and, if ``mixed``, blends it with a skip connection."""
 
     def __init__(
         self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True
@@ -300,7 +299,7 @@ class Split(nn.Module):
         self.fac = nn.Parameter(torch.full((1,), 0.5)) if mixed else None
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``(batch, h, w, c_in)`` to the shape of ``skip``: more places, ``c_out`` channels."""
+        """Map ``(batch, h, w, c_in)``, ``skip`` to ``(batch, patch[0] h, patch[1] w, c_out)``."""
         x = _spread_patches(self.proj(x), self.patch, channels_first=False)
         return x if self.fac is None or skip is None else torch.lerp(skip, x, self.fac)
 

@@ -162,7 +162,7 @@ class LinearAttentionUNet(nn.Module):
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Return the raw output for ``x`` ``(batch, in_channels, h, w)``, of the same sides.
+        """Map ``x`` ``(batch, in_channels, h, w)`` to raw outputs ``(batch, out_channels, h, w)``.
 
         2^(levels - 1) must divide h and w. Times ``t`` are ``(batch,)``. ``labels`` are ignored.
         """

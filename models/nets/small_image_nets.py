@@ -130,6 +130,6 @@ class Autoencoder(nn.Module):
         return (self.encode_raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return images ``(batch, 1, 28, 28)``, not clamped, of latents ``(batch, 4, 8, 8)``."""
+        """Return images ``(batch, 1, 28, 28)``, not clamped, of normalised ``latents``."""
         full = F.pixel_shuffle(self.decoder(latents), 2)
         return full[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -184,7 +184,7 @@ class FlowPrecond(nn.Module):
 
         v = (t - (1 - t) s²) / S² x_t + s / S F(x_t / S, t, label).
 
-    The first term is the best linear estimate of z - x0, and s / S the standard deviation of the rest. So v is the
+    The first term is the best linear estimate of z - x0, and s / S is the standard deviation of its error. So v is the
     velocity of :class:`EDMPrecond` with -F in place of F, except that F sees t, which is finite at both ends.
 
     Args:
@@ -339,7 +339,7 @@ class RandomUNet(Denoiser):
 
 @torch.no_grad()
 def randomise(net: nn.Module, generator: torch.Generator) -> None:
-    """Draw weights of two or more dimensions from N(0, 1 / fan-in), and set biases to 0."""
+    """Redraw in place weights of two or more dimensions from N(0, 1 / fan-in); set biases to 0."""
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
             parameter.copy_(

@@ -131,13 +131,13 @@ class RosenbrockEAB(Multistep):
 class ExponentialPEC(GridSampler):
     """Exponential Adams predictor and correctors in lam, each corrector with an evaluation.
 
-    The predictor takes the polynomial through the last k values of d. A corrector evaluates d at
-    the end of the step, in the state so far, and adds it to the values; its order is k + 1. UniPC's
-    corrector, in contrast, uses the next step's evaluation.
+    The predictor integrates the polynomial through the last k values of d. A corrector evaluates d
+    at the end of the step, in the newest state there, and interpolates it together with those k
+    values; its order is k + 1. UniPC's corrector, in contrast, uses the next step's evaluation.
 
     Class attributes:
         points: k; the first steps have fewer values.
-        corrections: correctors a step.
+        corrections: number of correctors in each step.
     """
 
     source: ClassVar[Source] = Source(

@@ -37,7 +37,7 @@ class DDIM(LinearMultistep):
     At eta = 0 it is deterministic and equals Euler.
 
     Attributes:
-        eta: share of the ancestral noise, in [0, 1].
+        eta: factor of the ancestral noise's standard deviation, in [0, 1]; 1 is DDPM.
     """
 
     name = "ddim"
@@ -89,7 +89,7 @@ class DDPMLarge(LinearMultistep):
     Let alpha and alpha' be the factors of the signal at cur and nxt. In the process's own
     coordinates the variance is 1 - alpha² / alpha'². Divided by alpha'², it is (1 + nxt²) (cur² -
     nxt²) / (1 + cur²) here. The step to 0 is x <- d, without noise, as in the paper. The sampler
-    stands for a checkpoint's scheduler, whose process is known to preserve the variance.
+    reproduces schedulers of checkpoints whose process is variance-preserving (``pipeline``).
     """
 
     name = "ddpm_large"

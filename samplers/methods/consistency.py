@@ -23,9 +23,9 @@ class Consistency(LinearMultistep):
     first. With an exact map every step leaves exact samples, on any levels. The method is not for a
     denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
 
-    The last jump has no noise and gives the sample. With two steps or more it ends at the grid's
-    lowest positive level, the model's sigma_min; a further step to 0 takes no evaluation. N steps
-    to 0 take N - 1 evaluations (one step takes one), and N steps to sigma_min take N.
+    The last jump has no noise and gives the sample. On two steps or more it is the step to the
+    grid's lowest positive level, the model's sigma_min. A step from there to 0 keeps the state. N
+    steps to 0 take N - 1 evaluations (one step takes one), and N steps to sigma_min take N.
 
     Attributes:
         end: level at which the map ends, 0 or sigma_min; None for the lowest positive level of the

@@ -45,8 +45,8 @@ class DPMSolver2(LinearStages):
     eps = (x - d) / sigma. eps_s follows an Euler step to s, at the fraction r1 of the step in lam.
 
     Attributes:
-        r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
-            eps_s counts.
+        r1: fraction of the step at the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur
+            nxt) and only eps_s counts.
     """
 
     name = "dpm_solver_2"
@@ -71,14 +71,14 @@ class DPMSolver2(LinearStages):
 class DPMSolver3(LinearStages):
     """DPM-Solver-3: three evaluations at the fractions 0, r1, r2 of the step in lam.
 
-    With h the step in lam, D_k = eps_k - eps and sigma_k (e^{r h} - 1) = cur - sigma_k:
+    With h the step in lam, D_k = eps_k - eps and sigma_k (e^{r_k h} - 1) = cur - sigma_k:
     u1 = x - sigma_1 (e^{r1 h} - 1) eps;
     u2 = x - sigma_2 (e^{r2 h} - 1) eps - sigma_2 (r2 / r1) r2 h phi_2(r2 h) D_1;
     x <- x - nxt (e^h - 1) eps - (nxt / r2) h phi_2(h) D_2.
 
     Attributes:
-        r1: place of the second evaluation, in (0, 2/3). The third is at r2 = 2/3, the only place
-            that gives third order.
+        r1: fraction of the step at the second evaluation, in (0, 2/3). The third is at r2 = 2/3,
+            the only value that gives third order.
     """
 
     name = "dpm_solver_3"
@@ -179,7 +179,7 @@ class DPMSolverFast(LinearMultistep):
         return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
 
     def groups(self, grid: Grid) -> list[int]:
-        """Return the orders of the steps; each is also the number of its intervals."""
+        """Return the order of each DPM-Solver step, which is also its number of intervals."""
         threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
         if remainder or not threes:
             return [3] * threes + [remainder] * bool(remainder)
@@ -232,7 +232,7 @@ _ADAPTIVE_SOURCE = _paper(
 
 
 def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
-    """Return the attempt with result ``high`` and error (high - low) / tolerance."""
+    """Return ``high`` with error (high - low) / max(atol, rtol max(|low|, |x|)) as an attempt."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
 
@@ -267,7 +267,7 @@ class DPMSolver12(AdaptiveSampler):
 class DPMSolver23(AdaptiveSampler):
     """Pair of DPM-Solver-2 with r1 = 1/3 and DPM-Solver-3, which share their first two evaluations.
 
-    A step takes three evaluations, a repeat two.
+    A step takes three evaluations, a retry two.
     """
 
     name = "dpm_solver_adaptive_23"

@@ -21,10 +21,10 @@ _MEASURED_ORDER = "declared at its measured order, 2"
 
 
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """Return the last two levels and the weight w = h / (2 h_prev) of an extrapolation.
+    """Return (cur, prev, w): the newest two ``levels``, and the weight w = h / (2 h_prev).
 
     The memos extrapolate to (1 + w) m_i - w m_{i-1}, with h the step to ``nxt`` in lam and h_prev
-    the step before. Without history, the earlier level is infinite and w is 0.
+    the step before. Without history, prev is infinite and w is 0.
     """
     cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
     return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
@@ -33,7 +33,10 @@ def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, f
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPMSolver2M(SelfStarting):
-    """DPM-Solver-2M: x <- x - nxt (e^h - 1) [(1 + w) eps_i - w eps_{i-1}], w = h / (2 h_prev)."""
+    """DPM-Solver-2M: x <- x + (nxt - cur) [(1 + w) eps_i - w eps_{i-1}], w = h / (2 h_prev).
+
+    h is the step in lam = -log(sigma), and h_prev the step before.
+    """
 
     name = "dpm_solver_2m"
     order = 2
@@ -44,7 +47,6 @@ class DPMSolver2M(SelfStarting):
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the coefficients of the class's formula, in which nxt (e^h - 1) is cur - nxt."""
         cur, prev, w = midpoint_nodes(levels, nxt)
         total = nxt - cur
         b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)

@@ -1,7 +1,7 @@
 """DPM-Solver-v3: exponential Adams methods whose linear part was measured on the model.
 
 The statistics l and s are from :mod:`~samplerbench.samplers.auto.statistics`. In lam = -log sigma, the
-deviation y of the state from the mean of the process follows dy/dlam = -l y - n with a rest n. Let L and S
+deviation y of the state from the mean of the process follows dy/dlam = -l y - n with a remainder n. Let L and S
 be the integrals of l and s, and g = exp(-S) n, which changes slowly because dn/dlam is near s n. Then
 
     exp(L_t) y_t = exp(L_0) y_0 - int_0^t exp(L + S) g dlam.
@@ -63,7 +63,7 @@ class StatisticsRow(NamedTuple):
 class DPMSolverV3(GridSampler):
     """DPM-Solver-v3: multistep, with statistics of the model that a harness measures once.
 
-    Without a harness it has l = 1 and s = 0, which is the data prediction.
+    Without them it integrates the data prediction (l = 1 and s = 0), like a multistep DPM-Solver++.
 
     Attributes:
         points: evaluations through which a step's polynomial goes, 1, 2 or 3.
@@ -72,7 +72,7 @@ class DPMSolverV3(GridSampler):
             corrector. The authors advise "plain" up to 6 steps on small images, "pseudo" on large ones.
         pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of as few memos
             as it needs. The order is then 2 at most. The authors advise it at 5 steps.
-        last: orders that the last steps must not exceed, such as (2, 1), the authors'.
+        last: orders that the last steps must not exceed, such as the authors' (2, 1).
         found: the statistics; None without a model. The harness sets it; users do not.
     """
 
@@ -237,5 +237,5 @@ def _coefficient(value: Array | float) -> Coefficient:
 
 
 def _like(x: Tensor, value: Coefficient) -> Coefficient:
-    """Return a coefficient on the device and in the dtype of ``x``."""
+    """Return a tensor on the device and in the dtype of ``x``, a float unchanged."""
     return value.to(x) if isinstance(value, Tensor) else value

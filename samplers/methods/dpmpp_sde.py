@@ -27,14 +27,15 @@ _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2"
 class DPMppSDE(NoisyStages):
     """DPM-Solver++ SDE: single step with ancestral noise at nxt and at s = cur^{1-r} nxt^r.
 
-    y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
-    / (2 r). (a_s, c_s) and (a, c) belong to the ancestral steps to s and to nxt. z_0 drives (cur,
-    s) and z_1 drives (cur, nxt), as increments of one path. With f = (cur - s) / (cur - nxt), z_1 =
-    sqrt(f) z_0 + sqrt(1 - f) times the noise of (s, nxt).
+    With w = 1 / (2 r), y = a_s x + (1 - a_s) d + c_s z_0 and d_s = denoise(y, s),
+    x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1. (a_s, c_s) and (a, c) are the coefficients of
+    ancestral steps to s and to nxt. z_0 is the noise of (cur, s) and z_1 that of (cur, nxt), as
+    increments of one path: z_1 = sqrt(f) z_0 + sqrt(1 - f) z', with z' the noise of (s, nxt) and
+    f = (cur - s) / (cur - nxt).
 
     Attributes:
-        eta: share of the ancestral noise, in [0, 1]; 0 is the deterministic DPM-Solver++(2S).
-        r: place of the intermediate level in lam, in (0, 1).
+        eta: factor of the ancestral noise, in [0, 1]; 0 is the deterministic DPM-Solver++(2S).
+        r: fraction of the step in lam = -log(sigma) at which s lies, in (0, 1).
     """
 
     name = "dpmpp_sde"
@@ -73,12 +74,13 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SDEMultistep(Multistep):
-    """Base class: x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
+    """Base class of multistep methods for the reverse SDE; define :meth:`weights`.
 
-    :mod:`..families.exponential` derives this, with kappa = eta. Define :meth:`weights`.
+    x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z, with h the step in
+    lam (derived in :mod:`..families.exponential`).
 
     Attributes:
-        eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
+        eta: amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
     """
 
     eta: float = 1.0
@@ -91,7 +93,7 @@ class SDEMultistep(Multistep):
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return the weights of the denoised images at ``levels``, newest first, in a step."""
+        """Return weights of the images d at ``levels``, newest first, in the step to ``nxt``."""
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         return sde_row(levels[0], nxt, self.eta, self.weights(levels, nxt))
@@ -102,12 +104,12 @@ class SDEMultistep(Multistep):
 class DPMpp2MSDE(SDEMultistep):
     """DPM-Solver++(2M) SDE: second-order multistep method for the reverse SDE.
 
-    The weights of d sum to W = 1 - e^{-(1 + eta) h}. For "midpoint" they are W (1 + w, -w) with w =
-    h / (2 h_prev). "heun" integrates the line through d_i and d_{i-1} exactly. At eta = 0,
-    "midpoint" is dpmpp_2m.
+    With h the step in lam, the weights of d sum to W = 1 - e^{-(1 + eta) h}. For "midpoint" they
+    are W (1 + w, -w) with w = h / (2 h_prev). "heun" integrates the line through d_i and d_{i-1}
+    exactly. At eta = 0, "midpoint" is dpmpp_2m.
 
     Attributes:
-        solver_type: "midpoint" or "heun".
+        solver_type: formula of the weights, "midpoint" or "heun".
     """
 
     name = "dpmpp_2m_sde"

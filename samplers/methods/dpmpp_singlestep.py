@@ -31,8 +31,8 @@ class DPMpp2S(ExponentialRungeKutta):
     d_s is evaluated after a first-order step to the fraction r1 of the step in lam.
 
     Attributes:
-        r1: place of the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
-            d_s counts.
+        r1: fraction of the step at the second evaluation, in (0, 1); at 1/2 its level is sqrt(cur
+            nxt) and only d_s counts.
     """
 
     name = "dpmpp_2s"
@@ -58,8 +58,8 @@ class DPMpp3S(ExponentialRungeKutta):
     x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
 
     Attributes:
-        r1: place of the second evaluation, in (0, 2/3). The third is at 2/3, the only place that
-            gives third order.
+        r1: fraction of the step at the second evaluation, in (0, 2/3). The third is at 2/3, the
+            only value that gives third order.
     """
 
     name = "dpmpp_3s"
@@ -100,20 +100,21 @@ class DPMpp2SAncestral(AncestralStages):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class SinglestepOnGrid(LinearMultistep):
-    """Groups of steps of orders 1, 2, … that all begin at the first level of their group.
+    """Single-step DPM-Solver or DPM-Solver++ whose stages are at levels of the grid.
 
-    The step of order k ends k levels of the grid below that level. It uses the polynomial in lam
-    through the group's values so far. So only the last step of a group counts, and the steps before
-    are its stages. ``solver_type`` "midpoint" has two exceptions. In second order, value and slope
-    are weighted 1 and 1/2, as in DPM-Solver++(2M). In third order, a line through the first value
-    and the last replaces the polynomial. Since a step gets only
-    the present state, it is rewritten to begin there, with the memos.
+    Steps come in groups of orders 1, 2, …. The step of order k goes from the group's first level to
+    the k-th level after it, by the polynomial in lam through the group's values so far. So only the
+    last step of a group counts, and the steps before are its stages. ``solver_type`` "midpoint" has
+    two exceptions. Second order has the weights of DPM-Solver++(2S). In third order, a line through
+    the first and the last value replaces the polynomial. The coefficients are rewritten to start
+    from the present state, which is all that a step gets besides the memos.
 
-    The sampler stands for a checkpoint's scheduler (``pipeline``). For your own grids, ``dpmpp_2s``
-    and ``dpmpp_3s`` place their stages best.
+    It reproduces the scheduler of a checkpoint (``pipeline``). For your own grids, use ``dpmpp_2s``
+    and ``dpmpp_3s``, whose stages are at the best levels.
 
     Attributes:
-        orders: orders of the first steps, up to 3, each 1 or one more than before; then all 1.
+        orders: orders of the first steps, up to 3, each 1 or one more than the order before. All
+            later steps have order 1, and the step to 0 must have it.
         prediction: quantity taken as a polynomial, the denoised image ("data") or eps ("noise").
         solver_type: "midpoint" or "heun".
     """

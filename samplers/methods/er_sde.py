@@ -43,7 +43,7 @@ A step on which this function falls as sigma rises has no SDE, and raises a Valu
 
 @dataclass(frozen=True, kw_only=True)
 class ERSDE(Multistep):
-    """Base class of multistep methods in sigma; subclasses may change :meth:`weights`.
+    """Base class of ER-SDE-Solvers, multistep in sigma; subclasses may override :meth:`weights`.
 
     Attributes:
         scale: the noise scale function phi: "ode" sigma, "sde" sigma², "sde_1" sigma (e^{-1 /
@@ -81,7 +81,7 @@ class ERSDE(Multistep):
         return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
 
     def _excess_decay(self, cur: float, nxt: float) -> float:
-        """Return the fall of log(phi / sigma) from ``cur`` to ``nxt``; raise if it is negative."""
+        """Return the fall of log(phi / sigma) from ``cur`` to ``nxt``; ValueError if negative."""
         log_scale = LOG_SCALE[self.scale]
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))
         if excess < 0:

@@ -25,11 +25,12 @@ _ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5", "dopri8")
 
 @dataclass(frozen=True, kw_only=True)
 class ScipyODE(Tolerant):
-    """scipy.integrate.solve_ivp in float64 on the CPU; the denoiser gets the state's own dtype.
+    """Method of scipy.integrate.solve_ivp from the grid's first to its last positive level.
 
-    The explicit methods integrate the whole batch as one system, so that a sample depends on the
-    others of its batch. The linear algebra of the implicit methods grows with the square of the
-    system's size, so they integrate one sample after the other.
+    States are float64 on the CPU, but the denoiser gets the dtype and device of ``x``. Explicit
+    methods integrate the whole batch as one system, so that a sample depends on its batch. Implicit
+    methods integrate one sample after the other, since their linear algebra grows at least with the
+    square of a system's size. If scipy fails, a RuntimeError is raised.
     """
 
     method: ClassVar[str]
@@ -81,7 +82,7 @@ def _integrate_with_torchdiffeq(
 
 @dataclass(frozen=True, kw_only=True)
 class TorchdiffeqFixed(Declared):
-    """Fixed-step Runge-Kutta method of torchdiffeq on the grid's own levels."""
+    """Fixed-step Runge-Kutta method of torchdiffeq, with one step per interval of the grid."""
 
     method: ClassVar[str]
     source: ClassVar[Source] = _DIFFEQ

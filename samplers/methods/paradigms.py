@@ -27,7 +27,7 @@ class Paradigms(Declared):
     window moves at least one step, as x_{t+1} cannot change again. Every sample has its own window.
 
     Attributes:
-        window: most steps at once, >= 1; 1 is Euler's method.
+        window: largest number of steps evaluated at once, >= 1; 1 is Euler's method.
         tol: tolerance >= 0 of a sweep's changes; at 0 the result is Euler's.
     """
 
@@ -56,7 +56,7 @@ class Paradigms(Declared):
         return
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
-        """Return the states when sweeps have taken every sample's window to the grid's end."""
+        """Return the states at the last level, once every sample's window has reached it."""
         done, p = [0] * len(x), min(self.window, len(grid))
         # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`
         states = x.unsqueeze(1).repeat_interleave(p + 1, 1)
@@ -100,7 +100,7 @@ class Paradigms(Declared):
 
 
 def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
-    """Return x, x + f_0, x + f_0 + f_1, … along axis 1, rounded alike in every batch."""
+    """Return x, x + f_0, x + f_0 + f_1, … along axis 1; bits do not depend on the batch."""
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

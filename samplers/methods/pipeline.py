@@ -22,7 +22,7 @@ class Preset(NamedTuple):
         levels: the noise levels, falling; the last may be 0.
         start: standard deviation of the noise that the scheduler begins with.
         end: factor by which the result is multiplied.
-        clip: bound to which the denoised image is clamped, None for none. Deterministic steps do
+        clip: bound on absolute values of the denoised image; None for none. Deterministic steps do
             not clamp the predicted noise.
         told: description of the scheduler and its spacing of steps, for the user.
         times: pairs of a level and a time, which the network gets in place of the level's own time.
@@ -42,10 +42,10 @@ class Preset(NamedTuple):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class Pipeline(Declared):
-    """Sampler, levels and scales of a checkpoint's own scheduler, for a number of steps.
+    """Sampler that makes the steps of a checkpoint's own scheduler, on the scheduler's levels.
 
-    Without a preset it is Euler's method on the given grid. With a preset, initial states at the
-    grid's first level are scaled to the scheduler's start.
+    With a preset, initial states at the grid's first level are scaled to the scheduler's start.
+    Without a preset it is Euler's method on the given grid.
 
     Attributes:
         scheduler: class of diffusers, such as ``UniPCMultistepScheduler``, that replaces the

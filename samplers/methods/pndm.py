@@ -170,10 +170,10 @@ class RungeKutta4(LinearStages):
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoNumerical(GridSampler):
-    """Base class: start steps of a single-step method, then iPNDM; the step to 0 is x <- d.
+    """Base class of PNDM and PLMS: first steps of ``starter``, then iPNDM; the step to 0 is x <- d.
 
-    A start step leaves eps at its beginning for later steps. The order is 2 on smooth schedules, as
-    for :class:`IPNDM`. ``ramp`` has the points of each first step, 0 for a step of ``starter``.
+    A step of ``starter`` leaves eps at its beginning for later steps. The order is 2 on smooth
+    schedules, like :class:`IPNDM`. ``ramp`` lists the points of first steps, 0 for ``starter``.
     """
 
     order = 2
@@ -209,7 +209,7 @@ class PseudoNumerical(GridSampler):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PNDM(PseudoNumerical):
-    """PNDM: three Runge-Kutta steps of 4 evaluations, then four points: N > 3 steps cost N + 9."""
+    """PNDM: three Runge-Kutta steps, then iPNDM of 4 points; N > 3 steps take N + 9 evaluations."""
 
     name = "pndm"
     ramp = (0, 0, 0)
@@ -220,7 +220,7 @@ class PNDM(PseudoNumerical):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PLMS(PseudoNumerical):
-    """Pseudo linear multistep (PLMS): a Heun step, then 2, 3 and 4 points: N + 1 evaluations."""
+    """Pseudo linear multistep (PLMS): a Heun step, then iPNDM. N > 1 steps: N + 1 evaluations."""
 
     name = "plms"
     ramp = (0, 2, 3)

@@ -23,13 +23,13 @@ _WEAK = (
 @register
 @dataclass(frozen=True, kw_only=True)
 class RES2S(ExponentialRungeKutta):
-    """RES of second order: an exponential Euler step to the fraction c2 of the step in lam.
+    """RES of second order: the second evaluation follows an exponential Euler step of length c2 h.
 
-    The second evaluation has the weight b_2 = phi_2(-h) / c2. DPM-Solver++(2S) has phi_1 / 2 for
-    phi_2, which agrees for small steps only.
+    h is the step in lam. The second evaluation has the weight b_2 = phi_2(-h) / c2, where
+    DPM-Solver++(2S) has phi_1 / 2 for phi_2. The two agree for small steps only.
 
     Attributes:
-        c2: place of the second evaluation, in (0, 1].
+        c2: fraction of the step at the second evaluation, in (0, 1].
     """
 
     name = "res_2s"
@@ -53,7 +53,8 @@ class RES3S(ExponentialRungeKutta):
     a_32 = g c2 phi_2(-c2 h) + (c3² / c2) phi_2(-c3 h), b_3 = phi_2(-h) / (g c2 + c3), b_2 = g b_3.
 
     Attributes:
-        c2, c3: places of the second and third evaluation, in (0, 1] and different; c2 not 2/3.
+        c2, c3: fractions of the step at the second and third evaluation, in (0, 1] and different;
+            c2 must not be 2/3.
     """
 
     name = "res_3s"
@@ -117,7 +118,7 @@ class RES3M(DataEAB):
     )
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return ``count`` of h phi_1(-h), h² phi_2(-h), h³ phi_2(-h) / 3; h = log(cur / nxt)."""
+        """Return the first ``count`` of h phi_1(-h), h² phi_2(-h), h³ phi_2(-h) / 3."""
         h = math.log(cur / nxt)
         return [h * phi(1, -h), h**2 * phi(2, -h), h**3 * phi(2, -h) / 3][:count]
 

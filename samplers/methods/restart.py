@@ -122,7 +122,7 @@ class Restart(Heun):
 
 
 def _checked_interval(value: object) -> Interval:
-    """Return an interval of five numbers, or of four and s_noise = 1; raise if it is not valid."""
+    """Return ``value`` as an interval, by default with s_noise = 1; ValueError if invalid."""
     values = tuple(value) if isinstance(value, (tuple, list)) else ()
     values = (*values, 1.0) if len(values) == 4 else values
     if len(values) == 5 and all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):

@@ -17,10 +17,10 @@ from ..types import Denoise, Source
 
 @dataclass(frozen=True)
 class EmbeddedPair:
-    """Embedded pair on dx/dlam = d - x whose last stage is at the result (first same as last).
+    """Embedded Runge-Kutta pair on dx/dlam = d - x, first same as last.
 
-    Stage k_j is d - x at x + h sum_i a_ji k_i, with h the step in lam. The error is h sum_j e_j
-    k_j. The tolerance of an element is atol + rtol max(|x|, |x_new|).
+    Stage k_j is d - x at x + h sum_i a_ji k_i, with h the step in lam; the last stage is at the
+    result. The error is h sum_j e_j k_j. An element's tolerance is atol + rtol max(|x|, |x_new|).
 
     Attributes:
         c, a: the tableau from the second stage on; the last row of ``a`` gives the result.
@@ -40,7 +40,7 @@ class EmbeddedPair:
         nxt: list[float],
         denoise: Denoise,
     ) -> Attempt:
-        """Return the result of a step of all rows: see :meth:`~.AdaptiveSampler.attempt`."""
+        """Return one step of each row; arguments as in :meth:`~.AdaptiveSampler.attempt`."""
         steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
         h, slopes, y = as_column(steps, x), [d - x], x
         for c, weights in zip(self.c, self.a, strict=True):

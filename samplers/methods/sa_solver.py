@@ -48,7 +48,7 @@ class SASolver(Multistep):
         corrector: evaluations that the corrector interpolates, the newest included, 1 to
             ``predictor`` + 1; 0 for no corrector.
         last_corrector: largest numbers of evaluations in the correctors of the last steps, like
-            ``last``. ComfyUI's lower orders to 0 are last=(2, 1, 1), last_corrector=(3, 2, 1, 1).
+            ``last``. On grids to 0, ComfyUI has last=(2, 1, 1), last_corrector=(3, 2, 1, 1).
         tau: amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
         tau_start, tau_end: a step has noise if the level where it ends is in [tau_end, tau_start].
     """
@@ -143,7 +143,7 @@ class SASolver(Multistep):
 
 
 def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
-    """Return ``row`` for a state plus memos weighed by ``shift``; a row with a = 0 stays."""
+    """Return ``row`` for a state plus memos weighed by ``shift``; itself if a = 0."""
     if row.a == 0:
         return row
     b = tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
@@ -151,7 +151,7 @@ def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
 
 
 class _PECERow(NamedTuple):
-    """Prediction of a step, and weights of its correction by d at ``level`` and before, or ()."""
+    """Prediction of a step, and correction by weights of d at ``level`` and before; () for none."""
 
     predictor: LinearRow
     level: float
@@ -164,7 +164,7 @@ class SASolverPECE(SASolver):
     """SA-Solver that evaluates d at the corrected state too, and predicts from it.
 
     A step predicts, evaluates d at the end, and corrects by the polynomial through this d and
-    earlier ones at corrected states. The last step only predicts: N steps cost 2 N - 1.
+    earlier ones at corrected states. The last step only predicts: N steps take 2 N - 1 evaluations.
     """
 
     name = "sa_solver_pece"

@@ -25,7 +25,7 @@ _paper = partial(Source, "song2021sde", url="https://arxiv.org/abs/2011.13456v2"
 @register
 @dataclass(frozen=True, kw_only=True)
 class EulerMaruyama(LinearMultistep):
-    """Euler-Maruyama on the reverse SDE dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw.
+    """Euler-Maruyama on the reverse SDE dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma) dw.
 
     Steps are explicit in the time variable ``clock``. With v = d(sigma²)/dtau at the start of the
     step and dtau the step's length, x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau is 2
@@ -70,7 +70,7 @@ class EulerMaruyama(LinearMultistep):
 class ReverseDiffusion(LinearMultistep):
     """Reverse diffusion: x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z.
 
-    With the score s = (d - x) / cur² and r = nxt / cur, the step is r² x + (1 - r²) d + …, or
+    s = (d - x) / cur² is the score. With r = nxt / cur, the step is r² x + (1 - r²) d plus noise:
     Euler-Maruyama with the variance as its time. The step to 0 is x <- d, without noise.
     """
 
@@ -123,7 +123,7 @@ class PredictorCorrector(GridSampler):
 
     Attributes:
         corrections: Langevin steps at each level, >= 0; 0 is the predictor alone.
-        snr: size of a correction, > 0, at most 1/2 for "exponential".
+        snr: signal-to-noise ratio of a correction, > 0, at most 1/2 for "exponential".
         predictor: "reverse_diffusion" or "ancestral", which are the samplers reverse_diffusion and
             ddpm.
         corrector: "langevin", "annealed" or "exponential".

@@ -23,10 +23,10 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Base class: stages at cur and cur^{1-c} nxt^c for c in ``nodes``; override :meth:`weights`.
+    """Base class of SEEDS methods, with stages at cur and at cur^{1-c} nxt^c for c in ``nodes``.
 
     Attributes:
-        eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
+        eta: amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
     """
 
     nodes: ClassVar[tuple[float, ...]] = ()
@@ -38,7 +38,7 @@ class SEEDS(NoisyStages):
     stochastic, strong_order = DDIM.stochastic, DDIM.strong_order
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of images at ``levels`` in the state at ``to``; by default, of one."""
+        """Return weights of images at ``levels`` in the state at ``to``; the default is for one."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -55,7 +55,7 @@ class SEEDS(NoisyStages):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS1(SEEDS):
-    """SEEDS-1: x <- q x + (1 - q) d + nxt sqrt(1 - e^{-2 eta h}) z with q = e^{-(1 + eta) h}."""
+    """SEEDS-1: x <- q x + (1 - q) d + nxt sqrt(1 - r^{2 eta}) z, r = nxt / cur, q = r^{1 + eta}."""
 
     name = "seeds_1"
     order = 1
@@ -66,12 +66,12 @@ class SEEDS1(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS2(SEEDS):
-    """SEEDS-2: two stages, at 0 and c2 h, whose weights sum to W = 1 - e^{-(1 + eta) h}.
+    """SEEDS-2: stages at 0 and c2 h of a step h in lam; weights sum to W = 1 - e^{-(1 + eta) h}.
 
     Attributes:
         weighting: "phi_1" weighs d_2 by W / (2 c2), which for c2 = 1/2 is the exponential midpoint
             rule; "phi_2" integrates the line through both d exactly.
-        c2: place of the second evaluation, in (0, 1].
+        c2: fraction of the step at the second evaluation, in (0, 1].
     """
 
     name = "seeds_2"
@@ -91,7 +91,7 @@ class SEEDS2(SEEDS):
         check_choice(self, "weighting", "phi_1", "phi_2")
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of the images at ``levels``: one in the second stage, two in the end."""
+        """Return weights of the images at ``levels``: one for the stage, two for the result."""
         if len(levels) == 2 and self.weighting == "phi_1":
             total, share = 1 - decay(levels[0], to, self.eta), 1 / (2 * self.c2)
             return (total * (1 - share), total * share)
@@ -101,7 +101,7 @@ class SEEDS2(SEEDS):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SEEDS3(SEEDS):
-    """SEEDS-3: stages at 0, h / 3 and 2 h / 3; the end integrates the line through d_1 and d_3."""
+    """SEEDS-3: stages at 0, h / 3, 2 h / 3; the result integrates the line through d_1 and d_3."""
 
     name = "seeds_3"
     nodes = (1 / 3, 2 / 3)
@@ -121,7 +121,7 @@ class SEEDS3(SEEDS):
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return the weights of the images at ``levels``; in the end, d_2 has weight 0."""
+        """Return the weights of the images at ``levels``; in the result, d_2 has weight 0."""
         if len(levels) == 3:
             first, third = data_weights(levels[0], to, (levels[0], levels[2]), self.eta)
             return (first, 0.0, third)

@@ -4,8 +4,8 @@ STORK is a stabilised Runge-Kutta method whose stages use Taylor polynomials of 
 
 In flow time t = sigma / (1 + sigma) the state y = x / (1 + sigma) = (1 - t) x0 + t z has the
 velocity dy/dt = v = eps - d. One evaluation a step gives v; its derivatives come from divided
-differences of the last evaluations. The stages' velocities then depend on time only. A method acts
-by its moments m_j = sum_k b_k c_k^j alone, which are 1 / (j + 1) for j below its order:
+differences of the last evaluations. The stages' velocities then depend on time only. So a method
+counts only by its moments m_j = sum_k b_k c_k^j, which are 1 / (j + 1) for j below its order:
 
     y <- y + sum_j H^{j+1} m_j v^{(j)} / j!, H = t_nxt - t_cur.
 """

@@ -28,18 +28,18 @@ from ..types import Source
 class UniPC(Multistep):
     """UniPC: UniP-p with UniC-p, together of order p + 1, in the data or the noise prediction.
 
-    Both integrate a polynomial of memos m from lam_i to lam_i + h. UniP's polynomial goes through
-    the last p values, UniC's also through the value at the end. B(h) (``variant``) cancels from all
-    weights but two, fixed at 1/2 by the authors, as if h were small. For d, -B(h) / 2 weighs (m_i -
-    m_{i-1}) h / h_{i-1} in UniP-2. In UniC-1 it weighs the end's value minus the start's.
+    Both integrate a polynomial of m, which is d or eps, from lam_i to lam_i + h. UniP's polynomial
+    goes through the last p values, UniC's also through the value at the end. B(h) (``variant``)
+    remains in two weights only, which the authors fix as if h were small. For d, -B(h) / 2 weighs
+    (m_i - m_{i-1}) h / h_{i-1} in UniP-2, and the end's value minus the start's in UniC-1.
 
     Attributes:
         prediction: quantity m, the denoised image ("data") or eps ("noise").
-        last: as in every multistep method; libraries ship (2, 1), the default of unipc_2_published
-            and unipc_3_published.
+        last: orders that the last steps must not exceed. Libraries ship (2, 1), the default of
+            unipc_2_published and unipc_3_published.
         variant: B(h) is -h ("bh1") or e^{-h} - 1 ("bh2") for the data prediction, with the sign of
             h changed for the noise prediction.
-        corrector: without it, this is UniP-p, of order p.
+        corrector: True for UniP with UniC, False for UniP-p alone, of order p.
     """
 
     source: ClassVar[Source] = Source(

@@ -1,4 +1,4 @@
-"""``auto``, the default sampler, and its methods: Adams-Bashforth in a warped level."""
+"""``auto``, the default sampler, and its methods: Adams-Bashforth in a warped noise level."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
 M1, M0 = 1 + 0j, 1j
-"""Memos of steps 1 and 0 as complex weights: the real part weighs memo 1, the imaginary memo 0."""
+"""Memos of steps 1 and 0 as complex weights: real part for memo 1, imaginary part for memo 0."""
 
 
 def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
-    """Return a plan in which the first step uses the evaluation of the second.
+    """Return a plan that redoes its analytic first step with the evaluation of the second step.
+
+    The redone step is Euler's. Later rows that read memo 1 also read memo 0.
 
     Args:
-        rows: rows of a linear multistep method, the first with a ``gain``, the second without. In
-            the result, rows that read memo 1 also read memo 0. A single row is left as it is.
+        rows: linear rows, the first with a ``gain``, the second without. A single row is unchanged.
 
     Raises:
         ValueError: the first of several rows has no gain.
@@ -59,7 +60,7 @@ def _substitute_memos(
 ) -> LinearRow:
     """Return the plan's row ``i`` with memos 1 and 0 replaced by combinations ``m1`` and ``m0``.
 
-    ``shift`` is added to both weights. A row that does not reach memo 1 stays as it is.
+    The complex ``shift`` is added to the two weights. A row that does not read memo 1 is unchanged.
     """
     if len(row.b) < i:
         return row
@@ -95,8 +96,8 @@ class WarpedAB(Multistep):
         corrector: True if an evaluation corrects the step before, by the polynomial through one
             memo more, as in UniPC (:mod:`.unipc`). This raises the order by one. A deferred first
             step already uses that evaluation, so it is not corrected.
-        deferred: with ``analytic_first``, the first step is done again with the evaluation of the
-            second (:func:`defer_first_step`). ``spread`` then only places that evaluation.
+        deferred: True to redo the first step by :func:`defer_first_step`; needs ``analytic_first``.
+            ``spread`` then only sets the state at which the second step evaluates.
         spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
         end: level >= 0 for ``through_zero``. In place of x(0), the step to 0 gives the denoised
             image at ``end``, extrapolated from memos at higher levels. Both are equal if ``end`` is
@@ -226,8 +227,8 @@ class Auto(Declared):
     outside the grid's range.
 
     Attributes:
-        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), used as it
-            is, without a search; "" searches.
+        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), used without
+            a search; "" searches.
         found: the rule and the cost of its search; None without a probe. The harness sets it; users
             do not.
     """
@@ -240,7 +241,7 @@ class Auto(Declared):
     USUAL: ClassVar[float] = 0.5
     """Standard deviation of data in the field's usual scaling."""
     FAR: ClassVar[float] = 40.0
-    """Ratio of the first level to spread from which the rule for an unknown model is deferred."""
+    """Ratio of first level to spread from which the default rule defers its first step."""
     rule: str = ""
     found: Fitted | None = field(default=None, metadata=FOUND)
 
@@ -262,14 +263,17 @@ class Auto(Declared):
         return {"pilot_evaluations": self.found.evaluations, "rule": self.found.rule.text}
 
     def levels(self, grid: Grid) -> Grid:
-        """Return the rule's grid between the ends of ``grid``; a grid of one step is unchanged."""
+        """Return the rule's grid between the ends of ``grid``; a grid of one step is unchanged.
+
+        It has one step more than ``grid`` if the rule defers the first step.
+        """
         if len(grid) == 1:
             return grid
         ends = grid.sigma[0], grid.positive[-1]
         return self._rule_for(grid).grid(len(grid), *ends, to_zero=grid.to_zero)
 
     def profile(self, grid: Grid) -> list[int]:
-        """Return the orders of the steps on :meth:`levels`, a deferred first one included."""
+        """Return the order of each step on :meth:`levels`, including a deferred first step."""
         return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:
