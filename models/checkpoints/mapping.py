@@ -118,15 +118,16 @@ class Checkpoint(NativeDenoiser):
         self._shift = shift
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return steps of the checkpoint's or the named scheduler; None without a scheduler."""
+        """Return steps of its own scheduler, or of class ``scheduler``; None if it has none."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return ``steps`` levels of the checkpoint's scheduler, or else its process; None for EDM.
+        """Return ``steps`` falling levels of the checkpoint's scheduler, or else of its process.
 
-        For the VE process, levels are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C).
+        Levels of the VE process are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C). The
+        EDM process gives None.
         """
         if self._levels is not None and self.spec.preset:
             with suppress(ValueError):  # such as more steps than the table has times

@@ -80,7 +80,7 @@ def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
 def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
     embedding = tensors["time_embed.0.weight"].shape[1]
     numbers = {int(name.split(".")[1]) for name in tensors if name.startswith("input_blocks.")}
-    # where the resolution changes without weights
+    # blocks without weights, where the resolution changes
     plain = sorted(set(range(max(numbers))) - numbers)
     up = {int(name.split(".")[1]) for name in tensors if name.startswith("output_blocks.")}
     rising = [_doubles_resolution(tensors, i) for i in range(1 + max(up))]
