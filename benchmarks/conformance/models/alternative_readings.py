@@ -149,7 +149,7 @@ Call = Callable[[Tensor, float], Tensor]
 """Denoiser with bound labels: a function of ``(x, sigma)``."""
 
 SCALE_RATIO = 4 / 3
-"""Smallest factor, or inverse factor, between two output scales that is reported."""
+"""Smallest ratio of the best and the stated output scale, larger to smaller, that is reported."""
 STEADY_RATIO = 1.25
 """Largest ratio between best factors at different levels for which one factor fits all.
 
@@ -165,7 +165,7 @@ class ChangedCall(Wrapper):
         self.change = change
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; ``sigma`` must be a single level."""
+        """Return the changed output; ``sigma`` must be a number, or a tensor of one element."""
         return self.change(lambda y, s: self.inner.denoise(y, s, labels), x, float(sigma))
 
 

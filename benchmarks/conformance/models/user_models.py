@@ -97,7 +97,7 @@ def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
 
 
 def _denoise_retimed(module: nn.Module, change: Change, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return ``d(x, s)`` with another time, the second positional argument of ``module``."""
+    """Return ``d(x, s)`` with ``change`` applied to the second argument of ``module``, its time."""
     hook = module.register_forward_pre_hook(lambda _, args: (args[0], change(args[1]), *args[2:]))
     try:
         return d(x, s)
@@ -121,8 +121,8 @@ def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
 def _timed_module(stated: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
     """Return the outermost module called with a state and a time, and its times at the ``levels``.
 
-    A module that gets the level itself as its time does not count. Without such a module the result
-    is (None, [nan]).
+    A module that gets the level itself as its time does not count. The result is
+    (None, [nan]) if no module counts.
     """
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
@@ -234,7 +234,7 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, spec: Specification) -> Denoiser:
-    """Return a denoiser of ``spec`` with the network of a model, whose own one is ``stated``."""
+    """Return a denoiser of ``spec`` with the network of ``model``, which ``stated`` describes."""
     twin = Checkpoint(spec, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(spec.process) == steps_of_table(stated.process):
