@@ -174,7 +174,7 @@ def _errors_on_grid(
         if i == sampler.history:
             local = rms(x[:POINTS], problem.truth(level))
 
-    # the points once more as shipped, in the same batch, if rows are independent
+    # run the points without exact states too, in the same batch if rows are independent
     plain = type(sampler).sample is GridSampler.sample
     both = sampler.history > 0 and not sampler.batch_coupled and plain
     start = torch.cat([problem.start] * (1 + both))

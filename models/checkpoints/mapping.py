@@ -118,7 +118,7 @@ class Checkpoint(NativeDenoiser):
         self._shift = shift
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return steps of its own scheduler, or of class ``scheduler``; None if it has none."""
+        """Return sampling by class ``scheduler`` ("": its own); None if the checkpoint has none."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)
@@ -213,7 +213,10 @@ def digest_of_value(value: Any) -> str:
 
 
 def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
-    """Return one-hot ``(batch, classes)``, zeros for "no label"; None without labels or classes."""
+    """Return one-hot ``(batch, classes)``, zeros for "no label"; None without labels or classes.
+
+    The result has the dtype and device of ``like``.
+    """
     if labels is None or not classes:
         return None
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]

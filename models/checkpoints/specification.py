@@ -69,7 +69,7 @@ class Specification:
 
     Attributes:
         family: name of a module of :mod:`samplerbench.models.checkpoints.families`.
-        network: ``class`` of the network, and its ``arguments``; in diffusers ``folder``, ``call`` and ``pixels``.
+        network: ``class`` of the network, and its ``arguments``; for diffusers ``folder``, ``call`` or ``pixels``.
         weights: ``file``, and for most families the ``entry`` of the file with the set of weights, such as ``ema``.
         event: shape of one sample. It is empty if only the user can give it; sides are 0 while ``size`` is open.
         process: ``name``, a key of :data:`.processes.PROCESSES` ("" while it is open), and the process's arguments.

@@ -182,7 +182,7 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
 
 
 def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """Return the set that the list ``average`` of tensors fits, with these in place of its own.
+    """Return the set that the unnamed tensors ``average`` fit, with them in place of its weights.
 
     Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
     ``weight`` and ``bias``.

@@ -63,7 +63,7 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Median over levels of the error divided by that of the best multiple of the input x."""
+        """Median over levels of the error, relative to the best multiple of the noisy sample."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -88,7 +88,7 @@ def fit_candidate(
 ) -> Candidate:
     """Return a candidate with its fit to clean samples ``(n, *event)`` at the levels ``at``.
 
-    Without ``at``, levels are those of :func:`usual_levels`. If the network raises an exception,
+    Without ``at``, :func:`usual_levels` gives them. If the network raises an exception,
     errors are NaN. Only a ``torch.OutOfMemoryError`` passes through.
     """
     levels = usual_levels(model, clean) if at is None else at
@@ -197,7 +197,7 @@ def check_readings(
 
 
 def check_denoises(candidate: Candidate) -> Check:
-    """Check that the error is at most MOST_ERROR_RATIO times that of the best multiple of x."""
+    """Check that the error is <= MOST_ERROR_RATIO times the error of the best multiple of x."""
     detail = f"the error is {candidate.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
     passed = candidate.error_ratio <= MOST_ERROR_RATIO
     if not passed:

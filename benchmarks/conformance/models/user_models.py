@@ -43,7 +43,7 @@ SHIFT_RESOLUTION = 1000
 
 
 def readings_of_time(stated: Candidate) -> Readings:
-    """Yield denoisers whose network gets reversed, rescaled or shifted times.
+    """Yield (settings, maker) of denoisers with reversed, rescaled or shifted network times.
 
     Shifts are tried only if the stated settings are wrong. A ``NativeDenoiser`` gets only shifts.
     """
@@ -81,7 +81,7 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield the denoiser with the best shift of times in 0 … ``last``; nothing if ``last`` is 0."""
+    """Yield (settings, maker) for the best shift of times in [0, ``last``]; none if that is 0."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
@@ -174,7 +174,7 @@ def adapter_of(model: Denoiser) -> Denoiser:
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield denoisers with other settings for a model that is no checkpoint.
+    """Yield (settings, maker) of denoisers with other settings, for a model that is no checkpoint.
 
     A model with a noising process of the user's own yields none.
     """

@@ -79,7 +79,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
-    """Return the network class ``name`` of :mod:`samplerbench.models.nets`, or None."""
+    """Return the class ``name`` in :mod:`samplerbench.models.nets`; None if there is none."""
     if not isinstance(name, str):
         return None
     for info in pkgutil.iter_modules(nets.__path__, f"{nets.__name__}."):

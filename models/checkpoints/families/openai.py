@@ -193,7 +193,7 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
 
 
 def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible image sides: one for published channel multipliers, else several."""
+    """Return answers to ``size``: one side for published channel multipliers, else several."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     published = PUBLISHED_SIDES.get(multipliers)
     sides = (published,) if published else SIDES
@@ -215,7 +215,7 @@ def _schedule_answers(*, learned_variance: bool) -> Answers:
 
 
 def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible divisions of channels among attention heads, equivalent ones once."""
+    """Return answers to ``attention``: divisions of channels among heads, equivalent ones once."""
     widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}
     equivalences = set()
