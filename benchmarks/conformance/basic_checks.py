@@ -43,7 +43,7 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check that counted evaluations equal ``nfe``, and that their levels are within the grid's.
+    """Check that counted evaluations equal ``nfe``, at levels within the grid's levels > 0.
 
     A ``GridSampler`` must make ``nfe`` calls, too. Without a declared ``nfe`` only the levels are
     checked. A stochastic sampler's levels may reach sqrt(2) times the grid's highest level.
@@ -151,7 +151,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
             if isinstance(row, StartRow):
                 parts = (*row.stages.stages, row.stages)
                 offs = [abs(part.a + math.fsum(part.b) - 1) for part in parts]
-                worst = float(np.max([worst, *offs]))  # unlike max, of a NaN it is NaN
+                worst = float(np.max([worst, *offs]))  # max would drop a NaN
                 continue
             memos, at_hand = len(row.b) - 1, min(i, sampler.history)
             if memos > at_hand:

@@ -39,7 +39,11 @@ class Check:
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Results of all checks of a sampler; ``why`` has causes of failures or slow convergence."""
+    """Results of all checks of a sampler.
+
+    ``params`` has the options that differ from their defaults. ``order`` is the declared order.
+    ``why`` has likely causes of failures or slow convergence.
+    """
 
     sampler: str
     params: dict[str, Any]
@@ -87,7 +91,7 @@ def checks_or_failure(name: str, run: Callable[[], Iterable[Check]]) -> list[Che
 
 
 def exception_in_words(error: BaseException) -> str:
-    """Return an exception's class, message, and last place in the sampler's code, if any."""
+    """Return an exception's class and message, and its last file and line in the sampler's code."""
     trace = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in trace if _is_sampler_code(Path(frame.filename))]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

@@ -118,8 +118,8 @@ def gaussian_for(sampler: Sampler) -> AnisotropicGaussian:
 def check_moments(sampler: Sampler) -> Iterator[Check]:
     """Yield checks of the exact mean and covariance, and of the covariance's (weak) order.
 
-    The order is only reported if the sampler declares none. A sampler that is not affine in its
-    noise gets one check, which reports this and cannot fail.
+    If the sampler declares no order, the measured one is reported and cannot fail. A sampler that
+    is not affine in its noise gets one check, which reports this and cannot fail.
     """
     problem = gaussian_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)

@@ -35,7 +35,7 @@ STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
 """Smallest error that slopes use; below, rounding and the error of the exact flow dominate."""
 FLOOR_OF_HIGH_ORDERS = 3e-13
-"""FLOOR from order 5 on, whose errors fall below FLOOR within two numbers of steps."""
+"""Smallest error for orders of 5 and more, which pass below FLOOR within two numbers of steps."""
 WINDOW = 4
 MARGIN = 0.25
 TOLERANCES = (1e-1, 1e-3, 1e-5)
@@ -87,6 +87,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     Whole runs from exact start values need the declared order. Single steps need one order more,
     unless whole runs reach the declared order without it. Plain runs, with the sampler's own first
     steps, need the declared order, but at most 2. Uneven steps, of alternating length, need order 1.
+    Orders may be off by :data:`MARGIN`. Without a declared order, orders are only reported.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
@@ -105,11 +106,11 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
         abs(slope - order) < MARGIN if key.startswith(ThreeModes.name) else slope > order - MARGIN
         for key, slope in slopes.items()
     )
-    # with an own grid, the first step depends on the number of steps
+    # if the sampler chooses its grid, the first step depends on the number of steps
     measurable = order is not None and not sampler.own_grid
     least = order + 1 if order is not None and measurable else -math.inf
     enough = all(slope > least - MARGIN for slope in local.values())
-    decided = measurable and right and not enough  # later steps correct the error of this one
+    decided = measurable and right and not enough  # later steps correct the error of a single step
     declared = "none declared" if order is None else f"declared {order}"
     detail = f"{range_in_words(slopes.values())}, {declared}"
     yield Check("order", right, detail, table, asserted=order is not None)
@@ -160,7 +161,7 @@ def _errors_and_slopes(
 def _errors_on_grid(
     sampler: Sampler, problem: ExactProblem, grid: Grid
 ) -> tuple[float, float, float]:
-    """Return three errors: of a run from exact start values, of its first step, of a plain run."""
+    """Return errors of a run from exact start values, of the step after them, of a plain run."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
         error = rms(_sample_from_start(sampler, problem, grid), truth)
@@ -173,7 +174,7 @@ def _errors_on_grid(
         if i == sampler.history:
             local = rms(x[:POINTS], problem.truth(level))
 
-    # the points once more as shipped, in the same batch, if rows are independent
+    # run the points without exact states too, in the same batch if rows are independent
     plain = type(sampler).sample is GridSampler.sample
     both = sampler.history > 0 and not sampler.batch_coupled and plain
     start = torch.cat([problem.start] * (1 + both))

@@ -25,7 +25,7 @@ SEED = 2024
 def noise_and_latents(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """Return the noise source and the latents of samples ``ids``.
+    """Return the noise source and the standard normal latents of samples ``ids``.
 
     For a deterministic sampler the noise source raises if it is used.
     """
@@ -98,7 +98,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Return a grid of ``n`` (even) steps on INTERIOR; lengths in ln sigma alternate, 1 to 2."""
+    """Return a grid of ``n`` (even) steps on INTERIOR; lengths in ln sigma alternate as 1 to 2."""
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
     done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]

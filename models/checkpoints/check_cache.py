@@ -56,7 +56,7 @@ def has_passed_check(model: Denoiser) -> bool:
 def _passed_file(model: Denoiser) -> Path | None:
     """Return the file that stands for a passed check; None for an object that no file defines."""
     network, read = innermost_model(model), model.read
-    # a checkpoint's identity contains the hash of its files; another may be the user's own text
+    # a checkpoint's identity contains the hash of its files; another model's may be the user's text
     if not hasattr(network, "spec") and read is None:
         return None
     files = {} if hasattr(network, "spec") or read is None else dict(read.hashes)

@@ -1,4 +1,4 @@
-"""Precomputed conditions of a network, such as prompts: embeddings in a file, a row for each.
+"""Precomputed conditions of a network, such as prompts: a file with one row of embeddings each.
 
 By default, the sample with id i takes row i modulo the number of rows. The hash of the file is
 part of the model's identity.

@@ -118,15 +118,16 @@ class Checkpoint(NativeDenoiser):
         self._shift = shift
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return steps of the checkpoint's or the named scheduler; None without a scheduler."""
+        """Return sampling by class ``scheduler`` ("": its own); None if the checkpoint has none."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return ``steps`` levels of the checkpoint's scheduler, or else its process; None for EDM.
+        """Return ``steps`` falling levels of the checkpoint's scheduler, or else of its process.
 
-        For the VE process, levels are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C).
+        Levels of the VE process are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C). The
+        EDM process gives None.
         """
         if self._levels is not None and self.spec.preset:
             with suppress(ValueError):  # such as more steps than the table has times
@@ -212,7 +213,10 @@ def digest_of_value(value: Any) -> str:
 
 
 def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
-    """Return one-hot ``(batch, classes)``, zeros for "no label"; None without labels or classes."""
+    """Return one-hot ``(batch, classes)``, zeros for "no label"; None without labels or classes.
+
+    The result has the dtype and device of ``like``.
+    """
     if labels is None or not classes:
         return None
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]

@@ -98,7 +98,7 @@ def shards_of(index: Path) -> list[Path]:
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """Return the other files, sorted, in which an ONNX file stores weights; () for most ONNX files.
+    """Return the other files, sorted, in which an ONNX file stores weights; () if there are none.
 
     Raises a ValueError if ``path`` is no ONNX file, or weights are missing or outside its folder.
     """
@@ -129,7 +129,7 @@ def _external_locations(kind: str, message: memoryview) -> Iterator[str]:
 
 
 def _message_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and content of each protobuf field that has a length; skip the others."""
+    """Yield number and content of each length-delimited protobuf field; skip other fields."""
     place = 0
     while place < len(message):
         tag, place = _read_varint(message, place)
@@ -263,7 +263,7 @@ def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]
 
 
 def _index_of_folder(folder: Path) -> Path | None:
-    """Return a folder's index of weight files; None for none, several, or a diffusers folder."""
+    """Return a folder's only index of weight files; None without one, or in a diffusers folder."""
     indices = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
     return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 

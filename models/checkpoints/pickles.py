@@ -197,7 +197,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the object for a name in the file: an allowed object or a kind of :class:`Record`.
+        """Return the allowed object for a name in the file, or a new subclass of :class:`Record`.
 
         Raises an UnsafePickleError for a part of the standard library that no checkpoint needs.
         """

@@ -36,7 +36,7 @@ VP_LINEAR = {"process": {"name": "vp_linear"}, **range_of_process(VPLinear())}
 
 
 def ve_fields(low: float, high: float) -> dict[str, Any]:
-    """Return fields of a network that predicts minus the noise of a VE process from ln(sigma)."""
+    """Return specification fields for minus the noise, VE in [low, high], time input ln(sigma)."""
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
         "prediction": "eps",
@@ -48,7 +48,7 @@ def ve_fields(low: float, high: float) -> dict[str, Any]:
 
 
 def edm_fields(sigma_data: float) -> dict[str, Any]:
-    """Return fields of EDM's F with time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
+    """Return fields for EDM's F, with time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
     return {
         "process": {"name": "edm", "sigma_data": sigma_data},
         "prediction": "edm",
@@ -86,7 +86,7 @@ def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
 
 
 def schedule_fields(schedule: str, steps: int, **ends: float) -> dict[str, Any]:
-    """Return fields of a network that was trained at the times of a schedule of :func:`betas_of`."""
+    """Return specification fields for the times of ``betas_of(schedule, steps, **ends)``."""
     return {
         "process": {"name": "discrete", "schedule": schedule, "steps": steps, **ends},
         "snap": "nearest",
@@ -128,7 +128,7 @@ def _discrete(
     """Return the process of a table of levels, which are given, or follow from betas or a schedule.
 
     With ``zero_snr``, alphas_cumprod are rescaled to end at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1). The
-    last level is then at least ``cap``, in place of infinity.
+    last level is then the larger of ``cap`` and twice the level before it.
     """
     if levels is not None:
         return Discrete(levels=tuple(levels))

@@ -31,14 +31,14 @@ PREFIX = "samplerbench."
 
 
 def training_answers() -> Answers:
-    """Return the answers to the question ``training``: predictions, each with a time input.
+    """Return the answers to the question ``training``: a network's prediction and its time input.
 
-    * ``SCHEDULE-PREDICTION``: eps, v or x0 on a schedule of 1000 betas, with the number of the step;
-    * ``edm``: EDM's F, with ln(sigma) / 4;
-    * ``denoiser``: E[x0 | x] for x = x0 + sigma z, with sigma; ``score``: grad log p(x), with sigma;
-    * ``flow``: z - x0 on a path with noise at t = 1, with t; ``flow-1000``: the same with 1000 t;
-    * ``flow-reversed``: x0 - z on a path with data at t = 1, with t;
-    * ``vp-score``: score of the VP process with a linear rate, with t in [0, 1]; ``vp-score-999``: the same with 999 t.
+    * ``SCHEDULE-PREDICTION``: eps, v or x0 on a schedule of 1000 betas; time input: number of the step;
+    * ``edm``: EDM's F; time input ln(sigma) / 4;
+    * ``denoiser``, ``score``: E[x0 | x] for x = x0 + sigma z, and grad log p(x); time input sigma;
+    * ``flow``, ``flow-1000``: z - x0 on a path with noise at t = 1; time input t, 1000 t;
+    * ``flow-reversed``: x0 - z on a path with data at t = 1; time input t;
+    * ``vp-score``, ``vp-score-999``: score of the VP process with a linear rate; time input t in [0, 1], 999 t.
     """
     return {
         **{
@@ -204,8 +204,8 @@ class ProgramNetwork:
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """Return the prediction for noisy states ``x``, times ``(batch,)`` and class numbers.
 
-        For an empty batch, the program is not called. Raises a ValueError if the program fails on
-        inputs of these sizes.
+        Without ``labels``, each row gets the number of classes as label. For an empty batch, the
+        program is not called. Raises a ValueError if the program fails on inputs of these sizes.
         """
         if not len(x):
             output = self.signature.output

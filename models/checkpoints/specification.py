@@ -24,7 +24,7 @@ Answers = dict[str, dict[str, Any]]
 INFINITE = "inf"
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
-"""Prediction for a changed ``kind``, by the new kind and the prediction of the old one."""
+"""Prediction after a change of ``kind``, by the new kind and the old prediction."""
 FIXED = ("network.class", "weights.file")
 """Parts that the file or its path determine, so that users cannot set them."""
 TIMES = ("t", "level", "log_level")
@@ -51,12 +51,12 @@ SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
-    """Return answers to the question ``size``: ``sides`` that halve evenly ``levels - 1`` times."""
+    """Return answers to ``size``: ``event`` for each of ``sides`` that 2^(levels - 1) divides."""
     return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
 
 
 def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
-    """Return answers to the question ``heads``: the network with each number in ``counts``."""
+    """Return answers to ``heads``: the class ``network`` with each number of heads ``counts``."""
     return {
         str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
         for n in counts
@@ -69,7 +69,7 @@ class Specification:
 
     Attributes:
         family: name of a module of :mod:`samplerbench.models.checkpoints.families`.
-        network: ``class`` of the network, and its ``arguments``; for diffusers ``folder`` and the kind of ``call``.
+        network: ``class`` of the network, and its ``arguments``; for diffusers ``folder``, ``call`` or ``pixels``.
         weights: ``file``, and for most families the ``entry`` of the file with the set of weights, such as ``ema``.
         event: shape of one sample. It is empty if only the user can give it; sides are 0 while ``size`` is open.
         process: ``name``, a key of :data:`.processes.PROCESSES` ("" while it is open), and the process's arguments.
@@ -159,7 +159,8 @@ class Specification:
     def answered(self, question: str, answer: str, source: str) -> Specification:
         """Return a copy with one question answered.
 
-        The fields get ``source``, or ``QUESTION=ANSWER`` for a user. An unknown question or answer raises a ValueError.
+        The source of the changed fields is ``source``, or ``QUESTION=ANSWER`` if that is ``user``. An unknown question
+        or answer raises a ValueError.
         """
         if question not in self.open:
             problem = f"{question!r} is no open question of this checkpoint ({self.family})"
@@ -191,15 +192,15 @@ class Specification:
             yield by_question, chosen
 
     def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
-        """Return a copy with a user's settings, as written after ``?``.
+        """Return a copy with ``settings`` as in ``PATH?KEY=VALUE``; their source is ``source``.
 
-        Settings are answers to open questions, and fields by name. Tables are set by part, such as
-        ``process.noise_scale=2``. ``sign=-1`` is short for ``factor=-1``. ``embeddings`` is the path of a file, which
-        is read. ``event`` may change the size of samples, but not their channels. ``decoder.folder`` implies
-        ``decode=1``, unless ``decode`` is given. ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
+        Keys are open questions and fields. Mappings are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is
+        short for ``factor=-1``. ``embeddings`` is the path of a file, which is read. ``event`` may change the size of
+        samples, but not their channels. ``decoder.folder`` implies ``decode=1`` if ``decode`` is not among the keys.
+        ``kind`` also changes EDM's ``prediction`` and MeanFlow's interval.
 
         Raises:
-            ValueError: a name is unknown, or its text is not a valid value.
+            ValueError: a key is unknown, or its value is invalid. Only :func:`.process_of` checks ``process.name``.
         """
 
         # answers before fields, so that a given field overrides an answer; a process before its parts
@@ -219,12 +220,12 @@ class Specification:
         return spec._with_interval_of_kind()
 
     def teacher(self) -> Specification | None:
-        """Return a MeanFlow map's specification as a denoiser (interval 0); None for others."""
+        """Return a MeanFlow map's specification as a denoiser (interval 0); else None."""
         denoiser = replace(self, kind="denoiser")._with_interval_of_kind()
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
     def _with_interval_of_kind(self) -> Specification:
-        """Return a copy with the network's ``interval`` as the kind needs it; self without one."""
+        """Return a copy with MeanFlow's ``interval`` for its kind; self for other networks."""
         if not self.network.get("arguments", {}).get("interval"):
             return self
         interval = "whole" if self.kind == "map" else "none"
@@ -236,7 +237,7 @@ class Specification:
 
 
 def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
-    """Return the fields ``changes``; their ``network``, if any, gets the argument ``interval``."""
+    """Return the fields ``changes``; a ``network`` among them gets the argument ``interval``."""
     if "network" not in changes:
         return changes
     network = changes["network"]
@@ -294,7 +295,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
 
 
 def read_value(text: str) -> Value:
-    """Return the value that ``text`` is in JSON, such as a number or list, or else the text."""
+    """Return the JSON value in ``text``, such as a number or list; if it is no JSON, ``text``."""
     try:
         return json.loads(text)
     except ValueError:
@@ -345,7 +346,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
 
 
 def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Raise a ValueError if ``name``, a field or a part as ``time.of``, cannot be ``value``."""
+    """Raise a ValueError if ``name``, a field or part such as ``time.of``, cannot be ``value``."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"{name}={text} is none of {', '.join(map(repr, _CHOICES[name]))}")

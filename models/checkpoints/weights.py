@@ -47,9 +47,9 @@ WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
 def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
-    A common prefix may precede the keys in the file. The top level of the file is the entry "". The
-    result is empty if no set contains the keys. Raises a CheckpointError if averaged
-    tensors without names fit the named tensors in no way, or in several.
+    A common prefix of the keys in the file is removed. The top level of the file is the entry "".
+    The result is empty if no set contains the keys. Raises a CheckpointError if averaged tensors
+    without names fit the named tensors in no way, or in several.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
@@ -182,7 +182,7 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
 
 
 def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """Return a set whose trained tensors are replaced by the tensors ``average`` without names.
+    """Return the set that the unnamed tensors ``average`` fit, with them in place of its weights.
 
     Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
     ``weight`` and ``bias``.
@@ -304,9 +304,9 @@ def load_network(
 ) -> M:
     """Return a specification's network, a ``kind`` in float32, with weights from a file's ``sets``.
 
-    ``rename`` returns the weights under the names that ``kind`` gives them. Weights whose names begin with
-    ``dropped`` are left out. Raises a CheckpointError if the class does not accept the arguments,
-    or the weights do not fit the network.
+    ``rename`` returns the weights under the names that ``kind`` gives them. Weights whose names
+    begin with ``dropped`` are left out; "" drops none. Raises a CheckpointError if the class does
+    not accept the arguments, or the weights do not fit the network.
     """
     raw = construct_network(kind, spec.network["arguments"], opened.path)
     tensors = entry_by_name(sets, spec.weights["entry"], opened)

@@ -68,7 +68,7 @@ def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, A
     for prediction in PREDICTIONS.get(spec.process["name"], ()):
         if spec.prediction not in (prediction, "consistency"):
             yield f"prediction={prediction}", {"prediction": prediction}
-    if spec.process["name"] == "flow":  # x0 - z with data at t = 1, and the reverse
+    if spec.process["name"] == "flow":  # x0 - z with data at t = 1, or the reverse
         for time in list(_other_times(spec))[:1]:
             settings = f"factor={-spec.factor:g}&{_time_settings(time, spec)}"
             yield settings, {"factor": -spec.factor, "time": time}
@@ -149,7 +149,7 @@ Call = Callable[[Tensor, float], Tensor]
 """Denoiser with bound labels: a function of ``(x, sigma)``."""
 
 SCALE_RATIO = 4 / 3
-"""Smallest factor, or inverse factor, between two output scales that is reported."""
+"""Smallest ratio of the best and the stated output scale, larger to smaller, that is reported."""
 STEADY_RATIO = 1.25
 """Largest ratio between best factors at different levels for which one factor fits all.
 
@@ -165,12 +165,12 @@ class ChangedCall(Wrapper):
         self.change = change
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`; ``sigma`` must be a single level."""
+        """Return the changed output; ``sigma`` must be a number, or a tensor of one element."""
         return self.change(lambda y, s: self.inner.denoise(y, s, labels), x, float(sigma))
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Yield denoisers that assume training on images of another value range or layout."""
+    """Yield (settings, maker) of denoisers trained on images of another value range or layout."""
     for settings, scale, shift in _other_ranges(clean):
         yield settings, partial(ChangedCall, model, partial(_denoise_rescaled, scale, shift))
     if len(model.event) != 3:
@@ -223,7 +223,7 @@ def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) 
 
 
 def readings_of_scale(stated: Candidate) -> Readings:
-    """Yield denoisers with a rescaled output, if one factor fits all levels."""
+    """Yield (settings, maker) of denoisers with scaled output, if one factor fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = with_changes(model, factor=-model.factor)
@@ -273,7 +273,7 @@ def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> 
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
-    """Yield two denoisers, each with a usual mistake in the scale of the network's input."""
+    """Yield (settings, maker) of two denoisers with usual mistakes in the network's input scale."""
     for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
         yield f"the network's input {scaling}", partial(_with_scaled_input, model, power)
 

@@ -100,10 +100,11 @@ class Checked:
     ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers`` has
     the best value of each setting that the checkpoint left open; it is empty unless all checks passed.
     ``fit`` is None for a few-step map, and if no samples were tried. ``images`` counts clean samples;
-    it is 0 if the model's own samples were used. ``candidates`` has a row for each interpretation of
-    the network that was tried: its settings, excess error and largest defect. ``alike`` has the best
-    answers and others that fit equally well; without such others it is empty. ``given`` has the
-    user's answers, such as "attention=1-head", to questions where another answer fits equally well.
+    it is 0 if the model's own samples were used. ``source`` is "" if no samples were tried.
+    ``candidates`` has a row for each interpretation of the network that was tried: its settings,
+    excess error and largest defect. ``alike`` has the best answers and others that fit as well;
+    without such others it is empty. ``given`` has the user's answers, such as "attention=1-head",
+    to questions where another answer fits equally well.
     """
 
     spec: Specification | None
@@ -273,7 +274,7 @@ def check_denoiser(
 def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Return the checks of the best candidate, and the readings that were tried on images."""
+    """Return the checks of the best candidate, and the alternatives that were tried on images."""
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
     if own and not fits:
@@ -318,7 +319,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Yield checks that a few-step map is constant, on noisy images and along a teacher's paths."""
+    """Yield :func:`check_renoised` if there are images, :func:`check_one_path` for a teacher."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)

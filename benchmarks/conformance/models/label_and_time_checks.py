@@ -18,7 +18,7 @@ from .maps import variance_of
 from .reading_comparison import LARGE_DEFECT, SMALLEST_GAIN, Candidate
 
 MOST_CLASSES, OTHER_LABELS = 16, 6
-"""Most classes of which all wrong labels are tried; of more, number to try besides the nearest."""
+"""Most classes for trying all wrong labels; if more, number of labels besides both neighbours."""
 LABEL_LEVELS = (0.5, 2.0)
 """Levels at which labels are checked, in standard deviations of the data.
 

@@ -126,7 +126,7 @@ RATE_LEVELS = 7
 MOST_MOVEMENT = 0.15
 """Largest ``worst`` of the :class:`Movement` of a trained map."""
 MOVEMENT_RATIO, MOVEMENT_SLACK = 2.0, 0.03
-"""Largest ratio of a right map's movement to its movement with other settings, and an allowance."""
+"""Largest ratio of a right map's movement to that with other settings, and an added slack."""
 PATH_STATES, PATH_STEPS = 5, 30
 """Number of states to check on each path, and number of steps of Heun's method along the path."""
 LARGEST_END_DISTANCE = 0.5

@@ -23,16 +23,16 @@ from .fit import CHANCE, LARGE_DEFECT, SMALL_DEFECT, Check, Fit, measure_fit, no
 from .maps import is_a_map, looks_like_a_map, variance_of
 
 SMALLEST_GAIN = 0.005
-"""Smallest relative difference of errors for which one reading counts as better."""
+"""Smallest relative difference of errors for which one candidate counts as better."""
 MOST_ERROR_RATIO = 1.2
-"""Largest :attr:`Candidate.error_ratio` of a right reading."""
+"""Largest :attr:`Candidate.error_ratio` of a candidate with right settings."""
 LINEAR_RATIO = 0.95
 """Largest :attr:`Candidate.error_ratio` of a network that does more than scale the noisy sample."""
 FEW_SAMPLES, MOST_READINGS = 24, 6
-"""Number of samples to try all readings on, and number of readings to try on all samples."""
+"""Number of samples on which all candidates are tried, and of candidates tried on all samples."""
 
 MOST_CAUSES = 2
-"""Largest number of equally good readings that a message names in full."""
+"""Largest number of equally good candidates that a message names in full."""
 
 Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
 """Alternative interpretations of a network: (settings, function that makes the denoiser) pairs."""
@@ -63,7 +63,7 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Error relative to the best multiple of the noisy sample, as a median over levels."""
+        """Median over levels of the error, relative to the best multiple of the noisy sample."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -88,8 +88,8 @@ def fit_candidate(
 ) -> Candidate:
     """Return a candidate with its fit to clean samples ``(n, *event)`` at the levels ``at``.
 
-    Without ``at`` the levels are the usual ones. If the network raises an exception, errors are NaN.
-    Only an exception for lack of memory passes through.
+    Without ``at``, :func:`usual_levels` gives them. If the network raises an exception,
+    errors are NaN. Only a ``torch.OutOfMemoryError`` passes through.
     """
     levels = usual_levels(model, clean) if at is None else at
     try:
@@ -104,7 +104,7 @@ def fit_candidate(
 
 
 def is_better(first: Candidate, other: Candidate) -> bool:
-    """Return True if ``first`` has a smaller error than ``other``, beyond chance."""
+    """Return True if ``first`` has a smaller error, beyond chance and :data:`SMALLEST_GAIN`."""
     excess, se = other.fit.excess(first.fit)
     return excess > max(CHANCE * se, SMALLEST_GAIN)
 
@@ -197,7 +197,7 @@ def check_readings(
 
 
 def check_denoises(candidate: Candidate) -> Check:
-    """Check that a candidate's error ratio is at most :data:`MOST_ERROR_RATIO`."""
+    """Check that the error is <= MOST_ERROR_RATIO times the error of the best multiple of x."""
     detail = f"the error is {candidate.error_ratio:.2g} times that of the best multiple of the noisy sample (median)"
     passed = candidate.error_ratio <= MOST_ERROR_RATIO
     if not passed:

@@ -32,7 +32,7 @@ def read_images(
             ``.npz`` file, possibly with class numbers in ``y`` or ``arr_1``; or the name of a data
             set, whose test images are read.
         event: shape of a sample.
-        limits: range of the model's data, to which bytes are scaled; None if unknown.
+        limits: range of the model's data, to which bytes are scaled. None is refused for a folder.
         most: largest number of samples.
 
     Returns:
@@ -120,16 +120,16 @@ SAMPLING_STEPS, HIGHEST_START = 40, 1e3
 
 
 ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
-"""Minutes without images above which a check is announced, and open questions are refused."""
+"""Minutes above which a check without images is announced, or with open questions refused."""
 
 
 @torch.no_grad()
 def limit_time(
     models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
 ) -> None:
-    """Announce a long check on models' own samples; calls of the smallest model are timed first.
+    """Announce a check on ``samples`` of each model if calls of the smallest predict over a minute.
 
-    Raises a ValueError if there are several, which would take more than MOST_MINUTES minutes.
+    Raises a ValueError if several models would take more than MOST_MINUTES minutes.
     """
     model, seconds = min(models, key=lambda m: math.prod(m.event)), 0.0
     ids = torch.arange(max(1, min(samples, CACHED_VALUES // math.prod(model.event))), device=device)

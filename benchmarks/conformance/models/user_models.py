@@ -43,7 +43,7 @@ SHIFT_RESOLUTION = 1000
 
 
 def readings_of_time(stated: Candidate) -> Readings:
-    """Yield denoisers whose network gets reversed, rescaled or shifted times.
+    """Yield (settings, maker) of denoisers with reversed, rescaled or shifted network times.
 
     Shifts are tried only if the stated settings are wrong. A ``NativeDenoiser`` gets only shifts.
     """
@@ -81,7 +81,7 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield the denoiser with the best shift of times in 0 … ``last``; nothing if ``last`` is 0."""
+    """Yield (settings, maker) for the best shift of times in [0, ``last``]; none if that is 0."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
@@ -97,7 +97,7 @@ def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
 
 
 def _denoise_retimed(module: nn.Module, change: Change, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return ``d(x, s)`` with another time, the second positional argument of ``module``."""
+    """Return ``d(x, s)`` with ``change`` applied to the second argument of ``module``, its time."""
     hook = module.register_forward_pre_hook(lambda _, args: (args[0], change(args[1]), *args[2:]))
     try:
         return d(x, s)
@@ -121,8 +121,8 @@ def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
 def _timed_module(stated: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
     """Return the outermost module called with a state and a time, and its times at the ``levels``.
 
-    A module that gets the level itself as its time does not count. Without such a module the result
-    is (None, [nan]).
+    A module that gets the level itself as its time does not count. The result is
+    (None, [nan]) if no module counts.
     """
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
@@ -174,7 +174,7 @@ def adapter_of(model: Denoiser) -> Denoiser:
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield denoisers with other settings for a model that is no checkpoint.
+    """Yield (settings, maker) of denoisers with other settings, for a model that is no checkpoint.
 
     A model with a noising process of the user's own yields none.
     """
@@ -234,7 +234,7 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, spec: Specification) -> Denoiser:
-    """Return a denoiser of ``spec`` with the network of a model, whose own one is ``stated``."""
+    """Return a denoiser of ``spec`` with the network of ``model``, which ``stated`` describes."""
     twin = Checkpoint(spec, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(spec.process) == steps_of_table(stated.process):

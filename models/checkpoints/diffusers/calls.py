@@ -82,7 +82,7 @@ class Convention:
 
 
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalars) -> Tensor:
-    """Call the U-Net of Stable Diffusion or DeepFloyd IF.
+    """Return the output of the U-Net of Stable Diffusion or DeepFloyd IF.
 
     Stable Diffusion XL also takes a pooled embedding and six sizes, and distilled networks take the scale of guidance.
     """
@@ -248,7 +248,7 @@ class OneStepScheduler:
 
     def set_timesteps(
         self,
-        num_inference_steps: Any = None,  # noqa: ARG002 - pipelines look which there are
+        num_inference_steps: Any = None,  # noqa: ARG002 - pipelines inspect the signature
         device: Any = None,
         timesteps: Any = None,  # noqa: ARG002
         sigmas: Any = None,  # noqa: ARG002
@@ -279,7 +279,7 @@ class PipelineNetwork(nn.Module):
         pipeline: pipeline of the library, without text encoders.
         event: shape of one state.
         tables: embeddings by the name of the pipeline's argument, with a row for each condition.
-        scalars: further arguments by name. A name, also in ``tables``, that is no argument raises a CheckpointError.
+        scalars: further arguments by name. A name here or in ``tables`` that is no argument raises a CheckpointError.
     """
 
     def __init__(

@@ -113,7 +113,7 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 
 
 def _checked_class(path: Path, name: str, cls: Any) -> str:
-    """Return ``cls``. Raises a CheckpointError unless it is text and ``name`` can name a folder."""
+    """Return ``cls`` if it is text and ``name`` can name a folder; else raise a CheckpointError."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         problem = f"{path}: {INDEX} has a part called {name!r}, which is no name of a folder in it"
         raise CheckpointError(f"{problem}; download the folder again, from where you trust it")
@@ -149,8 +149,8 @@ def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
 def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
     """Return the path of a part's weights in the folder, and their variant, such as ``fp16`` or "".
 
-    Files without a variant are preferred, and then safetensors over pickles. Raises a
-    CheckpointError if the weights are missing or incomplete.
+    Weights in several files have the path of their index. Files without a variant are preferred,
+    and then safetensors over pickles. Raises a CheckpointError for missing or incomplete weights.
     """
     folder = opened.path / part
     candidates = []

@@ -112,7 +112,7 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
 def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
-    """Return the result of ``kind.from_pretrained``; a CheckpointError is about ``named``."""
+    """Return the result of ``kind.from_pretrained``; a CheckpointError names the path ``named``."""
     with _silenced_logs():
         try:
             return kind.from_pretrained(
@@ -165,7 +165,7 @@ class Autoencoder:
         event: shape of an image.
         scale, shift: numbers, or lists with one per channel. The network decodes latents / scale + shift.
         limits: range of the values of images.
-        batch: number of latents that are decoded at a time.
+        batch: largest number of latents in a call, and of images encoded at a time.
         identity: hash of the decoder's folder; "" if the checkpoint's identity covers it.
         device: device of the network.
     """

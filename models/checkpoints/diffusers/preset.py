@@ -105,7 +105,7 @@ def sampler_of(scheduler: Settings, kind: str) -> str:
 
 
 def _algorithm_and_solver(scheduler: Settings) -> tuple[str, str]:
-    """Return ``algorithm_type`` and ``solver_type``; other classes' values become defaults."""
+    """Return ``algorithm_type`` and ``solver_type``; values of DEIS and UniPC become defaults."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
     return (
@@ -161,7 +161,7 @@ def _singlestep_orders(settings: Settings, order: int, count: int, *, to_zero: b
 
 
 def reasons_against_preset(scheduler: Settings, kind: str, tokens: int) -> Iterator[str]:
-    """Yield each reason why no sampler equals a scheduler; none if one does."""
+    """Yield each reason why no sampler equals a scheduler; ``tokens`` as in :func:`preset_of`."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
         return
@@ -363,7 +363,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
 
 
 def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Yield (level, native time) of evaluations for which the model would choose another time."""
+    """Yield (level, the scheduler's native time) where the model would choose another time."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":

@@ -42,8 +42,7 @@ def trained_fields(scheduler: Settings) -> dict[str, Any]:
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
 
-    Raises:
-        CheckpointError: the scheduler, its schedule or its prediction is unknown.
+    Raises a CheckpointError if the scheduler, its schedule or its prediction is unknown.
     """
     kind = kind_of(scheduler)
     if kind in _TRAININGS:

@@ -65,7 +65,7 @@ class Steps(NamedTuple):
 
     @property
     def path(self) -> tuple[float, ...]:
-        """Levels of the evaluations, then ``end`` if it is another level."""
+        """Levels of the evaluations, then ``end`` if it is lower than the last of them."""
         return (*self.levels, self.end) if self.levels[-1] > self.end else self.levels
 
 
@@ -220,7 +220,7 @@ def _formula_levels(spec: Specification, top: float, bottom: float, count: int) 
 
 
 def _shift_times(t: Any, shift: float) -> Any:
-    """Return times of a flow, shifted towards the noise by ``shift`` > 1."""
+    """Return times of a flow, shifted by ``shift``: towards the noise if it is above 1."""
     return shift * t / (1 + (shift - 1) * t)
 
 

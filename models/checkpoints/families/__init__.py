@@ -66,8 +66,7 @@ def family(name: str) -> Family:
 def family_facts(name: str) -> dict[str, str]:
     """Return facts of a family from its docstring, such as ``Files``, ``Say`` and ``Refused``.
 
-    Raises:
-        ValueError: there is no such family.
+    Raises a ValueError if there is no such family.
     """
     text = (inspect.getdoc(family(name)) or "").partition("\nFiles: ")[2]
     facts = re.findall(r"^(\w[\w ]+): (.*(?:\n {4}.*)*)", f"Files: {text}", re.MULTILINE)

@@ -79,7 +79,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
-    """Return the network class ``name`` of :mod:`samplerbench.models.nets`, or None."""
+    """Return the class ``name`` in :mod:`samplerbench.models.nets`; None if there is none."""
     if not isinstance(name, str):
         return None
     for info in pkgutil.iter_modules(nets.__path__, f"{nets.__name__}."):
@@ -91,7 +91,7 @@ def network_class(name: Any) -> type[nn.Module] | None:
 
 
 def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, Any] | None:
-    """Return the card of a network and its resolved specification; None for a foreign network."""
+    """Return a network's card, with ``spec`` in it; None if its class is not this project's."""
     inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None

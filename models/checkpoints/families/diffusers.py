@@ -78,7 +78,7 @@ def recognise(opened: Opened) -> Specification | None:
     process = process_of(spec)
     t_max = process.t_max
     if spec.process.get("zero_snr") and spec.prediction == "eps":
-        t_max -= 1  # the noise says nothing of the image at a level without signal
+        t_max -= 1  # at a level without signal, a predicted noise says nothing of the image
     return replace(spec, sigma_min=process.level(process.t_min), sigma_max=process.level(t_max))
 
 

@@ -47,14 +47,14 @@ NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """Preconditioned network in NVIDIA's pickle, and its key; "" if the pickle is the network."""
+    """Preconditioned network at the key ``entry`` of a pickle; "" if the pickle is the network."""
 
     network: PersistentObject
     entry: str
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """Arguments of the preconditioning, and defaults from its attributes (numbers and text)."""
+        """Arguments of the preconditioning, updated by its attributes that are numbers or text."""
         plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
         return {**arguments_of(self.network), **plain}
 
@@ -99,7 +99,7 @@ def class_and_arguments(
 
     ``outer`` is the preconditioning, which holds the network as ``attribute``. ``networks`` are the
     supported classes by name, and ``own`` the names of arguments that only the preconditioning has.
-    ``assumed`` are further arguments of a network that is stored without its own. Raises a
+    ``assumed`` are further arguments of a network that is stored without arguments. Raises a
     CheckpointError if there is no network, its class or an argument of the preconditioning is
     unknown, or the network lacks an argument.
     """

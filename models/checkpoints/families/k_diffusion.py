@@ -42,7 +42,7 @@ OTHER_KEYS = ("time_in_proj.weight",)
 AUGMENTED = 9
 """Number of parameters that describe a data augmentation."""
 CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
-"""Settings for conditions or missing stages, which are not supported unless they are 0."""
+"""Settings for conditions or missing stages, of which only 0 or nothing is supported."""
 ATTENTION = ("global", "neighborhood", "shifted-window", "none")
 USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
 """Default attention of the library, at all levels but the last, which has global attention."""

@@ -80,7 +80,7 @@ def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
 def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
     embedding = tensors["time_embed.0.weight"].shape[1]
     numbers = {int(name.split(".")[1]) for name in tensors if name.startswith("input_blocks.")}
-    # where the resolution changes without weights
+    # blocks without weights, where the resolution changes
     plain = sorted(set(range(max(numbers))) - numbers)
     up = {int(name.split(".")[1]) for name in tensors if name.startswith("output_blocks.")}
     rising = [_doubles_resolution(tensors, i) for i in range(1 + max(up))]
@@ -193,7 +193,7 @@ def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str,
 
 
 def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible image sides: one for published channel multipliers, else several."""
+    """Return answers to ``size``: one side for published channel multipliers, else several."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     published = PUBLISHED_SIDES.get(multipliers)
     sides = (published,) if published else SIDES
@@ -215,7 +215,7 @@ def _schedule_answers(*, learned_variance: bool) -> Answers:
 
 
 def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible divisions of channels among attention heads, equivalent ones once."""
+    """Return answers to ``attention``: divisions of channels among heads, equivalent ones once."""
     widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}
     equivalences = set()

@@ -64,8 +64,8 @@ STEPS = 1000
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of ``SongUNet``, except its image side, sides with attention and filter.
 
-    The entry ``attention`` lists resolutions with attention, 0 for the full resolution. Raises a
-    CheckpointError if the weights are of another network of score_sde.
+    The entry ``attention`` lists resolutions with attention by number, from 0 for the full one.
+    Raises a CheckpointError if the weights are of another network of score_sde.
     """
     modules = _modules_with_weights(tensors)
     kinds = [_kind_of_module(module) for module in modules]
