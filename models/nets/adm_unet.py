@@ -43,7 +43,7 @@ class Heads:
         Raises:
             ValueError: ``channels`` cannot be divided among the heads.
         """
-        heads = self.heads or channels // self.head_width
+        heads = self.heads or (self.head_width and channels // self.head_width)
         if not heads or channels % heads:
             raise ValueError(f"{channels} channels cannot be divided among the heads of {self}")
         return heads

@@ -204,7 +204,8 @@ class FlowPrecond(nn.Module):
         time = t[:, None, None, None]
         total = (time**2 + ((1 - time) * self.sigma_data) ** 2).sqrt()
         linear = (time - (1 - time) * self.sigma_data**2) / total**2
-        out = self.net(x_t / total, t, labels).to(x_t.dtype)
+        dtype = next(self.net.parameters()).dtype
+        out = self.net((x_t / total).to(dtype), t.to(dtype), labels).to(x_t.dtype)
         return torch.addcmul(linear * x_t, self.sigma_data / total, out)
 
 

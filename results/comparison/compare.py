@@ -123,6 +123,14 @@ def no_shared_cell_error(a: Source, b: Source) -> ValueError:
     )
 
 
+def check_margin(margin: float) -> None:
+    """Raise a ValueError for a margin below 0."""
+    if not margin >= 0:
+        raise ValueError(
+            f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
+        )
+
+
 def compare_matches(
     a: Source,
     b: Source,
@@ -133,10 +141,7 @@ def compare_matches(
     baseline: str = "",
 ) -> Comparison:
     """Return the comparison of matched rows; raise a ValueError as :func:`compare_with` does."""
-    if not margin >= 0:
-        raise ValueError(
-            f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
-        )
+    check_margin(margin)
     quantities = quantities_in_all((a, b), judged())
     chosen = choose_quantities(metrics, quantities)
     pairs = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]

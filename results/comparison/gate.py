@@ -18,7 +18,13 @@ from typing import Literal
 from ..printed_values import printed_value
 from ..quantities import Quantity, judged
 from ..text import format_number
-from .compare import choose_quantities, match_finished_cells, no_shared_cell_error, row_in_words
+from .compare import (
+    check_margin,
+    choose_quantities,
+    match_finished_cells,
+    no_shared_cell_error,
+    row_in_words,
+)
 from .pairing import Entry, Matches, Pair, Source, match_cells, quantities_in_all, read_source
 from .significance import LEVEL, Evidence, holm_adjusted
 from .times import NoRatio, time_ratio
@@ -73,8 +79,11 @@ def gate(
 
     Raises:
         ValueError: the runs differ in suite version, model or estimator, share no cell, lack a
-            metric, have nothing to compare, or have times from different machines or settings.
+            metric, have nothing to compare, or have times from different machines or settings;
+            or a margin is negative.
     """
+    for margin in (quality_margin, time_margin or 0.0):
+        check_margin(margin)
     a, b = read_source(baseline), read_source(candidate)
     matches = match_finished_cells(a, b)
     without = unfinished_cell_checks(matches, b)

@@ -43,6 +43,13 @@ def test_only_what_is_worse_by_more_than_the_margin_is_stopped(tmp_path, change,
     assert report.passed == ("regression" not in expected.values())
 
 
+def test_gate__negative_margins_are_refused(tmp_path):
+    a, b = two(tmp_path)
+    for margins in ({"quality_margin": -0.01}, {"time_margin": -1.0}):
+        with pytest.raises(ValueError, match="a margin of -.* makes no sense"):
+            gate(a.path, b.path, **margins)
+
+
 def test_the_same_numbers_pass_at_any_margin(tmp_path):
     a, _ = two(tmp_path)
     # no share of which is a margin
