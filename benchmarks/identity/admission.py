@@ -27,7 +27,7 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and its extractor; ``extractor`` is None if no metric needs features.
+    """Fingerprints of a model and its extractor; ``extractor`` is None without a reference.
 
     Files that the model opens after loading have names relative to ``folder``.
     """
@@ -38,11 +38,11 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a locked run directory; ``writes`` is False to only read it.
+    """Gatekeeper of a locked run directory, which sets aside results of other code and files.
 
     ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a
     cell's sampler. ``digests`` has a pair for each model's name: the digests of the model's record
-    and of its extractor's record ("" for no extractor).
+    and of its extractor's record ("" for no extractor). With ``writes`` False no record is written.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Admission:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell with identity columns ``record``; return True if the cell has stored parts.
+        """Add a cell with identity columns ``record`` to the run; return True if it has results.
 
         Results of the cell by other code are set aside. Results that were set aside earlier are
         restored if the present code would reproduce them.
@@ -76,7 +76,7 @@ class Admission:
         sampler, (model, extractor) = self.probe(cell), self.digests[cell.model]
         exists = self.has_parts(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
-        # recorded fingerprints come first, so that their digests stay
+        # a recorded fingerprint within tolerance comes first, so that made_by stays
         recorded = _recorded_fingerprint(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         made_by = f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
@@ -118,7 +118,7 @@ class Admission:
         return self._why_not_reusable(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def has_parts(self, key: str) -> bool:
-        """Return True if the directory has parts of a cell; the plan of a cell is no part."""
+        """Return True if a cell has files, such as shards, besides its plan ``cell.json``."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:

@@ -136,7 +136,7 @@ def outputs_at(
 
 
 def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """Return hashes of the user's files ``read`` and ``later`` by name; {} if ``read`` is None."""
+    """Return SHA-256 of files ``read`` and ``later`` by FILE + name; {} if ``read`` is None."""
     if read is None:
         return {}
     return {FILE + name: digest for name, digest in (read | later).hashes.items()}
@@ -193,7 +193,7 @@ def probe_noise(
     count: int = PROBES,
     louder: float = 1.0,
 ) -> torch.Tensor:
-    """Return float32 noise ``(count, *event)``: half of the rows are white, half are running sums.
+    """Return float32 noise ``(count, *event)``: half of the samples white, half running sums.
 
     Values are within ``limits``; if ``limits`` is None, within [-``louder``, ``louder``].
     """

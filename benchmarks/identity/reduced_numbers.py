@@ -28,7 +28,7 @@ _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
 def reduce_plan(numbers: list[float]) -> Numbers:
-    """Reduce a plan's coefficients; tolerances allow for other machines' exp, log and solvers."""
+    """Return a plan's coefficients, reduced if too many; tolerances allow for another machine."""
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
     # on a log scale, so that levels of 80 do not hide weights of 0.01 in the sums
@@ -38,7 +38,7 @@ def reduce_plan(numbers: list[float]) -> Numbers:
 
 
 def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
-    """Reduce each row of ``(n, …)`` by itself, with the tolerances of ``dtype`` on ``device``."""
+    """Return rows ``(n, …)``, each reduced, with the tolerances of ``dtype`` on ``device``."""
     if isinstance(rows, Tensor):
         rows = rows.detach().to("cpu", torch.float64).numpy()
     flat = np.asarray(rows, np.float64).reshape(len(rows), -1)

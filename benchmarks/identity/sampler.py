@@ -34,7 +34,7 @@ from .reduced_numbers import flatten_value, reduce_plan, reduce_rows
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
 """Class attributes that affect how a sampler runs, or that are columns of the result table."""
 
-ROOM = 2**17  # most numbers in the samples that a plugin is tried on; there are two at least
+ROOM = 2**17  # most numbers in the samples that a plugin is tried on, but two samples at least
 
 
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
@@ -206,7 +206,7 @@ class CachedNoise:
         return self._cached(("initial",), self._source.initial)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the noise of a step, as :class:`~samplerbench.samplers.types.Noise` says."""
+        """Return a function for the noise of a step from ``cur`` to ``nxt``, with cached draws."""
         source = self._source.at(step, cur, nxt)
         where = (step, cur, nxt) if isinstance(self._source, BrownianNoise) else (step,)
 

@@ -20,12 +20,12 @@ from .setup import Setup
 
 
 def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
-    """Return the shards ``(start, stop)`` that a cell lacks; [] for a skipped or failed cell."""
+    """Return the missing sample ranges [start, stop) of a cell; [] if it is skipped or failed."""
     return [] if is_skipped_or_failed(run, cell) else run.missing_shards(cell.key, cell.samples)
 
 
 def is_skipped_or_failed(run: RunDir, cell: Cell) -> bool:
-    """Return True if a cell is skipped, or failed before under the same :func:`_failure_inputs`."""
+    """Return True if a cell is skipped, or failed with the present version and settings."""
     quality = run.read(cell.key, QUALITY)
     failed = (
         quality and quality["status"] != "ok" and quality.get("attempt") == _failure_inputs(cell)
@@ -34,7 +34,7 @@ def is_skipped_or_failed(run: RunDir, cell: Cell) -> bool:
 
 
 def record_no_samples(run: RunDir, cell: Cell, status: str, reason: str) -> None:
-    """Write the status and the reason of a cell without samples into its directory."""
+    """Write the status and the reason of a cell without samples into its ``quality.json``."""
     quality = {
         "samples": cell.samples,
         "attempt": _failure_inputs(cell),
@@ -60,7 +60,7 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
 
 
 def _failure_inputs(cell: Cell) -> Record:
-    """Return settings outside the cell's identity; if one changes, a failed cell is tried again."""
+    """Return settings outside a cell's key. If one changes, a failed cell is tried again."""
     return {
         "batch_size": cell.batch_size,
         "samplerbench": package_version(),
@@ -69,10 +69,10 @@ def _failure_inputs(cell: Cell) -> Record:
 
 
 def other_cells(setup: Setup) -> Iterator[tuple[str, Record, str | None, list[Cell] | None]]:
-    """Yield the cells of earlier runs in the directory that the present run does not request.
+    """Yield (key, identity columns, feature space, planned cells) of cells of earlier runs only.
 
-    Each is a key, the identity columns, the feature space, None if unknown, and the present plan:
-    [] if there is none, None if the cell's model is not loaded.
+    The space is None if unknown. The planned cells are the present plan of the key: one cell, [] if
+    it cannot be planned, or None if the run has not loaded its model.
     """
     run, requested = setup.directory, {cell.key for cell in setup.cells}
     for key in run.cells():
@@ -99,7 +99,7 @@ did not request it, and its fingerprints cannot be compared.
 
 
 class CellState(NamedTuple):
-    """State of one cell: key, columns of its row, state, and the reason as a clause, or ""."""
+    """State of a cell: key ``cell``, columns of its row, state, and reason ``why`` as a clause."""
 
     cell: str
     model: str
@@ -143,7 +143,7 @@ def make_scorer(
     trajectories_of: TrajectorySource,
     report: Reporter,
 ) -> Scorer:
-    """Return the scorer of a model's cells; ``digests`` name its records of model and extractor."""
+    """Return the scorer of a model's cells; ``digests`` are its :attr:`.Admission.digests`."""
     return Scorer(
         setup.directory.of_model(*digests),
         setup.suite,

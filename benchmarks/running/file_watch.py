@@ -65,7 +65,7 @@ class FileWatch:
         """Record files that were opened for the model ``name``.
 
         ``opened`` maps absolute paths to the SHA-256, or to "" for a file that changed since its
-        opening. If results were ``made`` already, a changed file is recorded too, with the hash "".
+        opening. ``made`` is True to record a changed file too, as "", since results depend on it.
 
         Raises:
             ValueError: a file changed since its first opening.
@@ -90,7 +90,7 @@ class FileWatch:
         """Register a model's fingerprint record, and add to it the hashes of files opened later.
 
         ``digest`` names the record. Files are named relative to ``folder``. A file whose hash is in
-        the fingerprints ``made`` is not written.
+        the fingerprints ``made`` is not added.
         """
         facts = frozenset(
             (key.removeprefix(FILE).partition("#")[0], fact)
@@ -102,7 +102,7 @@ class FileWatch:
         self._record(name)
 
     def check(self) -> None:
-        """Raise a ValueError if a file was edited since it was opened."""
+        """Raise a ValueError if a watched file was edited, replaced or deleted."""
         for path, stamp in self._stamps.items():
             if stamp_of(path) != stamp:
                 raise ValueError(_changed_file_message(path))

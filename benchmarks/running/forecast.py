@@ -72,7 +72,7 @@ def scoring_seconds(
 ) -> float:
     """Forecast the seconds to score a model's cells, by scoring a few random features.
 
-    ``names`` are as in a suite's ``metrics``. The forecast is 0 without a reference or cells.
+    ``names`` are the suite's ``metrics``. The forecast is 0 without a reference or without cells.
     """
     if reference is None or not cells:
         return 0.0

@@ -62,7 +62,7 @@ def check_model(
 
     Args:
         model: model on ``device``, not compiled.
-        reference: reference, whose held-out samples can be data if its features are samples.
+        reference: its held-out samples can serve as data if its features are the samples.
         data: ``(n, *event)`` clean samples; None takes the model's data, or else the reference's.
         denoising: True to check the denoising error, which built-in models do not need. A warning
             says why it could not be checked, unless ``check-model`` passed before.
@@ -207,7 +207,10 @@ def has_altering_wrapper(model: Denoiser) -> bool:
 def data_samples(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return clean samples ``(count, *event)`` of the model or held-out data; None without any."""
+    """Return clean samples ``(n, *event)`` of the model, or else held-out ones, or None.
+
+    n is at most ``count``; None means FEW or MANY, by the size of a sample.
+    """
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
@@ -219,7 +222,7 @@ def data_samples(
 
 
 def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
-    """Return the labels of samples, or None, and True unless the model has labels that are unknown.
+    """Return (labels, True); (None, True) for a model without labels; (None, False) if unknown.
 
     Classes are known if the model classifies samples. Other conditions are drawn, and so unknown.
     """
@@ -231,12 +234,12 @@ def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class DenoisingErrors(NamedTuple):
-    """Mean squared errors at ``sigma`` when the model gets this, a lower or a higher level."""
+    """Mean squared errors of a model on data with noise of level ``sigma``."""
 
     sigma: float
-    right: float
-    less: float
-    more: float
+    right: float  # error of the model called with sigma
+    less: float  # called with sigma / WRONG; inf at an end of the model's levels
+    more: float  # called with sigma * WRONG; inf at an end of the model's levels
 
 
 def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None:
@@ -280,7 +283,7 @@ def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None
 def _check_range(
     model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, levels: list[float]
 ) -> None:
-    """Raise a ValueError if data are in [0, 1] and the model's in [-1, 1], or the reverse.
+    """Raise a ValueError if data are in [0, 1] and the model expects [-1, 1], or the reverse.
 
     States rescaled with their levels are equally hard to denoise, so their errors can be compared.
     """

@@ -17,14 +17,14 @@ _BAR = 20  # columns of the bar
 
 
 class _StateColumn(ProgressColumn):
-    """Everything next to the bar, on one line; the name of the stage is cut if it is too long."""
+    """Text next to the progress bar, on one line, cut at its end to ``width`` characters."""
 
     def __init__(self, report: Reporter, width: int) -> None:
         super().__init__()
         self._report, self._width = report, width
 
     def render(self, task: Task) -> Text:
-        """Return share, cells, time left and stage."""
+        """Return the text: percentage, complete cells, time left and name of the stage."""
         state = self._report.state_in_words()
         text = Text(f"{task.percentage:3.0f}%  {state}  {task.description}")
         text.truncate(self._width, overflow="ellipsis")
@@ -32,9 +32,10 @@ class _StateColumn(ProgressColumn):
 
 
 class Reporter:
-    """Progress bar in a terminal; elsewhere a line every half minute. Both have the time left.
+    """Display of a run's progress and time left: a bar in a terminal, else a line every 30 s.
 
-    The bar counts expected network evaluations, a unit that cells and references share.
+    ``cells`` is the number of cells to complete. The bar is full after ``evaluations``, which are
+    network evaluations for cells and references. It is shown during a ``with`` block.
     """
 
     def __init__(self, console: Console, cells: int, evaluations: float) -> None:
@@ -76,12 +77,12 @@ class Reporter:
         self._bar.update(self._task, completed=self._reached)
 
     def stage(self, text: str) -> None:
-        """Show the name of the present stage; called in any thread."""
+        """Show the name of the present stage; any thread may call this."""
         self._text = text
         self._bar.update(self._task, description=text)
 
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations, up to the estimate of a :meth:`track_part`."""
+        """Move the bar by ``count`` evaluations, at most to the end of the :meth:`track_part`."""
         count = min(count, self._within)
         self._within -= count
         self._reached += count
@@ -92,11 +93,11 @@ class Reporter:
         self._done += 1
 
     def limit_time(self, seconds: float) -> None:
-        """Count these seconds down from now on, as the most time that is left."""
+        """Show "up to ... left" from now on, counted down from ``seconds``."""
         self._deadline = time.monotonic() + seconds
 
     def state_in_words(self) -> str:
-        """Return the complete cells and the time left, which is unknown at first."""
+        """Return text such as ``3/8 cells, 1:05 left``, without the time while it is unknown."""
         left = self._bar.tasks[0].time_remaining
         words = "" if left is None else f", {_clock(left)} left"
         if self._deadline:
@@ -121,23 +122,23 @@ def _clock(seconds: float) -> str:
 
 
 class CellProgress:
-    """Progress of several cells at a time in the bar of a :class:`Reporter`.
+    """Progress of cells that are sampled at the same time, in the bar of a :class:`Reporter`.
 
-    A finished cell has moved the bar by its ``expected`` evaluations, however many it took.
+    ``expected`` are evaluations by cell key, by which a finished cell has moved the bar in all.
     """
 
     def __init__(self, report: Reporter, expected: Mapping[str, float]) -> None:
         self._report, self._left = report, dict(expected)
 
     def evaluations(self, key: str, count: float) -> None:
-        """Add ``count`` expected evaluations of a cell."""
+        """Move the bar by ``count`` evaluations of a cell, up to its expected number."""
         if key in self._left:
             counted = min(count, self._left[key])
             self._report.evaluations(counted)
             self._left[key] -= counted
 
     def done(self, key: str) -> None:
-        """Count a cell that is complete or has failed, once."""
+        """Count a cell that is complete or has failed. Later calls for this cell do nothing."""
         if key in self._left:
             self._report.evaluations(self._left.pop(key))
             self._report.count_cell()

@@ -45,15 +45,15 @@ from .shards import draw_for_leader, draw_missing_samples
 
 @torch.no_grad()
 def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
-    """Run the missing parts of a planned suite, and return the table, rebuilt even after a failure.
+    """Compute what the run directory lacks of a planned suite, and return the result table.
 
-    ``retry`` is True to run failed cells again although nothing changed. ``timing`` is False to take
-    no times and leave the executor open for another call, as between interim analyses.
+    The table is rebuilt even if the run fails. ``retry`` is True to run failed cells again. With
+    ``timing`` False no times are taken, and the executor stays open for another call.
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written, memory ran out, or the device to time is
-            ambiguous or shared.
+        ValueError: the directory cannot be written, memory ran out, a model cannot be loaded, its
+            files changed, or the device to time is ambiguous or shared.
     """
     timed = timing and setup.suite.timing.enabled
     timer = setup.executor.alone(setup.device) if timed else None
@@ -106,13 +106,13 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
-    """Call :func:`run`; if another process leads in the directory, draw missing shards for it.
+    """Call :func:`run`; while another process runs in the directory, draw missing shards for it.
 
-    If that process dies, this one takes over. If this process leads and loses the lock, for example
-    because it was suspended, it draws samples for the new leader.
+    If the other process dies, this one takes over. If this one loses the lock, as after a
+    suspension, it draws samples for the process that has it now.
 
     Returns the table; None if the other process still runs and will write it. Raises a BusyError if
-    that process has no samples for this one to draw.
+    the other process has no samples for this one to draw.
     """
     while True:
         try:
@@ -212,7 +212,7 @@ def score_model(
     report: Reporter,
     redraw: Callable[[Cell], object],
 ) -> None:
-    """Score the fully sampled cells of a model; ``redraw`` draws a cell's damaged shards again."""
+    """Score a model's completely sampled cells; ``redraw`` draws a cell's damaged shards again."""
     directory = setup.directory
 
     def trajectories_of(cell: Cell, count: int) -> Trajectories:
@@ -236,7 +236,7 @@ def score_model(
 
 
 def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor | None) -> None:
-    """Time the cells that have samples, at each batch size, on ``executor`` or, for None, here."""
+    """Time the sampled cells at the suite's batch sizes, on ``executor``; None is this process."""
     options = setup.suite.timing
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
     parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
@@ -276,7 +276,7 @@ def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iter
 
 @contextmanager
 def _rebuild_table_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
-    """Close the executor and rebuild the table if the block is stopped or fails."""
+    """If the block fails, rebuild the table; a lack of memory becomes a ValueError."""
     try:
         yield
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""Probes of samplers: their fingerprints, and the conformance checks that users' samplers fail."""
+"""Fingerprints of samplers from short runs (probes), and conformance checks of users' samplers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONGEST_PROBE = 20.0  # time limit of a probe, in seconds; built-in samplers tak
 
 
 class SamplerProbe(NamedTuple):
-    """Fingerprint of a sampler or its failed probe, with the ``failure`` of a new crash or hang."""
+    """Fingerprint of a sampler, and the ``failure`` if its probe crashed or hung in this run."""
 
     fingerprint: Fingerprint
     failure: Failure | None = None
@@ -41,7 +41,7 @@ class SamplerProbes:
     """Probes of the cells' samplers: short runs on fixed points, each made once.
 
     ``run`` has the failures of earlier runs. ``executor`` runs samplers that are not built in. A
-    probe may take ``time_limit`` seconds. Larger limits, 0 and None become :data:`LONGEST_PROBE`.
+    probe may take ``time_limit`` seconds, at most :data:`LONGEST_PROBE`; 0 and None mean this.
     """
 
     def __init__(

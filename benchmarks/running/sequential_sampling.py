@@ -10,8 +10,8 @@ Analysis k of a table of m rows may spend
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
 so that the number of analyses need not be known beforehand (alpha spending: Lan and DeMets 1983).
-Each row may spend an m-th of alpha_k. So :class:`~samplerbench.results.comparison.significance.Evidence`
-tests a row at analysis k at the level t = alpha_k / m.
+Each row may spend an m-th of alpha_k: it is tested at analysis k at the level t = alpha_k / m
+(:func:`~samplerbench.results.comparison.significance.verdict_at_level`).
 
 Claim: for any dependence of rows and analyses, the chance of any false decision in the table, at
 any analysis, is at most alpha.
@@ -49,7 +49,7 @@ from ..suites.suite import Until
 from . import runner
 from .setup import Setup
 
-GROWTH = 16  # default limit of a row's samples, as a multiple of its first number
+GROWTH = 16  # default limit of a row's samples, as a multiple of those of the first analysis
 
 UNDECIDED = "undecided"
 
@@ -57,8 +57,9 @@ FUTILE = 0.8
 """Share of a difference's variance due to reference samples above which more samples are futile."""
 
 Row = dict[str, Any]
-"""Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look`` (its last
-analysis), and the numbers of the verdict.
+"""Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look`` (number of
+its last analysis). If compared: ``against``, the baseline's key, ``difference``, ``se``, ``low``
+and ``high`` (95 % interval), ``margin``.
 
 ``verdict`` is "better", "worse", "equivalent", "undecided", "not compared", or one of three others.
 "precise": the standard error is as small as requested. "futile": more samples would not decide the
@@ -71,7 +72,7 @@ class InterimAnalyses:
     """Results of the interim analyses of a run, by the keys of the cells.
 
     ``question`` has the settings and initial numbers of samples, on which the results depend.
-    ``made`` has the fingerprints of the cells, and is empty before the first analysis.
+    ``made`` has the columns ``made_by`` of the cells; {} if no analyses were stored.
     """
 
     until: Until
@@ -127,13 +128,13 @@ class InterimAnalyses:
 def run_until_decided(
     setup: Setup, until: Until, *, retry: bool = False
 ) -> tuple[ResultTable, InterimAnalyses]:
-    """Sample and analyse until no row is open; then time the cells, and return table and analyses.
+    """Sample and analyse until no open row may get more samples; return table and analyses.
 
-    The cells of ``setup`` have the numbers of samples of the first analysis.
+    The cells of ``setup`` have the numbers of samples of the first analysis. Times are taken last.
 
     Raises:
-        ValueError: the baseline is not among the samplers, or a row starts with more samples than
-            ``max_samples``.
+        ValueError: the baseline is not among the samplers, a row starts with more samples than
+            ``max_samples``, or a run fails (:func:`.runner.run`).
     """
     run, analyses = setup.directory, stored_analyses(setup, until)
     with run.lock():  # so that all cells are of the present code
@@ -154,7 +155,10 @@ def run_until_decided(
 
 
 def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the analyses stored in the run directory, empty if their settings differ."""
+    """Return the analyses stored in the run directory, or empty ones if the settings differ.
+
+    Raises a ValueError if the baseline is not run, or ``max_samples`` is too small.
+    """
     cells = [cell for cell in setup.cells if not cell.skip]
     _check_question(until, cells)
     question: dict[str, Any] = {

@@ -45,7 +45,7 @@ REAL = 256  # number of real samples for the check of a user's model
 
 @dataclass(frozen=True)
 class Setup:
-    """Inputs of a run; mappings are by model name."""
+    """Inputs of a run, checked and planned. Mappings are by model name."""
 
     suite: Suite
     directory: RunDir  # created when a run locks it
@@ -57,14 +57,14 @@ class Setup:
     cells: Sequence[Cell]
     world: WorkerContext  # models for the tasks
     limits: ShardTimeLimits
-    makers: Mapping[str, ModelFingerprints]  # of models and their extractors
+    makers: Mapping[str, ModelFingerprints]  # fingerprints of models and their extractors
     probes: SamplerProbes  # fingerprints of samplers
     about: Mapping[str, Any]  # content of run.json
     watch: FileWatch  # detects changes in the user's files
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
     def watch_files_of_models(self, admission: Admission) -> None:
-        """Register each model's fingerprint record, in which ``watch`` notes files opened later."""
+        """Register models' fingerprint records with ``watch``, which adds files opened later."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
@@ -95,8 +95,8 @@ def set_up(
     directory already.
 
     Raises:
-        ValueError: something in the suite does not exist, a model fails its check, or ``out``
-            cannot be a run directory.
+        ValueError: something in the suite does not exist, a model fails its check, ``out`` cannot
+            be a run directory, or another process runs there and ``join`` is False.
     """
     # an unknown metric or a used folder is reported first: models can take minutes
     requested_metrics(suite.metrics)
@@ -184,7 +184,7 @@ def _check_and_fingerprint(
     cells: Sequence[Cell],
     device: str,
 ) -> ModelFingerprints:
-    """Check a model and its extractor; return fingerprints, or raise a ValueError for a defect."""
+    """Return the fingerprints of a model and its extractor; raise a ValueError for a defect."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
     data = held_out_samples(model, real) if real is not None else None
@@ -213,7 +213,7 @@ def _with_outputs_at_levels(
     dtype: torch.dtype,
     device: str,
 ) -> Fingerprint:
-    """Return the fingerprint with outputs at the levels of the cells and of converged samples."""
+    """Return ``fingerprint`` with outputs at more levels; raise a ValueError for unseeded draws."""
     converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
     grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}

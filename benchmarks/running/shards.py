@@ -42,10 +42,10 @@ Item = TypeVar("Item")
 def groups_of_like_cost(
     shards: Sequence[Item], cost: Callable[[Item], float], turn: float = 0.0
 ) -> list[list[Item]]:
-    """Return shards in groups whose costs agree to a factor of two, the most expensive group first.
+    """Return the shards in groups of similar cost (factor two), the most expensive group first.
 
-    So the last shards, for which other processes wait, are cheap. ``turn``, from 0 to 1, rotates
-    each group by a share of its length, so that processes claim different shards.
+    So the last shards, for which other processes wait, are cheap. A group is rotated by ``turn``
+    times its length, ``turn`` in [0, 1), so that processes begin with different shards.
     """
     groups: dict[int, list[Item]] = {}
     for shard in shards:
@@ -58,12 +58,12 @@ def groups_of_like_cost(
 
 
 def seconds_until_next_scan(seconds: float) -> float:
-    """Return the seconds to wait until the next scan for free shards; the last took ``seconds``."""
+    """Return the pause before the next scan in seconds; the last scan took ``seconds``."""
     return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
 
 
 Failed = Callable[[Cell, int, str, str], None]
-"""Callback for a cell's first failed shard: the cell, the shard's start, the status, the reason."""
+"""Callback for a failed shard: cell, first sample of the shard, status, reason."""
 
 
 def draw_missing_samples(
@@ -81,8 +81,9 @@ def draw_missing_samples(
     cell gives the reason, as in a run of one process. After memory ran out, the cell's shards are
     drawn in smaller batches instead (:class:`.FittingBatchSizes`).
 
-    ``planned`` has the expected evaluations of each cell, by its key, and ``claims`` are this process's.
-    ``failed`` receives failures, also from other processes. For ``turn`` see :func:`groups_of_like_cost`.
+    ``planned`` has the expected evaluations by cell key. ``claims`` holds this process's claims on
+    shards. ``failed`` receives failures, also from other processes. For ``turn`` see
+    :func:`groups_of_like_cost`. A follower whose leader is gone returns early.
     """
     directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
@@ -179,7 +180,7 @@ def draw_missing_samples(
 
 
 class _OthersShards:
-    """Recent list of shards that other processes claimed or drew, which saves futile claims."""
+    """Recent list of shards that some process claimed or drew, which saves futile claims."""
 
     def __init__(self, directory: RunDir, claims: Claims) -> None:
         self._directory, self._claims = directory, claims
@@ -187,7 +188,7 @@ class _OthersShards:
         self._drawn: dict[str, set[tuple[int, int]]] = {}
 
     def is_taken(self, cell: str, start: int, stop: int) -> bool:
-        """Return True if a shard is drawn, or was claimed a moment ago; called in any thread."""
+        """Return True if a shard is drawn or was claimed a moment ago; any thread may call this."""
         if (now := time.monotonic()) > self._until:
             self._until, self._drawn = now + FRESH, {}
             self._claimed = self._claims.claim_names()
@@ -246,7 +247,7 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
 
 
 def _await_made_files(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
-    """Wait for each cell's file ``made.json``; without it no shard counts as missing."""
+    """Wait, :data:`STALE` s at most, for each cell's ``made.json``, which has the shard size."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
         if claims.is_leader_gone or time.monotonic() > until:

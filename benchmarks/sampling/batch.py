@@ -22,7 +22,7 @@ HIGHEST = 1e300
 
 
 def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
-    """Return the samples of a cell with a grid.
+    """Return the samples ``(batch, *event)`` of a cell, which must have a grid.
 
     ``x`` ``(batch, *event)`` are states at the first level, or standard normal noise z if the cell begins at an
     infinite level. At that level nothing is left of the data, as at t = 1 of a flow: the network's input is z alone,
@@ -60,7 +60,7 @@ def without_first_level(grid: Grid) -> Grid | None:
 
 
 class Batch(NamedTuple):
-    """Samples ``x``, evaluations per sample ``nfe``, and ``depth``, sequential network calls."""
+    """Samples ``x``, network evaluations per sample ``nfe``, sequential network calls ``depth``."""
 
     x: Tensor
     nfe: float
@@ -70,7 +70,7 @@ class Batch(NamedTuple):
 def latents(
     model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype
 ) -> tuple[Tensor, SampleNoise]:
-    """Return the states ``(n, *event)`` at sigma_max of samples ``ids`` ``(n,)``, and their noise.
+    """Return states ``(n, *event)`` at sigma_max of samples ``ids`` ``(n,)``, and the noise source.
 
     Both depend on ``ids`` and ``seed`` alone: every sampler starts from the same states.
     """
@@ -79,7 +79,7 @@ def latents(
 
 
 def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """Return arguments ``x`` and ``noise`` of :func:`solve_cell` for samples ``ids`` of a cell."""
+    """Return ``x`` ``(n, *event)`` and ``noise`` of :func:`solve_cell` for samples ``ids``."""
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
         return source.initial(), noise_of(cell, ids, model.event)

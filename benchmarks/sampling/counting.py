@@ -17,7 +17,7 @@ from ...samplers.types import Pair, denoise_both
 class Meter:
     """Counts of one batch: ``rows``, network passes times samples; ``calls``, sequential calls.
 
-    ``tell``, if any, receives the rows of each call, for progress.
+    ``tell`` receives the rows of each call, for progress; None for no progress.
     """
 
     rows: int = 0
@@ -25,14 +25,14 @@ class Meter:
     tell: Callable[[int], object] | None = None
 
     def add(self, rows: int) -> None:
-        """Count one more call, on ``rows`` rows."""
+        """Count one more call, of ``rows`` network passes times samples."""
         self.rows += rows
         self.calls += 1
         if self.tell is not None:
             self.tell(rows)
 
     def attach(self, model: Denoiser) -> Denoiser:
-        """Return the model with this meter at its network."""
+        """Return a copy of the model whose innermost network this meter counts."""
         return model.instrumented(lambda network: Metered(network, self))
 
     def reset(self) -> None:
@@ -41,7 +41,7 @@ class Meter:
 
 
 class Metered(Wrapper):
-    """Network whose evaluations ``meter`` counts; one call has ``passes`` evaluations a row."""
+    """Network whose calls ``meter`` counts, each with ``passes`` evaluations per sample."""
 
     def __init__(self, inner: Denoiser, meter: Meter) -> None:
         super().__init__(inner)
@@ -53,7 +53,7 @@ class Metered(Wrapper):
         return self.inner.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the network's own endpoint or None; count evaluations of a numerical one."""
+        """Return :meth:`.Denoiser.endpoint`; count evaluations if it is integrated numerically."""
         inner = self.inner
         if isinstance(inner, ExactModel):
             inner = inner.with_observer(self.meter.add)
@@ -61,7 +61,7 @@ class Metered(Wrapper):
 
 
 class ObservedDenoiser:
-    """Bound denoiser that passes itself, x, sigma and both images of each call to ``observe``."""
+    """Bound denoiser that calls ``observe(denoise, x, sigma, images)`` after each evaluation."""
 
     def __init__(
         self, denoise: Denoise, observe: Callable[[Denoise, Tensor, float | Tensor, Pair], None]
@@ -69,15 +69,15 @@ class ObservedDenoiser:
         self._denoise, self._observe = denoise, observe
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the image that the denoiser returns."""
+        """Return the denoised image of ``x`` (n, *event), the guided one under guidance."""
         return self.both(x, sigma)[0]
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
-        """See :func:`.denoise_both`."""
+        """Return both images of one evaluation, as :func:`.denoise_both` does."""
         images = denoise_both(self._denoise, x, sigma)
         self._observe(self._denoise, x, sigma, images)
         return images
 
     def take(self, rows: Tensor) -> ObservedDenoiser:
-        """Return the denoiser of a subset or of repeats of the rows, with the same observer."""
+        """Return the denoiser of these rows, which may be repeated, with the same observer."""
         return ObservedDenoiser(self._denoise.take(rows), self._observe)

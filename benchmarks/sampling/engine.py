@@ -24,7 +24,7 @@ ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 
 
 class Engine:
-    """Counted runs of a cell's batches.
+    """Runner of a cell's batches, which counts network evaluations.
 
     A replayed CUDA graph runs no Python, so nothing can be counted. So the first batch of a cell
     that replays a graph runs eagerly, counted and checked. The counts apply to all batches.
@@ -42,7 +42,7 @@ class Engine:
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
-        """Return the samples ``ids`` with counts. Raises the Failures of :func:`sample_batch`."""
+        """Return samples ``ids`` and counts; raise a Failure if a check or the recording fails."""
         if not is_captured(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
         if self._run is None or self._counted is None:
@@ -92,11 +92,11 @@ class RecordedCalls:
 
     @property
     def time_factor(self) -> float:
-        """Ratio of all calls to stored ones, which scales :meth:`repeat`'s time; 0 if none."""
+        """Ratio of all calls to stored ones, which scales :meth:`repeat`'s time; 0 if no calls."""
         return self.count / len(self.stored) if self.stored else 0.0
 
     def repeat(self) -> Tensor:
-        """Repeat the stored calls, of which there must be one, and return the last result."""
+        """Repeat the stored calls, at least one, and return the result of the last."""
         *others, last = self.stored
         for call in others:
             call()

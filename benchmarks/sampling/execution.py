@@ -22,12 +22,12 @@ from ..suites.suite import ExecutionName
 
 
 def is_compiled(execution: ExecutionName) -> bool:
-    """Return True if the network is compiled."""
+    """Return True if an execution mode compiles the network."""
     return "compile" in execution.split("+")
 
 
 def is_captured(execution: ExecutionName) -> bool:
-    """Return True if whole runs are recorded and replayed."""
+    """Return True if an execution mode records whole runs as CUDA graphs and replays them."""
     return "cuda-graph" in execution.split("+")
 
 
@@ -75,18 +75,18 @@ def _is_capturable(model: Denoiser) -> bool:
 
 
 def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
-    """Return True if an evaluation at some level of a grid does not cost ``model.passes``."""
+    """Return True if calls at some levels cost less than ``passes``; ``infinite`` adds inf."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)
 
 
 def model_for_execution(model: Denoiser, execution: ExecutionName) -> Denoiser:
-    """Return the model for a mode: compiled, which consecutive cells share, or unchanged."""
+    """Return the model, compiled if the mode asks for it; later cells share the compiled model."""
     return _compile_model(model) if is_compiled(execution) else model
 
 
 class Compiled(Wrapper):
-    """Network that is compiled at its first evaluation of a shape, and counted as a whole."""
+    """Compiled network; the first evaluation of each shape compiles it."""
 
     def __init__(self, inner: Denoiser) -> None:
         super().__init__(inner)

@@ -40,13 +40,13 @@ LONGEST = 500  # most characters of an exception's message in the reason of a fa
 
 
 def error_in_words(error: BaseException, longest: int = LONGEST) -> str:
-    """Return the class name of an exception and its message, on one line."""
+    """Return an exception's class and message on one line, cut to ``longest`` characters."""
     text = " ".join(str(error).split())[:longest]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if memory ran out: on a GPU, in Python, or in torch on the CPU."""
+    """Return True if an error means that memory ran out, on a GPU or on the CPU."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -58,7 +58,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def draw_in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, in batches of at most ``size``.
 
-    After an out-of-memory error, the rest is drawn in batches of half the size, down to one.
+    After an out-of-memory error, the batches that follow have half the size, down to one row.
     """
     import torch
 

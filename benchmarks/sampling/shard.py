@@ -40,7 +40,7 @@ _LARGEST = 1e30  # squares of larger values overflow float32
 
 
 class FeatureExtraction(NamedTuple):
-    """Extractor of features, and the range ``clamp`` to which its samples are clamped; or None."""
+    """Extractor of features, and the range to which its samples are clamped; None for no range."""
 
     extractor: Extractor
     clamp: tuple[float, float] | None
@@ -61,18 +61,18 @@ def sample_shard(
 ) -> Arrays:
     """Draw samples ``start`` … ``stop - 1`` of a cell on ``device``, and return arrays by name.
 
-    Samples numbered below ``keep`` are stored as pictures, and samples below ``endpoints`` without rounding.
     ``reference`` gives the features of decoded samples; None gives none. ``progress`` gets the number of samples of
     each batch. ``precise`` is False to leave out samples in full precision.
 
     Returns:
-        ``features`` (n, d) and, for d <= :data:`SHARD`, their exact ``moments_*`` in float64. ``endpoint``, samples
-        without rounding, and ``picture``, both (k, *event). For a cell in low precision, ``precise`` (k, *event), its
-        samples in full precision. ``sizes``, ``nfe`` and, with features, ``clamped``, with a value per batch.
-        ``depth``, the largest. If labels are classes, ``own_label`` (n,), True for samples in their class.
+        ``endpoint`` and ``picture``, the samples numbered below ``endpoints`` and ``keep``, (k, *event); pictures are
+        float32. For a cell in low precision, ``precise`` (k, *event): the endpoints of the same run in full precision.
+        With features, ``features`` (n, d), float16 or float32, and for d <= :data:`SHARD` exact float64 ``moments_*``.
+        ``sizes``, ``nfe`` and, with features, ``clamped`` (share of values), each a value per batch. ``depth``, the
+        largest number of sequential calls. If labels are classes, ``own_label`` (n,), True for samples in their class.
 
     Raises:
-        Failure: the engine raises, the sampler draws from a global generator, or a value is not below 1e30.
+        Failure: the engine raises one, the sampler draws from a global generator, or a value is not below 1e30 in size.
     """
     engine = engine_of(model, cell)
     precise_engine = precise_engine_of(model, cell) if precise and start < endpoints else None
@@ -148,14 +148,14 @@ def precise_engine_of(model: Denoiser, cell: Cell) -> Engine | None:
 
 
 def whole_shard_size(batch: int) -> int:
-    """Return the size of a whole shard: the first multiple of ``batch`` from :data:`SHARD` on."""
+    """Return the size of a whole shard: the smallest multiple of ``batch`` >= :data:`SHARD`."""
     return batch * -(-SHARD // batch)
 
 
 def batches_of_shard(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Yield (sample numbers, first, end) of a shard's batches.
+    """Yield (sample numbers, first, end) of each batch that a shard needs.
 
-    Samples first … end - 1 of a batch belong to the shard.
+    Only samples first … end - 1 of the batch belong to the shard.
 
     A sampler that couples a batch always runs whole batches of the same members. So its samples do
     not depend on the number of samples, or on interruptions. Compiled programs and recordings have
@@ -183,7 +183,7 @@ class GlobalDraws:
 
     @property
     def sources(self) -> list[str]:
-        """Names of generators drawn from since the snapshot, except devices first used after it."""
+        """Names of generators drawn from since the snapshot; none of a device first used later."""
         return [
             name
             for name, state in _generator_states().items()

@@ -23,11 +23,11 @@ IMAGES = 2
 CLOUD = 256
 
 Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
-"""Evaluations ``(sigma, x, d)`` of all samples together, in order, and the final samples."""
+"""List of evaluations (level, x, d) in order, and the final samples; arrays ``(n, *event)``."""
 
 
 def picture_count(model: Denoiser, images: int) -> int:
-    """Return the number of samples for pictures: ``images``, or POINTS in the plane; else 0."""
+    """Return the number of samples to show: ``images``, or POINTS for points in the plane, or 0."""
     if len(model.decoded_event) == 3:
         return images
     return POINTS if math.prod(model.decoded_event) == 2 and images else 0
@@ -48,7 +48,7 @@ def picture_arrays(
 
 
 def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
-    """Return decoded values ``(..., *event)`` for a report: uint8 images, others flat float32."""
+    """Return samples ``x`` ``(..., *event)`` decoded: uint8 images, or others as flat float32."""
     if model.decoder is not None:
         before = x.shape[: x.ndim - len(model.event)]
         latents = torch.from_numpy(x.reshape(-1, *model.event)).float()
@@ -60,7 +60,7 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return values shown as black and white: the card's range, mean ± 3 spreads, or -1 and 1."""
+    """Return the values of black and white: ``clamp``, or else mean ± 3 stds, or else -1 and 1."""
     if reference is not None and reference.clamp is not None:
         return reference.clamp
     if reference is None or reference.moments is None:  # no moments of values

@@ -56,7 +56,7 @@ def endpoints_by_doubling(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return the result of :func:`solve_by_doubling`, whose solutions are stored in ``run``."""
+    """Return endpoints by :func:`solve_by_doubling`; ``run`` stores solutions as ``tag``-steps."""
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -74,7 +74,7 @@ def endpoints_by_doubling(
 def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """Return ``solve(steps)`` at the first of 2 ``first``, 4 ``first``, … that meets ``rule``.
+    """Return ``solve(steps)`` for the first of 2 ``first``, 4 ``first``, … that meets ``rule``.
 
     ``measured`` are samples ``(k, *event)`` of the same latents: their smallest distance to the
     solution is the smallest error to measure. The result has ``modes`` None.
@@ -133,7 +133,7 @@ def converged_endpoints(
 ) -> Endpoints:
     """Return converged ODE endpoints of latents 0, 1, …, from the run directory if stored there.
 
-    ``model`` is on the device of ``cell``, which is any cell of it with these latents. ``measured``
+    ``model`` is on the device of ``cell``, any of its cells that has these latents. ``measured``
     are samples ``(k, *event)`` of deterministic samplers from the same latents. The largest k is
     the number of endpoints; the smallest error sets the required accuracy. Raises a ValueError if
     an exact model cannot compute its endpoints.
@@ -266,7 +266,7 @@ def endpoints_by_solver(
 ) -> Mapping[EndpointSolver | None, Endpoints]:
     """Return converged endpoints for cells, by the function that computes them.
 
-    ``whole`` returns a cell's fully stored samples, which set the endpoints' count and accuracy.
+    ``whole`` returns a cell's unrounded samples, which set the endpoints' number and accuracy.
     ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
     """
     truths: dict[EndpointSolver | None, Endpoints] = {}

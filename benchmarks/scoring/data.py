@@ -41,7 +41,7 @@ class ScoringReference:
         return self._held_out[n]
 
     def held_out_rows(self, n: int) -> Rows:
-        """Return :meth:`held_out` as rows; large sets are drawn by blocks, again for each pass."""
+        """Return :meth:`held_out` as rows; each pass draws a large set again, block by block."""
         d = len(self.reference.mean)
         size = block_size((n, d))
         blocks = self.reference.statistics.held_out_blocks
@@ -126,7 +126,7 @@ class ModelData:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means, standard deviations ``(2, d)`` of ``wavelet``'s mixtures; else None."""
+        """Weights, means, stds ``(2, d)`` of ``wavelet``'s mixtures; None for other models."""
         if not isinstance(self.exact, Wavelet):
             return None
         channels, side, _ = self.exact.event

@@ -34,7 +34,7 @@ CARD = "card"
 PIXELS = "pixels"
 """Extractor name for the samples themselves, the default of small models without own features."""
 STEP = 1e-7
-"""Rounding of the numbers in a user's reference, as a share of the largest number."""
+"""Rounding of a user's numbers before they are hashed, as a share of the largest number."""
 LARGEST_OWN = 4096
 """Most values of a sample for :data:`PIXELS` by default, as larger covariances take gigabytes."""
 
@@ -87,7 +87,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor of the reference from :func:`load_references`; None without one."""
+    """Return the extractor that :func:`load_references` gives a model; None for no reference."""
     own = _call_of_model(name, model.reference)
     space = _choose_feature_space(name, model, own, spec)
     if space == CARD:

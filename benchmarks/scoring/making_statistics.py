@@ -84,7 +84,7 @@ def _image_shape_and_range(
 
 
 def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return (channels, h, w) for an image shape with channels last, first or absent."""
+    """Return (channels, h, w) of images of a shape (n, …) with channels last, first or absent."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]

@@ -161,7 +161,7 @@ def curvature_arrays(
 ) -> Arrays:
     """Return arrays of the curvature of each sample's path, on ``steps`` >= 2 karras steps to 0.
 
-    ``sigma`` (17,) are the falling edges of bands, and ``way`` (n, 17) is the arc length of d from
+    ``sigma`` (17,) are the edges of bands, falling, and ``way`` (n, 17) is the arc length of d from
     sigma_max to each edge. ``missing`` (n,) is the estimated length that more steps would add.
     ``jump`` (:func:`one_step_error`), ``deviation`` (:func:`largest_deviation`) and
     ``straightness`` are (n,). ``steps`` and ``unit`` are the arguments.

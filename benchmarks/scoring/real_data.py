@@ -26,7 +26,7 @@ from .real_files import PREFIX, read_array, read_folder, read_torchvision
 from .statistics_files import read_statistics
 
 HELD_OUT = 6
-"""Number of samples of a file for each held-out one, about as in Fashion-MNIST's split."""
+"""Period of held-out samples in a file: every 6th, about as in Fashion-MNIST's split."""
 
 MODEL_SAMPLES = 10_000
 """Size of the reference set, and of the held-out set, from a model that draws its own data."""
@@ -86,7 +86,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return a source's samples ``(n, *event)`` and its test part; None if it has no test part.
+    """Return a source's samples ``(n, *event)``, and those of its test set or None.
 
     Raises a ValueError if samples cannot be read, have another shape, or are not finite.
     """

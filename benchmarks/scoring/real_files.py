@@ -24,7 +24,7 @@ Photographs compress to a half of their size, drawings to a twentieth.
 
 
 def open_arrays(path: Path) -> Any:
-    """Open a ``.npy`` or ``.npz`` file by ``numpy.load``, which refuses Python objects here.
+    """Return ``numpy.load`` of a ``.npy`` or ``.npz`` file, without Python objects.
 
     Raises a ValueError for an archive that would be suspiciously large when unpacked.
     """

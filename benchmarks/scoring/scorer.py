@@ -57,8 +57,8 @@ def measure_metrics(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns and the influence values of a cell.
 
-    ``requested`` maps names to versions. Numbers of an unchanged version are kept from ``done``, an
-    earlier score, and ``arrays``. Other requested metrics run if their needs are met.
+    ``requested`` maps names to versions. ``done`` has the columns of an earlier score, ``arrays``
+    its influence values; both stay for equal versions. Other metrics run if their needs are met.
     """
     versions: dict[str, str] = {}
     stored_versions = measured_versions(done)
@@ -103,14 +103,14 @@ def _run_metric(
 TrajectorySource = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
-"""Item of ``quality.json`` that lists a cell's other files; names of two such files."""
+"""Item of ``quality.json`` that lists a cell's other files; two names in this list."""
 
 ASKED = "asked"
 """Item of ``quality.json`` with the inputs of a score, which decide if it is outdated."""
 
 
 class _UnusableShardError(Exception):
-    """Shard that is damaged, missing or too small; its ``cell`` must be drawn again."""
+    """Error: a shard is damaged, missing or lacks endpoints; its ``cell`` must be drawn again."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -146,7 +146,7 @@ class Scorer:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Versions of the suite's metrics by name; errors of rounding are for rounded runs only."""
+        """Versions of the suite's metrics by name; metrics of rounding only for runs in 16 bits."""
         requested = requested_metrics(self.suite.metrics)
         if not is_rounded(self.model, self.suite.dtype):
             requested = [each for each in requested if PRECISE_RUN not in each.needs]
@@ -166,7 +166,7 @@ class Scorer:
         """Score cells with a missing or outdated score, and measure path curvature if requested.
 
         Returns None if all are scored. Otherwise it returns a cell with damaged samples, or with
-        too few samples stored in full. This cell must be drawn again before others can be scored.
+        too few unrounded samples. This cell must be drawn again before others can be scored.
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
@@ -297,7 +297,7 @@ class Scorer:
         return ScoringReference(self.reference, converged)
 
     def _whole_samples(self, cell: Cell) -> NDArray:
-        """Return the samples of a cell stored in full, at most ``endpoint_count``."""
+        """Return the samples of a cell stored without rounding, at most ``endpoint_count``."""
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:

@@ -25,7 +25,7 @@ LARGEST = 1024
 
 
 def start_errors(model: Denoiser) -> dict[str, float]:
-    """Return the errors of the starts "noise", "mean" and "gaussian", by name, for Gaussian data.
+    """Return the :func:`start_error` of the starts "noise", "mean" and "gaussian", by name.
 
     The result is empty for data of unknown moments, or of more than LARGEST dimensions.
     """
@@ -39,7 +39,7 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 
 
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
-    """Return the distance between Gaussian data and samples whose paths start at sigma_max z.
+    """Return the Wasserstein distance per dimension of Gaussian data to paths from sigma_max z.
 
     ``means``: ``(D,)``, or ``(classes, D)`` of equal weight; ``cov``: ``(D, D)``, within classes.
     """

@@ -3,7 +3,7 @@
 | file | holds |
 |---|---|
 | EDM's ``.npz``, also MAR's and JiT's | ``mu``, ``sigma`` |
-| this project's (``samplerbench reference``) | the same, with ``extractor`` and ``n`` |
+| this project's (``samplerbench reference``) | ``mu``, ``sigma``, ``extractor``, ``n`` |
 | EDM2's ``.pkl`` | ``fid`` and ``fd_dinov2``, each with ``mu`` and ``sigma`` |
 | ADM's ``VIRTUAL_*.npz`` | ``mu``, ``sigma``; ``mu_s``, ``sigma_s`` of spatial features; ``arr_0``, images |
 | clean-fid's ``NAME_MODE_SPLIT_RES.npz`` | ``mu``, ``sigma``; ``feats`` in the file ``…_kid.npz`` |
@@ -46,7 +46,7 @@ _TORCH_FIDELITY = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class RealStatistics:
-    """Statistics of real samples in one feature space.
+    """Statistics of real samples in one feature space; a ValueError refuses bad moments.
 
     Attributes:
         mean: ``(d,)`` float64.

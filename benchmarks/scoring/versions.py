@@ -27,7 +27,7 @@ METRICS = "metrics"
 
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Return the metrics called ``names``; None and the name "default" add the default metrics.
+    """Return the metrics called ``names``. "default" means all default ones, and so does None.
 
     Raises a ValueError if a name is unknown, a plugin cannot be loaded, or weights are missing.
     """

@@ -52,7 +52,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """Task that calls a function of a module with picklable arguments."""
+    """Task that calls a module-level function with picklable arguments."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
@@ -93,7 +93,7 @@ class Executor(ABC):
         limits: Sequence[float | None] = (),
         wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
-        """Yield the number and the result of each task as it finishes, in any order.
+        """Yield (index in ``tasks``, result) of each task as it finishes, in any order.
 
         If the caller stops iterating, the remaining tasks need not run. Closing the iterator stops
         running tasks, and so does an exception that leaves it, such as an interrupt.
@@ -104,11 +104,11 @@ class Executor(ABC):
             tell: receives progress, in the iterating thread.
             limits: seconds that each task may take, None for no limit; empty for no limits at all.
                 An executor without ``keeps_limits`` ignores them.
-            wanted: called in any thread before a task; if it returns False, the task does not run.
+            wanted: called with a task's index, in any thread, before the task. If it returns
+                False, the task does not run, and nothing is yielded for it.
 
         Yields:
-            Number and result. The result of a task that raised, ended its process or took too long
-            is a :class:`Failure`.
+            Index and result; a :class:`Failure` for a task that raises, crashes or takes too long.
 
         Raises:
             ValueError: a task could not be prepared; unfinished tasks are stopped.
@@ -131,7 +131,7 @@ class Executor(ABC):
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
         """Return an executor for timing, whose tasks have a "cpu" or "cuda" device to themselves.
 
-        The result is None if this process should take the times, after the executor is closed.
+        The result is None if this process should take the times, after it has closed ``self``.
 
         Raises:
             ValueError: the devices are shared, or of several types.
@@ -155,7 +155,7 @@ class Serial(Executor):
         limits: Sequence[float | None] = (),
         wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
-        """See :meth:`Executor.map`."""
+        """Yield (index, result) of each task, in order; see :meth:`Executor.map`."""
         each_limit = limits or [None] * len(tasks)
         for number, (task, limit) in enumerate(zip(tasks, each_limit, strict=True)):
             if not wanted(number):
@@ -172,7 +172,7 @@ class Serial(Executor):
         tell: Tell = ignore_progress,
         limit: float | None = None,
     ) -> Any:
-        """See :meth:`Executor.run`."""
+        """Run one task, and return its result or raise its Failure; see :meth:`Executor.run`."""
 
 
 def result_or_failure(run: Callable[[], Any]) -> Any:
@@ -194,18 +194,18 @@ class InProcess(Serial):
         tell: Tell = ignore_progress,
         limit: float | None = None,  # noqa: ARG002
     ) -> Any:
-        """See :meth:`Executor.run`."""
+        """Run one task in this process; ``limit`` is ignored. See :meth:`Executor.run`."""
         task.prepare(world)
         return run_prepared(task, world, tell)
 
 
 def run_in_this_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
-    """Run a task of :meth:`Executor.map` in this process, and return its result or its failure."""
+    """Run task ``number`` of :meth:`Executor.map` here, and return its result or its Failure."""
     return result_or_failure(partial(InProcess().run, task, world, tell=partial(tell, number)))
 
 
 def run_prepared(task: Task, world: WorkerContext, tell: Tell) -> Any:
-    """Run a prepared task, and return its result; any error but an interrupt becomes a Failure."""
+    """Return the result of a prepared task; raise any error but an interrupt as a Failure."""
     try:
         return task(world, tell)
     except Failure:

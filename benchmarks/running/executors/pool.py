@@ -36,9 +36,8 @@ class Pool(Executor):
 
     Args:
         size: number of workers, >= 1.
-        memory: bytes that each worker may hold, 0 for no limit; None for an equal part of the
-            default.
-        gpus: values of CUDA_VISIBLE_DEVICES, given to workers in turn; if empty, it is unchanged.
+        memory: bytes each worker may hold, 0 for no limit; None for an equal share of the default.
+        gpus: CUDA_VISIBLE_DEVICES of worker i is item i modulo the length; unchanged if empty.
     """
 
     keeps_limits = True
@@ -51,7 +50,7 @@ class Pool(Executor):
 
     @property
     def size(self) -> int:
-        """See :attr:`.Executor.size`."""
+        """Number of workers, which run one task each."""
         return self._size
 
     def map(
@@ -63,7 +62,7 @@ class Pool(Executor):
         limits: Sequence[float | None] = (),
         wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
-        """See :meth:`.Executor.map`."""
+        """Yield (index, result) of tasks as they finish; see :meth:`.Executor.map`."""
         todo = deque(enumerate(zip(tasks, limits or [None] * len(tasks), strict=True)))
         setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
         messages: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()

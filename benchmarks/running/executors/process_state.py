@@ -47,7 +47,7 @@ class ForkedProcess:
         return self.returncode
 
     def wait(self, timeout: float = float("inf")) -> int:
-        """Wait for the end, and return :meth:`poll` or raise ``subprocess.TimeoutExpired``."""
+        """Return the exit code, or raise ``TimeoutExpired`` after ``timeout`` seconds."""
         until = monotonic() + timeout
         while (code := self.poll()) is None:
             if monotonic() > until:
@@ -62,7 +62,7 @@ class ForkedProcess:
 
 
 def default_memory_limit() -> int:
-    """Return the default memory limit of one worker in bytes."""
+    """Return the default memory limit of one worker: 80 % of the machine or container, in bytes."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):  # "max" is no number: no limit

@@ -79,7 +79,7 @@ class Environment(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Part of a machine that one actor takes."""
+    """Cores and GPUs of a machine that one actor takes."""
 
     cpus: int  # number of cores, >= 1
     gpus: float = 0.0  # number of GPUs, >= 0, possibly a fraction
@@ -225,7 +225,7 @@ class WorkerGroup:
         return self._room
 
     def start_actors(self, wanted: int) -> None:
-        """Start actors up to the wanted number, at most ``jobs`` or as many as fit.
+        """Request actors up to ``wanted`` in all, at most ``jobs``, or as many as fit.
 
         Without ``jobs``, a growing cluster gets twice as many requests as fit: its autoscaler adds
         machines for waiting requests.
@@ -245,7 +245,7 @@ class WorkerGroup:
         return [m for m in self.members if m.stream is not None]
 
     def waiting(self) -> list[Member]:
-        """Return the actors that have not started yet."""
+        """Return the requested actors that have not started yet."""
         return [m for m in self.members if m.starting is not None]
 
     def start_task(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:

@@ -77,7 +77,7 @@ class Connection:
         ``cpus`` and ``gpus`` are the numbers of cores and GPUs of a private cluster.
 
         Raises:
-            ValueError: Ray is missing, no cluster answers at the address, or its versions differ.
+            ValueError: Ray is missing, no cluster answers, or its Ray or Python differs in version.
         """
         ray = ray_on_this_machine() if not self.address else import_ray()
         if ray.is_initialized():

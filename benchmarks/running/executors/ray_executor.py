@@ -47,7 +47,7 @@ class Ray(Executor):
         address: as in :class:`.Connection`.
         jobs: number of actors; None for one per GPU or core, and more as the cluster grows.
         gpus: GPUs of each actor, possibly a fraction; None for 1 on CUDA and 0 elsewhere.
-        memory: bytes each worker may hold, 0 for no limit; None for an equal part of the default.
+        memory: bytes each worker may hold, 0 for no limit; None for an equal share of the default.
         accelerator: Ray's type of the GPU for timing, such as "H100"; "" for the only type.
     """
 
@@ -82,7 +82,7 @@ class Ray(Executor):
         limits: Sequence[float | None] = (),
         wanted: Wanted = want_every_task,
     ) -> Generator[tuple[int, Any], None, None]:
-        """See :meth:`.Executor.map`."""
+        """Yield (index, result) of tasks as they finish; see :meth:`.Executor.map`."""
         if not tasks:
             return
         group = self._group_of_setting(world.setting)
@@ -212,7 +212,7 @@ def _result_or_raise(message: Message) -> Any:
 
 
 def _waiting_since(group: WorkerGroup, since: float) -> float:
-    """Return when the wait for a first actor began; infinity once a long wait was reported."""
+    """Return the start of the wait for a first actor; infinity once a long wait was reported."""
     if len(group.waiting()) < len(group.members) or not group.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:

@@ -27,7 +27,7 @@ def make_executor(spec: str) -> Executor:
     """Make an executor from ``name`` or ``name:argument``, where the argument may be an address.
 
     Raises:
-        ValueError: no executor or several have the name, it cannot be made, or takes no argument.
+        ValueError: no executor or several have the name, or the executor cannot be loaded or made.
     """
     name, colon, rest = spec.partition(":")
     points = [point for point in _entry_points() if point.name == name]

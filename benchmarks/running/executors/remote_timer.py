@@ -20,7 +20,7 @@ from .worker_context import WorkerContext
 class TimesTask:
     """Task that times cells of one model.
 
-    ``size`` is the batch size, 0 for each cell's own; ``within`` limits the seconds for all cells.
+    ``size`` is the batch size, 0 for each cell's own. ``within`` limits the total seconds.
     """
 
     parts: tuple[CellTask, ...]
@@ -29,12 +29,12 @@ class TimesTask:
     within: float | None
 
     def prepare(self, world: WorkerContext) -> None:
-        """See :meth:`.CellTask.prepare`."""
+        """Load the model; raise a ValueError if its files changed since the plan."""
         for part in self.parts:
             part.prepare(world)
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
-        """Return the timing columns by cell key; ``tell`` gets arguments of :data:`.Progress`."""
+        """Return the timing columns by cell key; ``tell`` gets (share done, label of the cell)."""
         cells = [part.cell for part in self.parts]
         model, records = world.load(cells[0].model).model, dict[str, Record]()
         timer = Timer(model, self.options, world.setting.device)
@@ -44,26 +44,26 @@ class TimesTask:
 
 @dataclass(frozen=True)
 class SweepTask(CellTask):
-    """Task that times a cell at many batch sizes (:func:`.sweep_record`)."""
+    """Task that times a cell at many batch sizes; ``within`` limits the seconds."""
 
     options: Timing
     within: float | None
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Record:
-        """Return the times by batch size; ``tell`` gets each batch size before it is timed."""
+        """Return the :func:`.sweep_record`; ``tell`` gets each batch size before it is timed."""
         model = world.load(self.cell.model).model
         return sweep_record(model, self.cell, self.options, world.setting.device, self.within, tell)
 
 
 @dataclass(frozen=True)
 class RemoteTimer(Timer):
-    """Timer that times on ``executor``, the result of :meth:`.Executor.alone`."""
+    """Timer that runs on ``executor``, which is from :meth:`.Executor.alone`."""
 
     executor: Executor
     world: WorkerContext
 
     def timing_conditions(self) -> Record:
-        """See :class:`.Timer`; raises a ValueError if the device cannot be reached."""
+        """Return the executor's device and threads; raise a ValueError if the task fails."""
         try:
             return self.executor.run(Call(conditions_for_times, (self.device,)), self.world)
         except Failure as failure:
@@ -75,7 +75,7 @@ class RemoteTimer(Timer):
     def time(
         self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
-        """See :class:`.Timer`. If the task fails, all cells get the reason in place of times."""
+        """Time cells as :meth:`.Timer.time`. After a failure, ``done`` gets its reason for each."""
         task = TimesTask(tuple(map(CellTask, cells)), self.options, size, within)
         records: dict[str, Record]
         try:
@@ -88,7 +88,7 @@ class RemoteTimer(Timer):
     def sweep_batch_sizes(
         self, cell: Cell, within: float | None, progress: Callable[[int], None]
     ) -> Record:
-        """See :class:`.Timer`; the record is empty if the task fails."""
+        """Return :meth:`.Timer.sweep_batch_sizes` on the executor; {} if the task fails."""
         task = SweepTask(cell, self.options, within)
         try:
             return self.executor.run(task, self.world, tell=progress)

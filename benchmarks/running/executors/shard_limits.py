@@ -15,14 +15,14 @@ from ...sampling.execution import is_compiled
 from ...sampling.failure import Failure
 from ...suites.cell import Cell
 
-ADAPTIVE_GUESS = 60  # expected evaluations of an adaptive sampler, for forecasts only
+ADAPTIVE_GUESS = 60  # expected evaluations of an adaptive sampler, for forecasts and limits
 ADAPTIVE_MOST = 10  # largest allowed multiple of that guess
 GENEROUS = 20  # largest allowed multiple of a shard's forecast: machines get busy, samplers do more
 SHORTEST, SHORTEST_COMPILED = 60.0, 900.0  # shortest time limits of a shard, in seconds
 
 
 def expected_evaluations(model: Denoiser, cell: Cell) -> float:
-    """Return expected evaluations per sample: a guess for adaptive samplers, 0 without a grid."""
+    """Return network evaluations per sample: a guess for adaptive samplers, 0 without a grid."""
     if cell.grid is None:
         return 0.0
     says = evaluations_per_sample(cell)
@@ -59,7 +59,7 @@ def seconds_per_image(model: Denoiser) -> float:
 class ShardTimeLimits:
     """Time limits of shards, in seconds.
 
-    ``asked`` is the user's limit, 0 for none. If ``asked`` is None, limits are forecast from the
+    ``asked`` is the user's limit, 0 for no limit. If it is None, limits are forecast from the
     evaluations per second that ``measure`` returns for a cell.
     """
 
@@ -106,7 +106,7 @@ class FittingBatchSizes:
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
         """Reduce the batch size of a cell after a failure; return True if another try may succeed.
 
-        ``tried`` is the failed cell as :meth:`resize` returned it; it had ``count`` samples.
+        ``tried`` is the cell as :meth:`resize` returned it; the failed shard had ``count`` samples.
         """
         size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:

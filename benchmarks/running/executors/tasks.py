@@ -152,7 +152,7 @@ class TrajectoryTask(CellTask):
     count: int
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Trajectories:  # noqa: ARG002
-        """See :func:`.record_trajectories`."""
+        """Return evaluations and final samples, as :func:`.record_trajectories` does."""
         return record_trajectories(world.load(self.cell.model).model, self.cell, self.count)
 
 

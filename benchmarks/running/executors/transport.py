@@ -29,7 +29,7 @@ _LATEST: dict[bytes, WorkerContext] = {}
 
 
 def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
-    """Pickle a setting and a task for :func:`unpacked` in another process.
+    """Return the pickled (setting, task), arguments of :func:`unpacked` in another process.
 
     The result is None if pickling fails, as for a task whose class a notebook defines.
     """
@@ -40,7 +40,7 @@ def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
 
 
 def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
-    """Apply a setting of :func:`packed`, prepare its task, and return the task and its context.
+    """Return a prepared task and its context from the pickles of :func:`packed`.
 
     Raises:
         ValueError: the setting or the task cannot be loaded or prepared.

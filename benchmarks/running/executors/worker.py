@@ -82,8 +82,8 @@ class Worker(Serial):
     """Executor in a worker process, which is replaced when it dies.
 
     Tasks that cannot be pickled run in this process. ``memory`` is the bytes that the worker may hold:
-    0 for no limit, None for :func:`default_memory_limit`. The event ``given_up`` stops the running
-    task, as an interrupt does. ``environment`` has variables of the worker.
+    0 for no limit, None for :func:`default_memory_limit`. Setting the event ``given_up`` stops the
+    running task, as an interrupt does. ``environment`` has environment variables for the worker.
     """
 
     keeps_limits = True
@@ -169,17 +169,19 @@ class Worker(Serial):
         tell: Tell = ignore_progress,
         limit: float | None = None,
     ) -> Any:
-        """See :meth:`.Executor.run`."""
+        """Run one task in the worker process; see :meth:`.Executor.run`."""
         sent = packed(task, world.setting)
         if sent is None:
             return InProcess().run(task, world, tell=tell, limit=limit)
         return self.run_packed(sent, tell, limit)
 
     def run_packed(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
-        """Run a :func:`.packed` task, and return its result; a killed worker is replaced once.
+        """Run a :func:`.packed` task, and return its result; ``limit`` is in seconds or None.
+
+        A worker that ends before the task begins, or that another process kills, is replaced once.
 
         Raises:
-            Failure: the task failed, or ended its worker.
+            Failure: the task failed, ended its worker, or exceeded the time or memory limit.
             ValueError: the task could not be prepared.
         """
         for last in (False, True):
@@ -281,7 +283,7 @@ class Worker(Serial):
                 )
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
-        """End the worker, and raise a Failure with its place in the code for ``{place}``."""
+        """End the worker, and raise a Failure; ``{place}`` becomes the task's place in the code."""
         worker.process.send_signal(TRACE_SIGNAL)
         until, size = monotonic() + PATIENCE, -1
         while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:
@@ -312,8 +314,8 @@ class Worker(Serial):
 def can_fork() -> bool:
     """Return True if forks of this process can compute, after importing the modules that they need.
 
-    With a GPU the result is False, and nothing is imported: new interpreters import torch at the
-    same time as this process.
+    Outside Linux, with several threads or a GPU, it returns False and imports nothing: new
+    interpreters import torch at the same time as this process.
     """
     if sys.platform != "linux" or threading.active_count() > 1 or any(map(os.path.exists, GPUS)):
         return False

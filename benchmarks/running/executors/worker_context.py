@@ -26,8 +26,8 @@ Made = TypeVar("Made")
 class WorkerConfig:
     """Setting that a process applies before its first task.
 
-    ``extractors`` are pairs of a model's spec and its feature space. ``plugins`` are the user's files
-    with samplers. ``peers`` is a folder with clones of other libraries, or None.
+    ``extractors`` are pairs of a model's spec and its feature space. ``threads`` are torch's.
+    ``plugins`` are the user's files with samplers. ``peers`` is a folder with other libraries.
     """
 
     extractors: tuple[tuple[str, str], ...]
@@ -38,7 +38,7 @@ class WorkerConfig:
 
     @classmethod
     def here(cls, extractors: Mapping[str, str], device: str) -> WorkerConfig:
-        """Return the setting of this process."""
+        """Return the setting with this process's threads, plugins and peers."""
         return cls(
             tuple(extractors.items()),
             device,
@@ -69,9 +69,9 @@ class LoadedModel(NamedTuple):
 
 
 class WorkerContext:
-    """Models for tasks, by name: the given models, and the latest model loaded on demand.
+    """Models for tasks, by name: those of ``models``, and the latest one that :meth:`load` loaded.
 
-    ``extractors`` are the feature extractors of models without a reference.
+    ``references`` or ``extractors`` have the feature extractors of ``models``, by name.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class WorkerContext:
     def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
         """Record the user's files that the block opens; they count as files of the model ``name``.
 
-        Nothing is recorded for a loaded built-in model, unless the block runs a plugin's sampler
+        For a loaded built-in model, they are recorded only if the block runs a plugin's sampler
         (``foreign``).
         """
         loaded = self._find(name)
