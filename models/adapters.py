@@ -359,7 +359,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input at ``requested``; if None, at the nearest of ``times``."""
+        """Return the network's time input at ``requested``, if None at the nearest of ``times``."""
         if requested is not None:
             time = np.array([requested])
         elif self.times is not None:
@@ -368,7 +368,7 @@ class NativeDenoiser(Denoiser):
         return self.time.network_input(time, level)
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the nearest of the training ``times`` to each time; ``time`` itself without them."""
+        """Return the nearest of the model's ``times`` to each ``time``; ``time`` without them."""
         if self.times is None:
             return time
         if self.nearest == "level":

@@ -179,8 +179,9 @@ def _(
 ) -> Tensor:
     """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
 
-    Let u = x - mean, c = U_k^T u - U_k^T mu_k and gain = v_k / (v_k + sigma²) - g_k, with the U_k, v_k,
-    g_k of :class:`GaussianMixture`. Then E[x0 | x, k] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
+    U_k, v_k and g_k are as in :class:`GaussianMixture`. Let u = x - mean, c = U_k^T (u - mu_k) and
+    gain = v_k / (v_k + sigma²) - g_k. Then E[x0 | x, k] is
+    m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
 
         |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
                  + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].

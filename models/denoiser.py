@@ -122,7 +122,7 @@ class Denoiser(ABC):
             x: ``(batch, *event)``, any floating dtype; never modified.
             sigma: noise level > 0, one for all rows or a tensor ``(batch,)``.
             labels: one row a sample, such as ``(batch,)`` int64 in [0, classes]. The value
-                ``classes`` means "no label" if ``null_label`` is set. None means no label in any row.
+                ``classes`` means "no label" if ``null_label`` is set. None means no labels at all.
 
         Returns:
             A new tensor of ``x``'s shape, dtype and device.
@@ -204,7 +204,7 @@ class Denoiser(ABC):
         return None
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return a run's first state / ``sigma_max``, from standard normal ``z``; by default ``z``."""
+        """Return a run's first state / ``sigma_max`` from normal noise ``z``; by default ``z``."""
         return z
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002

@@ -29,7 +29,7 @@ class Formula(ABC):
         name: name in options and in a model's name.
 
     Attributes:
-        prediction: type of :meth:`combine`'s arguments: images (``x0``), ``eps``, ``v`` or ``flow``.
+        prediction: type of :meth:`combine`'s arguments: ``x0`` (images), ``eps``, ``v``, ``flow``.
     """
 
     name: ClassVar[str]
@@ -56,7 +56,7 @@ class Formula(ABC):
 
     @abstractmethod
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
-        """Return the guided prediction, ``(batch, …)``, from those with and without the label."""
+        """Return the guided prediction from predictions with and without label, ``(batch, …)``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,7 +173,7 @@ def called_networks(model: Denoiser) -> list[nn.Module]:
 
 
 def _without_preconditioning(module: nn.Module, ran: set[nn.Module]) -> nn.Module:
-    """Return ``module`` without wrappers: modules with no own parameters and one child, which ran."""
+    """Return ``module`` without wrappers: modules that ran one child and have no own parameters."""
     while True:
         children = list(module.children())
         alone = len(children) == 1 and children[0] in ran  # a ModuleList is never called

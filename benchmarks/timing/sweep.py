@@ -49,7 +49,7 @@ def sweep_record(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """Run :func:`sweep_batch_sizes`; return ``points``, ``knee``, and the reason ``ended``."""
+    """Return ``points``, ``knee`` and the reason ``ended`` of :func:`sweep_batch_sizes`."""
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         points, ended = sweep_batch_sizes(
             model, cell, Clock(device).time, options.sweep, progress=progress, within=within

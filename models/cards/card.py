@@ -202,7 +202,7 @@ class Card:
 
     @property
     def identity(self) -> str:
-        """Name and the start of the SHA-256 of the weights, such as ``fashion-1f0c22…``."""
+        """Name and the first 16 digits of the weights' SHA-256, such as ``fashion-1f0c22…``."""
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:

@@ -152,7 +152,7 @@ class Schemes:
         return self._import(points[0])
 
     def installed(self) -> dict[str, str]:
-        """Return distribution and version by scheme of installed packages; imports nothing."""
+        """Return ``{scheme: "distribution version"}`` of installed packages; imports nothing."""
         return {point.name: origin_of(point) for point in entry_points(group=self._group)}
 
     def built_in(self) -> list[Scheme]:
