@@ -263,7 +263,7 @@ class NativeDenoiser(Denoiser):
         """Return ``steps`` falling levels at evenly spaced native times; None for VE and EDM.
 
         VE and EDM define only a range of levels. Levels of a :class:`Discrete` process end at
-        ``sigma_min``. If ``times`` are set and whole times suffice, its levels are at whole times
+        ``sigma_min``. They are at whole times if ``times`` are set and enough whole times exist
         (Nichol & Dhariwal 2021, arXiv:2102.09672). Other processes end one spacing above t = 0.
         """
         process = self.process

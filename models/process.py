@@ -64,8 +64,8 @@ class Process(ABC):
     def t_of(self, level: Real) -> Real:
         """Return the native time of a ``level`` >= 0, by the inverse of :meth:`level`.
 
-        For an infinite level, it is the last time of a :class:`Discrete` process, or t = 1 if
-        ``t_max`` may be 1 with alpha(1) = 0. In all other processes, it is inf or nan.
+        An infinite level has the time 1 in :class:`RectifiedFlow` and :class:`Trigonometric`, and
+        the last time in :class:`Discrete`. In other processes, its time is inf or nan.
         """
         with np.errstate(invalid="ignore"):
             return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))

@@ -38,7 +38,7 @@ def add_rounding(
     network_level_dtype: Any = None,
     network_predicts: Any = None,
 ) -> Denoiser:
-    """Return ``model`` with its network in low precision; itself if ``network_dtype`` is None.
+    """Return ``model`` with its network in low precision; unchanged if ``network_dtype`` is None.
 
     Args:
         model: any model; the network inside guidance and other wrappers changes.

@@ -64,7 +64,7 @@ CACHE_GUESS = 128 * 2**20  # bytes of the last cache if the system does not repo
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor of twice a device's last-level cache; writing to the tensor flushes it."""
+    """Return a tensor twice as large as a device's last-level cache, which writing it empties."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 

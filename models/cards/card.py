@@ -100,8 +100,8 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 def check_card(table: Mapping[str, Any], folder: str) -> None:
     """Check the values of a ``card.toml`` that lies in a folder called ``folder``.
 
-    A key without a :data:`Rule` may have any plain value. Raises a ValueError for a value that
-    breaks its rule, and for a missing key.
+    A key without a :data:`Rule` may have any plain value. Raises a ValueError for a missing key, a
+    value that breaks its rule, and a ``name`` other than ``folder``.
     """
     for key in _NEEDED:
         if key not in table:

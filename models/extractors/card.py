@@ -47,7 +47,7 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return ``reference`` in its first ``count`` axes; itself if it has no more features.
+    """Return ``reference`` in its first ``count`` axes; unchanged if it has no more features.
 
     Raises a ValueError if axes are needed and the reference's extractor has none.
     """

@@ -125,7 +125,7 @@ class Schemes:
         return self._built_in(name) is not None or name in self.installed()
 
     def find(self, spec: str) -> tuple[Scheme, str]:
-        """Return the scheme and the rest of ``spec``, which is ``scheme:rest`` or ``scheme``.
+        """Return the scheme of ``spec``, ``scheme:rest`` or ``scheme``, and ``rest`` or "".
 
         Raises a ValueError if no text follows the colon, or :meth:`get` finds no single scheme.
         """
