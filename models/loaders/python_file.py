@@ -244,7 +244,7 @@ class FileModel(Denoiser):
         """Return a reference with exact moments, or else with the moments of 50 000 samples.
 
         A model of latents needs ``sample``, whose results are decoded. Returns None for a model
-        with neither ``moments`` nor ``sample``, or images of more than :data:`LARGEST_DECODED` values.
+        with neither ``moments`` nor ``sample``, or images of over :data:`LARGEST_DECODED` values.
         """
         return self._reference
 
