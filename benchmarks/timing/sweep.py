@@ -23,7 +23,7 @@ from ..suites.suite import Timing
 from .clock import Clock, Stopwatch, set_backends, warm_up
 
 GAIN = 1.05
-"""Smallest factor of throughput that counts as a gain; two doublings below it end a sweep."""
+"""Smallest factor of throughput that counts as a gain; two in a row below it end a sweep."""
 NEARLY = 0.9  # smallest share of the largest throughput at the knee
 FEWEST, MOST = 6, 15  # fewest and most timed calls at each batch size
 WARM_UP_MS = 5000.0
