@@ -1,4 +1,4 @@
-"""Models that samplers are benchmarked on: exact ones, and pretrained score networks."""
+"""Models that samplers are benchmarked on: exact denoisers and pretrained score networks."""
 
 from typing import TYPE_CHECKING
 

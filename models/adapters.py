@@ -33,9 +33,10 @@ class Network(Protocol):
     """Callable from noisy states, times and labels to predictions, such as an ``nn.Module``."""
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
-        """Return the prediction for states ``x_t`` ``(batch, *event)``, times ``t`` ``(batch,)``.
+        """Return the prediction for states ``x_t`` ``(batch, *event)`` at times ``t`` ``(batch,)``.
 
-        ``labels`` are ``(batch,)`` int64 in [0, classes], or in [0, conditions]. The largest value
+        The prediction has the shape of ``x_t``, or twice its channels with a learned variance.
+        ``labels`` are ``(batch,)`` int64 in [0, classes] or [0, conditions]. The largest value
         means "no label". A model with neither classes nor conditions gets None.
         """
         ...
@@ -122,7 +123,8 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
 
-    For x = level z, d tends to (first) z + (second) p. Raises a ValueError if limits are missing.
+    For x = level z, d tends to (first) z + (second) p. Raises a ValueError for a prediction other
+    than x0, v and flow.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -261,8 +263,8 @@ class NativeDenoiser(Denoiser):
         """Return ``steps`` falling levels at evenly spaced native times; None for VE and EDM.
 
         VE and EDM define only a range of levels. Levels of a :class:`Discrete` process end at
-        ``sigma_min``. With ``times``, they are at whole times if enough exist (Nichol & Dhariwal
-        2021, arXiv:2102.09672). In other processes, the last time is one spacing above t = 0.
+        ``sigma_min``. They are at whole times if ``times`` are set and enough whole times exist
+        (Nichol & Dhariwal 2021, arXiv:2102.09672). Other processes end one spacing above t = 0.
         """
         process = self.process
         if isinstance(process, VE):
@@ -278,7 +280,7 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return labels by ``class_weights``, or ids modulo ``conditions``; None without both."""
+        """Return labels by ``class_weights``, or ids modulo ``conditions``; None without either."""
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
@@ -348,7 +350,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the limit of :meth:`denoise` at x = level z; raise unless ``infinite``."""
+        """Return :meth:`denoise`'s limit at x = level z; raise a ValueError if not ``infinite``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._infinity_terms
@@ -357,7 +359,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's input for time ``requested``; if None, for the nearest known one."""
+        """Return the network's time input at ``requested``, if None at the nearest of ``times``."""
         if requested is not None:
             time = np.array([requested])
         elif self.times is not None:
@@ -366,7 +368,7 @@ class NativeDenoiser(Denoiser):
         return self.time.network_input(time, level)
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the nearest times that the network knows; ``time`` itself if it knows all."""
+        """Return the nearest of the model's ``times`` to each ``time``; ``time`` without them."""
         if self.times is None:
             return time
         if self.nearest == "level":

@@ -42,7 +42,7 @@ class Estimate(NamedTuple):
     bound: float = 0.0
 
     def covers(self, truth: float, errors: float = 4.0) -> bool:
-        """Return True if ``truth`` is at most ``errors`` standard errors plus ``bound`` away."""
+        """Return True if |``value`` - ``truth``| <= ``errors`` · ``error`` + ``bound``."""
         return abs(self.value - truth) <= errors * self.error + self.bound
 
 
@@ -64,7 +64,8 @@ class MMSECurve:
     """Table of a denoising error (MMSE) by sample and signal-to-noise ratio gamma = 1 / sigma².
 
     ``gamma`` ``(M,)`` are the nodes, > 0 and rising. ``draws`` ``(n, M)`` are each sample's errors
-    at the nodes, in squared data units. Between nodes, gamma · error is a cubic spline in log gamma.
+    at the nodes: squared, summed over the sample's elements, in squared data units. Between nodes,
+    gamma · error is a cubic spline in log gamma.
     """
 
     gamma: FloatArray
@@ -178,8 +179,9 @@ def _(
 ) -> Tensor:
     """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
 
-    Let u = x - mean, c = U_k^T u - U_k^T mu_k and gain = v_k / (v_k + sigma²) - g_k, and the rest as in
-    :class:`GaussianMixture`. Then E[x0 | x, k] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
+    U_k, v_k and g_k are as in :class:`GaussianMixture`. Let u = x - mean, c = U_k^T (u - mu_k) and
+    gain = v_k / (v_k + sigma²) - g_k. Then E[x0 | x, k] is
+    m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
 
         |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
                  + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
@@ -261,9 +263,10 @@ def tabulate_curve(
 
 
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
-    """Return standard normal noise like ``x0``, drawn by ``seed`` and ``stream``, both >= 0.
+    """Return standard normal noise of the shape, dtype and device of ``x0``.
 
-    The first m rows do not depend on the number of rows.
+    ``seed`` and ``stream``, both >= 0, select the noise. Its first m rows do not depend on the
+    number of rows.
     """
     rng = np.random.default_rng((seed, 2, stream))
     return torch.from_numpy(rng.standard_normal(tuple(x0.shape))).to(x0)

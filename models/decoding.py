@@ -17,7 +17,7 @@ class Decoder(Protocol):
             taken; None for no range.
         identity: fingerprint of the decoder; "" if the model's fingerprint covers the decoder.
         batch: largest number of latents in a call, since an image is much larger than a latent.
-        device: device of the latents.
+        device: device of the weights, on which latents must be.
     """
 
     event: tuple[int, ...]

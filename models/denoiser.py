@@ -27,9 +27,9 @@ class OwnSampling(NamedTuple):
     Attributes:
         sampler: spec of the equivalent sampler on ``levels``.
         levels: falling noise levels; the last may be 0.
-        start: factor of the noise in the first state: s, sqrt(1 + s²) or 1 + s, s the first level.
+        start: standard deviation of the noise at the first level s: s, sqrt(1 + s²) or 1 + s.
         end: factor of the result, for a scheduler that ends in scaled coordinates.
-        clip: bound to which the denoised image, not the predicted noise, is clamped; None for none.
+        clip: c of the range [-c, c] to which denoised images are clamped; None for no clamping.
         told: description of the scheduler and the spacing of its levels, for tables.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
             another native time than the model's process gives.
@@ -122,14 +122,14 @@ class Denoiser(ABC):
             x: ``(batch, *event)``, any floating dtype; never modified.
             sigma: noise level > 0, one for all rows or a tensor ``(batch,)``.
             labels: one row a sample, such as ``(batch,)`` int64 in [0, classes]. The value
-                ``classes`` means "no label" if ``null_label`` is set; None means it for all rows.
+                ``classes`` means "no label" if ``null_label`` is set. None means no labels at all.
 
         Returns:
             A new tensor of ``x``'s shape, dtype and device.
         """
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided image and the image to guide away from; if unguided, equal ones."""
+        """Return the guided image and the image to guide away from; the same without guidance."""
         d = self.denoise(x, sigma, labels)
         return d, d
 
@@ -159,7 +159,7 @@ class Denoiser(ABC):
         return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return labels for samples that are given none; None for a model without labels.
+        """Return a label for each id, by id and seed alone; None for a model without labels.
 
         Labels are ``(batch,)`` numbers of classes or conditions for a model with ``classes`` or
         ``conditions``, else any tensor ``(batch, …)``.
@@ -190,10 +190,10 @@ class Denoiser(ABC):
         return None
 
     def moments(self) -> Moments | None:
-        """Return mean and covariance of flattened data, ``(d,)`` and ``(d, d)`` float64, or None.
+        """Return the flattened data's mean ``(d,)`` and covariance ``(d, d)``; None if unknown.
 
-        If :meth:`draw_labels` draws classes, the mean may be class means ``(classes, d)``; the
-        covariance is then taken about them. A run may begin from the moments, which may be rough.
+        Both are float64. If :meth:`draw_labels` draws classes, the mean may be class means
+        ``(classes, d)``, with the covariance about them. A run may begin from rough moments.
         By default the moments come from a reference whose features are the samples.
         """
         reference = self.reference() if self.decoder is None else None
@@ -204,7 +204,7 @@ class Denoiser(ABC):
         return None
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return initial noise like normal ``z``; a run begins at sigma_max times this noise."""
+        """Return a run's first state / ``sigma_max`` from normal noise ``z``; by default ``z``."""
         return z
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
@@ -217,10 +217,10 @@ class Denoiser(ABC):
         Args:
             steps: number of steps of the scheduler.
             scheduler: name of a scheduler class of the same library, which is used with the
-                settings of the model's own scheduler; "" for the own scheduler.
+                settings of the model's scheduler; "" for the model's scheduler itself.
 
         Raises:
-            ValueError: no sampler here takes such steps.
+            ValueError: no sampler of this package takes such steps.
         """
         return None
 
@@ -253,16 +253,16 @@ class Bound:
         return self.model.denoise(self._widened(x), sigma, self.labels).to(x.dtype)
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
-        """Return the images of :meth:`Denoiser.denoise_both`."""
+        """Return the guided image and the image to guide away from, in ``x``'s dtype."""
         guided, free = self.model.denoise_both(self._widened(x), sigma, self.labels)
         return guided.to(x.dtype), free.to(x.dtype)
 
     def _widened(self, x: Tensor) -> Tensor:
-        """Return 16-bit states in the model's dtype, in which it computes; others as they are."""
+        """Return 16-bit states cast to the model's dtype, and other states unchanged."""
         return x.to(self.model.dtype) if x.dtype in HALF else x
 
     def take(self, rows: Tensor) -> Bound:
-        """Return the denoiser of a subset or repeats of the batch, by int64 indices ``rows``."""
+        """Return the denoiser of the batch's rows ``rows``, int64 indices that may repeat."""
         return replace(self, labels=None if self.labels is None else self.labels[rows])
 
 
@@ -276,8 +276,8 @@ def innermost_model(model: Denoiser) -> Denoiser:
 class Wrapper(Denoiser):
     """Denoiser that passes calls on to an inner model; subclasses override what they change.
 
-    Only :meth:`denoise_both` is not passed on. Guidance and counters of evaluations are wrappers,
-    so that no sampler knows of them.
+    :meth:`denoise_both` is not passed on: it returns this wrapper's :meth:`denoise` twice.
+    Guidance and counters of evaluations are wrappers, so that no sampler knows of them.
     """
 
     def __init__(self, inner: Denoiser) -> None:
@@ -324,7 +324,7 @@ class Wrapper(Denoiser):
         return self.inner.endpoint(x, labels)
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return the inner model's initial noise."""
+        """Return the inner model's first state / ``sigma_max`` for standard normal ``z``."""
         return self.inner.place_noise(z)
 
     def passes_at(self, sigma: float) -> int:

@@ -54,7 +54,7 @@ def describe_guidance(
 
 
 def check_interval(interval: Interval | None) -> Interval | None:
-    """Return ``interval`` unchanged if it is valid; raise a ValueError if not."""
+    """Return ``interval`` if it is None or 0 <= low < high; raise a ValueError if not."""
     if interval is not None and not 0 <= interval[0] < interval[1]:
         raise ValueError(
             f"guidance needs an interval of levels (low, high) with 0 <= low < high, got {interval}"
@@ -63,7 +63,7 @@ def check_interval(interval: Interval | None) -> Interval | None:
 
 
 def check_channels(model: Denoiser, channels: int | None) -> int | None:
-    """Return ``channels`` unchanged if the model has as many; raise a ValueError if not."""
+    """Return ``channels`` if it is None or in 1 … ``event[0]``; raise a ValueError if not."""
     if channels is not None and not 0 < channels <= model.event[0]:
         raise ValueError(
             f"model {model.name} has {model.event[0]} channels, so {channels} of them cannot be "
@@ -173,7 +173,7 @@ class ClassifierFree(_LabelGuidance):
 
     Args:
         inner: a model with classes or other conditions.
-        scale: guidance scale, or a formula of :mod:`.guidance_formulas` with its own scale.
+        scale: guidance scale, or a formula of :mod:`.guidance_formulas` that contains one.
         channels: number of guided channels, the first ones; None for all. The other channels are
             from d_label (DiT's own code guides three of four).
         interval: levels (low, high] with guidance, 0 <= low < high; None for all.
@@ -223,12 +223,12 @@ class Autoguided(_Guided):
         d = d_guide + scale (d_model - d_guide)
 
     Both models get the same labels, but a guide without classes and conditions gets None. A sample
-    costs the evaluations of both, one after the other; outside ``interval``, the model's only.
+    costs the evaluations of both, one after the other; outside ``interval``, only the model's.
 
     Args:
         inner: the model.
         guide: the worse model, of the same event.
-        scale: guidance scale, or a formula with its own scale; 1 is the model itself.
+        scale: guidance scale, or a formula that contains one; 1 is the model itself.
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:

@@ -1,8 +1,8 @@
 """Formulas of guidance: the guided image from the images with and without the label.
 
-Some formulas combine other predictions p than images d: p = (x - k d) / sigma, times a factor that
-depends on the level. Here k = 1 for the noise, 1 + sigma² for v and 1 + sigma for the velocity of a
-flow. The factor is left out: it matters only to the threshold of ``apg``.
+A formula may combine predictions p in place of images d. Then p = (x - k d) / sigma, with k = 1 for
+the noise, 1 + sigma² for v and 1 + sigma for the velocity of a flow. A factor of p that depends on
+the level is left out: it matters only to the threshold of ``apg``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Prediction = Literal["x0", "eps", "v", "flow"]
 
 @dataclass(frozen=True, kw_only=True)
 class Formula(ABC):
-    """Base class of formulas; define :meth:`combine`, which does not get the level.
+    """Base class of formulas; subclasses define :attr:`text` and :meth:`combine`.
 
     Class attributes:
         name: name in options and in a model's name.
 
     Attributes:
-        prediction: type of the arguments of :meth:`combine`: images (``x0``), or another type.
+        prediction: type of :meth:`combine`'s arguments: ``x0`` (images), ``eps``, ``v``, ``flow``.
     """
 
     name: ClassVar[str]
@@ -47,7 +47,7 @@ class Formula(ABC):
         """Text of the formula in a model's name, such as ``guidance=2,apg(threshold=2.5)``."""
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the guided image from the images with and without the label, at states ``x``."""
+        """Return the guided image at states ``x``, from the images with and without the label."""
         if self.prediction == "x0":
             return self.combine(label, free)
         level = level_column(sigma, x)
@@ -56,12 +56,12 @@ class Formula(ABC):
 
     @abstractmethod
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
-        """Return the guided prediction from the two with and without the label, ``(batch, …)``."""
+        """Return the guided prediction from predictions with and without label, ``(batch, …)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Formula):
-    """Classifier-free guidance: free + w (label - free), the same for every prediction.
+    """Classifier-free guidance: free + w (label - free), one image for every ``prediction``.
 
     Attributes:
         scale: guidance scale w; 1 is the conditional model.
@@ -90,8 +90,8 @@ class Linear(Formula):
 class Projected(Linear):
     """Adaptive projected guidance, APG (Sadat et al. 2024, arXiv:2410.02416, Alg. 1).
 
-    Let D be label - free, shortened to at most the length ``threshold``, and P the part of D along
-    the label's image. Then d = label + (w - 1) (D - P + eta P).
+    Let D be label - free, shortened to at most the length ``threshold``, and P the component of D
+    along label. Then d = label + (w - 1) (D - P + eta P).
 
     The paper's momentum beta is left out: it makes d depend on earlier evaluations, and a denoiser
     depends on x and sigma alone. Momentum replaces D by the sum of its latest values,
@@ -99,7 +99,7 @@ class Projected(Linear):
     limit, momentum equals the scale 1 + (w - 1) / (1 - beta).
 
     Attributes:
-        eta: weight of the parallel part P; 1 without a threshold is :class:`Linear`.
+        eta: weight of the parallel component P; 1 without a threshold is :class:`Linear`.
         threshold: largest norm of D, over all elements of a sample.
     """
 
@@ -142,7 +142,7 @@ class ZeroStar(Linear):
     zero_above: float = math.inf
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the guided image, or the flow's state above ``zero_above``."""
+        """Return the guided image, or x / (1 + sigma) at levels above ``zero_above``."""
         d, level = super().__call__(label, free, x, sigma), level_column(sigma, x)
         above = torch.as_tensor(level > self.zero_above, device=x.device)
         return torch.where(above, x / (1 + level), d)
@@ -178,7 +178,7 @@ class Rescaled(Formula):
 
     @property
     def text(self) -> str:
-        """Text of the formula inside, then the share."""
+        """Text of the inner formula, then the share, then a prediction other than v."""
         said = "" if self.prediction == "v" else f",prediction={self.prediction}"
         return f"{self.formula.text},rescale={self.share:.15g}{said}"
 

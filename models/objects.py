@@ -60,7 +60,7 @@ def from_function(
         name: name in tables.
 
     Raises:
-        ValueError: an invalid shape or level.
+        ValueError: ``event``, a noise level, ``limits`` or ``dtype`` is invalid.
 
     >>> model = from_function(lambda x, sigma: x / (1 + sigma**2), event=(2,))
     >>> model.event, model.sigma_max

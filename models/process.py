@@ -25,7 +25,7 @@ Real = TypeVar("Real", float, FloatArray)
 
 @dataclass(frozen=True, kw_only=True)
 class Process(ABC):
-    """Gaussian process x_t = alpha(t) x0 + sigma(t) z; its level sigma / alpha rises strictly in t.
+    """Noising process x_t = alpha(t) x0 + sigma(t) z; its level sigma / alpha rises strictly in t.
 
     ``alpha``, ``sigma``, ``level`` and ``t_of`` map floats to floats and float64 arrays to arrays.
 
@@ -64,8 +64,8 @@ class Process(ABC):
     def t_of(self, level: Real) -> Real:
         """Return the native time of a ``level`` >= 0, by the inverse of :meth:`level`.
 
-        The time of an infinite level is the time at which alpha = 0, if that can be ``t_max``.
-        Otherwise it is not finite, or the last time in a :class:`Discrete` process.
+        An infinite level has the time 1 in :class:`RectifiedFlow` and :class:`Trigonometric`, and
+        the last time in :class:`Discrete`. In other processes, its time is inf or nan.
         """
         with np.errstate(invalid="ignore"):
             return _as_kind_of(level, self._t_of(np.asarray(level, dtype=np.float64)))

@@ -1,4 +1,4 @@
-"""References to compare samples with: moments of data in a feature space, and other samples."""
+"""References to compare samples with: moments and features of data and of converged samples."""
 
 from __future__ import annotations
 

@@ -130,13 +130,13 @@ def add_guidance(
     """Return ``model`` under guidance, or ``model`` itself if ``guidance`` is None.
 
     Args:
-        model: model with classes or other conditions, unless there is a ``guide``.
+        model: model with classes or other conditions; any model if there is a ``guide``.
         guidance: the scale w, or s = w - 1; w = 1 is the conditional model alone.
         guidance_is: ``w``, or ``w-1`` if ``guidance`` is s, as for U-ViT and flow_matching.
         guidance_channels: number of guided channels, the first ones; None for all.
         guidance_interval: levels (low, high] with guidance; None for all.
         guidance_formula: ``spec`` of :func:`.guidance_formulas.make_formula`.
-        guidance_rescale: ``rescale`` of the same function.
+        guidance_rescale: ``rescale`` of :func:`.guidance_formulas.make_formula`.
         guide: spec of a worse model that takes the place of the unconditional one.
 
     Raises:

@@ -38,7 +38,7 @@ def add_rounding(
     network_level_dtype: Any = None,
     network_predicts: Any = None,
 ) -> Denoiser:
-    """Return ``model`` with its network in low precision, or ``model`` itself if there is no dtype.
+    """Return ``model`` with its network in low precision; unchanged if ``network_dtype`` is None.
 
     Args:
         model: any model; the network inside guidance and other wrappers changes.
@@ -173,7 +173,7 @@ def called_networks(model: Denoiser) -> list[nn.Module]:
 
 
 def _without_preconditioning(module: nn.Module, ran: set[nn.Module]) -> nn.Module:
-    """Return the network in modules that ran one child and have no parameters of their own."""
+    """Return ``module`` without wrappers: modules that ran one child and have no own parameters."""
     while True:
         children = list(module.children())
         alone = len(children) == 1 and children[0] in ran  # a ModuleList is never called
@@ -186,8 +186,8 @@ def cast_network(network: nn.Module, precision: Precision) -> None:
     """Make ``network`` compute in low precision, in place; its callers see float32.
 
     Weights and the inputs of every layer with weights are cast. Arguments of the network with at
-    most one dimension are taken for the level, and have a precision of their own. Buffers, such as
-    the frequencies of an embedding, stay as they are.
+    most one dimension are taken for the level, and cast to ``precision.level``. Buffers, such as
+    the frequencies of an embedding, are not cast.
     """
     for layer in network.modules():
         weights = [p for p in layer.parameters(recurse=False) if p.is_floating_point()]

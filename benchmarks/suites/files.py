@@ -17,14 +17,14 @@ DATA_SETS = ("fashion-mnist", "digits", "emoji")
 """Data sets of real samples that a suite names instead of a file."""
 
 _PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
-"""Schemes, as in ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
+"""Schemes, as in ``truncate:inception:w.pth``, and a file; one letter is a Windows drive."""
 _FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip):")
 _PYTHON = re.compile(r"\.py(:|$)")
 
 
 LARGEST_FILE = 256 << 10
 MOST_POINTS = 500
-"""Most bytes of a TOML file, and most dots in a line, whose memory grows as their square."""
+"""Most bytes of a TOML file, and dots in a line: memory grows as the square of the dots."""
 
 
 def built_in_suite_files() -> dict[str, Path]:
@@ -56,7 +56,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _read_toml(path: Path) -> str:
-    """Return the text of a TOML file. Raises a ValueError if it is too large, or not UTF-8."""
+    """Return a file's text; raise a ValueError over LARGEST_FILE or MOST_POINTS, or if no UTF-8."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(
             f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
@@ -89,7 +89,7 @@ def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
 
 
 def _resolve_entry(entry: Any, folder: Path) -> Any:
-    """Resolve paths in a model or schedule: a text, or a table whose ``name`` is text or table."""
+    """Return a suite's model or schedule, a text or table, with paths resolved in ``folder``."""
     if isinstance(entry, str):
         try:
             spec = parse_spec(entry)
@@ -101,7 +101,7 @@ def _resolve_entry(entry: Any, folder: Path) -> Any:
 
 
 def _resolve(value: Any, folder: Path) -> Any:
-    """Resolve the paths in a text, or in the texts of a table."""
+    """Return a text, or a table of texts, with relative paths resolved in ``folder``."""
     if isinstance(value, Mapping):
         return {key: _resolve(item, folder) for key, item in value.items()}
     if not isinstance(value, str) or not _FILE.search(value):

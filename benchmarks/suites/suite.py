@@ -19,7 +19,7 @@ from .messages import COMMAND_LINE, describe_mistake
 
 Spec = str | dict[str, Any]
 LARGEST = 1_000_000
-"""Most steps or evaluations of a run: grids are lists."""
+"""Most steps, or evaluations per sample: a grid is a list of its levels in memory."""
 
 CHECKPOINT = "checkpoint:"
 """Prefix of the name of a model from a user's file."""
@@ -49,11 +49,10 @@ class Timing(StrictTable):
         batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the cell's.
             The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size, unless ``min_rounds`` take longer.
-        min_rounds, max_rounds: fewest and most times that each cell is timed, but for disturbed times.
-        half_width: largest half-width of the 95 % interval of a median, as a share of it, to stop
-            timing.
+        min_rounds, max_rounds: fewest rounds, and most undisturbed times, of each cell.
+        half_width: largest half-width of a median's 95 % interval, as a share of the median, at which a cell is done.
         energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.
-        minutes: most wall time over all models and batch sizes; the next run times the others. 0 for no limit.
+        minutes: most wall time over all models and batch sizes; the next run times the remaining cells. 0 for no limit.
         sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
             model's first cell, and ends when throughput stops growing.
         tf32: whether a GPU may compute float32 in TF32 while it is timed.
@@ -85,7 +84,7 @@ class Until(StrictTable):
             and schedule; None for no comparison.
         metric: column to compare; None for fd_conv if there is a baseline, else fid_proxy.
         margin: difference that does not matter, as a share of the baseline's value.
-        target_se: standard error at which a row is precise enough, decided or not; None for none.
+        target_se: standard error, in the metric's units, at which a row ends without a decision; None to go on.
         max_samples: most samples of a row; None for 16 times its first number.
     """
 
@@ -114,7 +113,7 @@ class Until(StrictTable):
 
 
 class ModelEntry(StrictTable):
-    """Model of a suite, with its deviations from the suite.
+    """Model of a suite, with the settings that replace the suite's for this model.
 
     Attributes:
         name: built-in model, file or checkpoint, with options.
@@ -298,7 +297,7 @@ class Suite(StrictTable):
 
 
 def _model_entry(place: int, entry: object) -> object:
-    """Return the table of a model, also of a name alone. Raises a ValueError for another object."""
+    """Return a model's table, or one made of a name. Raises a ValueError for another object."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping | ModelEntry):
@@ -325,7 +324,7 @@ def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
 
 
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry of a model; a checkpoint in place of a single other keeps its settings."""
+    """Return the entry of ``name``; a checkpoint keeps settings of a suite's only checkpoint."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     path = str(replaced["name"]).partition("?")[0]
     is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()

@@ -69,7 +69,7 @@ class CellTiming:
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def is_interval_narrow(self, options: Timing) -> bool:
-        """Return True if ``min_rounds`` or more times give a median as exact as the options ask."""
+        """Return True if >= ``min_rounds`` times give the median to ± ``half_width`` as a share."""
         visits = self.counted_visits
         return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 

@@ -64,7 +64,7 @@ CACHE_GUESS = 128 * 2**20  # bytes of the last cache if the system does not repo
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor of twice a device's last-level cache; writing to it empties the cache."""
+    """Return a tensor twice as large as a device's last-level cache, which writing it empties."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
@@ -193,7 +193,7 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
-        """Take cells off ``waiting`` and visit each once; drop the rest when time is short."""
+        """Visit cells off ``waiting`` while memory lasts; clear ``waiting`` if time is short."""
         room, bytes_held = bytes_for_states_on(torch.device(self.device)), 0
         a_round, longest = 0.0, 0.0
         while waiting and bytes_held <= ROUND_ROOM * room:
@@ -210,9 +210,9 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if a first cell, or ``min_rounds`` rounds with another cell, fit in time.
+        """Return True if time is left for a first cell, or ``min_rounds`` rounds of one cell more.
 
-        ``a_round`` and ``longest`` are the times of a round so far and of the longest first visit.
+        ``a_round`` and ``longest``: seconds of a round so far and of the longest first visit.
         """
         if self.until is None or not self.unfinished:
             return not self._is_late()

@@ -113,7 +113,7 @@ def _throttle_count() -> int:
 
 
 APART, APART_MS = 0.05, 0.1
-"""Allowed difference of wall clock and CUDA events, as a share, or in ms per call."""
+"""Allowed difference of wall clock and CUDA events: the larger of a share and of ms per call."""
 
 
 @dataclass

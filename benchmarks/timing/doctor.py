@@ -67,7 +67,7 @@ class Steadiness:
 
 
 def measure_steadiness(device: str, seconds: float = 1.5) -> Steadiness:
-    """Time a matrix product repeatedly for ``seconds``, after a warm-up of a fifth of this time."""
+    """Return the steadiness of a matrix product, timed for ``seconds`` after a fifth of warm-up."""
     a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
     clock, times, before = Clock(device), [], LoadCounters()
     for phase in (seconds / 5, seconds):
@@ -166,7 +166,7 @@ class RequiredPackage(NamedTuple):
 
 
 def required_packages(requirements: list[str] | None = None) -> list[RequiredPackage]:
-    """Return the packages in ``requirements``, or of the installed samplerbench, by extra."""
+    """Return the packages of ``requirements``, if None of the installed samplerbench, by extra."""
     if requirements is None:
         try:
             requirements = importlib.metadata.requires(NAME) or []

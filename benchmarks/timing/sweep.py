@@ -23,7 +23,7 @@ from ..suites.suite import Timing
 from .clock import Clock, Stopwatch, set_backends, warm_up
 
 GAIN = 1.05
-"""Smallest factor of throughput that counts as a gain; two doublings without one end a sweep."""
+"""Smallest factor of throughput that counts as a gain; two in a row below it end a sweep."""
 NEARLY = 0.9  # smallest share of the largest throughput at the knee
 FEWEST, MOST = 6, 15  # fewest and most timed calls at each batch size
 WARM_UP_MS = 5000.0
@@ -49,7 +49,7 @@ def sweep_record(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """Run :func:`sweep_batch_sizes`; return ``points``, ``knee``, and the reason ``ended``."""
+    """Return ``points``, ``knee`` and the reason ``ended`` of :func:`sweep_batch_sizes`."""
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         points, ended = sweep_batch_sizes(
             model, cell, Clock(device).time, options.sweep, progress=progress, within=within

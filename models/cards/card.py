@@ -100,8 +100,8 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 def check_card(table: Mapping[str, Any], folder: str) -> None:
     """Check the values of a ``card.toml`` that lies in a folder called ``folder``.
 
-    A key without a :data:`Rule` may have any plain value. Raises a ValueError for a value that
-    breaks its rule, and for a missing key.
+    A key without a :data:`Rule` may have any plain value. Raises a ValueError for a missing key, a
+    value that breaks its rule, and a ``name`` other than ``folder``.
     """
     for key in _NEEDED:
         if key not in table:
@@ -202,7 +202,7 @@ class Card:
 
     @property
     def identity(self) -> str:
-        """Name and the start of the SHA-256 of the weights, such as ``fashion-1f0c22…``."""
+        """Name and the first 16 digits of the weights' SHA-256, such as ``fashion-1f0c22…``."""
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:

@@ -119,10 +119,11 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card, whose files are read on use; None for a card without one.
+    """Return a card's reference, whose statistics are read at their first use; None without one.
 
-    ``draw(n)`` gives held-out samples in place of the stored ones. Another card's reference comes
-    without its converged samples. Raises a CardError if stored features are another extractor's.
+    ``draw(n)`` gives held-out samples in place of the stored ones. A reference of another card
+    ignores ``draw``, and has no converged samples. Raises a CardError if stored features are of
+    another extractor.
     """
     if not card.reference:
         return None

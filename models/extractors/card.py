@@ -21,7 +21,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """Return the model's own reference, in its features or in their first N principal axes."""
+    """Return the model's own reference; with ``count``, in the first ``count`` principal axes."""
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
         what = f"'card:{count}' asks for no number of features"
@@ -47,9 +47,9 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return ``reference`` in the first ``count`` axes of its features; itself if no more exist.
+    """Return ``reference`` in its first ``count`` axes; unchanged if it has no more features.
 
-    Raises a ValueError for an extractor without axes.
+    Raises a ValueError if axes are needed and the reference's extractor has none.
     """
     inner = reference.extractor
     if inner.dim <= count:

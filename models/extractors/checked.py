@@ -20,9 +20,9 @@ class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
     ``identity`` consists of ``name`` and a hash of the extractor's files, so that results of two
-    versions or sets of weights are never compared. The fingerprint of
-    :mod:`samplerbench.benchmarks.identity` covers all else. Raises a ValueError if the loaded
-    value is not callable, or a sample's features depend on its batch or differ between calls.
+    versions or sets of weights are never compared. Raises a ValueError if the loaded value is not
+    callable, its features are not finite ``(n, dim)``, or a sample's features depend on its batch
+    or differ between calls.
     """
 
     def __init__(

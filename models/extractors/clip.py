@@ -18,11 +18,11 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 @extractor("clip", usage="clip:FOLDER")
 def load(folder: str, samples: Samples) -> rgb.RgbNetwork:
-    """Load image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020), not normalised.
+    """Load an extractor of CLIP's image embeddings (Radford et al. 2021, arXiv:2103.00020).
 
-    An embedding has 512 elements for ViT-B/32, 768 for ViT-L/14. As in CLIP, images are resized by
-    Pillow's bicubic interpolation to 8 bits; here they are stretched if not square. The folder has
-    ``config.json`` and ``model.safetensors``, such as a snapshot of ``openai/clip-vit-base-patch32``.
+    Embeddings are not normalised. They have 512 elements for ViT-B/32, 768 for ViT-L/14. As in
+    CLIP, images are resized by Pillow's bicubic interpolation to 8 bits; here they are stretched if
+    not square. A ``folder`` without ``config.json`` and ``model.safetensors`` raises a ValueError.
     """
     if not folder:
         raise ValueError(

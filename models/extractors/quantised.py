@@ -22,7 +22,7 @@ LEVELS = 255
 
 
 def to_grey_levels(x: Tensor, limits: tuple[float, float], how: Quantisation) -> Tensor:
-    """Return uint8 grey levels of values, clamped to the range, then rounded or truncated."""
+    """Return ``x`` scaled from ``limits`` to 0 … 255, clamped, rounded or truncated to uint8."""
     low, high = limits
     values = x.to(torch.promote_types(x.dtype, torch.float32))
     levels = ((values - low) * (LEVELS / (high - low))).clamp(0, LEVELS)

@@ -28,7 +28,7 @@ class RgbNetwork:
     """Extractor of a network of 8-bit RGB images.
 
     Values of the data's range are scaled to 0 … 255 and *rounded*, since truncation would darken
-    all images by half a grey level. Grey images are repeated three times.
+    all images by half a grey level. Grey images fill all three channels.
 
     Args:
         limits: range of the data (:func:`checked_pixel_limits`).
@@ -93,7 +93,7 @@ def checked_pixel_limits(name: str, samples: Samples) -> tuple[float, float]:
 
 
 def known_limits(name: str, samples: Samples, alternative: str = "") -> tuple[float, float]:
-    """Return the data's range; raise a ValueError with the ``alternative`` if it is unknown."""
+    """Return the data's range; if unknown, raise a ValueError that ends in ``alternative``."""
     if samples.limits is None:
         raise ValueError(
             f"{name} needs the range of the images' values, which the model does not state; give a "
@@ -118,7 +118,7 @@ def resize_bicubic(images: Tensor, side: int) -> Tensor:
 
 
 def import_optional(module: str, needs: str, package: str) -> Any:
-    """Import a module; if it is missing, raise a ValueError: ``needs``; pip install ``package``."""
+    """Return the module called ``module``, or raise "``needs``; pip install ``package``"."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -127,7 +127,7 @@ def import_optional(module: str, needs: str, package: str) -> Any:
 
 @contextmanager
 def explain_errors(problem: str, remedy: str = "") -> Iterator[None]:
-    """Turn every error in this context into a ValueError, since a wrong file can raise any."""
+    """Turn every error in this context into a ValueError "``problem`` (error)``remedy``"."""
     try:
         yield
     except Exception as error:
@@ -139,7 +139,7 @@ Resize = Callable[[Tensor, int], Tensor]
 
 
 def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
-    """Resize ``images`` (n, 3, h, w) by Pillow's bicubic interpolation to 8 bits, on the CPU."""
+    """Resize uint8 ``images`` by Pillow's bicubic interpolation, which rounds to grey levels."""
     pillow = import_optional("PIL.Image", "this resizing needs Pillow", "pillow")
     resized = [
         np.asarray(pillow.fromarray(image).resize((side, side), pillow.Resampling.BICUBIC))

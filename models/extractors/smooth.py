@@ -13,7 +13,7 @@ from .rgb import RgbNetwork
 STEP = 1e-3
 """Change of a value, as a share of the data's range: a quarter of a grey level."""
 LARGEST_BEND = 0.5
-"""Largest second difference of smooth features over their change in both steps; 1 if rounded."""
+"""Largest second difference of smooth features over their change in two steps; 1 if rounded."""
 
 
 def smooth_extractor(extractor: Extractor, samples: Samples) -> Extractor:

@@ -208,7 +208,7 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
 
     Raises:
         CheckpointError: the weights do not fit the network, or the decoder cannot be read.
-        ValueError: a question of ``spec`` is open, or one of its values is invalid.
+        ValueError: ``spec`` leaves a setting open, or one of its values is invalid.
     """
     of, decoder = family(spec.family), decoder_of(spec, opened)
     network = _read_or_refuse(opened, lambda: of.network(spec, opened))
@@ -226,12 +226,12 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:
     """Load the model of a file or folder, on the CPU.
 
-    Questions that the files leave open are answered by the user's ``settings``, then by cached
-    answers of ``samplerbench check-model``. ``name`` is the family; None to recognise it.
+    Settings that the files leave open come from the user's ``settings``, then from cached answers
+    of ``samplerbench check-model``. ``name`` is the family; None to recognise it.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or is of no known family.
-        ValueError: a setting is invalid, or a question remains open.
+        ValueError: a setting is invalid or remains open.
     """
     opened = open_checkpoint(path)
     return resolve_model(specify_checkpoint(opened, name), opened, settings)
@@ -247,7 +247,7 @@ def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, st
 def load_spec(rest: str) -> Denoiser:
     """Load the model of a checkpoint with its options, such as ``checkpoint:ema.pt?guidance=2``.
 
-    ``rest`` is ``PATH?setting=value&…``, or the same after ``FAMILY:`` to try one family only.
+    ``rest`` is ``PATH?setting=value&…``; ``FAMILY:PATH?setting=value&…`` tries one family only.
 
     Raises:
         ValueError: as for :func:`load`, or an option that every model has is invalid.
@@ -294,7 +294,7 @@ def write_converted(
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its network is not one of this project's.
-        ValueError: a question is open, a setting is invalid, or ``out`` is not empty.
+        ValueError: a setting is open or invalid, or ``out`` is not an empty or new folder.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is there already and not empty; give another folder")

@@ -243,8 +243,8 @@ class FileModel(Denoiser):
     def reference(self) -> Reference | None:
         """Return a reference with exact moments, or else with the moments of 50 000 samples.
 
-        A model of latents needs samples, which are decoded. Returns None without moments and samples,
-        or for decoded images of more than :data:`LARGEST_DECODED` values.
+        A model of latents needs ``sample``, whose results are decoded. Returns None for a model
+        with neither ``moments`` nor ``sample``, or images of over :data:`LARGEST_DECODED` values.
         """
         return self._reference
 

@@ -125,7 +125,7 @@ class Schemes:
         return self._built_in(name) is not None or name in self.installed()
 
     def find(self, spec: str) -> tuple[Scheme, str]:
-        """Return the scheme and the rest of ``spec``, which is ``scheme:rest`` or ``scheme``.
+        """Return the scheme of ``spec``, ``scheme:rest`` or ``scheme``, and ``rest`` or "".
 
         Raises a ValueError if no text follows the colon, or :meth:`get` finds no single scheme.
         """
@@ -152,7 +152,7 @@ class Schemes:
         return self._import(points[0])
 
     def installed(self) -> dict[str, str]:
-        """Return distribution and version by scheme of installed packages; imports nothing."""
+        """Return ``{scheme: "distribution version"}`` of installed packages; imports nothing."""
         return {point.name: origin_of(point) for point in entry_points(group=self._group)}
 
     def built_in(self) -> list[Scheme]:

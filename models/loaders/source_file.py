@@ -31,7 +31,7 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
     """Return the SHA-256 of each source file of a module and of the user's modules that it imports.
 
     Keys are paths relative to the folder that holds the module or, for a module in a package, the
-    top package. Installed modules count if they belong to ``own``, by default the module's package.
+    top package. Of installed modules, only those in package ``own`` count, by default the module's.
     """
     package, dot, _ = module.__name__.partition(".")
     top = Path(module_file(package) or module_file(module.__name__) or ".")
@@ -42,7 +42,8 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
     """List the source files of a module, and of loaded user modules that its code imports anywhere.
 
-    Imports in these modules count too. Installed modules count if in ``package``, by default the module's own.
+    Imports in these modules count too. Of installed modules, only those in ``package`` count, by
+    default the module's.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
@@ -62,7 +63,7 @@ def files_of_modules(module: ModuleType, package: str | None = None) -> list[str
 
 
 def imported_names(file: str, package: str) -> list[str]:
-    """List dotted names of modules that a Python file of ``package`` may import; else []."""
+    """List dotted names of modules that a file of ``package`` may import; [] if it is no Python."""
     stamp = file_hash(file)
     return list(_cached_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
@@ -120,11 +121,11 @@ def short_path(text: str) -> str:
 
 
 def call_function(spec: str, makes: str, /, **params: Any) -> LoadedValue:
-    """Execute ``path/to/file.py``, and call the function that ``path/to/file.py:function`` names.
+    """Return the result of the function that ``spec``, ``path/to/file.py:function``, names.
 
-    ``makes`` is a word for messages that says what the function returns. The file and the function
-    may import modules from the file's folder. Raises a ValueError if there is no such file or
-    function, or if one of them raises an exception or ends the program.
+    The file is executed, and the function called with ``params``. Both may import modules from the
+    file's folder. ``makes`` is a word for the result in messages. Raises a ValueError if there is
+    no such file or function, or if one of them raises an exception or ends the program.
     """
     path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     path = Path(path_text)

@@ -58,7 +58,7 @@ _READERS = (
 _READER_NAMES = frozenset(name for _, name in _READERS)
 _INSTALLED_PLACES = (*_PYTHON, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 _without_readers: dict[str, tuple[ModuleType, dict[str, Any], int]] = {}
-"""Searched installed modules without a reader: the module, its names, and their number then."""
+"""Installed modules without a reader, by name: module, its dict, and the dict's size then."""
 _lock = threading.RLock()
 _active_recorders: list[FileRecorder] = []
 _wrapped = contextlib.ExitStack()
@@ -74,7 +74,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a file outside Python, installed packages, this one, caches and system."""
+    """Return True for a file outside Python, installed packages, samplerbench, caches, system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -91,7 +91,7 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
     Args:
         paths: paths of files. Missing and unreadable files are left out.
         folder: files below this folder are named by their relative path, others by their file name alone. If files of
-            one name differ in content, the second is called ``NAME#2`` and so on, in the order of their hashes.
+            one name differ, they are called ``NAME``, ``NAME#2``, ``NAME#3`` in the order of their hashes.
     """
     by_name: dict[str, set[str]] = {}
     for path in set(paths):
@@ -119,7 +119,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file that is gone or has another hash than ``opened``, or ""."""
+    """Return a clause on the first file of ``opened`` (hash by name) that differs now, or ""."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:
@@ -200,7 +200,7 @@ class FileRecorder:
 
 @contextlib.contextmanager
 def record_files() -> Iterator[FileRecorder]:
-    """Record the files that this thread, and threads started later, read in this context."""
+    """Yield a recorder of files that this thread and threads started later read in the context."""
     global _hook_added
     now = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
