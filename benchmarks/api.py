@@ -77,8 +77,8 @@ def plan(
         **replaced: values that replace the suite's own, by its keys.
 
     Returns:
-        One cell for each row of the table, grouped by model. If a cell cannot run, its ``skip`` gives
-        the reason, such as a budget below the cost of one step.
+        One cell for each row of the result table, grouped by model. If a cell cannot run, its
+        ``skip`` gives the reason, such as a budget below the cost of one step.
 
     Raises:
         ValueError: an argument is invalid or names something that does not exist.
@@ -94,7 +94,7 @@ def plan(
 def plan_cells(
     suite: Suite, device: str
 ) -> tuple[dict[str, Denoiser], dict[str, Reference | None], list[Cell]]:
-    """Return the loaded models of a suite, with their references, by model name; and its cells."""
+    """Return a suite's models and their references, both by model name, and its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
@@ -167,8 +167,8 @@ def run(
 class RunResult(NamedTuple):
     """Result of :func:`run_suite`; ``table`` is None if another process writes it.
 
-    ``cells`` are the keys of the suite's cells. ``analyses`` is None unless the suite has ``until``.
-    ``doubt`` warns of users' samplers that fail ``samplerbench check``, and is "" if none fails.
+    ``cells`` are the keys of the suite's cells. ``analyses`` are the interim analyses, for a suite
+    with ``until``. ``doubt`` warns of users' samplers that fail ``samplerbench check``, or is "".
     """
 
     table: ResultTable | None
@@ -200,7 +200,7 @@ def run_suite(
         time_limit: seconds that one shard may take; None derives it from the measured speed, 0 is no limit.
         retry: True to repeat cells that failed before.
         fresh: True to set aside the folder's contents and the cached measurements on models.
-        join: True to help another process that runs in the folder; False to raise an error for it.
+        join: True to help another process that runs in the folder; False raises a BusyError for it.
     """
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     if executor is not None and suite.timing.enabled:
@@ -271,7 +271,7 @@ def advise(
 
 
 def advice_folder(model: str) -> Path:
-    """Return the default folder of the advice on a model."""
+    """Return the default folder of the advice on a model spec, in ``results/runs``."""
     digest = hashlib.sha256(model.encode()).hexdigest()[:8]
     return Path("results") / "runs" / file_name(f"advise-{model}", digest)
 
@@ -310,7 +310,7 @@ def tune(
         samplers: samplers to tune: specs, objects or classes.
         nfe: evaluations per sample; or give ``steps``.
         steps: numbers of steps; or give ``nfe``.
-        out: JSON file for the schedule ``tuned(file=…)``; entries that it has are not tuned again.
+        out: JSON file for the schedule ``tuned(file=…)``. Entries of the same settings are reused.
         latents: number of latents to tune on.
         test_latents: number of further latents, which only measure the error of the result.
         seed: root seed of the latents.
@@ -324,7 +324,7 @@ def tune(
         progress: called with each stage, in words.
 
     Raises:
-        ValueError: something does not exist or cannot be tuned.
+        ValueError: an argument is invalid, something does not exist, or a sampler cannot be tuned.
     """
     from .tuning.tuner import tune_targets
     from .tuning.tuning import ModelTuning, targets_of

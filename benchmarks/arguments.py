@@ -32,13 +32,13 @@ def suite_of(
     samplers: Sequence[Any] | None,
     replaced: dict[str, Any],
 ) -> Suite:
-    """Return a suite with its models, samplers and further keys (``replaced``) replaced.
+    """Return a suite in which models, samplers and the keys of ``replaced`` are replaced.
 
-    Models and samplers given as objects, and samplers of installed packages, are registered.
+    If ``suite`` is None, the arguments give everything. Model and sampler objects are registered.
 
     Raises:
-        ValueError: there is no such suite, an object is no model or no sampler, or a suite file
-            refers to Python code or files that it may not load without consent.
+        ValueError: there is no such suite, a value is invalid, or an object is no model or sampler.
+            Also if the suite's file names Python code, or files outside its folder.
     """
     load_installed()
     keys = dict(replaced)
@@ -55,7 +55,7 @@ def suite_of(
 
 
 def load_installed() -> None:
-    """Load the samplers of installed packages; log a warning for a broken one."""
+    """Load the samplers of installed packages; log a warning for each broken package."""
     for sentence in methods.load_plugins().values():
         log.warning("%s", sentence)
 
@@ -75,9 +75,9 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return the spec of a model; register an object under ``name``, or by default its own name.
+    """Return the spec of a model; register an object under ``name``, or if "" under its own name.
 
-    Raises a ValueError if the object is no model, or if a built-in model has the name.
+    Raises a ValueError if the object is no model, or the name is malformed or a built-in model's.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -87,9 +87,9 @@ def model_spec(model: Any, name: str = "") -> Any:
 
 
 def make_sampler(sampler: Any) -> Sampler:
-    """Return the sampler for a spec, an object or a class, whose class is registered.
+    """Return the sampler for a spec, an object or a class; register the class of an object.
 
-    Raises a ValueError if there is no such sampler.
+    Raises a ValueError for an unknown sampler or option, and for an object that is no sampler.
     """
     if isinstance(sampler, str | Mapping):
         spec = parse_spec(sampler)
@@ -103,7 +103,7 @@ def make_sampler(sampler: Any) -> Sampler:
 
 
 def sampler_spec(sampler: Any) -> Any:
-    """Return the spec of a sampler; the class of an object is registered."""
+    """Return the spec of a sampler (a spec, object or class); register the class of an object."""
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
@@ -127,7 +127,8 @@ def _load_suite_argument(suite: Any) -> Suite:
 def resolve_device_argument(name: str, suite: Suite | None = None) -> str:
     """Return "cpu" or "cuda" for a device name.
 
-    Raises a ValueError for names other than :data:`DEVICES`, or if the suite cannot run there.
+    Raises a ValueError for a name that is not in :data:`DEVICES`, and for "cuda" without a GPU.
+    Also for "auto" without a GPU, if the suite needs one.
     """
     if name not in DEVICES:
         raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")

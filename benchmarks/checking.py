@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from ..models.checkpoints.specification import Specification
 
 Opening = Callable[[Any, str], None]
-"""Callback before a check: gets a checkpoint's specification or another model; and its identity."""
-LARGE = 1 << 30  # bytes of a file; networks for a larger one's other answers take too much memory
+"""Callback before a check, with (specification, checksum) of a checkpoint or (model, identity)."""
+LARGE = 1 << 30  # bytes; larger checkpoints take too much memory to try other settings as well
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
-    """Check a sampler's order, evaluations, purity, batch independence, moments, and end at 0.
+    """Check a sampler: order, evaluations, repeatability, batch independence, moments, end at 0.
 
     Args:
         sampler: a spec, an object or a class.
@@ -52,8 +52,7 @@ def check(sampler: Any, *, fast: bool = False) -> Conformance:
         All checks, with ``passed``, ``failures``, and ``why``, the likely causes of failures.
 
     Raises:
-        ValueError: there is no such sampler or option, or the sampler stands for a checkpoint's
-            scheduler.
+        ValueError: unknown sampler or option, or a sampler that stands for a model's own scheduler.
 
     >>> check("euler", fast=True).passed
     True
@@ -89,7 +88,7 @@ def check_model(
         model: a spec, such as a name or the path of a checkpoint, or an object.
         images: clean images that the model was trained on: a folder, .npy, .npz, or a data set;
             latents, for a model of latents. None uses the model's own data or, without any, samples
-            of the model. A check on samples of the model never passes.
+            that the model generates. A check on generated samples alone never passes.
         teacher: model that a few-step map was distilled from.
         samples: largest number of images or samples to use.
         device: where to run; "auto" takes a CUDA GPU if there is one.
@@ -212,7 +211,7 @@ def _check_loaded_model(
 def _with_range_check(
     result: Checked, limits: tuple[float, float] | None, clean: Tensor
 ) -> Checked:
-    """Return the result with a check that images lie within ``limits``, if these are not None."""
+    """Put a check that images lie within ``limits`` before a result's checks; add none for None."""
     if limits is None:
         return result
     return replace(result, checks=(check_range(limits, clean), *result.checks))
@@ -243,7 +242,11 @@ def _load_teacher(
 def _read_images(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Return images in the first shape that fits, their classes, and a note on assumptions."""
+    """Return at most ``most`` samples in the first shape that fits, their classes, and a note.
+
+    Samples are latents for a model of latents, or None if the autoencoder is missing. The note says
+    how images were scaled or encoded, or is "". Raises a ValueError if no shape fits.
+    """
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
     limits, note = spec.limits, ""
     if len(last) == 3 and last[0] in (1, 3) and limits is None and not spec.decoder:

@@ -15,7 +15,7 @@ from .metrics.estimators.rows import FloatArray, Moments
 def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: ArrayLike) -> float:
     """Return the squared Fréchet distance of two Gaussians, which FID computes for features.
 
-    The distance is |mu1 - mu2|² + tr(cov1 + cov2 - 2 (cov1 cov2)^½), in double precision.
+    The result is |mu1 - mu2|² + tr(cov1 + cov2 - 2 (cov1 cov2)^½), in double precision.
 
     Args:
         mu1: mean ``(d,)``, an array or a tensor.

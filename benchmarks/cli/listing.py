@@ -148,7 +148,7 @@ def list_extractors() -> list[Row]:
 
 
 def list_metrics() -> list[Row]:
-    """Return a row per measured column of the table, with its metric's name in a suite or None."""
+    """Return a row per measured column; ``metric`` is its metric's name in suites, or None."""
     settings = ("sigma_min", "sigma_max")
     measured_by = {
         column.name: name

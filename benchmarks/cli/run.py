@@ -64,9 +64,8 @@ def run(
 ) -> None:
     """Run a suite and write its table and report. Existing results are reused."""
     if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
-        # threads that wait for the next small product spin by default, and on a machine with other
-        # work take the core from the one that computes: half a minute instead of three seconds.
-        # GNU's OpenMP reads it when torch is imported
+        # waiting threads of OpenMP spin by default, and on a busy machine take the core from the
+        # thread that computes (30 s instead of 3 s). GNU's OpenMP reads this when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if options.device != "cpu":
         executors.take_gpu_of_rank()

@@ -133,9 +133,8 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
 def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     """Print the states of a run directory's cells in groups, or the state of each cell as JSON.
 
-    Raises:
-        ValueError: ``folder`` is no run directory, or its suite is unknown or cannot be loaded
-            here. Also if ``run.json`` names code or files elsewhere, and ``trust`` is False.
+    Raises a ValueError if ``folder`` is no run directory, or its suite is unknown or cannot be
+    loaded. Also if its suite names code or files outside the folder, and ``trust`` is False.
     """
     from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir

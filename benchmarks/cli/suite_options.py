@@ -148,11 +148,10 @@ SEQUENTIAL = ("target_se", "baseline", "metric", "max_samples", "margin")
 
 
 def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
-    """Load plugins, set threads; return the suite with the options' replacements, and the device.
+    """Return the suite with the options' replacements, and the device; load plugins, set threads.
 
-    Raises:
-        ValueError: the suite does not exist, or is "frontier", which is a command. Also if an
-            option is invalid, or if code would run without ``--trust-suite``.
+    Raises a ValueError if the suite does not exist or is "frontier", which is a command. Also if an
+    option is invalid, or code would run without ``--trust-suite``.
     """
     if name == "frontier":
         raise ValueError(
@@ -203,7 +202,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
 
 
 def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """Return the suite's ``execution`` for these options; None without any, to change nothing."""
+    """Return the suite's key ``execution`` for these options; None if both are False."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 
@@ -211,7 +210,8 @@ def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
 def with_sequential_options(suite: Suite, options: SuiteOptions) -> Suite:
     """Return the suite with ``--until-decided`` and the options in :data:`SEQUENTIAL`.
 
-    Raises a ValueError for an invalid value, or without ``--until-decided`` and ``--target-se``.
+    Raises a ValueError for an invalid value. Also if :data:`SEQUENTIAL` is used without
+    ``--until-decided``, ``--target-se`` or an ``until`` of the suite.
     """
     from ...samplers.spec import parse_spec
 

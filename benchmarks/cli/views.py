@@ -167,7 +167,7 @@ def _split_words(words: str) -> list[str]:
 
 
 def print_headline(table: ResultTable) -> None:
-    """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor."""
+    """Print each sampler's evaluations until ``fd_conv`` is below its sampling noise."""
     from ...results.comparison.headline import headline_table
     from ...results.text import format_number
     from ...results.values import rows_as_dicts

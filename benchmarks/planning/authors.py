@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Authors' schedules of some samplers; source as ``key`` of ``references.bib`` and a place."""
+    """Authors' schedules of some samplers, as stated at ``where`` in ``key`` of references.bib."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]

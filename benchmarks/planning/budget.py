@@ -28,8 +28,8 @@ def evaluations_by_steps(
 ) -> Callable[[int], int]:
     """Return a cached function from a number of steps to a sampler's evaluations per sample.
 
-    With ``infinite``, runs begin at an infinite level. Calls raise a ValueError for a sampler
-    without a declared number of evaluations (``nfe``).
+    ``end`` is "zero" or "sigma_min". ``sigma_start`` is the first level, None for sigma_max; it is
+    infinite with ``infinite``. Calls raise a ValueError if the sampler's ``nfe`` gives None.
     """
     levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
@@ -66,9 +66,11 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the most steps whose ``cost``, which must not fall, is within ``budget``, or None.
+    """Return the largest number of steps that cost at most ``budget``; None if one step costs more.
 
-    Raises a ValueError if they are more than 10,000 where evaluations are skipped.
+    ``cost`` maps steps to evaluations, and never falls. If it stops rising within the budget, the
+    result is ``budget`` + 1. Raises a ValueError if it still rises, and more than 10,000 and more
+    than 64 (``budget`` + 1) steps fit.
     """
     most = budget + 1  # an analytic first step costs nothing
     n = bisect_right(range(1, most + 1), budget, key=cost)

@@ -26,7 +26,7 @@ from ...samplers.spec import canonical_json
 from ..identity.model import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Names of the item of a key with the model's behaviour, and of a file with its digest."""
+"""Names of items: of a cache key, for :func:`behaviour_of`; of a cached file, for its checksum."""
 
 _behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
@@ -43,7 +43,7 @@ def set_measurements_aside(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return a digest of a model's outputs and opened files; "" without cache, or if it fails."""
+    """Return a digest of a model's outputs and opened files; "" for no cache or a failing model."""
     digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
@@ -91,7 +91,7 @@ def search_key(
 def cached_result(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the result of ``measure()`` with ``key`` as an item, stored in the folder ``cache``.
+    """Return the items of ``measure()`` and an item "key", cached in the folder ``cache``.
 
     ``measure`` is called if the cache has no result for the key, or if ``cache`` is None. ``key``
     has JSON values for everything that the result depends on. ``name`` is part of the file's name.
@@ -141,7 +141,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Record files that a model opened when measured; if they change, its behaviour has changed."""
+    """Record files that a model opened when measured, so that :func:`behaviour_of` checks them."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

@@ -19,7 +19,7 @@ Errors = Callable[[Array], Array]
 """Function from lam of any shape to the assumed error of the denoised image there."""
 
 MOST = 40
-"""Largest number of steps between positive levels; the minimum of 40 takes several seconds."""
+"""Largest number of steps between positive levels; the search for 40 takes several seconds."""
 
 _LEAST = 1e-3  # smallest gap in lam, as a share of the range
 _DIFFERENCE = 1e-6  # of central differences in lam
@@ -63,10 +63,10 @@ def dmn(
         sigma_max: first level.
         process: noising process, which the harness takes by name: "vp_linear", "vp_cosine", "flow" or "ve".
             With power 1 it matters only for the start "time".
-        power: growth of the image's error, 0 … 10. The authors take 1 for pixels and 2 for latents.
+        power: exponent of the image's error, 0 … 10. The authors take 1 for pixels, 2 for latents.
         start: first guess, uniform in lam ("lambda") or in the process's time ("time").
         order: order of the method, 1 … 3. The method's first and last steps have lower orders.
-        to_zero: the last step goes from ``sigma_min`` to 0; the others span the range.
+        to_zero: True if the last step goes to 0, and is not optimised. False ends at ``sigma_min``.
 
     Raises:
         ValueError: an option or the range is invalid, or there are more steps than :data:`MOST`.
@@ -88,13 +88,13 @@ def dmn(
 
 
 def image_error(lam: Array, process: Process, power: float) -> Array:
-    """Return sigma_t^power / alpha_t, the assumed error of an image, at lam = -log(sigma)."""
+    """Return sigma_t^power / alpha_t, an image's assumed error, at lam = log(alpha_t / sigma_t)."""
     level = np.exp(-lam)
     return level**power * process.alpha(process.t_of(level)) ** (power - 1)
 
 
 def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
-    """Return the terms whose absolute values sum to the bound.
+    """Return the terms whose absolute values sum to the error bound of a multistep method.
 
     With the denoised image d, the exact solution of the probability flow is
 
@@ -103,7 +103,7 @@ def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
     In step s = 0 … N - 1 a polynomial through k = min(``order``, s + 1, N - s) images stands for d. The
     error of image j is multiplied by w_sj, the integral of e^lam times the image's Lagrange polynomial.
     Image j has the term errors(lam_j) sum_s w_sj, where s leaves out the first ``order`` steps and the last.
-    One more term is the sum, over the steps left out, of the root of sum_j (errors(lam_j) w_sj)².
+    The last term is the sum, over the steps left out, of the root of sum_j (errors(lam_j) w_sj)².
 
     Args:
         lam: ``(batch, N + 1)`` rising values of -log(sigma), N >= 1.
@@ -130,9 +130,9 @@ def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
 
 
 def _lagrange_integrals(lam: Array, steps: NDArray[np.intp], images: NDArray[np.intp]) -> Array:
-    """Return the integrals of e^lam l_j over ``steps`` ``(s,)``; l_j is 1 at node j, 0 at others.
+    """Return the integrals of e^lam l_j over ``steps`` ``(s,)``, as ``(batch, s, k)``.
 
-    ``images`` ``(s, k)`` are the indices of the nodes in ``lam``. The result is ``(batch, s, k)``.
+    l_j is the Lagrange polynomial of node j. ``images`` ``(s, k)`` are indices of nodes in ``lam``.
     """
     begin = lam[:, steps]
     h, powers = lam[:, steps + 1] - begin, np.arange(images.shape[1])
@@ -154,7 +154,7 @@ def _minimise(
     start: str,
     order: int,
 ) -> tuple[float, ...]:
-    """Return the ``steps + 1`` levels of least bound, or the first guess if its bound is as low.
+    """Return the ``steps + 1`` levels of least bound, or the first guess if none lower is found.
 
     The bound has kinks where terms vanish, and the minimum lies on kinks. So the search minimises
     sum_j y_j over lam and over numbers y_j with -y_j <= term_j <= y_j.

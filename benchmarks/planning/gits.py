@@ -99,7 +99,7 @@ def _searcher(
     weight: float,
     seed: int,
 ) -> Search:
-    """Return the search of a schedule. All schedules share measured costs in the cache.
+    """Return the search function of ``gits`` or ``equal_error``, which share cached costs.
 
     Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
     """
@@ -146,7 +146,7 @@ def make_teacher(schedule: str, spec: str) -> GridSampler:
 def bind_latents(
     model: Denoiser, count: int, seed: int, device: str
 ) -> tuple[Bound, Tensor, Meter]:
-    """Return the denoiser of ``count`` latents for a search, their states, and its meter."""
+    """Return a denoiser for ``count`` search latents, their states at sigma_max, and its meter."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + count, device=device), Meter()
     noise = SampleNoise(seed, ids, model.event, model.dtype)
     x = model.sigma_max * model.place_noise(noise.initial())
@@ -156,7 +156,7 @@ def bind_latents(
 def run_teacher(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
 ) -> tuple[Grid, list[Tensor], Bound, Meter]:
-    """Return a karras grid, a teacher's states at its levels, their denoiser, and its meter."""
+    """Return a karras grid to sigma_min, a teacher's states on it, the denoiser, and its meter."""
     grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     bound, x, meter = bind_latents(model, latents, seed, device)
     states = [x]
@@ -168,7 +168,7 @@ def run_teacher(
 def _measure_costs(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
 ) -> dict[str, Any]:
-    """Return the fine grid's ``levels``, ``cost`` of jumps between them, and ``evaluations``."""
+    """Return the fine grid's ``levels``, ``cost`` (:func:`.euler_costs`), and ``evaluations``."""
     grid, states, bound, meter = run_teacher(model, teacher, steps, latents, seed, device)
     slopes = [
         (state - bound(state, level)) / level

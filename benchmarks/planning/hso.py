@@ -15,7 +15,7 @@ from .dmn import MOST, Array, image_error
 ENDS = np.linspace(0.03, 0.01, 9)
 """Process times from which the last positive level is chosen."""
 PENALTY = 1e9
-"""Weight of the squares by which gaps in process time are too small."""
+"""Weight of :func:`spacing_penalty` in the choice of the last positive level."""
 
 _RHO = 7.0  # of the start
 _DIFFERENCE = 1e-5  # of central differences in lam
@@ -87,9 +87,9 @@ def midpoint_proxy(lam: Array, process: Process) -> Array:
 
 
 def spacing_penalty(levels: tuple[float, ...], evaluations: int, process: Process) -> float:
-    """Return the sum of squared shortfalls of the gaps between positive levels in process time.
+    """Return the sum of squared shortfalls of gaps in process time from the least allowed gap.
 
-    The least allowed gap falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
+    ``levels`` are positive. The least gap falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
     """
     least = np.interp(evaluations, [4, 20], [0.15, 0.01])
     gaps = -np.diff(process.t_of(np.array(levels)))
@@ -100,7 +100,7 @@ def spacing_penalty(levels: tuple[float, ...], evaluations: int, process: Proces
 def _minimise(
     steps: int, last: float, sigma_max: float, process: Process
 ) -> tuple[float, tuple[float, ...]]:
-    """Return the least proxy of ``steps`` steps from ``sigma_max`` to ``last``, and its levels."""
+    """Return the least proxy of ``steps`` steps from ``sigma_max`` to ``last``, and the levels."""
     from scipy.optimize import minimize  # here, since few runs need it
 
     start = -np.log(karras(steps, last, sigma_max, rho=_RHO, to_zero=False).sigma)

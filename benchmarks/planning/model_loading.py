@@ -18,7 +18,7 @@ class NamedModel(NamedTuple):
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model on a device; log its set of weights; raise ValueError for an unknown model."""
+    """Load a spec's model onto a device; log its choice of weights; raise ValueError if unknown."""
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)
@@ -34,7 +34,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a denoiser by :func:`load_model`; raise ValueError for an unknown model or a map."""
+    """Load a denoiser by :func:`load_model`; raise ValueError if unknown, or a few-step map."""
     name, model = load_model(spec, device)
     if model.kind == "map":
         raise ValueError(

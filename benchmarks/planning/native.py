@@ -23,7 +23,7 @@ much larger than s this is about s² / sigma in size. So at this ratio it is a h
 spread.
 """
 MOST = 0.5
-"""Smallest share of levels above :data:`DROWNED` for a warning; the first does not count."""
+"""Smallest share of drowned levels for a warning; the first level and 0 are not counted."""
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
@@ -58,7 +58,7 @@ def native() -> Callable[[Denoiser, Path | None, str], Callable[..., Grid]]:
 def _native_grid(
     model: Denoiser, n: int, sigma_min: float, _sigma_max: float, *, to_zero: bool
 ) -> Grid:
-    """Return the model's own grid of ``n`` evaluations, which ends at 0 or at ``sigma_min``.
+    """Return the model's own grid of ``n`` steps, which ends at 0 or at ``sigma_min``.
 
     The grid begins where the model's scheduler begins, which may lie below ``sigma_max``.
     """
@@ -68,7 +68,7 @@ def _native_grid(
 
 
 def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
-    """Log a warning for each model and schedule whose levels are mostly above :data:`DROWNED`."""
+    """Log the :func:`warning_if_drowned` of cells, once for each model and schedule."""
     warned = set()
     for cell in cells:
         key = (cell.model, cell.schedule.label)
@@ -80,7 +80,7 @@ def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> No
 
 
 def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a warning if most levels of a grid are above :data:`DROWNED`, else ""."""
+    """Return a warning if half or more of the levels exceed DROWNED times the spread, or ""."""
     spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > DROWNED * spread for level in inner)

@@ -80,7 +80,7 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
 def _step_costs(
     curve: MMSECurve, fine_steps: int, end: float, sigma_min: float, sigma_max: float
 ) -> tuple[tuple[float, ...], np.ndarray]:
-    """Return the levels of the fine grid, and the cost of a step between any two of them."""
+    """Return the ``m`` levels of the fine grid, and costs ``(m, m)`` of steps between them."""
     stop = max(end, sigma_min)
     below = (sigma_min,) if stop > sigma_min else ()
     gamma = gammas(stop, sigma_max, fine_steps + 1 - len(below))
@@ -97,9 +97,9 @@ def _step_costs(
 
 @torch.no_grad()
 def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Return the minimum mean squared error ``mmse`` at values ``gamma``, and ``evaluations``.
+    """Return the minimum mean squared errors ``mmse`` at ``gamma`` = 1 / sigma²; ``evaluations``.
 
-    For a network, the denoising loss on its own samples stands in.
+    For a network, ``mmse`` is the denoising loss on samples that it generates.
     """
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):

@@ -46,7 +46,7 @@ class OptimalSteps(FineGridSearch):
 
     @property
     def most(self) -> int:
-        """Largest number of steps above sigma_min."""
+        """Largest number of steps from sigma_max to sigma_min."""
         return len(self.paths)
 
     def path(self, jumps: int) -> tuple[int, ...]:
@@ -179,8 +179,8 @@ def _search(
 def row_function(solver: GridSampler, last: float) -> RowOf:
     """Return a function from a solver's path and its next level to the step's coefficients.
 
-    Some solvers lower the order of their last steps. So each path is planned with two more steps,
-    to ``last`` and to 0.
+    Some solvers lower the order of their last steps. So each path is planned with further steps to
+    ``last`` and to 0.
     """
 
     @cache
@@ -217,7 +217,7 @@ def best_paths(
     least mean square distance to its target; of equally near states, the one from the highest level.
 
     Args:
-        denoise: denoiser of ``len(levels) - 1`` rows of one latent.
+        denoise: denoiser bound to ``len(levels) - 1`` copies of one latent's id.
         targets: states of the teacher at the levels, ``(len(levels), *event)``.
         levels: sigma_i, falling.
         solver: the linear method that ``row_of`` was made for.
@@ -266,5 +266,5 @@ def best_paths(
 
 
 def median_path(paths: Sequence[tuple[int, ...]]) -> list[int]:
-    """Return the median of each index over paths of one length, rounded down; it rises strictly."""
+    """Return the path of the medians of each index over paths of one length, rounded down."""
     return np.floor(np.median(np.array(paths), axis=0)).astype(int).tolist()

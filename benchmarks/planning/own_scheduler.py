@@ -65,7 +65,7 @@ def configure_pipeline(
 
 
 def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """Return a function from steps to ``pipeline``'s evaluations per sample, unused ones too."""
+    """Return a function from steps to ``pipeline``'s evaluations per sample, one a step or more."""
 
     @cache
     def cost(n: int) -> int:

@@ -53,12 +53,11 @@ def plan(
     """Plan all cells of a suite, each once; models vary slowest, and budgets fastest.
 
     A sampler that uses only the ends of a grid is planned for one schedule. Searches of schedules
-    run now, unless they are cached. A schedule that cannot have levels for a sampler is left out for
-    this sampler, unless no schedule can.
+    run now, or are read from the cache. For each sampler, schedules that cannot have levels for it
+    are left out if another schedule can.
 
-    Raises:
-        ValueError: a sampler, schedule or option is unknown, tuned levels are missing, or the suite
-            cannot run on ``device``.
+    Raises a ValueError if a sampler, schedule or option is unknown, tuned levels are missing, or
+    the suite cannot run on ``device``.
     """
     check_executions(suite.execution, device)
     configured = [

@@ -19,7 +19,7 @@ from .published_tables import PublishedTable, read_tables
 from .tuned_schedule import carry_grid
 
 NEAR = 0.05
-"""Largest distance, in log sigma, of a table's ends from the model's that needs no ``carry``."""
+"""Largest difference in log sigma between a table's ends and the model's without ``carry``."""
 
 
 @schedule(
@@ -65,9 +65,9 @@ def published(
 
 
 def fit_to_range(table: PublishedTable, model: Denoiser, *, carry: bool) -> PublishedTable:
-    """Return a table for the model's range: unchanged, or at equal relative positions in log sigma.
+    """Return a table moved to the model's range, at the same relative positions in log sigma.
 
-    Raises a ValueError if the ranges differ by more than :data:`NEAR`, and ``carry`` is False.
+    Raises a ValueError if an end moves by more than :data:`NEAR`, and ``carry`` is False.
     """
     own = replace(table, sigma_min=table.sigma_min or model.sigma_min)
     ends = [(own.sigma_min, model.sigma_min), (own.sigma_max, model.sigma_max)]
@@ -95,7 +95,7 @@ class PublishedGrids:
     sampler: Any = None
 
     def for_sampler(self, sampler: Sampler) -> PublishedGrids:
-        """Return the tables for a sampler; raise a ValueError if they lack coefficients for it."""
+        """Return the tables for a sampler; raise ValueError if ``tabulated`` gets no coefficients."""
         bare = next((t.file for t in self.tables.values() if t.table is None), None)
         if bare and isinstance(sampler, FromSchedule):
             raise ValueError(

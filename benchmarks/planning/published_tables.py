@@ -76,7 +76,7 @@ def read_tables(path: Path, part: str, sigma_max: float) -> list[PublishedTable]
 
 
 class _Numbers(StrictTable):
-    """One table of a JSON file: the fields of :class:`.Tuned` with these names."""
+    """Table of a JSON file; its fields mean the same as in :class:`.Tuned`."""
 
     levels: tuple[float, ...]
     coefficients: tuple[tuple[float, ...], ...] | None = None
@@ -145,7 +145,7 @@ def _read_dyweight(path: Path) -> PublishedTable:
 
 
 def _dyweight_levels(n: int, settings: Mapping[str, Any]) -> Matrix:
-    """Return the nominal levels of ``n`` steps, by the settings of a DyWeight_loss."""
+    """Return the nominal levels ``(n + 1,)``, falling, by the settings of a DyWeight_loss."""
     kind, rho, u = settings["schedule_type"], settings["schedule_rho"], np.arange(n + 1) / n
     low, high = settings["sigma_min"], settings["sigma_max"]
     if (betas := _BETAS.get(settings.get("dataset_name", ""))) is not None:
@@ -244,7 +244,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 PURE_NOISE = 1e3
-"""Level from which on a model's first state counts as pure noise, where flow tables begin."""
+"""Smallest sigma_max of a model whose first state counts as pure noise, where flow tables begin."""
 
 
 def flow_table(
@@ -307,4 +307,4 @@ def vp_table(steps: Matrix, weights: Matrix, _sigma_max: float) -> tuple[Grid, T
 
 
 _NEURAL_SOLVERS: dict[str, Callable[..., Any]] = {"FM": flow_table, "DDPM": vp_table}
-"""Forms of NeuralSolver by the first word of the names of its dictionaries."""
+"""Functions that make NeuralSolver's tables, by the first word of their dictionary's name."""

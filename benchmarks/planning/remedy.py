@@ -23,7 +23,7 @@ def tuning_command(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """Return a clause with the commands that tune missing levels, or a clause that none can.
+    """Return a clause with commands that tune missing levels, or one that there are none to tune.
 
     ``made`` are the run's samplers. Sizes to tune are the ``budgets`` or, if ``budgets`` is None, the
     numbers of steps (``counts``). Settings come from the tuning file. Samplers with the same sizes
@@ -68,7 +68,7 @@ def plugin_arguments(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return options with the settings of the last entry, of this model if any; [] for none."""
+    """Return options with the settings of the last entry, if possible of this model; or else []."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

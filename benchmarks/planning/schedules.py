@@ -136,7 +136,7 @@ class Schedule:
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return table columns about the grid of ``n`` steps; {} unless it depends on a sampler."""
+        """Return result-table columns on the grid of ``n`` steps; {} if it needs no sampler."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
@@ -150,8 +150,7 @@ def schedule_options(name: str) -> dict[str, Any]:
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     """Return the schedule of a spec, such as "karras(rho=7)".
 
-    Raises:
-        ValueError: the name or an option is unknown, or the options give no grid.
+    Raises a ValueError if the name or an option is unknown, or the options give no grid.
     """
     options = parse_spec(spec)
     name = options.pop("name")
@@ -217,8 +216,7 @@ def read_levels(text: str) -> tuple[float, ...]:
     >>> read_levels("uniform_lambda:2:1:100")
     (100.0, 1.0, 0.0)
 
-    Raises:
-        ValueError: the text is neither, or its levels do not fall.
+    Raises a ValueError if the text is neither, or if its levels do not fall.
     """
     schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:

@@ -26,7 +26,7 @@ ALSO: tuple[Also, ...] = get_args(Also)
 
 
 Rows = tuple[tuple[float, ...], ...]
-"""Weights as plain numbers: in each step of the state, then of the images, newest first."""
+"""Weights of each step: of the state, then of the denoised images so far, newest first."""
 
 
 def check_table(
@@ -37,7 +37,7 @@ def check_table(
     coefficients: Rows | None,
     network_levels: tuple[float, ...] | None,
 ) -> None:
-    """Raise a ValueError unless levels fall from ``top`` to 0 in ``steps``, and the rest fits."""
+    """Raise a ValueError for wrong levels from ``top`` to 0, coefficients or network levels."""
     falling = all(cur > nxt for cur, nxt in pairwise(levels))
     ends = (len(levels), levels[0], levels[-1]) if levels else ()
     if ends != (steps + 1, top, 0) or not falling:
@@ -60,7 +60,7 @@ def check_table(
 def table_of_numbers(
     coefficients: Rows | None, network_levels: tuple[float, ...] | None
 ) -> Table | None:
-    """Return coefficients as a table; None without any."""
+    """Return coefficients as a table; None without coefficients."""
     if coefficients is None:
         return None
     rows = zip(coefficients, network_levels or [None] * len(coefficients), strict=True)
@@ -68,7 +68,7 @@ def table_of_numbers(
 
 
 class Score(StrictTable):
-    """Distances to converged endpoints, per dimension: mean by the objective, RMS, median."""
+    """Averages over latents of |x - endpoint| / sqrt(d); ``error`` is by the objective."""
 
     error: float
     rms: float
@@ -133,7 +133,10 @@ class _WithLoss(StrictTable):
 
 
 class Setting(_WithLoss):
-    """Settings of a tuning. An entry with different settings is tuned again."""
+    """Settings of a tuning. An entry with different settings is tuned again.
+
+    ``elsewhere`` is the identity of the hold-out model.
+    """
 
     format: Literal[2] = 2
     what: What = "grid"
@@ -170,8 +173,8 @@ class Tuned(_WithLoss):
         schedule: best built-in schedule on the training latents; ``untuned`` scores are its scores.
         train, test: scores by distances of samples, on the training latents and on other latents.
         gap: relative increase of :attr:`Scores.ratio` from the training latents to the others, by the loss.
-        teacher: cost of the converged endpoints of the training latents, with coarser solutions; 0
-            if endpoints are exact. Entries of one command share these endpoints.
+        teacher: cost of the converged endpoints of the training latents, with coarser solutions. It
+            has no evaluations for a closed form. Entries of one command share these endpoints.
         search: cost of all other evaluations on the training latents, before the final scores.
         loss_train, loss_test: scores by the loss in features, per feature; None without such a loss.
     """

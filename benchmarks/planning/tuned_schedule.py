@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .published_tables import PublishedTable
 
 LEAST = 1e-3
-"""Smallest gap between two levels, as a share of the range in log sigma: 1 % from 80 to 0.002."""
+"""Smallest gap of levels, as a share of the range in log sigma; 1 % of a level for 80 to 0.002."""
 
 MOST_STEPS = round(0.5 / LEAST)
 """Largest number of steps of a tuned grid, at which the smallest gaps fill half of the range."""
@@ -62,7 +62,10 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def free_numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return the free numbers ``(steps,)`` of a grid to 0; small gaps become 2 ``LEAST``."""
+        """Return the free numbers ``(steps,)`` of a grid to 0; gaps below 2 ``LEAST`` are widened.
+
+        Raises a ValueError for another number of steps, first level or last level.
+        """
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
                 f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
@@ -78,7 +81,7 @@ class Spacing:
 
 
 def carry_grid(grid: Grid, source: Denoiser | PublishedTable, target: Denoiser) -> Grid:
-    """Return a grid to 0 at the same relative positions in log sigma in another range."""
+    """Return a grid to 0, moved from ``source``'s range to ``target``'s, linearly in log sigma."""
     widths = [math.log(each.sigma_max / each.sigma_min) for each in (target, source)]
     share = widths[0] / widths[1]
     levels = (target.sigma_max * (s / source.sigma_max) ** share for s in grid.sigma[:-1])
@@ -146,7 +149,7 @@ class TunedGrids:
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
         """Return the grid of ``n`` steps; one step is a jump to 0, without levels to tune.
 
-        Raises a ValueError if the file has no such grid, or if ``to_zero`` is False.
+        Raises a ValueError if the file has no such grid, the range differs or ``to_zero`` is False.
         """
         if not to_zero:
             raise ValueError(
@@ -169,7 +172,7 @@ class TunedGrids:
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return table columns about the grid of ``n`` steps; {} for one step."""
+        """Return :attr:`.Tuned.facts` of the grid of ``n`` steps; {} for one step."""
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:

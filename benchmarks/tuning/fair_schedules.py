@@ -55,9 +55,8 @@ def compare_fairly(
     the other half is measured. "author" takes the schedules of :data:`.authors.AUTHORS`, "tuned" levels that were tuned
     for the sampler on other latents. ``margin`` is the share of the baseline's value that does not matter.
 
-    Raises:
-        ValueError: the run has a single schedule, or no tuned ones; a metric cannot be measured on
-            half of the samples; or nothing is left to compare.
+    Raises a ValueError if the run lacks the schedules that ``fair`` needs, or nothing is left to
+    compare. With "best", also if a metric cannot be measured on half of the samples.
     """
     source = read_source(run)
     if fair == "best":
@@ -88,7 +87,7 @@ def compare_fairly(
 
 
 def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """Return the metric to choose schedules by. Raises a ValueError for several or others."""
+    """Return the metric that chooses schedules; raise ValueError for several, or beyond HALVED."""
     measured = quantities_in_all([source], judged())
     if whole := {quantity.name for quantity in measured} & set(metrics) - set(HALVED):
         raise ValueError(f"{min(whole)} cannot be halved; choose from {', '.join(HALVED)}")
@@ -102,7 +101,7 @@ def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return Fréchet distances of both halves of a cell's features, and a flag on the second."""
+    """Return Fréchet distances of both halves of a cell's features, and the second half's flag."""
     fixed = references[text(entry.record, "model")]
     first, second = (
         estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))
@@ -160,7 +159,7 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return each model's reference. Raises a ValueError if model, features or data changed."""
+    """Return references by model; raise ValueError if model, space or data are not the run's."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
     models = {}
     for name in sorted({text(e.record, "model") for e in scored}):

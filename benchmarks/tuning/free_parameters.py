@@ -22,11 +22,11 @@ from ...samplers.families.tabulated import (
 from ..planning.tuned_schedule import LEAST, Spacing
 
 FreeKind = Literal["levels", "coefficients", "both", "ratios"]
-"""Numbers to tune: levels of an unchanged sampler; on fixed levels its coefficients, or its ratios
-of dynamic compensation; or levels and coefficients."""
+"""Numbers to tune: "levels" of an unchanged sampler; on fixed levels "coefficients" or "ratios" (of
+dynamic compensation); or "both", levels and coefficients."""
 
 MOST_MOVED = 5.0
-"""Largest logarithm of the network's level over the grid's."""
+"""Largest absolute logarithm of the ratio of the network's level to the grid's."""
 _GAIN = 0.1  # factor of a free number in the weight of the state, which is mostly noise
 
 
@@ -105,7 +105,7 @@ class FreeParameters:
         return self._spacing.grid(self._z + gaps)
 
     def given_levels(self, z: NDArray[np.float64]) -> list[float | None]:
-        """Return the network's levels at ``z`` ``(size,)``, in the range; None for the grid's."""
+        """Return the network's level in each step at ``z`` ``(size,)``; all None for the grid's."""
         if not (self.network_levels or self._moved.any()):
             return [None] * len(self.start)
         moved = self._moved + (z[self._part["levels"]] if self.network_levels else 0.0)
@@ -170,7 +170,7 @@ class FreeParameters:
 
 
 def project_grid(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
-    """Return the nearest grid with valid gaps and its last positive level above sigma_min."""
+    """Return a grid with small gaps widened, and its last positive level above sigma_min."""
     spacing = Spacing(len(grid), sigma_min, sigma_max)
     return spacing.grid(spacing.free_numbers(grid))
 
@@ -183,7 +183,7 @@ def levels_from_numbers(spacing: Spacing, z: Tensor) -> Tensor:
 
 
 def arrays_of(table: Table) -> tuple[Tensor, Tensor]:
-    """Return the weights in a table as arrays: ``(n,)`` of the state, ``(n, n)`` of the images."""
+    """Return a table's weights as tensors: ``(n,)`` of the state, lower triangular ``(n, n)``."""
     n = len(table)
     a = torch.tensor([row.a for row in table], dtype=torch.float64)
     w = torch.zeros(n, n, dtype=torch.float64)

@@ -1,8 +1,8 @@
 r"""Levels and coefficients that bring a sampler nearest to known endpoints, by least squares.
 
-The fit needs no backward pass, so it works for any model, and takes a few dozen runs. The free numbers z
-(:class:`.free.FreeParameters`) minimise a power mean over latents of the distance e_s = |r_s(z)| between sample and
-endpoint, or between their features; power 0 is the geometric mean. Samples are nearly linear in z:
+The fit needs no backward pass, so it works for any model. The free numbers z of
+:class:`.FreeParameters` minimise a power mean over latents of the distance e_s = |r_s(z)| between
+sample and endpoint, or their features. Power 0 is the geometric mean. r_s is nearly linear:
 
     r_s(z + dz) = r_s(z) + J_s dz,        J_s by differences, from one run for each free number.
 
@@ -50,11 +50,11 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from latents ``x`` ``(n, *event)`` to endpoints ``ends``.
+    """Runs of deterministic samplers from latents ``x`` ``(n, *event)``, to compare with ``ends``.
 
-    With ``features``, features of samples are compared with ``ends`` ``(n, d)``. The latents are at
-    the grids' first level. If a table differs from the cached run in one step, only this step and
-    later steps are run, from the cached states and images.
+    ``ends`` are endpoints ``(n, *event)``, or with ``features`` the endpoints' features ``(n, d)``.
+    The latents are at the grids' first level. If a table differs from the cached run in one step,
+    only this step and later steps are run, from the cached states and images.
     """
 
     model: Denoiser
@@ -70,7 +70,7 @@ class Runs:
     def differences_from_ends(
         self, sampler: Sampler, grid: Grid, part: slice
     ) -> NDArray[np.float64]:
-        """Return samples of some latents, or their features, minus their endpoints, ``(n, d)``."""
+        """Return samples of the latents ``part``, or their features, minus ``ends``, ``(n, d)``."""
         ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
         parts = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
         samples = torch.cat(parts)
@@ -129,7 +129,7 @@ ENOUGH = 0.003
 RENEWED = 20
 """Number of times that the weights of latents are recomputed for one step."""
 NEAREST = 0.1
-"""Share of the median distance below which distances do not get larger weights."""
+"""Share of the median distance; smaller distances are weighted like it."""
 ROOM = 2**26
 """Largest number of values in memory for slopes."""
 
@@ -205,7 +205,7 @@ def power_mean_of_rows(differences: Floats, power: int) -> float:
 
 
 def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
-    """Return the damped step of the free numbers to the least power mean of a linear model."""
+    """Return the damped step of z to the least power mean of the model of :func:`_linearise`."""
     if not len(squares):
         return np.full(pulls.shape[1], np.nan)
     least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)

@@ -19,7 +19,7 @@ from ..scoring.feature_references import make_scoring_extractor
 
 @dataclass(frozen=True)
 class FeatureLoss:
-    """Features in which samples are compared: of decoded samples, clamped to the data's limits."""
+    """Function from samples to features, after decoding and clamping to the model's limits."""
 
     model: Denoiser
     extractor: Extractor
@@ -34,7 +34,7 @@ class FeatureLoss:
 
 
 def make_loss(subject: NamedModel, spec: str) -> tuple[FeatureLoss, Loss]:
-    """Return the loss in an extractor's features, without rounding, and its entry in the file.
+    """Return the loss in features without 8-bit rounding, and its record in the tuning file.
 
     Raises a ValueError if the extractor cannot be made for the model, or is not smooth.
     """

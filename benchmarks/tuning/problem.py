@@ -25,8 +25,8 @@ BATCH = 96
 class Teacher:
     """Source of endpoints ``(n, *event)`` of latents.
 
-    ``exact`` has the endpoints in closed form. If it is None, a reference solver gives them, and they
-    are cached. ``seconds`` is the time that all endpoints took so far.
+    ``exact`` has the endpoints that the model itself knows. If it is None, a reference solver gives
+    them, and they are cached. ``seconds`` is the time that all endpoints took so far.
     """
 
     @torch.no_grad()
@@ -79,12 +79,12 @@ RESOLVED = 0.01
 """Endpoints are converged if doubling the steps moves them by at most this share of the error."""
 
 LOST = 1e6
-"""Distance that counts for a sample that is not finite, or further away."""
+"""Largest distance, also that of a sample that is not finite."""
 
 
 @dataclass(eq=False)
 class TuningProblem:
-    """Latents of a model with converged endpoints, from which samples' distances are measured.
+    """Latents of a model and their converged endpoints, to which distances are measured.
 
     The loss is the distance of ``features`` ``(n, d)`` of samples (float64); None for the samples themselves.
     ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the
@@ -160,7 +160,7 @@ class TuningProblem:
 
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """Sample numbers and latents of each batch; no sampler modifies the latents."""
+        """Sample ids and latents of each batch; no sampler modifies the latents."""
         return [
             (ids, latents(self.model, ids, self.seed, self.model.dtype)[0])
             for ids in self.ids.split(BATCH)
@@ -171,7 +171,7 @@ class TuningProblem:
         return _distances(samples - self.endpoints)
 
     def loss_distances(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return distances ``(n,)`` of features, per feature, as :meth:`pixel_distances` does."""
+        """Return distances ``(n,)`` of features, per feature; of samples if there are none."""
         own = samples if self.features is None else self.features(samples)
         return _distances(own - self.targets(self.steps))
 

@@ -71,9 +71,9 @@ def search_levels(
     """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
-    evaluation at sigma_min, mostly in vain. So descents start from the best of two kinds: built-in
-    grids, and built-in grids of one step more without sigma_min. With ``begun``, a grid that was
-    found with coarser endpoints, descent starts from this grid only.
+    evaluation at sigma_min, mostly in vain. So grids of one step more without sigma_min are tried
+    too, and descents start from the best :data:`STARTS` of all grids. With ``begun``, a grid that
+    was found with coarser endpoints, descent starts from this grid only.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -97,7 +97,7 @@ def search_levels(
 
 
 def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
-    """Return built-in schedules' grids with names, and grids of one step more without sigma_min."""
+    """Return built-in grids with names, and built-in grids of one step more without sigma_min."""
     # of equal grids, the first name stays
     untuned = {grid: name for name, grid in reversed(built_in_grids(steps, model).items())}
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in_grids(steps + 1, model).values()]

@@ -60,11 +60,10 @@ def tune_targets(
     """Return the entries of targets, from a file or tuned now, and failures of the other targets.
 
     Searches run in sequence, each as one task, since they share the costly converged endpoints.
-    Each entry is written as soon as it is found, and replaces an entry with other settings.
+    Each entry is written as soon as it is found, and replaces the target's entry, if it had one.
     ``progress`` gets each stage, in words.
 
-    Raises:
-        ValueError: the file is no tuning file, or cannot be written.
+    Raises a ValueError if the file is no tuning file, or cannot be written.
     """
     check_writable(file)
     options = (tuning.latents, tuning.test_latents, tuning.seed, tuning.objective, tuning.what)

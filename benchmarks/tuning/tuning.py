@@ -61,7 +61,7 @@ class Target(NamedTuple):
 
 
 MOST_TABULATED = 30
-"""Most steps of a table, which keeps as many images; its numbers grow as the square of steps."""
+"""Largest number of steps with tuned coefficients, whose number grows as the square of steps."""
 
 
 def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ()) -> None:
@@ -104,7 +104,10 @@ def targets_of(
     what: What = "grid",
     also: Sequence[Also] = (),
 ) -> list[Target]:
-    """Return a target for each sampler and size. Raises a ValueError if one cannot be tuned."""
+    """Return a target for each sampler and number of ``steps``, or else budget.
+
+    Raises a ValueError if one cannot be tuned.
+    """
     karras = make_schedule("karras")
     targets = []
     for sampler in samplers:
@@ -136,7 +139,7 @@ def fit_coefficients(
     begun: SearchResult | None = None,
     also: Sequence[Also] = (),
 ) -> SearchResult:
-    """Fit the numbers ``what`` and ``also`` that bring a sampler nearest to two or more endpoints.
+    """Fit the numbers ``what`` and ``also`` that bring samples nearest to the problem's endpoints.
 
     The result is never worse than ``begun``, a result with coarser endpoints. Without ``begun``, it is never
     worse than the best built-in schedule.
@@ -303,7 +306,7 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return the problem of a model's latents, at first with the coarsest endpoints."""
+        """Return the problem of latents from id ``first`` on, initially with coarsest endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")

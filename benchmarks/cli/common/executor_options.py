@@ -74,7 +74,7 @@ class ExecutorOptions:
 
     @property
     def memory_limit_in_bytes(self) -> int | None:
-        """Limit in bytes; None for the default."""
+        """Memory limit in bytes; None for the default, 0 for no limit."""
         return None if self.memory_limit is None else int(self.memory_limit * 2**30)
 
 
@@ -84,8 +84,8 @@ def pick_executor(
     """Make the executor that a command's options describe.
 
     ``jobs`` is the number of workers: "auto" for one per GPU, or per core without a GPU; None for no
-    pool. Workers get the GPUs in turn. Raises a ValueError for a value that is invalid, and for options
-    that contradict each other.
+    pool. Workers get the GPUs in turn. ``time_limit`` is only checked. Raises a ValueError for an
+    invalid value, options that contradict each other, and a limit that the executor cannot keep.
     """
     if options.is_ray:
         return make_ray_executor(options, jobs)
@@ -108,7 +108,8 @@ def pick_executor(
 def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> Executor:
     """Make an executor other than a pool or Ray's, by its name or ``isolation``.
 
-    Raises a ValueError if the name is unknown or contradicts ``isolation``, or a limit is not kept.
+    Raises a ValueError if the name is unknown or contradicts ``isolation``. Also if the executor
+    cannot keep a limit.
     """
     name, memory_limit = options.executor, options.memory_limit
     short = {None: None, True: "worker", False: "in-process"}[options.isolation]
@@ -182,7 +183,7 @@ LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 def take_gpu_of_rank() -> None:
-    """Restrict a launcher's process to the GPU of its local rank, if any, before CUDA is used."""
+    """Restrict a process of torchrun or srun to its local rank's GPU, before CUDA is used."""
     local = next((os.environ[name] for name in LOCAL if name in os.environ), "")
     if local.isascii() and local.isdecimal() and (gpus := _visible_gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local) % len(gpus)]

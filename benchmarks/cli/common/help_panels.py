@@ -19,7 +19,7 @@ OUTPUT = "Output"
 PANELS = (WHAT, WHERE, OUTPUT, STATISTICS, EXECUTION, TIMING)
 EVERYDAY = (WHAT, WHERE, OUTPUT)  # panels that ``--help`` always shows
 FEW = 10  # number of options up to which they are one list, without panels
-FOLDED = 6  # number of options in the other panels from which only ``--help-all`` shows them
+FOLDED = 6  # number of options beyond EVERYDAY, from which on only ``--help-all`` shows them
 _UNCUT = 1000  # more characters than any summary of a command has
 
 
@@ -30,7 +30,7 @@ def _heading(name: str) -> str:
 
 
 def _plain_type(match: re.Match[str]) -> str:
-    """Return N, NUMBER, PATH or TEXT for a type in typer's words; choices stay as they are."""
+    """Return N, NUMBER, PATH or TEXT for a type in typer's words; choices stay unchanged."""
     name, plain = match[1], {"|": match[1], "int": "N", "float": "NUMBER", "ath": "PATH"}
     return next((word for part, word in plain.items() if part in name), "TEXT")
 

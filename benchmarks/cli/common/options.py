@@ -45,7 +45,7 @@ def flag(names: str, text: str, panel: str | None = None) -> Any:
 
 
 def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
-    """Return an option to annotate a parameter with, which has its own default or none."""
+    """Return an option for a parameter's annotation; without a default, the option is required."""
     return setting(names, text, panel, ..., **limits)
 
 
@@ -88,7 +88,7 @@ JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", mi
 
 
 def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace each parameter of a command whose type is a dataclass by the fields of the dataclass.
+    """Return a command whose parameters of a dataclass type are replaced by the dataclass's fields.
 
     Each field has a :func:`setting` as default, or an :func:`option` in its annotation and a default.
     """
