@@ -150,7 +150,9 @@ class ZeroStar(Linear):
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
         """Return s free + w (label - s free)."""
         rows, others = label.flatten(1), free.flatten(1)
-        fit = (rows * others).sum(1, keepdim=True) / others.square().sum(1, keepdim=True)
+        tiny = torch.finfo(free.dtype).tiny  # any s does for a free velocity of 0
+        fit = (rows * others).sum(1, keepdim=True)
+        fit = fit / others.square().sum(1, keepdim=True).clamp_min(tiny)
         return torch.lerp((fit * others).reshape(free.shape), label, self.scale)
 
 

@@ -24,7 +24,7 @@ def with_cached_answers(spec: Specification, content: str) -> Specification:
     except (OSError, ValueError):
         return spec
     for question, answer in answers.items() if isinstance(answers, dict) else ():
-        if answer in spec.open.get(question, {}):
+        if isinstance(answer, str) and answer in spec.open.get(question, {}):
             spec = spec.answered(question, answer, CHECK)
     return spec
 

@@ -55,6 +55,11 @@ def guided(formula, sigma=1.0, x=X, labels=LABELS):
     return ClassifierFree(MODEL, formula).denoise(x, sigma, labels)
 
 
+def test_zero_star__a_free_velocity_of_zero_gives_the_labels_velocity_alone():
+    formula, label = ZeroStar(scale=W), torch.ones(2, 3, dtype=torch.float64)
+    assert torch.equal(formula.combine(label, torch.zeros_like(label)), W * label)
+
+
 @each("sigma", [1.0, 4.0])
 def test_projected__algorithm_1_of_the_paper(sigma):
     d, f = MODEL.denoise(X, sigma, LABELS), MODEL.denoise(X, sigma, None)

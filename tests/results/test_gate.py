@@ -46,7 +46,7 @@ def test_only_what_is_worse_by_more_than_the_margin_is_stopped(tmp_path, change,
 def test_gate__negative_margins_are_refused(tmp_path):
     a, b = two(tmp_path)
     for margins in ({"quality_margin": -0.01}, {"time_margin": -1.0}):
-        with pytest.raises(ValueError, match="a margin of -.* makes no sense"):
+        with pytest.raises(ValueError, match=r"a margin of -.* makes no sense"):
             gate(a.path, b.path, **margins)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running import forecast as forecasting
 from samplerbench.benchmarks.running import progress
+from samplerbench.benchmarks.running.executors.shard_limits import expected_evaluations
 from samplerbench.benchmarks.running.forecast import forecast_suite
 from samplerbench.benchmarks.running.progress import Reporter
 from samplerbench.benchmarks.scoring.cost import (
@@ -40,6 +41,15 @@ def planned(**change):
     models = load_models(suite)
     references = load_references(models)
     return suite, models, references, plan(suite, models, references)
+
+
+def test_expected_evaluations__of_an_adaptive_sampler_count_both_passes_under_guidance():
+    expected = []
+    for model in ("digits", "digits(guidance=2.0)"):
+        change = {"models": [model], "samplers": ["rk45"], "tolerances": [1e-2]}
+        _, models, _, cells = planned(**change)
+        expected += [expected_evaluations(models[cell.model], cell) for cell in cells]
+    assert expected[1] == 2 * expected[0] > 0
 
 
 def evaluations(**change):

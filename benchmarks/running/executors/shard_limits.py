@@ -26,7 +26,7 @@ def expected_evaluations(model: Denoiser, cell: Cell) -> float:
     if cell.grid is None:
         return 0.0
     says = evaluations_per_sample(cell)
-    return float(says * model.passes if says is not None else ADAPTIVE_GUESS)
+    return float(model.passes * (ADAPTIVE_GUESS if says is None else says))
 
 
 def evaluations_per_second(
