@@ -1,4 +1,4 @@
-"""Run of ``advise``: from the request, over races, fits and scores, to the stored answer."""
+"""Function ``advise``: from the request, over races, fits and scores, to the stored answer."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ def advise(
     Args:
         model: spec of the model, a value of ``--model``.
         nfe: budgets in evaluations per sample, with a race for each.
-        out: folder of the answer. Measurements of the same question that it holds are used again.
+        out: folder of answer and measurements. Measurements of the same model, code and settings are used again.
         minutes: wall time to spend. In the main thread, a stage that runs beyond its own share is broken off.
         ms: milliseconds that a sample may take, in place of ``nfe``.
         library: library to recommend for, one of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         default: present sampler, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``. None takes the checkpoint's scheduler
             or, for a model without one, the usual sampler for such models.
         only: samplers to race; empty for all.
-        extractor: feature space of distances in distribution.
+        extractor: feature space of Fréchet distances, a value of ``--extractor``.
         device: "cpu" or "cuda".
         seed: seed of the latents.
         executor: executor that runs the tasks; None for this process.
@@ -142,7 +142,7 @@ def advise(
         begun: value of ``time.monotonic()`` from which ``minutes`` count; None for now.
 
     Raises:
-        ValueError: an argument is not valid, the model fails, or there is too little time. The message names the cause.
+        ValueError: an argument is invalid, the model fails, time is too short, or another process uses ``out``.
     """
     clock = Clock(minutes, begun=begun)
     if library not in LIBRARIES:

@@ -56,7 +56,7 @@ TUNED_LEVELS = "tuned levels"
 
 
 def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
-    """Return a configuration in words.
+    """Return sampler and schedule in words; ``coefficients`` is True for fitted coefficients.
 
     >>> describe_configuration("ipndm", "karras", coefficients=False), describe_configuration("auto", "", coefficients=True)
     ('ipndm on karras', 'auto with tuned coefficients')
@@ -129,10 +129,10 @@ class Best:
         to_default: ratio of ``choice``'s error to the default's, paired over latents; None if one of the two is None.
         to_best: ratio of ``choice``'s error to the error of the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from ``choice``.
-        own, own_ratio, own_lines: best of the library's own solvers, the ratio of its error to ``choice``'s,
-            and its lines. They are None unless the lines of ``choice`` write its steps out as numbers.
-        untuned, untuned_ratio: best configuration without fits, and the ratio of its error to
-            ``choice``'s; None unless ``choice`` was fitted.
+        own, own_ratio, own_lines: best solver built into the library, ratio of its error to
+            ``choice``'s, and its lines. They are None if there is none, or if it is ``choice``.
+        untuned, untuned_ratio: best configuration without fits, and ratio of its error to
+            ``choice``'s; None if ``choice`` was not fitted.
     """
 
     library: str
@@ -150,7 +150,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Own solver of a library, and the ratio of the recommendation's error to the solver's."""
+    """Usual solver of a library, and ratio of the recommendation's error to the solver's error."""
 
     choice: Choice
     ratio: Value | None
@@ -164,8 +164,8 @@ class Budget:
         nfe: evaluations per sample that are allowed.
         default: present sampler at this budget.
         best: recommendations by library; for "python", which has every sampler, the best of all.
-        in_distribution: configuration with the smallest ``fd_conv`` of all whose ``fd_conv`` is
-            significantly below the ``fd_conv`` of the best by error; None if there are none.
+        in_distribution: configuration with the smallest ``fd_conv``, among those significantly
+            nearer in ``fd_conv`` than the winner of the race; None if there are none.
         tried, left_out: number of configurations that were raced; number left out for lack of time.
         hopeless: number left out because their errors at two smaller budgets were far above the best.
         latents: largest number of latents that the race used.
@@ -190,7 +190,10 @@ class Budget:
         return self.tried + self.left_out + self.hopeless
 
     def plain_lines(self, library: str) -> str:
-        """Return the best steps in plain PyTorch; "" for others than "python", or without lines."""
+        """Return code of the best steps in plain PyTorch; "" if there is none.
+
+        It is "" if ``library`` is not "python", or if k-diffusion has a function for these steps.
+        """
         mine, other = self.best.get("python"), self.best.get("k-diffusion")
         code = other.lines.code if mine and other and mine.choice == other.choice else ""
         return "" if library != "python" or named_solver("k-diffusion", code) else code
@@ -201,8 +204,8 @@ class Advice:
     """Answer at all budgets.
 
     Attributes:
-        model: spec of the model, as ``--model`` takes it.
-        default: description of the present sampler, and of how this sampler is known.
+        model, about: spec of the model, as ``--model`` takes it; facts about the model, by name.
+        default: present sampler in words, with the source of this information.
         library: library that the user asked for.
         budgets: answers by number of evaluations, rising.
         sentences, undecided: conclusions and open questions, most important first.

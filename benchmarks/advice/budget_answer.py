@@ -78,7 +78,7 @@ def keep_common_latents(scores: Scores) -> Scores:
 
 
 def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
-    """Return a configuration with scores; ``squares`` are its squared distances, if any."""
+    """Return an entry with its scores; ``squares`` are squared distances, None if it has none."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
     if sampler.own_grid and grid is not None:
         grid = sampler.levels(grid)  # type: ignore[attr-defined]
@@ -114,9 +114,9 @@ def answer_of_budget(
     scores: Scores,
     distances: Mapping[int, Distances],
 ) -> Budget:
-    """Return the answer of the budget of ``race``; mappings are by budget.
+    """Return the answer at the budget of ``race``; mappings are by budget.
 
-    ``chosen`` begins with the default, and ``alternatives`` are the library's own solvers.
+    ``chosen`` begins with the default. ``alternatives`` are the library's usual solvers.
     """
     squares, nearness = scores[race.budget], distances[race.budget]
 
@@ -201,7 +201,7 @@ def _entries_to_show(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[
 def add_times(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
-    """Return the answers with times, as far as time allows, and the batch size; 0 without times."""
+    """Return answers with times for which there is time left, and batch size (0 without times)."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
         shown = _entries_to_show(run, answer, chosen[answer.nfe]).values()
@@ -230,7 +230,7 @@ def add_times(
 def draw_pictures(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> bool:
-    """Write pictures of the first scored latents. Return False if samples are no images >= 8x8."""
+    """Write pictures of the first scored latents, or return False for no images of 8x8 or more."""
     model = run.request.model
     event = model.decoded_event
     if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:

@@ -24,7 +24,7 @@ OF_EACH = 3
 SURE = 64
 """Largest number of latents on which fits are measured regardless of the time."""
 SMALL = 64
-"""Largest size of a small field, whose configurations are tried before the rest of large fields."""
+"""Largest size of a small field. Its configurations are tried before most of a large field."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def race_budget(
     least = sum(min(OF_EACH, len(members)) for members in fields.values()) + FIRST_ENTRIES
 
     def measure(numbers: Sequence[int], start: int, stop: int):
-        # the first ones, which lead, are measured even when the time is up
+        # the leaders, which are first, are measured even when the time is up
         sure = least if start == 0 else FIRST_ENTRIES
         first = {n: some[n] for n in numbers[:sure]}
         rest = {n: some[n] for n in numbers[sure:]}
@@ -112,7 +112,7 @@ def race_budget(
 
 
 def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Late) -> RaceResult:
-    """Race the survivors of ``race`` with fitted configurations, and return the updated result."""
+    """Race the survivors of ``race`` against fitted entries ``tuned``; return the new result."""
     leaders = [ranked[0] for ranked in race.survivors.values()]
     before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
@@ -150,7 +150,7 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 
 
 def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Set the reference's steps and resolution: as stored, or to resolve the entries' errors."""
+    """Set steps and resolution of ``bench.endpoints`` as stored, or to resolve entries' errors."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:
@@ -162,7 +162,7 @@ def find_steps_for(bench: Bench, entries: Sequence[Entry], budget: int, suffix: 
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries to try: the first, the first of each field, small fields, the rest."""
+    """Return entries in order of trial: first ones, first of each field, small fields, others."""
     first = list(entries[:FIRST_ENTRIES])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:
@@ -181,7 +181,7 @@ def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str,
 
 
 def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
-    """Return False if an entry was far above its fields' best at the last two budgets."""
+    """Return False if an entry was far above the best of all its fields at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],

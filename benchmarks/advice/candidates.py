@@ -77,7 +77,7 @@ def variants(name: str) -> list[dict[str, Any]]:
 
 
 def is_stochastic_candidate(spec: Any) -> bool:
-    """Return True for stochastic samplers of fixed cost, unless coupled, alias or for maps."""
+    """Return True for stochastic samplers of fixed cost; False for coupled, alias, map samplers."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
     return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free

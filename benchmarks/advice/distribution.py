@@ -27,7 +27,7 @@ from .run import Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
-"""Number of samples after each round."""
+"""Number of each sampler's samples after each round."""
 CONVERGED = (1024, 512, 256)
 """Numbers of converged samples. The largest that there is time for is used."""
 START = 1 << 20
@@ -55,9 +55,9 @@ class FeatureSpace:
 
 
 def make_feature_space(run: Run, bench: Bench, seconds: float) -> FeatureSpace | None:
-    """Return the space of a card's converged samples, or else of new ones in half of ``seconds``.
+    """Return the feature space by a card's converged samples, or else by new converged samples.
 
-    The result is None if there is too little time.
+    New samples take up to half of ``seconds``. The result is None if there is too little time.
     """
     request = run.request
     name = "model" if request.features is not None else POOLED
@@ -80,9 +80,9 @@ def make_feature_space(run: Run, bench: Bench, seconds: float) -> FeatureSpace |
 def estimate_distances(
     bench: Bench, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
 ) -> dict[int, FrechetEstimate]:
-    """Return distances by the entry's index, as time allows.
+    """Return Fréchet distances to converged samples by the entry's index, as time allows.
 
-    Each round drops entries that are shown to be farther than the best entry. It drops none of the first ``keep``.
+    Each round drops entries shown to be farther than the best, but none of the first ``keep``.
     """
     alive, start = list(range(len(entries))), 0
     known: dict[int, NDArray[np.float64]] = {}
@@ -118,7 +118,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 def distances_by_budget(
     run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, Distances], list[str]]:
-    """Return distances in distribution by budget, and sentences on samplers left out for time."""
+    """Return Fréchet distances by budget, and sentences on samplers left out for lack of time."""
     results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
     total = 60 * run.clock.minutes
     seconds = total * COMPARED - run.clock.spent
@@ -159,6 +159,6 @@ def distances_by_budget(
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return, by key, where consecutive parts with these weights end, as shares of the whole."""
+    """Return, by key, the cumulative sum of the weights up to the key, divided by their total."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

@@ -41,7 +41,7 @@ WHOLE, OLDER = 12, 4
 KINDS: tuple[FreeKind, ...] = ("both", "coefficients")
 """Kinds of fit of a leader; the first possible one is made."""
 KINDS_OF_LIBRARY: tuple[FreeKind, ...] = ("levels",)
-"""Kinds of fit of a library's own solvers."""
+"""Kinds of fit of a library's built-in solvers."""
 
 
 class FittedNumbers(NamedTuple):
@@ -101,7 +101,7 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     """Return sampler and grid; for a sampler that sets its own levels, return its table and levels.
 
-    If such a sampler cannot be tabulated, sampler and grid are returned as they are.
+    If such a sampler cannot be tabulated, sampler and grid are returned unchanged.
     """
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
@@ -119,7 +119,7 @@ def _without_search_results(sampler: Sampler) -> Sampler:
 
 
 def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
-    """Return True if ``kind`` can be fitted; the cell must be deterministic and end at 0."""
+    """Return True if a cell is deterministic, ends at 0, and has parameters of ``kind`` to fit."""
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
@@ -131,7 +131,7 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
         costs = {model.passes_at(sigma) for sigma in levels}
         if grid.sigma[0] != cell.sigma_max or len(costs) > 1:
             return False
-    if kind == "levels" and isinstance(sampler, Tabulated):  # its coefficients would not follow
+    if kind == "levels" and isinstance(sampler, Tabulated):  # its coefficients suit its levels only
         return False
     return kind == "levels" or not why_not_tabulable(sampler, grid)
 
@@ -141,7 +141,7 @@ class FitTask(CellTask):
     """Task that fits a cell's levels, coefficients or both to converged endpoints.
 
     Attributes:
-        starts: grids, of which the fit starts from the best; empty to start from the cell's own grid.
+        starts: grids, of which the fit starts from the best; empty to start from the cell's grid.
         ends: converged endpoints ``(n, *event)`` of the latents from :data:`START` on.
         seconds: approximate time that the fit may take.
         deadline: time by which the fit stops, as ``time.time()`` gives it.
@@ -154,7 +154,7 @@ class FitTask(CellTask):
     deadline: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
-        """Return numbers, None if no better than the cell's, and True if the fit finished."""
+        """Return fitted numbers (None if not better than the cell's), True if the fit finished."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
@@ -190,14 +190,14 @@ ITERATIONS = 3
 GENEROUS = 1.5
 """Multiple of its proportional share of the time that a fit may take."""
 OF_EACH = 2
-"""Number of leaders to fit in a field of a library's own solvers; in other fields it is one."""
+"""Number of leaders to fit in a field of a library's built-in solvers; in other fields one."""
 
 Untuned = dict[int, dict[str, Entry]]
 """Leader of each field before the fits, by budget and field, for budgets where a fit was better."""
 
 
 class FitTarget(NamedTuple):
-    """Fit to make at a budget: a sampler's leading configurations, what to fit, their fields."""
+    """Fit to make at a budget: a sampler's leading entries, numbers to fit, fields they lead in."""
 
     budget: int
     entries: list[Entry]
@@ -233,7 +233,7 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
 
 
 def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
-    """Return approximate seconds, on all workers, of fits at these budgets and their endpoints."""
+    """Return approximate seconds, on all workers, of fits at these budgets, endpoints included."""
     passes, others = bench.request.model.passes, len(LIBRARIES) - 2  # python and the node have all
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
@@ -267,7 +267,7 @@ def fit_leaders(
         for target, numbers in _fit_targets(run, bench, targets, until):
             done.add(target.budget)
             if numbers is not None:
-                # exported: for the libraries alone that can take these levels
+                # exported=True: only for libraries that can take these levels
                 cell = tuned_cell(target.entry.cell, numbers)
                 entries[target.budget].append(run.request.entry(cell, exported=True))
     results, untuned, endpoints = [], Untuned(), bench.endpoints
@@ -284,7 +284,7 @@ def fit_leaders(
 
 
 def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -> Iterator[str]:
-    """Yield sentences on the budgets without a fit: there was no time for one, or it failed."""
+    """Yield sentences on budgets without a fit, for lack of time or because it failed."""
     failed = {t.budget: bench.failures[t.name] for t in wanted if t.name in bench.failures}
     none = sorted({t.budget for t in wanted} - done)
     if late := ", ".join(str(n) for n in none if n not in failed):
@@ -295,7 +295,7 @@ def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -
 
 
 def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
-    """Yield the fits to make: levels and coefficients, or levels alone for libraries' own solvers.
+    """Yield the fits to make: levels and coefficients, or only levels for built-in solvers.
 
     If the cost of an evaluation depends on the noise level, no levels are fitted.
     """
@@ -367,7 +367,7 @@ def _fit_targets(
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
     """Return grids from which a fit of levels starts; () to start from the cell's own levels.
 
-    They are the cells' grids, and grids of one more step whose lowest positive level is left out.
+    They are the cells' grids, and grids of one more step without their lowest positive level.
     """
     if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()

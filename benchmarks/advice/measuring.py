@@ -151,8 +151,8 @@ class ConvergedEndpoints:
     def squared_distances(self, x: NDArray, start: int) -> Squares:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
-        ``start`` is the id of the first sample. The distance of a sample that is not finite is
-        infinite. Distances below the endpoints' resolution are raised to this resolution.
+        ``start`` is the id of the first sample. Samples that are not finite have distance inf.
+        Distances below ``resolution``, or ``EXACT`` times the endpoints' RMS, are raised to it.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -163,7 +163,10 @@ class ConvergedEndpoints:
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:
-        """Return endpoints of latents ``start`` … ``stop - 1``; None takes ``self.steps``."""
+        """Return endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``.
+
+        ``steps`` None stands for ``self.steps``.
+        """
         steps = (self.steps or 0) if steps is None else steps
         self.solve(start, stop, steps)
         firsts = [first for first, _ in _pieces(start, stop)]
@@ -229,6 +232,7 @@ GENEROUS, SHORTEST = 20.0, 60.0
 """Time limit of a task: this multiple of its forecast, and at least this many seconds."""
 
 Late = Callable[[], bool]
+"""Function that returns True once the time is up."""
 Key = TypeVar("Key", bound=Hashable)
 """Name that a caller gives to an entry, such as a number or a label."""
 
@@ -253,15 +257,15 @@ class Bench:
     started: float = 0.0
 
     def share_of_total(self, share: float) -> float:
-        """Return the share of all the time when ``share`` of the time after ``started`` is over."""
+        """Return ``started`` plus ``share`` of the time after it, as a share of the time limit."""
         return self.started + (1 - self.started) * share
 
     def measure_squares(
         self, entries: Mapping[Key, Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[Key, Squares | None]]:
-        """Yield each entry's key and squared distances on latents ``start`` … ``stop - 1``.
+        """Yield keys and squared distances of entries on latents ``start`` … ``stop - 1``.
 
-        Squared distances are None if the entry failed. Once ``late()`` is True, no task starts.
+        They are None for failed entries. Once ``late()`` is True, no further task starts.
         """
         suffix, todo = f"{start} {stop}", {}
         for key, entry in entries.items():
@@ -285,7 +289,7 @@ class Bench:
     def measure_features(
         self, entries: Mapping[Key, Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[Key, NDArray | None]]:
-        """Yield each entry's key and features ``(n, d)``; see :meth:`measure_squares`."""
+        """Yield keys and features ``(n, d)`` of entries, like :meth:`measure_squares`."""
         suffix, todo = f"{start} {stop}", {}
         for key, entry in entries.items():
             stored = self.store.get_array(f"{space} {entry.cell.key} {suffix}")
@@ -309,7 +313,7 @@ class Bench:
         late: Late = bool,
         space: str = "",
     ) -> Iterator[tuple[Key, NDArray | Failure]]:
-        """Yield each entry's key and result of :class:`.SamplesTask`, in order of completion."""
+        """Yield keys and samples (or features) or the failure of entries, as they are completed."""
         keys, tasks, limits = list(entries), [], []
         for entry in entries.values():
             tasks.append(SamplesTask(replace(entry.cell, samples=stop), start, stop, space))

@@ -156,7 +156,7 @@ TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__
 
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """Return the page as HTML text. It depends only on the answer and its pictures, if any."""
+    """Return the page as HTML text. Without ``pictures`` (None) it has no gallery."""
     rows, series = table_rows(advice), curves_of(advice)
     colours = [
         f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
@@ -215,7 +215,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Row of pictures. If ``image``, a data URI, is "", there are none, and ``alt`` says why."""
+    """Row of pictures as a data URI ``image``; "" if there are none, for the reason in ``alt``."""
 
     image: str
     name: str
@@ -235,7 +235,7 @@ class Gallery(NamedTuple):
 
 
 def gallery_of(advice: Advice, pictures: Pictures | None) -> Gallery | None:
-    """Return the strips of an answer; None if ``pictures`` is None."""
+    """Return the gallery of an answer; None if ``pictures`` is None."""
     if pictures is None:
         return None
     images = pictures["converged"]
@@ -322,7 +322,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return name, title, (row, recommendation) pairs of each library, the requested one first."""
+    """Return name, title and (row, recommendation) pairs of each library, the shown one first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
@@ -332,7 +332,7 @@ def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow
 
 
 def _open_questions(advice: Advice) -> list[str]:
-    """Return the open questions of the whole answer, then further questions of single budgets."""
+    """Return the open questions of all budgets together, then further ones of single budgets."""
     return [*advice.undecided] + [
         f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets

@@ -15,7 +15,7 @@ the probability is larger. A field is a group of configurations, such as the sam
 stays in the race while it may be the best of one of its fields.
 
 Configurations with distances a_i and b_i differ by the mean of log(a_i / b_i), with the standard error of a mean. A
-latent's effect on both alike cancels. Intervals are Student's, with n - 1 degrees of freedom. The first round compares
+latent's effect on both cancels. Intervals are Student's, with n - 1 degrees of freedom. The first round compares
 hundreds of configurations with the luckiest, on four latents. By chance, the standard deviation of four differences
 may be far too small. So the test (:func:`is_worse`) moderates the variance with the prior :data:`PRIOR`, of
 :data:`PRIOR_FREEDOM` degrees of freedom (Smyth 2004, doi:10.2202/1544-6115.1027, section 4).
@@ -41,7 +41,7 @@ Squares = NDArray[np.float64]
 EXACT = 1e-24
 """Smallest squared distance that counts. Smaller ones are raised to it."""
 PRIOR, PRIOR_FREEDOM = 0.3, 4
-"""Prior deviation of log ratios of distances (0.2 to 0.5 on networks), and degrees of freedom."""
+"""Prior standard deviation of log distance ratios (0.2 to 0.5 on networks); degrees of freedom."""
 
 
 class LogEstimate(NamedTuple):
@@ -52,7 +52,7 @@ class LogEstimate(NamedTuple):
     n: int
 
     def interval(self) -> Value:
-        """Return the exponential with its 95 % interval, flagged if there is no standard error."""
+        """Return exp(``value``) with its 95 % interval, flagged if ``se`` is not finite."""
         if self.n < 2 or not math.isfinite(self.value):
             value = math.inf if math.isnan(self.value) else math.exp(self.value)
             return Value(value, 0.0, math.inf, "too few samples, or some are not finite")
@@ -77,7 +77,7 @@ def log_error(squares: Squares) -> LogEstimate:
 
 
 def log_ratio(a: Squares, b: Squares) -> LogEstimate:
-    """Return the mean log ratio of two configurations' distances, on the latents that both have."""
+    """Return the mean of log(distance of a / distance of b), on the latents that both have."""
     n = min(len(a), len(b))
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return _log_estimate_of(log_distances(a[:n]) - log_distances(b[:n]))
@@ -106,7 +106,7 @@ def _log_estimate_of(terms: NDArray[np.float64]) -> LogEstimate:
 LEVEL = 0.05
 """alpha: sum of the levels of the tests of all rounds."""
 HOPELESS = 4.0
-"""Multiple of the best error above which, twice in a row, a configuration misses larger budgets."""
+"""Multiple of the best error. Configurations above it at two budgets in a row are given up."""
 
 Measurements = TypeVar("Measurements", bound=Sized)
 """Measurements of one configuration. Their length is the number of latents."""
@@ -127,7 +127,7 @@ def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: i
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Return False if errors at the last two budgets exceed :data:`HOPELESS` times the best."""
+    """Return False if errors at both last budgets exceed :data:`HOPELESS` times the best errors."""
     last = list(zip(errors, best, strict=True))[-2:]
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
 
@@ -144,11 +144,11 @@ class Race(Generic[Measurements]):
     Attributes:
         fields: configurations of each field in order of trial, by the name of the field.
         rungs: total number of latents after each round, rising.
-        measure, keep: see :data:`Measure` and :data:`Keep`.
+        measure, keep: functions as :data:`Measure` and :data:`Keep` describe.
         score: function from measurements to a score; the smallest score is best.
         join: function that joins earlier measurements (None if there are none) with further measurements.
         late: function that returns True if the time is up; called after each round.
-        to_the_end: True to continue when every field has one survivor.
+        to_the_end: True to measure lone survivors on all latents too.
         least: number of latents up to which rounds continue even if the time is up.
         measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.
@@ -170,7 +170,7 @@ class Race(Generic[Measurements]):
     _alive: dict[str, set[int]] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> None:
-        """Run the race until each field is decided, the latents are used up, or the time is up."""
+        """Run the race until each field has one survivor, or latents or time are used up."""
         self._alive = {name: set(ids) for name, ids in self.fields.items()}
         order, start = list(dict.fromkeys(n for ids in self.fields.values() for n in ids)), 0
         for turn, stop in enumerate(self.rungs, 1):
@@ -182,7 +182,7 @@ class Race(Generic[Measurements]):
             for name, mine in self._alive.items():
                 present = sorted(mine & reached, key=self._rank)
                 if present:
-                    # a configuration that was not measured as far, for lack of time, may be as good
+                    # configurations on fewer latents, for lack of time, may be as good
                     self._alive[name] = self.keep(present, self.measurements, turn) | (
                         mine - reached
                     )

@@ -68,7 +68,7 @@ def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / bench.rate
-    spent = run.clock.spent  # by loading the model, on a busy machine
+    spent = run.clock.spent  # loading the model can take long
     if needed > 60 * run.clock.minutes * COMPARED - spent:
         raise ValueError(
             f"--minutes {run.clock.minutes:g} is too little: model {run.request.spec} makes "
@@ -79,7 +79,7 @@ def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
 
 
 DOUBTS = (0.03, 1.0)
-"""Weights of a forecast's second-order term. An entry's best rank over the weights counts."""
+"""Weights of a forecast's second-order term. An entry's best rank over all forecasts counts."""
 
 
 def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
@@ -91,7 +91,7 @@ def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]
 
 
 def _forecast_errors(probe: ProbeData, entry: Entry) -> list[float]:
-    """Return forecasts: an RMS for each of :data:`DOUBTS`, a geometric mean; inf for none."""
+    """Return RMS errors for all :data:`DOUBTS`, then a geometric mean; inf without a forecast."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
@@ -137,7 +137,7 @@ def forecast_errors_of_table(
 FITTED, FITTED_LATE = 0.3, 0.5
 """Shares of the time up to which ``auto`` is searched: for all budgets together, for one."""
 RACED = (0.5, 0.85)
-"""Least and largest share of the time at which races end; the least leaves out the start."""
+"""Least and largest share of the time at which races end; the least excludes the start-up."""
 OVER = 0.3
 """Share of the time from the planned end of the races to ``COMPARED`` that races may overrun."""
 SCREENED = 0.6
@@ -149,7 +149,7 @@ PROBED = 3000
 
 
 def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceResult]:
-    """Race the configurations of each budget in its part of the time, and yield each result."""
+    """Yield the result of a race at each budget; stop when the time for races is over."""
     run.progress("looking at the model")
     probe = _probe_model(run, bench)
     run.progress("auto: searching its rules")
@@ -176,7 +176,7 @@ def run_races(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceRe
 def _budgets_with_auto_rule(
     run: Run, bench: Bench, budgets: Sequence[int], until: float
 ) -> set[int]:
-    """Search the rule of ``auto`` for each budget, and return the budgets with one in time."""
+    """Search the rule of ``auto`` for each budget, and return the budgets whose search finished."""
     request, late = run.request, run.clock.late_after(bench.share_of_total(until))
     if request.only:
         return set()
@@ -191,7 +191,7 @@ def _budgets_with_auto_rule(
 
 
 def _share_of_time_for_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """Return the share of the time to keep for fits; 0 if the cheapest budget needs more."""
+    """Return the share of the time for fits; 0 if even the cheapest budget's fits take too long."""
     total = 60 * run.clock.minutes
     left = share_at_end_of_races(run, bench, budgets) - run.clock.spent / total
     available = SHARE * max(left, 0.0)

@@ -28,7 +28,7 @@ from .answer import describe_configuration
 from .tasks import BATCH, ModelTask
 
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
-"""Field of a library's own solvers, by library; only for libraries that take steps as numbers."""
+"""Field of built-in solvers, by library; only for libraries that take steps as numbers too."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*exports.LIBRARIES, *OWN_FIELDS.values())
 """Fields of a race: groups of configurations. The race seeks the best configuration of each."""
@@ -100,7 +100,7 @@ class AdviceRequest:
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def plan_cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
-        """Return the cells of every sampler on every schedule at a budget, as in a suite."""
+        """Return a suite's cells for samplers ``specs`` on ``schedules`` at a budget."""
         if not specs:
             return []
         suite = check_suite(
@@ -125,7 +125,7 @@ class AdviceRequest:
         return self.entry(self.plan_cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return own solvers of a library, or else of a pipeline, without the present sampler."""
+        """Return a library's usual solvers, else pipeline schedulers, without the present one."""
         specs: Sequence[Any] = exports.target(library).SOLVERS
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -138,7 +138,7 @@ class AdviceRequest:
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return deterministic entries, usual first; ``auto`` puts sampler ``auto`` in front."""
+        """Return deterministic entries, usual first, after sampler "auto" if ``auto`` is True."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         names = set(filter(candidates.is_candidate, samplers.names()))
         names -= set() if flow else {candidates.IN_FLOW_TIME}
@@ -165,9 +165,9 @@ class AdviceRequest:
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
         """Return the entry of a cell, with the race fields (:data:`FIELDS`) that the cell is in.
 
-        A library's field is for cells whose steps the library can take. A library's field in
-        :data:`OWN_FIELDS` is for cells that its own solvers run. If ``exported`` is True, a library
-        without lines for the cell's levels gives the cell no field.
+        A library's field has cells whose steps the library can take. Its field in
+        :data:`OWN_FIELDS` has cells that its built-in solvers run. If ``exported`` is True,
+        libraries without lines for the cell's levels are left out.
         """
         sampler, grid = cell.sampler, cell.grid
         schedule = "" if sampler.own_grid else cell.schedule.label
@@ -195,7 +195,7 @@ class AdviceRequest:
             return exports.Export(library, "", str(error))
 
     def current_configuration(self, text: str | None) -> CurrentConfiguration:
-        """Return the sampler of ``text``; for None, the checkpoint's scheduler or the usual one."""
+        """Return the configuration ``text``; for None, the model's scheduler or a usual sampler."""
         if text is not None:
             sampler, schedule = parse_current_sampler(text)
             levels = schedule or default_schedule(self.model, sampler)
@@ -216,7 +216,7 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Parse "SAMPLER on SCHEDULE" or "SAMPLER", with schedule ""; raise ValueError if unknown."""
+    """Return sampler and schedule in "SAMPLER[ on SCHEDULE]"; raise a ValueError if unknown."""
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 

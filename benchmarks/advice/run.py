@@ -67,7 +67,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """State of a run of ``advise``: its arguments, and the present sampler as ``now``."""
+    """State of a run of ``advise``: its arguments, and the user's present sampler as ``now``."""
 
     request: AdviceRequest
     out: Path

@@ -75,7 +75,7 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the lower median of the budgets with the verdict "closer", or else the last budget."""
+    """Return the lower median of the budgets at which the default is beaten, or else the last."""
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
     closer = [budget for budget, best in pairs if _shows_verdict(best, budget, "closer")]
@@ -124,7 +124,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
 
 
 def _compare_with_own_solvers(budget: Budget, library: str) -> str:
-    """Return a comparison with the library's best own solver at the headline's budget, or ""."""
+    """Return a sentence that compares with the library's best built-in solver, or ""."""
     rival = best_own_solver(budget, library)
     if rival is None or rival.ratio is None:
         return ""
@@ -157,7 +157,7 @@ def _range(numbers: Collection[int]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return (M, N) of largest N / M where the recommendation beats the default, or None."""
+    """Return (M, N) of largest N / M where ours at M beats the default at N; None for none."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -178,7 +178,7 @@ def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
 
 
 def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
-    """Return a sentence on the cost of the search of ``auto``, or "" if there was none."""
+    """Return a sentence on the cost of the search of ``auto``; "" without a search."""
     searched = {b.nfe: n for b, best in pairs if (n := best.choice.search_evaluations)}
     if not searched:
         return ""
@@ -314,7 +314,7 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
 
 
 def _from_which_budget_on(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
-    """Return "From N evaluations on" if ``holds`` from N on ("With N" for the last N), or ""."""
+    """Return "From N evaluations on" ("With N" for the last N) if ``holds`` since N, or ""."""
     flags = [holds(best) for _, best in pairs]
     place = next((n for n in range(len(flags)) if all(flags[n:])), None)
     if place is None:

@@ -158,7 +158,7 @@ class TimingTask(CellTask):
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
-        """Return the median over the repeats, in milliseconds."""
+        """Return the median time of a sample over the repeats, in milliseconds."""
         model, cell = world.load(self.cell.model).model, self.cell
         ids = torch.arange(1, device=cell.device)
         bound = model.bind(ids, cell.seed)

@@ -21,7 +21,7 @@ TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 
 
 def print_advice(advice: Advice, console: Console) -> None:
-    """Print the sentences, the table, and the lines to paste for the headline's budget, uncut."""
+    """Print the sentences, the table, and the lines to paste for the headline's budget."""
     for place, sentence in enumerate(advice.sentences):
         console.print(_safe_text(sentence, "" if place else "bold"))
     console.print()
@@ -98,7 +98,7 @@ def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
 
 
 def _wrap(words: str, width: int) -> list[str]:
-    """Return lines of at most ``width``; intervals stay whole, and a longer word is a line."""
+    """Return lines of at most ``width`` letters. Intervals and longer words are not broken."""
     lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
         joined = f"{lines[-1]} {word}".strip()

@@ -104,13 +104,13 @@ def name_in_sentence(choice: Choice) -> str:
 
 
 def _own_choice(best: Best) -> Choice | None:
-    """Return the library's best own solver under the name in its lines; None if there is none."""
+    """Return ``best.own``, renamed as in its lines if they name it; None if there is none."""
     named = named_solver(best.library, best.own_lines.code) if best.own_lines else ""
     return replace(best.own, sampler=named) if best.own and named else best.own
 
 
 def own_solver_in_words(best: Best) -> str:
-    """Return a sentence on the error of the library's best own solver; "" if there is none."""
+    """Return a sentence on the error of the library's best built-in solver; "" without one."""
     own = _own_choice(best)
     if own is None:
         return ""
@@ -160,7 +160,7 @@ class TableRow:
         use: label of the recommendation, with its number of evaluations if this number is not ``nfe``.
         now: comparison with the default at this budget, or the reason why there is none.
         best: comparison with the best configuration that was tried.
-        own_solvers: comparison with the best of the library's own solvers.
+        own_solvers: comparison with the best solver built into the library.
         error, ms: error, and milliseconds that a sample takes, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
         nearer: sampler that is nearer in distribution than the best that was tried, and the distances of both.
@@ -217,7 +217,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
 
 
 def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
-    """Return ``words`` with a configuration's evaluations, or "" if they are the budget or 0."""
+    """Return ``words`` with evaluations in place of ``{}``; "" if they are the budget or 0."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
@@ -226,7 +226,7 @@ def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
 
 
 def compare_with_default(best: Best, budget: Budget) -> TableCell:
-    """Return the cell that compares a recommendation with the default, or says why not."""
+    """Return the cell that compares a recommendation with the default, or the reason why not."""
     default = budget.default
     if is_same_configuration(best.choice, default):
         return TableCell("what you use now")
@@ -254,7 +254,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
 
 
 def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
-    """Return the cell that compares with the library's best own solver; empty if there is none."""
+    """Return the cell that compares with the library's best built-in solver; empty without one."""
     rival = best_own_solver(budget, library)
     if rival is None or rival.ratio is None:
         return NOTHING
@@ -262,7 +262,7 @@ def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
 
 
 def best_own_solver(budget: Budget, library: str) -> Alternative | None:
-    """Return the library's own solver with the smallest error; None if none has an error."""
+    """Return the usual or built-in solver with the smallest error; None if none has an error."""
     solvers, best = [*budget.alternatives], budget.best.get(library)
     if best and best.own_ratio and (own := _own_choice(best)):
         solvers.append(Alternative(own, inverse(best.own_ratio)))

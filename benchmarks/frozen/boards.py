@@ -40,8 +40,8 @@ def board(
         The site, with a sentence for each file that is not used.
 
     Raises:
-        ValueError: the part is invalid, a folder is missing, or no submission has the baseline's
-            errors on exact problems.
+        ValueError: the part is invalid, a folder is missing, copies would go into ``folder``, or no
+            submission has the baseline's errors on exact problems.
     """
     from ...results.board.entries import Board
     from ...results.board.site import build_site

@@ -1,4 +1,4 @@
-"""Numbers of the frozen suite. A change of any is another version of the suite."""
+"""Constants of the frozen suite. A change of any constant is another version of the suite."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ RECORD = Path(__file__).with_name(f"{constants.VERSION}.json")
 
 
 def settings() -> dict[str, Any]:
-    """Return the numbers of the suite that code states, but sizes of problems, as JSON values."""
+    """Return the constants of the suite, except sizes of problems, as JSON values by name."""
     return {
         "version": constants.VERSION,
         "kinds": list(constants.KINDS),
@@ -45,7 +45,7 @@ def settings() -> dict[str, Any]:
 
 
 def fingerprints() -> dict[str, Any]:
-    """Return what the suite computes: latents, outputs of problems and networks, and floors.
+    """Return latents, outputs of problems and networks, and floors, as JSON values by name.
 
     Numbers are compared within tolerances, since rounding differs between machines.
     """
@@ -80,7 +80,7 @@ def _every_fifth(values: Mapping[str, Numbers]) -> dict[str, Numbers]:
 
 @cache
 def digest() -> str:
-    """Return the digest of the record of the frozen definition."""
+    """Return 16 hexadecimal digits of the SHA-256 of :data:`RECORD`."""
     return hashlib.sha256(RECORD.read_bytes()).hexdigest()[:16]
 
 

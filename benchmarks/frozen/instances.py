@@ -4,7 +4,7 @@ The public part is drawn from the word "public". Another part is drawn from its 
 unknown before its date (``--part 2026 --beacon HEX``). A public randomness beacon gives such values. The
 derivation:
 
-1. SHA-256 of ``sb-2026.1/PART/BEACON``, the beacon in lower case, seeds PCG64, big end first.
+1. SHA-256 of ``sb-2026.1/PART/BEACON``, the beacon in lower case, seeds PCG64 (big-endian).
 2. The root seed of latents is drawn.
 3. For each kind, in the order of :data:`KINDS`, :data:`PER_KIND` entries of :data:`RANGES` are drawn
    without repetition. For each entry a problem is drawn, in this order: number of dimensions, side of
@@ -29,7 +29,7 @@ from .constants import KINDS, MOST_DIMENSIONS, PER_KIND, PUBLIC, RANGES, SIDES, 
 
 @dataclass(frozen=True)
 class Instance(Problem):
-    """Exact problem: its name, such as "modes-1", its kind, and the specs as drawn and moved."""
+    """Exact problem: name, such as "modes-1", kind, and specs of its model as drawn and moved."""
 
     spec: str
     moved: str

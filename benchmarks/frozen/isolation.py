@@ -54,7 +54,7 @@ RowDenoise = Callable[[Tensor, float | Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class SolverFacts:
-    """Declarations of a file's chosen sampler; ``tunes`` is True if the file has a ``tune``."""
+    """Declarations of a file's chosen sampler; ``tunes`` is True if the file defines ``tune()``."""
 
     label: Line
     stochastic: bool
@@ -159,7 +159,7 @@ class _Server:
         return "stopped the server that started it"
 
 
-_SERVERS: dict[int, _Server] = {}  # by process, since a fork cannot share its parent's
+_SERVERS: dict[int, _Server] = {}  # by process id: a fork cannot use its parent's server
 _ONE = Lock()
 
 

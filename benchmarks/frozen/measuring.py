@@ -60,7 +60,7 @@ class Result(NamedTuple):
 
 
 SECONDS = 600.0
-"""Limit of the wall time of a stranger's solver for a batch."""
+"""Longest wall time of a stranger's solver for a batch, in seconds."""
 
 Solve = Callable[[Denoiser, str, int, Tensor, Sequence[int]], Iterator[Result]]
 """Solver on a model: takes model, spec, root seed, sample ids ``(n,)`` and budgets; yields a result
@@ -75,7 +75,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
     ) -> Iterator[Result]:
         meter = _LimitedMeter()
         metered = meter.attach(model)
-        first_fingerprint(metered)  # caches look at a model's outputs, which no solver learns
+        first_fingerprint(metered)  # evaluates the model for caches: not counted as a search
         suite = Suite(
             name="frozen",
             models=(spec,),  # pyright: ignore[reportArgumentType] - read by the suite
@@ -129,7 +129,7 @@ def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, searc
                 rows += batch.nfe * len(part)
     except Failure as failure:
         return Result(None, None, search, failure.reason)
-    except Exception as error:  # of a sampler: it has not reached its target
+    except Exception as error:  # raised by the sampler
         return Result(None, None, search, error_in_words(error))
     finally:
         meter.limit = None
@@ -137,7 +137,7 @@ def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, searc
 
 
 def _batches(ids: Tensor) -> Sequence[Tensor]:
-    """Return sample ids in batches of CHUNK; falling ids in batches of half of CHUNK."""
+    """Return sample ids in batches of CHUNK; descending ids in batches of half of CHUNK."""
     return ids.split(CHUNK) if len(ids) < 2 or ids[1] > ids[0] else ids.split(CHUNK // 2)
 
 
@@ -197,7 +197,7 @@ def _measure_problem(solve: Solve, instance: Instance, seed: int, *, moved: bool
 
 
 def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
-    """Return the median distance to the endpoints over ``unit``; None without a finite one."""
+    """Return the median distance to the endpoints over ``unit``; None if missing or not finite."""
     if result.samples is None or result.samples.shape != truth.shape:
         return None
     x = result.samples.double().numpy()
@@ -257,7 +257,7 @@ def _short(value: float | None) -> float | None:
 
 
 def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
-    """Return a :data:`Solve` that runs a sampler of a stranger's file, which gets no model."""
+    """Return a :data:`Solve` that runs a sampler of a file in a process without the model."""
 
     def solve(
         model: Denoiser,
@@ -307,6 +307,6 @@ def _draw_unscored(model: Denoiser, seed: int, count: int) -> Tensor:
 
 
 def _noise_seed(seed: int, ids: Tensor) -> int:
-    """Return a seed of step noise that says nothing of the latents, and differs between batches."""
+    """Return a seed of step noise that does not reveal the latents, and differs between batches."""
     text = f"{seed} {int(ids.min())} noise"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")

@@ -1,4 +1,4 @@
-"""Distance on networks: Fréchet distance to the model's own converged samples, over its floor."""
+"""Distance on networks: Fréchet distance to a model's converged samples, divided by its floor."""
 
 from __future__ import annotations
 

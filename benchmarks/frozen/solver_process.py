@@ -44,7 +44,7 @@ def send(pipe: Connection, head: dict[str, Any], *tensors: Tensor) -> None:
 
 
 def receive_tensor(pipe: Connection, dtype: str, shape: Sequence[int]) -> Tensor:
-    """Return the next tensor of a message; raise an OSError if its length is another."""
+    """Return the next tensor of a message; raise an OSError if its size is wrong."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if len(data := pipe.recv_bytes(size)) < size:
         raise OSError("a message is too short")
@@ -68,7 +68,7 @@ class RemoteDenoiser:
     rows: Tensor | None = None
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the denoised states."""
+        """Return the denoised states ``(n, *event)`` of ``x`` at one level, or a level per row."""
         rows = torch.arange(len(x)) if self.rows is None else self.rows
         levels = [sigma] if isinstance(sigma, Tensor) else []
         head = {"do": "evaluate", "sigma": None if levels else float(sigma)}
@@ -135,7 +135,7 @@ def _run_commands(pipe: Connection) -> None:
         name = command.pop("do")
         try:
             send(pipe, *getattr(solver, name)(*tensors, **command))
-        except BaseException as error:  # a file that exits, among others
+        except BaseException as error:  # also SystemExit of the file
             plain = isinstance(error, PluginError) or (name, type(error)) == ("load", ValueError)
             why = str(error) if plain else f"{name}() raised {error_in_words(error)}"
             send(pipe, {"do": "failed", "why": why[:500]})
@@ -153,7 +153,7 @@ def serve(control: int) -> None:
         sys.platform == "linux"
     ):  # PR_SET_CHILD_SUBREAPER: orphans of a job are children of the server
         ctypes.CDLL(None).prctl(36, ctypes.c_ulong(1), 0, 0, 0)
-    for name in ("heun", "ddpm"):  # what torch sets up at its first operations, children need not
+    for name in ("heun", "ddpm"):  # first operations of torch are slow: not in each child
         make(name).sample(lambda x, sigma: x / sigma, torch.ones(1, 1), Grid((1.0, 0.5, 0.0)), 0)
     gc.collect()
     gc.freeze()  # else a collection in a child copies every page

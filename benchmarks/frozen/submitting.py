@@ -43,7 +43,7 @@ from .measuring import Solve, measure_exact, measure_networks, solve_entry, solv
 SCHEDULE = "uniform_lambda"
 """Default schedule: levels at equal distances in log-SNR."""
 QUALIFYING = 3
-"""Number of problems that a file's solver solves twice before everything else."""
+"""Number of problems that a file's solver solves twice before it is measured."""
 CHECK_SECONDS = 120
 """Longest time of ``samplerbench check`` on a file's sampler."""
 
@@ -54,7 +54,7 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, the function that runs it, what its code claims, its file."""
+    """Solver as the board describes it, the function that runs it, claims in its code, its file."""
 
     solver: Solver
     solve: Solve
@@ -78,9 +78,8 @@ def submit(
     """Measure a solver on the frozen suite, and write its submission.
 
     A Python file runs in processes of its own, which never see the model
-    (:mod:`samplerbench.benchmarks.frozen.isolation`). What ``samplerbench check`` finds wrong with its
-    sampler is part of the submission. An interrupted call continues where it was, and
-    curves that ``out`` has already are not measured again.
+    (:mod:`samplerbench.benchmarks.frozen.isolation`). The submission has faults that ``check`` finds.
+    Curves that ``out`` or an interrupted call has already are not measured again.
 
     Args:
         solver: Python file with a sampler, as ``--plugin`` takes it; or the spec of a sampler of this
@@ -91,7 +90,7 @@ def submit(
             a submission's own; for other solvers "self-tuning" if they searched, else "plain".
         part: part of the suite (:func:`.instances.draw_part`).
         beacon: value from which the part is drawn; "" for the part "public".
-        out: file to write; None for the name of the solver, in this folder.
+        out: file to write; None for ``NAME.json`` in the working folder, by the solver's name.
         networks: False to leave out networks, which take most of the time.
         claims: statements of the author (:class:`samplerbench.results.board.submission.Claims`).
         progress: called with each stage, in words.
@@ -254,7 +253,7 @@ def _submitted_subject(old: Submission, folder: Path) -> _Subject:
 
 
 def _check_in_words(path: Path, sampler: str) -> str:
-    """Return what ``samplerbench check``, in its own process, finds wrong with a file's sampler."""
+    """Return what ``samplerbench check``, in a new process, finds wrong with a file's sampler."""
     main = "from samplerbench.benchmarks.cli import main; main()"
     command = [sys.executable, "-c", main, "check", sampler, "--plugin", str(path), "--json"]
     try:
@@ -275,7 +274,7 @@ def _check_in_words(path: Path, sampler: str) -> str:
 
 
 def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:
-    """Solve a few problems twice; raise a ValueError unless results repeat and one is finite."""
+    """Solve a few problems twice; raise a ValueError if results differ or none is finite."""
     ids, budgets = torch.arange(16), (BUDGETS[2], BUDGETS[6])
     for instance in part.instances[:: max(1, len(part.instances) // QUALIFYING)]:
         place, model = f"{subject.solver.name} on {instance.name}", load_model(instance.spec).model

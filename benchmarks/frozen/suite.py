@@ -30,7 +30,7 @@ def suite_of_part(suite: Suite, part: str = PUBLIC, beacon: str = "") -> Suite:
 
 
 def describe_run(suite: Suite, part: str = PUBLIC, beacon: str = "") -> str:
-    """Return version, digest and part of a run of the frozen suite, or why it is no such run."""
+    """Return version, digest and part of the frozen suite, or how the run's suite differs."""
     frozen = suite_of_part(load_suite(SUITE), part, beacon)
     ours, theirs = suite.model_dump(mode="json"), frozen.model_dump(mode="json")
     changed = [key for key in ours if key not in FREE and ours[key] != theirs[key]]

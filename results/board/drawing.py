@@ -35,7 +35,7 @@ class Line(NamedTuple):
         return name if len(name) <= HEAD + TAIL + 1 else f"{name[:HEAD]}…{name[-TAIL:]}"
 
     def share(self, evaluations: float = MOST) -> float:
-        """Return the share of targets reached within so many ``evaluations``."""
+        """Return the share of targets reached with at most ``evaluations``, in [0, 1]."""
         return float(self.score.reached_share(np.array([evaluations]))[0])
 
 

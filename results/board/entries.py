@@ -19,7 +19,7 @@ PRODUCTIONS = (1e3, 1e5, math.inf)
 USUAL = 1
 """Index of the production in figures, sentences, Markdown, and the table as it opens."""
 EARLY = 10
-"""Number of evaluations for the share of targets that the first sentences are about."""
+"""Number of evaluations within which targets count for the first sentences of the page."""
 AGREEMENT = 0.02
 """Largest relative difference of two measurements of one solver on two machines."""
 
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """One part of a suite: what a submission must have, and the solvers, by track and area."""
+    """Board of one part of a suite: its facts, and the solvers, sorted by track and area."""
 
     suite: str
     digest: str
@@ -100,7 +100,7 @@ class Board:
         return found
 
     def track_scores(self, track: Track, column: Column, place: int = USUAL) -> dict[str, Score]:
-        """Return a track's scores of kind ``column`` at a production, by the solver's stem."""
+        """Return a track's scores ``column`` at ``PRODUCTIONS[place]``, by the solver's stem."""
         return {
             entry.stem: entry.scores[place][column]
             for entry in self.entries
@@ -109,14 +109,14 @@ class Board:
 
     @cached_property
     def ranks(self) -> list[dict[str, int]]:
-        """Rank of each solver within its track by stem, for each production."""
+        """Rank of each solver in its track, by stem; a mapping for each of :data:`PRODUCTIONS`."""
         found: list[dict[str, int]] = [{} for _ in PRODUCTIONS]
         for place, track in ((p, t) for p in range(len(found)) for t in get_args(Track)):
             found[place] |= ranks(self.track_scores(track, "area", place))
         return found
 
     def best(self, column: Column) -> Score:
-        """Return the score ``column`` of the virtual best of all solvers."""
+        """Return the score ``column`` of the virtual best (:func:`.virtual_best`) of all tracks."""
         usual = [entry.scores[USUAL] for entry in self.entries]
         problems = self.networks if column == "networks" else self.problems
         return virtual_best([scores[column] for scores in usual if column in scores], problems)

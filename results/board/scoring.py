@@ -110,7 +110,7 @@ class Score:
         return Estimate(self.area, float(low), float(high))
 
     def relative_to(self, other: Score) -> Estimate:
-        """Return how many times the evaluations of ``other`` this solver takes."""
+        """Return the ratio of evaluations, this solver's over the other's, with its interval."""
         span, difference = math.log(MOST / FEWEST), other.area - self.area
         reach = _reach(other.replicates - self.replicates, self.freedom)
         ends = difference, difference - reach, difference + reach
@@ -132,7 +132,7 @@ class Score:
         return float(t.cdf((other.area - self.area) / spread, self.freedom))
 
     def reached_share(self, evaluations: FloatArray) -> FloatArray:
-        """Return the share of all targets that are reached with at most these ``evaluations``."""
+        """Return shares ``(n,)`` of all targets, reached with at most ``evaluations`` ``(n,)``."""
         ordered = np.sort(self.evaluations.ravel())
         return np.searchsorted(ordered, evaluations, side="right") / ordered.size
 
@@ -150,7 +150,7 @@ def score(
 ) -> Score:
     """Return the score for evaluations to targets ``(problems, targets)``.
 
-    With ``within``, the area is replaced by the share of targets reached in so many evaluations.
+    With ``within``, the share of targets reached in at most ``within`` evaluations replaces areas.
     """
     areas = area_of(evaluations) if within is None else (evaluations <= within).mean(axis=-1)
     kinds: dict[str, list[int]] = {}
@@ -202,16 +202,16 @@ def score_submission(
 
 
 def virtual_best(scores: Sequence[Score], problems: Sequence[Problem]) -> Score:
-    """Return the score of the best solver of each problem and target."""
+    """Return the score of the fewest evaluations of any solver, for each problem and target."""
     return score(np.min([each.evaluations for each in scores], axis=0), problems)
 
 
 def ranks(scores: Mapping[str, Score]) -> dict[str, int]:
     """Return the rank of each solver, by name. The largest area has rank 1; ranks may be shared.
 
-    A solver shares the rank of the solver before it unless it is significantly worse than the first
-    solver with this rank. Bonferroni's rule holds the chance of any false decision at
-    :data:`LEVEL`. The rule counts all pairs of solvers, since the data choose the compared pairs.
+    By falling area, a solver significantly worse than the first of a rank begins the next rank.
+    Bonferroni's rule holds the chance of any false decision at :data:`LEVEL`. The rule counts all
+    pairs of solvers, since the data choose the compared pairs.
     """
     order = sorted(scores, key=lambda name: -scores[name].area)
     pairs = max(1, len(order) * (len(order) - 1) // 2)

@@ -103,7 +103,7 @@ def build_site(
 
 
 def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any], dict[str, Any]]]:
-    """Return track, answer and picture of each track with errors."""
+    """Return track, best two solvers (:func:`_answer_of`) and picture, of tracks with scores."""
     lines: dict[Track, list[Line]] = {}
     for track in get_args(Track):
         if measured := board.track_scores(track, "area"):
@@ -114,7 +114,7 @@ def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any
 
 
 def _answer_of(board: Board, track: Track) -> dict[str, Any]:
-    """Return the best two solvers of a track at :data:`EARLY`, and how sure their order is."""
+    """Return the best two solvers of a track at :data:`EARLY`, and the certainty of their order."""
     found = board.track_scores(track, "early")
     names = {entry.stem: entry.submission.solver.name for entry in board.entries}
     order = sorted(found, key=lambda stem: -found[stem].area)
@@ -144,7 +144,7 @@ def _lines_of(
 
 
 def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
-    """Return lists of rank, area, relative evaluations, early share, networks, over productions."""
+    """Return columns rank, area, relative evaluations, early share, networks, by production."""
     lines: list[list[Cell]] = []
     for place, scores in enumerate(entry.scores):
         rank, line = board.ranks[place].get(entry.stem), [NONE] * 5
@@ -160,7 +160,7 @@ def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
 
 
 def _estimate_cell(found: Estimate, digits: int) -> Cell:
-    """Return ``value [low, high]``, without ends that are equal or missing."""
+    """Return ``value [low, high]``, or only the value if the ends are equal or NaN."""
     value, low, high = (f"{number:.{digits}f}" for number in found)
     words = f"{value} [{low}, {high}]" if found.high > found.low else value
     return words, round(found.value, 4)
@@ -176,7 +176,7 @@ def percent(share: float) -> str:
 
 
 def _parts_of(board: Board, baseline: Entry, entry: Entry) -> dict[str, Any]:
-    """Return the picture and the tables of evaluations to targets of a solver's page."""
+    """Return picture, tables of evaluations to targets, and standing in its track, for a page."""
     scores, rank = entry.scores[USUAL], board.ranks[USUAL].get(entry.stem)
     track = board.track_scores(entry.submission.track, "area")
     tables: dict[Column, list[tuple[str, list[str]]]] = {}
@@ -228,7 +228,7 @@ def _template_environment() -> Environment:
 
 
 def _claim(entry: Entry, name: str) -> str | int:
-    """Return a solver's track, results or claim as the table has it; "–" for none."""
+    """Return the text for a solver's "track", "results" or claim ``name``; "–" without a claim."""
     if name in ("track", "results"):
         results = "verified" if entry.is_verified else "self-reported"
         return results if name == "results" else entry.submission.track

@@ -20,7 +20,7 @@ from ..run_directory.files import write_bytes
 from ..run_directory.sealed import DamagedError, NewerError, open_json, sealed_json
 
 PLACE = "submission"
-"""Place of the file in its seal."""
+"""Name in the seal of every submission, since its file may be renamed."""
 UNFINISHED = ".unfinished.json"
 """End of the name of an interrupted run's file, which no board uses."""
 
@@ -89,10 +89,10 @@ class Curve(_Table):
         moved: True for the problem rotated, scaled and shifted, its samples in another order.
         nfe: evaluations per sample, counted at the network.
         error: median distance per dimension to the exact endpoints, divided by the data's standard
-            deviation. All items are None for a stochastic solver.
+            deviation. All items are None on networks.
         distance: squared distance between the distributions of samples and of converged samples,
-            divided by the distance's floor. All items are None on exact problems.
-        search: total evaluations of the model before sampling, to find the solver's settings.
+            divided by the distance's floor. It is empty on exact problems.
+        search: total evaluations of the model before sampling; empty without a search.
         failures: reasons of failed items, each once.
     """
 
@@ -115,7 +115,7 @@ class Curve(_Table):
     def total_cost(self, production: float) -> list[float]:
         """Return evaluations a sample at each budget, with the search spread over ``production`` samples.
 
-        A missing item costs infinitely many.
+        The cost of a missing item is inf.
         """
         searches = self.search or (0.0,) * len(self.nfe)
         return [
@@ -133,8 +133,7 @@ class Submission(_Table):
         part: "public", or the name of a part whose instances ``beacon`` decides.
         beacon: value in hexadecimal digits; "" for the public part.
         track: "plain", "self-tuning" or "open".
-        check: what ``samplerbench check`` found wrong with a file's sampler; "" for nothing, and
-            for samplers of a package, which its tests check.
+        check: faults that ``samplerbench check`` found in a file's sampler; "" for none or no file.
         software: versions of the packages that ran.
         machine: machine in words.
         seconds: wall time of all measurements.
@@ -170,11 +169,11 @@ class Submission(_Table):
 
     @property
     def by_place(self) -> dict[tuple[str, bool], Curve]:
-        """Curves by the name of the problem, and True if it is moved."""
+        """Curves by (name of the problem, True if it is moved)."""
         return {(curve.problem, curve.moved): curve for curve in self.curves}
 
     def with_curves(self, curves: Iterable[Curve], seconds: float) -> Submission:
-        """Return this submission with measurements; without a search, self-tuning becomes plain.
+        """Return a copy with ``curves`` and ``seconds``; self-tuning without search becomes plain.
 
         Raises a ValueError for a search in track "plain".
         """

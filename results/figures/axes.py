@@ -33,13 +33,13 @@ AXES = {
 HEIGHT = {"single": 2.5, "double": 3.4}
 """Height of a panel in inches, by the width of the figure."""
 ROOM, NAMES = 0.25, 0.9
-"""Smallest distance of ticks, and width for names at the right of the axes, in inches."""
+"""Smallest distance of ticks, and width for names right of the axes, in inches."""
 NAME_SIZE = 6.5
 """Font size of curve names, in points."""
 
 
 def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Make both axes logarithmic, around ``places`` (x, with ticks there) and ``values`` (y)."""
+    """Make both axes logarithmic, around ``places`` (x, with ticks at some) and ``values`` (y)."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -60,7 +60,7 @@ def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float])
 
 
 def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return [low, high], each end moved out by a ``share`` of the log length; a point by × 1.5."""
+    """Return low and high, moved apart by a ``share`` of the log length each; by × 1.5 if equal."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 
@@ -169,7 +169,10 @@ def draw_quality_against_cost(
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Draw a panel for each of ``parts`` by title; ``draw`` draws it and returns curves to name."""
+    """Draw a panel for each of ``parts`` by title; ``draw`` draws it and returns curves to name.
+
+    Raises a ValueError without parts.
+    """
     if not parts:
         raise ValueError(
             f"no finished row has {metric} and {cost} to draw; choose columns that have values"

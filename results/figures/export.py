@@ -57,8 +57,8 @@ def write_figures(
         source: run directory or table.
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
-        kinds: some of :data:`KINDS`. Kinds without data in the run are left out. Unless they are
-            chosen, so are "ecdf" and "profile" by a metric of which higher is better.
+        kinds: some of :data:`KINDS`. Kinds without data in the run are left out. With all kinds, so
+            are "ecdf" and "profile" of metrics of which higher is better.
         metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, and in
             kinds "ecdf" and "profile" for :func:`.ecdf.default_metric`.
         models: models to draw; empty for all.
@@ -69,8 +69,8 @@ def write_figures(
         Paths of the files, in the order of writing.
 
     Raises:
-        ValueError: a format, kind, metric, model or sampler is unknown, there is nothing to draw, or
-            ``out`` is a link out of the run directory.
+        ValueError: a format, kind, metric, model or sampler is unknown, a metric does not suit a
+            kind, there is nothing to draw, or ``out`` is a link out of the run directory.
     """
     _check_no_link_out_of_run(Path(source), Path(out))
     table = read_table(source)
@@ -102,7 +102,7 @@ def write_figures(
 
 
 def slug_of(words: str) -> str:
-    """Return words as a file name of at most 60 letters, digits and hyphens; "model" for none."""
+    """Return words as a file name of at most 60 letters, digits and hyphens, or else "model"."""
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
 

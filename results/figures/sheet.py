@@ -105,7 +105,7 @@ def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:
-    """Return a figure and axes of panels ``height`` inches high; several fill a double width."""
+    """Return a figure and its axes: panels ``height`` inches high; several give double width."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank_sheet("double" if panels > 1 else width, height * down)

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs no other file (:func:`.build.write_report`).
+"""Report of a run: one HTML page that needs no other file (:func:`.build.write_report`).
 
 A panel is a module and a template (docs/how-to/adding-a-report-panel.md).
 """

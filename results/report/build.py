@@ -70,9 +70,9 @@ def _day_in_words(started: object) -> str:
 
 
 def comparisons_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return the comparison of each further run with the first, by all metrics, with its ``notes``.
+    """Return comparisons of each further run with the first, by all metrics.
 
-    Without a comparison, the note is the reason.
+    Each has ``notes``. If two runs cannot be compared, the note is the reason.
     """
     (baseline, first), *further = _names_and_paths(sources)
     comparisons = []

@@ -24,7 +24,7 @@ BEFORE = (
     *("seed", "dtype", "execution", "budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table after the measured quantities."""
+"""Columns of the table before and after the measured quantities."""
 
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
@@ -53,7 +53,7 @@ ListingCell = tuple[str, float | None]
 
 
 class ListedRow(NamedTuple):
-    """Line of the table. ``where`` has parameters, schedule, budget, steps and seed in words."""
+    """Line of the table; ``where`` has parameters, schedule, budget, steps and seed in words."""
 
     row: Record
     cells: list[ListingCell]

@@ -48,8 +48,8 @@ class FrontRow(NamedTuple):
 class Front:
     """Pareto front in one unit of cost, cheapest row first.
 
-    ``rest`` counts rows off the front by value that may be on it. ``merged`` counts rows of the
-    front that are omitted, since their cost is not surely lower than the next row's cost.
+    ``rest`` counts rows that are off the front by their values, but may be on it. ``merged`` counts
+    rows of the front that are omitted, since their cost is not surely lower than the next row's.
     """
 
     unit: str

@@ -150,7 +150,7 @@ class KeptSamples:
 
     @property
     def points(self) -> bool:
-        """Return True if the samples are points, not images."""
+        """True if the samples are points, not images."""
         return any("points" in arrays for arrays in self.arrays.values())
 
     @property
@@ -160,7 +160,7 @@ class KeptSamples:
         return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
-        """Return converged samples from the same latents, by index, of rows that kept enough."""
+        """Return converged samples of the same latents by row index, for rows that kept enough."""
         needed = {
             index: len(stack) // 2 if self.points else min(most, len(stack))
             for index, stack in self.stacks.items()
@@ -209,7 +209,7 @@ class SampleRows(NamedTuple):
 def sample_rows_of(
     title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow
 ) -> SampleRows | None:
-    """Draw samples of baseline, best row and a level row if named, and converged samples."""
+    """Draw samples of baseline, best row, a tied row, and converged samples; None without any."""
     level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
     leaders = (best.baseline, best.row, *level[: len(best.rivals) <= NAMED])
     shown = (row for row in leaders if row and row["seed"] == best.row["seed"])
@@ -236,7 +236,7 @@ def sample_rows_of(
 
 
 TYPICAL = 10
-"""Preferred budget of strips, by ratio, among the budgets with most trajectories."""
+"""Preferred budget. Of the budgets with most trajectories, strips have the nearest, by ratio."""
 WIDTHS = (96, 64, 48)
 """Pixels across a panel of points. The first width that fits is used."""
 GROUND = (128, 128, 128, 26)
@@ -245,7 +245,7 @@ GROUND = (128, 128, 128, 26)
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """Picture of one trajectory, as a ``data:`` address: states and end above, predictions below."""
+    """Picture of one trajectory as a ``data:`` address: states and end, clean images below them."""
 
     curve: str
     image: str

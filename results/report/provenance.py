@@ -80,7 +80,7 @@ def _digest_of_files(page: bytes, folder: Path) -> str:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Return the files in a folder and its folders, sorted, without shards and hidden files."""
+    """Return the files in a folder and one level below, sorted, but no shards or hidden files."""
     return [
         path
         for path in sorted([*folder.glob("*"), *folder.glob("*/*")])

@@ -116,7 +116,10 @@ def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dic
 
 @dataclass(frozen=True)
 class Throughput:
-    """Throughput; ``points`` are (batch size, samples per second, % of the most, is the knee)."""
+    """Throughput by batch size, as ``points``, and the reason why the sweep ``ended``.
+
+    A point is (batch size, samples per second, % of the most, True at the knee).
+    """
 
     title: str
     points: tuple[tuple[str, float, float, bool], ...]

@@ -23,7 +23,7 @@ from ..values import number, text
 
 
 def print_reproductions(reproductions: Sequence[Reproduction], console: Console) -> None:
-    """Print each row with the FIDs published for it, then the rows without any."""
+    """Print each row with the FIDs published for it, then the rows without a published FID."""
     matched = [item for item in reproductions if item.paper is not None]
     for (model, published), of_model in groupby(
         matched, lambda item: (text(item.row, "model"), item.model)
@@ -157,7 +157,7 @@ def _comparison_cells(line: Line) -> tuple[str, ...]:
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
-    """Print a table per model on the tuning of its rows and baselines, if any was tuned."""
+    """Print a table per model on the tuning of its rows and baselines; nothing if none is tuned."""
     rows = {}
     for line in lines:
         sides = ((line.baseline, line.baseline_tuning), (line.sampler, line.tuning))

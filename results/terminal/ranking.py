@@ -55,7 +55,7 @@ class Ranking:
         return number(row, self.metric) if row.get("status") == "ok" else None
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """Return a cell: value, flag, star if equal to ``best`` and verdict's sign; or a status."""
+        """Return value, flag, star if equal to ``best``, and sign of the verdict; or the status."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -126,7 +126,7 @@ def print_table(
     The report's opening sentences come first, if the ranking is by the model's default quantity.
     The best value of a column has a star. Values not shown to be worse are bold. Samplers are
     sorted by their value at the largest budget. Budgets that do not fit are left out evenly, and
-    counted. ``marks`` are verdicts against ``baseline``. ``home`` is the run directory, if any.
+    counted. ``marks`` are verdicts against ``baseline``. ``home`` is the run directory.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     homes = {"": home} if home else None
@@ -170,7 +170,7 @@ def print_table(
 
 
 def _writable_text(words: Text, plain: bool) -> Text:
-    """Return words without control characters, and with ``plain`` in ASCII only."""
+    """Return words without control characters; in ASCII only if ``plain`` is True."""
     plain_text = strip_control_characters(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()

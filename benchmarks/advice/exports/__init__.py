@@ -11,10 +11,9 @@ SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
 Each library has a module here. ``TITLE`` is the library's name for readers, ``LANGUAGE`` is the language of its lines.
 ``SOLVERS`` are our names of the library's own solvers that its users would try next, on karras; () for "python" and
-"diffusers". Functions are
-``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library that takes steps as numbers also has
-``written_out(sampler, grid, model)``, and ``named_solver(code)`` for the library's name of the solver in its lines.
-A library that takes a folder with a table of numbers has ``folder(sampler, grid, model, path)``.
+"diffusers". Functions are ``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library that takes
+steps as numbers also has ``written_out(sampler, grid, model)``, and ``named_solver(code)`` for its name of the solver
+in lines. A library that takes a folder with a table has ``folder(sampler, grid, model, path)``.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ _TARGETS: dict[str, Any] = {
 }
 LIBRARIES: tuple[str, ...] = tuple(_TARGETS)
 BY_NUMBERS = tuple(name for name, target in _TARGETS.items() if hasattr(target, "written_out"))
-"""Libraries that take steps as numbers, and so can run samplers that they do not have."""
+"""Libraries that take steps as numbers, and so also run samplers that they do not implement."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,12 @@ def title(library: str) -> str:
 
 
 def solver_title(library: str) -> str:
-    """Return the title of the library whose own solvers users of ``library`` have."""
+    """Return the title of the library whose solvers are usual for users of ``library``."""
     return title({"python": "diffusers", "comfyui-node": "comfyui"}.get(library, library))
 
 
 def named_solver(library: str, code: str) -> str:
-    """Return a library's own name of the solver that lines use; "" if they name none."""
+    """Return a library's name of the solver that the lines ``code`` use; "" if they name none."""
     return target(library).named_solver(code) if library in BY_NUMBERS else ""
 
 

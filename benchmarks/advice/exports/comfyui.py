@@ -221,7 +221,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         if grid.to_zero and grid.positive[-1] <= UNIPC_END:
             raise ValueError(f"ComfyUI's uni_pc ends at {UNIPC_END}; take levels above it")
     node, flow = find_node(sampler, model), _is_flow(model)
-    assert node is not None, sampler  # as `missing` has said
+    assert node is not None, sampler  # `missing` refuses other samplers
     if node.name == "SamplerSASolver" and not grid.to_zero and getattr(sampler, "last", ()):
         raise ValueError(
             "ComfyUI's sa_solver keeps its orders on levels that end above 0; leave out last"
@@ -279,7 +279,7 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return ComfyUI's scheduler that gives these levels for the model; "" if there is none."""
+    """Return ComfyUI's scheduler that gives a grid's levels for a model; "" if there is none."""
     if not grid.to_zero or len(grid) < 2:
         return ""
     ends = (model.sigma_min, model.sigma_max)

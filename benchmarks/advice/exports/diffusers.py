@@ -82,7 +82,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return a scheduler's folder, for ``path``; raise ValueError if the steps are no table."""
+    """Return the folder to write at ``path``; raise a ValueError if the steps are no table."""
     coords = coordinates_of(model)
     steps, rows, start = _table(sampler, grid, coords)
     process, prediction, place = coords.model.process, coords.prediction_type, literal(path)

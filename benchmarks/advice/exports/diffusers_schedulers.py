@@ -72,15 +72,15 @@ class Coordinates:
 
     @property
     def wrapped_network(self) -> str:
-        """Code of the pipeline's network by a user's ``net``; "" if equal.
+        """Code that calls a user's ``net`` as the pipeline's network; "" if both are equal.
 
-        A network that takes levels has the level ``sigma`` in place of ``timestep``.
+        For a ``net`` that takes levels, the code has the level ``sigma`` in place of ``timestep``.
         """
         if self.kind == "edm" or self.model.time.of != "t":
             if self.kind == "edm" and self.model.time == _EDM_TIME:
                 return ""
             level = "sigma.log()" if self.model.time.of == "log_level" else "sigma"
-            factor = 1.0 if self.kind == "edm" else self.model.factor  # of EDM the steps have it
+            factor = 1.0 if self.kind == "edm" else self.model.factor  # the steps of EDM include it
             return product_code(factor, f"net(x, {time_code(self.model.time, level)})")
         given = self.time(1.0) / float(self._process.t_of(1.0)) if self.kind == "flow" else 1.0
         time = replace(self.model.time, scale=self.model.time.scale / given)
@@ -159,7 +159,7 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
 
 
 def _multistep_key(sampler: Sampler) -> Any:
-    """Return algorithm, order, any solver type of the equal multistep scheduler; None for none."""
+    """Return the value of :data:`_BY_DPM` for a sampler with its options; None if it has none."""
     canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None

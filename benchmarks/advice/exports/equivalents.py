@@ -53,7 +53,7 @@ _TWINS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}, "xeab_2"),
     ("dpmpp_2m_sde", {"eta": 0.0}, "dpmpp_2m"),
 )
-"""Samplers that with these options equal another: name, options, the other's name."""
+"""Samplers that equal another with some options: name, options, name of the equal sampler."""
 
 SMALLEST = 1e-15
 """Smallest weight that counts. Smaller ones are rounding errors."""
@@ -174,7 +174,7 @@ def tabulate_steps(
 
 
 def _trimmed(weights: Tensor) -> tuple[float, ...]:
-    """Return weights without rounding errors, and without the zeros at their end."""
+    """Return weights with rounding errors set to 0, and without the zeros at their end."""
     numbers = [w if abs(w) > SMALLEST else 0.0 for w in weights.tolist()]
     while numbers and not numbers[-1]:
         numbers.pop()

@@ -40,7 +40,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def find_function_call(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """Return a function that equals a sampler on some grids, with its keywords; None for none."""
+    """Return name and keywords of a function that equals a sampler on some grids, or else None."""
     canonical = name_and_options(sampler)
     if canonical is None:
         return None
@@ -80,7 +80,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def named_solver(code: str) -> str:
-    """Return the library's solver that lines call; "" if they write the steps out as numbers."""
+    """Return the solver that the lines ``code`` call; "" if they write the steps as numbers."""
     found = re.search(r"sampling\.sample_(\w+)", code)
     return found[1] if found else ""
 

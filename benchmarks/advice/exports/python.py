@@ -23,7 +23,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines and an empty remark; raise ValueError if ``pipeline`` is not fitted."""
+    """Return the lines and ""; raise a ValueError for sampler "pipeline" that is not fitted."""
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "

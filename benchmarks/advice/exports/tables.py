@@ -27,7 +27,7 @@ class Folder(NamedTuple):
     remark: str
 
     def write(self, library: str, path: Path) -> dict[str, Any]:
-        """Write the files into the folder ``path``; return what ``samplerbench.export`` does."""
+        """Write the files into ``path``; return ``library``, ``code``, ``remark`` and ``files``."""
         with explain_write_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             for name, text in self.files.items():
@@ -37,7 +37,7 @@ class Folder(NamedTuple):
 
 
 def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
-    """Return what a table was made for. ``guidance`` is 1 for none, None for no constant scale."""
+    """Return a table's origin. ``guidance`` is 1 without guidance, None if its scale varies."""
     return {
         "solver": label_of(sampler),
         "fitted": name_and_options(sampler) is None,
@@ -60,7 +60,7 @@ def _guidance_of(model: Denoiser) -> float | None:
 def rows_in(
     steps: Steps, scale: Callable[[float], float], level: Callable[[float], float], end: float
 ) -> list[NumberRow]:
-    """Return rows for states of ours times ``scale(sigma)`` before a row, and ``end`` at last."""
+    """Return rows for states times ``scale(sigma)`` before each row, and ``end`` after the last."""
     scales = [*(scale(row.sigma) for row in steps.rows), end]
     return [
         (level(row.sigma), row.a * then / now, _scaled(row.b, then), _scaled(row.c, then))
@@ -73,7 +73,7 @@ def _scaled(weights: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 
 def template(name: str) -> str:
-    """Return the text of a template, which goes next to a table."""
+    """Return the text of a file in the folder ``templates``, which is copied next to a table."""
     return (Path(__file__).parents[1] / "templates" / name).read_text(encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ _CLAMP = "; clamp samples to {:g} … {:g} before you save them"
 
 
 def given_lines(model: Denoiser) -> list[str]:
-    """Return lines on what a user gives: ``noise``, ``net`` or, without a formula, ``model``."""
+    """Return a comment on ``noise``, and ``model`` as code by a user's ``net`` or as a comment."""
     limits = model.limits if model.decoded_event == model.event else None
     noise = _NOISE + (_CLAMP.format(*limits) if limits else "")
     if not isinstance(model, NativeDenoiser) or not _has_formula(model):

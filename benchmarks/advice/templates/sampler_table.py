@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 
 
 def describe(table):
-    """Return what a table is, and what it was made for."""
+    """Return a table's solver, steps, evaluations, model and guidance in words."""
     shift = f" (shift {table['shift']:g})" if table["shift"] else ""
     guidance = f" at CFG {table['guidance']:g}" if table["guidance"] else ""
     steps = f"{len(table['levels']) - 1} steps, {len(table['rows'])} evaluations"
@@ -23,7 +23,7 @@ def describe(table):
 
 
 def why_not(table, guider, sigmas, any_guidance):
-    """Return what a table needs that a guider's model or the sigmas are not; "" if it can run."""
+    """Return a need of the table that the guider's model or sigmas lack; "" if it can run."""
     sampling, fitted = guider.inner_model.model_sampling, table["fitted"]
     kinds = [cls.__name__ for cls in type(sampling).__mro__]
     known = ("EDM", "V_PREDICTION", "X0", "EPS", "CONST")  # classes before their bases
@@ -66,7 +66,7 @@ def sample_table(
             draws.append(draw(None, None))
         return combine(weights, draws)
 
-    # without draws no generator, which has no place for the highest seed
+    # no generator without draws, since it refuses the highest seed
     stochastic = table["noise"] or any(row[3] for row in rows)
     draw = default_noise_sampler(x, seed=extra_args.get("seed")) if stochastic else None
     x = table["start"] * x + noise(table["noise"])
@@ -80,14 +80,14 @@ def sample_table(
 
 
 class TableSampler(KSAMPLER):
-    """Sampler that begins with sigma z at the highest level too, not with sqrt(1 + sigma²) z."""
+    """Sampler that begins with sigma z at any level. KSAMPLER scales noise more at the highest."""
 
     def max_denoise(self, model_wrap, sigmas):
         return False
 
 
 class SamplerTable:
-    """Node that gives a table's sampler, its noise levels, and words about it."""
+    """Node that outputs a table's sampler, its noise levels, and a description."""
 
     CATEGORY, FUNCTION = "sampling/custom_sampling/samplers", "load"
     RETURN_TYPES, RETURN_NAMES = ("SAMPLER", "SIGMAS", "STRING"), ("sampler", "sigmas", "about")

@@ -46,7 +46,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
         return self
 
     def set_timesteps(self, num_inference_steps=None, device=None, sigmas=None, mu=None):
-        """Begin a batch at the table's times. Sigmas that a pipeline computes have no effect."""
+        """Begin a batch at the table's times. Values of ``sigmas`` and ``mu`` have no effect."""
         steps, rows = num_inference_steps or len(sigmas), self.config.rows
         if steps != len(rows):
             raise ValueError(f"this table needs num_inference_steps={len(rows)}, not {steps}")
@@ -54,16 +54,16 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps = self.timesteps.to(device)
 
     def set_begin_index(self, begin_index=0):
-        """Refuse to begin at a later level, as image to image does."""
+        """Raise a ValueError if a pipeline, such as image to image, begins at a later level."""
         if begin_index:
             raise ValueError("a table begins at its first level, so image to image has none")
 
     def scale_model_input(self, sample, timestep=None):
-        """Return the state as it is."""
+        """Return ``sample`` unchanged."""
         return sample
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True, **kwargs):
-        """Return the next state."""
+        """Return the state after the next row, in the dtype of ``sample``."""
         if not self.outputs and abs(float(timestep / self.timesteps[0]) - 1) > 0.01:
             self.set_begin_index(1)
         _, a, b, c = self.config.rows[len(self.outputs)]
