@@ -255,7 +255,9 @@ class Advice:
 
 
 def _value_from_json(kind: Any, value: Any) -> Any:
-    """Return JSON values as a value of the type ``kind``."""
+    """Return JSON values as a value of the type ``kind``; null for a number is NaN."""
+    if kind is float and value is None:
+        return math.nan
     origin, inner = get_origin(kind), get_args(kind)
     if kind is Value:  # files have null for numbers that are not finite
         ends = {"value": math.nan, "low": -math.inf, "high": math.inf}

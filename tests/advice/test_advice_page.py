@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 import struct
 from dataclasses import replace
@@ -242,6 +243,12 @@ def test_an_interval_that_ends_at_infinity_has_no_upper_limit():
 def test_json_comes_back():
     for answer in (whole(), unlimited()):
         assert Advice.from_json(json.loads(json_text(answer.to_json()))) == answer
+
+
+def test_advice__evaluations_that_are_unknown_come_back_as_nan():
+    data = json.loads(json_text(whole().to_json()))
+    data["budgets"][0]["default"]["nfe"] = None  # as NaN is written
+    assert math.isnan(Advice.from_json(data).budgets[0].default.nfe)
 
 
 def test_advice__refuses_json_that_is_none_of_its_own():
