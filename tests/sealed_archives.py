@@ -6,9 +6,9 @@ from samplerbench.results.run_directory.sealed import open_npz, sealed_npz
 
 def write_npz(path, arrays, of, made_by=""):
     """Write arrays with their seal, and return the digest."""
-    data, digest = sealed_npz(arrays, of, made_by)
+    data, seal = sealed_npz(arrays, of, made_by)
     write_bytes(path, data)
-    return digest
+    return seal.sha256
 
 
 def read_npz(path, of, made_by=None, sha256=None):

@@ -45,7 +45,6 @@ from .measuring import (
     most_reference_steps,
 )
 from .race_planning import (
-    COMPARED,
     budgets_of,
     check_time,
     entries_to_score,
@@ -55,7 +54,7 @@ from .race_planning import (
     share_at_end_of_races,
 )
 from .request import AdviceRequest, load_subject, parse_current_sampler, width_of_data_range
-from .run import Clock, OutOfTime, Progress, Run
+from .run import COMPARED, Clock, OutOfTime, Progress, Run
 from .sentences import conclusions
 from .tasks import BATCH
 from .wording import evaluations_in_words

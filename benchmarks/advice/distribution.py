@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ...models.reference import Reference
+from ...results.comparison.significance import level_of_test
 from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
-from ..running.sequential_sampling import level_of_test
 from ..scoring.converged_endpoints import CONVERGED_STEPS
 from ..scoring.feature_references import CARD
 from .answer import Choice, Value
@@ -21,9 +21,8 @@ from .budget_race import RaceResult
 from .exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import LEVEL
-from .race_planning import COMPARED
 from .request import Entry
-from .run import Run
+from .run import COMPARED, Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)

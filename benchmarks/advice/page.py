@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from ...results import report
-from ...results.escaping import strip_control_characters
 from ...results.figures.axes import set_log_scales, write_curve_names
 from ...results.figures.series import Point, Series, line_keywords, marker_keywords
 from ...results.figures.sheet import (
@@ -29,6 +27,7 @@ from ...results.figures.sheet import (
     with_typography,
 )
 from ...results.palette import Style
+from ...results.report import template_environment
 from ...results.report.drawing import data_uri, side_by_side, with_alpha
 from ...results.text import format_number
 from .answer import Advice, Best, Budget, Choice, Pictures, Pictures8
@@ -151,8 +150,6 @@ TERMS = {
 """Terms on the page for facts about the model, by their keys in ``Advice.about``."""
 LONG = 12
 """Largest number of entries of a mapping that is shown as a line for each entry."""
-TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
-"""Folders of the templates: this page's own, and the one that it shares with reports."""
 
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
@@ -194,14 +191,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
 
 
 def _template_environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(list(map(str, TEMPLATES))),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: strip_control_characters(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(Path(__file__).parent / "templates")
     environment.filters.update(
         unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver_in_words
     )

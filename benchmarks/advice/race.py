@@ -10,7 +10,7 @@ After round k, one-sided paired tests drop configurations that are worse than th
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha.
 
 If the leader were fixed beforehand, all rounds together would drop an equal configuration with probability <= alpha
-(:func:`samplerbench.benchmarks.running.sequential_sampling.level_of_test`). The same latents choose the leader, so
+(:func:`samplerbench.results.comparison.significance.level_of_test`). The same latents choose the leader, so
 the probability is larger. A field is a group of configurations, such as the samplers of a library. A configuration
 stays in the race while it may be the best of one of its fields.
 
@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..running.sequential_sampling import level_of_test
+from ...results.comparison.significance import level_of_test
 from .answer import Value
 
 Squares = NDArray[np.float64]

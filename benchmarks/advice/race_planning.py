@@ -18,15 +18,13 @@ from .exports.equivalents import Steps, tabulate_steps
 from .leader_fits import SHARE, seconds_for_fits
 from .measuring import FIRST, RULE, Bench
 from .request import Entry
-from .run import Run
+from .run import COMPARED, Run
 from .tasks import measure_speeds, probe_model, search_rule
 
 LEAST = 20
 """Number of configurations in the smallest race that is worth its time."""
 BATCH = 8
 """Batch size at which the rate is measured, about as in the first rounds of a race."""
-COMPARED = 0.93
-"""Share of the time limit at which comparisons end, and timings and pictures begin."""
 
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:

@@ -14,6 +14,9 @@ from typing import Any
 from ..running.executors import Executor
 from .request import AdviceRequest, CurrentConfiguration
 
+COMPARED = 0.93
+"""Share of the time limit at which comparisons end, and timings and pictures begin."""
+
 
 class OutOfTime(KeyboardInterrupt):
     """Exception that breaks off a stage whose time is over."""

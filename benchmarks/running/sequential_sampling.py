@@ -30,13 +30,17 @@ equivalent wrongly. So a decision on this row does not leave fewer false claims 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...results.comparison.pairing import Entry, Pair, match_with_sampler, read_source
-from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at_level
+from ...results.comparison.significance import (
+    Evidence,
+    Verdict,
+    level_of_test,
+    verdict_at_level,
+)
 from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
 from ...results.record import Record
@@ -218,14 +222,6 @@ def analyse_open_rows(
         for key, row in rows.items()
         if key in extended and key not in closed
     }
-
-
-def level_of_test(number: int, rows: int, level: float = LEVEL) -> float:
-    """Return the significance level for one of ``rows`` rows at analysis ``number`` >= 1.
-
-    The levels of all rows and analyses sum to ``level``.
-    """
-    return 6 / math.pi**2 * level / number**2 / rows
 
 
 def verdict_of(evidence: Evidence, level: float) -> Verdict:

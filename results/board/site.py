@@ -16,11 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from ..escaping import strip_control_characters
-from ..report import TEMPLATES
+from ..report import template_environment
 from ..run_directory.files import LARGEST_JSON, read_regular, write_bytes, write_text
 from ..text import format_number
 from . import drawing
@@ -210,14 +209,7 @@ def _page(name: str, **contents: Any) -> str:
 @cache
 def _template_environment() -> Environment:
     """Return the templates' environment. It escapes texts and drops control characters."""
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: strip_control_characters(value) if type(value) is str else value,
-    )
+    environment = template_environment(Path(__file__).parent / "templates")
     constants = {"early": EARLY, "usual": USUAL, "productions": PRODUCTIONS, "targets": TARGETS}
     constants |= {"about": TRACKS, "few": FEW, "most": MOST_FAILURES, "sizes": drawing}
     environment.globals.update(constants)

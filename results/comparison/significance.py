@@ -134,6 +134,14 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     return verdict
 
 
+def level_of_test(number: int, rows: int, level: float = LEVEL) -> float:
+    """Return the significance level for one of ``rows`` rows at analysis ``number`` >= 1.
+
+    The levels of all rows and analyses sum to ``level``, however many analyses follow.
+    """
+    return 6 / math.pi**2 * level / number**2 / rows
+
+
 def verdict_at_level(
     difference: float, p_difference: float, p_equivalence: float, level: float
 ) -> Verdict:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from ..comparison.best_rows import best_places, select_visible_rows
@@ -33,7 +33,7 @@ from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint
 from ..values import is_empty, number, rows_as_dicts, rows_by_index, text
-from . import TEMPLATES, provenance
+from . import provenance, template_environment
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
 from .pictures import grids_of, trajectory_strips_of
@@ -222,14 +222,8 @@ def packed_plotly() -> str:
 
 @cache
 def _template_environment() -> Environment:
-    """Return the templates' Jinja environment. It escapes texts and raises on unknown names."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Return the report's Jinja environment."""
+    environment = template_environment()
     environment.globals.update(
         number=number,
         short=format_number,

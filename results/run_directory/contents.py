@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .files import to_jsonable
-from .sealed import Arrays, OpenedFile, UnsealedError, open_json, open_npz
+from .files import to_jsonable, write_bytes
+from .sealed import (
+    Arrays,
+    OpenedFile,
+    SealedFile,
+    UnsealedError,
+    as_if_opened,
+    open_json,
+    open_npz,
+)
 from .sharing import Lead
 
 
 class Contents:
-    """Reader of one run directory's files, which caches them within :meth:`exclusive`.
+    """Reader and writer of one run directory's files, which caches them within :meth:`exclusive`.
 
     A *place* is a file's path relative to the run directory. JSON files are cached with their
     objects. Of ``.npz`` files, which can be large, only the seal, or the fault found, is cached.
@@ -38,6 +47,11 @@ class Contents:
             yield
         finally:
             self._cache, self.pending_run, self.lead = {}, None, None
+
+    def write(self, place: str, path: Path, file: SealedFile) -> None:
+        """Write a file to ``path``, and cache it as the content of ``place``."""
+        write_bytes(path, file.data)
+        self._remember(place, as_if_opened(file))
 
     @property
     def predates_checksums(self) -> bool:
@@ -62,7 +76,10 @@ class Contents:
 
         Raises as :meth:`json`.
         """
-        opened = open_npz(self._folder / place, place)
+        opened = self._cache.get(place)
+        if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
+            opened = open_npz(self._folder / place, place)
+            self._remember(place, replace(opened, value=None))
         return dict(self._content_if_expected(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
@@ -72,17 +89,6 @@ class Contents:
             opened.check(made_by, sha256)
         elif place.endswith(".npz"):
             self.npz(place)
-
-    def open(self, place: str) -> OpenedFile:
-        """Return a file from the cache or the disk, an ``.npz`` file without its arrays."""
-        if place in self._cache:
-            return self._cache[place]
-        path = self._folder / place
-        is_json = place.endswith(".json")
-        opened = open_json(path, place) if is_json else open_npz(path, place, arrays=False)
-        if self.lead is not None:
-            self._cache[place] = opened
-        return opened
 
     def forget(self, place: str) -> None:
         """Remove a file that is about to change from the cache, and count the change."""
@@ -103,6 +109,16 @@ class Contents:
         self.pending_run = dict(run) if same else None
         return same
 
+    def open(self, place: str) -> OpenedFile:
+        """Return a file from the cache or the disk, an ``.npz`` file without its arrays."""
+        if place in self._cache:
+            return self._cache[place]
+        path = self._folder / place
+        is_json = place.endswith(".json")
+        opened = open_json(path, place) if is_json else open_npz(path, place, arrays=False)
+        self._remember(place, opened)
+        return opened
+
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
@@ -111,6 +127,10 @@ class Contents:
             opened.check(made_by, sha256)
         assert opened.value is not None
         return opened.value
+
+    def _remember(self, place: str, opened: OpenedFile) -> None:
+        if self.lead is not None:
+            self._cache[place] = opened
 
 
 def _without_time(run: Mapping[str, Any]) -> object:

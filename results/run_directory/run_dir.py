@@ -13,7 +13,7 @@ from uuid import uuid4
 from ..record import Record
 from . import sealed
 from .behaviour_fingerprint import hash_of
-from .files import PART, read_json, write_bytes, write_json
+from .files import PART, read_json, write_json
 from .layout import (
     ASIDE,
     CELL,
@@ -305,13 +305,13 @@ class RunDir(RunReader):
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
         self._prepare_change(place)
         file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
-        write_bytes(self._path_without_links(place), file.data)
+        self._contents.write(place, self._path_without_links(place), file)
 
     def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> str:
         self._prepare_change(place)
         file = sealed.sealed_npz(arrays, place, made_by)
-        write_bytes(self._path_without_links(place), file.data)
-        return file.sha256
+        self._contents.write(place, self._path_without_links(place), file)
+        return file.seal.sha256
 
     def _prepare_change(self, place: str) -> None:
         """Prepare a change: check the lead, drop the cached file, write a deferred ``run.json``."""

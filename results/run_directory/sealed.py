@@ -45,6 +45,7 @@ version. Files of older versions stay valid.
 KEY = "seal"
 _EMPTY = "0" * 64
 _MARK = b"samplerbench seal "
+_ARCHIVE = b"PK"  # first bytes of a zip archive
 _LARGEST_COMMENT = 65535  # bytes; limit of the zip format
 
 
@@ -72,8 +73,17 @@ class Seal:
     """
 
     of: str  # place in the run directory, such as parts/CELL/quality.json
-    made_by: str
-    sha256: str  # of the file, 64 hexadecimal digits
+    made_by: str = ""
+    sha256: str = _EMPTY  # of the file, 64 hexadecimal digits
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Return the seal as the dictionary that is written to files."""
+        return {
+            "of": self.of,
+            "made_by": self.made_by,
+            "schema": SCHEMA,
+            "sha256": self.sha256,
+        }
 
 
 @dataclass(frozen=True)
@@ -110,10 +120,10 @@ class OpenedFile:
 
 
 class SealedFile(NamedTuple):
-    """File to be written: its bytes ``data``, and the digest in their seal."""
+    """File to be written: its bytes ``data``, and the seal that is in them."""
 
     data: bytes
-    sha256: str
+    seal: Seal
 
 
 def sealed_json(
@@ -124,7 +134,9 @@ def sealed_json(
     ``value`` may hold numpy scalars and arrays. Values that are not finite become null. ``spread`` is
     as in :func:`.files.json_text`.
     """
-    return _with_digest(json_text({KEY: _blank_seal(of, made_by), **value}, spread=spread).encode())
+    data = json_text({KEY: Seal(of, made_by).as_dict(), **value}, spread=spread).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    return SealedFile(data.replace(_EMPTY.encode(), digest.encode(), 1), Seal(of, made_by, digest))
 
 
 def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> None:
@@ -152,21 +164,13 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], place: str, made_by: str = ""
     """
     buffer = io.BytesIO()
     write_arrays(buffer, arrays)
-    comment = _MARK + json.dumps(_blank_seal(place, made_by)).encode()
+    comment = _MARK + json.dumps(Seal(place, made_by).as_dict()).encode()
     # the last two bytes are the length of the comment, here 0
-    archive = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little")
-    return _with_digest(archive + comment, len(archive))
-
-
-def _blank_seal(of: str, made_by: str) -> dict[str, str | int]:
-    return {"of": of, "made_by": made_by, "schema": SCHEMA, "sha256": _EMPTY}
-
-
-def _with_digest(data: bytes, start: int = 0) -> SealedFile:
-    """Return a file with its digest in place of the first 64 zeros from ``start`` on."""
+    data = buffer.getvalue()[:-2] + len(comment).to_bytes(2, "little") + comment
     digest = hashlib.sha256(data).hexdigest()
-    sealed = data[start:].replace(_EMPTY.encode(), digest.encode(), 1)
-    return SealedFile(data[:start] + sealed, digest)
+    start = len(data) - len(comment)
+    comment = comment.replace(_EMPTY.encode(), digest.encode(), 1)
+    return SealedFile(data[:start] + comment, Seal(place, made_by, digest))
 
 
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
@@ -175,6 +179,15 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
     With ``arrays`` False only the seal is checked, which covers the arrays, and ``value`` is None.
     """
     return _open_sealed(path, lambda data: _parse_npz(data, of, arrays=arrays))
+
+
+def as_if_opened(file: SealedFile) -> OpenedFile:
+    """Return a just written file as if it had been opened, with its JSON object but no arrays."""
+    if file.data.startswith(_ARCHIVE):
+        return OpenedFile(file.seal.sha256, file.seal)
+    value: dict[str, Any] = json.loads(file.data)
+    value.pop(KEY)
+    return OpenedFile(file.seal.sha256, file.seal, value)
 
 
 def _open_sealed(
@@ -213,21 +226,24 @@ def _parse_json(data: bytes, of: str) -> OpenedFile:
 
 
 def _parse_npz(data: bytes, of: str, *, arrays: bool) -> OpenedFile:
-    seal, value, start = None, None, data.rfind(_MARK, -_LARGEST_COMMENT)
-    if start >= 0:
-        try:
-            words = json.loads(data[start + len(_MARK) :])
-        except (ValueError, RecursionError) as error:
-            raise DamagedError("its seal is damaged") from error
-        seal = _verified_seal(data, words, of, start)
-    elif not zipfile.is_zipfile(io.BytesIO(data)):
+    start = data.rfind(_MARK, -_LARGEST_COMMENT)
+    if start < 0 and not zipfile.is_zipfile(io.BytesIO(data)):
         raise DamagedError("it is no archive of arrays")
-    if arrays:
-        try:
-            value = read_archive(io.BytesIO(data))
-        except UNREADABLE as error:
-            raise DamagedError("its arrays cannot be read") from error
-    return OpenedFile(seal=seal, value=value, fault=None if seal else UnsealedError())
+    if start < 0:
+        return OpenedFile(value=_parse_arrays(data) if arrays else None, fault=UnsealedError())
+    try:
+        words = json.loads(data[start + len(_MARK) :])
+    except (ValueError, RecursionError) as error:
+        raise DamagedError("its seal is damaged") from error
+    seal = _verified_seal(data, words, of, start)
+    return OpenedFile(seal=seal, value=_parse_arrays(data) if arrays else None)
+
+
+def _parse_arrays(data: bytes) -> Arrays:
+    try:
+        return read_archive(io.BytesIO(data))
+    except UNREADABLE as error:
+        raise DamagedError("its arrays cannot be read") from error
 
 
 def _verified_seal(data: bytes, words: Any, of: str, start: int = 0) -> Seal:

@@ -15,12 +15,12 @@ from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.sequential_sampling import (
     analyse_open_rows,
     judged_rows,
-    level_of_test,
     run_until_decided,
     stored_analyses,
 )
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.results.comparison.pairing import Entry
+from samplerbench.results.comparison.significance import level_of_test
 from samplerbench.results.run_directory.layout import INTERIM
 
 SUITE = {

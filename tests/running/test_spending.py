@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from samplerbench.benchmarks.running.sequential_sampling import level_of_test, verdict_of
-from samplerbench.results.comparison.significance import LEVEL, Evidence
+from samplerbench.benchmarks.running.sequential_sampling import verdict_of
+from samplerbench.results.comparison.significance import LEVEL, Evidence, level_of_test
 
 LOOKS, ROWS, RUNS = 8, 4, 3000
 

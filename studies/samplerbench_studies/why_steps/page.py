@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from samplerbench.results.report import TEMPLATES as REPORT_TEMPLATES
+from samplerbench.results.report import template_environment
 from samplerbench.results.run_directory import write_text
 
 from .figures.drawing import css
@@ -22,9 +21,6 @@ from .measuring.effort import Effort
 from .measuring.row import Answer, Figure, Row
 from .opening import PARTS, Part
 from .rows import rows
-
-TEMPLATES = (Path(__file__).parent / "templates", REPORT_TEMPLATES)
-"""Folders of templates: this page's, and the reports', whose stylesheet it shares."""
 
 WORDS = {
     "supports": ("✓", "supported"),
@@ -65,7 +61,7 @@ def render(answers: Mapping[int, Answer], effort: Effort) -> str:
         for number, row in sorted(known.items())
     ]
     return (
-        _environment()
+        template_environment(Path(__file__).parent / "templates")
         .get_template("explain.html")
         .render(
             parts=[_part(part, answers) for part in PARTS],
@@ -187,13 +183,3 @@ def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     return _typeset(f"{value:,.4g}" if isinstance(value, float) else str(value))
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(list(map(str, TEMPLATES))),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
