@@ -104,7 +104,7 @@ class LowPrecision(Wrapper):
     def denoise_both(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return both images of the inner model, which may be guided."""
+        """Return the inner model's guided image and the image to guide away from."""
         return self.inner.denoise_both(x, sigma, labels)
 
     def to(self, device: torch.device | str) -> Self:

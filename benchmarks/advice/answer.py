@@ -255,7 +255,10 @@ class Advice:
 
 
 def _value_from_json(kind: Any, value: Any) -> Any:
-    """Return JSON values as a value of the type ``kind``; null for a number is NaN."""
+    """Return JSON values as a value of the type ``kind``.
+
+    In place of a number, null is NaN; for the ends of a :class:`Value` it is an infinity.
+    """
     if kind is float and value is None:
         return math.nan
     origin, inner = get_origin(kind), get_args(kind)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from ...results.figures.axes import set_log_scales, write_curve_names
 from ...results.figures.series import Point, Series, line_keywords, marker_keywords
-from ...results.figures.sheet import (
+from ...results.figures.typography import (
     INK,
     RULE,
     SOFT,

@@ -61,7 +61,7 @@ class CallLog:
     outputs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @property
-    def has_modified_output(self) -> bool:
+    def caller_modified_output(self) -> bool:
         """True if the caller modified an output in place."""
         return not all(is_identical(output, copy) for output, copy in self.outputs)
 

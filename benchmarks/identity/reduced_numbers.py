@@ -46,9 +46,10 @@ def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "
 
 
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
-    """Return the relative and the absolute tolerance for results of a dtype on a device.
+    """Return two tolerances for results of a dtype on a device: ``rtol`` and ``atol`` of :class:`Numbers`.
 
-    They allow for rounding errors that accumulate, and for the errors of a GPU's tensor cores.
+    The second is a share of the largest magnitude. They allow for rounding errors that accumulate,
+    and for the errors of a GPU's tensor cores.
     """
     if dtype == torch.float64:
         return _STATE

@@ -11,7 +11,7 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
-from ..scoring.cost import endpoint_count
+from ..scoring.reference_cost import endpoint_count
 from ..scoring.scorer import Scorer, TrajectorySource
 from ..suites.cell import Cell
 from ..timing.machine import package_version

@@ -13,8 +13,8 @@ import torch
 from ...models.denoiser import Denoiser
 from ...models.reference import Reference
 from ..scoring.context import CellContext, gather_shards
-from ..scoring.cost import reference_evaluations
 from ..scoring.data import ModelData, ScoringReference
+from ..scoring.reference_cost import reference_evaluations
 from ..scoring.versions import requested_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite

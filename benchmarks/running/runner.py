@@ -23,7 +23,7 @@ from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..identity.admission import UNPROVEN, Admission
 from ..sampling.failure import is_out_of_memory
 from ..sampling.trajectories import Trajectories
-from ..scoring.cost import reference_evaluations
+from ..scoring.reference_cost import reference_evaluations
 from ..suites.cell import Cell
 from ..timing.pending_cells import Timer, time_pending, write_timings
 from .cell_states import (
@@ -212,7 +212,10 @@ def score_model(
     report: Reporter,
     redraw: Callable[[Cell], object],
 ) -> None:
-    """Score a model's completely sampled cells; ``redraw`` draws a cell's damaged shards again."""
+    """Score a model's completely sampled cells; ``redraw`` draws a cell's damaged shards again.
+
+    ``digests`` are the fingerprints' digests of the model and of its extractor.
+    """
     directory = setup.directory
 
     def trajectories_of(cell: Cell, count: int) -> Trajectories:

@@ -22,7 +22,7 @@ from ..identity.admission import Admission
 from ..sampling.failure import Failure
 from ..sampling.shard import BATCH
 from ..sampling.trajectories import picture_count
-from ..scoring.cost import endpoint_count
+from ..scoring.reference_cost import endpoint_count
 from ..suites.cell import Cell
 from .cell_states import missing_shards
 from .executors.shard_limits import expected_evaluations

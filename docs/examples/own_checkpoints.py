@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from samplerbench.models.cards.card import load_card
-from samplerbench.models.checkpoints.mapping import OneHot
+from samplerbench.models.checkpoints.checkpoint_denoiser import OneHot
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.edm_unets import SongUNet
 from samplerbench.models.nets.unet import EDMPrecond, edm_loss

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..denoiser import Denoiser, innermost_model
-from .mapping import digest_of_value
+from .checkpoint_denoiser import digest_of_value
 from .specification import CHECK, Specification
 
 

@@ -100,7 +100,7 @@ def shards_of(index: Path) -> list[Path]:
 def external_files(path: Path) -> tuple[Path, ...]:
     """Return the other files, sorted, in which an ONNX file stores weights; () if there are none.
 
-    Raises a ValueError if ``path`` is no ONNX file, or weights are missing or outside its folder.
+    Raises a ValueError if ``path`` cannot be parsed, or weights are missing or outside its folder.
     """
     # memory-mapped, since the file can be large
     with path.open("rb") as file:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .mapping import one_hot
+from .checkpoint_denoiser import one_hot
 from .opening import CheckpointError, Opened
 from .processes import REVERSED, VP_LINEAR, edm_fields, schedule_fields
 from .specification import FILE, SIDES, Answers, Specification

@@ -19,10 +19,10 @@ import safetensors.torch
 from torch import nn
 
 from ..checkpoints.check_cache import with_cached_answers
+from ..checkpoints.checkpoint_denoiser import Checkpoint
 from ..checkpoints.diffusers.library import decoder_of
 from ..checkpoints.families import family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
-from ..checkpoints.mapping import Checkpoint
 from ..checkpoints.opening import (
     AGAIN,
     SUFFIXES,

@@ -6,8 +6,8 @@ from .export import FORMATS, KINDS, Kind, draw, write_figures
 from .front import front
 from .ranking import ranking
 from .samples import samples
-from .sheet import Sheet, Width, inline_svg, save
 from .timing import timing
+from .typography import Sheet, Width, inline_svg, save
 from .work_precision import work_precision
 
 __all__ = [

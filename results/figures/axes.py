@@ -19,7 +19,7 @@ from ..record import Record
 from ..text import format_number
 from ..values import number
 from .series import Series, marker_keywords
-from .sheet import RULE, SOFT, Sheet, Width, sheet_with_panels
+from .typography import RULE, SOFT, Sheet, Width, sheet_with_panels
 
 Part = TypeVar("Part")
 

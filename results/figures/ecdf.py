@@ -16,7 +16,7 @@ from ..values import rows_as_dicts, text
 from .axes import axis_title_of, floor_of, short_title
 from .series import style_of
 from .shares import draw_shares
-from .sheet import Sheet, Width, with_typography
+from .typography import Sheet, Width, with_typography
 
 METRICS = ("typical_error", "fd_conv", "fid_proxy", "rmse")
 """Metrics of which the first with values is the default."""

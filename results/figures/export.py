@@ -21,8 +21,8 @@ from .front import front
 from .ranking import ranking
 from .samples import samples
 from .series import series_of
-from .sheet import METADATA, Sheet, Width, save
 from .timing import timing
+from .typography import METADATA, Sheet, Width, save
 from .work_precision import work_precision
 
 Kind = Literal["work-precision", "pareto", "ecdf", "profile"]

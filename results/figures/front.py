@@ -17,7 +17,7 @@ from ..table.typed_table import TypedTable
 from ..values import rows_as_dicts, text
 from .axes import draw_quality_against_cost, set_log_scales
 from .series import Point, Series, curve_label, marker_keywords, point_of, style_of, zorder_increase
-from .sheet import SOFT, Sheet, Width, with_typography
+from .typography import SOFT, Sheet, Width, with_typography
 
 PALE = 0.35
 

@@ -17,7 +17,7 @@ from ..text import format_number
 from ..values import number, rows_as_dicts, text
 from .axes import short_title
 from .series import THICK, curve_label, marker_keywords, style_of, zorder_increase
-from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet_with_panels, with_typography
+from .typography import INK, SOFT, WIDTHS, Sheet, Width, sheet_with_panels, with_typography
 
 LINE, HEAD = 0.16, 0.25
 """Height in inches of a rank, and of the title."""

@@ -17,7 +17,7 @@ from ..table.curves import comparable_parts
 from ..table.reading import read_table
 from ..values import number, rows_as_dicts, text
 from .series import curve_label, style_of
-from .sheet import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
+from .typography import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
 
 Arrays = Mapping[str, np.ndarray]
 KeptRows = Mapping[tuple[str, int], tuple[Record, Arrays]]

@@ -13,7 +13,7 @@ from ..palette import Style
 from ..text import format_number
 from .axes import HEIGHT, spaced_ticks, write_curve_names
 from .series import Point, Series, curve_label, line_keywords, zorder_increase
-from .sheet import Sheet, Width, sheet_with_panels
+from .typography import Sheet, Width, sheet_with_panels
 from .work_precision import NAMED
 
 BEYOND = 1.12

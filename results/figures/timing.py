@@ -12,7 +12,7 @@ from ..text import format_number
 from ..values import number, text
 from .ranking import rows_at_budget
 from .series import curve_label
-from .sheet import INK, SOFT, Sheet, Width, sheet_with_panels, with_typography
+from .typography import INK, SOFT, Sheet, Width, sheet_with_panels, with_typography
 
 NETWORK, OVERHEAD = "#a9b4bf", "#d5541e"
 LINE, HEAD = 0.19, 0.75

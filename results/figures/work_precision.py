@@ -24,7 +24,7 @@ from .series import (
     series_of,
     zorder_increase,
 )
-from .sheet import RULE, SOFT, Sheet, Width, with_typography
+from .typography import RULE, SOFT, Sheet, Width, with_typography
 
 Polyline = Sequence[tuple[float, float]]
 """Points of a curve, in data coordinates."""

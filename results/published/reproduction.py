@@ -48,7 +48,7 @@ class ProtocolDifference:
     published: str
 
     @property
-    def is_known(self) -> bool:
+    def both_are_stated(self) -> bool:
         """Return True if both sides state what they did."""
         return bool(self.run and self.published)
 
@@ -174,7 +174,9 @@ class Reproduction:
     @property
     def other_method(self) -> list[str]:
         """Names of the known differences that concern the method (:data:`METHOD`)."""
-        return [item.what for item in self.differences if item.is_known and item.what in METHOD]
+        return [
+            item.what for item in self.differences if item.both_are_stated and item.what in METHOD
+        ]
 
     @property
     def flat(self) -> dict[str, Any]:

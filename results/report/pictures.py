@@ -55,13 +55,13 @@ class SampleGrid:
     """Pictures of one problem: a row for each curve, best first, with a tile for each budget.
 
     ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is one step.
-    ``points`` is True if pictures are plots of points. A picture has up to ``shown`` samples.
+    ``are_points`` is True if pictures are plots of points. A picture has up to ``shown`` samples.
     """
 
     budgets: tuple[int, ...]
     jump: bool
     rows: tuple[tuple[str, tuple[Tile, ...]], ...]
-    points: bool
+    are_points: bool
     shown: int
     limits: tuple[str, ...] = ()
 
@@ -104,10 +104,10 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     )
     jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
     shown = max(
-        len(stack) if kept.points else math.prod(rectangle_for(min(most, len(stack))))
+        len(stack) if kept.are_points else math.prod(rectangle_for(min(most, len(stack))))
         for stack in stacks.values()
     )
-    return SampleGrid(budgets, jump, lines, kept.points, shown, limits)
+    return SampleGrid(budgets, jump, lines, kept.are_points, shown, limits)
 
 
 def _budget_of_row(row: Record) -> int:
@@ -149,20 +149,20 @@ class KeptSamples:
         return cls(title, placed, pictures, ranked_curves(rows))
 
     @property
-    def points(self) -> bool:
+    def are_points(self) -> bool:
         """True if the samples are points, not images."""
         return any("points" in arrays for arrays in self.arrays.values())
 
     @property
     def stacks(self) -> dict[Any, np.ndarray]:
         """Kept samples by row index: images ``(k, C, H, W)`` or points ``(k, 2)``."""
-        kind = "points" if self.points else "images"
+        kind = "points" if self.are_points else "images"
         return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
         """Return converged samples of the same latents by row index, for rows that kept enough."""
         needed = {
-            index: len(stack) // 2 if self.points else min(most, len(stack))
+            index: len(stack) // 2 if self.are_points else min(most, len(stack))
             for index, stack in self.stacks.items()
         }
         ends = {index: self.arrays[index].get("converged", np.empty(0)) for index in needed}
@@ -178,10 +178,10 @@ class KeptSamples:
     def drawing_function(self, most: int, width: int) -> Draw:
         """Return a function that draws samples as a ``data:`` address, equal samples only once."""
         pictures: dict[bytes, str] = {}
-        box = common_box(stack for stack in self.stacks.values() if self.points)
+        box = common_box(stack for stack in self.stacks.values() if self.are_points)
 
         def pixels_of(stack: np.ndarray) -> np.ndarray:
-            if self.points:
+            if self.are_points:
                 return draw_points(stack, box, size=width, radius=width / 100)
             return draw_mosaic(stack, most=most)
 
@@ -202,7 +202,7 @@ class SampleRows(NamedTuple):
     """Samples from the same noise, as rows ``(label, data: address, alternative text)``."""
 
     rows: tuple[tuple[str, str, str], ...]
-    points: bool
+    are_points: bool
     budget: int
 
 
@@ -223,16 +223,16 @@ def sample_rows_of(
     if limit := list(kept.limits(1).values()):
         stacks["converged"] = limit[0]
     least = min(map(len, stacks.values()))  # only as many have the same noise in all rows
-    box = common_box(stack for stack in stacks.values() if kept.points)
+    box = common_box(stack for stack in stacks.values() if kept.are_points)
     found = []
     for label, stack in stacks.items():
-        if kept.points:
+        if kept.are_points:
             pixels = draw_points(stack[:least], box)
         else:
             images = with_alpha(stack[: min(least, WIDEST, max(1, WIDTH // stack.shape[-1]))])
             pixels = side_by_side(images, len(images), gap=2)
         found.append((label, data_uri(pixels), f"First samples of {title}: {label}"))
-    return SampleRows(tuple(found), kept.points, best.budget)
+    return SampleRows(tuple(found), kept.are_points, best.budget)
 
 
 TYPICAL = 10
@@ -259,7 +259,7 @@ class TrajectoryStrips:
 
     budget: int
     strips: tuple[TrajectoryStrip, ...]
-    points: bool
+    are_points: bool
 
 
 def trajectory_strips_of(

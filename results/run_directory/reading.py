@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from .contents import Contents
+from .file_cache import Contents
 from .layout import (
     CELL,
     INFLUENCE,

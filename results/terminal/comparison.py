@@ -79,7 +79,7 @@ def _labelled_lines(row: Reproduction) -> Iterator[tuple[str, str]]:
     if paper.also:
         yield "also in", paper.also
     for item in row.differences:
-        if item.is_known:
+        if item.both_are_stated:
             yield "differs", f"{item.what}: {item.run}, published {item.published}"
     if paper.remark:
         yield "remark", paper.remark

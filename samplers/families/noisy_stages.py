@@ -35,10 +35,10 @@ class NoisyRow(NamedTuple):
     """Coefficients of a step: d_k = denoise(stage_k) for each stage, then x <- end.
 
     Attributes:
-        stages: the states at which the denoiser is evaluated.
-        end: the next state.
-        spans: for each normal z_m, its interval (cur, nxt) of levels. The normals of overlapping
-            intervals, as of a stage and the whole step, are increments of one path.
+        stages: the states at which the denoiser is evaluated, as sums of x, d_k and normals z_m.
+        end: the next state, as such a sum.
+        spans: for each normal z_m, its interval (cur, nxt) of levels. Normals of intervals that
+            overlap are increments of one Brownian path.
     """
 
     stages: tuple[Mix, ...]

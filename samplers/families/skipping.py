@@ -48,7 +48,10 @@ class Forecast(NamedTuple):
 
 
 class SkipRow(NamedTuple):
-    """Row of one step of the inner sampler, and an answer to each denoiser call in that step."""
+    """Coefficients of one step of the inner sampler, and how each denoiser call in it is answered.
+
+    A call is made (:class:`Made`) or its result is extrapolated (:class:`Forecast`).
+    """
 
     row: Any
     answers: tuple[Made | Forecast, ...]
@@ -184,7 +187,7 @@ class Skip(GridSampler):
         return [must or digits[(i - begin) % len(digits)] == "1" for i, must in enumerate(always)]
 
     def _memo(self, level: float) -> tuple[float, float]:
-        """Return p and q of the memo p x + q d: the output d, or sigma times another output."""
+        """Return p and q of the memo p x + q d: by :attr:`output`, d, sigma eps or sigma v."""
         if self.output == "data":
             return 0.0, 1.0
         return 1.0, -1.0 - (level if self.output == "velocity" else 0.0)

@@ -273,7 +273,7 @@ class Auto(Declared):
         return self._rule_for(grid).grid(len(grid), *ends, to_zero=grid.to_zero)
 
     def profile(self, grid: Grid) -> list[int]:
-        """Return the order of each step on :meth:`levels`, including a deferred first step."""
+        """Return the order of each step on :meth:`levels`, which may have one step more."""
         return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:

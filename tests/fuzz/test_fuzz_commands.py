@@ -231,7 +231,7 @@ def arena(tmp_path_factory):
     # a figure takes a second, and a search for auto several
     with (
         warned(),
-        mock.patch("samplerbench.results.figures.sheet.figure_bytes", return_value=b""),
+        mock.patch("samplerbench.results.figures.typography.figure_bytes", return_value=b""),
         mock.patch("samplerbench.samplers.auto.search.GENERATIONS", 1),
     ):
         yield Arena.at(tmp_path_factory.mktemp("arena"))

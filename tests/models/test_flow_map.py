@@ -12,7 +12,7 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.cards.network import NetworkMap
-from samplerbench.models.checkpoints.mapping import Checkpoint
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench_studies.training import distil
 from samplerbench_studies.why_steps.measuring.generating import DistanceToData

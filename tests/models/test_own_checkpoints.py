@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.models import make_model
-from samplerbench.models.checkpoints.mapping import OneHot
+from samplerbench.models.checkpoints.checkpoint_denoiser import OneHot
 from samplerbench.models.nets.unet import EDMPrecond
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_checkpoints.py"

@@ -10,8 +10,8 @@ import torch
 from own_pipeline import Drawn, pipeline_sampled
 
 from samplerbench.models import make_model
+from samplerbench.models.checkpoints.checkpoint_denoiser import process_of
 from samplerbench.models.checkpoints.diffusers.steps import steps_of
-from samplerbench.models.checkpoints.mapping import process_of
 from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import Grid, make
 

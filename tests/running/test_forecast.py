@@ -14,12 +14,12 @@ from samplerbench.benchmarks.running import progress
 from samplerbench.benchmarks.running.executors.shard_limits import expected_evaluations
 from samplerbench.benchmarks.running.forecast import forecast_suite
 from samplerbench.benchmarks.running.progress import Reporter
-from samplerbench.benchmarks.scoring.cost import (
+from samplerbench.benchmarks.scoring.feature_references import load_references
+from samplerbench.benchmarks.scoring.reference_cost import (
     EXACT_FLOW,
     evaluations_per_endpoint,
     reference_evaluations,
 )
-from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing.disturbances import LoadCounters
 

@@ -11,14 +11,14 @@ from quiet_runs import quiet_run
 from samplerbench.benchmarks.perf.tiny_cells import EACH, SAMPLERS, suite_toml
 from samplerbench.benchmarks.running.executors import tasks
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.results.run_directory import contents
+from samplerbench.results.run_directory import file_cache
 
 COUNTED = {
-    "written": (contents, "write_bytes"),
+    "written": (file_cache, "write_bytes"),
     "fingerprints": (tasks, "sampler_fingerprint"),
     "shards": (tasks, "sample_shard"),
-    "parsed": (contents, "open_json"),
-    "archives": (contents, "open_npz"),
+    "parsed": (file_cache, "open_json"),
+    "archives": (file_cache, "open_npz"),
 }
 
 

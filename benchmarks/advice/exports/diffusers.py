@@ -82,7 +82,10 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return the folder to write at ``path``; raise a ValueError if the steps are no table."""
+    """Return the files of a folder that will stand at ``path``, with a table of coefficients.
+
+    Raises a ValueError if the steps are no table, or diffusers has no coordinates for the model.
+    """
     coords = coordinates_of(model)
     steps, rows, start = _table(sampler, grid, coords)
     process, prediction, place = coords.model.process, coords.prediction_type, literal(path)

@@ -14,7 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser, Network
-from ....models.checkpoints.mapping import Checkpoint, digest_of_value, fields_behind_numbers
+from ....models.checkpoints.checkpoint_denoiser import (
+    Checkpoint,
+    digest_of_value,
+    fields_behind_numbers,
+)
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, has_altering_wrapper

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ....models.adapters import NativeDenoiser
-from ....models.checkpoints.mapping import Checkpoint
+from ....models.checkpoints.checkpoint_denoiser import Checkpoint
 from ....models.checkpoints.processes import PROCESSES
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser

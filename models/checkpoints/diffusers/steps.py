@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import beta
 
 from ...process import Process
-from ..mapping import process_of
+from ..checkpoint_denoiser import process_of
 from ..specification import Specification
 from .scheduler import Settings, kind_of
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from ... import nets
 from ...adapters import Network
-from ..mapping import OneHot
+from ..checkpoint_denoiser import OneHot
 from ..opening import CheckpointError, Opened, damaged_error
 from ..specification import Specification
 from ..weights import construct_network, fill_network

@@ -27,13 +27,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..checkpoint_denoiser import process_of
 from ..diffusers.calls import CONVENTIONS, Convention
 from ..diffusers.folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from ..diffusers.library import network
 from ..diffusers.preset import own_sampling, preset_of
 from ..diffusers.scheduler import PREDICTIONS, trained_fields
 from ..diffusers.steps import native_levels, own_shift
-from ..mapping import process_of
 from ..opening import CheckpointError, Opened
 from ..specification import FAMILY, FILE, Specification
 from ..weights import WRAP

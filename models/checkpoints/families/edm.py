@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from ...adapters import Network
 from ...nets.edm_unets import DhariwalUNet, SongUNet
 from ...process import VPLinear
-from ..mapping import OneHot
+from ..checkpoint_denoiser import OneHot
 from ..opening import AGAIN, CheckpointError, Opened
 from ..pickles import PersistentObject, Record, tensors_of
 from ..processes import betas_of, edm_fields, range_of_process, ve_fields

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from samplerbench.models.adapters import NetworkTime
-from samplerbench.models.checkpoints.mapping import process_of
+from samplerbench.models.checkpoints.checkpoint_denoiser import process_of
 from samplerbench.models.checkpoints.specification import Specification
 
 EVENT, CLASSES, EACH, WIDTH = (3, 4, 4), 4, 2, 0.08

@@ -10,7 +10,7 @@ import torch
 from defects import DDPM, IMAGES, RIGHT, Exact
 from torch import Tensor, nn
 
-from samplerbench.models.checkpoints.mapping import process_of
+from samplerbench.models.checkpoints.checkpoint_denoiser import process_of
 
 NETWORK = Exact(DDPM)
 """eps(x_t, n) at 1000 linear betas."""

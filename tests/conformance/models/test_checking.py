@@ -15,7 +15,7 @@ from samplerbench.benchmarks.conformance.models.alternative_readings import (
     alternative_specifications,
 )
 from samplerbench.benchmarks.conformance.models.fit import measure_fit
-from samplerbench.models.checkpoints.mapping import Checkpoint
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
 from samplerbench.models.checkpoints.specification import USER, Specification
 
 EVENT = (2, 4, 4)

@@ -112,7 +112,7 @@ def test_check_denoiser__an_adapter_is_read_with_other_settings() -> None:
     from own_calls import NETWORK
 
     from samplerbench.models.adapters import NativeDenoiser, NetworkTime
-    from samplerbench.models.checkpoints.mapping import process_of
+    from samplerbench.models.checkpoints.checkpoint_denoiser import process_of
 
     cases = {
         ("eps", 1.0, 0.0): (),

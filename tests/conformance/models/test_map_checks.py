@@ -9,7 +9,7 @@ import torch
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.benchmarks.conformance.models.maps import check_one_path, measure_movement
 from samplerbench.models.adapters import Boundary
-from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, process_of
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.exact.wavelet import transport_mixture
 

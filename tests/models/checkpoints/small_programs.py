@@ -13,7 +13,7 @@ import torch
 import trained_mixture as mixture
 from torch import Tensor, nn
 
-from samplerbench.models.checkpoints.mapping import one_hot
+from samplerbench.models.checkpoints.checkpoint_denoiser import one_hot
 from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.process import Discrete
 

@@ -21,7 +21,7 @@ from diffusers_folders import (
 )
 from looping import each
 
-from samplerbench.models.checkpoints.mapping import process_of
+from samplerbench.models.checkpoints.checkpoint_denoiser import process_of
 from samplerbench.models.checkpoints.opening import CheckpointError
 from samplerbench.models.loaders.checkpoint import load
 

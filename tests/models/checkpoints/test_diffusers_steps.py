@@ -24,9 +24,9 @@ from looping import each
 
 from samplerbench.benchmarks.advice.request import AdviceRequest
 from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_by_steps
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, fields_behind_numbers
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
 from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
-from samplerbench.models.checkpoints.mapping import Checkpoint, fields_behind_numbers
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.samplers import make
 

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from samplerbench.models.adapters import NativeDenoiser
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
 from samplerbench.models.checkpoints.conditions import Lookup, read_conditions
-from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree

@@ -24,8 +24,8 @@ from small_programs import (
 from torch import nn
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
 from samplerbench.models.checkpoints.families import exported as family
-from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.programs import Port, ProgramNetwork, signature_of
 from samplerbench.models.checkpoints.specification import Specification

@@ -8,9 +8,9 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
 from samplerbench.models.checkpoints.diffusers.scheduler import trained_fields
 from samplerbench.models.checkpoints.families import dit, flow_matching, openai
-from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 
 ZERO = {"rescale_betas_zero_snr": True}

@@ -12,8 +12,8 @@ from small_programs import CLASSES, SIDE, ExactEDM, Small, to_onnx
 from torch import nn
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
 from samplerbench.models.checkpoints.families import onnx as family
-from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.process import VPLinear

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from samplerbench.models.checkpoints.mapping import Checkpoint, OneHot, process_of
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, OneHot, process_of
 from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree

@@ -68,6 +68,7 @@ class Contents:
         Raises:
             FileNotFoundError: there is no such file.
             DamagedError: the file is damaged, or has another ``made_by``.
+            NewerError: a newer version of this package wrote the file.
         """
         return dict(self._content_if_expected(self.open(place), made_by))
 
