@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from test_resume import run, small
 
 from samplerbench.benchmarks.suites.suite import Suite
-from samplerbench.results.run_directory import run_dir
+from samplerbench.results.run_directory.file_cache import Contents
 from samplerbench.results.run_directory.layout import INFLUENCE, QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -42,11 +44,11 @@ def test_run_json_is_written_before_anything_else(tmp_path, monkeypatch):
     run(suite(), tmp_path)
     before = (tmp_path / "run.json").read_bytes()
     next(tmp_path.glob(f"parts/*/{QUALITY}")).unlink()
-    written, write = [], run_dir.write_bytes
+    written, write = [], Contents.write
     monkeypatch.setattr(
-        run_dir,
-        "write_bytes",
-        lambda path, content: written.append(path.name) or write(path, content),
+        Contents,
+        "write",
+        lambda self, place, *rest: written.append(Path(place).name) or write(self, place, *rest),
     )
     monkeypatch.setattr(
         "samplerbench.benchmarks.running.provenance.NOISE", "as before, at another moment"
