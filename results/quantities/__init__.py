@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..record import AROUND, ROW, Column, Kind
 from .built_in import BUILT_IN
 from .endpoints import ENDPOINTS
-from .quantity import Floor, Quantity, Summary
+from .quantity import Floor, Quantity, Summary, To
 
 __all__ = [
     "BUILT_IN",
@@ -23,6 +23,7 @@ __all__ = [
     "Floor",
     "Quantity",
     "Summary",
+    "To",
     "column_kinds",
     "column_names",
     "columns",
