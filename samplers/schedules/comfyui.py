@@ -55,7 +55,7 @@ def normal(
 def sgm_uniform(
     n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
 ) -> Grid:
-    """Levels of :func:`normal` for one step more, without the evaluation at sigma_min.
+    """Levels of ``normal`` for one step more, without the evaluation at sigma_min.
 
     Without ``to_zero`` it is :func:`normal`. Arguments and errors are as there.
     """
