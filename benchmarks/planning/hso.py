@@ -40,7 +40,7 @@ _DIFFERENCE = 1e-5  # of central differences in lam
 def hso(
     n: int, sigma_min: float, sigma_max: float, *, process: Process, to_zero: bool = True
 ) -> Grid:
-    """Levels that minimise a midpoint error proxy (:func:`midpoint_proxy`); no model is needed.
+    """Levels that minimise a midpoint error proxy (``midpoint_proxy``); no model is needed.
 
     An inner search moves all inner noise levels to the least proxy. An outer search chooses the last
     positive level, at a process time between 0.01 and 0.03. It minimises the proxy plus a penalty
