@@ -39,6 +39,11 @@ class Conditions:
         """Number n of conditions."""
         return self.description["rows"]
 
+    @property
+    def null(self) -> bool:
+        """True if the tables have a row for "no condition"."""
+        return self.description["null"]
+
 
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a safetensors file of embeddings, in which each tensor has a row for each condition.

@@ -51,7 +51,7 @@ def first(path, **options):
 
 
 def what(line):
-    return {item.what for item in line.differences if item.is_known}
+    return {item.what for item in line.differences if item.both_are_stated}
 
 
 def test_a_copied_row_is_reproduced(tmp_path):

@@ -132,7 +132,7 @@ def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(ru
     parts = [(title, rows, files) for title, rows in comparable_parts(frame)]
     found = trajectory_strips_of(parts)
     assert [each.budget for each in found if each] == [10, 10, 10]
-    assert [each.points for each in found if each] == [False, False, True]
+    assert [each.are_points for each in found if each] == [False, False, True]
     assert found[1] is not None
     assert found[1].strips[0].levels == (
         "80",
@@ -156,8 +156,8 @@ def test_fewer_images_are_shown_where_room_is_short(run):
         for title, rows in comparable_parts(load(run.path).frame)
     ]
     wide, tight = grids_of(parts), grids_of(parts, room=100_000)
-    assert [grid.shown for grid in wide if grid and not grid.points] == [9, 9]
-    assert all(grid.shown < 9 for grid in tight if grid and not grid.points)
+    assert [grid.shown for grid in wide if grid and not grid.are_points] == [9, 9]
+    assert all(grid.shown < 9 for grid in tight if grid and not grid.are_points)
     assert [grid.budgets for grid in wide if grid] == [(1, 5, 10, 40)] * 3
 
 
