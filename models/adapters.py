@@ -123,8 +123,7 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
 
-    For x = level z, d tends to (first) z + (second) p. Raises a ValueError for a prediction other
-    than x0, v and flow.
+    For x = level z, d tends to (first) z + (second) p. Raises a ValueError but for x0, v and flow.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
