@@ -17,7 +17,7 @@ from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
-from .ancestral import DDIM, ancestral_row
+from .ancestral import ancestral_row
 
 _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
 
@@ -58,7 +58,13 @@ class DPMppSDE(NoisyStages):
         if not 0 < self.r < 1:
             raise ValueError(f"dpmpp_sde: r must be in (0, 1), got {self.r}")
 
-    stochastic, strong_order = DDIM.stochastic, DDIM.strong_order
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        return 1.0 if self.eta == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
         s, w = cur ** (1 - self.r) * nxt**self.r, 1 / (2 * self.r)
@@ -89,7 +95,13 @@ class SDEMultistep(Multistep):
         super().__post_init__()
         check_eta(self.name, self.eta)
 
-    stochastic, strong_order = DDIM.stochastic, DDIM.strong_order
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        return 1.0 if self.eta == 1 else None
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:

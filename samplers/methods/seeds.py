@@ -15,7 +15,6 @@ from ..families.exponential import check_eta, data_weights, decay, noise_std
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
-from .ancestral import DDIM
 
 _paper = partial(Source, "gonzalez2023seeds", url="https://arxiv.org/abs/2305.14267v2")
 _ETA = "eta scales the noise; the paper has eta = 1"
@@ -35,7 +34,13 @@ class SEEDS(NoisyStages):
     def __post_init__(self) -> None:
         check_eta(self.name, self.eta)
 
-    stochastic, strong_order = DDIM.stochastic, DDIM.strong_order
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        return self.eta > 0
+
+    @property
+    def strong_order(self) -> float | None:  # type: ignore[override]
+        return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Return weights of images at ``levels`` in the state at ``to``; the default is for one."""
