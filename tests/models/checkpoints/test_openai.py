@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +12,6 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.models import from_function
-from samplerbench.models.checkpoints.check_cache import (
-    has_passed_check,
-    note_passed_check,
-    with_cached_answers,
-)
 from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
@@ -390,19 +383,3 @@ def test_openai__4000_steps_told_in_thousandths(tmp_path):
     for n in (1, 2001, 3990):
         model.denoise(torch.ones(1, 1, SIDE, SIDE), float(np.sqrt(1 / kept[n] - 1)), None)
         assert told[-1] == n / 4
-
-
-@pytest.mark.parametrize("answers", ['{"schedule": ["linear"]}', '["schedule"]', "{"])
-def test_cached_answers__that_are_damaged_are_ignored(tmp_path, monkeypatch, answers):
-    monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path))
-    spec = SimpleNamespace(family="openai", open={"schedule": {"linear": ""}})
-    (tmp_path / "checkpoint-openai-x.json").write_text(answers)
-    assert with_cached_answers(spec, "x") is spec
-
-
-def test_passed_check__of_an_object_without_a_file_is_not_remembered(tmp_path, monkeypatch):
-    monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path))
-    model = from_function(lambda x, sigma: x / (1 + sigma**2), event=(2,))
-    note_passed_check(model)
-    assert not has_passed_check(model)
-    assert not list(tmp_path.iterdir())
