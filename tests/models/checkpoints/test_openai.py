@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.check_cache import has_passed_check
 from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
