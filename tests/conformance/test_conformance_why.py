@@ -239,6 +239,15 @@ def test_what_is_only_measured_has_not_passed():
     assert marks(check_sampler("scipy_rk45"))["batch independence"] == "measured"
 
 
+def test_check_order__a_memory_longer_than_any_run_needs_no_order():
+    @frozen
+    class Remembering(get("euler")):
+        name, order, history = "remembering", None, 1000
+
+    found = marks(check_sampler(Remembering(), fast=True))
+    assert (found["order"], found["local order"]) == ("measured", "measured")
+
+
 def test_a_start_that_ruins_the_order_fails():
     assert marks(check_sampler(BadStart(), fast=True))["order as shipped"] == "FAIL"
 
