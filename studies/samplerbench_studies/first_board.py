@@ -74,20 +74,26 @@ OF_LIBRARIES = (
     ("edm:{}_sampler", "karras", "edm"),
 )
 """Code of other libraries where it is installed or cloned: its name, a schedule, samplers with options."""
-
+FILES = (Path("docs/examples/fitted_table.py"),)
+"""Files of solvers that choose their own levels, from the root of a checkout."""
+CLAIMS = {"authors": "The samplerbench authors", "licence": "MIT", "family": "fitted table"}
+"""Claims of :data:`FILES`."""
 
 ANY_GRID = samplers.karras(5, 0.01, 10.0)
 
 
 class Entry(NamedTuple):
-    """Sampler and schedule of the board, and the name of its file."""
+    """Sampler or file of the board, its schedule, and claims on a file."""
 
     sampler: str
-    schedule: str
+    schedule: str = DEFAULT
+    claims: dict[str, str] | None = None
 
     @property
     def file(self) -> str:
-        """Name of the file."""
+        """Name of the submission."""
+        if self.claims:
+            return Path(self.sampler).with_suffix(".json").name
         sampler = re.sub(r"\W+", "-", self.sampler).strip("-")
         return f"{sampler}.{self.schedule.partition('(')[0]}.json"
 
@@ -112,13 +118,20 @@ def entries() -> Iterator[Entry]:
         for text in names.split():
             name, bracket, options = text.partition("(")
             yield Entry(template.format(name) + bracket + options, schedule)
+    yield from (Entry(str(path), claims=CLAIMS) for path in FILES)
 
 
 def measure(entry: Entry, folder: Path, *, networks: bool) -> str:
     """Measure an entry that the folder lacks; return a line about it."""
     out, begun = folder / entry.file, time.monotonic()
     try:
-        submit(entry.sampler, schedule=entry.schedule, out=out, networks=networks)
+        submit(
+            entry.sampler,
+            schedule=entry.schedule,
+            out=out,
+            networks=networks,
+            claims=entry.claims,
+        )
     except ValueError as error:
         return f"{entry.file}: {error}"
     return f"{entry.file}: {time.monotonic() - begun:.0f} s"
@@ -133,12 +146,12 @@ def main() -> None:
     parser.add_argument("--no-networks", action="store_true")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    wanted = dict.fromkeys(e for e in entries() if not args.only or e.sampler in args.only)
+    wanted = {e.file: e for e in entries() if not args.only or e.sampler in args.only}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=30) as pool:
         jobs = [
             pool.apply_async(measure, (entry, args.folder), {"networks": not args.no_networks})
-            for entry in wanted
+            for entry in wanted.values()
         ]
         for number, job in enumerate(jobs, 1):
             print(f"{number} of {len(jobs)}: {job.get()}", flush=True)
