@@ -69,7 +69,7 @@ class Grid:
 
 
 def as_grid(levels: Any) -> Grid:
-    """Return ``levels``, a list, array or tensor, as a grid; a Grid is returned as it is.
+    """Return ``levels``, a list, array or tensor, as a grid; a Grid is returned unchanged.
 
     >>> as_grid([80.0, 1.0, 0.0])
     Grid(sigma=(80.0, 1.0, 0.0))

@@ -261,8 +261,8 @@ class Tableau(NamedTuple):
     """Coefficients of one step; the weights of the first evaluation follow from the others.
 
     Attributes:
-        c: places of the second, third, … evaluation, as fractions of the step in lam.
-        a: for each of them, the weights of the second, third, … evaluation before it.
+        c: nodes of the second, third, … evaluation: fractions of the step in lam.
+        a: a tuple for each node, the weights of the second, third, … evaluation before it.
         b: the weights of the second, third, … evaluation in the result.
     """
 

@@ -57,7 +57,7 @@ def sgm_uniform(
 ) -> Grid:
     """Levels of ``normal`` for one step more, without the evaluation at sigma_min.
 
-    Without ``to_zero`` it is :func:`normal`. Arguments and errors are as there.
+    Without ``to_zero`` it is :func:`normal`, which has the arguments and errors.
     """
     grid = normal(n, sigma_min, sigma_max, table=table, to_zero=False)
     return Grid((*grid.sigma[:-1], 0.0)) if to_zero else grid
