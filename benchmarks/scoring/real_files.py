@@ -143,9 +143,9 @@ def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 @contextmanager
 def open_image(path: Path, option: str = "") -> Iterator[Any]:
-    """Open an image file by Pillow for the block.
+    """Yield an image file opened by Pillow, and close it after the ``with`` block.
 
-    Any error, also in the block, becomes a ValueError, whose message begins with ``option``.
+    Any error, also inside the block, becomes a ValueError, whose message begins with ``option``.
     """
     try:
         from PIL import Image

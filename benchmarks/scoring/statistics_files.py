@@ -128,7 +128,7 @@ class StatisticsFile:
 
 
 def features_identity(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """Return text that identifies an extractor's features, with ``limits`` if those matter."""
+    """Return text that identifies an extractor's features of samples in the range ``limits``."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
     values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""
