@@ -119,7 +119,7 @@ def discrete_trailing(
     arguments and errors are as in :func:`discrete_leading`.
     """
     rows = levels_in_range(n, table, sigma_min, sigma_max)
-    times = [len(rows) * (n - i) / n - 1 for i in range(n)]
+    times = [max(len(rows) * (n - i) / n - 1, 0.0) for i in range(n)]
     return grid_at_times(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 

@@ -270,6 +270,7 @@ def align_your_steps(
     if replace_last and to_zero:
         grid = align_your_steps(n, sigma_min, sigma_max, model=model, to_zero=False)
         return Grid((*grid.sigma[:-1], 0.0))
+    check_range(n, sigma_min, sigma_max)
     lam = [-math.log(s) for s in published_levels(model)]
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])
 
