@@ -264,11 +264,12 @@ def write_statistics(
     also has ``n`` and ``extractor``, which other readers ignore.
     """
     moments = Moments.of(features)
+    cov = moments.cov  # fails for one sample, before the file is opened
     with path.open("wb") as file:
         np.savez(
             file,
             mu=moments.mean,
-            sigma=moments.cov,
+            sigma=cov,
             n=np.array(moments.n),
             extractor=np.array(features_identity(extractor, limits)),
         )
