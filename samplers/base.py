@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, SupportsIndex, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ class Sampler(Protocol):
         same_as: registry name of the sampler that it equals in its default configuration, or "".
         translates: True if moving the data by a constant moves the samples by that constant; False
             for methods that assume data of mean zero.
-        own_grid: True if it replaces the grid by its own, which ``levels(grid)`` returns.
+        own_grid: True if it steps along another grid, which its method ``levels(grid)`` returns.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
         for_maps: True if ``denoise`` must be a few-step map, from a state to the end of its path.
 
@@ -55,7 +55,7 @@ class Sampler(Protocol):
     each step, and ``facts`` is a dict that goes into the row of results. ``needs_look = True`` says
     that a probe of the model sets a field (:mod:`.auto`). ``fitted(value)`` returns the sampler
     with the field set. With ``needs_statistics = True`` the value is the model's
-    :class:`.auto.statistics.Statistics`; ``event`` is the shape of its samples, or None for any.
+    :class:`.auto.statistics.Statistics`; ``event`` is that model's sample shape, or None for any.
     """
 
     name: ClassVar[str]
@@ -105,7 +105,7 @@ def bind_inputs(
     A seed or generator becomes :func:`.noise_like` ``x``. With None, each draw raises an error.
     Levels that are no grid raise a ValueError (:func:`.as_grid`).
     """
-    if isinstance(noise, int | torch.Generator):
+    if isinstance(noise, SupportsIndex | torch.Generator):  # NumPy's integers are no int
         noise = noise_like(x, noise)
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
     bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise)

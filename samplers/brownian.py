@@ -75,7 +75,7 @@ class BrownianTree:
     def value(self, sigma: float) -> Tensor:
         """Return W(1 / sigma^2), ``(batch, *event)`` float64; do not modify it.
 
-        A level outside of the path's range counts as the nearer end of the range.
+        A positive level outside of the path's range counts as the nearer end of the range.
         """
         whole = math.log(self.sigma_max / self.sigma_floor)
         place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))

@@ -45,7 +45,7 @@ def take_buffer(like: Tensor) -> Tensor | None:
     denoiser keeps are never overwritten, and the caller hands nothing back.
 
     Returns:
-        An uninitialised tensor, or None, with which ``out`` allocates one: outside of
+        An uninitialised tensor. Or None, which makes ``out`` allocate: outside of
         :func:`reuse_buffers`, below :data:`SMALL`, for dtypes that NumPy lacks, and off the CPU.
     """
     memory = _run.get()

@@ -222,7 +222,7 @@ def as_level_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
 
 
 def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why no capture of a sampler can succeed; "" if none is known before one."""
+    """Return the reason why no capture of a sampler can succeed; "" if none is known in advance."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
         return (
             f"sampler {sampler.name} decides from its states how many evaluations it "

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 
@@ -69,7 +70,7 @@ class Grid:
 
 
 def as_grid(levels: Any) -> Grid:
-    """Return ``levels``, a list, array or tensor, as a grid; a Grid is returned as it is.
+    """Return ``levels``, a list, array or tensor, as a grid; a Grid is returned unchanged.
 
     >>> as_grid([80.0, 1.0, 0.0])
     Grid(sigma=(80.0, 1.0, 0.0))
@@ -81,9 +82,7 @@ def as_grid(levels: Any) -> Grid:
         return levels
     # all numbers of a tensor leave its device at once
     values = levels.tolist() if hasattr(levels, "tolist") else levels
-    if not isinstance(values, list | tuple) or not all(
-        isinstance(value, int | float) for value in values
-    ):
+    if not isinstance(values, list | tuple) or not all(isinstance(value, Real) for value in values):
         is_tensor = hasattr(levels, "shape")
         shape = f"a tensor of shape {tuple(levels.shape)}" if is_tensor else repr(levels)
         raise ValueError(

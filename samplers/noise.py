@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -110,14 +110,15 @@ class SampleNoise:
         return z.reshape(-1, *self.event).to(self.dtype)
 
 
-def noise_like(x: Tensor, noise: int | torch.Generator) -> SampleNoise:
+def noise_like(x: Tensor, noise: SupportsIndex | torch.Generator) -> SampleNoise:
     """Return the noise of a batch like ``x`` ``(batch, *event)``, whose sample k has the number k.
 
     ``noise`` is the seed, or a generator on the CPU that draws the seed.
     """
     if isinstance(noise, torch.Generator):
         noise = int(torch.randint(2**63 - 1, (), generator=noise))
-    return SampleNoise(noise, torch.arange(len(x), device=x.device), tuple(x.shape[1:]), x.dtype)
+    ids = torch.arange(len(x), device=x.device)
+    return SampleNoise(int(noise), ids, tuple(x.shape[1:]), x.dtype)
 
 
 class NoNoise:

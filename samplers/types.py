@@ -64,13 +64,13 @@ class Denoise(Protocol):
 
 
 Pair = tuple[Tensor, Tensor]
-"""Guided image, and the one that guidance moves away from; without guidance, one tensor twice."""
+"""Guided image and unguided image; without guidance, the same tensor twice."""
 
 
 def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
     """Return the guided and the unguided image (:data:`Pair`) from one evaluation.
 
-    A guided denoiser has a method ``both(x, sigma)``; any other gives ``denoise(x, sigma)`` twice.
+    Without a method ``both(x, sigma)``, the two are one tensor, the result of ``denoise``.
     """
     if (both := getattr(denoise, "both", None)) is not None:
         return both(x, sigma)
@@ -84,7 +84,7 @@ class RowByRow:
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
-        both: function of the same arguments that returns a :data:`Pair`; None for one image.
+        both: function of the same arguments that returns a :data:`Pair`; None without guidance.
     """
 
     function: Callable[[Tensor, Any], Tensor]
@@ -109,8 +109,8 @@ class StepNoise(Protocol):
 
         Args:
             draw: number of the draw in this step; different numbers give independent tensors.
-            cur: level where the interval of this noise begins, if the noise drives only part of the
-                step, such as a stage.
+            cur: level where the interval of this noise begins, such as a stage's interval inside
+                the step; None for the whole step.
             nxt: level where the interval ends. White noise ignores both levels; a Brownian source
                 gives its normalised increment. The intervals of one step must be disjoint, since
                 white draws for overlapping intervals would be independent.
@@ -132,8 +132,8 @@ class Source:
 
     Attributes:
         key: BibTeX key in ``references.bib``.
-        where: algorithm or equation numbers.
-        url: address of the paper.
+        where: algorithm, equation or function in this source.
+        url: address of the paper or code; "" without one.
         deviations: every intentional difference from the source, one sentence for each.
     """
 

@@ -136,7 +136,7 @@ def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
 
 
 def endpoint_distance(x: ArrayLike) -> float:
-    """Return the RMS distance per dimension between two endpoints of ``x``; NaN for only one."""
+    """Return the RMS distance per dimension of two random endpoints in ``x``; NaN for only one."""
     rows = as_rows(x)
     return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
 
@@ -144,7 +144,7 @@ def endpoint_distance(x: ArrayLike) -> float:
 def distance_columns(
     distances: FloatArray, apart: float, quantities: Sequence[Quantity]
 ) -> dict[str, object]:
-    """Return columns that summarise distances ``(n,)`` >= 0 per dimension: value, error, interval.
+    """Return columns that summarise distances ``(n,)`` of samples: value, error, 95 % interval.
 
     ``apart`` is the RMS distance between two endpoints (:func:`endpoint_distance`), which is a
     column too. Quantities without a column for ``apart`` give their flag only.

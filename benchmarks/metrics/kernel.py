@@ -140,7 +140,7 @@ class KernelEstimate:
     """Kernel distance between the distributions of two sets of samples, with its error.
 
     Attributes:
-        value: unbiased estimate. For equal distributions it scatters around 0.
+        value: unbiased squared maximum mean discrepancy, around 0 for equal distributions.
         se: standard error of ``value``, of first and second order, from both sides.
         low, high: ends of the 95 % interval, >= 0, which account for the skewness of the noise.
         influence: influence of each sample ``(n,)``, in order, mean 0. The variance of both sides'
@@ -157,7 +157,7 @@ class KernelEstimate:
 
 
 def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) -> KernelEstimate:
-    """Estimate the kernel distance between the distributions of two independent sets.
+    """Estimate the KID, with error and interval, between the distributions of two independent sets.
 
     Args:
         features: ``(n, d)`` of the generated samples, n >= 4; converted to float64 by blocks.

@@ -77,6 +77,9 @@ def memorised_threshold(
         training: examples ``(m, ...)``.
         held_out: other data ``(k, ...)`` of the same kind. None holds out each example in turn.
         level: level of the quantile, in (0, 1).
+
+    Raises:
+        ValueError: :func:`distance_ratio` raises.
     """
     fresh = training if held_out is None else held_out
     ratio = distance_ratio(fresh, training, same=held_out is None)

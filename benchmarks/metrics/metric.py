@@ -123,12 +123,12 @@ class Context(Protocol):
 
     @property
     def whole(self) -> NDArray:
-        """First samples ``(k, *event)``, which are stored without rounding. Need: "samples"."""
+        """The first k samples ``(k, *event)``, stored without rounding. Need: "samples"."""
         ...
 
     @property
     def precise(self) -> NDArray:
-        """First samples ``(k, *event)``, drawn in full precision. Need: "run in full precision"."""
+        """First k samples, drawn again in full precision. Need: "run in full precision"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:

@@ -30,12 +30,12 @@ _GATHERED = {"features", "moments_n", "moments_mean", "moments_m2"}
 
 
 class GatheredShards(NamedTuple):
-    """Contents of a cell's shards, the files with its samples.
+    """Arrays of one cell's samples, read from its shards: files of consecutive samples.
 
     Attributes:
-        parts: each shard's arrays by name, in sample order. Features and moments are left out.
-        features: features ``(n, d)`` of the samples; None for a model without features.
-        moments: moments of the features; None unless the shards store them for exactly n samples.
+        parts: one mapping per shard, in sample order: arrays by name, but no features and moments.
+        features: features ``(n, d)`` of all samples; None if the shards store none.
+        moments: moments of the features; None if none are stored, or of another number than n.
     """
 
     parts: Sequence[Arrays]
@@ -46,10 +46,10 @@ class GatheredShards(NamedTuple):
 def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> GatheredShards:
-    """Read each of ``shards`` once and return their contents; shards must cover [0, ``samples``).
+    """Return the arrays of ``shards``, each read once; they must hold ``samples`` samples.
 
-    ``again`` yields the shards' features once more, for further passes over features that are too
-    large for memory. If it is None, all features are kept in memory.
+    ``again`` yields the features of each shard once more, for further passes over features that are
+    too large for memory. None keeps all features in memory.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -80,9 +80,9 @@ def gather_shards(
 def read_consecutive_samples(
     shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None
 ) -> NDArray:
-    """Return samples 0 … k - 1 from the array ``name`` of shards, at most ``most``, without gaps.
+    """Return the samples 0, 1, … of the array ``name`` of shards, up to the first gap or ``most``.
 
-    Reading ends with a shard that stores only its first samples in ``name``, since a gap follows.
+    A gap follows a shard that has only its first samples in ``name``; reading ends there.
     """
     arrays, count = [], 0
     for shard in shards:
@@ -94,7 +94,7 @@ def read_consecutive_samples(
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return columns ``nfe`` (mean), ``depth`` (largest), ``batch_used`` (least, if recorded)."""
+    """Return a cell's mean ``nfe``, largest ``depth`` and smallest ``batch_used`` if recorded."""
     columns: Record = {
         "nfe": mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),

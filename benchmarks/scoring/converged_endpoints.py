@@ -133,10 +133,10 @@ def converged_endpoints(
 ) -> Endpoints:
     """Return converged ODE endpoints of latents 0, 1, …, from the run directory if stored there.
 
-    ``model`` is on the device of ``cell``, any of its cells that has these latents. ``measured``
-    are samples ``(k, *event)`` of deterministic samplers from the same latents. The largest k is
-    the number of endpoints; the smallest error sets the required accuracy. Raises a ValueError if
-    an exact model cannot compute its endpoints.
+    ``cell`` is any cell of ``model`` with these latents, on the same device. ``measured`` are
+    arrays of samples ``(k, *event)`` of deterministic samplers from the same latents. The largest k
+    is the number of endpoints; the smallest error sets the required accuracy. Raises a ValueError
+    if an exact model cannot compute its endpoints.
     """
     count = max(map(len, measured))
     dtype, tag = truth_dtype(model, cell), _truth_tag(model, cell, count)

@@ -51,7 +51,7 @@ class ScoringReference:
 
     @cached_property
     def identity(self) -> str:
-        """Identity: references with equal texts give comparable numbers."""
+        """Text that identifies the reference: scores with equal texts are comparable."""
         sets = (
             f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up to {MOST}, "
             f"precision, recall({MANIFOLD}), density, coverage({DENSITY}) up to {MOST_NEIGHBOURS}"

@@ -86,7 +86,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return a source's samples ``(n, *event)``, and those of its test set or None.
+    """Return a source's samples ``(n, *event)``, and the samples of its test set; None without one.
 
     Raises a ValueError if samples cannot be read, have another shape, or are not finite.
     """

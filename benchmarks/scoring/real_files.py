@@ -143,9 +143,9 @@ def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 @contextmanager
 def open_image(path: Path, option: str = "") -> Iterator[Any]:
-    """Open an image file by Pillow for the block.
+    """Yield an image file opened by Pillow, and close it after the ``with`` block.
 
-    Any error, also in the block, becomes a ValueError, whose message begins with ``option``.
+    Any error, also inside the block, becomes a ValueError, whose message begins with ``option``.
     """
     try:
         from PIL import Image
@@ -173,12 +173,14 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 def _pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
     """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB.
 
-    Raises a ValueError for another size; ``where`` names the image in the message.
+    Raises a ValueError for another size or values above 255; ``where`` names the image in it.
     """
     channels, height, width = event
     size = getattr(image, "size", None)
     if size != (width, height):
         raise ValueError(_size_message(where, size, event))
+    if image.mode[0] in "IF" and np.asarray(image).max() > 255:  # Pillow would make these white
+        raise ValueError(f"{where} has more than 8 bits a channel; save it with 8")
     converted = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return converted.reshape(height, width, channels).transpose(2, 0, 1)
 

@@ -39,7 +39,7 @@ class _EvaluatedError(Exception):
 def reference_evaluations(
     suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell]
 ) -> float:
-    """Return network evaluations for references as if none were stored; 0 for a few-step map."""
+    """Return the expected evaluations for a model's references if none is stored; 0 for a map."""
     if not cells or model.kind == "map":  # a map has no reference solution
         return 0.0
     total, endpoints = 0.0, max(endpoint_count(suite, cell) for cell in cells)
@@ -63,7 +63,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected network evaluations for one endpoint, after a trial of ``endpoint``."""
+    """Return the expected network evaluations for one endpoint; it tries ``model.endpoint``."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

@@ -132,8 +132,12 @@ class Progress(Protocol):
 class Scorer:
     """Scorer of one model's cells in one run directory.
 
-    ``model`` is on the device of the cells. The first ``endpoint_count`` samples of a cell are compared with
-    converged endpoints. ``trajectories_of`` records the trajectories of a cell's first samples, for pictures.
+    Attributes:
+        run, suite, report: run directory to write to, suite of the cells, receiver of progress.
+        model: model, on the device of the cells.
+        reference: reference of the model in a feature space; None for a model without one.
+        endpoint_count: number of a cell's first samples that are compared with converged endpoints.
+        trajectories_of: function that records trajectories of a cell's first samples, for pictures.
     """
 
     run: RunDir

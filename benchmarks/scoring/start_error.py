@@ -39,9 +39,10 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 
 
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
-    """Return the Wasserstein distance per dimension of Gaussian data to paths from sigma_max z.
+    """Return the distance to Gaussian data of samples that start at sigma_max z, with exact steps.
 
-    ``means``: ``(D,)``, or ``(classes, D)`` of equal weight; ``cov``: ``(D, D)``, within classes.
+    It is the Wasserstein-2 distance over sqrt(D), in data units. ``means`` is ``(D,)``; with
+    ``(classes, D)`` it is the RMS over classes. ``cov`` ``(D, D)`` is the covariance in a class.
     """
     variances, axes = np.linalg.eigh(cov)
     c = variances.clip(min=0)

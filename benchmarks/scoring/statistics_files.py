@@ -128,7 +128,7 @@ class StatisticsFile:
 
 
 def features_identity(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """Return text that identifies an extractor's features, with ``limits`` if those matter."""
+    """Return text that identifies an extractor's features of samples in the range ``limits``."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
     values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""
@@ -264,11 +264,12 @@ def write_statistics(
     also has ``n`` and ``extractor``, which other readers ignore.
     """
     moments = Moments.of(features)
+    cov = moments.cov  # fails for one sample, before the file is opened
     with path.open("wb") as file:
         np.savez(
             file,
             mu=moments.mean,
-            sigma=moments.cov,
+            sigma=cov,
             n=np.array(moments.n),
             extractor=np.array(features_identity(extractor, limits)),
         )

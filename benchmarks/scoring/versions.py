@@ -27,9 +27,10 @@ METRICS = "metrics"
 
 
 def requested_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Return the metrics called ``names``. "default" means all default ones, and so does None.
+    """Return the metrics that a suite names, in the order of registration.
 
-    Raises a ValueError if a name is unknown, a plugin cannot be loaded, or weights are missing.
+    "default" in ``names`` stands for all default metrics; None is ["default"]. Raises a ValueError
+    if a name is unknown, a plugin cannot be loaded, or a metric's file of weights is missing.
     """
     all_metrics = metrics()
     wanted = ["default"] if names is None else names

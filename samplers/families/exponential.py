@@ -51,7 +51,7 @@ def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Return weights of images d at ``levels``, from the integral of their polynomial in lam."""
+    """Return weights of images at ``levels`` in a step: the integral of their polynomial in lam."""
     lam = [math.log(cur / level) for level in levels]
     return monomial_weights(lam, data_moments(cur, nxt, len(levels), kappa))
 
@@ -65,7 +65,7 @@ def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> L
 
 
 def check_eta(name: str, eta: float) -> None:
-    """Raise a ValueError if ``eta``, the amount of noise kappa, is negative or infinite."""
+    """Raise a ValueError if ``eta``, the amount of noise kappa, is negative or not finite."""
     if not 0 <= eta < math.inf:
         raise ValueError(
             f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}"

@@ -78,26 +78,25 @@ class SingleStepStartup(LinearStages):
 class Multistep(GridSampler):
     """Base class of linear multistep methods of up to ``points`` evaluations; define :meth:`row`.
 
-    Step i uses the evaluation that it makes and min(i, points - 1) earlier ones: orders 1, 2, … at
-    the start. The step to sigma = 0 is x <- d. Libraries differ in the steps at both ends, which
-    are therefore options:
+    Step i (from 0) combines the evaluation that it makes with the min(i, points - 1) before it. So
+    the orders are 1, 2, …, points. The step to sigma = 0 is x <- d, of order 1. Libraries differ in
+    their first and last steps, so options change these:
 
     Attributes:
-        first: orders of the first steps, in place of 1, 2, …; limited to the number of
-            evaluations so far.
-        last: orders that the last steps must not exceed, e.g. (2, 1). On a grid of fewer steps only
-            the last entries apply.
-        analytic_first: True replaces the evaluation of the first of two or more steps by eps = x /
-            sqrt(1 + sigma²), the noise prediction at high noise for data of mean zero. This is the
-            analytical first step of GENIE, arXiv:2210.05475.
+        first: orders of steps 0, 1, … in place of 1, 2, …. Larger ones are reduced to the number of
+            evaluations so far, and to ``points``.
+        last: largest orders of the last steps: with (2, 1), the last step has order 1. On a grid of
+            fewer steps, entries at the front are ignored.
+        analytic_first: True leaves out the evaluation of the first of two or more steps. Instead
+            eps = x / sqrt(1 + sigma²), which is right at high noise for data of mean zero. This is
+            the analytical first step of GENIE, arXiv:2210.05475.
 
-    Two more options make sense for some formulas only. Here they are constants; a method that has
-    one declares the field, ``through_zero: bool = False`` or ``startup: Startup = "ramp"``:
-        through_zero: the formula also makes the step to 0, so it must hold at sigma = 0.
-        startup: "ramp" is orders 1, 2, … in the first steps, as in ``first``. With
-            "singlestep", the first k - 1 steps are single steps of order k
-            (:class:`SingleStepStartup`), of k evaluations each; k is the method's order, at most 3.
-            Then :meth:`row` must be right for any distinct levels.
+    Two more options suit some formulas only. They are constants here, and fields of the subclasses
+    that offer them, ``through_zero: bool = False`` and ``startup: Startup = "ramp"``:
+        through_zero: True makes the step to 0 by the formula, which must hold at sigma = 0.
+        startup: "ramp" begins with the orders 1, 2, … or ``first``. With "singlestep" the first
+            k - 1 steps have order k, by k evaluations each (:class:`SingleStepStartup`). k is the
+            method's order, at most 3. Then :meth:`row` must be right for any distinct levels.
     """
 
     points: ClassVar[int]

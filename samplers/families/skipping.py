@@ -33,7 +33,7 @@ _make: Any = lru_cache(maxsize=256)(make)
 
 
 class Made(NamedTuple):
-    """Call that is evaluated: d at the state x; p x + q d replaces the ``stale`` newest memos."""
+    """Evaluated call: d at the state x. The memo p x + q d replaces the ``stale`` newest memos."""
 
     p: float
     q: float
@@ -41,16 +41,16 @@ class Made(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """Call answered without evaluation, at the state x: a x + sum_j b_j memo_j, newest first."""
+    """Call without evaluation at the state x: a x + sum_j b_j memo_j, with memos newest first."""
 
     a: float
     b: tuple[float, ...]
 
 
 class SkipRow(NamedTuple):
-    """Coefficients of one step of the inner sampler, and how each denoiser call in it is answered.
+    """Coefficients of one step of the inner sampler, and an answer to each denoiser call in it.
 
-    A call is made (:class:`Made`) or its result is extrapolated (:class:`Forecast`).
+    A call is evaluated (:class:`Made`), or its result is extrapolated (:class:`Forecast`).
     """
 
     row: Any
@@ -86,7 +86,7 @@ class Skip(GridSampler):
         output: ``noise`` (x - d) / sigma, ``data`` d, or a flow's ``velocity`` (x - d) / sigma - d.
             Fresh noise is in no earlier output, so stochastic samplers need ``data``.
         clock: the polynomial's variable: ``step``, the index in the grid; ``log_snr``, -log sigma.
-        first, last: numbers of first and last calls always evaluated (>= 1, >= 0); TeaCache: 1, 1.
+        first, last: numbers of first (>= 1) and last (>= 0) calls that are always evaluated; TeaCache: 1, 1.
     """
 
     name = "skip"

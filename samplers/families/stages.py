@@ -226,7 +226,7 @@ class Churned(LinearStages):
     s_noise: float = 1.003
 
     def __post_init__(self) -> None:
-        if self.churn < 0 or self.s_noise < 0 or not 0 <= self.s_min <= self.s_max:
+        if not (self.churn >= 0 and 0 <= self.s_noise < math.inf and 0 <= self.s_min <= self.s_max):
             raise ValueError(
                 f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}"
             )
@@ -261,8 +261,8 @@ class Tableau(NamedTuple):
     """Coefficients of one step; the weights of the first evaluation follow from the others.
 
     Attributes:
-        c: places of the second, third, … evaluation, as fractions of the step in lam.
-        a: for each of them, the weights of the second, third, … evaluation before it.
+        c: nodes of the second, third, … evaluation: fractions of the step in lam.
+        a: a tuple for each node, the weights of the second, third, … evaluation before it.
         b: the weights of the second, third, … evaluation in the result.
     """
 

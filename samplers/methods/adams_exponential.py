@@ -97,7 +97,7 @@ class RosenbrockEAB(Multistep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.scale > 0:
+        if not 0 < self.scale < math.inf:
             raise ValueError(f"{self.name}: scale must be positive, got {self.scale}")
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:

@@ -65,7 +65,7 @@ class TimeAB(Multistep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.beta_d >= 0 and self.beta_min > 0):
+        if not (0 <= self.beta_d < math.inf and 0 < self.beta_min < math.inf):
             raise ValueError(
                 f"{self.name}: need beta_d >= 0 and beta_min > 0, got "
                 f"{self.beta_d} and {self.beta_min}"

@@ -67,9 +67,9 @@ class DPMSolverV3(GridSampler):
 
     Attributes:
         points: evaluations through which a step's polynomial goes, 1, 2 or 3.
-        corrector: with "plain", an evaluation corrects the step before, by the polynomial through its memo and points
-            - 1 older. "pseudo" takes one memo more and pseudo-order (see ``pseudo``): order 2 at most. "" has no
-            corrector. The authors advise "plain" up to 6 steps on small images, "pseudo" on large ones.
+        corrector: "plain" corrects each step by the next evaluation: the polynomial goes through that memo and
+            ``points`` - 1 older ones. "pseudo" takes one memo more and pseudo-order (see ``pseudo``): order 2 at
+            most. "" corrects nothing. The authors advise "plain" up to 6 steps on small images, "pseudo" on large.
         pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of as few memos
             as it needs. The order is then 2 at most. The authors advise it at 5 steps.
         last: orders that the last steps must not exceed, such as the authors' (2, 1).

@@ -100,23 +100,23 @@ class DPMpp2SAncestral(AncestralStages):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class SinglestepOnGrid(LinearMultistep):
-    """Single-step DPM-Solver or DPM-Solver++ whose stages are at levels of the grid.
+    """Single-step DPM-Solver or DPM-Solver++ that evaluates at the grid's levels only.
 
-    Steps come in groups of orders 1, 2, …. The step of order k goes from the group's first level to
-    the k-th level after it, by the polynomial in lam through the group's values so far. So only the
-    last step of a group counts, and the steps before are its stages. ``solver_type`` "midpoint" has
-    two exceptions. Second order has the weights of DPM-Solver++(2S). In third order, a line through
-    the first and the last value replaces the polynomial. The coefficients are rewritten to start
-    from the present state, which is all that a step gets besides the memos.
+    A solver step of order k spans k intervals of the grid, with an evaluation at the start of each.
+    The state after its j-th interval is that of a step of order j from the same start. Such a step
+    integrates the polynomial in lam through the j evaluations. ``solver_type`` "midpoint" has two
+    exceptions. Order 2 has the weights of DPM-Solver++(2S). Order 3 integrates the line through the
+    first and the third evaluation.
 
-    It reproduces the scheduler of a checkpoint (``pipeline``). For your own grids, use ``dpmpp_2s``
-    and ``dpmpp_3s``, whose stages are at the best levels.
+    The sampler reproduces schedulers of checkpoints (``pipeline``). For other uses, take
+    ``dpmpp_2s`` or ``dpmpp_3s``, whose stages are at the best levels.
 
     Attributes:
-        orders: orders of the first steps, up to 3, each 1 or one more than the order before. All
-            later steps have order 1, and the step to 0 must have it.
+        orders: j of each interval, 1 to 3: 1 begins a solver step, j + 1 follows j. (1, 2, 1) is a
+            step of order 2, then one of order 1. Later intervals have j = 1. The step to sigma = 0
+            must have j = 1, or :meth:`plan` raises a ValueError.
         prediction: quantity taken as a polynomial, the denoised image ("data") or eps ("noise").
-        solver_type: "midpoint" or "heun".
+        solver_type: "midpoint" or "heun", the polynomial without exceptions.
     """
 
     name = "singlestep_on_grid"

@@ -22,8 +22,8 @@ class Preset(NamedTuple):
         levels: the noise levels, falling; the last may be 0.
         start: standard deviation of the noise that the scheduler begins with.
         end: factor by which the result is multiplied.
-        clip: bound on absolute values of the denoised image; None for none. Deterministic steps do
-            not clamp the predicted noise.
+        clip: bound on absolute values of the denoised image; None does not clamp it. Deterministic
+            steps never clamp the predicted noise.
         told: description of the scheduler and its spacing of steps, for the user.
         times: pairs of a level and a time, which the network gets in place of the level's own time.
         map_end: level at which a few-step map ends; None for the lowest positive of ``levels``.
@@ -51,7 +51,7 @@ class Pipeline(Declared):
         scheduler: class of diffusers, such as ``UniPCMultistepScheduler``, that replaces the
             checkpoint's own scheduler, with the settings that ``from_config`` gives the class; ""
             for the checkpoint's own.
-        found: preset of the scheduler. The harness sets it for the checkpoint; users do not.
+        found: preset of the scheduler; None without one. The harness sets it; users do not.
     """
 
     name = "pipeline"

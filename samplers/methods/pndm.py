@@ -173,7 +173,8 @@ class PseudoNumerical(GridSampler):
     """Base class of PNDM and PLMS: first steps of ``starter``, then iPNDM; the step to 0 is x <- d.
 
     A step of ``starter`` leaves eps at its beginning for later steps. The order is 2 on smooth
-    schedules, like :class:`IPNDM`. ``ramp`` lists the points of first steps, 0 for ``starter``.
+    schedules, like :class:`IPNDM`. ``ramp`` lists how many eps each first step combines; 0 stands
+    for a step of ``starter``. Steps beyond the list combine 4.
     """
 
     order = 2

@@ -17,7 +17,7 @@ from ..types import Denoise, Source
 
 @dataclass(frozen=True)
 class EmbeddedPair:
-    """Embedded Runge-Kutta pair on dx/dlam = d - x, first same as last.
+    """Embedded Runge-Kutta pair on dx/dlam = d - x, whose last stage begins the next step (FSAL).
 
     Stage k_j is d - x at x + h sum_i a_ji k_i, with h the step in lam; the last stage is at the
     result. The error is h sum_j e_j k_j. An element's tolerance is atol + rtol max(|x|, |x_new|).

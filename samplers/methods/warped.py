@@ -127,7 +127,7 @@ class WarpedAB(Multistep):
                 f"{self.name}: the corrector needs memos of all steps; leave out startup="
                 f"{self.startup!r}"
             )
-        if not min(self.knee, self.spread) > 0 or not self.end >= 0:
+        if not (0 < self.knee < math.inf and 0 < self.spread < math.inf and self.end >= 0):
             raise ValueError(
                 f"{self.name}: knee and spread must be positive and end not negative, got "
                 f"{self.knee}, {self.spread} and {self.end}"

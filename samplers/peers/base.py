@@ -146,7 +146,7 @@ class _NoiseReplacement(TorchFunctionMode):
 
 
 def as_image_batch(x: Tensor) -> Tensor:
-    """Return ``x`` if it has four axes, as some libraries assume; else ``(batch, n, 1, 1)``."""
+    """Return ``x`` with four axes, as some libraries need: unchanged, or ``(batch, n, 1, 1)``."""
     return x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)
 
 

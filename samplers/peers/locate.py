@@ -44,7 +44,7 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Set the folder of clones, each named like its repository; None is ``$SAMPLERBENCH_PEERS``.
+    """Set the folder of clones, each named like its repository; None for ``$SAMPLERBENCH_PEERS``.
 
     Raises:
         ValueError: there is no such folder.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from ..grid import Grid, spaced
+from ..grid import Grid, check_range, spaced
 from ..types import Source
 from .registry import schedule
 
@@ -74,6 +74,7 @@ def polyexponential(
     arguments and errors are as in :func:`karras`.
     """
     check_positive("rho", rho)
+    check_range(n, sigma_min, sigma_max)
     ratio = sigma_max / sigma_min
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_min * ratio ** ((1 - u) ** rho))
 

@@ -57,7 +57,7 @@ def sgm_uniform(
 ) -> Grid:
     """Levels of ``normal`` for one step more, without the evaluation at sigma_min.
 
-    Without ``to_zero`` it is :func:`normal`. Arguments and errors are as there.
+    Without ``to_zero`` it is :func:`normal`, which has the arguments and errors.
     """
     grid = normal(n, sigma_min, sigma_max, table=table, to_zero=False)
     return Grid((*grid.sigma[:-1], 0.0)) if to_zero else grid
@@ -75,7 +75,7 @@ def _by_rows(
         total, lowest = len(levels), 0 if to_zero else 1
         # rows that repeat, at either end, take the next free row
         rows = [
-            max(min(row, total - 1 - i), lowest + n - 1 - i)
+            max(min(row, total - 1 - i), min(lowest + n - 1 - i, total - 1))
             for i, row in enumerate(rows_of(n, total))
         ]
         return grid_at_times(n, levels, rows if to_zero else [*rows, 0], False, to_zero)

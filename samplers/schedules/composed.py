@@ -68,9 +68,10 @@ def in_flow_time(
     base: Callable[..., Grid],
     to_zero: bool = True,
 ) -> Grid:
-    """Levels whose flow times sigma / (1 + sigma) are spaced as a schedule ``base`` spaces levels.
+    """Noise levels whose flow times t = sigma / (1 + sigma) are the output of a schedule ``base``.
 
-    ComfyUI and diffusers call these times sigma. ``base`` is as in :func:`shifted`.
+    ``base`` gets the ends' times as its range (ComfyUI and diffusers call t sigma), and the result
+    is levels again. Other arguments and errors are as in :func:`shifted`.
     """
     first, last = (level / (1 + level) for level in (sigma_max, sigma_min))
     grid = base(n, last, first, to_zero=to_zero)

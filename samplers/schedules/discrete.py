@@ -80,11 +80,11 @@ def discrete_leading(
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
     T is the number of rows in the range, N <= T the number of levels above 0. With ``interpolate``,
-    s = T / N is not rounded, log(sigma) is linear between rows, and N may exceed T. ``table`` is a
-    name of :func:`table_levels`. The other arguments are as in :func:`~.closed.karras`.
+    s = T / N is not rounded, log(sigma) is linear between rows, and N may be up to 2 T - 1.
+    ``table`` is a name of :func:`table_levels`, the other arguments as in :func:`~.closed.karras`.
 
     Raises:
-        ValueError: the table is unknown, the range is invalid, or there are more steps than rows.
+        ValueError: the table is unknown, the range is invalid, or N is too large.
     """
     rows = levels_in_range(n, table, sigma_min, sigma_max)
     count = n if to_zero else n + 1
@@ -119,7 +119,7 @@ def discrete_trailing(
     arguments and errors are as in :func:`discrete_leading`.
     """
     rows = levels_in_range(n, table, sigma_min, sigma_max)
-    times = [len(rows) * (n - i) / n - 1 for i in range(n)]
+    times = [max(len(rows) * (n - i) / n - 1, 0.0) for i in range(n)]
     return grid_at_times(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 

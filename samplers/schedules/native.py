@@ -127,11 +127,11 @@ def beta(
     beta: float = 0.6,
     to_zero: bool = True,
 ) -> Grid:
-    """Levels at native times that are quantiles of Beta(alpha, beta): by default more steps at the ends.
+    """Noise levels at native times that are quantiles of a Beta(alpha, beta) distribution.
 
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 
-    ``alpha`` > 0 is the shape at sigma_min, ``beta`` > 0 the shape at sigma_max; a shape below 1
+    ``alpha`` > 0 shapes the end at sigma_min, ``beta`` > 0 the end at sigma_max. A shape below 1
     gathers steps at its end. Both 1 give :func:`uniform_time`, which has the other arguments.
 
     Raises:

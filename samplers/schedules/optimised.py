@@ -49,7 +49,7 @@ def euler_costs(
 def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
-    """Return the path divergence (nats) of each possible step of ``ddpm`` between levels.
+    """Return the KL divergence of paths (nats) in each possible step of ``ddpm`` between levels.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
 
@@ -58,7 +58,7 @@ def staircase_costs(
 
     Args:
         levels: sigma_i > 0, falling, ``(m,)``.
-        mmse: mmse(gamma_i), ``(m,)``, falling.
+        mmse: mmse(gamma_i), ``(m,)``, falling; squares are summed over a sample's values.
         integral: int mmse dgamma from gamma_0 to gamma_i, ``(m,)``.
 
     Returns:
@@ -156,7 +156,7 @@ class FineGridSearch:
         """Return the grid of ``n`` steps.
 
         Raises:
-            ValueError: there are more steps than the search allows, or the range is not the
+            ValueError: ``n`` is below 1 or more than the search allows, or the range is not the
                 model's.
         """
         check_range(n, sigma_min, sigma_max)
@@ -221,12 +221,12 @@ LISTS = (*_TIMES, *_LEVELS, *read_lists()["align_your_steps"])
 
 
 def published_levels(model: str) -> tuple[float, ...]:
-    """Return the levels of a published list, falling.
+    """Return the noise levels of a published Align-Your-Steps list: falling, the last above 0.
 
-    The lists of "sd15" and "sdxl" are trained steps of Stable Diffusion, which become levels here.
+    ``model`` is a name in :data:`LISTS`, such as "sd15" (see :func:`align_your_steps`).
 
     Raises:
-        ValueError: ``model`` has no list.
+        ValueError: there is no list of this name.
     """
     if model in _TIMES:
         return tuple(table_levels("scaled_linear")[t] for t in _TIMES[model])
@@ -257,12 +257,12 @@ def align_your_steps(
     replace_last: bool = False,
     to_zero: bool = True,
 ) -> Grid:
-    """List optimised for a model at 10 steps, log-linearly interpolated in the index of the step.
+    """Levels of a published Align-Your-Steps list, log-linearly interpolated for other step counts.
 
-    Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` names the
-    list: "sd15", "sdxl" or "svd". Forge's lists are "sd15_32" and "sdxl_32", of 32 levels, and
-    "sd15_gits" and "sdxl_gits", from GITS. With ``replace_last``, 0 takes the place of the list's
-    last level. The other arguments are as in :func:`~.closed.karras`.
+    ``model`` names the list: "sd15", "sdxl" or "svd", of 10 steps. Without ``to_zero``, 10 steps
+    over the range of such a list are the list itself. Forge's lists are "sd15_32" and "sdxl_32", of
+    32 levels, and "sd15_gits" and "sdxl_gits", from GITS. With ``replace_last``, 0 takes the place
+    of the list's last level. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: the list is unknown, or ``n`` or the range is invalid.
@@ -270,6 +270,7 @@ def align_your_steps(
     if replace_last and to_zero:
         grid = align_your_steps(n, sigma_min, sigma_max, model=model, to_zero=False)
         return Grid((*grid.sigma[:-1], 0.0))
+    check_range(n, sigma_min, sigma_max)
     lam = [-math.log(s) for s in published_levels(model)]
     stretch = math.log(sigma_max / sigma_min) / (lam[-1] - lam[0])
 

@@ -49,6 +49,7 @@ def test_sample__a_deterministic_sampler_takes_a_function_some_latents_and_level
         tuple(LEVELS),
         torch.tensor(LEVELS),
         torch.tensor(LEVELS).double().numpy(),
+        list(torch.tensor(LEVELS).numpy()),
         Grid(tuple(LEVELS)),
     ],
     ids=type,
@@ -94,6 +95,11 @@ def test_a_sampler_that_draws_noise_says_what_to_pass(noise, x):
         .isfinite()
         .all()
     )
+
+
+def test_sample__an_integer_of_numpy_is_a_seed(x):
+    seeds = (3, torch.tensor([3]).numpy()[0])
+    assert torch.equal(*(make("ddpm").sample(shrink, x, LEVELS, seed) for seed in seeds))
 
 
 def test_a_stochastic_sampler_that_is_told_to_draw_none_needs_none(x):

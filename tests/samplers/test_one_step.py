@@ -184,6 +184,10 @@ def test_inflated_noise_has_no_order(name):
             "edm_stochastic: s_noise = 0 raises the level without its noise; set churn = 0",
         ),
         ({"name": "euler_churn", "churn": -1.0}, "euler_churn: need churn >= 0"),
+        ({"name": "euler_churn", "churn": math.nan}, "euler_churn: need churn >= 0"),
+        ({"name": "reab_2", "scale": math.inf}, "scale must be positive"),
+        ({"name": "deis_tab_2", "beta_d": math.inf}, "need beta_d >= 0"),
+        ({"name": "warped_ab_2", "knee": math.inf}, "knee and spread must be positive"),
         ({"name": "dpm_2", "s_min": 2.0, "s_max": 1.0}, "dpm_2: need .* s_min <= s_max"),
         ({"name": "euler_ancestral", "eta": -0.1}, "euler_ancestral: eta must be >= 0"),
         (

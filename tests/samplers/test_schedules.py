@@ -167,7 +167,7 @@ def test_more_steps_than_rows_is_a_sentence(make):
         r"3\d\d levels between 0.5 and 3; take fewer",
     ):
         make(400, 0.5, 3.0)
-    assert len(make(400, 0.5, 3.0, interpolate=True)) == 400
+    assert make(400, 0.5, 3.0, interpolate=True).sigma[399:] == (0.5, 0.0)
 
 
 def test_a_range_beside_the_table_is_a_sentence():
@@ -216,6 +216,8 @@ def test_trained_steps_give_the_levels_that_the_guide_prints(model, printed):
     ("call", "reason"),
     [
         (lambda: s.polyexponential(3, 0.1, 1.0, rho=0.0), "rho must be positive"),
+        (lambda: s.polyexponential(3, 0.0, 1.0), "need 0 < sigma_min"),
+        (lambda: s.align_your_steps(3, 0.0, 1.0), "need 0 < sigma_min"),
         (lambda: s.karras(3, 0.1, 1.0, rho=math.nan), "rho must be positive"),
         (lambda: s.beta(3, 0.1, 1.0, process=VP, alpha=-1.0), "alpha and beta must be positive"),
         (lambda: s.flow_shift(3, 0.1, 1.0, shift=0.0), "shift must be positive"),

@@ -303,6 +303,12 @@ def test_wrong_options_of_menus_are_refused(spec, reason):
         make_schedule(spec)
 
 
+@pytest.mark.parametrize("name", ["simple", "ddim_uniform", "sd_turbo", "beta_rows", "beta57"])
+def test_simple__and_other_rules_of_rows_refuse_more_steps_than_rows(name):
+    with pytest.raises(ValueError, match="1100 steps are too many for a beta table with"):
+        make_schedule(name)(1100, 0.02916753, 14.61464119)
+
+
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_shifted__even_flow_times_are_flow_shift(shift):
     for n in (1, 2, 9):

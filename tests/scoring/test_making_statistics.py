@@ -65,8 +65,11 @@ def test_networks_of_8_bit_images_have_the_same_statistics_in_any_range(sources,
 
 def test_what_cannot_be_made_is_one_sentence(sources, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((20, 2)))
+    np.save(tmp_path / "one.npy", BYTES[:1])
+    (tmp_path / "out.npz").write_bytes(b"earlier statistics")
     (tmp_path / "empty").mkdir()
     for source, spec, out, message in (
+        (tmp_path / "one.npy", "pixels", "out.npz", "generate at least two"),
         (tmp_path / "x.npy", "inception:w", "out.npz", "say whose data they are with --model"),
         (tmp_path / "none", "pixels", "out.npz", "there is no file or folder"),
         (tmp_path / "empty", "pixels", "out.npz", "there are no images in this folder"),
@@ -75,3 +78,4 @@ def test_what_cannot_be_made_is_one_sentence(sources, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             make_statistics(str(source), spec, tmp_path / out)
+        assert (tmp_path / "out.npz").read_bytes() == b"earlier statistics"

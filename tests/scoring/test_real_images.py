@@ -67,6 +67,9 @@ def test_a_folder_that_does_not_fit_is_one_sentence(model, tmp_path, pixels):
     (tmp_path / "broken" / "000.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"000\.png cannot be read as an image"):
         load_real_data(model, source)
+    Image.fromarray(pixels[0].astype(np.uint16) * 257).save(tmp_path / "broken" / "000.png")
+    with pytest.raises(ValueError, match=r"000\.png has more than 8 bits a channel"):
+        load_real_data(model, source)
     with pytest.raises(ValueError, match=r"are no grey or RGB images; give a \.npy file"):
         load_real_data(make_model("gmm-2d"), source)
 

@@ -122,7 +122,7 @@ class Rows(ABC):
 
     Attributes:
         shape: ``(n, ...)`` of all samples.
-        size: rows of a block, >= 1. The last block may have fewer; after :meth:`take`, any block.
+        size: rows of a block, >= 1. The last block may have fewer; after :meth:`take`, any may.
     """
 
     _is_checked = False
