@@ -189,8 +189,8 @@ def grid_at_times(
     if len(set(sigma)) < len(sigma):
         raise ValueError(
             f"{n} steps are too many for a beta table with {len(rows)} levels between "
-            f"{rows[0]:g} and {rows[-1]:g}; "
-            "take fewer, or interpolate=True"
+            f"{rows[0]:g} and {rows[-1]:g}; take fewer, or "
+            "discrete_linspace(interpolate=True), which has levels between them"
         )
     return Grid((*sigma, 0.0) if to_zero else tuple(sigma))
 
