@@ -23,7 +23,7 @@ Prediction = Literal["x0", "eps", "v", "flow"]
 
 @dataclass(frozen=True, kw_only=True)
 class Formula(ABC):
-    """Base class of formulas; subclasses define :attr:`text` and :meth:`combine`.
+    """Base class of guidance formulas; subclasses define :attr:`text` and :meth:`combine`.
 
     Class attributes:
         name: name in options and in a model's name.
@@ -72,7 +72,7 @@ class Linear(Formula):
 
     @property
     def text(self) -> str:
-        """Text of the scale; if the formula is not linear, also its name and changed options."""
+        """Text of the scale and, in subclasses, of the name and options other than defaults."""
         changed = [
             f"{f.name}={value}"
             for f in fields(self)
@@ -100,7 +100,7 @@ class Projected(Linear):
 
     Attributes:
         eta: weight of the parallel component P; 1 without a threshold is :class:`Linear`.
-        threshold: largest norm of D, over all elements of a sample.
+        threshold: largest norm of D, over all elements of a sample; inf for no bound.
     """
 
     name = "apg"
@@ -134,7 +134,7 @@ class ZeroStar(Linear):
     it in the first step as the authors do, set ``zero_above`` just below the first level.
 
     Attributes:
-        zero_above: level above which the velocity is 0.
+        zero_above: level above which the velocity is 0; inf for no such level.
     """
 
     name = "zero_star"
@@ -161,7 +161,7 @@ class Rescaled(Formula):
     """Rescaled guidance (Lin et al. 2023, arXiv:2305.08891, section 3.4) of another formula.
 
     The guided prediction is multiplied by 1 - share + share std(label) / std(guided), with std over
-    the elements of a sample. The paper's model predicts v.
+    the elements of a sample, at least two. The paper's model predicts v.
 
     Attributes:
         formula: the formula whose result is rescaled.
@@ -180,7 +180,7 @@ class Rescaled(Formula):
 
     @property
     def text(self) -> str:
-        """Text of the inner formula, then the share, then a prediction other than v."""
+        """Text of the inner formula and the share, and of ``prediction`` if it is not v."""
         said = "" if self.prediction == "v" else f",prediction={self.prediction}"
         return f"{self.formula.text},rescale={self.share:.15g}{said}"
 
@@ -189,7 +189,7 @@ class Rescaled(Formula):
         return super().__call__(label, self.formula(label, free, x, sigma), x, sigma)
 
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
-        """Return the guided prediction ``free`` with a spread nearer to the spread of ``label``."""
+        """Return the guided prediction, here called ``free``, rescaled towards ``label``'s std."""
         own, wanted = (p.flatten(1).std(1).reshape(-1, *[1] * (p.ndim - 1)) for p in (free, label))
         return free * (1 - self.share + self.share * wanted / own)
 

@@ -53,8 +53,8 @@ def from_function(
         event: shape of one sample.
         sigma_min: lowest noise level that ``denoise`` accepts.
         sigma_max: highest noise level.
-        data: real samples ``(n, *event)``, or a function of (n, seed) that draws some. Without data
-            there is no Fréchet distance to them.
+        data: real samples ``(n, *event)``, or a function of (n, seed) that returns n of them. None
+            means no data, and no Fréchet distance to data.
         limits: range of the values of the data.
         dtype: dtype of the state.
         name: name in tables.
@@ -90,8 +90,9 @@ def from_network(
     """Make a model of a network that predicts noise, or another ``prediction``, at its native time.
 
     Args:
-        network: function of the scaled state ``x_t`` and the time ``t`` ``(batch,)``. An
-            ``nn.Module`` is put in evaluation mode and frozen.
+        network: function of the state ``x_t`` = alpha x0 + sigma z and the native time ``t``
+            ``(batch,)``. A third argument, if it has one, is None. An ``nn.Module`` is put in
+            evaluation mode and frozen.
         prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
         process: noising process of the training; None for the 1,000 linear betas of Ho et al. 2020.
@@ -124,7 +125,7 @@ def as_model(name: str, given: Any) -> Denoiser:
             (:mod:`samplerbench.models.loaders.python_file`).
 
     Raises:
-        ValueError: the object lacks an attribute; the message has the remedy.
+        ValueError: the object lacks an attribute, or one is invalid; the message has the remedy.
     """
     if isinstance(given, Denoiser):
         return ForeignDenoiser(given, name, name)
