@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import io
 import pickle
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -178,12 +179,20 @@ def _bytes_of_numbers(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        # a tensor's own pickle holds an address in memory
+        return (bytes, (_bytes_of(value),)) if isinstance(value, Tensor) else NotImplemented
+
+
 def _bytes_of(value: Any) -> bytes:
     try:
-        if isinstance(value, Tensor):  # whose pickle holds an address in memory
+        if isinstance(value, Tensor):
             return repr((value.dtype, value.shape)).encode() + _bytes_of_numbers(value)
-        function = inspect.isfunction(value)
-        return inspect.getsource(value).encode() if function else pickle.dumps(value)
+        if inspect.isfunction(value):
+            return inspect.getsource(value).encode()
+        _Pickler(stream := io.BytesIO()).dump(value)
+        return stream.getvalue()
     except Exception:  # a user's class may raise any
         return repr(type(value)).encode()
 
