@@ -330,6 +330,11 @@ class NativeDenoiser(Denoiser):
                 )
             first, second = output.chunk(2, 1)
             output = first if self.half == "first" else second
+        if output.shape != x_t.shape:
+            raise ValueError(
+                f"model {self.name}: its network gave {tuple(output.shape)} for states {tuple(x_t.shape)}; "
+                "it must return a tensor of that shape, or have half='first' for twice the channels"
+            )
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
