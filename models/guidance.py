@@ -195,7 +195,7 @@ class ClassifierFree(_LabelGuidance):
         super().__init__(inner, describe_guidance(self.formula, channels, interval))
         self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
         self.passes = 2 * inner.passes
-        self.infinite = inner.infinite and self.formula.prediction == "x0"
+        self.infinite = inner.infinite and self.formula.infinite
 
     def passes_at(self, sigma: float) -> int:
         """Return the inner model's passes at level ``sigma``, doubled inside the interval."""
@@ -258,7 +258,7 @@ class Autoguided(_Guided):
         self.guide = guide
         self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
         both = guide.infinite or not is_guided(interval, math.inf)
-        self.infinite = both and inner.infinite and self.formula.prediction == "x0"
+        self.infinite = both and inner.infinite and self.formula.infinite
         self.passes = inner.passes + guide.passes
         if self.read is not None and guide.read is not None:
             self.read = self.read | guide.read.paths
@@ -322,7 +322,7 @@ class ClassifierGuidance(_LabelGuidance):
         scale: float = 1.0,
     ) -> None:
         super().__init__(inner, f"{classifier}={scale:.15g}")
-        self.log_prob, self.scale = log_prob, scale
+        self.log_prob, self.scale, self.infinite = log_prob, scale, False
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided and the unconditional estimate; without a label they are equal."""

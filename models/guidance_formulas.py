@@ -46,6 +46,11 @@ class Formula(ABC):
     def text(self) -> str:
         """Text of the formula in a model's name, such as ``guidance=2,apg(threshold=2.5)``."""
 
+    @property
+    def infinite(self) -> bool:
+        """True if the formula holds at an infinite level, where only images can be combined."""
+        return self.prediction == "x0"
+
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the guided image at states ``x``, from the images with and without the label."""
         if self.prediction == "x0":
@@ -141,6 +146,11 @@ class ZeroStar(Linear):
     prediction: Prediction = "flow"
     zero_above: float = math.inf
 
+    @property
+    def infinite(self) -> bool:
+        """True if images are combined at all levels."""
+        return super().infinite and self.zero_above == math.inf
+
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the guided image, or x / (1 + sigma) at levels above ``zero_above``."""
         d, level = super().__call__(label, free, x, sigma), level_column(sigma, x)
@@ -183,6 +193,11 @@ class Rescaled(Formula):
         """Text of the inner formula and the share, and of ``prediction`` if it is not v."""
         said = "" if self.prediction == "v" else f",prediction={self.prediction}"
         return f"{self.formula.text},rescale={self.share:.15g}{said}"
+
+    @property
+    def infinite(self) -> bool:
+        """True if this and the inner formula combine images."""
+        return super().infinite and self.formula.infinite
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the formula's image, rescaled."""

@@ -96,7 +96,7 @@ class Perturbed(Altered):
             inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}"
         )
         self.name, self.identity = f"perturbed:{inner.name}", f"perturbed:{self.identity}"
-        self.delta = delta
+        self.delta, self.infinite = delta, False
         self._field = RandomField(math.prod(inner.event), spread, length, seed)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
