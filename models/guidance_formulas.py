@@ -228,7 +228,7 @@ def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula
         dict(spec) if isinstance(spec, Mapping) else {"name": spec or "linear"}
     )
     name = options.pop("name", None)
-    if name not in _FORMULAS:
+    if not isinstance(name, str) or name not in _FORMULAS:
         raise ValueError(f"guidance_formula is {', '.join(_FORMULAS)}, not {name!r}")
     try:
         formula = _FORMULAS[name](scale=scale, **options)

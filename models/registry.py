@@ -147,7 +147,8 @@ def add_guidance(
         if any(option is not None for option in others):
             raise ValueError("guidance without a scale; give one, such as guidance=2")
         return model
-    if isinstance(guidance, bool) or not isinstance(guidance, int | float):
+    is_number = isinstance(guidance, int | float) and not isinstance(guidance, bool)
+    if not is_number or not abs(guidance) < float("inf"):
         raise ValueError(f"guidance is a number, not {guidance!r}")
     if guidance_is not in ("w", "w-1"):
         raise ValueError(f"guidance_is is 'w' or 'w-1', not {guidance_is!r}")

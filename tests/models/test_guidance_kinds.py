@@ -221,6 +221,8 @@ def test_options_of_every_model():
     [
         ({"guide": "digits"}, "guidance without a scale"),
         ({"guidance": True}, "guidance is a number"),
+        ({"guidance": math.nan}, "guidance is a number, not nan"),
+        ({"guidance": -math.inf}, "guidance is a number, not -inf"),
         ({"guidance": 2, "guidance_is": "s"}, "guidance_is is 'w' or 'w-1'"),
         ({"guidance": 2, "guidance_channels": 1.5}, "a whole number"),
         ({"guidance": 2, "guidance_channels": 2}, "has 1 channels"),
