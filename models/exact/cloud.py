@@ -89,7 +89,8 @@ class PointCloud(ExactModel):
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the points' mean and population covariance (divided by N)."""
         points = self._points.cpu().numpy()
-        return points.mean(0), np.cov(points, rowvar=False, bias=True)
+        cov = np.cov(points, rowvar=False, bias=True)
+        return points.mean(0), cov.reshape(self.dim, self.dim)
 
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
