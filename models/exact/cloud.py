@@ -89,8 +89,7 @@ class PointCloud(ExactModel):
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the points' mean and population covariance (divided by N)."""
         points = self._points.cpu().numpy()
-        cov = np.cov(points, rowvar=False, bias=True)
-        return points.mean(0), cov.reshape(self.dim, self.dim)
+        return points.mean(0), np.cov(points, rowvar=False, bias=True).reshape(self.dim, -1)
 
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
