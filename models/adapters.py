@@ -163,11 +163,12 @@ class NativeDenoiser(Denoiser):
         sigma_min, sigma_max: lowest and highest level that the network knows; by default the levels
             at the process's ``t_min`` and ``t_max``.
         infinite: True if the network was trained up to an infinite level. The process must have a
-            native time at that level, and the prediction a limit.
+            native time at that level, ``time`` be of ``t``, and ``prediction`` be x0, v or flow.
         limits: range of the values of the data, as in :class:`Denoiser`.
         kind: ``map`` for a few-step map, as in :class:`Denoiser`. A map of prediction
             ``consistency`` ends at sigma_min, any other map at 0.
-        boundary: :class:`Boundary` of a latent consistency model; None for other models.
+        boundary: :class:`Boundary` of a latent consistency model; None for other models. Its
+            weights are those at the time at which the network is called.
         class_weights: relative frequency of each of the ``classes`` in the data. Samples draw their
             labels by these frequencies. Without frequencies, all samples get the label ``classes``,
             "no label", which the network must know.
@@ -179,7 +180,7 @@ class NativeDenoiser(Denoiser):
     Raises:
         ValueError: the network takes other arguments; the prediction is unknown or does not fit the
             process; both classes and conditions are given; ``class_weights`` are more or fewer than
-            the classes; or ``infinite`` is set without a limit, or for a few-step map.
+            the classes; or ``infinite`` is set for a few-step map, or its conditions do not hold.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -263,7 +264,8 @@ class NativeDenoiser(Denoiser):
 
         VE and EDM define only a range of levels. Levels of a :class:`Discrete` process end at
         ``sigma_min``. They are at whole times if ``times`` are set and enough whole times exist
-        (Nichol & Dhariwal 2021, arXiv:2102.09672). Other processes end one spacing above t = 0.
+        (Nichol & Dhariwal 2021, arXiv:2102.09672). The last time of other processes is one spacing
+        above 0. No level is below ``sigma_min``.
         """
         process = self.process
         if isinstance(process, VE):
@@ -328,6 +330,11 @@ class NativeDenoiser(Denoiser):
                 )
             first, second = output.chunk(2, 1)
             output = first if self.half == "first" else second
+        if output.shape != x_t.shape:
+            raise ValueError(
+                f"model {self.name}: its network gave {tuple(output.shape)} for states {tuple(x_t.shape)}; "
+                "it must return a tensor of that shape, or have half='first' for twice the channels"
+            )
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
@@ -358,7 +365,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input at ``requested``, if None at the nearest of ``times``."""
+        """Return the network's time input at ``requested``; if None, at ``_snap_time``'s time."""
         if requested is not None:
             time = np.array([requested])
         elif self.times is not None:

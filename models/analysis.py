@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
     Attributes:
         value: the mean.
         error: standard error of the mean.
-        bound: upper bound of the bias of the mean, such as a quadrature error; 0 if unbiased.
+        bound: upper bound of the mean's absolute bias, such as a quadrature error; 0 if unbiased.
     """
 
     value: float
@@ -49,8 +49,7 @@ class Estimate(NamedTuple):
 def estimate_mean(draws: FloatArray, bound: float = 0.0) -> Estimate:
     """Return the mean of independent ``draws`` ``(n,)``; its error is infinite for a single draw.
 
-    Raises:
-        ValueError: no draw.
+    ``bound`` is copied to the result. Raises a ValueError without draws.
     """
     n = len(draws)
     if n < 1:
@@ -65,7 +64,8 @@ class MMSECurve:
 
     ``gamma`` ``(M,)`` are the nodes, > 0 and rising. ``draws`` ``(n, M)`` are each sample's errors
     at the nodes: squared, summed over the sample's elements, in squared data units. Between nodes,
-    gamma · error is a cubic spline in log gamma.
+    gamma · error is a cubic spline in log gamma. A ValueError is raised for other shapes, for
+    fewer than two nodes, and for nodes that do not rise.
     """
 
     gamma: FloatArray
@@ -83,8 +83,7 @@ class MMSECurve:
     def at(self, gamma: FloatArray | float) -> FloatArray:
         """Return each sample's error at ``gamma``: ``(n,)`` for a number, ``(n, m)`` for ``(m,)``.
 
-        Raises:
-            ValueError: ``gamma`` is outside the nodes.
+        Raises a ValueError if ``gamma`` is outside the nodes.
         """
         return self._spline(self._checked_log_gamma(gamma)).T / gamma
 
@@ -107,8 +106,7 @@ class MMSECurve:
     def halved(self) -> MMSECurve:
         """Return the curve of every second node and the last, to estimate interpolation errors.
 
-        Raises:
-            ValueError: the curve has fewer than three nodes.
+        Raises a ValueError if the curve has fewer than three nodes.
         """
         if len(self.gamma) < 3:
             raise ValueError(
@@ -142,10 +140,9 @@ class MMSECurve:
 
 
 def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
-    """Return ``nodes`` signal-to-noise ratios, log-spaced from 1 / sigma_max² to 1 / sigma_min².
+    """Return ``nodes`` >= 2 ratios gamma, log-spaced from 1 / sigma_max² up to 1 / sigma_min².
 
-    Raises:
-        ValueError: not 0 < ``sigma_min`` < ``sigma_max``.
+    Raises a ValueError if not 0 < ``sigma_min`` < ``sigma_max``.
     """
     if not 0 < sigma_min < sigma_max:
         raise ValueError(
@@ -295,8 +292,9 @@ def denoising_loss(
 ) -> MMSECurve:
     """Return the curve of a model's squared error |x0 - d|² on samples ``x0`` ``(n, *event)``.
 
-    If ``x0`` are drawn from the data, the mean over samples is the MMSE plus the model's squared
-    error E |d - E[x0 | x]|². So this mean bounds the MMSE from above, up to sampling noise.
+    ``labels``, one a sample, or None condition the model. If ``x0`` are drawn from the data, the
+    mean over samples is the MMSE plus the model's squared error E |d - E[x0 | x]|². So this mean
+    bounds the MMSE from above, up to sampling noise.
     """
 
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:

@@ -27,8 +27,8 @@ class OwnSampling(NamedTuple):
     Attributes:
         sampler: spec of the equivalent sampler on ``levels``.
         levels: falling noise levels; the last may be 0.
-        start: standard deviation of the noise at the first level s: s, sqrt(1 + s²) or 1 + s.
-        end: factor of the result, for a scheduler that ends in scaled coordinates.
+        start: standard deviation of the initial noise: s, sqrt(1 + s²) or 1 + s at first level s.
+        end: factor of the last state, for a scheduler that ends in scaled coordinates.
         clip: c of the range [-c, c] to which denoised images are clamped; None for no clamping.
         told: description of the scheduler and the spacing of its levels, for tables.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
@@ -129,7 +129,7 @@ class Denoiser(ABC):
         """
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided image and the image to guide away from; the same without guidance."""
+        """Return guided images and images to guide away from; without guidance, both are equal."""
         d = self.denoise(x, sigma, labels)
         return d, d
 
@@ -193,7 +193,7 @@ class Denoiser(ABC):
         """Return the flattened data's mean ``(d,)`` and covariance ``(d, d)``; None if unknown.
 
         Both are float64. If :meth:`draw_labels` draws classes, the mean may be class means
-        ``(classes, d)``, with the covariance about them. A run may begin from rough moments.
+        ``(classes, d)``, with the covariance about them. Rough moments suffice for a run's start.
         By default the moments come from a reference whose features are the samples.
         """
         reference = self.reference() if self.decoder is None else None
@@ -229,7 +229,10 @@ class Denoiser(ABC):
         return None
 
     def own_shift(self) -> float | None:
-        """Return the shift of flow times by the model's own scheduler; None if it is unknown."""
+        """Return the shift s of the model's own scheduler; None if it is unknown.
+
+        The scheduler shifts a flow time t to s t / (1 + (s - 1) t).
+        """
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
@@ -243,7 +246,7 @@ class Denoiser(ABC):
 
 @dataclass(frozen=True)
 class Bound:
-    """Denoiser with the labels of one batch, as samplers call it."""
+    """Denoiser with the labels of one batch, a label for each row or None, as samplers call it."""
 
     model: Denoiser
     labels: Tensor | None
@@ -253,7 +256,7 @@ class Bound:
         return self.model.denoise(self._widened(x), sigma, self.labels).to(x.dtype)
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
-        """Return the guided image and the image to guide away from, in ``x``'s dtype."""
+        """Return guided images and images to guide away from, in ``x``'s dtype."""
         guided, free = self.model.denoise_both(self._widened(x), sigma, self.labels)
         return guided.to(x.dtype), free.to(x.dtype)
 

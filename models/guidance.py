@@ -99,9 +99,9 @@ def guide_both(
 ) -> Pair:
     """Return the guided images, and the images that they are guided away from.
 
-    ``label`` are the estimates of all rows. ``free`` are the estimates to guide away from, of the
-    guided ``rows`` only. The first ``channels`` are guided; None means all. In other rows and
-    channels, both results equal ``label``.
+    ``label`` are the model's estimates of all rows. ``free`` are the estimates to guide away from,
+    of the guided ``rows`` only. The first ``channels`` are guided; None means all. In other rows
+    and channels, both results equal ``label``.
     """
     level = sigma[rows] if isinstance(sigma, Tensor) else sigma
     free = free[:, :channels]
@@ -162,25 +162,25 @@ class _LabelGuidance(_Guided):
 
 
 class ClassifierFree(_LabelGuidance):
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6).
+    """Model under classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6).
 
         d = d_free + scale (d_label - d_free)
 
-    d_label is the estimate given the label, d_free the estimate without one. The paper's w is scale
-    - 1. One inner call on twice the rows gives both estimates: two evaluations a sample, at a
-    sequential depth of one. Outside ``interval``, d is d_label, which takes one evaluation
+    d_label is the inner model's estimate given the label, d_free its estimate without one. The
+    paper's w is scale - 1. One inner call on twice the rows gives both: two evaluations per sample,
+    at a sequential depth of one. Outside ``interval``, d is d_label, which takes one evaluation
     (Kynkäänniemi et al. 2024, arXiv:2404.07724, section 3).
 
     Args:
-        inner: a model with classes or other conditions.
+        inner: a model with classes or other conditions, and a null label.
         scale: guidance scale, or a formula of :mod:`.guidance_formulas` that contains one.
-        channels: number of guided channels, the first ones; None for all. The other channels are
+        channels: number of guided channels, from the first on; None for all. The other channels are
             from d_label (DiT's own code guides three of four).
         interval: levels (low, high] with guidance, 0 <= low < high; None for all.
 
     Raises:
-        ValueError: the model has no classes or conditions, has no number for "no label", or has
-            fewer than ``channels`` channels; or the interval is invalid.
+        ValueError: the model has no classes or conditions, or no null label; or ``channels`` or
+            ``interval`` is invalid.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class ClassifierFree(_LabelGuidance):
         super().__init__(inner, describe_guidance(self.formula, channels, interval))
         self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
         self.passes = 2 * inner.passes
-        self.infinite = inner.infinite and self.formula.prediction == "x0"
+        self.infinite = inner.infinite and self.formula.infinite
 
     def passes_at(self, sigma: float) -> int:
         """Return the inner model's passes at level ``sigma``, doubled inside the interval."""
@@ -218,22 +218,21 @@ class ClassifierFree(_LabelGuidance):
 
 
 class Autoguided(_Guided):
-    """Guidance by a worse version of the model (Karras et al. 2024, arXiv:2406.02507, eq. 3).
+    """Model guided by a worse version of itself (Karras et al. 2024, arXiv:2406.02507, eq. 3).
 
         d = d_guide + scale (d_model - d_guide)
 
-    Both models get the same labels, but a guide without classes and conditions gets None. A sample
-    costs the evaluations of both, one after the other; outside ``interval``, only the model's.
+    Both models get the same labels, but a guide without classes and conditions gets None. They are
+    evaluated one after the other; outside ``interval``, only the inner model is evaluated.
 
     Args:
-        inner: the model.
-        guide: the worse model, of the same event.
-        scale: guidance scale, or a formula that contains one; 1 is the model itself.
+        inner: the model that is guided, of the estimate d_model.
+        guide: the worse model, of the same ``event``, and of the same or no classes and conditions.
+        scale: guidance scale, or a formula that contains one; 1 is the inner model itself.
         channels, interval: as in :class:`ClassifierFree`.
 
     Raises:
-        ValueError: the guide has another event or other labels, the model has fewer than
-            ``channels`` channels, or the interval is invalid.
+        ValueError: the guide does not fit, or ``channels`` or ``interval`` is invalid.
     """
 
     def __init__(
@@ -259,7 +258,7 @@ class Autoguided(_Guided):
         self.guide = guide
         self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
         both = guide.infinite or not is_guided(interval, math.inf)
-        self.infinite = both and inner.infinite and self.formula.prediction == "x0"
+        self.infinite = both and inner.infinite and self.formula.infinite
         self.passes = inner.passes + guide.passes
         if self.read is not None and guide.read is not None:
             self.read = self.read | guide.read.paths
@@ -298,7 +297,7 @@ class Autoguided(_Guided):
 
 
 class ClassifierGuidance(_LabelGuidance):
-    """Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4).
+    """Model under classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4).
 
         d = d_free + scale sigma² grad_x log p(label | x, sigma)
 
@@ -309,7 +308,10 @@ class ClassifierGuidance(_LabelGuidance):
         inner: a model with classes or other conditions, called with "no label" only.
         log_prob: differentiable ``log_prob(x, sigma, labels)`` = log p(label | x, sigma) by row.
         classifier: name and version or hash of the classifier, for the model's name and identity.
-        scale: guidance scale.
+        scale: guidance scale; at 0, d is d_free.
+
+    Raises:
+        ValueError: the model has no classes or conditions, or no null label.
     """
 
     def __init__(
@@ -320,7 +322,7 @@ class ClassifierGuidance(_LabelGuidance):
         scale: float = 1.0,
     ) -> None:
         super().__init__(inner, f"{classifier}={scale:.15g}")
-        self.log_prob, self.scale = log_prob, scale
+        self.log_prob, self.scale, self.infinite = log_prob, scale, False
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided and the unconditional estimate; without a label they are equal."""

@@ -23,7 +23,7 @@ Prediction = Literal["x0", "eps", "v", "flow"]
 
 @dataclass(frozen=True, kw_only=True)
 class Formula(ABC):
-    """Base class of formulas; subclasses define :attr:`text` and :meth:`combine`.
+    """Base class of guidance formulas; subclasses define :attr:`text` and :meth:`combine`.
 
     Class attributes:
         name: name in options and in a model's name.
@@ -45,6 +45,11 @@ class Formula(ABC):
     @abstractmethod
     def text(self) -> str:
         """Text of the formula in a model's name, such as ``guidance=2,apg(threshold=2.5)``."""
+
+    @property
+    def infinite(self) -> bool:
+        """True if the formula holds at an infinite level, where only images can be combined."""
+        return self.prediction == "x0"
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the guided image at states ``x``, from the images with and without the label."""
@@ -72,7 +77,7 @@ class Linear(Formula):
 
     @property
     def text(self) -> str:
-        """Text of the scale; if the formula is not linear, also its name and changed options."""
+        """Text of the scale and, in subclasses, of the name and options other than defaults."""
         changed = [
             f"{f.name}={value}"
             for f in fields(self)
@@ -100,7 +105,7 @@ class Projected(Linear):
 
     Attributes:
         eta: weight of the parallel component P; 1 without a threshold is :class:`Linear`.
-        threshold: largest norm of D, over all elements of a sample.
+        threshold: largest norm of D, over all elements of a sample; inf for no bound.
     """
 
     name = "apg"
@@ -134,12 +139,17 @@ class ZeroStar(Linear):
     it in the first step as the authors do, set ``zero_above`` just below the first level.
 
     Attributes:
-        zero_above: level above which the velocity is 0.
+        zero_above: level above which the velocity is 0; inf for no such level.
     """
 
     name = "zero_star"
     prediction: Prediction = "flow"
     zero_above: float = math.inf
+
+    @property
+    def infinite(self) -> bool:
+        """True if images are combined at all levels."""
+        return super().infinite and self.zero_above == math.inf
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the guided image, or x / (1 + sigma) at levels above ``zero_above``."""
@@ -161,7 +171,7 @@ class Rescaled(Formula):
     """Rescaled guidance (Lin et al. 2023, arXiv:2305.08891, section 3.4) of another formula.
 
     The guided prediction is multiplied by 1 - share + share std(label) / std(guided), with std over
-    the elements of a sample. The paper's model predicts v.
+    the elements of a sample, at least two. The paper's model predicts v.
 
     Attributes:
         formula: the formula whose result is rescaled.
@@ -180,16 +190,21 @@ class Rescaled(Formula):
 
     @property
     def text(self) -> str:
-        """Text of the inner formula, then the share, then a prediction other than v."""
+        """Text of the inner formula and the share, and of ``prediction`` if it is not v."""
         said = "" if self.prediction == "v" else f",prediction={self.prediction}"
         return f"{self.formula.text},rescale={self.share:.15g}{said}"
+
+    @property
+    def infinite(self) -> bool:
+        """True if this and the inner formula combine images."""
+        return super().infinite and self.formula.infinite
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the formula's image, rescaled."""
         return super().__call__(label, self.formula(label, free, x, sigma), x, sigma)
 
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
-        """Return the guided prediction ``free`` with a spread nearer to the spread of ``label``."""
+        """Return the guided prediction, here called ``free``, rescaled towards ``label``'s std."""
         own, wanted = (p.flatten(1).std(1).reshape(-1, *[1] * (p.ndim - 1)) for p in (free, label))
         return free * (1 - self.share + self.share * wanted / own)
 
@@ -213,7 +228,7 @@ def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula
         dict(spec) if isinstance(spec, Mapping) else {"name": spec or "linear"}
     )
     name = options.pop("name", None)
-    if name not in _FORMULAS:
+    if not isinstance(name, str) or name not in _FORMULAS:
         raise ValueError(f"guidance_formula is {', '.join(_FORMULAS)}, not {name!r}")
     try:
         formula = _FORMULAS[name](scale=scale, **options)

@@ -58,8 +58,9 @@ def check_tensor(name: str, output: Any) -> None:
 def networks_in(holder: Any) -> Iterator[nn.Module]:
     """Yield ``holder`` if it is an ``nn.Module``, else every module that it holds.
 
-    Attributes, entries of lists, tuples and dictionaries, arguments of a ``functools.partial``, and
-    a function's closure, positional defaults and used globals are searched, four levels deep.
+    Attributes, a method's object, entries of lists, tuples and dictionaries, a
+    ``functools.partial``, and a function's closure, positional defaults and used globals are
+    searched, four levels deep.
     """
     visited: set[int] = set()
     todo = [(holder, _DEPTH)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import io
 import pickle
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -53,8 +54,8 @@ def from_function(
         event: shape of one sample.
         sigma_min: lowest noise level that ``denoise`` accepts.
         sigma_max: highest noise level.
-        data: real samples ``(n, *event)``, or a function of (n, seed) that draws some. Without data
-            there is no Fréchet distance to them.
+        data: real samples ``(n, *event)``, or a function of (n, seed) that returns n of them. None
+            means no data, and no Fréchet distance to data.
         limits: range of the values of the data.
         dtype: dtype of the state.
         name: name in tables.
@@ -90,8 +91,9 @@ def from_network(
     """Make a model of a network that predicts noise, or another ``prediction``, at its native time.
 
     Args:
-        network: function of the scaled state ``x_t`` and the time ``t`` ``(batch,)``. An
-            ``nn.Module`` is put in evaluation mode and frozen.
+        network: function of the state ``x_t`` = alpha x0 + sigma z and the native time ``t``
+            ``(batch,)``. A third argument, if it has one, is None. An ``nn.Module`` is put in
+            evaluation mode and frozen.
         prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
         process: noising process of the training; None for the 1,000 linear betas of Ho et al. 2020.
@@ -124,7 +126,7 @@ def as_model(name: str, given: Any) -> Denoiser:
             (:mod:`samplerbench.models.loaders.python_file`).
 
     Raises:
-        ValueError: the object lacks an attribute; the message has the remedy.
+        ValueError: the object lacks an attribute, or one is invalid; the message has the remedy.
     """
     if isinstance(given, Denoiser):
         return ForeignDenoiser(given, name, name)
@@ -177,12 +179,20 @@ def _bytes_of_numbers(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        # a tensor's own pickle holds an address in memory
+        return (bytes, (_bytes_of(value),)) if isinstance(value, Tensor) else NotImplemented
+
+
 def _bytes_of(value: Any) -> bytes:
     try:
-        if isinstance(value, Tensor):  # whose pickle holds an address in memory
+        if isinstance(value, Tensor):
             return repr((value.dtype, value.shape)).encode() + _bytes_of_numbers(value)
-        function = inspect.isfunction(value)
-        return inspect.getsource(value).encode() if function else pickle.dumps(value)
+        if inspect.isfunction(value):
+            return inspect.getsource(value).encode()
+        _Pickler(stream := io.BytesIO()).dump(value)
+        return stream.getvalue()
     except Exception:  # a user's class may raise any
         return repr(type(value)).encode()
 

@@ -347,7 +347,8 @@ class Discrete(Process):
 
     Attributes:
         levels: rising noise levels > 0 at the times 0, 1, …, at least two. The last is infinite if
-            the table alphas_cumprod ends at 0.
+            the table alphas_cumprod ends at 0. No interpolation leads to it: the level is infinite
+            right after the time of the last finite one.
     """
 
     levels: tuple[float, ...]
@@ -367,7 +368,7 @@ class Discrete(Process):
 
     @classmethod
     def of_betas(cls, betas: FloatArray) -> Discrete:
-        """Make the process of DDPM rates ``betas`` ``(T,)`` (Ho et al. 2020, arXiv:2006.11239)."""
+        """Make the process of two or more DDPM rates ``betas`` > 0 (Ho et al. 2020, eq. 4)."""
         signal_power = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
         with np.errstate(divide="ignore"):
             return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))

@@ -50,7 +50,7 @@ class Identity:
 
     def __call__(self, x: Tensor) -> FloatArray:
         """Return samples ``(n, *event)`` as ``(n, prod(event))`` float64."""
-        return x.detach().cpu().double().reshape(len(x), -1).numpy()
+        return x.detach().cpu().double().reshape(len(x), int(np.prod(x.shape[1:]))).numpy()
 
 
 class Blocks:
@@ -75,7 +75,7 @@ class Blocks:
         """Return block means ``(n, channels side²)`` float64 of images ``(n, channels, h, w)``."""
         (c, h, w), k = self.event, self.side
         blocks = x.detach().cpu().double().reshape(len(x), c, k, h // k, k, w // k)
-        return blocks.mean((3, 5)).reshape(len(x), -1).numpy()
+        return blocks.mean((3, 5)).reshape(len(x), self.dim).numpy()
 
 
 class Statistics(NamedTuple):

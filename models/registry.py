@@ -49,7 +49,7 @@ def use_model(name: str, model: Any) -> None:
 
     Raises:
         ValueError: the name is a built-in model's, or is not a letter followed by letters, digits,
-            - and _; or the object lacks an attribute.
+            - and _; or the object lacks an attribute, or one is invalid.
     """
     from .objects import as_model
 
@@ -81,8 +81,8 @@ def make_model(spec: str, **params: Any) -> Denoiser:
         The model on the CPU.
 
     Raises:
-        ValueError: the model is unknown, does not take a parameter, has no classes to guide by, or
-            comes from a broken package.
+        ValueError: the model is unknown, does not take an option, or has no classes to guide by;
+            or the installed package that should make it is broken.
         CardError: (a ValueError) a file of the model is missing or damaged.
     """
     options = {name: params.pop(name) for name in EVERY_MODEL if name in params}
@@ -112,7 +112,7 @@ EVERY_MODEL = (*GUIDANCE, *ROUNDING)
 
 
 def wrap_model(model: Denoiser, **options: Any) -> Denoiser:
-    """Return ``model`` after :func:`add_guidance` and :func:`.rounding.add_rounding`."""
+    """Return ``model`` after :func:`add_guidance` and :func:`.add_rounding` with ``options``."""
     rounding = {name: options.pop(name) for name in ROUNDING if name in options}
     return add_rounding(add_guidance(model, **options), **rounding)
 
@@ -147,7 +147,8 @@ def add_guidance(
         if any(option is not None for option in others):
             raise ValueError("guidance without a scale; give one, such as guidance=2")
         return model
-    if isinstance(guidance, bool) or not isinstance(guidance, int | float):
+    is_number = isinstance(guidance, int | float) and not isinstance(guidance, bool)
+    if not is_number or not abs(guidance) < float("inf"):
         raise ValueError(f"guidance is a number, not {guidance!r}")
     if guidance_is not in ("w", "w-1"):
         raise ValueError(f"guidance_is is 'w' or 'w-1', not {guidance_is!r}")

@@ -89,9 +89,10 @@ class Precision(NamedTuple):
 class LowPrecision(Wrapper):
     """Model whose network computes in low precision.
 
-    Attributes:
-        inner: the model with its network in low precision.
-        precise: the model in full precision, which has the endpoints, data and converged samples.
+    Args:
+        precise: the model in full precision, which gives endpoints, moments and reference.
+        change: function from the innermost model to its copy in low precision.
+        what: the change in words, for the name and the identity.
     """
 
     def __init__(

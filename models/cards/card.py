@@ -156,7 +156,7 @@ class CardError(ValueError):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """SHA-256 of a file of a card, and its size in bytes."""
+    """Checksum (SHA-256, 64 hexadecimal digits) and size in bytes of a file of a card."""
 
     sha256: str
     bytes: int

@@ -29,7 +29,7 @@ class NetworkDenoiser(Denoiser):
     The network runs in float32. Scaling and skip connection use the state's dtype, so a float64
     state keeps its digits at small sigma. Label ``classes`` is the null label, which a tenth of the
     training images had. For *unconditional* samples, draw a label for each (:meth:`draw_labels`),
-    since the data are a mixture of the classes.
+    since the data are a mixture of the classes. ``weights`` None are read from the card's file.
     """
 
     dtype = torch.float32

@@ -65,7 +65,7 @@ class ExactModel(Denoiser):
     Attributes:
         scale: the smallest standard deviation of the density in any direction. At levels below it,
             a path x(sigma) of the flow is a smooth function of sigma^2.
-        tolerance: error allowed in a step of :meth:`flow`, over ``|x| + sqrt(sigma^2 + scale^2)``.
+        tolerance: largest error of a :meth:`flow` step over ``|x| + sqrt(sigma^2 + scale^2)``.
         closed_form: True if :meth:`flow` evaluates a formula without integration.
         make_reference: function that returns a reference in features other than the samples. If it
             is None or returns None, the reference has exact moments of the samples.
@@ -138,18 +138,15 @@ class ExactModel(Denoiser):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Return states carried along the probability flow dx/dsigma = (x - d) / sigma.
+        """Return states like ``x``, carried along the probability flow dx/dsigma = (x - d) / sigma.
 
         The error is about 10 times ``tolerance``. A sample's result is bit-identical in any batch.
 
         Args:
             x: ``(batch, *event)``, the states at ``sigma_from``.
-            sigma_from: level > 0.
-            sigma_to: level >= 0; above or below ``sigma_from``.
+            sigma_from: level of ``x``, > 0.
+            sigma_to: level of the result, >= 0; above or below ``sigma_from``.
             labels: ``(batch,)`` int64 class labels, or None.
-
-        Returns:
-            The states at ``sigma_to``, like ``x``.
 
         Raises:
             ArithmeticError: an integration does not converge, such as from infinite states.
@@ -219,7 +216,7 @@ class ExactModel(Denoiser):
     ) -> Tensor:
         """Return the joined results of ``rows``, called with :data:`CHUNK` rows at a time.
 
-        It gets float64 states ``(CHUNK, d)``, levels ``(CHUNK,)``, and labels ``(CHUNK,)`` or None.
+        The arguments of ``rows`` are float64 states ``(CHUNK, d)``, float64 levels, labels or None.
         The last chunk is filled up with copies of its first row, whose results are dropped.
 
         Raises:
@@ -266,7 +263,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _count_numbers(model: ExactModel) -> int:
-    """Return how many numbers the tensors of a model, and of the models inside it, hold."""
+    """Return the count of numbers in the tensors of a model and of the models inside it."""
     held = vars(model).values()
     return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
         _count_numbers(value) for value in held if isinstance(value, ExactModel)

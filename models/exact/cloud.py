@@ -38,7 +38,7 @@ class PointCloud(ExactModel):
 
     Args:
         name: name in tables.
-        points: ``(N, *event)``, distinct.
+        points: ``(N, *event)``, at least two and distinct.
         labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one;
             None for a model without labels.
         apart: ``(N, N)`` squared distances between the points; None to compute them by sums of
@@ -89,7 +89,7 @@ class PointCloud(ExactModel):
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the points' mean and population covariance (divided by N)."""
         points = self._points.cpu().numpy()
-        return points.mean(0), np.cov(points, rowvar=False, bias=True)
+        return points.mean(0), np.cov(points, rowvar=False, bias=True).reshape(self.dim, -1)
 
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
@@ -100,7 +100,7 @@ class PointCloud(ExactModel):
         )
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and covariance of x0 given ``x``, of the points weighted by p(j | x)."""
+        """Return mean and covariance of x0 given ``x``: those of points weighted by p(j | x)."""
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
@@ -267,8 +267,8 @@ class KernelDensity(ExactModel):
 def fashion_kde(width: float = 0.1) -> KernelDensity:
     """Return the model ``fashion-kde``: 2 500 images of Fashion-MNIST under kernels of ``width``.
 
-    Samples are scored as for the model ``fashion``: against real images, in its features. Held-out
-    images are likeliest at a width of 0.3. Below 0.008, one grey level, samples copy the points.
+    Samples are scored against real images in the features of the model ``fashion``. Held-out images
+    are likeliest at a width of 0.3. Below 0.008, one grey level, samples copy the points.
     """
 
     @cache

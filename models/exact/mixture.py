@@ -162,7 +162,7 @@ class GaussianMixture(ExactModel):
         chosen = self.responsibilities(x, sigma)
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         level = level_per_row(sigma, x)
-        flat = x.reshape(len(x), -1).double() - self._centre
+        flat = x.reshape(len(x), self.dim).double() - self._centre
         basis = self._basis.reshape(-1, self._rank + 1, self.dim)
         vectors, means = basis[:, :-1], basis[:, -1]
         square = level.square()[:, None]

@@ -45,7 +45,7 @@ class RandomField:
         )
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the field ``(n, d)`` at rows ``(n, d)``, levels ``(n,)``; each row by itself."""
+        """Return the field ``(n, d)`` at states ``(n, d)`` and levels ``(n,)``, row by row."""
         if not len(x):
             return torch.zeros_like(x)
         parts = [
@@ -75,8 +75,14 @@ class Perturbed(Altered):
     deviation of data N(m, spread^2 I). g is also the scale c_out of a network's output in EDM's
     preconditioning (Karras et al. 2022, arXiv:2206.00364, Table 1), so delta is the root mean
     square error of the raw output. As sigma falls to 0, d' tends to x, while eps = (x - d') / sigma
-    keeps an error of size delta. Samples are scored against the inner model's data. ``length`` > 0
-    is the correlation length in standard deviations of the noisy data.
+    keeps an error of size delta. Samples are scored against the inner model's data. A number that
+    is out of range raises a ValueError.
+
+    Args:
+        inner, delta: any model, and the size of its error, >= 0.
+        spread: standard deviation of the data in a dimension, > 0.
+        length: correlation length in standard deviations of the noisy data, > 0.
+        seed: seed of the field, >= 0.
     """
 
     def __init__(
@@ -90,7 +96,7 @@ class Perturbed(Altered):
             inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}"
         )
         self.name, self.identity = f"perturbed:{inner.name}", f"perturbed:{self.identity}"
-        self.delta = delta
+        self.delta, self.infinite = delta, False
         self._field = RandomField(math.prod(inner.event), spread, length, seed)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:

@@ -23,10 +23,10 @@ def transport_mixture(
 ) -> FloatArray:
     """Return G^{-1}(F(x)), for the distribution functions F and G of two mixtures.
 
-    ``x`` is ``(n, d)``. The shared weights and means, and the deviations ``source`` of F and
-    ``target`` of G, are ``(K, d)``. Logarithms of the smaller tail are matched: where F(x) > 1/2,
-    x and the means change sign. So no digit is lost at any x, and the error of the result is the
-    rounding error times the condition number of G^{-1}.
+    ``x`` is ``(n, d)``. The shared weights and means, and the standard deviations ``source`` of F
+    and ``target`` of G, are ``(K, d)``. Logarithms of the smaller tail are matched: where F(x) >
+    1/2, x and the means change sign. So no digit is lost at any x, and the error of the result is
+    the rounding error times the condition number of G^{-1}.
 
     Raises:
         ArithmeticError: a point is not finite, or :func:`log_quantile` does not converge.
@@ -204,7 +204,7 @@ class Wavelet(ExactModel):
     def of_mixtures(
         cls, event: tuple[int, int, int], weights: FloatArray, means: FloatArray, stds: FloatArray
     ) -> Wavelet:
-        """Return a model of images ``event``, all channels with mixtures ``(2, side, side)``."""
+        """Return a model of images ``event``, (C, n, n); each channel has mixtures (2, n, n)."""
         model = cls.__new__(cls)
         model.name = "wavelet-of-mixtures"
         model._set_mixtures(event, weights, means, stds)
@@ -282,7 +282,7 @@ class Wavelet(ExactModel):
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return int64 modes ``(batch,)``; bit k is set if coarse coefficient k is positive."""
+        """Return int64 modes ``(batch,)``; bit k < 60 is 1 if coarse coefficient k is positive."""
         coarse = haar_transform(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 

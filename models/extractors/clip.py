@@ -29,7 +29,7 @@ def load(folder: str, samples: Samples) -> rgb.RgbNetwork:
             "clip needs a folder with a CLIP model that transformers saved; write clip:FOLDER"
         )
     limits = rgb.checked_pixel_limits("clip", samples)
-    path = Path(folder)
+    path = Path(folder).expanduser()
     network = _load_network(path)
     dim, side = network.config.projection_dim, network.config.image_size
     space = f"clip-vision-{dim}-pillow-bicubic"

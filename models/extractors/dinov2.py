@@ -43,7 +43,7 @@ def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
             "dinov2:edm2:dinov2_vitl14_pretrain.pth"
         )
     limits = rgb.checked_pixel_limits("dinov2", samples)
-    network, digest = _load_network(Path(path)), hash_of_file(Path(path))[:16]
+    network, digest = _load_network(file := Path(path).expanduser()), hash_of_file(file)[:16]
     dim = network.num_features
     space = f"dinov2-vit-{LETTERS.get(dim, dim)}-14-{name}"
 

@@ -24,8 +24,8 @@ def load(weights: str, samples: Samples) -> RgbNetwork:
         problem = "inception needs the file of its weights, which torch-fidelity publishes"
         raise ValueError(f"{problem}; write inception:WEIGHTS")
     limits = checked_pixel_limits("inception", samples)  # before a long reading of the weights
-    network = _load_network(Path(weights))
-    made_of = f"inception-v3-compat-{DIM}-{hash_of_file(Path(weights))[:16]}"
+    network = _load_network(path := Path(weights).expanduser())
+    made_of = f"inception-v3-compat-{DIM}-{hash_of_file(path)[:16]}"
     space = f"inception-v3-{DIM}"
     return RgbNetwork(limits, network, lambda net, images: net(images)[0], DIM, made_of, space)
 

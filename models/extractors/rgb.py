@@ -118,7 +118,7 @@ def resize_bicubic(images: Tensor, side: int) -> Tensor:
 
 
 def import_optional(module: str, needs: str, package: str) -> Any:
-    """Return the module called ``module``, or raise "``needs``; pip install ``package``"."""
+    """Return the module called ``module``; raise a ValueError with the command to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -139,7 +139,7 @@ Resize = Callable[[Tensor, int], Tensor]
 
 
 def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
-    """Resize uint8 ``images`` by Pillow's bicubic interpolation, which rounds to grey levels."""
+    """Resize uint8 ``images`` (:data:`Resize`) by Pillow's bicubic interpolation to grey levels."""
     pillow = import_optional("PIL.Image", "this resizing needs Pillow", "pillow")
     resized = [
         np.asarray(pillow.fromarray(image).resize((side, side), pillow.Resampling.BICUBIC))
@@ -149,7 +149,7 @@ def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
 
 
 def resize_bilinear_as_tensorflow(images: Tensor, side: int) -> Tensor:
-    """Resize ``images`` by TensorFlow 1's bilinear interpolation, without antialiasing.
+    """Resize ``images`` (:data:`Resize`) by TensorFlow 1's bilinear interpolation, not antialiased.
 
     Output pixel k is read at k · (size / side) of an axis of ``size`` pixels.
     """

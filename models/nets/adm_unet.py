@@ -38,11 +38,7 @@ class Heads:
     together: bool = False
 
     def count_heads(self, channels: int) -> int:
-        """Return the number of heads for ``channels``.
-
-        Raises:
-            ValueError: ``channels`` cannot be divided among the heads.
-        """
+        """Return the number of heads; raise a ValueError if it does not divide ``channels``."""
         heads = self.heads or (self.head_width and channels // self.head_width)
         if not heads or channels % heads:
             raise ValueError(f"{channels} channels cannot be divided among the heads of {self}")

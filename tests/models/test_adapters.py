@@ -32,6 +32,15 @@ def test_wrong_predictions_are_named() -> None:
         NativeDenoiser(lambda x, t, labels: x, VE(), "edm", name="n", event=(2,), identity="n")
 
 
+def test_native_denoiser__an_output_that_would_be_broadcast_is_refused() -> None:
+    for output in (torch.ones(5, 1), torch.ones(1, 2), torch.ones(5, 4)):
+        model = NativeDenoiser(
+            lambda x, t, labels, d=output: d, VE(), "eps", name="n", event=(2,), identity="n"
+        )
+        with pytest.raises(ValueError, match=r"for states \(5, 2\)"):
+            model.denoise(torch.zeros(5, 2), 1.0, None)
+
+
 # One mixture of three isotropic Gaussians in three dimensions, with one class a component.
 MEANS = torch.tensor([[1.0, 0.0, -1.0], [-1.0, 0.5, 0.3], [0.2, -0.7, 0.9]], dtype=torch.float64)
 STDS = torch.tensor([0.3, 0.6, 0.1], dtype=torch.float64)

@@ -3,6 +3,8 @@ import pytest
 import torch
 
 from samplerbench.models.cards.reference import CHUNK, load_extractor
+from samplerbench.models.exact import GaussianMixture, PointCloud
+from samplerbench.models.reference import Blocks, Identity
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,19 @@ def test_shape_and_dtype(extractor, images, features):
     assert features.shape == (len(images), extractor.dim)
     assert features.dtype == np.float64
     assert extractor(images[:0]).shape == (0, extractor.dim)
+
+
+def test_identity_and_blocks__no_sample_has_no_features():
+    assert Identity((1, 4, 4))(torch.zeros(0, 1, 4, 4)).shape == (0, 16)
+    assert Blocks((1, 4, 4), 2)(torch.zeros(0, 1, 4, 4)).shape == (0, 4)
+
+
+def test_exact_models__one_dimension_and_no_sample():
+    cloud = PointCloud("cloud", torch.tensor([[0.0], [2.0]], dtype=torch.float64))
+    assert [moment.tolist() for moment in cloud.moments()] == [[1.0], [[1.0]]]
+    ones = torch.ones(2, dtype=torch.float64)
+    mixture = GaussianMixture("m", (1,), ones, ones[:, None], ones.reshape(2, 1, 1), ones)
+    assert mixture.posterior(torch.zeros(0, 1), 1.0)[1].shape == (0, 1, 1)
 
 
 def test_features_are_the_net_s_without_padding(extractor, images, features):

@@ -169,6 +169,7 @@ def test_make_formula__options_names_and_mistakes():
     )
     for spec, rescale, words in (
         ("apgg", None, "not 'apgg'"),
+        (["apg"], None, r"not \['apg'\]"),
         ({"name": "apg", "momentum": -0.5}, None, "unexpected keyword argument 'momentum'"),
         ({"name": "apg", "threshold": "big"}, None, "option is unknown or no number"),
         ({"name": "apg", "threshold": 0}, None, "threshold must be > 0"),

@@ -19,7 +19,9 @@ from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser, level_column
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.guidance import Autoguided, ClassifierFree
+from samplerbench.models.exact.perturbed import Perturbed
+from samplerbench.models.guidance import Autoguided, ClassifierFree, ClassifierGuidance
+from samplerbench.models.guidance_formulas import Projected, Rescaled, ZeroStar
 from samplerbench.samplers import Grid, karras, make
 
 LOW, HIGH = 0.3, 2.0
@@ -141,6 +143,17 @@ def test_autoguided__begins_at_infinity_only_with_a_guide_that_does(guide, inter
     assert Autoguided(model, worse, 1.5, interval=interval).infinite is infinite
 
 
+def test_infinite__is_claimed_only_where_the_change_is_defined_there():
+    model = Wide(1.0)
+    model.infinite = True
+    rescaled = Rescaled(formula=ZeroStar(scale=2.0), prediction="x0")
+    zero = ZeroStar(scale=2.0, prediction="x0", zero_above=50.0)
+    assert not any(ClassifierFree(model, formula).infinite for formula in (rescaled, zero))
+    assert not ClassifierGuidance(model, lambda x, sigma, labels: x.sum(1), "c").infinite
+    assert not Perturbed(model, 0.1, 0.5).infinite
+    assert ClassifierFree(model, Rescaled(formula=Projected(scale=2.0), prediction="x0")).infinite
+
+
 def test_a_guide_is_told_the_labels_and_counted():
     guide, meter = ClassifierFree(MODEL, 0.5), Meter()
     guided = Autoguided(MODEL, guide, 2.0)
@@ -208,6 +221,8 @@ def test_options_of_every_model():
     [
         ({"guide": "digits"}, "guidance without a scale"),
         ({"guidance": True}, "guidance is a number"),
+        ({"guidance": math.nan}, "guidance is a number, not nan"),
+        ({"guidance": -math.inf}, "guidance is a number, not -inf"),
         ({"guidance": 2, "guidance_is": "s"}, "guidance_is is 'w' or 'w-1'"),
         ({"guidance": 2, "guidance_channels": 1.5}, "a whole number"),
         ({"guidance": 2, "guidance_channels": 2}, "has 1 channels"),

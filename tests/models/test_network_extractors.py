@@ -192,6 +192,13 @@ def test_extractor__what_is_no_network_is_one_sentence(rest, message, tmp_path):
         make_extractor(rest.format(folder=tmp_path), RGB)
 
 
+@pytest.mark.parametrize("scheme", ["inception", "dinov2:edm2", "clip"])
+def test_extractor__a_tilde_is_the_home_folder(scheme, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ValueError, match=str(tmp_path / "none")):
+        make_extractor(f"{scheme}:~/none", RGB)
+
+
 @torch.no_grad()
 def test_clip_gives_the_embeddings_of_its_folder(tmp_path):
     transformers = pytest.importorskip("transformers")
