@@ -28,8 +28,9 @@ def evaluations_by_steps(
 ) -> Callable[[int], int]:
     """Return a cached function from a number of steps to a sampler's evaluations per sample.
 
-    ``end`` is "zero" or "sigma_min". ``sigma_start`` is the first level, None for sigma_max; it is
-    infinite with ``infinite``. Calls raise a ValueError if the sampler's ``nfe`` gives None.
+    ``end`` is "zero" or "sigma_min". Grids begin at ``sigma_start`` (None: sigma_max) or, with
+    ``infinite``, at an infinite level in its place. Each pass of a guided network is an evaluation.
+    The function raises a ValueError if the sampler's ``nfe`` returns None.
     """
     levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
@@ -68,9 +69,9 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
     """Return the largest number of steps that cost at most ``budget``; None if one step costs more.
 
-    ``cost`` maps steps to evaluations, and never falls. If it stops rising within the budget, the
-    result is ``budget`` + 1. Raises a ValueError if it still rises, and more than 10,000 and more
-    than 64 (``budget`` + 1) steps fit.
+    ``cost`` maps a number of steps to evaluations, and must not fall. If it stops rising within the
+    budget, the result is ``budget`` + 1. Raises a ValueError for a cost that still rises where more
+    than 10,000 and at least 64 (``budget`` + 1) steps fit.
     """
     most = budget + 1  # an analytic first step costs nothing
     n = bisect_right(range(1, most + 1), budget, key=cost)

@@ -57,7 +57,7 @@ def read_tables(path: Path, part: str, sigma_max: float) -> list[PublishedTable]
         sigma_max: highest level of the model, where tables for pure noise begin (:func:`flow_table`).
 
     Raises:
-        ValueError: the file is missing, damaged or of another kind.
+        ValueError: the file is missing, damaged or of another kind, or has no such ``part``.
     """
     if part and path.suffix != ".py":
         raise ValueError(f"{path} has no parts; leave out part={part!r}")
@@ -175,11 +175,11 @@ def dyweight_table(
     Args:
         levels: nominal levels t, falling, ``(n + 1,)``.
         weights: w, lower triangular, ``(n, n)``.
-        scales: for each evaluation, the level that the network is given, divided by s_i.
-        analytic_first: the first slope is x / sqrt(1 + s²), without an evaluation.
+        scales: for each evaluation, the factor from s_i to the level that the network is given, at most s_0.
+        analytic_first: True if the first slope is x / sqrt(1 + s²), without an evaluation.
 
     Raises:
-        ValueError: the levels s do not fall, or a level before the last is not above 0.
+        ValueError, ZeroDivisionError: the levels s do not fall, or a level before the last is not above 0.
     """
     n, s, rows = len(weights), [float(levels[0])], []
     given = [1.0] * analytic_first + scales.tolist()
@@ -250,7 +250,7 @@ PURE_NOISE = 1e3
 def flow_table(
     steps: Matrix, weights: Matrix, sigma_max: float
 ) -> tuple[Grid, Table, float, float]:
-    """Return levels, coefficients and range of NeuralSolver for flows (arXiv:2505.21114).
+    """Return grid, table, lowest (0) and first level of NeuralSolver for flows (arXiv:2505.21114).
 
     On the path y_t = t x0 + (1 - t) z from noise at 0 to data at 1, with v = (d - y) / (1 - t),
 
@@ -265,7 +265,7 @@ def flow_table(
         sigma_max: highest level of the model.
 
     Raises:
-        ValueError: the first step is not longer than the part cut off.
+        ValueError, ZeroDivisionError: the first step is within the part cut off, or an inner time is >= 1.
     """
     top = sigma_max if sigma_max >= PURE_NOISE else 1e4
     t = [1 / (1 + top), *np.cumsum(steps).tolist()]
@@ -289,7 +289,7 @@ def flow_table(
 
 
 def vp_table(steps: Matrix, weights: Matrix, _sigma_max: float) -> tuple[Grid, Table, float, float]:
-    """Return levels, coefficients and range of NeuralSolver for VP models (arXiv:2505.21114).
+    """Return grid, table, lowest and first level of NeuralSolver for VP models (arXiv:2505.21114).
 
     Step i, from level s to s', is a step of DDIM with a sum of denoised images:
     s' / s x + (1 - s' / s) sum_{j <= i} c_ij d_j. Times of the levels in the linear VP process fall from
