@@ -49,7 +49,7 @@ FLOATS = ("float32", "float64")
 GARBAGE = "its process wrote garbage in place of a message"
 Size = Annotated[int, Field(ge=0)]
 RowDenoise = Callable[[Tensor, float | Tensor, Tensor], Tensor]
-"""Function of states, a level or one a row, and the int64 indices of the rows in the batch."""
+"""Function (states, a level or one per row, int64 indices of rows in the batch) that denoises."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Job:
         path: Python file of the solver, of which the child gets a copy.
         sampler: spec of a sampler in the file; "" for the only one.
         schedule: spec of a schedule by formula, which is not used if the file has ``tune``.
-        budget: most evaluations a sample.
+        budget: most evaluations a sample, without those of ``tune``.
         sigma_min, sigma_max: range of noise levels.
         x: states ``(batch, *event)`` at sigma_max, float32 or float64.
         noise_seed: seed of a stochastic solver's noise; not the seed of the latents.
@@ -280,7 +280,7 @@ def _call(function: Callable[..., Tensor], *args: Any) -> Tensor:
 
 
 def describe_file(path: Path, sampler: str = "", seconds: float = 60.0) -> SolverFacts:
-    """Return the facts about a solver's file, which a process of its own imports.
+    """Return the facts about a file, which a process of its own imports in ``seconds`` at most.
 
     Raises:
         ValueError: the file cannot be imported, or ``sampler`` does not choose one of its samplers.

@@ -48,7 +48,7 @@ from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):
-    """Result of a solver at one budget; ``samples`` are None if it fails, or if no step fits.
+    """Result of a solver at one budget; ``samples`` are None if the solver fails or no step fits.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
     """

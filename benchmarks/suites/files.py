@@ -68,7 +68,7 @@ def _read_toml(path: Path) -> str:
 
 
 def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a suite's data with relative paths resolved against ``folder``, the file's folder.
+    """Return a suite's data with relative paths of files resolved against the file's ``folder``.
 
     If ``folder`` is the working directory, the paths and so the suite's digest do not change.
     """
