@@ -131,8 +131,8 @@ class Schedule:
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int | None:
         """Return a sampler's evaluations on a grid, with any coefficients of the schedule."""
-        own = getattr(self.searched, "nfe", sampler.nfe)
-        return own(grid)
+        own = self.searched if self.needs_sampler else None
+        return getattr(own, "nfe", sampler.nfe)(grid)
 
     def suits(self, sampler: Sampler) -> bool:
         """Return True if this schedule can have levels for a sampler."""
