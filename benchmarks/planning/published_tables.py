@@ -100,6 +100,8 @@ def _read_json(path: Path) -> list[PublishedTable]:
             f"{path} is no file of tables ({where}: {error.errors()[0]['msg']}); give it sigma_min, "
             "sigma_max and tables, a list of {levels, coefficients, network_levels}"
         ) from None
+    if not (file.tables and 0 <= file.sigma_min < file.sigma_max):
+        raise ValueError(f"{path} must have tables, and 0 <= sigma_min < sigma_max")
     tables = []
     for each in file.tables:
         steps, given = len(each.levels) - 1, each.network_levels
@@ -131,12 +133,12 @@ def _read_dyweight(path: Path) -> PublishedTable:
         arrays = {k: v.detach().double().numpy() for k, v in tensors_of(predictor).items()}
         n, afs = int(predictor.state["num_steps"]) - 1, bool(predictor.state["afs"])
         weights = np.where(arrays["mask"], arrays["hybrid_weights"], 0.0)
-        scales = arrays.get("t_scale", np.ones(n - afs))
-        levels = _dyweight_levels(n, loss.state)
+        scales = arrays.get("t_scale", np.ones(len(weights) - afs))
         if weights.shape != (n, n) or scales.shape != (n - afs,):
             raise ValueError(f"weights {weights.shape} and scales {scales.shape} for {n} steps")
         if not (np.isfinite(weights).all() and np.isfinite(scales).all()):
             raise ValueError("a weight is not finite")
+        levels = _dyweight_levels(n, loss.state)
         grid, table = dyweight_table(levels, weights, scales, analytic_first=afs)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         what = " ".join(str(error).split())[:120]
@@ -230,7 +232,7 @@ def _read_neural_solver(path: Path, part: str, sigma_max: float) -> list[Publish
             grid, table, low, high = read(steps, weights, sigma_max)
             tables.append(PublishedTable(str(path), grid, table, low, high))
         return tables
-    except (SyntaxError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SyntaxError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path} has no table of NeuralSolver: {error}") from None
     except (RecursionError, MemoryError):
         raise ValueError(f"{path} is no file of NeuralSolver, but nested too deeply") from None
