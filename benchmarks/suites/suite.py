@@ -6,9 +6,9 @@ A suite is TOML on disk, and is checked when it is read.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -327,7 +327,7 @@ def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, An
     """Return the entry of ``name``; a checkpoint keeps settings of a suite's only checkpoint."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     path = str(replaced["name"]).partition("?")[0]
-    is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()
+    is_checkpoint = path.startswith(CHECKPOINT) or os.path.exists(path)
     if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not is_checkpoint:
         return {"name": name}
     return {**models[0], "name": {**stated, **replaced}}
