@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from ...results.board.submission import Line
-from ..planning.budget import most_steps_within
+from ..planning.budget import grid_to_count, most_steps_within
 from ..planning.schedules import Schedule, make_schedule
 from ..running.executors.process_state import describe_exit
 from ..sampling.failure import error_in_words
@@ -49,7 +49,7 @@ FLOATS = ("float32", "float64")
 GARBAGE = "its process wrote garbage in place of a message"
 Size = Annotated[int, Field(ge=0)]
 RowDenoise = Callable[[Tensor, float | Tensor, Tensor], Tensor]
-"""Function of states, a level or one a row, and the int64 indices of the rows in the batch."""
+"""Function (states, a level or one per row, int64 indices of rows in the batch) that denoises."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Job:
         path: Python file of the solver, of which the child gets a copy.
         sampler: spec of a sampler in the file; "" for the only one.
         schedule: spec of a schedule by formula, which is not used if the file has ``tune``.
-        budget: most evaluations a sample.
+        budget: most evaluations a sample, without those of ``tune``.
         sigma_min, sigma_max: range of noise levels.
         x: states ``(batch, *event)`` at sigma_max, float32 or float64.
         noise_seed: seed of a stochastic solver's noise; not the seed of the latents.
@@ -280,7 +280,7 @@ def _call(function: Callable[..., Tensor], *args: Any) -> Tensor:
 
 
 def describe_file(path: Path, sampler: str = "", seconds: float = 60.0) -> SolverFacts:
-    """Return the facts about a solver's file, which a process of its own imports.
+    """Return the facts about a file, which a process of its own imports in ``seconds`` at most.
 
     Raises:
         ValueError: the file cannot be imported, or ``sampler`` does not choose one of its samplers.
@@ -338,15 +338,13 @@ def _levels_within(
     if facts.adaptive:
         return [job.sigma_max, job.sigma_min, 0.0]
 
-    def levels(n: int) -> list[float]:
-        return list(schedule(n, job.sigma_min, job.sigma_max).sigma)
-
     def cost(n: int) -> int:
-        says = _ask(pipe, {"do": "nfe", "levels": levels(n)}, "nfe").nfe
+        levels = grid_to_count(schedule, n, job.sigma_min, job.sigma_max).sigma
+        says = _ask(pipe, {"do": "nfe", "levels": list(levels)}, "nfe").nfe
         if says is None:
             raise ValueError(f"sampler {facts.label} does not declare its evaluations (nfe)")
         return says
 
     if (n := most_steps_within(job.budget, cost)) is None:
         raise ValueError(f"one step costs more than the budget of {job.budget}")
-    return levels(n)
+    return list(schedule(n, job.sigma_min, job.sigma_max).sigma)

@@ -48,7 +48,7 @@ from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):
-    """Result of a solver at one budget; ``samples`` are None if it fails, or if no step fits.
+    """Result of a solver at one budget; ``samples`` are None if the solver fails or no step fits.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
     """
@@ -197,7 +197,7 @@ def _measure_problem(solve: Solve, instance: Instance, seed: int, *, moved: bool
 
 
 def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
-    """Return the median distance to the endpoints over ``unit``; None if missing or not finite."""
+    """Return the median distance to the endpoints over ``unit``; None if missing or from 1e30 on."""
     if result.samples is None or result.samples.shape != truth.shape:
         return None
     x = result.samples.double().numpy()
@@ -206,7 +206,7 @@ def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
     if finite.any():
         distances[finite] = endpoint_error(x[finite], truth[finite]).per_sample
     median = float(np.median(distances)) / unit
-    return median if math.isfinite(median) else None
+    return median if median < 1e30 else None  # the largest number in a submission
 
 
 def measure_networks(
@@ -241,6 +241,8 @@ def _curve(
     moved: bool,
 ) -> Curve:
     search = tuple(result.search for result in results)
+    # a submission takes no longer lines
+    failures = {"".join(filter(str.isprintable, result.failure))[:300] for result in results}
     return Curve(
         problem=name,
         moved=moved,
@@ -248,7 +250,7 @@ def _curve(
         error=tuple(map(_short, errors)),
         distance=tuple(map(_short, distances)),
         search=search if any(search) else (),
-        failures=tuple(sorted({result.failure for result in results} - {""})),
+        failures=tuple(sorted(failures - {""})),
     )
 
 

@@ -76,7 +76,7 @@ class RemoteDenoiser:
         return _receive(self.pipe)[1][0]
 
     def take(self, rows: Tensor) -> RemoteDenoiser:
-        """Return the denoiser for a subset or repeats of the batch."""
+        """Return the denoiser for the states with indices ``rows``, which may repeat."""
         return RemoteDenoiser(self.pipe, rows if self.rows is None else self.rows[rows])
 
 
@@ -142,7 +142,7 @@ def _run_commands(pipe: Connection) -> None:
 
 
 def serve(control: int) -> None:
-    """Fork a process for each job, one at a time, until the parent closes the socket ``control``.
+    """Fork a process for each job, one at a time, until the parent closes socket number ``control``.
 
     A request is the name of a folder, with the job's socket; the server answers with a byte. At the next byte
     from the parent, the server kills the process and all that it started, and answers with the exit code.

@@ -54,7 +54,7 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, the function that runs it, claims in its code, its file."""
+    """Solver as the board describes it, with its function, claims from its code, and its file."""
 
     solver: Solver
     solve: Solve
@@ -78,14 +78,14 @@ def submit(
     """Measure a solver on the frozen suite, and write its submission.
 
     A Python file runs in processes of its own, which never see the model
-    (:mod:`samplerbench.benchmarks.frozen.isolation`). The submission has faults that ``check`` finds.
-    Curves that ``out`` or an interrupted call has already are not measured again.
+    (:mod:`samplerbench.benchmarks.frozen.isolation`). The submission lists faults that ``check``
+    finds in the file. Curves in ``out``, or from an interrupted call, are not measured again.
 
     Args:
         solver: Python file with a sampler, as ``--plugin`` takes it; or the spec of a sampler of this
             package; or the file of a submission, whose solver is measured again.
         sampler: spec of a sampler in the Python file; needed if the file has several samplers.
-        schedule: schedule by formula.
+        schedule: spec of a schedule; for a file, by formula, and not used if the file defines ``tune``.
         track: "plain" for a formula that never looks at a model, "self-tuning", or "open". None takes
             a submission's own; for other solvers "self-tuning" if they searched, else "plain".
         part: part of the suite (:func:`.instances.draw_part`).
@@ -99,8 +99,8 @@ def submit(
         The submission, as written.
 
     Raises:
-        ValueError: an argument is invalid, the suite is not the frozen one, or a file's solver fails
-            its qualification.
+        ValueError: an argument is invalid, the suite is not the frozen one, ``out`` has another
+            submission, or a file's solver fails its qualification.
     """
     if track is not None and track not in get_args(Track):
         raise ValueError(f"there is no track {track!r}; choose {', '.join(get_args(Track))}")
@@ -274,7 +274,7 @@ def _check_in_words(path: Path, sampler: str) -> str:
 
 
 def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:
-    """Solve a few problems twice; raise a ValueError if results differ or none is finite."""
+    """Solve a few problems twice; raise ValueError if results differ, all fail or break the track."""
     ids, budgets = torch.arange(16), (BUDGETS[2], BUDGETS[6])
     for instance in part.instances[:: max(1, len(part.instances) // QUALIFYING)]:
         place, model = f"{subject.solver.name} on {instance.name}", load_model(instance.spec).model

@@ -33,7 +33,7 @@ EMPTY = 500  # number of tasks for the first table
 def time_tasks(
     executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], world: WorkerContext
 ) -> float:
-    """Return the seconds of all ``tasks`` after ``warm``; raises the failure of a task."""
+    """Return the seconds of ``tasks``, without those of ``warm`` before; raise a task's failure."""
     begin = 0.0
     for group in (warm, tasks):
         begin = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Authors' schedules of some samplers, as stated at ``where`` in ``key`` of references.bib."""
+    """Samplers and their authors' schedules, by place ``where`` of ``key`` in references.bib."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]
@@ -125,5 +125,5 @@ AUTHORS: Mapping[str, tuple[str, ...]] = {
 
 
 def authors_schedules_of(sampler: str) -> Usage | None:
-    """Return the authors' schedules of a sampler and their source; None if it is not listed."""
+    """Return a sampler's authors' schedules and their source; None for a sampler not listed."""
     return next((usage for usage in USAGES if sampler in usage.samplers), None)

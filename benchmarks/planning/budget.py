@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 import torch
@@ -28,15 +29,15 @@ def evaluations_by_steps(
 ) -> Callable[[int], int]:
     """Return a cached function from a number of steps to a sampler's evaluations per sample.
 
-    ``end`` is "zero" or "sigma_min". ``sigma_start`` is the first level, None for sigma_max; it is
-    infinite with ``infinite``. Calls raise a ValueError if the sampler's ``nfe`` gives None.
+    ``end`` is "zero" or "sigma_min". Grids begin at ``sigma_start`` (None: sigma_max) or, with
+    ``infinite``, at an infinite level in its place. Each pass of a guided network is an evaluation.
+    The function raises a ValueError if the sampler's ``nfe`` returns None.
     """
-    levels = karras if schedule.needs_sampler else schedule  # tuned levels may be missing
 
     @cache
     def cost(n: int) -> int:
         top = sigma_start or model.sigma_max
-        grid = levels(n, model.sigma_min, top, to_zero=end == "zero")
+        grid = grid_to_count(schedule, n, model.sigma_min, top, to_zero=end == "zero")
         rest = without_first_level(grid) if infinite else grid
         says = 0 if rest is None else schedule.nfe(sampler, rest)
         if says is None:
@@ -50,6 +51,16 @@ def evaluations_by_steps(
         return first + sum(map(model.passes_at, levels_called(sampler, rest)))
 
     return cost
+
+
+def grid_to_count(
+    schedule: Schedule, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
+) -> Grid:
+    """Return the schedule's grid of ``n`` steps; karras levels if it has none, or needs a sampler."""
+    with suppress(ValueError):  # trials of a budget have more steps than fit in it
+        if not schedule.needs_sampler:  # tuned levels may be missing
+            return schedule(n, sigma_min, sigma_max, to_zero=to_zero)
+    return karras(n, sigma_min, sigma_max, to_zero=to_zero)
 
 
 def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
@@ -68,9 +79,9 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
     """Return the largest number of steps that cost at most ``budget``; None if one step costs more.
 
-    ``cost`` maps steps to evaluations, and never falls. If it stops rising within the budget, the
-    result is ``budget`` + 1. Raises a ValueError if it still rises, and more than 10,000 and more
-    than 64 (``budget`` + 1) steps fit.
+    ``cost`` maps a number of steps to evaluations, and must not fall. If it stops rising within the
+    budget, the result is ``budget`` + 1. Raises a ValueError for a cost that still rises where more
+    than 10,000 and at least 64 (``budget`` + 1) steps fit.
     """
     most = budget + 1  # an analytic first step costs nothing
     n = bisect_right(range(1, most + 1), budget, key=cost)

@@ -26,7 +26,7 @@ from ...samplers.spec import canonical_json
 from ..identity.model import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Names of items: of a cache key, for :func:`behaviour_of`; of a cached file, for its checksum."""
+"""Names of a cache key's item with :func:`behaviour_of`, and of a file's item with the checksum."""
 
 _behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
@@ -43,7 +43,7 @@ def set_measurements_aside(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return a digest of a model's outputs and opened files; "" for no cache or a failing model."""
+    """Return a digest of a model's outputs and files; "" without a cache or if the model raises."""
     digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
         return digests.get(str(cache), "")
@@ -94,7 +94,8 @@ def cached_result(
     """Return the items of ``measure()`` and an item "key", cached in the folder ``cache``.
 
     ``measure`` is called if the cache has no result for the key, or if ``cache`` is None. ``key``
-    has JSON values for everything that the result depends on. ``name`` is part of the file's name.
+    has JSON values for everything that the result depends on. ``name`` begins the file's name. Read
+    from the cache, tuples have become lists, and numbers that are not finite None.
     """
     digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"
@@ -133,7 +134,7 @@ def _write_with_digest(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a file's items without its digest; None if it is missing or its digest is wrong."""
+    """Return the items of a cached file without the digest; None for None or a wrong digest."""
     if stored is None:
         return None
     digest = stored.pop(DIGEST, None)
@@ -141,7 +142,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Record files that a model opened when measured, so that :func:`behaviour_of` checks them."""
+    """Store hashes of files that a measured model opened, for :func:`behaviour_of` to compare."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

@@ -62,14 +62,14 @@ def dmn(
         sigma_min: last positive level.
         sigma_max: first level.
         process: noising process, which the harness takes by name: "vp_linear", "vp_cosine", "flow" or "ve".
-            With power 1 it matters only for the start "time".
+            With power 1, only the start "time" depends on the process.
         power: exponent of the image's error, 0 … 10. The authors take 1 for pixels, 2 for latents.
         start: first guess, uniform in lam ("lambda") or in the process's time ("time").
         order: order of the method, 1 … 3. The method's first and last steps have lower orders.
         to_zero: True if the last step goes to 0, and is not optimised. False ends at ``sigma_min``.
 
     Raises:
-        ValueError: an option or the range is invalid, or there are more steps than :data:`MOST`.
+        ValueError: an option or the range is invalid, or there are too many steps.
     """
     check_range(n, sigma_min, sigma_max)
     if start not in ("lambda", "time") or order not in (1, 2, 3) or not 0 <= power <= 10:

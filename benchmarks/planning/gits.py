@@ -56,7 +56,7 @@ def gits(
         teacher: spec of the sampler that draws the trajectories: deterministic, with a fixed grid.
         teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2; a searched grid has at most as many.
         latents: number of trajectories, >= 1.
-        weight: > 0; the cost of jump k, from 0, counts weight^k times. The default is the authors'.
+        weight: > 0; jump k, from 0, costs weight^k times the mean error of its Euler step; the authors' is 1.15.
         seed: seed of the trajectories' noise, >= 0.
 
     Raises:
@@ -146,7 +146,7 @@ def make_teacher(schedule: str, spec: str) -> GridSampler:
 def bind_latents(
     model: Denoiser, count: int, seed: int, device: str
 ) -> tuple[Bound, Tensor, Meter]:
-    """Return a denoiser for ``count`` search latents, their states at sigma_max, and its meter."""
+    """Return denoiser, states ``(count, *event)`` at sigma_max, and meter for ``count`` latents."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + count, device=device), Meter()
     noise = SampleNoise(seed, ids, model.event, model.dtype)
     x = model.sigma_max * model.place_noise(noise.initial())
@@ -156,7 +156,7 @@ def bind_latents(
 def run_teacher(
     model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
 ) -> tuple[Grid, list[Tensor], Bound, Meter]:
-    """Return a karras grid to sigma_min, a teacher's states on it, the denoiser, and its meter."""
+    """Return a karras grid to sigma_min, the teacher's state at each level, denoiser and meter."""
     grid = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
     bound, x, meter = bind_latents(model, latents, seed, device)
     states = [x]

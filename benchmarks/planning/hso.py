@@ -42,9 +42,9 @@ def hso(
 ) -> Grid:
     """Levels that minimise a midpoint error proxy (``midpoint_proxy``); no model is needed.
 
-    An inner search moves all inner noise levels to the least proxy. An outer search chooses the last
-    positive level, at a process time between 0.01 and 0.03. It minimises the proxy plus a penalty
-    (:func:`spacing_penalty`).
+    An inner search finds the inner noise levels of least proxy for a last positive level. An outer
+    search chooses this last level, at a process time between 0.01 and 0.03, by the proxy plus
+    :data:`PENALTY` times a penalty (:func:`spacing_penalty`).
 
     Args:
         n: number of steps. At most :data:`.dmn.MOST` lie between positive levels.
@@ -54,7 +54,7 @@ def hso(
         to_zero: the last step goes to 0, and is not optimised. Otherwise levels end at ``sigma_min``.
 
     Raises:
-        ValueError: the process or the range is invalid, or there are more steps than :data:`.dmn.MOST`.
+        ValueError: the process is a :class:`.VE`, the range is invalid, or steps are too many.
     """
     check_range(n, sigma_min, sigma_max)
     if isinstance(process, VE):
@@ -77,19 +77,19 @@ def hso(
 
 
 def midpoint_proxy(lam: Array, process: Process) -> Array:
-    """Return sum_i e(m_i) (e^lam_{i+1} - e^lam_i) ``(...)``, with the error e at step middles m_i.
+    """Return sum_i e(m_i) (e^lam_{i+1} - e^lam_i), where m_i is the middle of step i in lam.
 
-    ``lam`` ``(..., N + 1)`` are rising values of -log(sigma). The error e of an image is assumed to be
-    sigma_t² / alpha_t (:func:`.dmn.image_error`).
+    ``lam`` ``(..., N + 1)`` has rising values of -log(sigma); the result is ``(...)``. The assumed
+    error e of an image is sigma_t² / alpha_t (:func:`.dmn.image_error`).
     """
     errors = image_error((lam[..., 1:] + lam[..., :-1]) / 2, process, 2.0)
     return (errors * np.diff(np.exp(lam))).sum(-1)
 
 
 def spacing_penalty(levels: tuple[float, ...], evaluations: int, process: Process) -> float:
-    """Return the sum of squared shortfalls of gaps in process time from the least allowed gap.
+    """Return sum_i max(0, least - gap_i)² over the gaps of ``levels`` in process time.
 
-    ``levels`` are positive. The least gap falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
+    ``levels`` are positive. ``least`` falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
     """
     least = np.interp(evaluations, [4, 20], [0.15, 0.01])
     gaps = -np.diff(process.t_of(np.array(levels)))

@@ -11,14 +11,14 @@ from ...samplers.spec import format_spec, parse_spec
 
 
 class NamedModel(NamedTuple):
-    """Model with its name, which is the text of its spec."""
+    """Model, and the text of the model's spec as its name."""
 
     name: str
     model: Denoiser
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a spec's model onto a device; log its choice of weights; raise ValueError if unknown."""
+    """Load a spec's model onto a device; log the choice of weights; raise ValueError on failure."""
     options = parse_spec(spec)
     name = format_spec(options)
     model = make_model(options.pop("name"), **options)
@@ -34,7 +34,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a denoiser by :func:`load_model`; raise ValueError if unknown, or a few-step map."""
+    """Return a denoiser as :func:`load_model` does; raise a ValueError for a few-step map too."""
     name, model = load_model(spec, device)
     if model.kind == "map":
         raise ValueError(

@@ -68,7 +68,7 @@ def _native_grid(
 
 
 def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
-    """Log the :func:`warning_if_drowned` of cells, once for each model and schedule."""
+    """Log a warning (:func:`warning_if_drowned`) once for each model and schedule of the cells."""
     warned = set()
     for cell in cells:
         key = (cell.model, cell.schedule.label)
@@ -80,7 +80,7 @@ def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> No
 
 
 def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a warning if half or more of the levels exceed DROWNED times the spread, or ""."""
+    """Return a warning if half of the inner levels exceed DROWNED data spreads, or ""."""
     spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > DROWNED * spread for level in inner)

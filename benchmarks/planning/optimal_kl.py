@@ -48,8 +48,8 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
         fine_steps: number of geometric steps from sigma_max to ``end``, >= 2. Levels are chosen
             from the ends of these steps.
         samples: number of samples over which the MMSE curve is averaged, >= 2.
-        end: level where the search ends. From there, one step without cost leads to sigma_min. With
-            0 the search ends at sigma_min.
+        end: level where the search ends; one step without cost leads from there to sigma_min. At or
+            below sigma_min, as with 0, the search ends at sigma_min.
 
     Raises:
         ValueError: an option is out of range.

@@ -82,8 +82,8 @@ def oss(
     """Levels of a fine karras grid whose steps bring a solver closest to a teacher's trajectory.
 
     After step k, each level keeps the solver's state that is closest to the teacher's state at this level.
-    It also keeps the path to its state. Step k + 1 starts from the states kept after step k. The path to
-    sigma_min is searched for each latent, and the median over latents is taken for each step.
+    It also keeps the path to its state. Step k + 1 starts from the states kept after step k. Each latent
+    has its own path to sigma_min. For each step, the median of the level's index over latents is taken.
 
     Args:
         solver: spec of a deterministic linear method with one evaluation a step, such as dpmpp_2m.
@@ -177,10 +177,10 @@ def _search(
 
 
 def row_function(solver: GridSampler, last: float) -> RowOf:
-    """Return a function from a solver's path and its next level to the step's coefficients.
+    """Return a function from a path's levels and the next level to the coefficients of that step.
 
     Some solvers lower the order of their last steps. So each path is planned with further steps to
-    ``last`` and to 0.
+    ``last``, the end of the fine grid, and to 0.
     """
 
     @cache
@@ -193,9 +193,9 @@ def row_function(solver: GridSampler, last: float) -> RowOf:
 
 
 class StudentPath(NamedTuple):
-    """Best path of a solver to one level, as indices of levels, with history entries, newest first.
+    """Best path of a solver to one level, as the indices of its levels in the fine grid.
 
-    ``error`` is the mean square distance from the teacher's state.
+    ``error`` is the mean square distance from the teacher's state. ``past`` is the history, newest first.
     """
 
     path: tuple[int, ...]
@@ -213,8 +213,8 @@ def best_paths(
 ) -> list[StudentPath]:
     """Return a solver's best paths from the first level to the last, with 1, …, ``steps`` steps.
 
-    Step k + 1 starts from the states that levels kept after step k. Each level keeps the state of
-    least mean square distance to its target; of equally near states, the one from the highest level.
+    Step k + 1 starts from the states that levels kept after step k. Each level keeps the state nearest
+    to the teacher's in mean square; of equally near states, the state from the highest level.
 
     Args:
         denoise: denoiser bound to ``len(levels) - 1`` copies of one latent's id.
@@ -222,10 +222,10 @@ def best_paths(
         levels: sigma_i, falling.
         solver: the linear method that ``row_of`` was made for.
         row_of: coefficients of a step (:func:`row_function`).
-        steps: at most ``len(levels) - 1``.
+        steps: largest number of steps, 1 … ``len(levels) - 1``.
 
     Raises:
-        ValueError: no path has a finite error.
+        ValueError: for some number of steps, no path has a finite error.
     """
     last = len(levels) - 1
     every = level_tensor(list(levels), targets)
@@ -266,5 +266,5 @@ def best_paths(
 
 
 def median_path(paths: Sequence[tuple[int, ...]]) -> list[int]:
-    """Return the path of the medians of each index over paths of one length, rounded down."""
+    """Return the path whose k-th index is the median, rounded down, of the paths' k-th indices."""
     return np.floor(np.median(np.array(paths), axis=0)).astype(int).tolist()

@@ -40,7 +40,7 @@ _GRID = Grid((80.0, 1.0, 0.0))
 
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
-    """Load a suite's models onto a device, by spec; raise ValueError for an unknown model."""
+    """Return a suite's models by spec, in order; raise a ValueError if :func:`load_model` does."""
     return dict(load_model(entry.name, device) for entry in suite.models)
 
 
@@ -50,11 +50,12 @@ def plan(
     references: Mapping[str, Reference | None],
     device: str = "cpu",
 ) -> list[Cell]:
-    """Plan all cells of a suite, each once; models vary slowest, and budgets fastest.
+    """Plan all cells of a suite, each once; models vary slowest, and steps or budgets fastest.
 
-    A sampler that uses only the ends of a grid is planned for one schedule. Searches of schedules
-    run now, or are read from the cache. For each sampler, schedules that cannot have levels for it
-    are left out if another schedule can.
+    ``models`` are as from :func:`load_models`; ``references`` have the same keys, and None for a
+    model without one. Searches of schedules run now, or are read from the cache. A sampler that
+    uses only the ends of a grid is planned for one schedule, the first. For each sampler, schedules
+    that cannot have levels for the sampler are left out if another schedule can.
 
     Raises a ValueError if a sampler, schedule or option is unknown, tuned levels are missing, or
     the suite cannot run on ``device``.

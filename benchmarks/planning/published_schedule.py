@@ -45,7 +45,9 @@ def published(
         file: a ``network-snapshot-*.pkl`` of DyWeight, ``ns_sampling.py`` of NeuralSolver, or a
             ``.json``; with * and ?, several files.
         part: name of the dictionary in a ``.py`` that has several.
-        carry: True to move the table to the model's range, at the same relative positions in log sigma.
+        carry: True to move tables to the model's range, at the same relative positions in log sigma.
+
+    The files are read for each model. A ValueError names a file that cannot be used.
     """
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> PublishedGrids:
@@ -88,14 +90,14 @@ def fit_to_range(table: PublishedTable, model: Denoiser, *, carry: bool) -> Publ
 
 @dataclass(frozen=True)
 class PublishedGrids:
-    """Tables of a file by number of steps, for one model and one sampler."""
+    """Tables of files by number of steps, for one model, and for ``sampler`` unless it is None."""
 
     file: str
     tables: dict[int, PublishedTable]
     sampler: Any = None
 
     def for_sampler(self, sampler: Sampler) -> PublishedGrids:
-        """Return the tables for a sampler; raise ValueError if ``tabulated`` gets no coefficients."""
+        """Return the tables for a sampler; raise ValueError if ``tabulated`` lacks coefficients."""
         bare = next((t.file for t in self.tables.values() if t.table is None), None)
         if bare and isinstance(sampler, FromSchedule):
             raise ValueError(
@@ -123,7 +125,7 @@ class PublishedGrids:
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the evaluations per sample on a grid."""
+        """Return the evaluations per sample on a grid; the table's if the sampler is tabulated."""
         if not isinstance(self.sampler, FromSchedule):
             return self.sampler.nfe(grid)
         own = self.tables.get(len(grid))

@@ -57,7 +57,7 @@ def read_tables(path: Path, part: str, sigma_max: float) -> list[PublishedTable]
         sigma_max: highest level of the model, where tables for pure noise begin (:func:`flow_table`).
 
     Raises:
-        ValueError: the file is missing, damaged or of another kind.
+        ValueError: the file is missing, damaged or of another kind, or has no such ``part``.
     """
     if part and path.suffix != ".py":
         raise ValueError(f"{path} has no parts; leave out part={part!r}")
@@ -100,6 +100,8 @@ def _read_json(path: Path) -> list[PublishedTable]:
             f"{path} is no file of tables ({where}: {error.errors()[0]['msg']}); give it sigma_min, "
             "sigma_max and tables, a list of {levels, coefficients, network_levels}"
         ) from None
+    if not (file.tables and 0 <= file.sigma_min < file.sigma_max):
+        raise ValueError(f"{path} must have tables, and 0 <= sigma_min < sigma_max")
     tables = []
     for each in file.tables:
         steps, given = len(each.levels) - 1, each.network_levels
@@ -131,12 +133,12 @@ def _read_dyweight(path: Path) -> PublishedTable:
         arrays = {k: v.detach().double().numpy() for k, v in tensors_of(predictor).items()}
         n, afs = int(predictor.state["num_steps"]) - 1, bool(predictor.state["afs"])
         weights = np.where(arrays["mask"], arrays["hybrid_weights"], 0.0)
-        scales = arrays.get("t_scale", np.ones(n - afs))
-        levels = _dyweight_levels(n, loss.state)
+        scales = arrays.get("t_scale", np.ones(len(weights) - afs))
         if weights.shape != (n, n) or scales.shape != (n - afs,):
             raise ValueError(f"weights {weights.shape} and scales {scales.shape} for {n} steps")
         if not (np.isfinite(weights).all() and np.isfinite(scales).all()):
             raise ValueError("a weight is not finite")
+        levels = _dyweight_levels(n, loss.state)
         grid, table = dyweight_table(levels, weights, scales, analytic_first=afs)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         what = " ".join(str(error).split())[:120]
@@ -175,11 +177,11 @@ def dyweight_table(
     Args:
         levels: nominal levels t, falling, ``(n + 1,)``.
         weights: w, lower triangular, ``(n, n)``.
-        scales: for each evaluation, the level that the network is given, divided by s_i.
-        analytic_first: the first slope is x / sqrt(1 + s²), without an evaluation.
+        scales: for each evaluation, the factor from s_i to the level that the network is given, at most s_0.
+        analytic_first: True if the first slope is x / sqrt(1 + s²), without an evaluation.
 
     Raises:
-        ValueError: the levels s do not fall, or a level before the last is not above 0.
+        ValueError, ZeroDivisionError: the levels s do not fall, or a level before the last is not above 0.
     """
     n, s, rows = len(weights), [float(levels[0])], []
     given = [1.0] * analytic_first + scales.tolist()
@@ -230,7 +232,7 @@ def _read_neural_solver(path: Path, part: str, sigma_max: float) -> list[Publish
             grid, table, low, high = read(steps, weights, sigma_max)
             tables.append(PublishedTable(str(path), grid, table, low, high))
         return tables
-    except (SyntaxError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SyntaxError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{path} has no table of NeuralSolver: {error}") from None
     except (RecursionError, MemoryError):
         raise ValueError(f"{path} is no file of NeuralSolver, but nested too deeply") from None
@@ -250,7 +252,7 @@ PURE_NOISE = 1e3
 def flow_table(
     steps: Matrix, weights: Matrix, sigma_max: float
 ) -> tuple[Grid, Table, float, float]:
-    """Return levels, coefficients and range of NeuralSolver for flows (arXiv:2505.21114).
+    """Return grid, table, lowest (0) and first level of NeuralSolver for flows (arXiv:2505.21114).
 
     On the path y_t = t x0 + (1 - t) z from noise at 0 to data at 1, with v = (d - y) / (1 - t),
 
@@ -265,7 +267,7 @@ def flow_table(
         sigma_max: highest level of the model.
 
     Raises:
-        ValueError: the first step is not longer than the part cut off.
+        ValueError, ZeroDivisionError: the first step is within the part cut off, or an inner time is >= 1.
     """
     top = sigma_max if sigma_max >= PURE_NOISE else 1e4
     t = [1 / (1 + top), *np.cumsum(steps).tolist()]
@@ -289,7 +291,7 @@ def flow_table(
 
 
 def vp_table(steps: Matrix, weights: Matrix, _sigma_max: float) -> tuple[Grid, Table, float, float]:
-    """Return levels, coefficients and range of NeuralSolver for VP models (arXiv:2505.21114).
+    """Return grid, table, lowest and first level of NeuralSolver for VP models (arXiv:2505.21114).
 
     Step i, from level s to s', is a step of DDIM with a sum of denoised images:
     s' / s x + (1 - s' / s) sum_{j <= i} c_ij d_j. Times of the levels in the linear VP process fall from

@@ -53,10 +53,10 @@ class Schedule:
     searched: Any = field(default=None, compare=False, repr=False)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return the grid of ``n`` steps.
+        """Return the grid of ``n`` steps from ``sigma_max`` to 0 (``to_zero``) or to ``sigma_min``.
 
-        Raises a ValueError if the levels are no valid grid, or if :meth:`for_model` or
-        :meth:`for_sampler` must be called first.
+        Raises a ValueError if there is no such grid, or if :meth:`for_model` or :meth:`for_sampler`
+        must be called first.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
@@ -96,7 +96,10 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule with searched or cached levels; unchanged if it needs no model."""
+        """Return this schedule with levels for a model; unchanged if they depend on no model.
+
+        Levels are searched or read from ``cache``. A ValueError says why a model has none.
+        """
         if not self.needs_model:
             return self
         if not SCHEDULES[self.name].needs_model:
@@ -116,7 +119,7 @@ class Schedule:
     def for_sampler(self, sampler: Sampler) -> Schedule:
         """Return this schedule with levels for a sampler; unchanged if they depend on no sampler.
 
-        Raises a ValueError if the schedule can have no levels for the sampler.
+        Call :meth:`for_model` first. Raises a ValueError if there can be no levels for the sampler.
         """
         if not self.needs_sampler or self.searched is None:
             return self
@@ -128,15 +131,15 @@ class Schedule:
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int | None:
         """Return a sampler's evaluations on a grid, with any coefficients of the schedule."""
-        own = getattr(self.searched, "nfe", sampler.nfe)
-        return own(grid)
+        own = self.searched if self.needs_sampler else None
+        return getattr(own, "nfe", sampler.nfe)(grid)
 
     def suits(self, sampler: Sampler) -> bool:
         """Return True if this schedule can have levels for a sampler."""
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return result-table columns on the grid of ``n`` steps; {} if it needs no sampler."""
+        """Return result-table columns on the grid of ``n`` steps; {} if levels need no sampler."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
@@ -150,7 +153,7 @@ def schedule_options(name: str) -> dict[str, Any]:
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     """Return the schedule of a spec, such as "karras(rho=7)".
 
-    Raises a ValueError if the name or an option is unknown, or the options give no grid.
+    Raises a ValueError if a name is unknown, a value is invalid, or the options give no grid.
     """
     options = parse_spec(spec)
     name = options.pop("name")
@@ -216,7 +219,7 @@ def read_levels(text: str) -> tuple[float, ...]:
     >>> read_levels("uniform_lambda:2:1:100")
     (100.0, 1.0, 0.0)
 
-    Raises a ValueError if the text is neither, or if its levels do not fall.
+    Raises a ValueError if the text is neither, or if its levels are no valid grid.
     """
     schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
@@ -249,8 +252,9 @@ def levels_of_schedule(
 ) -> tuple[tuple[float, ...], Sampler | None]:
     """Return a schedule's levels for a model, and the sampler with the schedule's coefficients.
 
-    Levels go down to 0. A schedule of None is the default schedule. Searches run on the CPU. Raises a
-    ValueError for an unknown schedule or an invalid ``steps``.
+    Levels go down to 0. A schedule of None is the default schedule. A sampler of None counts as
+    euler, and is returned as None. Searches run on the CPU. Raises a ValueError for an unknown
+    schedule or an invalid ``steps``.
     """
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model).for_sampler(sampler or make("euler"))

@@ -37,7 +37,7 @@ def check_table(
     coefficients: Rows | None,
     network_levels: tuple[float, ...] | None,
 ) -> None:
-    """Raise a ValueError for wrong levels from ``top`` to 0, coefficients or network levels."""
+    """Raise a ValueError unless the numbers are a table of ``steps`` steps from ``top`` to 0."""
     falling = all(cur > nxt for cur, nxt in pairwise(levels))
     ends = (len(levels), levels[0], levels[-1]) if levels else ()
     if ends != (steps + 1, top, 0) or not falling:
@@ -68,7 +68,7 @@ def table_of_numbers(
 
 
 class Score(StrictTable):
-    """Averages over latents of |x - endpoint| / sqrt(d); ``error`` is by the objective."""
+    """Averages over latents of |x - endpoint| / sqrt(d); ``error`` is the objective's average."""
 
     error: float
     rms: float
@@ -172,7 +172,8 @@ class Tuned(_WithLoss):
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents; ``untuned`` scores are its scores.
         train, test: scores by distances of samples, on the training latents and on other latents.
-        gap: relative increase of :attr:`Scores.ratio` from the training latents to the others, by the loss.
+        gap: :attr:`Scores.ratio` on the other latents over the ratio on the training latents, minus 1. With
+            a loss in features, both ratios are of ``loss_test`` and ``loss_train``.
         teacher: cost of the converged endpoints of the training latents, with coarser solutions. It
             has no evaluations for a closed form. Entries of one command share these endpoints.
         search: cost of all other evaluations on the training latents, before the final scores.
@@ -275,7 +276,7 @@ def read_tuned(path: Path) -> tuple[Tuned, ...]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise a ValueError if a file cannot be written; called before hours of search."""
+    """Raise a ValueError if a file's folder is missing, or the file or the folder is read-only."""
     if not path.parent.is_dir():
         raise ValueError(
             f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out"

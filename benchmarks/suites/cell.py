@@ -85,7 +85,7 @@ class Start:
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
-    """Return the start called ``name`` for a model, with states on ``device``.
+    """Return the start called ``name`` for a model, with states on ``device`` or, if impossible, a reason in ``skip``.
 
     The Gaussian flow ends at ``level``; if None, at :data:`SPREADS` standard deviations, but at most at sigma_max.
     """
@@ -149,12 +149,12 @@ class Cell:
         end: last level, "zero" or "sigma_min".
         noise: "white" or "brownian"; None for a deterministic sampler.
         grid: noise levels; None if there is nothing to run, as when one step costs more than the budget.
-        steps: number of steps, each an interval of levels; None for an adaptive sampler.
-        budget: most evaluations per sample; None for a suite that gives steps.
+        steps: number of steps, each an interval of levels; None for an adaptive sampler, or if no step fits.
+        budget: most evaluations per sample; None for a suite that gives steps, or an adaptive sampler.
         identity: identities of the model and of the extractor.
         device: "cpu" or "cuda".
         skip: reason why the cell does not run; "" if it runs.
-        space: feature space, as the suite names it.
+        space: feature space as the suite names it, followed by the suite's reference, if it has one.
         infinite: True if a step from an infinite level comes before the grid, which then has one step
             less than ``steps``.
     """
@@ -259,6 +259,6 @@ class Cell:
 
 
 def file_name(text: str, digest: str) -> str:
-    """Return a readable, safe file name: ``text`` without unsafe characters, and ``digest``."""
+    """Return a safe file name: the end of ``text``, hyphens for unsafe signs, and ``digest``."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
     return f"{readable or 'x'}-{digest}"

@@ -18,7 +18,7 @@ DATA_SETS = ("fashion-mnist", "digits", "emoji")
 
 _PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
 """Schemes, as in ``truncate:inception:w.pth``, and a file; one letter is a Windows drive."""
-_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip):")
+_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip|checkpoint):")
 _PYTHON = re.compile(r"\.py(:|$)")
 
 
@@ -39,7 +39,7 @@ def load_suite(name: str) -> Suite:
     """
     suites = built_in_suite_files()
     path = suites.get(name, Path(name))
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises for names that are too long
         close = difflib.get_close_matches(name, suites, n=1)
         hint = f"built-in suites: {', '.join(suites)}; or give the path of a TOML file"
         if close:
@@ -68,7 +68,7 @@ def _read_toml(path: Path) -> str:
 
 
 def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a suite's data with relative paths resolved against ``folder``, the file's folder.
+    """Return a suite's data with relative paths of files resolved against the file's ``folder``.
 
     If ``folder`` is the working directory, the paths and so the suite's digest do not change.
     """
@@ -107,7 +107,7 @@ def _resolve(value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not _FILE.search(value):
         return value
     match = _PREFIX.fullmatch(value)
-    return value if match is None else match[1] + str(folder / match[2])
+    return value if match is None or match[2][0] == "~" else match[1] + str(folder / match[2])
 
 
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:

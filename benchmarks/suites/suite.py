@@ -6,9 +6,9 @@ A suite is TOML on disk, and is checked when it is read.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -36,7 +36,7 @@ ExecutionName = Literal["eager", "compile", "cuda-graph", "compile+cuda-graph"]
 
 
 class StrictTable(BaseModel):
-    """Table in which an unknown key is an error."""
+    """Immutable table of a file, in which an unknown key, NaN or infinity is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -55,8 +55,8 @@ class Timing(StrictTable):
         minutes: most wall time over all models and batch sizes; the next run times the remaining cells. 0 for no limit.
         sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
             model's first cell, and ends when throughput stops growing.
-        tf32: whether a GPU may compute float32 in TF32 while it is timed.
-        cudnn_benchmark: whether cuDNN tries its algorithms before it chooses one.
+        tf32: True if a GPU may compute float32 in TF32 while it is timed.
+        cudnn_benchmark: True if cuDNN tries its algorithms before it chooses one.
     """
 
     enabled: bool = True
@@ -117,7 +117,7 @@ class ModelEntry(StrictTable):
 
     Attributes:
         name: built-in model, file or checkpoint, with options.
-        samples, steps, nfe, batch_size, reference_samples, extractor: in place of the suite's.
+        samples, steps, nfe, batch_size, reference_samples, extractor: in place of the suite's; None takes the suite's.
         published: the model's name among published numbers, for ``compare --published``; no number depends on it.
     """
 
@@ -148,10 +148,10 @@ class Suite(StrictTable):
         tolerances: rtol = atol of adaptive samplers that set none themselves, one row each.
         samples: number of samples of each cell.
         seed: root seed of initial noise, labels and step noise.
-        end: level at which grids end: 0, or the model's sigma_min.
+        end: levels at which grids end: "zero" for 0, "sigma_min" for the model's.
         start: how runs begin (:class:`samplerbench.benchmarks.suites.cell.Start`).
         sigma_start: level at which start "gaussian" ends; None takes three standard deviations of the data.
-        noise: kind for stochastic samplers: independent numbers, or increments of one Brownian path per sample.
+        noise: stochastic samplers draw independent numbers ("white") or increments of one path a sample ("brownian").
         execution: execution modes (:mod:`samplerbench.benchmarks.sampling.execution`).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
         batch_size: number of samples of a batch.
@@ -267,14 +267,14 @@ class Suite(StrictTable):
 
     @property
     def extractors(self) -> dict[str, str]:
-        """Feature space of each model, by its spec."""
+        """Feature space of each model, by the model's spec."""
         return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
         """Return this suite with other values for some keys; None leaves a key unchanged.
 
-        A new value also replaces the values of single models; a new batch size replaces several
-        timed sizes.
+        A new value also replaces the values of single models. A new batch size replaces several
+        timed sizes. Raises a ValueError for an unknown key or an invalid value.
         """
         changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
@@ -327,7 +327,7 @@ def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, An
     """Return the entry of ``name``; a checkpoint keeps settings of a suite's only checkpoint."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     path = str(replaced["name"]).partition("?")[0]
-    is_checkpoint = path.startswith(CHECKPOINT) or Path(path).exists()
+    is_checkpoint = path.startswith(CHECKPOINT) or os.path.exists(path)
     if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not is_checkpoint:
         return {"name": name}
     return {**models[0], "name": {**stated, **replaced}}

@@ -77,9 +77,9 @@ def test_solve_entry__a_failure_is_a_result_with_its_reason():
     assert "native" in failed.failure
 
 
-def broken(outputs):
+def broken(outputs, failure=""):
     def solve(model, spec, seed, ids, budgets):
-        return iter([Result(outputs(model, ids), 5.0)] * len(budgets))
+        return iter([Result(outputs(model, ids), 5.0, 0, failure)] * len(budgets))
 
     return solve
 
@@ -92,6 +92,10 @@ def test_measure_exact__results_that_are_not_finite_have_no_error():
     assert set(curve.error) == {None}
     curve, _ = measure_exact(broken(lambda _m, ids: torch.zeros(len(ids), 99)), few)
     assert set(curve.error) == {None}
+
+    huge = broken(lambda m, ids: torch.full((len(ids), *m.event), 1e40, dtype=m.dtype), "a\n" * 999)
+    curve, _ = measure_exact(huge, few)
+    assert (set(curve.error), curve.failures) == ({None}, ("a" * 300,))
 
     def a_third_is_lost(model, ids):
         x = torch.zeros(len(ids), *model.event)

@@ -103,6 +103,9 @@ def test_what_cannot_be_quantised_is_one_sentence(spec, samples, message):
 def test_a_file_behind_two_schemes_is_beside_the_suite(tmp_path):
     found = with_resolved_paths({"extractor": "truncate:inception:w.pth"}, tmp_path)
     assert found["extractor"] == f"truncate:inception:{tmp_path / 'w.pth'}"
+    models = ["checkpoint:w.safetensors", "checkpoint:~/w.pt"]
+    found = with_resolved_paths({"models": models}, tmp_path)
+    assert found["models"] == [f"checkpoint:{tmp_path / 'w.safetensors'}", "checkpoint:~/w.pt"]
     with pytest.raises(ValueError, match="a reference is for another feature space"):
         check_suite({"name": "x", "models": ["digits"], "samplers": ["heun"], "nfe": [5],
                      "extractor": "round:card:8", "reference": "x.npy"}, "test")  # fmt: skip

@@ -161,3 +161,5 @@ def test_shifted__shift_model_is_that_of_the_models_scheduler():
     shifting = own.for_model(Wrapper(_Shifting(gmm)))
     assert shifting(7, 0.002, 80.0) == known
     assert (shifting, shifting.label) == (own, "shifted(shift='model')")
+    (cell,) = cells(_Shifting(gmm), schedules=(own.label,), steps=None, nfe=(5,))
+    assert cell.steps == 5

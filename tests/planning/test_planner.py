@@ -42,6 +42,11 @@ def test_steps_within__a_budget_buys_the_largest_grid_that_fits(name, end):
         assert n is None or cost(n) <= budget
 
 
+def test_steps_within__a_schedule_of_few_steps_serves_every_budget_that_they_fill():
+    options = {"schedules": ["gits(teacher_steps=3, latents=1)"], "samplers": ["dpm_solver_3"]}
+    assert [cell.steps for cell in cells_of(nfe=[12], **options)] == [4]
+
+
 def test_guidance_halves_what_a_budget_buys():
     karras = make_schedule("karras")
     cost = evaluations_by_steps(

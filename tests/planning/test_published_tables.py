@@ -131,14 +131,14 @@ class Persistent:
 LOSS = {"schedule_type": "polynomial", "schedule_rho": 7.0, "sigma_min": 0.002, "sigma_max": 80.0}
 
 
-def snapshot(n=N, *, weights=None, afs=False, scales=None, loss=LOSS, **extra):
+def snapshot(n=N, *, k=1, weights=None, afs=False, scales=None, loss=LOSS, **extra):
     """The value of a network-snapshot-*.pkl of DyWeight."""
     tensors = {
         "hybrid_weights": torch.tensor(adams(n) if weights is None else weights),
         "t_scale": torch.ones(n - afs) if scales is None else torch.tensor(scales),
     }
     mask = torch.ones(n, n).tril()
-    state = {"num_steps": n + 1, "afs": afs, "_parameters": tensors, "_buffers": {"mask": mask}}
+    state = {"num_steps": n + k, "afs": afs, "_parameters": tensors, "_buffers": {"mask": mask}}
     named = {"DyWeight_predictor": state, "DyWeight_loss": loss}
     pair = [Persistent(name, value) for name, value in named.items()]
     return dict(zip(("predictor", "loss_fn"), pair, strict=True)) | extra
@@ -201,6 +201,7 @@ WRONG = {
     "one part only": ({"predictor": Persistent("DyWeight_predictor", {})}, "no table of DyWeight"),
     "too few scales": (snapshot(scales=[1.0]), "damaged table .*scales"),
     "infinite weights": (snapshot(weights=INFINITE), "damaged table .*not finite"),
+    "more steps than weights": (snapshot(k=10**14), "damaged table .*weights"),
     "levels that rise": (snapshot(weights=-adams()), "damaged table .*fall"),
     "an unknown schedule": (snapshot(loss=LOSS | {"schedule_type": "x"}), "schedule_type 'x'"),
     "no settings": (snapshot(loss={}), "damaged table .*schedule_type"),
@@ -226,6 +227,7 @@ TEXTS = {
     "code in a table": (FLOW.replace("0.4", "open('x')"), "no table of NeuralSolver"),
     "no Python": ("FM_DATA = (", "no table of NeuralSolver"),
     "another shape": (FLOW.replace("0.4, ", ""), "1 time steps and coefficients"),
+    "a time of 1 too early": (FLOW.replace("0.4", "1.0"), "no table of NeuralSolver"),
     "no numbers": (FLOW.replace("0.4", "'x'"), "no table of NeuralSolver"),
 }
 
@@ -268,6 +270,9 @@ def test_read_tables__a_json_file_that_is_no_table_is_one_sentence(tmp_path):
         file = write_json(tmp_path / "a.json", **numbers)
         with pytest.raises(ValueError, match=said):
             read_tables(tmp_path / "a.json", "", 80.0)
+    (tmp_path / "c.json").write_text('{"sigma_min": 2, "sigma_max": 2, "tables": []}')
+    with pytest.raises(ValueError, match="must have tables, and 0 <= sigma_min < sigma_max"):
+        read_tables(tmp_path / "c.json", "", 80.0)
     with pytest.raises(ValueError, match="there is no file"):
         read_tables(tmp_path / "b.json", "", 80.0)
     with pytest.raises(ValueError, match="has no parts"):

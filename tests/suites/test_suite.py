@@ -175,6 +175,8 @@ def test_suite__mistakes_are_one_sentence_that_names_the_key(change, sentence):
 def test_unknown_suite_suggests_one():
     with pytest.raises(ValueError, match=r"unknown suite 'quik'; did you mean quick\?"):
         load_suite("quik")
+    with pytest.raises(ValueError, match="unknown suite 'xxx"):
+        load_suite("x" * 300)
 
 
 def test_bad_toml_is_named(tmp_path):
