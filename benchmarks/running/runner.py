@@ -1,15 +1,14 @@
 """Run of a suite into a run directory, in six stages: plan, admit, sample, score, time, tabulate.
 
 The stages are :func:`.setup.set_up`, :func:`admit_cells`, :func:`.shards.draw_missing_samples`,
-:func:`score_model`, :func:`time_sampled_cells` and :func:`.rebuild`. A run computes only what the
+:func:`score_model`, :func:`.time_sampled_cells` and :func:`.rebuild`. A run computes only what the
 directory lacks. A cell that fails becomes a row with the reason.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from ..sampling.failure import is_out_of_memory
 from ..sampling.trajectories import Trajectories
 from ..scoring.reference_cost import reference_evaluations
 from ..suites.cell import Cell
-from ..timing.pending_cells import Timer, time_pending, write_timings
+from ..timing.time_tables import write_timings
 from .cell_states import (
     forget_failures,
     is_skipped_or_failed,
@@ -34,13 +33,13 @@ from .cell_states import (
     other_cells,
     record_no_samples,
 )
-from .executors import Executor
-from .executors.remote_timer import RemoteTimer
+from .executors import Executor, InProcess
 from .executors.shard_limits import expected_evaluations
 from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
 from .shards import draw_for_leader, draw_missing_samples
+from .timing_stage import time_sampled_cells
 
 
 @torch.no_grad()
@@ -56,7 +55,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             files changed, or the device to time is ambiguous or shared.
     """
     timed = timing and setup.suite.timing.enabled
-    timer = setup.executor.alone(setup.device) if timed else None
+    timer = (setup.executor.alone(setup.device) if timed else None) or InProcess()
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
         explain_write_errors(directory.path),
@@ -96,7 +95,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             if timing:
                 setup.executor.close()  # its processes would disturb the times
             if timed:
-                with closing(timer) if timer else nullcontext():
+                with closing(timer):
                     time_sampled_cells(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
@@ -236,30 +235,6 @@ def score_model(
             return
         directory.set_aside_damaged_shards(damaged.key)
         redraw(damaged)
-
-
-def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor | None) -> None:
-    """Time the sampled cells at the suite's batch sizes, on ``executor``; None is this process."""
-    options = setup.suite.timing
-    end = time.monotonic() + 60 * options.minutes if options.minutes else None
-    parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
-    most = parts_left * options.seconds
-    report.limit_time(min(most, 60 * options.minutes) if options.minutes else most)
-
-    def seconds_for_next_part() -> float | None:
-        """Return an equal share of the remaining seconds for the next part; None for no limit."""
-        nonlocal parts_left
-        parts_left -= 1
-        return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
-
-    for name, model in setup.models.items():
-        cells = [
-            cell for cell in setup.cells_of(name) if not is_skipped_or_failed(setup.directory, cell)
-        ]
-        timer = Timer(model, options, setup.device)
-        if executor is not None:
-            timer = RemoteTimer(model, options, setup.device, executor, setup.world)
-        time_pending(setup.directory, cells, timer, report.stage, seconds_for_next_part)
 
 
 @contextmanager
