@@ -24,7 +24,6 @@ from ..sampling.failure import is_out_of_memory
 from ..sampling.trajectories import Trajectories
 from ..scoring.reference_cost import reference_evaluations
 from ..suites.cell import Cell
-from ..timing.time_tables import write_timings
 from .cell_states import (
     forget_failures,
     is_skipped_or_failed,
@@ -39,7 +38,7 @@ from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
 from .shards import draw_for_leader, draw_missing_samples
-from .timing_stage import time_sampled_cells
+from .timing_stage import time_sampled_cells, write_timings
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 """Timing of a run's sampled cells, on this process's device or on the device of an executor.
 
 Times in the run directory are kept as long as their inputs and the machine stay the same.
+``timing.csv`` has a line per cell and batch size, for suites with several batch sizes.
+``throughput.csv`` has a line per model and batch size of a sweep.
 """
 
 from __future__ import annotations
@@ -11,21 +13,51 @@ from dataclasses import dataclass
 
 import torch
 
-from ...results.record import Record
-from ...results.run_directory.layout import QUALITY
+from ...results.record import AROUND, Record
+from ...results.run_directory.files import write_text
+from ...results.run_directory.layout import CELL, QUALITY, TIMING
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
+from ...results.text import csv_lines
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from ..timing.cells import time_cells
 from ..timing.machine import describe_device, package_version
 from ..timing.sweep import sweep_record
-from ..timing.time_tables import timing_file
 from .cell_states import is_skipped_or_failed
 from .executors import Call, Executor, Failure, Tell, WorkerContext
 from .executors.tasks import CellTask
 from .progress import Reporter
 from .setup import Setup
+
+SWEEP = "sweep.json"  # name of a cell's file with its sweep over batch sizes
+
+IDENTITY = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
+_AROUND = [column.name for column in AROUND]
+TIMES = (
+    "timing_batch_size",
+    "timing_execution",
+    "timing_device",
+    "timing_device_name",
+    "timing_threads",
+    *_AROUND[_AROUND.index("ms_per_sample") : _AROUND.index("timing_converged")],
+    "timing_rounds",
+    "timing_discarded",
+    "timing_converged",
+    "timing_flag",
+    "timing_reason",
+)
+THROUGHPUT = (
+    "model",
+    "sampler",
+    "nfe",
+    "timing_device_name",
+    "batch",
+    "ms",
+    "samples_per_second",
+    "knee",
+    "ended",
+)
 
 
 @dataclass(frozen=True)
@@ -193,3 +225,39 @@ def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
         f"memory held batches of {used} samples, not of {cell.batch_size}: a batch of {size} is not "
         f"timed, and no other for it; --batch-size {used} times that"
     )
+
+
+def timing_file(size: int | None, options: Timing) -> str:
+    """Return the name of a cell's file with its times at one batch size; of its sweep for None."""
+    if size is None:
+        return SWEEP
+    # times of the first batch size are in the result table
+    return TIMING if size == options.batch_size[0] else f"timing-{size}.json"
+
+
+def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
+    """Write ``timing.csv`` if there are several batch sizes, and ``throughput.csv`` for a sweep."""
+    if options.enabled and options.sweep:
+        lines = [line for cell in cells for line in _lines_of_sweep(run, cell)]
+        write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
+    if not options.enabled or len(options.batch_size) == 1:
+        return
+    columns, lines = IDENTITY + TIMES, []
+    for cell in cells:
+        for size in options.batch_size:
+            if times := run.read(cell, timing_file(size, options)):
+                row = {**(run.read(cell, CELL) or {}), **times}
+                lines.append([row.get(column) for column in columns])
+    write_text(run.path / "timing.csv", csv_lines(columns, lines))
+
+
+def _lines_of_sweep(run: RunDir, cell: str) -> list[list[object]]:
+    result = run.read(cell, SWEEP)
+    if not result:
+        return []
+    row = {**(run.read(cell, CELL) or {}), **(run.read(cell, QUALITY) or {})}
+    about = [row.get("model"), row.get("sampler"), row.get("nfe"), result["timing_device_name"]]
+    return [
+        [*about, batch, ms, 1e3 * batch / ms, batch == result["knee"], result["ended"]]
+        for batch, ms in result["points"]
+    ]
