@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from test_resume import run, small
 
+from samplerbench.benchmarks.running.provenance import provenance
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.results.run_directory.file_cache import Contents
 from samplerbench.results.run_directory.layout import INFLUENCE, QUALITY
@@ -38,6 +40,18 @@ def test_run_json_stays_that_of_the_run_that_computed_something(tmp_path):
     record = RunDir.open(tmp_path).run()
     assert record["suite"]["samplers"] == ["ddim"]
     assert len(record["earlier"]) == 1
+
+
+def test_provenance__names_the_commit_of_the_checkout_that_runs():
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        pytest.skip("an installed package has no commit")
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+    )
+    state = provenance("cpu")["git"]
+    assert state["commit"] == head.stdout.strip()
+    assert isinstance(state["dirty"], bool)
 
 
 def test_run_json_is_written_before_anything_else(tmp_path, monkeypatch):
