@@ -72,10 +72,10 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
         def redraw(cell: Cell) -> None:
             claims.publish_plan([*work, cell.key])
-            draw_missing_samples(setup, [cell], report, {}, claims, failed)
+            draw_missing_samples(setup, [cell], report, claims, failed)
 
         with (
-            Reporter(setup.console, len(work), total) as report,
+            Reporter(setup.console, work, total) as report,
             _lead_cells(directory, claims, [*work]),
         ):
             if work:
@@ -84,7 +84,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
                 with report.track_part("", sum(work[cell.key] for cell in lacking)):
-                    draw_missing_samples(setup, lacking, report, work, claims, failed)
+                    draw_missing_samples(setup, lacking, report, claims, failed)
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
@@ -116,7 +116,8 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
         try:
             return run(setup, retry=retry)
         except BusyError:
-            with Reporter(setup.console, len(setup.cells), 0.0) as report:
+            cells = dict.fromkeys((cell.key for cell in setup.cells), 0.0)
+            with Reporter(setup.console, cells, 0.0) as report:
                 leader_is_gone = draw_for_leader(setup, report)
             if not leader_is_gone:
                 return None

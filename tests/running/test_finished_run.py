@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_resume import run, small
 
+from samplerbench.benchmarks.running.progress import Reporter
 from samplerbench.benchmarks.running.provenance import provenance
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.results.run_directory.file_cache import Contents
@@ -102,3 +103,22 @@ def test_nothing_is_remembered_between_two_looks(tmp_path):
     assert directory.read("c", QUALITY) is None
     with directory.lock():
         assert directory.read("c", QUALITY) is None
+
+
+def test_progress__a_shard_that_scoring_finds_damaged_is_no_further_cell(tmp_path, monkeypatch):
+    run(suite(), tmp_path)
+    influence = sorted(tmp_path.glob(f"parts/*/{INFLUENCE}"))[0]
+    shard = next(influence.parent.glob("*-*.npz"))
+    before, ended = shard.read_bytes(), []
+    influence.write_bytes(DAMAGES["half"](influence.read_bytes()))
+    shard.write_bytes(DAMAGES["half"](before))
+    end_cell = Reporter.end_cell
+
+    def spy(self, cell):
+        end_cell(self, cell)
+        ended.append(self.state_in_words())
+
+    monkeypatch.setattr(Reporter, "end_cell", spy)
+    run(suite(), tmp_path)
+    assert shard.read_bytes() == before
+    assert {words.partition(",")[0] for words in ended} == {"0/0 cells"}
