@@ -67,12 +67,9 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
         total = sum(work.values()) + sum(reference_work.values())
         table, changes_in_table = None, -1
 
-        def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
-            record_no_samples(directory, cell, status, reason)
-
         def redraw(cell: Cell) -> None:
             claims.publish_plan([*work, cell.key])
-            draw_missing_samples(setup, [cell], report, claims, failed)
+            draw_missing_samples(setup, [cell], report, claims)
 
         with (
             Reporter(setup.console, work, total) as report,
@@ -84,7 +81,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
                 with report.track_part("", sum(work[cell.key] for cell in lacking)):
-                    draw_missing_samples(setup, lacking, report, claims, failed)
+                    draw_missing_samples(setup, lacking, report, claims)
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
