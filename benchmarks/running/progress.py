@@ -68,14 +68,13 @@ class Reporter:
             self._lines.join()
 
     @contextmanager
-    def track_part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
+    def track_part(self, text: str, evaluations: float) -> Iterator[None]:
         """Show ``text`` during the block, in which the bar moves by ``evaluations`` in all."""
-        if text:
-            self.stage(text)
+        self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
         yield
-        self._within, self._reached = 0.0, end
-        self._bar.update(self._task, completed=self._reached)
+        self._within = 0.0
+        self._move(end - self._reached)
 
     def stage(self, text: str) -> None:
         """Show the name of the present stage; any thread may call this."""
@@ -86,19 +85,22 @@ class Reporter:
         """Move the bar by ``count`` evaluations, at most to the end of the :meth:`track_part`."""
         count = min(count, self._within)
         self._within -= count
-        self._reached += count
-        self._bar.update(self._task, completed=self._reached)
+        self._move(count)
 
     def evaluations_of(self, cell: str, count: float) -> None:
         """Move the bar by ``count`` evaluations of a cell, up to its expected number."""
-        counted = min(count, self._left.get(cell, 0.0))
-        if counted:
+        if cell in self._left:
+            counted = min(count, self._left[cell])
             self._left[cell] -= counted
-            self.evaluations(counted)
+            self._move(counted)
 
     def end_cell(self, cell: str) -> None:
         """Count a cell that is complete or has failed. Later calls for this cell do nothing."""
-        self.evaluations(self._left.pop(cell, 0.0))
+        self._move(self._left.pop(cell, 0.0))
+
+    def _move(self, count: float) -> None:
+        self._reached += count
+        self._bar.update(self._task, completed=self._reached)
 
     def limit_time(self, seconds: float) -> None:
         """Show "up to ... left" from now on, counted down from ``seconds``."""

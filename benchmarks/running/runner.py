@@ -80,8 +80,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             for name in setup.models:
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
-                with report.track_part("", sum(work[cell.key] for cell in lacking)):
-                    draw_missing_samples(setup, lacking, report, claims)
+                draw_missing_samples(setup, lacking, report, claims)
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
