@@ -120,7 +120,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
     for name in setup.models:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
-        report = Reporter(setup.console, 0, 0.0)
+        report = Reporter(setup.console, {}, 0.0)
         scorer = make_scorer(setup, name, admission.digests[name], planned, refuse, report)
         for cell in cells:
             state, why = _state_and_reason(setup.directory, admission, cell, scorer)

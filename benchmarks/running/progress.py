@@ -34,13 +34,14 @@ class _StateColumn(ProgressColumn):
 class Reporter:
     """Display of a run's progress and time left: a bar in a terminal, else a line every 30 s.
 
-    ``cells`` is the number of cells to complete. The bar is full after ``evaluations``, which are
-    network evaluations for cells and references. It is shown during a ``with`` block.
+    ``cells`` has the expected evaluations of each cell to complete, by key. The bar is full after
+    ``evaluations``, which are network evaluations for cells and references. It is shown during a
+    ``with`` block.
     """
 
-    def __init__(self, console: Console, cells: int, evaluations: float) -> None:
+    def __init__(self, console: Console, cells: Mapping[str, float], evaluations: float) -> None:
         self._console = console
-        self._cells, self._done = cells, 0
+        self._cells, self._left = len(cells), dict(cells)
         self._reached, self._within = 0.0, 0.0
         self._begin, self._deadline = time.monotonic(), 0.0
         self._text, self._stopped = "starting", threading.Event()
@@ -67,14 +68,13 @@ class Reporter:
             self._lines.join()
 
     @contextmanager
-    def track_part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
+    def track_part(self, text: str, evaluations: float) -> Iterator[None]:
         """Show ``text`` during the block, in which the bar moves by ``evaluations`` in all."""
-        if text:
-            self.stage(text)
+        self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
         yield
-        self._within, self._reached = 0.0, end
-        self._bar.update(self._task, completed=self._reached)
+        self._within = 0.0
+        self._move(end - self._reached)
 
     def stage(self, text: str) -> None:
         """Show the name of the present stage; any thread may call this."""
@@ -85,12 +85,22 @@ class Reporter:
         """Move the bar by ``count`` evaluations, at most to the end of the :meth:`track_part`."""
         count = min(count, self._within)
         self._within -= count
+        self._move(count)
+
+    def evaluations_of(self, cell: str, count: float) -> None:
+        """Move the bar by ``count`` evaluations of a cell, up to its expected number."""
+        if cell in self._left:
+            counted = min(count, self._left[cell])
+            self._left[cell] -= counted
+            self._move(counted)
+
+    def end_cell(self, cell: str) -> None:
+        """Count a cell that is complete or has failed. Later calls for this cell do nothing."""
+        self._move(self._left.pop(cell, 0.0))
+
+    def _move(self, count: float) -> None:
         self._reached += count
         self._bar.update(self._task, completed=self._reached)
-
-    def count_cell(self) -> None:
-        """Count one more complete cell."""
-        self._done += 1
 
     def limit_time(self, seconds: float) -> None:
         """Show "up to ... left" from now on, counted down from ``seconds``."""
@@ -102,7 +112,7 @@ class Reporter:
         words = "" if left is None else f", {_clock(left)} left"
         if self._deadline:
             words = f", up to {_clock(max(0.0, self._deadline - time.monotonic()))} left"
-        return f"{self._done}/{self._cells} cells{words}"
+        return f"{self._cells - len(self._left)}/{self._cells} cells{words}"
 
     def _print_lines(self) -> None:
         wait = min(FIRST, PERIOD)
@@ -119,26 +129,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-class CellProgress:
-    """Progress of cells that are sampled at the same time, in the bar of a :class:`Reporter`.
-
-    ``expected`` are evaluations by cell key, by which a finished cell has moved the bar in all.
-    """
-
-    def __init__(self, report: Reporter, expected: Mapping[str, float]) -> None:
-        self._report, self._left = report, dict(expected)
-
-    def evaluations(self, key: str, count: float) -> None:
-        """Move the bar by ``count`` evaluations of a cell, up to its expected number."""
-        if key in self._left:
-            counted = min(count, self._left[key])
-            self._report.evaluations(counted)
-            self._left[key] -= counted
-
-    def done(self, key: str) -> None:
-        """Count a cell that is complete or has failed. Later calls for this cell do nothing."""
-        if key in self._left:
-            self._report.evaluations(self._left.pop(key))
-            self._report.count_cell()

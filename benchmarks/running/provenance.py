@@ -82,18 +82,17 @@ def bibtex_by_key() -> dict[str, str]:
 
 def _git_state() -> dict[str, Any] | None:
     """Return ``commit`` and ``dirty`` of the running checkout; None for an installed wheel."""
-    folder = Path(__file__).parents[2]
+    # resolved, since the package of a checkout is a folder of links
+    folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
-    commit = _git_output(folder, "rev-parse", "HEAD")
-    status = _git_output(folder, "status", "--porcelain")
-    return {"commit": commit, "dirty": bool(status)} if commit else None
-
-
-def _git_output(folder: Path, *args: str) -> str | None:
+    command = ["git", "status", "--porcelain=v2", "--branch"]
     try:
-        return subprocess.run(
-            ["git", *args], cwd=folder, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        status = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
+    commit = re.search(r"^# branch\.oid ([0-9a-f]+)$", status, re.MULTILINE)
+    dirty = any(not line.startswith("#") for line in status.splitlines())
+    return {"commit": commit[1], "dirty": dirty} if commit else None

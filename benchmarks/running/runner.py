@@ -1,15 +1,14 @@
 """Run of a suite into a run directory, in six stages: plan, admit, sample, score, time, tabulate.
 
 The stages are :func:`.setup.set_up`, :func:`admit_cells`, :func:`.shards.draw_missing_samples`,
-:func:`score_model`, :func:`time_sampled_cells` and :func:`.rebuild`. A run computes only what the
+:func:`score_model`, :func:`.time_sampled_cells` and :func:`.rebuild`. A run computes only what the
 directory lacks. A cell that fails becomes a row with the reason.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -25,7 +24,6 @@ from ..sampling.failure import is_out_of_memory
 from ..sampling.trajectories import Trajectories
 from ..scoring.reference_cost import reference_evaluations
 from ..suites.cell import Cell
-from ..timing.pending_cells import Timer, time_pending, write_timings
 from .cell_states import (
     forget_failures,
     is_skipped_or_failed,
@@ -34,13 +32,13 @@ from .cell_states import (
     other_cells,
     record_no_samples,
 )
-from .executors import Executor
-from .executors.remote_timer import RemoteTimer
+from .executors import Executor, InProcess
 from .executors.shard_limits import expected_evaluations
 from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
 from .shards import draw_for_leader, draw_missing_samples
+from .timing_stage import time_sampled_cells, write_timings
 
 
 @torch.no_grad()
@@ -56,7 +54,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             files changed, or the device to time is ambiguous or shared.
     """
     timed = timing and setup.suite.timing.enabled
-    timer = setup.executor.alone(setup.device) if timed else None
+    timer = (setup.executor.alone(setup.device) if timed else None) or InProcess()
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
         explain_write_errors(directory.path),
@@ -69,15 +67,12 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
         total = sum(work.values()) + sum(reference_work.values())
         table, changes_in_table = None, -1
 
-        def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
-            record_no_samples(directory, cell, status, reason)
-
         def redraw(cell: Cell) -> None:
             claims.publish_plan([*work, cell.key])
-            draw_missing_samples(setup, [cell], report, {}, claims, failed)
+            draw_missing_samples(setup, [cell], report, claims)
 
         with (
-            Reporter(setup.console, len(work), total) as report,
+            Reporter(setup.console, work, total) as report,
             _lead_cells(directory, claims, [*work]),
         ):
             if work:
@@ -85,8 +80,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             for name in setup.models:
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
-                with report.track_part("", sum(work[cell.key] for cell in lacking)):
-                    draw_missing_samples(setup, lacking, report, work, claims, failed)
+                draw_missing_samples(setup, lacking, report, claims)
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
@@ -96,7 +90,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             if timing:
                 setup.executor.close()  # its processes would disturb the times
             if timed:
-                with closing(timer) if timer else nullcontext():
+                with closing(timer):
                     time_sampled_cells(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
@@ -118,7 +112,8 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
         try:
             return run(setup, retry=retry)
         except BusyError:
-            with Reporter(setup.console, len(setup.cells), 0.0) as report:
+            cells = dict.fromkeys((cell.key for cell in setup.cells), 0.0)
+            with Reporter(setup.console, cells, 0.0) as report:
                 leader_is_gone = draw_for_leader(setup, report)
             if not leader_is_gone:
                 return None
@@ -153,7 +148,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     for cell in setup.cells:
         if cell.skip:
             record_no_samples(run, cell, "skipped", cell.skip)
-        elif failure := setup.probes.probe_once(cell).failure:
+        elif failure := setup.probes.failures.get(cell.key):
             record_no_samples(run, cell, failure.status, failure.reason)
     return admission.digests
 
@@ -236,30 +231,6 @@ def score_model(
             return
         directory.set_aside_damaged_shards(damaged.key)
         redraw(damaged)
-
-
-def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor | None) -> None:
-    """Time the sampled cells at the suite's batch sizes, on ``executor``; None is this process."""
-    options = setup.suite.timing
-    end = time.monotonic() + 60 * options.minutes if options.minutes else None
-    parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
-    most = parts_left * options.seconds
-    report.limit_time(min(most, 60 * options.minutes) if options.minutes else most)
-
-    def seconds_for_next_part() -> float | None:
-        """Return an equal share of the remaining seconds for the next part; None for no limit."""
-        nonlocal parts_left
-        parts_left -= 1
-        return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
-
-    for name, model in setup.models.items():
-        cells = [
-            cell for cell in setup.cells_of(name) if not is_skipped_or_failed(setup.directory, cell)
-        ]
-        timer = Timer(model, options, setup.device)
-        if executor is not None:
-            timer = RemoteTimer(model, options, setup.device, executor, setup.world)
-        time_pending(setup.directory, cells, timer, report.stage, seconds_for_next_part)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import samplers
 from ...results.result_table import ResultTable
@@ -30,18 +30,14 @@ Other probes fail quickly, and are repeated.
 LONGEST_PROBE = 20.0  # time limit of a probe, in seconds; built-in samplers take milliseconds
 
 
-class SamplerProbe(NamedTuple):
-    """Fingerprint of a sampler, and the ``failure`` if its probe crashed or hung in this run."""
-
-    fingerprint: Fingerprint
-    failure: Failure | None = None
-
-
 class SamplerProbes:
-    """Probes of the cells' samplers: short runs on fixed points, each made once.
+    """Fingerprints of the cells' samplers by probes: short runs on fixed points, each made once.
 
     ``run`` has the failures of earlier runs. ``executor`` runs samplers that are not built in. A
     probe may take ``time_limit`` seconds, at most :data:`LONGEST_PROBE`; 0 and None mean this.
+
+    Attributes:
+        failures: failures of the probes that crashed, hung or were killed in this run, by cell key.
     """
 
     def __init__(
@@ -49,18 +45,16 @@ class SamplerProbes:
     ) -> None:
         self._run, self._world, self._executor = run, world, executor
         self._limit = min(time_limit or LONGEST_PROBE, LONGEST_PROBE)
-        self._probes: dict[str, SamplerProbe] = {}
-        self._alike: dict[tuple[object, ...], SamplerProbe] = {}
-
-    def probe_once(self, cell: Cell) -> SamplerProbe:
-        """Return the probe of a cell's sampler on the cell's grid, made at the first call."""
-        if cell.key not in self._probes:
-            self._probes[cell.key] = self._recorded_failure(cell) or self._probe(cell)
-        return self._probes[cell.key]
+        self.failures: dict[str, Failure] = {}
+        self._fingerprints: dict[str, Fingerprint] = {}
+        self._alike: dict[tuple[object, ...], Fingerprint] = {}
 
     def fingerprint(self, cell: Cell) -> Fingerprint:
-        """Return the fingerprint of a cell's sampler."""
-        return self.probe_once(cell).fingerprint
+        """Return the fingerprint of a cell's sampler on the cell's grid, made at the first call."""
+        if cell.key not in self._fingerprints:
+            made = self._recorded_failure(cell) or self._probe(cell)
+            self._fingerprints[cell.key] = made
+        return self._fingerprints[cell.key]
 
     def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
         """Return a sentence that names the user's samplers that fail ``samplerbench check``, or "".
@@ -81,8 +75,8 @@ class SamplerProbes:
         command = f"samplerbench check {name}" + (f" --plugin {file}" if file else "")
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
-    def _probe(self, cell: Cell) -> SamplerProbe:
-        """Return a new probe of a cell's sampler (:func:`..identity.sampler_fingerprint`).
+    def _probe(self, cell: Cell) -> Fingerprint:
+        """Return the fingerprint of a new probe (:func:`..identity.sampler_fingerprint`).
 
         A sampler that raises in its probe stays in the run, since it may work on the cell's model.
         Its files and failure make the fingerprint. A sampler that crashes or hangs is not run
@@ -91,7 +85,7 @@ class SamplerProbes:
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}
         if cell.skip:
-            return SamplerProbe(Fingerprint("sampler", cell.label, facts, {}))
+            return Fingerprint("sampler", cell.label, facts, {})
         foreign = bool(origin) or ":" in cell.sampler.name
         executor = self._executor if foreign else InProcess()
         event = tuple(self._world.load(cell.model).model.event)
@@ -109,20 +103,20 @@ class SamplerProbes:
             return self._alike[alike]
         try:
             task = FingerprintTask(cell, event)
-            probe = SamplerProbe(executor.run(task, self._world, limit=self._limit))
+            fingerprint = executor.run(task, self._world, limit=self._limit)
         except Failure as failure:
             # only an exception's type is recorded, since its message may have a memory address
-            ended = failure.status in (*ENDED, "killed")
-            words = failure.reason if ended else failure.reason.partition(":")[0]
+            words = failure.reason.partition(":")[0]
+            if failure.status in (*ENDED, "killed"):
+                words, self.failures[cell.key] = failure.reason, failure
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}
-            fingerprint = Fingerprint("sampler", cell.label, facts, {})
-            return SamplerProbe(fingerprint, failure if ended else None)
+            return Fingerprint("sampler", cell.label, facts, {})
         if not foreign and cell.start.means is None:
-            self._alike[alike] = probe
-        return probe
+            self._alike[alike] = fingerprint
+        return fingerprint
 
-    def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
-        """Return the recorded probe of a sampler that crashed or hung, in place of a new probe.
+    def _recorded_failure(self, cell: Cell) -> Fingerprint | None:
+        """Return the record of a sampler that crashed or hung, in place of a new probe.
 
         The result is None without such a record, or if the sampler's files changed since.
         """
@@ -136,20 +130,20 @@ class SamplerProbes:
             return None
         fault = f"{quality['status']}: {quality.get('reason')}"
         facts = origin_of(cell.sampler) | {FAULT: fault}
-        return SamplerProbe(fingerprint) if facts.items() <= fingerprint.exact.items() else None
+        return fingerprint if facts.items() <= fingerprint.exact.items() else None
 
     def _run_conformance_checks(self, cell: Cell) -> list[str]:
         """Return the names of the checks that a sampler fails; [] if it crashes or hangs."""
         from .. import conformance
 
-        probe = self.probe_once(cell)
-        if probe.failure:
+        fingerprint = self.fingerprint(cell)
+        if cell.key in self.failures:
             return []
         # the checks take about a second, so the result is cached until the sampler or a check changes
         files = sorted(Path(conformance.__file__).parent.glob("*.py"))
         checks = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
         options = samplers.non_default(cell.sampler)
-        key = {"fingerprint": probe.fingerprint.digest, "options": options, "suite": checks}
+        key = {"fingerprint": fingerprint.digest, "options": options, "suite": checks}
 
         def measure() -> dict[str, Any]:
             task = ConformanceTask(cell)

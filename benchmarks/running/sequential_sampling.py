@@ -236,8 +236,13 @@ def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[st
 
     Rows of the baseline are included only if a standard error is requested.
     """
-    pairs = _pairs_with_baseline(entries, until)
-    pair_of = {text(pair.candidate.record, "cell"): pair for pair in pairs}
+    quantity, baseline = find(until.column), until.baseline
+    pair_of: dict[str, Pair] = {}
+    if baseline is not None:
+        measured = [entry for entry in entries if entry.estimate(quantity) is not None]
+        if any(text(entry.record, "sampler") == baseline for entry in measured):
+            pairs = match_with_sampler(measured, baseline).pairs
+            pair_of = {text(pair.candidate.record, "cell"): pair for pair in pairs}
     rows = {}
     for entry in entries:
         if is_judged(entry.record, until):
@@ -276,15 +281,6 @@ def _identity_columns(row: Record) -> Row:
     }
 
 
-def _pairs_with_baseline(entries: Sequence[Entry], until: Until) -> list[Pair]:
-    """Return pairs of comparable rows and their baselines; [] if no baseline was measured."""
-    quantity, baseline = find(until.column), until.baseline
-    measured = [entry for entry in entries if entry.estimate(quantity) is not None]
-    if baseline is None or all(text(each.record, "sampler") != baseline for each in measured):
-        return []
-    return match_with_sampler(measured, baseline).pairs
-
-
 def _comparison_columns(pair: Pair | None, until: Until, level: float) -> Row:
     judgement = judge(pair, find(until.column), until.margin) if pair else None
     if pair is None or judgement is None:
@@ -296,15 +292,16 @@ def _comparison_columns(pair: Pair | None, until: Until, level: float) -> Row:
     if verdict == "inconclusive":
         verdict, reason = _undecided_or_futile(judgement)
     low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
-    numbers = {
+    return {
+        "against": text(pair.baseline.record, "cell"),
         "difference": gap.value,
         "se": gap.se,
         "low": low,
         "high": high,
         "margin": judgement.margin,
+        "verdict": verdict,
+        "reason": reason,
     }
-    against = text(pair.baseline.record, "cell")
-    return {"against": against, **numbers, "verdict": verdict, "reason": reason}
 
 
 def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:

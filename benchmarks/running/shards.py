@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import chain
 from math import frexp
@@ -24,10 +24,10 @@ from ..sampling.shard import BATCH
 from ..sampling.trajectories import picture_count
 from ..scoring.reference_cost import endpoint_count
 from ..suites.cell import Cell
-from .cell_states import missing_shards
+from .cell_states import missing_shards, record_no_samples
 from .executors.shard_limits import expected_evaluations
 from .executors.tasks import OPENED, ShardTask
-from .progress import CellProgress, Reporter
+from .progress import Reporter
 from .setup import Setup
 
 PAUSE, LONGEST_PAUSE = 0.2, 15.0
@@ -62,18 +62,8 @@ def seconds_until_next_scan(seconds: float) -> float:
     return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
 
 
-Failed = Callable[[Cell, int, str, str], None]
-"""Callback for a failed shard: cell, first sample of the shard, status, reason."""
-
-
 def draw_missing_samples(
-    setup: Setup,
-    cells: Sequence[Cell],
-    report: Reporter,
-    planned: Mapping[str, float],
-    claims: Claims,
-    failed: Failed,
-    turn: float = 0.0,
+    setup: Setup, cells: Sequence[Cell], report: Reporter, claims: Claims
 ) -> None:
     """Draw the missing samples of a model's cells, and wait for shards of other processes.
 
@@ -81,13 +71,13 @@ def draw_missing_samples(
     cell gives the reason, as in a run of one process. After memory ran out, the cell's shards are
     drawn in smaller batches instead (:class:`.FittingBatchSizes`).
 
-    ``planned`` has the expected evaluations by cell key. ``claims`` holds this process's claims on
-    shards. ``failed`` receives failures, also from other processes. For ``turn`` see
-    :func:`groups_of_like_cost`. A follower whose leader is gone returns early.
+    ``claims`` holds this process's claims on shards. The leader writes all failures into the rows
+    of their cells. Another process notes its own for the leader, and returns early if the leader is
+    gone.
     """
-    directory, batches = setup.directory, setup.batches
+    directory, batches, leads = setup.directory, setup.batches, setup.directory.leads
+    turn = 0.0 if leads else random.SystemRandom().random()
     by_key = {cell.key: cell for cell in cells}
-    bar = CellProgress(report, {key: planned.get(key, 0.0) for key in by_key})
     costs = {
         key: expected_evaluations(setup.models[cell.model], cell) for key, cell in by_key.items()
     }
@@ -97,8 +87,11 @@ def draw_missing_samples(
     def fails(cell: Cell, start: int, status: str, reason: str) -> None:
         if start < first.get(cell.key, cell.samples):
             first[cell.key] = start
-            failed(cell, start, status, reason)
-        bar.done(cell.key)
+            if leads:
+                record_no_samples(directory, cell, status, reason)
+            else:
+                claims.note_failure(cell.key, start, status, reason)
+        report.end_cell(cell.key)
 
     todo: Sequence[tuple[Cell, int, int]] = []
     tried: dict[str, Cell] = {}
@@ -123,7 +116,7 @@ def draw_missing_samples(
 
     def tell(number: int, count: int) -> None:
         cell = todo[number][0]
-        bar.evaluations(cell.key, count * costs[cell.key])
+        report.evaluations_of(cell.key, count * costs[cell.key])
 
     while True:
         scan_began, begun = time.monotonic(), []
@@ -165,7 +158,7 @@ def draw_missing_samples(
                     shards_left[cell.key] -= 1
                 claims.release(cell.key, start, stop)
                 if not shards_left[cell.key]:
-                    bar.done(cell.key)
+                    report.end_cell(cell.key)
         for key, note in claims.failures().items():
             if key in by_key:
                 fails(by_key[key], *note)
@@ -176,7 +169,7 @@ def draw_missing_samples(
         # if all remaining shards are claimed, some claims may be of dead processes
         others_shards = _OthersShards(directory, claims) if begun else None
     for key in by_key:
-        bar.done(key)
+        report.end_cell(key)
 
 
 class _OthersShards:
@@ -223,15 +216,9 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
         setup.watch_files_of_models(
             Admission(directory, setup.makers, setup.probes.fingerprint, writes=False)
         )
-
-        def failed(cell: Cell, start: int, status: str, reason: str) -> None:
-            claims.note_failure(cell.key, start, status, reason)
-
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]
-            draw_missing_samples(
-                setup, own, report, {}, claims, failed, random.SystemRandom().random()
-            )
+            draw_missing_samples(setup, own, report, claims)
         return claims.planned_cells() is None and _has_no_leader(directory)
     finally:
         claims.close()

@@ -102,7 +102,7 @@ def count_launches(work: Callable[[], object]) -> tuple[int, int]:
 WARM_UP_SHARE = 0.25  # share of the pass's seconds for the warm-up of all cells together
 
 ROUND_ROOM = 4
-"""Memory for the states of a pass's cells, as a multiple of the memory for one cell's states."""
+"""Memory for the states of a group of cells, as a multiple of the memory for one cell's states."""
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
@@ -140,28 +140,19 @@ def time_cells(
     own = Clock(device, make_sm_clock(gpu) if device.startswith("cuda") else None)
     waiting = deque(CellTiming(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
-    settings = set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
-    with settings as applied:
+    with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark) as applied:
         about = {f"timing_{name}": value for name, value in applied.items()}
         about["timing_second_clock"] = own.second_clock_unit
+        timing_pass = _TimingPass(
+            model, options, device, progress, done, clock or own.time, gpu, warm_up_ms, about, until
+        )
         while waiting:
-            _TimingPass(
-                model,
-                options,
-                device,
-                progress,
-                done,
-                clock or own.time,
-                gpu,
-                warm_up_ms,
-                {**about, "timing_pass": uuid4().hex},
-                until,
-            ).run(waiting)
+            timing_pass.run(waiting)
 
 
 @dataclass
 class _TimingPass:
-    """Timing pass over cells that fit into memory together."""
+    """Timing pass over a model's cells, in groups that fit into memory together."""
 
     model: Denoiser
     options: Timing
@@ -174,12 +165,14 @@ class _TimingPass:
     about: Record
     until: float | None
     unfinished: list[CellTiming] = field(default_factory=list)
-    begun: float = field(default_factory=time.perf_counter)
+    begun: float = 0.0
     rounds: int = 0
     cold: torch.Tensor | None = None
 
     def run(self, waiting: deque[CellTiming]) -> None:
         """Take cells off ``waiting`` as memory and time allow, time them in rounds, and report."""
+        self.unfinished, self.rounds, self.cold = [], 0, None
+        self.begun, self.about["timing_pass"] = time.perf_counter(), uuid4().hex
         self._begin_cells(waiting)
         order = random.Random(0)
         while self.unfinished and not self._is_spent():

@@ -154,11 +154,14 @@ def test_progress__has_cells_stage_and_the_time_left(monkeypatch, is_terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=is_terminal, width=80, color_system=None)
     stage = "fashion: converged endpoints of 64 samples, and more words than a terminal has"
-    with Reporter(console, 3, 100.0) as report, report.track_part(stage, 100.0):
+    with (
+        Reporter(console, dict.fromkeys("abc", 0.0), 100.0) as report,
+        report.track_part(stage, 100.0),
+    ):
         for _ in range(5):
             report.evaluations(1.0)
             time.sleep(0.1)
-        report.count_cell()
+        report.end_cell("b")
         time.sleep(0.2)
         report.limit_time(60)
         time.sleep(0.2)

@@ -6,8 +6,8 @@ import pytest
 from arena import Arena, sealed, small_run, warned
 
 from samplerbench import samplers
+from samplerbench.benchmarks.running.timing_stage import write_timings
 from samplerbench.benchmarks.suites.suite import Timing
-from samplerbench.benchmarks.timing.pending_cells import write_timings
 from samplerbench.models import CardError, load_card
 from samplerbench.results.result_table import load
 

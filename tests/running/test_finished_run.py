@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from test_resume import run, small
 
+from samplerbench.benchmarks.running.progress import Reporter
+from samplerbench.benchmarks.running.provenance import provenance
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.results.run_directory.file_cache import Contents
 from samplerbench.results.run_directory.layout import INFLUENCE, QUALITY
@@ -38,6 +41,18 @@ def test_run_json_stays_that_of_the_run_that_computed_something(tmp_path):
     record = RunDir.open(tmp_path).run()
     assert record["suite"]["samplers"] == ["ddim"]
     assert len(record["earlier"]) == 1
+
+
+def test_provenance__names_the_commit_of_the_checkout_that_runs():
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        pytest.skip("an installed package has no commit")
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+    )
+    state = provenance("cpu")["git"]
+    assert state["commit"] == head.stdout.strip()
+    assert isinstance(state["dirty"], bool)
 
 
 def test_run_json_is_written_before_anything_else(tmp_path, monkeypatch):
@@ -88,3 +103,22 @@ def test_nothing_is_remembered_between_two_looks(tmp_path):
     assert directory.read("c", QUALITY) is None
     with directory.lock():
         assert directory.read("c", QUALITY) is None
+
+
+def test_progress__a_shard_that_scoring_finds_damaged_is_no_further_cell(tmp_path, monkeypatch):
+    run(suite(), tmp_path)
+    influence = sorted(tmp_path.glob(f"parts/*/{INFLUENCE}"))[0]
+    shard = next(influence.parent.glob("*-*.npz"))
+    before, ended = shard.read_bytes(), []
+    influence.write_bytes(DAMAGES["half"](influence.read_bytes()))
+    shard.write_bytes(DAMAGES["half"](before))
+    end_cell = Reporter.end_cell
+
+    def spy(self, cell):
+        end_cell(self, cell)
+        ended.append(self.state_in_words())
+
+    monkeypatch.setattr(Reporter, "end_cell", spy)
+    run(suite(), tmp_path)
+    assert shard.read_bytes() == before
+    assert {words.partition(",")[0] for words in ended} == {"0/0 cells"}

@@ -103,7 +103,7 @@ def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
     monkeypatch.setattr(progress, "PERIOD", 0.05)
     out = io.StringIO()
     with (
-        Reporter(Console(file=out), 3, 100.0) as report,
+        Reporter(Console(file=out), dict.fromkeys("abc", 0.0), 100.0) as report,
         report.track_part("fashion: converged endpoints of 64 samples", 50.0),
     ):
         time.sleep(0.5)
@@ -113,7 +113,7 @@ def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
 
 
 def test_a_part_fills_the_bar_by_its_forecast_whatever_it_takes():
-    with Reporter(Console(quiet=True), 2, 100.0) as report:
+    with Reporter(Console(quiet=True), {}, 100.0) as report:
         for done, expected in ((80.0, 60.0), (10.0, 40.0)):
             with report.track_part("a", expected):
                 report.evaluations(done)

@@ -154,7 +154,7 @@ def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
 
         timer = threading.Timer(0.7, leader_ends)
         timer.start()
-        with Reporter(Console(quiet=True), 2, 1.0) as report:
+        with Reporter(Console(quiet=True), {}, 1.0) as report:
             assert not draw_for_leader(helper, report), "the leader is there still"
         timer.join()
         claims.end()

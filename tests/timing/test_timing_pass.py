@@ -7,11 +7,10 @@ from quiet_runs import quiet_run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning import planner
-from samplerbench.benchmarks.running import setup
+from samplerbench.benchmarks.running import setup, timing_stage
 from samplerbench.benchmarks.running.setup import resolve_device
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing import pending_cells
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
 
@@ -110,7 +109,7 @@ def test_what_could_not_be_timed_is_tried_again_by_another_version_only(tmp_path
         (file, *_) = run(tmp_path).glob("parts/*/timing.json")
     assert read_json(file)["timing_reason"] == "RuntimeError: no such device"
     assert read_json(run(tmp_path) / "parts" / file.parent.name / file.name)["timing_reason"]
-    monkeypatch.setattr(pending_cells, "package_version", lambda: "another")
+    monkeypatch.setattr(timing_stage, "package_version", lambda: "another")
     run(tmp_path)
     assert "timing_reason" not in read_json(file)
     assert read_json(file)["ms_per_sample"] > 0

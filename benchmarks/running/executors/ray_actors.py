@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -145,33 +144,25 @@ class Host:
         self, sent: tuple[bytes, bytes], limit: float | None
     ) -> Iterator[tuple[list[Any], str, Any]]:
         """Run a :func:`.packed` task; yield each :class:`Message` without its ``member``."""
-        messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-
-        def tell(news: Any) -> None:
-            messages.put(("", news))
+        news, answer = list[Any](), list[Any]()
 
         def work() -> None:
             try:
-                result = result_or_failure(partial(self._worker.run_packed, sent, tell, limit))
-                messages.put(("done", pickle.dumps(result, pickle.HIGHEST_PROTOCOL)))
+                run = partial(self._worker.run_packed, sent, news.append, limit)
+                answer[:] = "done", pickle.dumps(result_or_failure(run), pickle.HIGHEST_PROTOCOL)
             except BaseException as error:
                 words = str(error) if isinstance(error, ValueError) else repr(error)
-                messages.put(("unprepared", words))
+                answer[:] = "unprepared", words
 
-        Thread(target=work, daemon=True).start()
-        while True:
-            news, until = [], time.monotonic() + PERIOD
-            while (seconds_left := until - time.monotonic()) > 0:
-                try:
-                    kind, value = messages.get(timeout=seconds_left)
-                except Empty:
-                    break
-                if kind:
-                    yield news, kind, value
-                    return
-                news.append(value)
-            if news:
-                yield news, "", None
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(PERIOD)
+        while thread.is_alive():
+            if latest := news[:]:
+                del news[: len(latest)]
+                yield latest, "", None
+            thread.join(PERIOD)
+        yield news, *answer
 
 
 @dataclass(eq=False)

@@ -231,8 +231,7 @@ class Worker(Serial):
 
     def _wait(self, worker: _Process, tell: Tell, limit: float | None) -> Any:
         begun: float | None = None
-        looked = before = monotonic()
-        stopped = 0.0
+        before, stopped = monotonic(), 0.0
         while True:
             if worker.pipe.poll(TICK):
                 try:
@@ -259,12 +258,10 @@ class Worker(Serial):
                 raise KeyboardInterrupt
             now, since = monotonic(), before
             before = now
-            if now - looked >= TICK:
-                looked = now
-                if self._memory and memory_of(worker.process.pid) > self._memory:
-                    held = f"its process held more than {self._memory / 2**30:.3g} GiB of memory"
-                    remedy = "and was ended; --memory-limit GIB allows more"
-                    self._end(worker, "crashed", f"{held}{{place}}, {remedy}", SHRINK)
+            if self._memory and memory_of(worker.process.pid) > self._memory:
+                held = f"its process held more than {self._memory / 2**30:.3g} GiB of memory"
+                remedy = "and was ended; --memory-limit GIB allows more"
+                self._end(worker, "crashed", f"{held}{{place}}, {remedy}", SHRINK)
             # a pause of either process does not count, up to STOPPED if the task caused it
             gap = now - since > GAP
             if begun is not None and (

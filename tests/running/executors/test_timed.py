@@ -7,7 +7,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.running.executors import Failure, InProcess, Serial, Worker
-from samplerbench.benchmarks.running.executors.remote_timer import TimesTask
+from samplerbench.benchmarks.running.timing_stage import TimesTask
 from samplerbench.benchmarks.suites.suite import check_suite
 
 SUITE = {
@@ -93,3 +93,37 @@ def test_times_that_cannot_be_taken_have_a_reason(tmp_path, apart):
 def test_who_takes_no_times_is_not_asked_for_a_device(tmp_path, apart):
     run(tmp_path / "run", apart, timing={"enabled": False})
     assert apart.asked == []
+
+
+class Losing(InProcess):
+    """Takes times in this process; a failure comes after the first of two cells."""
+
+    def alone(self, device):
+        return self
+
+    def run(self, task, world, *, tell=lambda _: None, limit=None):
+        def tell_first(news):
+            tell(news)
+            if isinstance(news, tuple):
+                raise Failure("crashed", "its machine was lost")
+
+        return super().run(task, world, tell=tell_first, limit=limit)
+
+
+def test_times_taken_before_a_machine_was_lost_are_kept(tmp_path):
+    frame = run(tmp_path / "run", Losing(), timing={**SUITE["timing"], "batch_size": [4]})
+    assert sorted(frame["ms_per_sample"].notna()) == [False, True]
+    assert set(frame["timing_reason"].dropna()) == {"its machine was lost"}
+    assert set(frame["status"]) == {"ok"}
+
+
+def test_a_sweep_that_fails_leaves_the_times_and_a_warning(tmp_path, monkeypatch, caplog):
+    def broken(*_):
+        raise RuntimeError("no such device")
+
+    monkeypatch.setattr("samplerbench.benchmarks.running.timing_stage.sweep_record", broken)
+    timing = {**SUITE["timing"], "batch_size": [4], "sweep": 8}
+    frame = run(tmp_path / "run", InProcess(), timing=timing)
+    assert (frame["ms_per_sample"] > 0).all()
+    assert "throughput of ddim" in caplog.text or "throughput of euler" in caplog.text
+    assert "no such device" in caplog.text

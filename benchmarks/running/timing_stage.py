@@ -1,0 +1,263 @@
+"""Timing of a run's sampled cells, on this process's device or on the device of an executor.
+
+Times in the run directory are kept as long as their inputs and the machine stay the same.
+``timing.csv`` has a line per cell and batch size, for suites with several batch sizes.
+``throughput.csv`` has a line per model and batch size of a sweep.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ...results.record import AROUND, Record
+from ...results.run_directory.files import write_text
+from ...results.run_directory.layout import CELL, QUALITY, TIMING
+from ...results.run_directory.reading import log
+from ...results.run_directory.run_dir import RunDir
+from ...results.text import csv_lines
+from ..suites.cell import Cell
+from ..suites.suite import Timing
+from ..timing.cells import time_cells
+from ..timing.machine import describe_device, package_version
+from ..timing.sweep import sweep_record
+from .cell_states import is_skipped_or_failed
+from .executors import Call, Executor, Failure, Tell, WorkerContext
+from .executors.tasks import CellTask
+from .progress import Reporter
+from .setup import Setup
+
+SWEEP = "sweep.json"  # name of a cell's file with its sweep over batch sizes
+
+IDENTITY = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
+_AROUND = [column.name for column in AROUND]
+TIMES = (
+    "timing_batch_size",
+    "timing_execution",
+    "timing_device",
+    "timing_device_name",
+    "timing_threads",
+    *_AROUND[_AROUND.index("ms_per_sample") : _AROUND.index("timing_converged")],
+    "timing_rounds",
+    "timing_discarded",
+    "timing_converged",
+    "timing_flag",
+    "timing_reason",
+)
+THROUGHPUT = (
+    "model",
+    "sampler",
+    "nfe",
+    "timing_device_name",
+    "batch",
+    "ms",
+    "samples_per_second",
+    "knee",
+    "ended",
+)
+
+
+@dataclass(frozen=True)
+class TimesTask:
+    """Task that times cells of one model.
+
+    ``size`` is the batch size, 0 for each cell's own; None times the first cell at many batch sizes
+    (:func:`.sweep_record`). ``within`` limits the total seconds.
+    """
+
+    parts: tuple[CellTask, ...]
+    options: Timing
+    size: int | None
+    within: float | None
+
+    def prepare(self, world: WorkerContext) -> None:
+        """Load the model; raise a ValueError if its files changed since the plan."""
+        self.parts[0].prepare(world)
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
+        """Return the columns of each cell by its key; a sweep without points has none.
+
+        ``tell`` gets texts on the progress, and (key, columns) of each cell whose timing has ended.
+        """
+        cells, device = [part.cell for part in self.parts], world.setting.device
+        model, records = world.load(cells[0].model).model, dict[str, Record]()
+
+        def done(key: str, record: Record) -> None:
+            records[key] = record
+            tell((key, record))
+
+        if self.size is not None:
+            time_cells(
+                model,
+                cells,
+                self.options,
+                device,
+                batch_size=self.size,
+                progress=lambda share, label: tell(f" {share:.0%} {label}"),
+                done=done,
+                within=self.within,
+            )
+            return records
+        swept = sweep_record(
+            model, cells[0], self.options, device, self.within, lambda n: tell(f", batches of {n}")
+        )
+        return {cells[0].key: swept} if swept["points"] else {}
+
+
+def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor) -> None:
+    """Time the sampled cells whose times are missing or outdated, and sweep batch sizes if asked.
+
+    ``executor`` is from :meth:`.Executor.alone`, or runs tasks in this process. A cell that cannot
+    be timed gets the column ``timing_reason``.
+
+    Raises:
+        ValueError: a model's files changed, or the executor runs no task.
+    """
+    run, options = setup.directory, setup.suite.timing
+    sizes = [*options.batch_size, *([None] if options.sweep else [])]
+    end = time.monotonic() + 60 * options.minutes if options.minutes else None
+    parts_left = len(setup.models) * len(sizes)
+    most = parts_left * options.seconds
+    report.limit_time(min(most, 60 * options.minutes) if options.minutes else most)
+    for name in setup.models:
+        cells = [cell for cell in setup.cells_of(name) if not is_skipped_or_failed(run, cell)]
+        if not cells:
+            continue
+        try:
+            machine = executor.run(Call(conditions_for_times, (setup.device,)), setup.world)
+        except Failure as failure:
+            raise ValueError(
+                f"no times can be taken where they were to be: {failure.reason}; --no-timing "
+                "leaves them out"
+            ) from failure
+        for size in sizes:
+            if stamps := _stamps_of_pending(run, cells, options, size, machine):
+                # an equal share of the remaining seconds
+                within = None if end is None else max(0.0, end - time.monotonic()) / parts_left
+                parts_left -= 1
+                pending = [cell for cell in cells if cell.key in stamps]
+                _time_at_size(setup, pending, size, stamps, within, report, executor)
+
+
+def conditions_for_times(device: str) -> Record:
+    """Return the device, its name and torch's threads in this process, on which times depend."""
+    return {
+        "timing_device": device,
+        "timing_device_name": describe_device(device)["name"],
+        "timing_threads": torch.get_num_threads(),
+    }
+
+
+def _stamps_of_pending(
+    run: RunDir, cells: Sequence[Cell], options: Timing, size: int | None, machine: Record
+) -> dict[str, Record]:
+    """Return the inputs of missing and outdated times by cell key; only a change outdates times.
+
+    If memory did not hold a cell's batch, the reason is written in place of times.
+    """
+    file, stamps = timing_file(size, options), dict[str, Record]()
+    left_out = {"enabled", "batch_size", "minutes", "sweep"}
+    requested = {
+        "samplerbench": package_version(),
+        **options.model_dump(mode="json", exclude=left_out),
+    }
+    for cell in cells[:1] if size is None else cells:
+        batch = size or cell.batch_size
+        stamp = {**machine, "timing_batch_size": batch, "timing_asked": requested}
+        if size is None:
+            stamp["sweep"] = options.sweep
+        if stamp.items() <= (run.read(cell.key, file) or {}).items():
+            continue
+        if size is not None and (reason := why_too_large(run, cell, batch)):
+            run.write(cell.key, file, {**stamp, "timing_reason": reason})
+        else:
+            stamps[cell.key] = stamp
+    return stamps
+
+
+def _time_at_size(
+    setup: Setup,
+    cells: Sequence[Cell],
+    size: int | None,
+    stamps: dict[str, Record],
+    within: float | None,
+    report: Reporter,
+    executor: Executor,
+) -> None:
+    """Time cells at one batch size, and write the columns of each cell as soon as it ends."""
+    options, model = setup.suite.timing, cells[0].model
+    title = f"{model}: timing" + (f" batches of {size}" if size else "")
+    if size is None:
+        title = f"{model}: throughput of {cells[0].label}"
+
+    def write(key: str, record: Record) -> None:
+        if stamp := stamps.pop(key, None):
+            setup.directory.write(key, timing_file(size, options), {**stamp, **record})
+
+    def receive(news: str | tuple[str, Record]) -> None:
+        if isinstance(news, str):
+            report.stage(title + news)
+        else:
+            write(*news)
+
+    records: dict[str, Record]
+    task = TimesTask(tuple(map(CellTask, cells)), options, size, within)
+    try:
+        records = executor.run(task, setup.world, tell=receive)
+    except Failure as failure:
+        if size is None:  # the file of a sweep has no place for a reason
+            log.warning("%s: %s.", title, failure.reason)
+            return
+        records = {key: {"timing_reason": failure.reason} for key in stamps}
+    for key, record in records.items():  # all cells again, since news can be lost
+        write(key, record)
+
+
+def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
+    """Return why a batch of ``size`` does not fit into memory, as sampling found; else ""."""
+    used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
+    if not isinstance(used, int) or size <= used:
+        return ""
+    return (
+        f"memory held batches of {used} samples, not of {cell.batch_size}: a batch of {size} is not "
+        f"timed, and no other for it; --batch-size {used} times that"
+    )
+
+
+def timing_file(size: int | None, options: Timing) -> str:
+    """Return the name of a cell's file with its times at one batch size; of its sweep for None."""
+    if size is None:
+        return SWEEP
+    # times of the first batch size are in the result table
+    return TIMING if size == options.batch_size[0] else f"timing-{size}.json"
+
+
+def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
+    """Write ``timing.csv`` if there are several batch sizes, and ``throughput.csv`` for a sweep."""
+    if options.enabled and options.sweep:
+        lines = [line for cell in cells for line in _lines_of_sweep(run, cell)]
+        write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
+    if not options.enabled or len(options.batch_size) == 1:
+        return
+    columns, lines = IDENTITY + TIMES, []
+    for cell in cells:
+        for size in options.batch_size:
+            if times := run.read(cell, timing_file(size, options)):
+                row = {**(run.read(cell, CELL) or {}), **times}
+                lines.append([row.get(column) for column in columns])
+    write_text(run.path / "timing.csv", csv_lines(columns, lines))
+
+
+def _lines_of_sweep(run: RunDir, cell: str) -> list[list[object]]:
+    result = run.read(cell, SWEEP)
+    if not result:
+        return []
+    row = {**(run.read(cell, CELL) or {}), **(run.read(cell, QUALITY) or {})}
+    about = [row.get("model"), row.get("sampler"), row.get("nfe"), result["timing_device_name"]]
+    return [
+        [*about, batch, ms, 1e3 * batch / ms, batch == result["knee"], result["ended"]]
+        for batch, ms in result["points"]
+    ]
