@@ -23,7 +23,7 @@ Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 Models = Mapping[str, Any] | Sequence[Any]
-"""Models to run: a mapping from names in tables to specs or objects, or a list of specs."""
+"""Models to run: specs, or a mapping whose keys name objects; specs in it keep their own names."""
 
 
 def suite_of(
@@ -75,9 +75,10 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return the spec of a model; register an object under ``name``, or if "" under its own name.
+    """Return a spec unchanged; register an object, and return its name.
 
-    Raises a ValueError if the object is no model, or the name is malformed or a built-in model's.
+    The name is ``name``, or the object's own if that is "". Raises a ValueError if the object is no
+    model, or the name is malformed or a built-in model's.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -103,7 +104,7 @@ def make_sampler(sampler: Any) -> Sampler:
 
 
 def sampler_spec(sampler: Any) -> Any:
-    """Return the spec of a sampler (a spec, object or class); register the class of an object."""
+    """Return a spec unchecked; register the class of an object or a class, and return its spec."""
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)

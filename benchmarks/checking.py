@@ -211,7 +211,7 @@ def _check_loaded_model(
 def _with_range_check(
     result: Checked, limits: tuple[float, float] | None, clean: Tensor
 ) -> Checked:
-    """Put a check that images lie within ``limits`` before a result's checks; add none for None."""
+    """Return the result with a check of the images' range put first; unchanged without limits."""
     if limits is None:
         return result
     return replace(result, checks=(check_range(limits, clean), *result.checks))

@@ -28,10 +28,10 @@ Told = Callable[[int, Answer | Failure, float | None], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Description of the measurements that can be sent to a process.
+    """Settings of a run, which can be sent to a process.
 
     Attributes:
-        name: name of the effort.
+        name: name of the effort, "fast" or "full".
         out: folder of measurements.
         replace: pairs of a model's name and the name of its replacement.
     """
