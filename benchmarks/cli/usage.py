@@ -31,7 +31,7 @@ def run_app(app: Typer) -> int:
         if os.environ.get("SAMPLERBENCH_TRACEBACK"):
             raise
         return _print_refusal(
-            f"{error.strerror}: {error.filename}"
+            f"{error.strerror}: {error.filename}; give another path"
             if isinstance(error, OSError) and error.filename
             else str(error)
         )

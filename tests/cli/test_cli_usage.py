@@ -88,6 +88,11 @@ def test_run__limits_and_executors_that_do_not_exist(samplerbench, args, sentenc
     refused(samplerbench("run", "nosuch", *args), sentence)
 
 
+def test_run_app__a_file_in_place_of_a_folder_has_a_remedy(samplerbench, tmp_path):
+    (tmp_path / "file").touch()
+    refused(samplerbench("new-solver", "mine", "--out", "file"), "file/mine; give another path")
+
+
 def test_a_factory_that_exits_is_a_sentence(samplerbench, tmp_path):
     (tmp_path / "quits.py").write_text("import sys\n\ndef factory():\n    sys.exit(0)\n")
     refused(
