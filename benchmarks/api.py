@@ -27,6 +27,7 @@ from .arguments import (
     Device,
     Models,
     SuiteArgument,
+    list_of,
     load_installed,
     make_sampler,
     model_spec,
@@ -259,12 +260,15 @@ def advise(
 
     load_installed()
     spec = model_spec(model)
+    spec = spec if isinstance(spec, str) else format_spec(spec)
     if nfe is not None:
+        if options.get("ms") is not None or not len(nfe):
+            raise ValueError("give --nfe with at least one number, or --ms, not both")
         options["nfe"] = nfe
     return find(
         spec,
         out=advice_folder(spec) if out is None else out,
-        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in only],
+        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in list_of(only)],
         device=resolve_device_argument(device),
         **options,
     )
@@ -333,7 +337,7 @@ def tune(
     subject = load_denoiser(model_spec(model), where)
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
-    solvers = [make_sampler(sampler) for sampler in samplers]
+    solvers = [make_sampler(sampler) for sampler in list_of(samplers)]
     targets = targets_of(solvers, subject.model, steps, nfe, what, also)
     elsewhere = holdout_model or next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(elsewhere), where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +47,7 @@ def suite_of(
     if models is not None:
         keys["models"] = _model_specs(models)
     if samplers is not None:
-        keys["samplers"] = [sampler_spec(sampler) for sampler in samplers]
+        keys["samplers"] = [sampler_spec(sampler) for sampler in list_of(samplers)]
     if suite is None or isinstance(suite, Mapping):
         return check_suite({"name": "suite", **(suite or {}), **keys}, "the suite")
     full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
@@ -58,6 +58,13 @@ def load_installed() -> None:
     """Load the samplers of installed packages; log a warning for each broken package."""
     for sentence in methods.load_plugins().values():
         log.warning("%s", sentence)
+
+
+def list_of(samplers: Iterable[Any]) -> list[Any]:
+    """Return samplers as a list. Raises a ValueError for a single spec, and for no iterable."""
+    if isinstance(samplers, str | Mapping) or not isinstance(samplers, Iterable):
+        raise ValueError(f"samplers are a list such as ['heun'], not a {type(samplers).__name__}")
+    return list(samplers)
 
 
 def _model_specs(models: Models) -> list[Any]:

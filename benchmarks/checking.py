@@ -90,7 +90,7 @@ def check_model(
             latents, for a model of latents. None uses the model's own data or, without any, samples
             that the model generates. A check on generated samples alone never passes.
         teacher: model that a few-step map was distilled from.
-        samples: largest number of images or samples to use.
+        samples: largest number of images or samples to use, >= 2.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: called with sentences on assumptions about the images, and on a long check.
         opened: called before the check with two arguments: the specification and checksum of a
@@ -102,6 +102,8 @@ def check_model(
     Raises:
         ValueError: there is no such model, or the images or the teacher do not fit it.
     """
+    if samples < 2:
+        raise ValueError(f"samples={samples}: give 2 or more, such as 256")
     where, spec = resolve_device_argument(device), model_spec(model)
     if isinstance(spec, str) and (os.path.exists(spec) or spec.startswith("checkpoint:")):
         spec = {"name": spec}
