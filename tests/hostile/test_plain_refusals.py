@@ -55,7 +55,7 @@ def test_explain_write_errors__a_folder_that_cannot_be_made_is_not_gone(tmp_path
     ):
         (tmp_path / "file").mkdir(exist_ok=True)
     with (
-        pytest.raises(ValueError, match="a.py could not be written .*; give yourself the right"),
+        pytest.raises(ValueError, match=r"a.py could not be written .*; give yourself the right"),
         explain_write_errors(tmp_path),
     ):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "a.py"))

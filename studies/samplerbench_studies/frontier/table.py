@@ -85,7 +85,8 @@ def summary_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         ratios = {
             (r["model"], r["end"], r["budget"]): r["ratio_to_ours"]
             for r in rows
-            if (r["criterion"], r["side"]) == (criterion, "peers") and r["ratio_to_ours"] is not None
+            if (r["criterion"], r["side"]) == (criterion, "peers")
+            and r["ratio_to_ours"] is not None
         }
         if ratios:
             where = min(ratios, key=lambda key: ratios[key])
