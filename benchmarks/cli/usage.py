@@ -72,6 +72,7 @@ def _describe_usage_error(error: Any) -> str:
 
 
 _PLAIN = {
+    r"value error, (.*?)\.?": r"\1",
     r".*valid integer.*": "give a whole number",
     r".*valid (number|float).*": "give a number",
     r"input should be greater than or equal to (\S+)": r"give a number >= \1",

@@ -15,7 +15,8 @@ from samplerbench.benchmarks.running.executors import (
     WorkerConfig,
     WorkerContext,
 )
-from samplerbench.models import make_model
+from samplerbench.models import make_model, model_names
+from samplerbench_studies import CARDS
 
 from .measuring.effort import Effort
 from .measuring.row import Answer
@@ -46,6 +47,12 @@ class Plan:
         Raises:
             ValueError: a model does not exist.
         """
+        known = {*model_names(), *(card.name for card in CARDS.iterdir())}
+        if unknown := [name for name, _ in self.replace if name not in known]:
+            raise ValueError(
+                f"no row measures a model {unknown[0]!r}, so nothing replaces it; choose one of "
+                f"{', '.join(sorted(known))}"
+            )
         return Effort(
             self.name, self.out, {name: make_model(other) for name, other in self.replace}
         )
