@@ -78,6 +78,7 @@ def explain(
         raise ValueError(
             f"there is no row {missing[0]}; the rows are {', '.join(map(str, sorted(known)))}"
         )
+    plan.out.mkdir(parents=True, exist_ok=True)  # an error now, not after minutes of measuring
     found = {
         number: answer
         for number, row in known.items()

@@ -264,6 +264,12 @@ def test_a_mistake_is_one_sentence(tmp_path, options, sentence):
     assert sentence in str(result.exception)
 
 
+def test_explain__the_folder_is_made_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        run.explain(run.Plan("fast", tmp_path / "file" / "fast"), [3], executor=None, told=print)
+
+
 def test_names_are_moved_apart_and_stay_in_their_axes():
     _, (axes,) = panels(1, 300)
     axes.set_yscale("log")
