@@ -27,6 +27,7 @@ from .arguments import (
     Device,
     Models,
     SuiteArgument,
+    list_of,
     load_installed,
     make_sampler,
     model_spec,
@@ -121,9 +122,9 @@ def run(
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None if keywords
             give everything. A suite with ``until`` draws samples until its comparison is decided.
         out: run directory; None for one under ``results/runs`` with the suite's name and digest.
-        models: specs such as ``"fashion"``, or a mapping from names to specs and objects: denoisers, or
-            anything a factory in a Python file may return. A model is measured again if its outputs
-            differ from its outputs in the last run under its name.
+        models: specs such as ``"fashion"``, or a mapping. Its keys name objects: denoisers, or
+            anything a factory in a Python file may return. Specs keep their own names. An object is
+            measured again if its outputs differ from those in the last run under its name.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None to report in a terminal or a notebook only.
@@ -197,7 +198,7 @@ def run_suite(
         device: "cpu" or "cuda".
         console: where to report progress.
         executor: where samplers run; None for this process.
-        time_limit: seconds that one shard may take; None derives it from the measured speed, 0 is no limit.
+        time_limit: seconds for 512 samples or fewer; None derives it from the speed, 0 is none.
         retry: True to repeat cells that failed before.
         fresh: True to set aside the folder's contents and the cached measurements on models.
         join: True to help another process that runs in the folder; False raises a BusyError for it.
@@ -259,12 +260,15 @@ def advise(
 
     load_installed()
     spec = model_spec(model)
+    spec = spec if isinstance(spec, str) else format_spec(spec)
     if nfe is not None:
+        if options.get("ms") is not None or not len(nfe):
+            raise ValueError("give --nfe with at least one number, or --ms, not both")
         options["nfe"] = nfe
     return find(
         spec,
         out=advice_folder(spec) if out is None else out,
-        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in only],
+        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in list_of(only)],
         device=resolve_device_argument(device),
         **options,
     )
@@ -277,7 +281,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Result of :func:`tune`: tuned entries, failed targets, and the name of the hold-out model."""
+    """Result of :func:`tune`: entries, failures by (sampler, steps), name of the hold-out model."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]
@@ -303,7 +307,7 @@ def tune(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Tune noise levels or coefficients on latents that no run uses, towards converged endpoints.
+    """Tune samplers' noise levels or coefficients to end near the converged endpoints of latents.
 
     Args:
         model: a spec or an object.
@@ -311,7 +315,7 @@ def tune(
         nfe: evaluations per sample; or give ``steps``.
         steps: numbers of steps; or give ``nfe``.
         out: JSON file for the schedule ``tuned(file=…)``. Entries of the same settings are reused.
-        latents: number of latents to tune on.
+        latents: number of latents to tune on, which no run uses.
         test_latents: number of further latents, which only measure the error of the result.
         seed: root seed of the latents.
         objective: mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
@@ -333,7 +337,7 @@ def tune(
     subject = load_denoiser(model_spec(model), where)
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
-    solvers = [make_sampler(sampler) for sampler in samplers]
+    solvers = [make_sampler(sampler) for sampler in list_of(samplers)]
     targets = targets_of(solvers, subject.model, steps, nfe, what, also)
     elsewhere = holdout_model or next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(elsewhere), where)

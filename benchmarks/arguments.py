@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 Models = Mapping[str, Any] | Sequence[Any]
-"""Models to run: a mapping from names in tables to specs or objects, or a list of specs."""
+"""Models to run: specs, or a mapping whose keys name objects; specs in it keep their own names."""
 
 
 def suite_of(
@@ -47,7 +47,7 @@ def suite_of(
     if models is not None:
         keys["models"] = _model_specs(models)
     if samplers is not None:
-        keys["samplers"] = [sampler_spec(sampler) for sampler in samplers]
+        keys["samplers"] = [sampler_spec(sampler) for sampler in list_of(samplers)]
     if suite is None or isinstance(suite, Mapping):
         return check_suite({"name": "suite", **(suite or {}), **keys}, "the suite")
     full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
@@ -58,6 +58,13 @@ def load_installed() -> None:
     """Load the samplers of installed packages; log a warning for each broken package."""
     for sentence in methods.load_plugins().values():
         log.warning("%s", sentence)
+
+
+def list_of(samplers: Iterable[Any]) -> list[Any]:
+    """Return samplers as a list. Raises a ValueError for a single spec, and for no iterable."""
+    if isinstance(samplers, str | Mapping) or not isinstance(samplers, Iterable):
+        raise ValueError(f"samplers are a list such as ['heun'], not a {type(samplers).__name__}")
+    return list(samplers)
 
 
 def _model_specs(models: Models) -> list[Any]:
@@ -75,9 +82,10 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return the spec of a model; register an object under ``name``, or if "" under its own name.
+    """Return a spec unchanged; register an object, and return its name.
 
-    Raises a ValueError if the object is no model, or the name is malformed or a built-in model's.
+    The name is ``name``, or the object's own if that is "". Raises a ValueError if the object is no
+    model, or the name is malformed or a built-in model's.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -103,7 +111,7 @@ def make_sampler(sampler: Any) -> Sampler:
 
 
 def sampler_spec(sampler: Any) -> Any:
-    """Return the spec of a sampler (a spec, object or class); register the class of an object."""
+    """Return a spec unchecked; register the class of an object or a class, and return its spec."""
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)

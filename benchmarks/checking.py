@@ -90,7 +90,7 @@ def check_model(
             latents, for a model of latents. None uses the model's own data or, without any, samples
             that the model generates. A check on generated samples alone never passes.
         teacher: model that a few-step map was distilled from.
-        samples: largest number of images or samples to use.
+        samples: largest number of images or samples to use, >= 2.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: called with sentences on assumptions about the images, and on a long check.
         opened: called before the check with two arguments: the specification and checksum of a
@@ -102,6 +102,8 @@ def check_model(
     Raises:
         ValueError: there is no such model, or the images or the teacher do not fit it.
     """
+    if samples < 2:
+        raise ValueError(f"samples={samples}: give 2 or more, such as 256")
     where, spec = resolve_device_argument(device), model_spec(model)
     if isinstance(spec, str) and (os.path.exists(spec) or spec.startswith("checkpoint:")):
         spec = {"name": spec}
@@ -211,7 +213,7 @@ def _check_loaded_model(
 def _with_range_check(
     result: Checked, limits: tuple[float, float] | None, clean: Tensor
 ) -> Checked:
-    """Put a check that images lie within ``limits`` before a result's checks; add none for None."""
+    """Return the result with a check of the images' range put first; unchanged without limits."""
     if limits is None:
         return result
     return replace(result, checks=(check_range(limits, clean), *result.checks))

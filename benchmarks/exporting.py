@@ -56,6 +56,8 @@ def export(
     alone = sampler is None or model is None  # a list of levels needs a model only for a sampler
     if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
+    if schedule is not None and steps is None:
+        raise ValueError(f"--schedule {schedule} needs --steps; the levels are given already")
     if sampler is not None and model is None:
         raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
     subject = None if model is None else load_model(model_spec(model)).model
@@ -65,7 +67,7 @@ def export(
     if steps is not None and subject is not None:
         levels, solver = levels_of_schedule(schedule, steps, subject, solver)
     else:
-        levels = read_levels(sigmas) if isinstance(sigmas, str) else tuple(map(float, sigmas or ()))
+        levels = read_levels(sigmas) if isinstance(sigmas, str) else tuple(map(float, sigmas))  # type: ignore[arg-type]
     if solver is None or subject is None:
         return export_sigmas(to, levels)
     if getattr(solver, "needs_look", False):

@@ -40,4 +40,7 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
 
 def _float64_array(values: Any) -> FloatArray:
     """Return an array, or a tensor on any device, as an array in double precision."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64)
+    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64)
+    if not array.ndim:
+        raise ValueError("a number is no mean (d,) or covariance (d, d); give arrays, also for d=1")
+    return array

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from looping import each
 from remembered import remembered  # noqa: F401
@@ -214,6 +215,34 @@ def test_python_api__a_mistake_is_one_sentence(here, asked, words):
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(here.rglob("*.csv")), "nothing was run"
+
+
+@each(
+    ("call", "words"),
+    [
+        (lambda: plan(SUITE, samplers="heun"), "samplers are a list such as ['heun'], not a str"),
+        (lambda: benchmarks.tune("gmm-2d", "heun", nfe=[4]), "samplers are a list"),
+        (lambda: benchmarks.advise({"name": "gmm-2d"}, only=["huen"]), "did you mean heun?"),
+        (
+            lambda: benchmarks.advise("gmm-2d", []),
+            "give --nfe with at least one number, or --ms, not both",
+        ),
+        (lambda: benchmarks.advise("gmm-2d", [5], ms=3.0), "or --ms, not both"),
+        (lambda: benchmarks.check_model("gmm-2d", samples=1), "samples=1: give 2 or more"),
+        (lambda: benchmarks.frechet_distance(0.0, 1.0, 0.0, 1.0), "a number is no mean (d,)"),
+        (lambda: benchmarks.export([1, 0], schedule="karras"), "--schedule karras needs --steps"),
+        (lambda: benchmarks.export(steps=2.5, model="gmm-2d"), "2.5 steps: give a whole number"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_python_api__arguments_that_mean_nothing(here, call, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
+        call()
+    assert words in str(caught.value)
+
+
+def test_export__takes_an_array():
+    assert benchmarks.export(np.array([3.0, 0.0]))["sigmas"] == [3.0, 0.0]
 
 
 def test_help_reads_well():

@@ -31,7 +31,7 @@ def run_app(app: Typer) -> int:
         if os.environ.get("SAMPLERBENCH_TRACEBACK"):
             raise
         return _print_refusal(
-            f"{error.strerror}: {error.filename}"
+            f"{error.strerror}: {error.filename}; give another path"
             if isinstance(error, OSError) and error.filename
             else str(error)
         )
@@ -72,6 +72,7 @@ def _describe_usage_error(error: Any) -> str:
 
 
 _PLAIN = {
+    r"value error, (.*?)\.?": r"\1",
     r".*valid integer.*": "give a whole number",
     r".*valid (number|float).*": "give a number",
     r"input should be greater than or equal to (\S+)": r"give a number >= \1",

@@ -244,6 +244,8 @@ def _check_step_count(number: float) -> int:
         raise ValueError(
             f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}"
         )
+    if number != int(number):
+        raise ValueError(f"{number:.12g} steps: give a whole number")
     return int(number)
 
 

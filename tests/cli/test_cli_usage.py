@@ -76,6 +76,32 @@ def test_show_does_not_import_torch(tmp_path):
     )
 
 
+@each(
+    ("args", "sentence"),
+    [
+        (("--memory-limit", "inf"), "--memory-limit: give a number <= 1000000000"),
+        (("--memory-limit", "1e300"), "--memory-limit: give a number <= 1000000000"),
+        (("--executor", ""), "there is no executor ''; the executors are: worker"),
+    ],
+)
+def test_run__limits_and_executors_that_do_not_exist(samplerbench, args, sentence):
+    refused(samplerbench("run", "nosuch", *args), sentence)
+
+
+def test_run_app__a_file_in_place_of_a_folder_has_a_remedy(samplerbench, tmp_path):
+    (tmp_path / "file").touch()
+    refused(samplerbench("new-solver", "mine", "--out", "file"), "file/mine; give another path")
+
+
+def test_in_plain_words__a_choice(samplerbench):
+    refused(samplerbench("calibrate", "--part", "x"), "--part: 'x' is not one of 'endpoints'")
+
+
+def test_calibrate__out_is_made_before_replicates_are_drawn(samplerbench, tmp_path):
+    (tmp_path / "file").touch()
+    refused(samplerbench("calibrate", "--quick", "--out", "file"), "file; give another path")
+
+
 def test_a_factory_that_exits_is_a_sentence(samplerbench, tmp_path):
     (tmp_path / "quits.py").write_text("import sys\n\ndef factory():\n    sys.exit(0)\n")
     refused(

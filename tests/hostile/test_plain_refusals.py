@@ -47,6 +47,20 @@ def test_unwritable__a_full_disk(tmp_path):
     assert "another folder" not in str(said.value)
 
 
+def test_explain_write_errors__a_folder_that_cannot_be_made_is_not_gone(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ValueError, match=r"cannot write to .*file \(File exists\); choose another"),
+        explain_write_errors(tmp_path / "file"),
+    ):
+        (tmp_path / "file").mkdir(exist_ok=True)
+    with (
+        pytest.raises(ValueError, match=r"a.py could not be written .*; give yourself the right"),
+        explain_write_errors(tmp_path),
+    ):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "a.py"))
+
+
 def test_run__a_probability_flow_that_does_not_converge(samplerbench, monkeypatch):
     monkeypatch.setattr(probability_flow, "SMALLEST_STEP", 10.0)
     code, _, said = samplerbench(*RUN, "--model", "gmm-2d", "--no-isolation", "--out", "run")

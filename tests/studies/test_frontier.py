@@ -138,6 +138,15 @@ def test_exact_samples_are_compared_as_a_smallest_distance():
     assert error_ratio(Errors(np.ones(50), exact.flipped), exact, "rms")[0] == 1e12
 
 
+def test_summary_sentences__peers_without_ours_have_no_ratio():
+    rows = [
+        {"model": "gmm-2d", "end": "zero", "budget": 5, "criterion": criterion, "side": "peers"}
+        | {"median": 1.0, "rms": 1.0, "ratio_to_ours": None}
+        for criterion in ("median", "rms")
+    ]
+    assert summary_sentences(rows) == []
+
+
 def test_too_few_samples_are_refused(tmp_path):
     with pytest.raises(ValueError, match="give more samples"):
         frontier(tmp_path, samples=10, screen=8)

@@ -89,7 +89,7 @@ def print_json(value: object) -> None:
 def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str] | None = None) -> None:
     """Print rows as a table.
 
-    ``columns`` maps the keys of the printed columns to their headings; None prints all keys.
+    ``columns`` maps the keys of the printed columns to their headings; None prints the first row's.
     Nothing is cut. If the console is too narrow, long texts are wrapped in their columns. If wrapping
     is not enough, the last columns go to a second line under each row, with their headings.
     """

@@ -21,7 +21,7 @@ from ...running.executors import Executor, InProcess, Pool, Worker, make_executo
 from ...running.executors.ray_executor import Ray
 from .console import err, say
 from .help_panels import EXECUTION
-from .options import setting
+from .options import MOST, setting
 
 OFF = ("0", "false", "f", "no", "n", "off")
 """Values of ``SAMPLERBENCH_ISOLATION`` for in-process runs if no option names an executor."""
@@ -49,6 +49,7 @@ class ExecutorOptions:
         "Memory of the samplers' process, 0 for no limit (default: 80 % of the machine's).",
         EXECUTION,
         min=0,
+        max=MOST,
     )
     ray_address: str | None = setting(
         "--ray-address HOST:PORT",
@@ -118,7 +119,8 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
             f"{options.isolation_option} is short for --executor {short}, and --executor {name} "
             "was given too; leave one of them out"
         )
-    name = name or short or ("in-process" if _is_isolation_off() else "worker")
+    if name is None:
+        name = short or ("in-process" if _is_isolation_off() else "worker")
     if memory_limit is not None and name == "worker":
         return Worker(options.memory_limit_in_bytes)
     executor = make_executor(name)

@@ -31,7 +31,7 @@ from ..arrays import FloatArray
 
 
 def chain(beta: float, steps: int) -> FloatArray:
-    """Return gamma_1 … gamma_T = 0 of T steps, of which the first has rate ``beta``.
+    """Return gamma_1 … gamma_T = 0 of T steps, ``(steps,)``, of which the first has rate ``beta``.
 
     Args:
         beta: rate of the first step, in (0, 1).

@@ -61,7 +61,7 @@ class PairLaw:
 
     Attributes:
         name: name of the row.
-        apart: distance between two endpoints.
+        apart: root mean square distance between the endpoints of two latents, per dimension.
         draw: function ``(rng, n)`` to n draws.
         truth: population of draws whose values count as true.
     """
@@ -111,7 +111,7 @@ def simulated_law(
 def law_with_equal_rms(flips: float, level: float, correlation: float = 0.95) -> PairLaw:
     """Return a law of two samplers with equal root mean squares.
 
-    The second sampler has a smaller typical error, but more flips.
+    The second has a smaller typical error, but flips. Arguments are as in :func:`simulated_law`.
     """
     spread, far = 0.6, math.exp(2 * 0.25**2)
     square = level**2 * math.exp(2 * spread**2)
@@ -250,7 +250,7 @@ def _counts_of_replicate(
 
 
 def _is_wrong_verdict(verdict: str, true: float, of: float) -> bool:
-    """Return True for a verdict in the wrong direction, or for any without a true difference.
+    """Return True for "better" if the second sampler is not better, and "worse" if it is.
 
     Args:
         verdict: verdict on the second sampler, "better", "worse" or another.

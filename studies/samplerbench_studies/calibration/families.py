@@ -21,7 +21,7 @@ WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
 
 
 def gaussian(d: int) -> Population:
-    """Return N(m, L^T L), with standard deviations from 1 to 0.2 along its axes."""
+    """Return N(m, L^T L) with m of :func:`mean_vector` and L of :func:`mixing_matrix`."""
     mean, L = mean_vector(d), mixing_matrix(d)
     return Population(
         Law(mean, L.T @ L, np.zeros((d, d, d))),
@@ -83,7 +83,7 @@ def _gaussian_mixture(d: int, centres: FloatArray, weights: FloatArray) -> Popul
 
 
 def spiked(d: int) -> Population:
-    """Return a Gaussian with one axis ten times as wide as the next."""
+    """Return the law of :func:`gaussian` with its widest axis ten times as wide."""
     axes = standard_deviations(d)
     axes[0] *= 10
     mean, L = mean_vector(d), axes[:, None] * rotation_matrix(d)
@@ -104,7 +104,7 @@ def rectified(d: int) -> Population:
 
 
 def rectified_moments(correlation: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return covariance and third central moments of max(u, 0) for standard normals u.
+    """Return covariance and third central moments of max(u, 0), for normals u of variance 1.
 
     The second moments are the arc-cosine kernel, (sin θ + (π - θ) cos θ) / 2π with cos θ = ρ (Cho
     and Saul 2009, eq. 6). With max(u, 0) = (u + |u|) / 2 the third ones are (E|uvw| + E uv|w| + E
@@ -150,7 +150,7 @@ def _sum_over_index_pairs(pairs: FloatArray) -> FloatArray:
 
 
 def network(d: int) -> Population:
-    """Return 10 000 real images' features on the extractor's first d axes, drawn with replacement."""
+    """Return draws with replacement from the first d features of 10,000 Fashion-MNIST images."""
     model = make_model("fashion")
     samples = Samples(model.decoded_event, model.decoded_limits, model.reference())
     reduced = make_extractor(f"card:{d}", samples)
@@ -163,7 +163,7 @@ def network(d: int) -> Population:
 
 
 def mean_vector(d: int) -> FloatArray:
-    """Return a mean ``(d,)`` of half a standard deviation."""
+    """Return a fixed random mean ``(d,)``, with elements of standard deviation 0.5."""
     return 0.5 * np.random.default_rng([2, d]).standard_normal(d)
 
 
@@ -178,7 +178,7 @@ def standard_deviations(d: int) -> FloatArray:
 
 
 def rotation_matrix(d: int) -> FloatArray:
-    """Return a random rotation ``(d, d)``, always the same for a d."""
+    """Return a fixed random orthogonal matrix ``(d, d)``."""
     return np.linalg.qr(np.random.default_rng([3, d]).standard_normal((d, d)))[0]
 
 

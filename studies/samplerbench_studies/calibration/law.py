@@ -55,7 +55,7 @@ class Law:
         )
 
     def kid(self, other: Law) -> float:
-        """Return the exact squared MMD with the kernel (x·y / d + 1)³.
+        """Return the exact squared MMD to another law, with the kernel (x·y / d + 1)³.
 
         E (x·y)^k is the inner product of the k-th raw moments of x and y, so that with differences
         D_k of the raw moments of the two laws

@@ -14,7 +14,7 @@ from .families import FAMILIES
 from .law import FeatureDistortion, Law, Population
 
 LEVELS = (0.0, 1.0, 10.0)
-"""True FD of the first sampler, in units of the floor."""
+"""True FD of the first sampler, in units of :attr:`SamplerPairs.floor`."""
 
 MARGIN = 0.1
 """Excess of the second sampler's FD, relative to the larger of the first one's FD and the floor."""
@@ -33,8 +33,7 @@ class SimulatedSampler:
         kid: true KID.
         quadratic: matrix I - T of the influence function ``2 shift·c + c^T (I - T) c - its mean``,
             with c = x - E x.
-        back: the same matrix for samples of the reference, if the distance is between two sets of
-            samples.
+        back: the same matrix for samples of the reference, where these replace exact moments.
         shift: E x minus the mean of the reference.
         law: moments of the sampler's features.
         truth: moments of the reference.

@@ -80,7 +80,7 @@ class Calibration:
 
     @property
     def cells(self) -> list[Case]:
-        """All cells, grouped by metric."""
+        """Cells grouped by metric; "fd_conv" and "kid" have at most :data:`LIMIT` samples."""
         every = (*product(self.families, self.dimensions, self.samples), *self.more)
         metrics: tuple[Metric, ...] = get_args(Metric)
         cells = [Case(metric, *rest) for metric, rest in product(metrics, every)]
@@ -121,7 +121,7 @@ class Calibration:
     def _kept(self, cell: Case) -> Arrays:
         """Return the stored replicates of a cell with the same estimator; {} without any."""
         stored = read_npz(self._path(cell)) or {}
-        # a file without one is of a version that nobody can tell
+        # a file without an identity is of an unknown version
         return stored if str(stored.pop("identity", "")) == cell.identity else {}
 
     def _missing(self, kept: Arrays) -> list[range]:

@@ -93,12 +93,12 @@ def _bias_columns(arrays: Arrays, true: float) -> dict[str, Any]:
 
 
 def coverage_share(error: FloatArray, se: FloatArray) -> float:
-    """Return the share of 95 % intervals that contain the true value."""
+    """Return the share of errors, estimates less the true value, within 1.96 standard errors."""
     return float(np.mean(np.abs(error) <= Z95 * se))
 
 
 def evidence_from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
-    """Return evidence from pairs of replicates i - 1 and i, two independent runs of one sampler."""
+    """Return evidence from replicates i - 1 and i, cyclically: independent runs of one sampler."""
     found = [Estimate(*each) for each in zip(value.tolist(), se.tolist(), strict=True)]
     gaps = [
         difference(b, a, same_latents=False)

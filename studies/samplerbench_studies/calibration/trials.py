@@ -35,7 +35,7 @@ Arrays = Mapping[str, FloatArray]
 """Values ``(replicates, levels)`` by name."""
 
 REFERENCE: Mapping[Metric, int] = {"fd_conv": 2000, "kid": 500}
-"""Number of reference samples, drawn anew in each replicate, by metric between sets of samples."""
+"""Number of reference samples of each replicate, by metric between two sets of samples."""
 
 VERSION = 1
 """Version of the replicates, increased if families, maps, draws or stored arrays change."""
@@ -46,7 +46,7 @@ class Case:
     """Cell of the calibration: metric, family, number of features and number of samples.
 
     Attributes:
-        metric: "fd" to the exact reference, "fd_conv" to samples of it, or "kid".
+        metric: "fd", the Fréchet distance to exact moments; "fd_conv", to samples; or "kid".
         family: family of features.
         d: number of features.
         n: number of samples.
@@ -59,7 +59,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """File name of the cell."""
+        """Name of the cell, and of its file without the suffix."""
         return f"{self.metric}-{self.family}-{self.d}-{self.n}"
 
     @property
@@ -79,7 +79,7 @@ class Case:
 
     @property
     def enough(self) -> bool:
-        """Return True if there are enough samples per feature for intervals."""
+        """True if there are enough samples per feature for intervals."""
         return self.n >= SAMPLES_PER_FEATURE * self.d
 
     @property
@@ -94,7 +94,7 @@ class Case:
         return _sampler_pairs(self.family, self.d, self.n)
 
     def replicates(self, numbers: Iterable[int]) -> Arrays:
-        """Return the replicates of given numbers; each depends on the cell and its number only.
+        """Return the replicates with these numbers; each depends on the cell and its number only.
 
         The arrays are ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the
         second, ``difference`` (first less second) and ``difference_se``. ``low`` and ``high`` are

@@ -63,7 +63,7 @@ def is_coverage_within_bounds(row: Row, column: str) -> bool:
 
 
 def findings_as_sentences(rows: Sequence[Row]) -> list[str]:
-    """Return a sentence for each criterion and metric, then one for each row that misses one."""
+    """Return sentences on criteria and rows that miss one, by metric; then on too few samples."""
     lines = []
     for metric in dict.fromkeys(row["metric"] for row in rows):
         mine = [row for row in rows_with_enough_samples(rows) if row["metric"] == metric]

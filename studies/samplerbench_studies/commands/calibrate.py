@@ -50,6 +50,8 @@ def calibrate(
     def progress(line: str) -> None:
         error_console.print(line, markup=False)
 
+    for place in (folder, log):
+        place.mkdir(parents=True, exist_ok=True)  # an error now, not after hours of replicates
     replicates = replicates or (40 if quick else 500)
     if part != "features":
         found = calibrate_endpoints(log, replicates=replicates, quick=quick, progress=progress)

@@ -65,7 +65,7 @@ def explain(
 
 
 def folder_of_run(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
-    """Return the folder of a run; runs with other models have folders of their own."""
+    """Return the name of a run's folder; runs with other models have folders of their own."""
     from samplerbench.benchmarks.suites import file_name
 
     if not pairs:

@@ -66,7 +66,7 @@ CLONES: tuple[dict[str, Any], ...] = (
     ),
     *({"name": "dpm-solver:multistep", "max_order": k} for k in (2, 3)),
 )
-"""Peers that run only from a clone (--peers-path) with their file."""
+"""Peers that run only from a clone of their repository in --peers-path."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Candidate:
         return f"{self.spec} on {self.schedule.label}"
 
     def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
-        """Pickle the sampler by its name."""
+        """Pickle the sampler by its name and options."""
         sampler = {"name": self.sampler.name, **non_default(self.sampler)}
         return _unpickled_candidate, (self.side, sampler, self.spec, self.schedule)
 
@@ -103,9 +103,10 @@ def _unpickled_candidate(
 
 
 def ours(names: Iterable[str] | None = None) -> list[Candidate]:
-    """Return all deterministic fixed-grid samplers with all combinations of their options.
+    """Return deterministic fixed-grid samplers, of ``names`` or all, on all schedules.
 
-    Adapters of other libraries and aliases are excluded.
+    They have all combinations of their options. Adapters of other libraries and aliases are
+    excluded.
     """
     chosen = registered() if names is None else names
     return candidates_on_schedules(
@@ -122,7 +123,7 @@ def from_peers(*, clones: bool) -> list[Candidate]:
 
 
 def default_candidates() -> list[Candidate]:
-    """Return the default configuration as the only candidate."""
+    """Return ``auto``, the default configuration, as the only candidate."""
     return candidates_on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
 
 

@@ -45,7 +45,7 @@ class Errors:
 
     @property
     def rms(self) -> float:
-        """RMS distance of the samples that ended in their own mode; infinite without any."""
+        """RMS distance of the samples that are not flipped; infinite if all are."""
         kept = self.distance[~self.flipped]
         return float(np.sqrt(np.mean(np.square(kept)))) if len(kept) else np.inf
 
@@ -80,7 +80,7 @@ class ExactProblem:
 
     @cached_property
     def modes(self) -> Tensor | None:
-        """Modes of the endpoints."""
+        """Mode of each endpoint ``(n,)``; None for a model without modes."""
         return self.model.mode_of(self.endpoints)
 
     def errors(self, x: Tensor, start: int) -> Errors:
@@ -103,7 +103,7 @@ class SampleTask:
         candidate: the configuration.
         budget: evaluations per sample.
         end: end of the grid.
-        start, stop: range of sample numbers.
+        start, stop: range of sample numbers, without ``stop``.
     """
 
     model: str
@@ -147,9 +147,10 @@ class SampleTask:
 def largest_grid_within(
     candidate: Candidate, budget: int, model: Denoiser, end: End
 ) -> Grid | None:
-    """Return the largest grid whose evaluations fit in ``budget``.
+    """Return the largest grid whose evaluations fit in ``budget``; None if one step does not fit.
 
-    Return None if one step does not fit, or if a peer refuses the grid.
+    Raises:
+        ValueError: the schedule has no such grid, or a peer's code fails on it.
     """
 
     def made(n: int) -> Grid:

@@ -43,7 +43,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class KeepBest:
-    """Racing rule that keeps the first ``count``."""
+    """Racing rule that keeps the best ``count`` configurations."""
 
     count: int
 
@@ -79,12 +79,13 @@ class Frontier:
         ends: ends of the grids, "zero" or "sigma_min".
         budgets: evaluations per sample.
         samples: number of latents; the first half is for choosing, the second for scoring.
-        screen: latents of the first half on which all configurations are tried.
+        screen: number of latents of the first half on which all configurations are tried.
         finalists: number of configurations of each side and criterion that are tried on the whole
             first half.
         seed: seed of the latents.
         executor: executor of the tasks, one per configuration.
         progress: callback with a description of the current work.
+        known: measured median and RMS errors by key, as in the log.
     """
 
     out: Path

@@ -34,7 +34,7 @@ def winner_row(
     """Return a winner's row: its errors on the scoring half, and ratios to ``best``.
 
     Ratios have a paired 95 % interval. ``best`` are the errors of this library's best
-    configuration, the default included, which was chosen on the other half too.
+    configuration or ``auto``, chosen on the other half. Without ``best``, ratios are None.
     """
     ratio, low, high = (
         error_ratio(errors, best, criterion) if best is not None else (None, None, None)
@@ -85,7 +85,8 @@ def summary_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         ratios = {
             (r["model"], r["end"], r["budget"]): r["ratio_to_ours"]
             for r in rows
-            if r["criterion"] == criterion and r["side"] == "peers"
+            if (r["criterion"], r["side"]) == (criterion, "peers")
+            and r["ratio_to_ours"] is not None
         }
         if ratios:
             where = min(ratios, key=lambda key: ratios[key])

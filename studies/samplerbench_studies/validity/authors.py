@@ -58,9 +58,9 @@ class ThresholdedDenoiser:
 
 @dataclass(frozen=True)
 class AnalyticAtOneLevel:
-    """Denoiser that returns d = g x at one level without an evaluation, for an analytic first step.
+    """Denoiser that takes no evaluation at one level, for an analytic first step.
 
-    The noise prediction is x / sqrt(1 + sigma²).
+    There it returns x - sigma x / sqrt(1 + sigma²).
 
     Attributes:
         inner: denoiser at all other levels.

@@ -77,7 +77,7 @@ def share_ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float
     """Return the share of pairs of methods at one budget that both columns order alike.
 
     Only pairs count whose published FIDs differ by more than ``separation`` times the smaller one.
-    Without such pairs, the share is NaN.
+    Equal values of ours count half. Without such pairs, the share is NaN.
     """
     hits = total = 0.0
     for group in _pairs_by_budget(pairs):
@@ -93,7 +93,10 @@ def share_ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float
 def bootstrap_interval(
     pairs: Sequence[Pair], statistic: Statistic, *, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[float, float]:
-    """Return a statistic's 95 % interval by a bootstrap over methods, each with all its budgets."""
+    """Return a statistic's 95 % interval by a bootstrap over methods, each with all its budgets.
+
+    Both ends are NaN if the statistic is finite in fewer than half of the replicates.
+    """
     of: dict[str, list[Pair]] = {}
     for pair in pairs_of_counted_budgets(pairs):
         of.setdefault(pair.method, []).append(pair)

@@ -46,7 +46,7 @@ class Properties:
 
 
 def properties_of(model: str, measured: Measured) -> Properties:
-    """Return a model's properties."""
+    """Return a model's properties; its own error is a column of ``measured``, 0 without it."""
     made = make_model(model)
     cov = covariance_of_data(made)
     values = np.linalg.eigvalsh(cov)[::-1].clip(min=0)

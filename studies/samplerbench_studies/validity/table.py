@@ -38,7 +38,7 @@ def validity_rows(
         measured: measured columns by model.
         chosen: pairs of question and predictor.
         sets: names of the sets to predict.
-        replicates: replicates of the bootstrap.
+        replicates: number of replicates of the bootstrap; 0 makes all intervals NaN.
     """
     rows: list[Row] = []
     answers = list(chosen)
@@ -141,7 +141,7 @@ def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV, with empty fields for missing keys, and numbers with six digits."""
+    """Write rows as CSV, with empty fields for missing keys, and floats with five digits."""
     header = list(dict.fromkeys(key for row in rows for key in row))
     write_text(
         path, csv_lines(header, ([_csv_cell(row.get(key)) for key in header] for row in rows))

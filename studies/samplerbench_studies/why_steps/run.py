@@ -15,7 +15,8 @@ from samplerbench.benchmarks.running.executors import (
     WorkerConfig,
     WorkerContext,
 )
-from samplerbench.models import make_model
+from samplerbench.models import make_model, model_names
+from samplerbench_studies import CARDS
 
 from .measuring.effort import Effort
 from .measuring.row import Answer
@@ -28,10 +29,10 @@ Told = Callable[[int, Answer | Failure, float | None], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Description of the measurements that can be sent to a process.
+    """Settings of a run, which can be sent to a process.
 
     Attributes:
-        name: name of the effort.
+        name: name of the effort, "fast" or "full".
         out: folder of measurements.
         replace: pairs of a model's name and the name of its replacement.
     """
@@ -46,6 +47,9 @@ class Plan:
         Raises:
             ValueError: a model does not exist.
         """
+        known = {*model_names(), *(card.name for card in CARDS.iterdir())}
+        if unknown := [name for name, _ in self.replace if name not in known]:
+            raise ValueError(f"no row has model {unknown[0]!r}; choose {', '.join(sorted(known))}")
         return Effort(
             self.name, self.out, {name: make_model(other) for name, other in self.replace}
         )
@@ -71,6 +75,7 @@ def explain(
         raise ValueError(
             f"there is no row {missing[0]}; the rows are {', '.join(map(str, sorted(known)))}"
         )
+    plan.out.mkdir(parents=True, exist_ok=True)  # an error now, not after minutes of measuring
     found = {
         number: answer
         for number, row in known.items()

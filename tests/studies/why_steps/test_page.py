@@ -255,12 +255,19 @@ def test_commands_say_what_was_replaced():
         (["--rows", "x"], "give whole numbers"),
         (["--replace", "fashion"], "give NAME=OTHER"),
         (["--replace", "fashion=nothing"], "there is no model"),
+        (["--replace", "fasion=gaussian"], "no row has model 'fasion'"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, options, sentence):
     result = CliRunner().invoke(app, ["explain", "--out", str(tmp_path), *options])
     assert result.exit_code != 0
     assert sentence in str(result.exception)
+
+
+def test_explain__the_folder_is_made_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        run.explain(run.Plan("fast", tmp_path / "file" / "fast"), [3], executor=None, told=print)
 
 
 def test_names_are_moved_apart_and_stay_in_their_axes():

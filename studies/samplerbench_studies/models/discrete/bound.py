@@ -2,7 +2,7 @@ r"""Bound on the negative log-likelihood of binomial diffusion.
 
 With signals 1 = a_0 > a_1 > … > a_T = 0, the bound of arXiv:1503.03585, section 2.4, is
 
-    -log p(x_0) <= sum_t E KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)),
+    -log p(x_0) <= sum_t E KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)).
 
 The term of t = 1, where q is certain, is -log p(x_0 | x_1). The term of the prior is 0, since x_T
 are fair coins under both.

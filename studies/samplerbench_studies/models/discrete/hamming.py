@@ -81,8 +81,7 @@ def unpack(bits: Tensor, event: tuple[int, ...]) -> Tensor:
 
 
 def fashion_binary() -> BinaryReference:
-    """Return the reference of Fashion-MNIST in two colours, from the card
-    ``why_steps/fashion-binomial``.
+    """Return the reference of Fashion-MNIST in two colours, from the card ``fashion-binomial``.
 
     Raises:
         CardError: the file does not match the card.

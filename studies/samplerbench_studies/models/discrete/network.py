@@ -59,7 +59,7 @@ class ReverseNetwork(nn.Module):
 
 
 def binomial_network() -> ReverseNetwork:
-    """Return the network of the card ``why_steps/fashion-binomial``, in eval mode.
+    """Return the network of the card ``fashion-binomial``, in eval mode.
 
     Its data are Fashion-MNIST with pixels 1 where brighter than middle grey.
 

@@ -92,12 +92,12 @@ def measure(effort: Effort) -> BigStepsResult:
 
 
 def tabulated(model: ExactModel, samples: int, nodes: int) -> MMSECurve:
-    """Return the MMSE curve between the levels."""
+    """Return the MMSE curve of ``samples`` draws at ``nodes`` levels from LOW to HIGH."""
     return exact_mmse(model, gammas(LOW, HIGH, nodes), samples)
 
 
 def levels(grid: str, steps: int) -> tuple[float, ...]:
-    """Return the N + 1 levels of one of :data:`GRIDS`."""
+    """Return the ``steps`` + 1 levels of one of :data:`GRIDS`, from HIGH to LOW."""
     return make_schedule(GRIDS[grid])(steps, LOW, HIGH, to_zero=False).sigma
 
 
@@ -116,7 +116,7 @@ class Best:
         self.cost = staircase_costs(self.levels, np.minimum.accumulate(mean.at(gamma)[0]), integral)
 
     def __call__(self, steps: int) -> tuple[float, ...]:
-        """Return the N + 1 levels of the best grid."""
+        """Return the ``steps`` + 1 levels of the best grid."""
         return tuple(self.levels[i] for i in cheapest_path(self.cost, steps, 1.0))
 
 
@@ -127,7 +127,7 @@ def losses(
     samples: Mapping[int, int],
     to_data: DistanceToData,
 ) -> dict[str, list[Losses]]:
-    """Return nats and quality of every grid.
+    """Return the losses of every grid, for each of ``counts``.
 
     Args:
         model: model of the curve.

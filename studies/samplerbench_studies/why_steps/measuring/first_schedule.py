@@ -220,14 +220,14 @@ def cosine_signals(steps: int) -> list[float]:
 
 
 def levels(grid: str, steps: int) -> tuple[float, ...]:
-    """Return the N + 1 levels of one of :data:`GRIDS`."""
+    """Return the ``steps`` + 1 levels of one of :data:`GRIDS`, from HIGH to LOW."""
     return make_schedule(GRIDS[grid])(steps, LOW, HIGH, to_zero=False).sigma
 
 
 def qualities(
     effort: Effort, cells: Sequence[tuple[str, str, int]], grids: Sequence[str], samples: int
 ) -> tuple[list[Quality], list[str]]:
-    """Return distances of samples to the data on the grids, comparisons of two grids, and flags."""
+    """Return the :class:`Quality` of each (model, sampler, steps), and flags of all distances."""
     to_data: dict[str, DistanceToData] = {}
     models: dict[str, Denoiser] = {}
     quality = []

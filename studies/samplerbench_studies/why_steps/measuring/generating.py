@@ -87,8 +87,8 @@ class DistanceToData:
 
     Args:
         model: model with a reference.
-        n: samples of each set, which limit the number of axes of a classifier's features, at most
-            :data:`AXES`; None takes all features.
+        n: number of samples of each set. They reduce a classifier's features to one axis for each
+            :data:`SAMPLES_PER_AXIS` samples, at most :data:`AXES`. None takes all features.
 
     Attributes:
         reference: reference that samples are compared with.

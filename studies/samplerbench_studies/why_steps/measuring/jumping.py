@@ -65,7 +65,7 @@ class JumpingResult(NamedTuple):
         ratio: distance of the teacher's single prediction over the distance of one jump; the upper
             end is infinite if the jump may have distance 0.
         at_most: distance after the most jumps less the distance of ten steps of Euler's method.
-        behind: distance after each number of jumps, less the teacher's best at equal evaluations.
+        behind: distance after each number of jumps in ``counts``, less the teacher's best there.
         cost: network evaluations of the map's training; 0 if unknown.
         teacher_cost: network evaluations of the teacher's training; 0 if unknown.
         equal: evaluations after which the teacher's best sampler is as near to the data, for each

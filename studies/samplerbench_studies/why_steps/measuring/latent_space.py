@@ -50,7 +50,7 @@ class Price(NamedTuple):
         network, solver, decoder: milliseconds of one core per sample, for each round: of one
             evaluation, of the rest of a step, and of decoding.
         training: core seconds of the training by the card; NaN if unknown.
-        before: core seconds of the autoencoder's training; NaN if unknown.
+        before: core seconds of the autoencoder's training; 0 without one, NaN without a card.
     """
 
     evaluation: float
@@ -216,7 +216,7 @@ def steps_needed(counts: Sequence[int], squares: FloatArray) -> float:
 
 
 def lost_by(model: Denoiser, to_data: DistanceToData) -> Interval | None:
-    """Return the distance that encoding and decoding adds to real images."""
+    """Return the distance that encoding and decoding adds to real images; None without encoder."""
     if not isinstance(model, LatentNetwork):
         return None
     images, _ = real_images()
@@ -281,7 +281,7 @@ def timed(model: Denoiser) -> tuple[float, float, float]:
 
 
 def trained(model: Denoiser) -> tuple[float, float]:
-    """Return core seconds of the training, and of the autoencoder's training."""
+    """Return core seconds of the training (NaN: unknown) and the autoencoder's (0 without one)."""
     card = getattr(model, "card", None)
     if card is None:
         return math.nan, math.nan

@@ -84,7 +84,7 @@ def gap(quality: Mapping[str, list[FrechetEstimate]], place: int) -> Interval:
 
 
 def ends(model: ExactModel, name: str, counts: tuple[int, ...], n: int) -> list[float]:
-    """Return median distances to the exact end of each path, in standard deviations of the data."""
+    """Return the median distance to the paths' exact ends at each of ``counts``, in data s.d."""
     with torch.no_grad():
         truth = model.endpoint(latents(model, torch.arange(n), 0, model.dtype)[0]).numpy()
     spread = (total_variance(model) / model.dim) ** 0.5

@@ -37,8 +37,8 @@ class JumpResult(NamedTuple):
         among: share of the samples that pass for real (:class:`..statistics.neighbourhoods.Neighbourhoods`).
         near: median number of neighbourhoods of real samples that contain a sample.
         unseen, usual: values of ``among`` and ``near`` for held-out real samples.
-        to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples
-            than features.
+        to_data, to_converged: Fréchet distances, in squared feature units; None without more
+            samples than features.
         spectrum: power of the samples in each ring of spatial frequency, over the data's; empty if
             samples are no pictures.
         pictures: first samples, ``(n, *event)``.
@@ -82,7 +82,7 @@ class ComparisonData:
 
     Args:
         model: model on the CPU, with a reference and moments.
-        count: number of held-out data and of converged samples.
+        count: largest number of held-out samples in each half, and of converged samples.
 
     Raises:
         ValueError: the model has no reference or no moments.

@@ -107,7 +107,7 @@ class StraightEuler(LinearMultistep):
         return rows
 
     def nfe(self, grid: Grid) -> int:
-        """One a step."""
+        """Return one evaluation per step."""
         return len(grid)
 
 

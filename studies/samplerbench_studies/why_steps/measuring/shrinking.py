@@ -53,7 +53,7 @@ class PathEntropies(NamedTuple):
     most: float
 
     def number(self, place: int) -> Interval:
-        """Return the effective number of candidates at a level, exp of the mean entropy."""
+        """Return the effective number of candidates at level ``place``, exp of the mean entropy."""
         found = estimate_mean(self.entropy[:, place])
         return Interval(*(math.exp(end) for end in Interval.normal(found.value, found.error)))
 

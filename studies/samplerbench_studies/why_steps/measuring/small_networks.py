@@ -22,7 +22,7 @@ def small_network(effort: Effort, name: str) -> Denoiser:
 
 
 def network_on_latents(name: str) -> Denoiser:
-    """Return a network of the page on the latents of ``fashion-latent``, which decodes them."""
+    """Return the network of a card on latents of ``fashion-latent``, with that model's decoder."""
     network = NetworkDenoiser(load_card(name, CARDS))
     network.decoder, network.limits = LatentNetwork(load_card("fashion-latent")).decoder, None
     return network

@@ -86,7 +86,7 @@ def timed_errors(
 def slope(steps: Sequence[int], errors: FloatArray) -> Interval:
     """Return the order, the least-squares slope of log median error over the finest grids.
 
-    ``errors`` are ``(grids, n)``.
+    ``errors`` are ``(grids, n)``. The interval is over samples.
     """
     step = np.log(np.asarray(steps[-LAST:], dtype=np.float64))
 

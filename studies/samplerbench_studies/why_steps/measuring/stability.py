@@ -97,7 +97,7 @@ class LogEuler(LinearMultistep):
     )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One row a step."""
+        """Return one row per step."""
         rows = []
         for cur, nxt in grid.intervals():
             k = math.log(nxt / cur) if nxt else -1.0
@@ -105,7 +105,7 @@ class LogEuler(LinearMultistep):
         return rows
 
     def nfe(self, grid: Grid) -> int:
-        """One a step."""
+        """Return one evaluation per step."""
         return len(grid)
 
 

@@ -39,9 +39,9 @@ def answer(found: JumpResults) -> Answer:
 
 
 def judge(found: Mapping[str, Sequence[JumpResult]]) -> Verdict:
-    """Return the verdict: "refutes" unless every jump is the mean.
+    """Return the verdict: "refutes" if a jump is not the mean, or all means pass for real.
 
-    Otherwise it is "supports" if no mean passes for real, "refutes" if all do, else "refines".
+    It is "supports" if none passes, "refines" if some do not, and "inconclusive" else.
     """
     jumps = {name: (rows[0], rows[-1]) for name, rows in found.items()}
     spread_out = [name for name, (jump, _) in jumps.items() if jump.spread.high >= COLLAPSED]

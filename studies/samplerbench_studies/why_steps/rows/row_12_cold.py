@@ -33,7 +33,7 @@ def answer(found: ColdResult) -> Answer:
 
 
 def chosen(found: ColdResult) -> dict[str, str]:
-    """Return the results of the better rule of each degradation, by the pictures for choosing."""
+    """Return the name of the better rule of each degradation, by the pictures for choosing."""
     return {
         name: min(courses, key=lambda rule: min(courses[rule].tried))
         for name, courses in found.courses.items()
@@ -195,7 +195,7 @@ def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
 
 
 def rounded(share: Interval) -> str:
-    """Return the effective number of outputs, to one digit; its lower bound if none are alike."""
+    """Return the effective number of outputs as text, to one digit; at none alike, its bound."""
     return f"{float(f'{1 / (share.value or share.high):.1g}'):,.0f}"
 
 
@@ -210,7 +210,7 @@ def _without_noise(best: Mapping[str, Course]) -> list[tuple[str, Course]]:
 
 
 def number(share: Interval) -> str:
-    """Return the effective number of different outputs, by the share of alike pairs."""
+    """Return the effective number of different outputs, as text, from the share of alike pairs."""
     if not share.low > 0:
         return f"at least {1 / share.high:,.0f}"
     return between(Interval(*(1 / end for end in (share.value, share.high, share.low))))

@@ -17,7 +17,7 @@ INTERVALS = "Brackets are 95 % intervals."
 def brackets(one: Interval | None, scale: float = 1) -> str:
     """Return a value with its interval in brackets, to the digits that the width allows.
 
-    None gives a dash. An interval narrower than :data:`VISIBLE` is omitted.
+    None gives a dash. An interval whose ends are printed alike is omitted.
 
     Args:
         one: value with interval, or None.

@@ -24,10 +24,10 @@ def reach_of(real: FloatArray) -> float:
 def alike(x: FloatArray, reach: float, *, draws: int = 400, seed: int = 0) -> Interval:
     """Return the share of pairs of different rows of ``(n, d)`` that are within ``reach``.
 
-    It does not depend on n, unlike a number of clusters. Its inverse is an effective number of
-    outputs: k equally likely outputs have 1 / k (Simpson's index). The interval is a percentile
-    bootstrap over rows, with pairs of different rows only. If no pair is alike, it ends at three
-    over n / 2, because n rows have n / 2 independent pairs.
+    The share does not depend on n >= 2, unlike a number of clusters. Its inverse is an effective
+    number of outputs: k equally likely outputs have 1 / k (Simpson's index). The interval is a
+    percentile bootstrap over rows, with pairs of different rows only. If no pair is alike, it
+    ends at three over n / 2, because n rows have n / 2 independent pairs.
     """
     n = len(x)
     near = np.concatenate([square <= reach**2 for _, square in square_distances(x, x)])

@@ -28,7 +28,7 @@ class GuidedRun(NamedTuple):
         states: states ``(levels, n, *event)``.
         end: samples ``(n, *event)``.
         labels: requested classes ``(n,)``.
-        own: flags ``(n,)``, True if a sample lies in its class.
+        own: flags ``(n,)``, True if a sample lies in the requested class.
     """
 
     levels: Sequence[float]
@@ -43,7 +43,7 @@ class ClassCourse(NamedTuple):
 
     Attributes:
         own: probability of the requested class.
-        left: effective number of classes.
+        left: effective number of classes that are still possible, from 1.
     """
 
     own: FloatArray
@@ -64,9 +64,9 @@ def class_course(model: ExactModel, run: GuidedRun) -> ClassCourse:
 
 
 def decision(own: FloatArray, run: GuidedRun) -> FloatArray:
-    """Return the level from which each sample's class has a probability above 1/2, ``(n,)``.
+    """Return the level from which on each sample's class is more likely than 1/2, ``(n,)``.
 
-    It is NaN if there is no such level.
+    ``own`` is :attr:`ClassCourse.own`. The level is NaN for 1/2 or less at the last level.
     """
     # how many of the last levels are sure without a break
     sure = (own[::-1] > EVEN).cumprod(0).sum(0)
@@ -77,7 +77,7 @@ def decision(own: FloatArray, run: GuidedRun) -> FloatArray:
 def mean_decision(decided: FloatArray) -> Interval:
     """Return the geometric mean level of decision with its interval, over decided samples.
 
-    It is NaN if fewer than half are decided.
+    It is NaN if at most half are decided.
     """
     return bootstrap(lambda rows: mean_level(decided[rows]), len(decided))
 
@@ -91,7 +91,7 @@ def mean_level(decided: FloatArray) -> float:
 def decision_ratio(plain: FloatArray, guided: FloatArray) -> Interval:
     """Return the geometric mean ratio of the levels of decision, over latents decided in both runs.
 
-    It is NaN if fewer than half are. Means of each run would be over different latents, and the
+    It is NaN if at most half are. Means of each run would be over different latents, and the
     latents that only guidance decides would bias the ratio.
     """
     return mean_decision(guided / plain)

@@ -30,9 +30,9 @@ class Neighbourhoods:
         unseen: features ``(k, d)`` of other real samples, k > 0.
 
     Attributes:
-        most: largest usual number of neighbourhoods.
+        most: quantile :data:`USUAL` of the numbers of neighbourhoods that contain an unseen sample.
         unseen: share of the unseen samples that pass.
-        usual: median number of neighbourhoods that contain an unseen sample.
+        usual: median of these numbers.
 
     Raises:
         ValueError: there are too few samples.
@@ -57,5 +57,5 @@ class Neighbourhoods:
         )
 
     def passes(self, near: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return True for each number of neighbourhoods that is usual for real samples."""
+        """Return True for each number of neighbourhoods from 1 to :attr:`most`."""
         return (near > 0) & (near <= self.most)

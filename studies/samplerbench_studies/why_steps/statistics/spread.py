@@ -24,7 +24,7 @@ def variance_kept(x: FloatArray, total: float) -> Interval:
 def total_variance(model: Denoiser) -> float:
     """Return the trace of the covariance of a model's data.
 
-    For class means, it is the covariance about their common mean.
+    For class means, it is about their common mean. Raises a ValueError for unknown moments.
     """
     found = model.moments()
     if found is None:
