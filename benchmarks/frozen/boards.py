@@ -49,7 +49,7 @@ def board(
     drawn = draw_part(part, beacon)
     for place in (folder, reruns):
         if place is not None and not Path(place).is_dir():
-            raise ValueError(f"there is no folder {place}")
+            raise ValueError(f"there is no folder {place}; give a folder of submissions")
     networks = [Problem(name, name) for name in NETWORKS]
     empty = Board(VERSION, digest(), drawn.name, drawn.beacon, drawn.instances, networks)
     again = None if reruns is None else Path(reruns)
