@@ -22,12 +22,11 @@ from .printed_values import (
     value_with_bounds,
 )
 from .quantities import Quantity, flags, quantities
-from .record import Record
 from .result_table import ResultTable
 from .table.curves import comparable_parts
 from .table.description import names_in_words
 from .text import format_number, markdown_table, without_empty_columns
-from .values import number, rows_as_dicts, text
+from .values import Record, number, rows_as_dicts, text
 
 TYPICAL = 10
 """Preferred budget of the first sentence. The budget nearest to it by ratio is taken."""

@@ -32,9 +32,8 @@ from numpy.typing import NDArray
 
 from ..printed_values import interval_bounds
 from ..quantities import Quantity, Summary, judged
-from ..record import Record
 from ..text import Z95
-from ..values import number
+from ..values import Record, number
 from .endpoint_distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
 from .shares import count_changes, share_error
 

@@ -16,9 +16,8 @@ import pandas as pd
 
 from ..labels import label_of_curve
 from ..quantities import Quantity
-from ..record import Record
 from ..table.curves import comparable_parts
-from ..values import number, rows_by_index, text
+from ..values import Record, number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
 from .pairing import Entry, Pair, match_with_sampler, row_with_folder

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from ..quantities import Quantity
-from ..record import Record
 from ..run_directory.behaviour_fingerprint import Fingerprint, difference
 from ..run_directory.layout import TIMING
 from ..run_directory.reading import RunReader, log, read_run_record
 from ..table.curves import with_curves
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
-from ..values import rows_as_dicts, text
+from ..values import Record, rows_as_dicts, text
 from .estimates import Estimate, estimate_of
 
 

@@ -20,11 +20,10 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from ..quantities import Quantity, find
-from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import check_columns
 from ..text import interval_ends
-from ..values import number, rows_as_dicts
+from ..values import Record, number, rows_as_dicts
 from .pairing import Entry
 from .verdicts import ComparedRows, correct_together
 

@@ -18,10 +18,9 @@ from itertools import starmap
 from typing import Any
 
 from ..quantities import Quantity, quantities
-from ..record import Record
 from ..table.curves import Tuning, tuning_of
 from ..text import interval_ends
-from ..values import number, text
+from ..values import Record, number, text
 from .estimates import Difference, Estimate, difference, is_dominated
 from .pairing import Entry, Pair
 from .shares import PairedShares

@@ -15,13 +15,12 @@ from ..comparison.headline import headline_table
 from ..comparison.pareto import FrontPosition, front_positions, is_surely_cheaper
 from ..comparison.verdicts import ComparedRows
 from ..palette import Style
-from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..sentences import headline_row, lead_sentences
 from ..table.description import why_no_distance_to_data
 from ..terminal.path_curvature import first_curvature_lines
 from ..text import format_number
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .pictures import SampleGrid, TrajectoryStrips, sample_rows_of
 from .plots import plot_data_of
 from .timing import timing_of

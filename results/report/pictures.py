@@ -14,11 +14,10 @@ import pandas as pd
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
 from ..labels import label_of_curve
-from ..record import Record
 from ..run_directory.reading import read_pictures_at
 from ..sentences import NAMED
 from ..text import format_number
-from ..values import number, rows_by_index, text
+from ..values import Record, number, rows_by_index, text
 from .drawing import (
     Box,
     common_box,

@@ -15,8 +15,7 @@ from ..comparison.findings import BASELINE, Findings
 from ..comparison.pairing import Entry, row_with_folder
 from ..comparison.times import SpeedVerdict, speed_verdict
 from ..labels import label_of_curve
-from ..record import Record
-from ..values import number, rows_by_index, text
+from ..values import Record, number, rows_by_index, text
 
 OPTIONAL = (
     *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),

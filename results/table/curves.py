@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..record import Record
-from ..values import is_empty, number, rows_as_dicts, text
+from ..values import Record, is_empty, number, rows_as_dicts, text
 
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
 """Parameters of adaptive methods in place of ``steps``: they vary along a curve."""

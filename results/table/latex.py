@@ -10,9 +10,8 @@ import pandas as pd
 
 from ..palette import FAMILIES, style
 from ..printed_values import interval_flag, printed_value
-from ..record import Record
 from ..text import format_number
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .curves import comparable_parts
 from .typed_table import check_columns
 

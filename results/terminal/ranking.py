@@ -21,11 +21,10 @@ from ..comparison.significance import SIGNS, Verdict
 from ..escaping import strip_control_characters
 from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import find, judged
-from ..record import Record
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
 from ..table.curves import comparable_parts
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
 Marks = Mapping[tuple[str, str, int], Verdict]

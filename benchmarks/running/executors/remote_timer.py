@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ....results.record import Record
+from ....results.values import Record
 from ...suites.cell import Cell
 from ...suites.suite import Timing
 from ...timing.cells import Done, Progress
