@@ -11,8 +11,6 @@ import pandas as pd
 from .comparison.findings import BestRow, Findings, TableFindings
 from .comparison.significance import Verdict
 from .comparison.verdicts import COINCIDE, Line
-from .escaping import escape_markdown
-from .labels import label_of_curve
 from .printed_values import (
     BELOW_NOTE,
     interval_bounds,
@@ -23,9 +21,9 @@ from .printed_values import (
 )
 from .quantities import Quantity, flags, quantities
 from .result_table import ResultTable
-from .table.curves import comparable_parts
+from .table.curves import comparable_parts, label_of_curve
 from .table.description import names_in_words
-from .text import format_number, markdown_table, without_empty_columns
+from .text import escape_markdown, format_number, markdown_table, without_empty_columns
 from .values import Record, number, rows_as_dicts, text
 
 TYPICAL = 10

@@ -14,9 +14,8 @@ from typing import Literal
 
 import pandas as pd
 
-from ..labels import label_of_curve
 from ..quantities import Quantity
-from ..table.curves import comparable_parts
+from ..table.curves import comparable_parts, label_of_curve
 from ..values import Record, number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated

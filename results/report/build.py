@@ -19,7 +19,6 @@ from ..comparison.best_rows import best_places, select_visible_rows
 from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.significance import SIGNS
-from ..labels import label_of_curve
 from ..printed_values import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
@@ -28,7 +27,7 @@ from ..run_directory.reading import read_run_record
 from ..run_directory.run_dir import RunDir
 from ..sentences import DOMINATED, are_all_alike, markdown_summary
 from ..table import description
-from ..table.curves import comparable_parts, with_curves
+from ..table.curves import comparable_parts, label_of_curve, with_curves
 from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint

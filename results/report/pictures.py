@@ -13,9 +13,9 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..labels import label_of_curve
 from ..run_directory.reading import read_pictures_at
 from ..sentences import NAMED
+from ..table.curves import label_of_curve
 from ..text import format_number
 from ..values import Record, number, rows_by_index, text
 from .drawing import (

@@ -14,7 +14,7 @@ import pandas as pd
 from ..comparison.findings import BASELINE, Findings
 from ..comparison.pairing import Entry, row_with_folder
 from ..comparison.times import SpeedVerdict, speed_verdict
-from ..labels import label_of_curve
+from ..table.curves import label_of_curve
 from ..values import Record, number, rows_by_index, text
 
 OPTIONAL = (

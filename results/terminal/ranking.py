@@ -18,12 +18,12 @@ from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE, findings_of
 from ..comparison.headline import headline_table
 from ..comparison.significance import SIGNS, Verdict
-from ..escaping import strip_control_characters
 from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import find, judged
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
 from ..table.curves import comparable_parts
+from ..text import strip_control_characters
 from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 

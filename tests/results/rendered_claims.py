@@ -18,7 +18,6 @@ from samplerbench.results.comparison.estimates import is_dominated
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import headline_table
 from samplerbench.results.comparison.significance import SIGNS
-from samplerbench.results.labels import label_of_curve
 from samplerbench.results.printed_values import interval_bounds, interval_flag, value_plus_minus
 from samplerbench.results.quantities import judged
 from samplerbench.results.report.build import _template_environment
@@ -28,7 +27,7 @@ from samplerbench.results.sentences import (
     lead_sentences,
     markdown_summary,
 )
-from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.curves import comparable_parts, label_of_curve
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_as_dicts, text
 
