@@ -7,8 +7,6 @@ rows without a verdict on the pair count as different if their 95 % intervals ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
@@ -17,7 +15,7 @@ from ..quantities import Quantity, find
 from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
-from .pairing import row_with_folder
+from .pairing import Homes, row_with_folder
 from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
@@ -82,7 +80,7 @@ Place = tuple[str, int]
 def best_places(
     frame: pd.DataFrame,
     metric: str | None = None,
-    homes: Mapping[str, Path] | None = None,
+    homes: Homes | None = None,
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
@@ -102,7 +100,7 @@ def best_places(
             for row in rows_as_dicts(finished.dropna(subset=["slot"]))
             if number(row, column) is not None
         }
-        entries = {n: row_with_folder(row, homes or {}) for n, row in enumerate(places.values())}
+        entries = {n: row_with_folder(row, homes) for n, row in enumerate(places.values())}
         groups[title] = ComparedRows(entries, find(column))
     corrected = correct_together(groups.values(), unseen)
     return {

@@ -9,7 +9,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -19,7 +18,7 @@ from ..table.curves import comparable_parts, label_of_curve
 from ..values import Record, number, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
-from .pairing import Entry, Pair, match_with_sampler, row_with_folder
+from .pairing import Entry, Homes, Pair, match_with_sampler, row_with_folder
 from .significance import Verdict
 from .verdicts import COINCIDE, ComparedRows, Line, correct_together, judge_lines
 
@@ -125,7 +124,7 @@ class TableFindings:
 
 def findings_of(
     frame: pd.DataFrame,
-    homes: Mapping[str, Path] | None = None,
+    homes: Homes | None = None,
     baseline: str = BASELINE,
     *,
     unseen: int = 0,
@@ -141,7 +140,7 @@ def findings_of(
     parts: dict[str, dict[int, Entry]] = {}
     for title, rows in comparable_parts(frame):
         finished = rows_by_index(rows.loc[rows["status"] == "ok"])
-        parts[title] = {i: row_with_folder(row, homes or {}) for i, row in finished.items()}
+        parts[title] = {i: row_with_folder(row, homes) for i, row in finished.items()}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
     lines = lines_against_baseline(entries, baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)

@@ -59,9 +59,13 @@ class Entry:
         return self._cache[quantity.name]
 
 
-def row_with_folder(row: Record, homes: Mapping[str, Path]) -> Entry:
+Homes = Mapping[str, Path]
+"""Path of each run by its name in the column ``run``, or of the only run as ""."""
+
+
+def row_with_folder(row: Record, homes: Homes | None) -> Entry:
     """Return the entry of a row, with its run directory if ``homes`` has the path of the run."""
-    home = homes.get(text(row, "run"))
+    home = (homes or {}).get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
         return Entry(row)
     return Entry(row, RunReader(home))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..comparison.findings import Findings
 from ..comparison.headline import headline_table
+from ..comparison.pairing import Homes
 from ..comparison.pareto import FrontPosition, front_positions, is_surely_cheaper
 from ..comparison.verdicts import ComparedRows
 from ..palette import Style
@@ -108,23 +109,18 @@ def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
     return 1 + sum(item is not None and item.has_equal_values for item in judgements)
 
 
-Homes = Mapping[str, Path]
-"""Path of each run by its name in the column ``run``, or of the only run as ""."""
-
-
 def model_section(
     title: str,
     rows: pd.DataFrame,
     findings: Findings | None,
     styles: Mapping[str, Style],
-    files: Mapping[int, Path],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> dict[str, Any]:
     """Return the section of one problem from its rows, findings, styles and pictures.
 
-    ``files`` are the paths of kept samples by row index. The page leaves out None and empty items.
+    The page leaves out None and empty items.
     """
     best = headline_row(findings) if findings else None
     model = text(rows.iloc[0].to_dict(), "model")
@@ -136,7 +132,7 @@ def model_section(
         "title": title,
         "findings": findings,
         "plot": plot_data_of(rows, styles, findings.quantity.name if findings else "", best),
-        "samples": sample_rows_of(title, rows, files, best) if best else None,
+        "samples": sample_rows_of(title, rows, homes, best) if best else None,
         "grid": grid,
         "trajectories": trajectories,
         "path_curvature": first_curvature_lines(homes.values(), model),

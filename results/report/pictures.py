@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +12,11 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..run_directory.reading import read_pictures_at
+from ..comparison.pairing import Homes, row_with_folder
 from ..sentences import NAMED
 from ..table.curves import label_of_curve
 from ..text import format_number
-from ..values import Record, number, rows_by_index, text
+from ..values import Record, number, rows_as_dicts, rows_by_index, text
 from .drawing import (
     Box,
     common_box,
@@ -31,6 +30,8 @@ from .drawing import (
 
 Arrays = Mapping[str, np.ndarray]
 Draw = Callable[[np.ndarray], str]
+Problem = tuple[str, pd.DataFrame]
+"""Title and rows of a problem (:func:`..table.curves.comparable_parts`)."""
 
 DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
 """Pairs: images in a mosaic, pixels across a plot of points. The first pair that fits is used."""
@@ -66,13 +67,10 @@ class SampleGrid:
 
 
 def grids_of(
-    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
+    parts: Iterable[Problem], homes: Homes, *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
-    """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples.
-
-    ``parts`` are each problem's title, its rows, and the paths of kept samples by row index.
-    """
-    problems = [KeptSamples.read(*part) for part in parts]
+    """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples."""
+    problems = [KeptSamples.read(*part, homes) for part in parts]
     fitting = (
         detail
         for detail in DETAIL
@@ -136,14 +134,15 @@ class KeptSamples:
     order: Sequence[str]
 
     @classmethod
-    def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
-        """Read the kept samples of rows from the paths in ``files``, by index of the row."""
+    def read(cls, title: str, rows: pd.DataFrame, homes: Homes) -> KeptSamples:
+        """Read the kept samples of rows with a budget from their run directories."""
         placed = {i: row for i, row in rows_by_index(rows).items() if row["slot"] is not None}
-        read = {index: read_pictures_at(files[index]) for index in placed if index in files}
+        entries = {index: row_with_folder(row, homes) for index, row in placed.items()}
         pictures = {
             index: arrays
-            for index, arrays in read.items()
-            if arrays and len(arrays.get("images", arrays.get("points", ())))
+            for index, entry in entries.items()
+            if entry.run and (arrays := entry.run.read_pictures(text(entry.record, "cell")))
+            if len(arrays.get("images", arrays.get("points", ())))
         }
         return cls(title, placed, pictures, ranked_curves(rows))
 
@@ -206,7 +205,7 @@ class SampleRows(NamedTuple):
 
 
 def sample_rows_of(
-    title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow
+    title: str, rows: pd.DataFrame, homes: Homes, best: BestRow
 ) -> SampleRows | None:
     """Draw samples of baseline, best row, a tied row, and converged samples; None without any."""
     level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
@@ -214,7 +213,7 @@ def sample_rows_of(
     shown = (row for row in leaders if row and row["seed"] == best.row["seed"])
     curves = list(dict.fromkeys(text(row, "curve") for row in shown))
     chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
-    kept = KeptSamples.read(title, chosen, files)
+    kept = KeptSamples.read(title, chosen, homes)
     stacks = {text(kept.rows[index], "curve"): stack for index, stack in kept.stacks.items()}
     stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
     if not stacks:
@@ -262,10 +261,10 @@ class TrajectoryStrips:
 
 
 def trajectory_strips_of(
-    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
+    parts: Iterable[Problem], homes: Homes, *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
     """Return each problem's trajectory strips, as many as fit ``room`` bytes; None without any."""
-    read = [(title, *_read_trajectories(rows, files)) for title, rows, files in parts]
+    read = [(title, *_read_trajectories(rows, homes)) for title, rows in parts]
     found: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
         found = [_trajectory_strips(*paths, width) if paths[-1] else None for paths in read]
@@ -275,20 +274,21 @@ def trajectory_strips_of(
     return [part and _cut_to_size(part, share) for part in found]
 
 
-def _read_trajectories(
-    rows: pd.DataFrame, files: Mapping[int, Path]
-) -> tuple[int, dict[str, Arrays]]:
+def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
     """Return the budget with most trajectories of one problem, and its trajectories by curve."""
     saved = [
-        (files[index], text(row, "curve"), _budget_of_row(row))
-        for index, row in rows_by_index(rows).items()
-        if row["slot"] is not None and index in files and files[index].is_file()
+        (entry.run, cell, text(row, "curve"), _budget_of_row(row))
+        for row in rows_as_dicts(rows.dropna(subset=["slot"]))
+        if (entry := row_with_folder(row, homes)).run
+        and entry.run.trajectories_path(cell := text(row, "cell")).is_file()
     ]
-    slots = [slot for _, _, slot in saved]
+    slots = [slot for *_, slot in saved]
     if not slots:
         return 0, {}
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
-    read = {curve: read_pictures_at(path) for path, curve, slot in saved if slot == budget}
+    read = {
+        curve: run.read_trajectories(cell) for run, cell, curve, slot in saved if slot == budget
+    }
     return budget, {
         curve: arrays
         for curve in ranked_curves(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from statistics import median
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings
-from ..comparison.pairing import Entry, row_with_folder
+from ..comparison.pairing import Entry, Homes, row_with_folder
 from ..comparison.times import SpeedVerdict, speed_verdict
 from ..table.curves import label_of_curve
 from ..values import Record, number, rows_by_index, text
@@ -56,7 +56,7 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, findings: Findings | None = None
+    rows: pd.DataFrame, homes: Homes | None = None, findings: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the budget with the most timed rows; None without times."""
     timed = {
@@ -71,7 +71,7 @@ def timing_of(
     chosen = [item for item in timed.items() if item[1]["slot"] == budget]
     chosen.sort(key=lambda item: number(item[1], "ms_per_sample") or 0.0)
     longest = number(chosen[-1][1], "ms_per_sample") or 1.0
-    entries = {place: row_with_folder(row, homes or {}) for place, row in chosen}
+    entries = {place: row_with_folder(row, homes) for place, row in chosen}
     own = (place for place, entry in entries.items() if entry.is_of(BASELINE) and entry.timing)
     base, lines = next(own, None), []
     for place, entry in entries.items():
