@@ -15,7 +15,7 @@ from ..quantities import Quantity, find
 from ..table.curves import comparable_parts
 from ..values import number, rows_as_dicts, text
 from .estimates import default_quantity
-from .pairing import Homes, row_with_folder
+from .pairing import Entry, Homes, row_with_folder
 from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
@@ -109,23 +109,20 @@ def best_places(
 
 
 def _places_tied_with_best(group: ComparedRows) -> frozenset[Place]:
-    first: dict[int, int] = {}
-    slots = {n: int(number(entry.record, "slot") or 0) for n, entry in group.entries.items()}
-    name, loss = group.quantity.name, group.quantity.loss
-    for n in sorted(slots, key=lambda n: loss(number(group.entries[n].record, name) or 0.0)):
-        first.setdefault(slots[n], n)
+    leaders = group.leaders()
     return frozenset(
-        (text(entry.record, "curve"), slots[n])
-        for n, entry in group.entries.items()
-        if n == first[slots[n]] or not _is_shown_worse(group, n, first[slots[n]])
+        (entry.curve, entry.budget)
+        for entry in group.entries.values()
+        if entry.budget is not None
+        and (entry is (best := leaders[entry.budget]) or not _is_shown_worse(group, entry, best))
     )
 
 
-def _is_shown_worse(group: ComparedRows, other: int, best_one: int) -> bool:
+def _is_shown_worse(group: ComparedRows, other: Entry, best_one: Entry) -> bool:
     verdict = group.verdict(other, best_one) if group.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
-    name, rows = group.quantity.name, [group.entries[n].record for n in (best_one, other)]
+    name, rows = group.quantity.name, [best_one.record, other.record]
     values = [number(row, name) or 0.0 for row in rows]  # used as the interval where there is none
     loss = group.quantity.loss
     high = max(map(loss, interval_bounds(rows[0], name) or values[:1]))

@@ -19,7 +19,7 @@ from ..run_directory.reading import RunReader, log, read_run_record
 from ..table.curves import with_curves
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
-from ..values import Record, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .estimates import Estimate, estimate_of
 
 
@@ -36,9 +36,20 @@ class Entry:
     estimates: Mapping[str, Estimate] | None = None
     _cache: dict[str, Estimate | None] = field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def curve(self) -> str:
+        """Name of the row's curve."""
+        return text(self.record, "curve")
+
+    @property
+    def budget(self) -> int | None:
+        """Budget that the row competes in, its column ``slot``; None if it has none."""
+        slot = number(self.record, "slot")
+        return None if slot is None else int(slot)
+
     def is_of(self, sampler: str) -> bool:
         """Return True if ``sampler`` is the row's sampler (registry name) or its curve's name."""
-        return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
+        return sampler in (text(self.record, "sampler"), self.curve)
 
     @cached_property
     def arrays(self) -> dict[str, NDArray]:

@@ -90,9 +90,10 @@ def timing_of(
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
-    if findings is None or not {candidate, baseline} <= findings.group.entries.keys():
+    entries = findings.group.entries if findings else {}
+    if findings is None or not {candidate, baseline} <= entries.keys():
         return False
-    return findings.group.verdict(candidate, baseline) == "worse"
+    return findings.group.verdict(entries[candidate], entries[baseline]) == "worse"
 
 
 def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
