@@ -55,7 +55,7 @@ DOMINATED = (
 
 
 def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """Return a section's opening sentences; ``crossings`` is the section's ``headline_table``."""
+    """Return a section's opening sentences; ``crossings`` is its ``headline_of_problem``."""
     best = headline_row(findings)
     if best is None:
         return ("At these budgets all samplers give the same result.",)

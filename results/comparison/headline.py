@@ -66,6 +66,11 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
+def headline_of_problem(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the part of :func:`headline_table` for rows of one model and estimator, with curves."""
+    return pd.DataFrame(_headline_rows(rows), columns=list(COLUMNS))
+
+
 def find_crossing(
     nfe: Sequence[float],
     values: Sequence[float],

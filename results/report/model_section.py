@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..comparison.findings import Findings
-from ..comparison.headline import headline_table
+from ..comparison.headline import headline_of_problem
 from ..comparison.pairing import Entry, Homes
 from ..comparison.pareto import FrontPosition, front_positions
 from ..comparison.verdicts import ComparedRows
@@ -144,8 +144,8 @@ def model_section(
         "fronts": (),
     }
     if findings:
-        crossings = headline_table(rows.drop(columns=["curve", "slot"]))
-        section |= {"lead": lead_sentences(findings, crossings), "fronts": fronts_of(findings)}
+        section["lead"] = lead_sentences(findings, headline_of_problem(rows))
+        section["fronts"] = fronts_of(findings)
     return section
 
 

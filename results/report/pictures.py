@@ -126,11 +126,20 @@ def _tile_of_row(
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """Rows of one problem with a budget, kept samples by row index, and the curves, best first."""
+    """Kept samples of one problem, by row index, and its curves, best first.
+
+    Attributes:
+        rows: rows with a budget.
+        stacks: images ``(k, C, H, W)`` or points ``(k, 2)``.
+        ends: converged samples of the same latents, as ``stacks``.
+        are_points: True if the samples are points, not images.
+    """
 
     title: str
-    rows: Mapping[Any, Record]
-    arrays: Mapping[Any, Arrays]
+    rows: Mapping[int, Record]
+    stacks: Mapping[int, np.ndarray]
+    ends: Mapping[int, np.ndarray]
+    are_points: bool
     order: Sequence[str]
 
     @classmethod
@@ -138,33 +147,24 @@ class KeptSamples:
         """Read the kept samples of rows with a budget from their run directories."""
         placed = {i: row for i, row in rows_by_index(rows).items() if row["slot"] is not None}
         entries = {index: row_with_folder(row, homes) for index, row in placed.items()}
-        pictures = {
-            index: arrays
+        read = {
+            index: entry.run.read_pictures(text(entry.record, "cell")) or {}
             for index, entry in entries.items()
-            if entry.run and (arrays := entry.run.read_pictures(text(entry.record, "cell")))
-            if len(arrays.get("images", arrays.get("points", ())))
+            if entry.run
         }
-        return cls(title, placed, pictures, ranked_curves(rows))
+        are_points = any("points" in arrays for arrays in read.values())
+        kind = "points" if are_points else "images"
+        stacks = {
+            index: arrays[kind] for index, arrays in read.items() if len(arrays.get(kind, ()))
+        }
+        ends = {index: read[index]["converged"] for index in stacks if "converged" in read[index]}
+        return cls(title, placed, stacks, ends, are_points, ranked_curves(rows))
 
-    @property
-    def are_points(self) -> bool:
-        """True if the samples are points, not images."""
-        return any("points" in arrays for arrays in self.arrays.values())
-
-    @property
-    def stacks(self) -> dict[Any, np.ndarray]:
-        """Kept samples by row index: images ``(k, C, H, W)`` or points ``(k, 2)``."""
-        kind = "points" if self.are_points else "images"
-        return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
-
-    def limits(self, most: int) -> dict[Any, np.ndarray]:
+    def limits(self, most: int) -> dict[int, np.ndarray]:
         """Return converged samples of the same latents by row index, for rows that kept enough."""
-        needed = {
-            index: len(stack) // 2 if self.are_points else min(most, len(stack))
-            for index, stack in self.stacks.items()
-        }
-        ends = {index: self.arrays[index].get("converged", np.empty(0)) for index in needed}
-        return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
+        counts = {index: len(self.stacks[index]) for index in self.ends}
+        needed = {i: n // 2 if self.are_points else min(most, n) for i, n in counts.items()}
+        return {i: end for i, end in self.ends.items() if len(end) >= max(1, needed[i])}
 
     def estimate_bytes(self, most: int, width: int) -> float:
         """Estimate the bytes of all pictures at a detail of :data:`DETAIL`, from some of them."""

@@ -205,10 +205,6 @@ class RunReader:
         except (FileNotFoundError, DamagedError):
             return ""
 
-    def digest(self, place: str) -> str:
-        """Return :attr:`.OpenedFile.digest` of the JSON or ``.npz`` file at a relative path."""
-        return self._contents.open(place).digest
-
     @property
     def predates_checksums(self) -> bool:
         """Return True if the run is older than checksums, so that its files are read unchecked."""

@@ -16,7 +16,7 @@ from ..comparison.best_rows import Place, best_places
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE, findings_of
-from ..comparison.headline import headline_table
+from ..comparison.headline import headline_of_problem
 from ..comparison.significance import SIGNS, Verdict
 from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import find, judged
@@ -145,8 +145,7 @@ def print_table(
         console.print(heading, soft_wrap=not console.is_terminal)
         finding = findings[title]
         if finding and finding.quantity.name == column:
-            crossings = headline_table(rows.drop(columns=["curve", "slot"]))
-            for sentence in lead_sentences(finding, crossings):
+            for sentence in lead_sentences(finding, headline_of_problem(rows)):
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
         quantity = find(column)
