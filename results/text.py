@@ -10,6 +10,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from .values import is_empty
 
@@ -35,6 +36,14 @@ def format_number(value: float | None, digits: int = 3) -> str:
     return re.sub(
         r"e([+-])0*(\d)", lambda match: f"e{match[1].strip('+')}{match[2]}", f"{value:.{digits}g}"
     )
+
+
+class Interval(NamedTuple):
+    """Value with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def interval_ends(value: float, se: float) -> tuple[float, float]:
