@@ -12,8 +12,8 @@ import pandas as pd
 
 from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
-from ..table.curves import comparable_parts
-from ..values import number, rows_as_dicts, text
+from ..table.curves import Place, comparable_parts, rows_by_place
+from ..values import number, rows_as_dicts
 from .estimates import default_quantity
 from .pairing import Entry, Homes, row_with_folder
 from .verdicts import COINCIDE, ComparedRows, correct_together
@@ -73,10 +73,6 @@ def _curves_by_rank(finished: pd.DataFrame, quantity: Quantity, by: list[str]) -
     return [str(curve) for curve in order.sort_values(by, kind="stable").index]
 
 
-Place = tuple[str, int]
-"""Place in a ranking: a curve and a budget."""
-
-
 def best_places(
     frame: pd.DataFrame,
     metric: str | None = None,
@@ -92,15 +88,11 @@ def best_places(
     """
     groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):
-        finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
+        finished = rows.loc[rows["status"] == "ok"]
         default = default_quantity(rows_as_dicts(finished)) if metric is None else None
         column = metric or (default.name if default else "fid_proxy")
-        places = {
-            (text(row, "curve"), int(number(row, "slot") or 0)): row
-            for row in rows_as_dicts(finished.dropna(subset=["slot"]))
-            if number(row, column) is not None
-        }
-        entries = {n: row_with_folder(row, homes) for n, row in enumerate(places.values())}
+        placed = rows_by_place(finished.dropna(subset=[column])).values()
+        entries = {n: row_with_folder(row, homes) for n, row in enumerate(placed)}
         groups[title] = ComparedRows(entries, find(column))
     corrected = correct_together(groups.values(), unseen)
     return {

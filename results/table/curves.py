@@ -72,6 +72,18 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return parts
 
 
+Place = tuple[str, int]
+"""Place of a row in a ranking: its curve and its budget."""
+
+
+def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
+    """Return the rows with a budget by their place; of several at one, the most evaluations count."""
+    placed = rows.dropna(subset=["slot"]).sort_values("nfe", kind="stable")
+    return {
+        (text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_as_dicts(placed)
+    }
+
+
 def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:
     """Return the curve and the slot (:func:`with_curves`) of each row of one model."""
     varying = [name for name in _DISTINGUISHING if len(_values(rows, name)) > 1]
