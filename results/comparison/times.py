@@ -81,15 +81,9 @@ class Ratio:
     se: float
 
     @property
-    def value(self) -> float:
-        """Ratio of the median times, > 0."""
-        return math.exp(self.log)
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Ends of the 95 % interval of the ratio."""
-        low, high = interval_ends(self.log, self.se)
-        return math.exp(low), math.exp(high)
+    def interval(self) -> Interval:
+        """Ratio of the median times, > 0, with its 95 % interval."""
+        return Interval(*map(math.exp, (self.log, *interval_ends(self.log, self.se))))
 
 
 @dataclass(frozen=True)
@@ -191,7 +185,7 @@ def _ratio_by_clock(
         low, high = median_interval(logs)
         return Interval(math.exp(median(logs)), math.exp(low), math.exp(high))
     ratio = _median_ratio(*times)
-    return ratio if isinstance(ratio, NoRatio) else Interval(ratio.value, *ratio.ends)
+    return ratio if isinstance(ratio, NoRatio) else ratio.interval
 
 
 def _speed_word(ratio: Interval) -> Speed:

@@ -253,7 +253,7 @@ def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
     low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
     ratio = time_ratio(*timings)
     no_ratio = isinstance(ratio, NoRatio)
-    times = (None, None, None, ratio.reason) if no_ratio else (ratio.value, *ratio.ends, "")
+    times = (None, None, None, ratio.reason) if no_ratio else (*ratio.interval, "")
     return Line(
         text(row, "model"),
         pair.candidate.curve,
