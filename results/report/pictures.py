@@ -12,11 +12,11 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..comparison.pairing import Homes, row_with_folder
+from ..comparison.pairing import Entry, Homes, row_with_folder
 from ..sentences import NAMED
 from ..table.curves import label_of_curve
 from ..text import format_number
-from ..values import Record, number, rows_as_dicts, rows_by_index, text
+from ..values import rows_as_dicts, rows_by_index, text
 from .drawing import (
     Box,
     common_box,
@@ -81,7 +81,7 @@ def grids_of(
 
 
 def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
-    stacks, rows = kept.stacks, kept.rows
+    stacks, entries = kept.stacks, kept.entries
     if not stacks:
         return None
     draw = kept.drawing_function(most, width)
@@ -91,15 +91,16 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
         index: (draw(stack), limits.index(ends[index]) if index in ends else None)
         for index, stack in stacks.items()
     }
-    budgets = tuple(sorted({_budget_of_row(row) for row in rows.values()}))
-    at = {(text(row, "curve"), _budget_of_row(row)): index for index, row in rows.items()}
-    pictured = {text(rows[index], "curve") for index in stacks}
+    budgets = tuple(sorted({entry.budget or 0 for entry in entries.values()}))
+    at = {(entry.curve, entry.budget): index for index, entry in entries.items()}
+    pictured = {entries[index].curve for index in stacks}
     lines = tuple(
         (curve, tuple(_tile_of_row(kept, at.get((curve, slot)), pictures) for slot in budgets))
         for curve in kept.order
         if curve in pictured
     )
-    jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
+    firsts = (entry for entry in entries.values() if entry.budget == budgets[0])
+    jump = all(entry.record["steps"] == 1 for entry in firsts)
     shown = max(
         len(stack) if kept.are_points else math.prod(rectangle_for(min(most, len(stack))))
         for stack in stacks.values()
@@ -107,21 +108,18 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     return SampleGrid(budgets, jump, lines, kept.are_points, shown, limits)
 
 
-def _budget_of_row(row: Record) -> int:
-    return int(number(row, "slot") or 0)
-
-
 def _tile_of_row(
     kept: KeptSamples, index: Any, pictures: Mapping[Any, tuple[str, int | None]]
 ) -> Tile:
     if index is None:
         return Tile("", "", "–")
-    row = kept.rows[index]
+    entry = kept.entries[index]
     if index in pictures:
         image, limit = pictures[index]
-        by = f"{text(row, 'curve')} at {_budget_of_row(row)} network evaluations"
+        by = f"{entry.curve} at {entry.budget} network evaluations"
         return Tile(image, f"Samples of {kept.title} by {by}", "", limit)
-    return Tile("", "", text(row, "status") if row["status"] != "ok" else "no picture")
+    status = text(entry.record, "status")
+    return Tile("", "", status if status != "ok" else "no picture")
 
 
 @dataclass(frozen=True)
@@ -129,14 +127,14 @@ class KeptSamples:
     """Kept samples of one problem, by row index, and its curves, best first.
 
     Attributes:
-        rows: rows with a budget.
+        entries: rows with a budget.
         stacks: images ``(k, C, H, W)`` or points ``(k, 2)``.
         ends: converged samples of the same latents, as ``stacks``.
         are_points: True if the samples are points, not images.
     """
 
     title: str
-    rows: Mapping[int, Record]
+    entries: Mapping[int, Entry]
     stacks: Mapping[int, np.ndarray]
     ends: Mapping[int, np.ndarray]
     are_points: bool
@@ -145,7 +143,7 @@ class KeptSamples:
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, homes: Homes) -> KeptSamples:
         """Read the kept samples of rows with a budget from their run directories."""
-        placed = {i: row for i, row in rows_by_index(rows).items() if row["slot"] is not None}
+        placed = rows_by_index(rows.dropna(subset=["slot"]))
         entries = {index: row_with_folder(row, homes) for index, row in placed.items()}
         read = {
             index: entry.run.read_pictures(text(entry.record, "cell")) or {}
@@ -158,7 +156,7 @@ class KeptSamples:
             index: arrays[kind] for index, arrays in read.items() if len(arrays.get(kind, ()))
         }
         ends = {index: read[index]["converged"] for index in stacks if "converged" in read[index]}
-        return cls(title, placed, stacks, ends, are_points, ranked_curves(rows))
+        return cls(title, entries, stacks, ends, are_points, ranked_curves(rows))
 
     def limits(self, most: int) -> dict[int, np.ndarray]:
         """Return converged samples of the same latents by row index, for rows that kept enough."""
@@ -214,7 +212,7 @@ def sample_rows_of(
     curves = list(dict.fromkeys(text(row, "curve") for row in shown))
     chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
     kept = KeptSamples.read(title, chosen, homes)
-    stacks = {text(kept.rows[index], "curve"): stack for index, stack in kept.stacks.items()}
+    stacks = {kept.entries[index].curve: stack for index, stack in kept.stacks.items()}
     stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
     if not stacks:
         return None
@@ -277,7 +275,7 @@ def trajectory_strips_of(
 def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
     """Return the budget with most trajectories of one problem, and its trajectories by curve."""
     saved = [
-        (entry.run, cell, text(row, "curve"), _budget_of_row(row))
+        (entry.run, cell, entry.curve, entry.budget or 0)
         for row in rows_as_dicts(rows.dropna(subset=["slot"]))
         if (entry := row_with_folder(row, homes)).run
         and entry.run.trajectories_path(cell := text(row, "cell")).is_file()
