@@ -253,7 +253,7 @@ def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
     low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
     ratio = time_ratio(*timings)
     no_ratio = isinstance(ratio, NoRatio)
-    times = (None, None, None, ratio.reason) if no_ratio else (*ratio.interval, "")
+    times = (None, None, None) if no_ratio else ratio.interval
     return Line(
         text(row, "model"),
         pair.candidate.curve,
@@ -267,6 +267,7 @@ def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
         *(gap.value, gap.se, low, high),
         *(judgement.margin, gap.paired, verdict, judgement.reason),
         *times,
+        ratio.reason if no_ratio else "",
         speed_verdict(*timings).verdict,
         tuning_of(row),
         tuning_of(pair.baseline.record),
