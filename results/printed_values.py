@@ -6,9 +6,8 @@ An unbiased estimate of a distance may be below 0. Texts print it as 0; tables i
 from __future__ import annotations
 
 from .quantities import find
-from .record import Record
 from .text import Z95, format_number, interval_ends
-from .values import number, text
+from .values import Record, number, text
 
 
 def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:

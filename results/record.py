@@ -205,6 +205,3 @@ AROUND: tuple[Column, ...] = (
     _text("reason", "why, if not ok"),
 )
 """Columns after the measured ones: clamping, times, settings, origin of schedules, status."""
-
-Record = dict[str, object]
-"""Row: values by column name. An empty value is None or absent."""

@@ -11,8 +11,6 @@ import pandas as pd
 from .comparison.findings import BestRow, Findings, TableFindings
 from .comparison.significance import Verdict
 from .comparison.verdicts import COINCIDE, Line
-from .escaping import escape_markdown
-from .labels import label_of_curve
 from .printed_values import (
     BELOW_NOTE,
     interval_bounds,
@@ -22,12 +20,11 @@ from .printed_values import (
     value_with_bounds,
 )
 from .quantities import Quantity, flags, quantities
-from .record import Record
 from .result_table import ResultTable
-from .table.curves import comparable_parts
+from .table.curves import comparable_parts, label_of_curve
 from .table.description import names_in_words
-from .text import format_number, markdown_table, without_empty_columns
-from .values import number, rows_as_dicts, text
+from .text import escape_markdown, format_number, markdown_table, without_empty_columns
+from .values import Record, number, rows_as_dicts, text
 
 TYPICAL = 10
 """Preferred budget of the first sentence. The budget nearest to it by ratio is taken."""
@@ -58,7 +55,7 @@ DOMINATED = (
 
 
 def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """Return a section's opening sentences; ``crossings`` is the section's ``headline_table``."""
+    """Return a section's opening sentences; ``crossings`` is its ``headline_of_problem``."""
     best = headline_row(findings)
     if best is None:
         return ("At these budgets all samplers give the same result.",)

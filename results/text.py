@@ -1,4 +1,8 @@
-"""Numbers, intervals, CSV and Markdown tables as text, and hints for unknown names."""
+"""Numbers, intervals, CSV and Markdown as text, hints for unknown names, and texts from files.
+
+Texts from files are escaped, so that terminals, Markdown and spreadsheets show them safely. This
+module imports only the standard library, so that the command line starts quickly.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from .escaping import FORMULA, escape_markdown
 from .values import is_empty
 
 Z95 = 1.959963984540054
@@ -34,6 +38,14 @@ def format_number(value: float | None, digits: int = 3) -> str:
     )
 
 
+class Interval(NamedTuple):
+    """Value with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 def interval_ends(value: float, se: float) -> tuple[float, float]:
     """Return the ends of the 95 % interval ``value`` ± 1.96 ``se``."""
     return value - Z95 * se, value + Z95 * se
@@ -50,6 +62,47 @@ def interval_text(value: float | None, low: float | None, high: float | None) ->
     return f"{format_number(value)} [{format_number(low)}, {format_number(high)}]"
 
 
+ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and the cursor
+    # titles, links and other strings, up to their end or the beginning of the next string, so that
+    # the search takes linear time
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]?"
+)
+"""Escape sequences that a terminal obeys (ECMA-48)."""
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Marks of writing direction, and control characters other than tab and newline."""
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""Beginning of a text that spreadsheets take for a formula, or would without its apostrophes."""
+
+
+def strip_control_characters(words: str) -> str:
+    r"""Return ``words`` without escape sequences and :data:`CONTROLS`.
+
+    >>> strip_control_characters("a\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link")
+    'ared link'
+    """
+    return CONTROLS.sub("", ESCAPES.sub("", words))
+
+
+def escape_markdown(words: str) -> str:
+    """Return ``words`` on one line, without control characters, with backslashes before markup."""
+    return re.sub(
+        r"([\\`*<>|~&]|(?<=\])\(|(?<!\w)_|_(?!\w))",
+        r"\\\1",
+        " ".join(strip_control_characters(words).split()),
+    )
+
+
+def unquote_csv_text(words: str) -> str:
+    """Return a CSV field without the apostrophe that :func:`csv_field` put before formulas.
+
+    >>> unquote_csv_text("'=1+1"), unquote_csv_text("''=1+1"), unquote_csv_text("'tis")
+    ('=1+1', "'=1+1", "'tis")
+    """
+    return words[1:] if words.startswith("'") and FORMULA.match(words) else words
+
+
 def csv_lines(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     """Return a header and rows as CSV text, each value by :func:`csv_field`."""
     return "".join(",".join(map(csv_field, line)) + "\n" for line in (header, *rows))
@@ -59,7 +112,7 @@ def csv_field(value: object) -> str:
     r"""Return a value as a CSV field (RFC 4180), numbers with all digits; "" for an empty value.
 
     A text that a spreadsheet would read as a formula gets an apostrophe in front, which
-    :func:`.escaping.unquote_csv_text` removes. A lone ``\r`` is quoted, unlike by pandas.
+    :func:`unquote_csv_text` removes. A lone ``\r`` is quoted, unlike by pandas.
     """
     if isinstance(value, float | int):  # first, for speed: most values are numbers
         return str(value) if value == value else ""

@@ -1,13 +1,14 @@
-"""Values of a table: tests for emptiness, conversions, and rows as plain dictionaries."""
+"""Rows of a table as dictionaries, their values as numbers and texts, and tests for emptiness."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .record import Record
-
 if TYPE_CHECKING:
     import pandas as pd
+
+Record = dict[str, object]
+"""Row: values by column name. An empty value is None or absent."""
 
 
 def is_empty(value: object) -> bool:

@@ -9,8 +9,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ...results.escaping import escape_markdown, strip_control_characters
-from ...results.text import format_number, markdown_table, without_empty_columns
+from ...results.text import (
+    escape_markdown,
+    format_number,
+    markdown_table,
+    strip_control_characters,
+    without_empty_columns,
+)
 from .answer import Advice
 from .exports import target, title
 from .sentences import headline_budget

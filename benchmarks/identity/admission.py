@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...models.loaders.user_files import change_in_words, file_hash
-from ...results.record import Record
 from ...results.run_directory.behaviour_fingerprint import Fingerprint, difference, hash_of
 from ...results.run_directory.layout import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
+from ...results.values import Record
 from ..sampling.shard import whole_shard_size
 from ..suites.cell import Cell
 from .model import AT_LEVEL

@@ -12,7 +12,7 @@ from ... import samplers
 from ...models.denoiser import Denoiser
 from ...models.process import RectifiedFlow
 from ...models.reference import Reference
-from ...results.record import Record
+from ...results.values import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec
 from ..sampling.batch import HIGHEST, is_start_at_infinity, without_first_level

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ...results.record import Record
 from ...results.run_directory.layout import CELL, MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError
+from ...results.values import Record
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
 from ..scoring.reference_cost import endpoint_count

@@ -43,11 +43,10 @@ from ...results.comparison.significance import (
 )
 from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
-from ...results.record import Record
 from ...results.result_table import ResultTable
 from ...results.run_directory.layout import INTERIM
 from ...results.text import interval_ends
-from ...results.values import number, text
+from ...results.values import Record, number, text
 from ..suites.cell import Cell
 from ..suites.suite import Until
 from . import runner

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import torch
 
-from ...results.record import AROUND, Record
+from ...results.record import AROUND
 from ...results.run_directory.files import write_text
 from ...results.run_directory.layout import CELL, QUALITY, TIMING
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
+from ...results.values import Record
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from ..timing.cells import time_cells

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...models.exact.wavelet import haar_transform
 from ...models.reference import Identity, Reference
-from ...results.record import Record
+from ...results.values import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
 from ..metrics.metric import Endpoints, Need
 from ..sampling.shard import BATCH, PRECISE, Arrays, clamp

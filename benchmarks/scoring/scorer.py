@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from ...models import Denoiser, Reference
 from ...models.rounding import in_full_precision
-from ...results.record import Record
 from ...results.run_directory.layout import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
+from ...results.values import Record
 from ..metrics.metric import PRECISE_RUN, Context, Endpoints, Metric, metrics, origin
 from ..sampling.counting import Meter
 from ..sampling.shard import Arrays, is_rounded

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from ...models.loaders.source_file import hashes_of_code
-from ...results.record import Kind, Record
+from ...results.record import Kind
 from ...results.run_directory.behaviour_fingerprint import hash_of
 from ...results.run_directory.files import to_jsonable
 from ...results.table.typed_table import why_misfit
 from ...results.text import name_hint
+from ...results.values import Record
 from ..metrics.metric import Measured, Metric, metrics, origin
 from ..sampling.shard import Arrays
 

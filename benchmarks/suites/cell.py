@@ -17,7 +17,7 @@ from ... import samplers
 from ...models.denoiser import Denoiser
 from ...models.exact.gaussian import Gaussian
 from ...models.reference import Moments
-from ...results.record import Record
+from ...results.values import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import canonical_json, label_of
 from .suite import ExecutionName, NoiseName, StartName

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...results.comparison.times import FEWEST, is_settled, median_interval
-from ...results.record import Record
+from ...results.values import Record
 from ..sampling.engine import WorkToTime
 from ..suites.cell import Cell
 from ..suites.suite import Timing

@@ -24,7 +24,7 @@ from uuid import uuid4
 import torch
 
 from ...models.denoiser import Denoiser
-from ...results.record import Record
+from ...results.values import Record
 from ..sampling.engine import bytes_for_states_on, prepare_timed_work
 from ..sampling.failure import error_in_words, is_out_of_memory
 from ..suites.cell import Cell

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from ...results.record import Record
+from ...results.values import Record
 from .gpu_state import Gpu
 
 AGREEMENT = 0.02

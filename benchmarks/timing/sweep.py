@@ -15,7 +15,7 @@ import torch
 
 from ...models.denoiser import Denoiser
 from ...results.comparison.times import is_settled
-from ...results.record import Record
+from ...results.values import Record
 from ..sampling.engine import prepare_timed_work
 from ..sampling.failure import is_out_of_memory
 from ..suites.cell import Cell

@@ -29,9 +29,8 @@ from ...results.comparison.pairing import (
     read_source,
 )
 from ...results.quantities import Quantity, judged
-from ...results.record import Record
 from ...results.run_directory.run_dir import RunDir
-from ...results.values import number, text
+from ...results.values import Record, number, text
 from ...samplers.spec import parse_spec
 from ..metrics.estimators.frechet import FrechetReference, estimate
 from ..planning.authors import AUTHORS

@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..figures.axes import spread_labels
 from .scoring import FEWEST, MOST, Score
 
@@ -36,7 +34,7 @@ class Line(NamedTuple):
 
     def share(self, evaluations: float = MOST) -> float:
         """Return the share of targets reached with at most ``evaluations``, in [0, 1]."""
-        return float(self.score.reached_share(np.array([evaluations]))[0])
+        return self.score.reached_share(evaluations)
 
 
 def picture_of(lines: Sequence[Line], highest: float) -> dict[str, Any]:

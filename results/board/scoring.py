@@ -24,11 +24,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..text import Interval
 from .submission import Curve, Submission
 
 FloatArray = NDArray[np.float64]
@@ -78,14 +79,6 @@ def area_of(evaluations: FloatArray) -> FloatArray:
     return np.clip(shares, 0.0, 1.0).mean(axis=-1)
 
 
-class Estimate(NamedTuple):
-    """Value with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 @dataclass(frozen=True, eq=False)
 class Score:
     """Score of a solver.
@@ -103,18 +96,18 @@ class Score:
     freedom: int
 
     @property
-    def interval(self) -> Estimate:
+    def interval(self) -> Interval:
         """Area with its interval, within [0, 1]; the ends are NaN without one."""
         reach = _reach(self.replicates, self.freedom)
         low, high = np.clip([self.area - reach, self.area + reach], 0.0, 1.0)
-        return Estimate(self.area, float(low), float(high))
+        return Interval(self.area, float(low), float(high))
 
-    def relative_to(self, other: Score) -> Estimate:
+    def relative_to(self, other: Score) -> Interval:
         """Return the ratio of evaluations, this solver's over the other's, with its interval."""
         span, difference = math.log(MOST / FEWEST), other.area - self.area
         reach = _reach(other.replicates - self.replicates, self.freedom)
         ends = difference, difference - reach, difference + reach
-        return Estimate(*(math.exp(span * end) for end in ends))
+        return Interval(*(math.exp(span * end) for end in ends))
 
     def chance_behind(self, other: Score) -> float:
         """Return the chance, given the data, that ``other`` has the larger area on new problems.
@@ -131,10 +124,9 @@ class Score:
             return float(self.area < other.area)
         return float(t.cdf((other.area - self.area) / spread, self.freedom))
 
-    def reached_share(self, evaluations: FloatArray) -> FloatArray:
-        """Return shares ``(n,)`` of all targets, reached with at most ``evaluations`` ``(n,)``."""
-        ordered = np.sort(self.evaluations.ravel())
-        return np.searchsorted(ordered, evaluations, side="right") / ordered.size
+    def reached_share(self, evaluations: float) -> float:
+        """Return the share of all targets that are reached with at most ``evaluations``."""
+        return float((self.evaluations <= evaluations).mean())
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from markupsafe import Markup
 
 from ..report import template_environment
 from ..run_directory.files import LARGEST_JSON, read_regular, write_bytes, write_text
-from ..text import format_number
+from ..text import Interval, format_number
 from . import drawing
 from .drawing import Line, picture_of
 from .entries import EARLY, PRODUCTIONS, USUAL, Board, Column, Entry, stem_of
-from .scoring import Estimate, ranks
+from .scoring import ranks
 from .submission import Track
 
 FEW = 3
@@ -150,15 +150,15 @@ def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
         if rank is not None:
             area, early = scores["area"], scores["early"].area
             relative = area.relative_to(baseline.scores[place]["area"])
-            line[:2] = (str(rank), rank), _estimate_cell(area.interval, 3)
-            line[2:4] = _estimate_cell(relative, 2), (percent(early), round(early, 4))
+            line[:2] = (str(rank), rank), _interval_cell(area.interval, 3)
+            line[2:4] = _interval_cell(relative, 2), (percent(early), round(early, 4))
         if "networks" in scores:
-            line[4] = _estimate_cell(scores["networks"].interval, 3)
+            line[4] = _interval_cell(scores["networks"].interval, 3)
         lines.append(line)
     return [list(column) for column in zip(*lines, strict=True)]
 
 
-def _estimate_cell(found: Estimate, digits: int) -> Cell:
+def _interval_cell(found: Interval, digits: int) -> Cell:
     """Return ``value [low, high]``, or only the value if the ends are equal or NaN."""
     value, low, high = (f"{number:.{digits}f}" for number in found)
     words = f"{value} [{low}, {high}]" if found.high > found.low else value

@@ -7,17 +7,15 @@ rows without a verdict on the pair count as different if their 95 % intervals ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
 from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
-from ..table.curves import comparable_parts
-from ..values import number, rows_as_dicts, text
+from ..table.curves import Place, comparable_parts, rows_by_place
+from ..values import number, rows_as_dicts
 from .estimates import default_quantity
-from .pairing import row_with_folder
+from .pairing import Entry, Homes, row_with_folder
 from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
@@ -75,14 +73,10 @@ def _curves_by_rank(finished: pd.DataFrame, quantity: Quantity, by: list[str]) -
     return [str(curve) for curve in order.sort_values(by, kind="stable").index]
 
 
-Place = tuple[str, int]
-"""Place in a ranking: a curve and a budget."""
-
-
 def best_places(
     frame: pd.DataFrame,
     metric: str | None = None,
-    homes: Mapping[str, Path] | None = None,
+    homes: Homes | None = None,
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
@@ -94,15 +88,11 @@ def best_places(
     """
     groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):
-        finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
+        finished = rows.loc[rows["status"] == "ok"]
         default = default_quantity(rows_as_dicts(finished)) if metric is None else None
         column = metric or (default.name if default else "fid_proxy")
-        places = {
-            (text(row, "curve"), int(number(row, "slot") or 0)): row
-            for row in rows_as_dicts(finished.dropna(subset=["slot"]))
-            if number(row, column) is not None
-        }
-        entries = {n: row_with_folder(row, homes or {}) for n, row in enumerate(places.values())}
+        placed = rows_by_place(finished.dropna(subset=[column])).values()
+        entries = {n: row_with_folder(row, homes) for n, row in enumerate(placed)}
         groups[title] = ComparedRows(entries, find(column))
     corrected = correct_together(groups.values(), unseen)
     return {
@@ -111,23 +101,20 @@ def best_places(
 
 
 def _places_tied_with_best(group: ComparedRows) -> frozenset[Place]:
-    first: dict[int, int] = {}
-    slots = {n: int(number(entry.record, "slot") or 0) for n, entry in group.entries.items()}
-    name, loss = group.quantity.name, group.quantity.loss
-    for n in sorted(slots, key=lambda n: loss(number(group.entries[n].record, name) or 0.0)):
-        first.setdefault(slots[n], n)
+    leaders = group.leaders()
     return frozenset(
-        (text(entry.record, "curve"), slots[n])
-        for n, entry in group.entries.items()
-        if n == first[slots[n]] or not _is_shown_worse(group, n, first[slots[n]])
+        (entry.curve, entry.budget)
+        for entry in group.entries.values()
+        if entry.budget is not None
+        and (entry is (best := leaders[entry.budget]) or not _is_shown_worse(group, entry, best))
     )
 
 
-def _is_shown_worse(group: ComparedRows, other: int, best_one: int) -> bool:
+def _is_shown_worse(group: ComparedRows, other: Entry, best_one: Entry) -> bool:
     verdict = group.verdict(other, best_one) if group.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
-    name, rows = group.quantity.name, [group.entries[n].record for n in (best_one, other)]
+    name, rows = group.quantity.name, [best_one.record, other.record]
     values = [number(row, name) or 0.0 for row in rows]  # used as the interval where there is none
     loss = group.quantity.loss
     high = max(map(loss, interval_bounds(rows[0], name) or values[:1]))

@@ -12,9 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ..quantities import Quantity
-from ..record import Record
 from ..table.curves import is_tuned
-from ..values import text
+from ..values import Record, text
 from .estimates import Estimate
 from .pairing import Entry, Source
 

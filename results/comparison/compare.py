@@ -12,9 +12,8 @@ import pandas as pd
 
 from ..printed_values import BELOW_NOTE, is_below_zero
 from ..quantities import Quantity, find, judged
-from ..record import Record
 from ..table.typed_table import TypedTable
-from ..values import text
+from ..values import Record, text
 from .estimates import default_quantity
 from .pairing import (
     Matches,

@@ -40,12 +40,11 @@ EXACT = 1e-12
 class TypicalError(NamedTuple):
     """Typical error of n samples, with each sample's influence ``(n,)`` on log ``value``.
 
-    ``jump`` is the largest influence, which a flip has. ``df`` is the number of degrees of freedom.
+    ``df`` is the number of degrees of freedom.
     """
 
     value: float
     influence: Array
-    jump: float
     df: int
 
 
@@ -61,7 +60,7 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
     winsorised = np.clip(logs, ordered[cut], ordered[n - 1 - cut])
     influence = (winsorised - winsorised.mean()) / (1 - 2 * TRIM)
     value = float(np.exp(ordered[cut : n - cut].mean()))
-    return TypicalError(value, influence, float(influence.max()), n - 2 * cut - 1)
+    return TypicalError(value, influence, n - 2 * cut - 1)
 
 
 def largest_flip_square(distances: Array, apart: float) -> float:
@@ -86,7 +85,7 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
     """
     n = len(distances)
     if summary == "typical":
-        value, influence, _, df = typical_error(distances, apart)
+        value, influence, df = typical_error(distances, apart)
         if n < 2:
             return DistanceSummary(value, math.nan, math.nan, math.nan)
         spread = float(influence.std(ddof=1)) / math.sqrt(n)

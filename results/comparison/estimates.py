@@ -32,9 +32,8 @@ from numpy.typing import NDArray
 
 from ..printed_values import interval_bounds
 from ..quantities import Quantity, Summary, judged
-from ..record import Record
 from ..text import Z95
-from ..values import number
+from ..values import Record, number
 from .endpoint_distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
 from .shares import count_changes, share_error
 
@@ -130,7 +129,8 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     if influence is not None and quantity.apart:
         scale = number(row, quantity.apart) or 0.0
         if quantity.summary == "typical":
-            _, influence, jump, _ = typical_error(influence, scale)
+            influence = typical_error(influence, scale).influence
+            jump = float(influence.max())
         else:
             influence, jump = np.square(influence), largest_flip_square(influence, scale)
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump)

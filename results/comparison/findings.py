@@ -6,22 +6,18 @@ Reports and their Markdown put these findings into words, and make no claims of 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-from ..labels import label_of_curve
 from ..quantities import Quantity
-from ..record import Record
-from ..table.curves import comparable_parts
-from ..values import number, rows_by_index, text
+from ..table.curves import comparable_parts, label_of_curve
+from ..values import Record, rows_by_index, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
-from .pairing import Entry, Pair, match_with_sampler, row_with_folder
+from .pairing import Entry, Homes, Pair, match_with_sampler, row_with_folder
 from .significance import Verdict
 from .verdicts import COINCIDE, ComparedRows, Line, correct_together, judge_lines
 
@@ -127,7 +123,7 @@ class TableFindings:
 
 def findings_of(
     frame: pd.DataFrame,
-    homes: Mapping[str, Path] | None = None,
+    homes: Homes | None = None,
     baseline: str = BASELINE,
     *,
     unseen: int = 0,
@@ -143,33 +139,30 @@ def findings_of(
     parts: dict[str, dict[int, Entry]] = {}
     for title, rows in comparable_parts(frame):
         finished = rows_by_index(rows.loc[rows["status"] == "ok"])
-        parts[title] = {i: row_with_folder(row, homes or {}) for i, row in finished.items()}
+        parts[title] = {i: row_with_folder(row, homes) for i, row in finished.items()}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
-    lines = lines_against_baseline(entries, baseline, unseen)
+    lines = lines_against_baseline([*entries.values()], baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)
     groups = {title: group for title, part in parts.items() if (group := _default_group(part))}
     for title, group in zip(groups, correct_together(groups.values(), unseen), strict=True):
         findings[title] = _findings_of_problem(group, lines, baseline)
-    return TableFindings(findings, {index: line for index, (_, line) in lines.items()})
+    return TableFindings(findings, {i: lines[e][1] for i, e in entries.items() if e in lines})
 
 
-Lines = Mapping[int, tuple[Pair, Line]]
+Lines = Mapping[Entry, tuple[Pair, Line]]
 
 
-def lines_against_baseline(
-    entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0
-) -> Lines:
-    """Return, by row index, the pair of a row and its baseline row, and the pair's corrected line.
+def lines_against_baseline(entries: Sequence[Entry], baseline: str, unseen: int) -> Lines:
+    """Return, by row, the pair of the row and its baseline row, and the pair's corrected line.
 
     Rows without a comparable baseline row are left out.
     """
-    index = {id(entry): place for place, entry in entries.items()}
-    if not any(entry.is_of(baseline) for entry in entries.values()):
+    if not any(entry.is_of(baseline) for entry in entries):
         return {}
-    pairs = pairs_with_default_quantity(match_with_sampler(list(entries.values()), baseline).pairs)
+    pairs = pairs_with_default_quantity(match_with_sampler(entries, baseline).pairs)
     known = [item for item in pairs if all(entry.estimate(item[1]) for entry in item[0])]
     lines = zip(known, judge_lines(known, unseen=unseen), strict=True)
-    return {index[id(pair.candidate)]: (pair, line) for (pair, _), line in lines}
+    return {pair.candidate: (pair, line) for (pair, _), line in lines}
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
@@ -178,58 +171,45 @@ def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
     if quantity is None:
         return None
     measured = {index: entry for index, entry in entries.items() if entry.estimate(quantity)}
-    has_budget = any(number(entry.record, "slot") is not None for entry in measured.values())
+    has_budget = any(entry.budget is not None for entry in measured.values())
     return ComparedRows(measured, quantity) if has_budget else None
 
 
 def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Findings:
-    def rank(index: int) -> tuple[float, bool]:
-        """Return a sort key: best value first, and the baseline first of equal values."""
-        entry = group.entries[index]
-        value = number(entry.record, group.quantity.name) or 0.0
-        return group.quantity.loss(value), not entry.is_of(baseline)
-
-    slots: dict[int, list[int]] = defaultdict(list)
-    for index, entry in group.entries.items():
-        if (slot := number(entry.record, "slot")) is not None:
-            slots[int(slot)].append(index)
-    leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
-    best = (
-        _best_row_at_budget(group, slot, first, slots[slot], lines, baseline)
-        for slot, first in leaders.items()
-    )
+    leaders = group.leaders(baseline)
+    best = [_best_row(group, at, first, lines, baseline) for at, first in leaders.items()]
     has_dominated = any(is_dominated(entry.record) for entry in group.entries.values())
     by_model = group.quantity.name == "fd_conv" and has_dominated
     return Findings(group, tuple(best), _find_plateau(group, leaders), by_model)
 
 
-def _best_row_at_budget(
-    group: ComparedRows, slot: int, first: int, indices: Iterable[int], lines: Lines, baseline: str
+def _best_row(
+    group: ComparedRows, budget: int, first: Entry, lines: Lines, baseline: str
 ) -> BestRow:
-    row, quantity, judged = group.entries[first].record, group.quantity, lines.get(first)
-    others = [index for index in indices if group.entries[index].record["curve"] != row["curve"]]
+    row, quantity, judged = first.record, group.quantity, lines.get(first)
+    rows = (entry for entry in group.entries.values() if entry.budget == budget)
+    others = [entry for entry in rows if entry.curve != first.curve]
     ties, reasons = [], []
     against = judged and judged[0].baseline
-    for index in others:
-        entry = group.entries[index]
+    for entry in others:
         beaten = judged is not None and entry is against and judged[1].verdict == "better"
-        if not beaten and group.verdict(index, first) != "worse":
-            ties.append(index)
-        reasons.append(judgement.reason if (judgement := group.judgement(index, first)) else "")
-    record = row if group.entries[first].is_of(baseline) else against and against.record
-    rivals = {text(group.entries[index].record, "curve"): index for index in ties}
-    level = [lines.get(index) for index in (first, *ties)]
+        if not beaten and group.verdict(entry, first) != "worse":
+            ties.append(entry)
+        reasons.append(judgement.reason if (judgement := group.judgement(entry, first)) else "")
+    record = row if first.is_of(baseline) else against and against.record
+    rivals = {entry.curve: entry for entry in ties}
+    level = [lines.get(entry) for entry in (first, *ties)]
     sides = [side for side in (row, record) if side is not None]
     return BestRow(
-        budget=slot,
+        budget=budget,
         row=row,
         against=label_of_curve(baseline),
         baseline=record,
         standing=_standing_of_row(group, first, others, judged, baseline),
         rivals=tuple(rivals),
-        ties=tuple(group.entries[index].record for index in rivals.values()),
+        ties=tuple(entry.record for entry in rivals.values()),
         all_better=all(item is not None and item[1].verdict == "better" for item in level),
-        others=len({group.entries[index].record["curve"] for index in others}),
+        others=len({entry.curve for entry in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
         flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),
     )
@@ -237,13 +217,13 @@ def _best_row_at_budget(
 
 def _standing_of_row(
     group: ComparedRows,
-    first: int,
-    others: Iterable[int],
+    first: Entry,
+    others: Iterable[Entry],
     judged: tuple[Pair, Line] | None,
     baseline: str,
 ) -> Standing:
-    if group.entries[first].is_of(baseline):
-        twins = (group.judgement(index, first) for index in others)
+    if first.is_of(baseline):
+        twins = (group.judgement(entry, first) for entry in others)
         return "the same" if any(twin and twin.has_equal_values for twin in twins) else "itself"
     if judged is None:
         return "alone"
@@ -252,7 +232,7 @@ def _standing_of_row(
     return "the same" if coincide else line.verdict
 
 
-def _find_plateau(group: ComparedRows, leaders: Mapping[int, int]) -> Plateau | None:
+def _find_plateau(group: ComparedRows, leaders: Mapping[int, Entry]) -> Plateau | None:
     """Return the plateau, from best rows by budget; None for one budget or without verdicts."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):

@@ -138,7 +138,7 @@ def _time_check(pair: Pair, share: float) -> Draft | None:
             )
         detail, evidence = ratio.reason, None
     else:
-        value, low, high = map(format_number, (ratio.value, *ratio.ends))
+        value, low, high = map(format_number, ratio.interval)
         detail, evidence = f"× {value} [{low}, {high}]", Evidence(ratio.log, ratio.se, margin)
     return Check(name, "time", "inconclusive", detail), evidence
 

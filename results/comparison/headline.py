@@ -21,14 +21,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from ..printed_values import interval_bounds, interval_flag
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..text import Z95, format_number
+from ..text import Z95, Interval, format_number
 from ..values import number, rows_as_dicts, text
 from .significance import LEVEL, Evidence, claim
 
@@ -39,14 +39,6 @@ COLUMNS = (
     *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples"),
     *("smallest", "largest", "flag", "estimator", "verdict"),
 )
-
-
-class EvaluationsToTolerance(NamedTuple):
-    """Evaluations until a curve stays within a tolerance, with a 95 % interval; inf if it does not."""
-
-    value: float
-    low: float
-    high: float
 
 
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
@@ -66,20 +58,24 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
+def headline_of_problem(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the part of :func:`headline_table` for rows of one model and estimator, with curves."""
+    return pd.DataFrame(_headline_rows(rows), columns=list(COLUMNS))
+
+
 def find_crossing(
     nfe: Sequence[float],
     values: Sequence[float],
     ends: Sequence[tuple[float, float]],
     tolerance: float,
-) -> EvaluationsToTolerance:
+) -> Interval:
     """Return the number of evaluations from which on a curve stays within a ``tolerance`` > 0.
 
-    ``ends`` are the 95 % intervals of ``values``. All sequences are sorted by ascending ``nfe``.
+    ``ends`` are the 95 % intervals of ``values``. All sequences are sorted by ascending ``nfe``. The
+    number is inf if the curve does not stay within the tolerance.
     """
     curves = (values, *zip(*ends, strict=True))
-    return EvaluationsToTolerance(
-        *(_interpolated_crossing(nfe, curve, tolerance) for curve in curves)
-    )
+    return Interval(*(_interpolated_crossing(nfe, curve, tolerance) for curve in curves))
 
 
 def _interpolated_crossing(
@@ -98,7 +94,7 @@ def _interpolated_crossing(
     return float(nfe[last]) * (nfe[last + 1] / nfe[last]) ** (rise / reach)
 
 
-def crossing_in_words(crossing: EvaluationsToTolerance, smallest: float, largest: float) -> str:
+def crossing_in_words(crossing: Interval, smallest: float, largest: float) -> str:
     """Return a crossing as text, ``12 [10, 15]``, with ``≤`` or ``>`` outside measured budgets."""
 
     def format_bounded(value: float) -> str:

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from ..quantities import Quantity
-from ..record import Record
 from ..run_directory.behaviour_fingerprint import Fingerprint, difference
 from ..run_directory.layout import TIMING
 from ..run_directory.reading import RunReader, log, read_run_record
 from ..table.curves import with_curves
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
-from ..values import rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .estimates import Estimate, estimate_of
 
 
@@ -37,9 +36,20 @@ class Entry:
     estimates: Mapping[str, Estimate] | None = None
     _cache: dict[str, Estimate | None] = field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def curve(self) -> str:
+        """Name of the row's curve."""
+        return text(self.record, "curve")
+
+    @property
+    def budget(self) -> int | None:
+        """Budget that the row competes in, its column ``slot``; None if it has none."""
+        slot = number(self.record, "slot")
+        return None if slot is None else int(slot)
+
     def is_of(self, sampler: str) -> bool:
         """Return True if ``sampler`` is the row's sampler (registry name) or its curve's name."""
-        return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
+        return sampler in (text(self.record, "sampler"), self.curve)
 
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
@@ -60,9 +70,13 @@ class Entry:
         return self._cache[quantity.name]
 
 
-def row_with_folder(row: Record, homes: Mapping[str, Path]) -> Entry:
+Homes = Mapping[str, Path]
+"""Path of each run by its name in the column ``run``, or of the only run as ""."""
+
+
+def row_with_folder(row: Record, homes: Homes | None) -> Entry:
     """Return the entry of a row, with its run directory if ``homes`` has the path of the run."""
-    home = homes.get(text(row, "run"))
+    home = (homes or {}).get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
         return Entry(row)
     return Entry(row, RunReader(home))

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import pandas as pd
 
 from ..quantities import Quantity, find
-from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import check_columns
 from ..text import interval_ends
-from ..values import number, rows_as_dicts
+from ..values import Record, number, rows_as_dicts
 from .pairing import Entry
 from .verdicts import ComparedRows, correct_together
 
@@ -41,6 +40,15 @@ class Point(NamedTuple):
     cost: float
     low: float
     high: float
+
+    def is_surely_cheaper(self, other: Point) -> bool:
+        """Return True if the 95 % interval of the cost ends below the interval of the other's."""
+        return self.high < other.low
+
+    def is_no_dearer(self, other: Point) -> bool:
+        """Return True if this surely costs no more; for times by disjoint intervals."""
+        are_counts = self.low == self.high and other.low == other.high
+        return self.cost <= other.cost if are_counts else self.is_surely_cheaper(other)
 
 
 class FrontPosition(NamedTuple):
@@ -76,28 +84,31 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else empty
 
 
-def front_positions(group: ComparedRows, cost: str) -> dict[int, FrontPosition]:
-    """Return the front position of each row with a value and a cost, by the row's index."""
+def front_positions(group: ComparedRows, cost: str) -> dict[Entry, FrontPosition]:
+    """Return the front position of each row with a value and a cost."""
     points = {
-        index: point
-        for index, entry in group.entries.items()
+        entry: point
+        for entry in group.entries.values()
         if (point := _cost_point(entry.record, group.quantity, cost))
     }
     leads = dict.fromkeys(_undominated_points(points))
     return {
-        index: FrontPosition(point, index in leads, _front_membership(index, leads, points, group))
-        for index, point in points.items()
+        entry: FrontPosition(point, entry in leads, _front_membership(entry, leads, points, group))
+        for entry, point in points.items()
     }
 
 
-def _undominated_points(points: Mapping[int, Point]) -> list[int]:
-    """Return the indices of the points that no other point dominates, in their order."""
-    front: dict[int, Point] = {}
+Key = TypeVar("Key")
+
+
+def _undominated_points(points: Mapping[Key, Point]) -> list[Key]:
+    """Return the keys of the points that no other point dominates, in their order."""
+    front: dict[Key, Point] = {}
     last: Point | None = None
-    for index, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
+    for key, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
         if last is None or point.value < last.value or point[:2] == last[:2]:
-            front[index] = last = point
-    return [index for index in points if index in front]
+            front[key] = last = point
+    return [key for key in points if key in front]
 
 
 def _cost_point(row: Record, quantity: Quantity, cost: str) -> Point | None:
@@ -106,11 +117,6 @@ def _cost_point(row: Record, quantity: Quantity, cost: str) -> Point | None:
         return None
     low, high = (price, price) if cost == "nfe" else _time_interval(row, price)
     return Point(quantity.loss(value), price, low, high)
-
-
-def is_surely_cheaper(a: Point, b: Point) -> bool:
-    """Return True if the 95 % interval of ``a``'s cost ends below the interval of ``b``'s."""
-    return a.high < b.low
 
 
 def _time_interval(row: Record, median: float) -> tuple[float, float]:
@@ -126,36 +132,33 @@ def _time_interval(row: Record, median: float) -> tuple[float, float]:
 
 
 def _front_membership(
-    index: int, leads: Collection[int], points: dict[int, Point], group: ComparedRows
+    entry: Entry, leads: Collection[Entry], points: Mapping[Entry, Point], group: ComparedRows
 ) -> FrontMembership:
-    point = points[index]
-    no_dearer = [lead for lead in leads if lead != index and _is_no_dearer(points[lead], point)]
+    point = points[entry]
+    no_dearer = [lead for lead in leads if lead != entry and points[lead].is_no_dearer(point)]
     lower = (lead for lead in no_dearer if points[lead].value < point.value)
-    if not group.is_refused(index) and any(
-        group.verdict(lead, index) == "better" for lead in lower
+    if not group.is_refused(entry) and any(
+        group.verdict(lead, entry) == "better" for lead in lower
     ):
         return "off"
-    if index not in leads:
+    if entry not in leads:
         return "uncertain"
-    others = (other for other in points if other != index)
-    threats = (other for other in others if not is_surely_cheaper(point, points[other]))
-    is_on = all(_is_harmless(other, index, points, group) for other in threats)
+    others = (other for other in points if other != entry)
+    threats = (other for other in others if not point.is_surely_cheaper(points[other]))
+    is_on = all(_is_harmless(other, entry, points, group) for other in threats)
     return "on" if is_on else "uncertain"
 
 
-def _is_no_dearer(a: Point, b: Point) -> bool:
-    """Return True if ``a`` surely costs no more than ``b``; for times by disjoint intervals."""
-    return a.cost <= b.cost if a.low == a.high and b.low == b.high else is_surely_cheaper(a, b)
-
-
-def _is_harmless(other: int, index: int, points: dict[int, Point], group: ComparedRows) -> bool:
-    """Return True if ``other`` is shown to be worse than ``index``, or has its value and cost."""
-    decided = not (group.is_refused(other) or group.is_refused(index))
-    if decided and group.verdict(other, index) == "worse":
+def _is_harmless(
+    other: Entry, entry: Entry, points: Mapping[Entry, Point], group: ComparedRows
+) -> bool:
+    """Return True if ``other`` is shown to be worse than ``entry``, or has its value and cost."""
+    decided = not (group.is_refused(other) or group.is_refused(entry))
+    if decided and group.verdict(other, entry) == "worse":
         return True
-    if points[other].cost != points[index].cost:
+    if points[other].cost != points[entry].cost:
         return False
-    judgement = group.judgement(other, index)
+    judgement = group.judgement(other, entry)
     return judgement is not None and judgement.has_equal_values
 
 

@@ -24,7 +24,7 @@ from functools import lru_cache
 from statistics import NormalDist, median
 from typing import Any, Literal, NamedTuple
 
-from ..text import interval_ends
+from ..text import Interval, interval_ends
 
 FEWEST = 6
 """Least number of times for a 95 % interval; the range of five covers the median with 94 %."""
@@ -81,15 +81,9 @@ class Ratio:
     se: float
 
     @property
-    def value(self) -> float:
-        """Ratio of the median times, > 0."""
-        return math.exp(self.log)
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Ends of the 95 % interval of the ratio."""
-        low, high = interval_ends(self.log, self.se)
-        return math.exp(low), math.exp(high)
+    def interval(self) -> Interval:
+        """Ratio of the median times, > 0, with its 95 % interval."""
+        return Interval(*map(math.exp, (self.log, *interval_ends(self.log, self.se))))
 
 
 @dataclass(frozen=True)
@@ -176,8 +170,8 @@ def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
 
 def _ratio_by_clock(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
-) -> tuple[float, float, float] | NoRatio:
-    """Return the ratio of times ``name`` and its 95 % interval, by rounds if timed side by side."""
+) -> Interval | NoRatio:
+    """Return the ratio of times ``name``, by rounds if timed side by side."""
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
     if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")
@@ -189,13 +183,12 @@ def _ratio_by_clock(
         if len(logs) < FEWEST:
             return NoRatio(f"fewer than {FEWEST} rounds in common")
         low, high = median_interval(logs)
-        return math.exp(median(logs)), math.exp(low), math.exp(high)
+        return Interval(math.exp(median(logs)), math.exp(low), math.exp(high))
     ratio = _median_ratio(*times)
-    return ratio if isinstance(ratio, NoRatio) else (ratio.value, *ratio.ends)
+    return ratio if isinstance(ratio, NoRatio) else ratio.interval
 
 
-def _speed_word(ratio: tuple[float, float, float]) -> Speed:
-    _, low, high = ratio
-    if low >= 1 / (1 + MARGIN) and high <= 1 + MARGIN:
+def _speed_word(ratio: Interval) -> Speed:
+    if ratio.low >= 1 / (1 + MARGIN) and ratio.high <= 1 + MARGIN:
         return "same"
-    return "slower" if low > 1 else "faster" if high < 1 else "ambiguous"
+    return "slower" if ratio.low > 1 else "faster" if ratio.high < 1 else "ambiguous"

@@ -12,16 +12,16 @@ verdict is :func:`.significance.verdict_at_level`. There are two corrections:
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import starmap
 from typing import Any
 
 from ..quantities import Quantity, quantities
-from ..record import Record
 from ..table.curves import Tuning, tuning_of
 from ..text import interval_ends
-from ..values import number, text
+from ..values import Record, number, text
 from .estimates import Difference, Estimate, difference, is_dominated
 from .pairing import Entry, Pair
 from .shares import PairedShares
@@ -104,7 +104,7 @@ def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bo
 
 @dataclass(frozen=True, eq=False)
 class ComparedRows:
-    """Rows, by their index in a table, of which any two may be compared by one quantity.
+    """Rows, by their index in a table, of which any two can be compared by one quantity.
 
     Verdicts on rows of one budget are corrected for ``within_budget`` tests, verdicts on rows of
     two budgets for ``across_budgets`` tests. :func:`correct_together` sets both numbers.
@@ -115,22 +115,35 @@ class ComparedRows:
     within_budget: int = 0
     across_budgets: int = 0
 
-    def is_refused(self, index: int) -> bool:
-        """Return True if a row, by index, gets no verdict against any other."""
-        return bool(_row_refusal(self.entries[index].record, self.quantity))
+    def leaders(self, baseline: str = "") -> dict[int, Entry]:
+        """Return the row with the best value at each budget; of equal ones, a row of ``baseline``."""
 
-    def judgement(self, candidate: int, baseline: int) -> Judgement | None:
+        def rank(entry: Entry) -> tuple[float, bool]:
+            value = number(entry.record, self.quantity.name) or 0.0
+            return self.quantity.loss(value), not entry.is_of(baseline)
+
+        leaders: dict[int, Entry] = {}
+        for entry in sorted(self.entries.values(), key=rank):
+            if entry.budget is not None:
+                leaders.setdefault(entry.budget, entry)
+        return dict(sorted(leaders.items()))
+
+    def is_refused(self, entry: Entry) -> bool:
+        """Return True if a row gets no verdict against any other."""
+        return bool(_row_refusal(entry.record, self.quantity))
+
+    def judgement(self, candidate: Entry, baseline: Entry) -> Judgement | None:
         """Return the judgement on two rows, with the larger margin; None if a value is missing."""
-        item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
+        item = judge(Pair(baseline, candidate), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
         # symmetric, so that the order of the two rows decides nothing
         return item and replace(item, margin=max(item.margin, back or 0.0))
 
-    def verdict(self, candidate: int, baseline: int) -> Verdict:
-        """Return the verdict on the candidate row against the baseline row, by index, after correction."""
+    def verdict(self, candidate: Entry, baseline: Entry) -> Verdict:
+        """Return the verdict on the candidate row against the baseline row, after correction."""
         judgement = self.judgement(candidate, baseline)
-        slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
-        tests = self.within_budget if slots[0] == slots[1] else self.across_budgets
+        is_within = candidate.budget == baseline.budget
+        tests = self.within_budget if is_within else self.across_budgets
         return claim(judgement and judgement.evidence, LEVEL / max(tests, 1))
 
 
@@ -140,9 +153,9 @@ def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[Co
     rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget
     for group in groups if not unseen else ():
-        slots = [number(entry.record, "slot") for entry in group.entries.values()]
-        same = sum(math.comb(slots.count(slot), 2) for slot in set(slots))
-        within, across = within + same, across + math.comb(len(slots), 2) - same
+        budgets = Counter(entry.budget for entry in group.entries.values())
+        same = sum(math.comb(count, 2) for count in budgets.values())
+        within, across = within + same, across + math.comb(len(group.entries), 2) - same
     return [replace(group, within_budget=within, across_budgets=across) for group in groups]
 
 
@@ -236,24 +249,25 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
 def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
     pair, gap = judgement.pair, judgement.gap
     row, timings = pair.candidate.record, (pair.baseline.timing, pair.candidate.timing)
-    slot, steps = number(row, "slot"), number(row, "steps")
+    steps = number(row, "steps")
     low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
     ratio = time_ratio(*timings)
     no_ratio = isinstance(ratio, NoRatio)
-    times = (None, None, None, ratio.reason) if no_ratio else (ratio.value, *ratio.ends, "")
+    times = (None, None, None) if no_ratio else ratio.interval
     return Line(
         text(row, "model"),
-        text(row, "curve"),
-        None if slot is None else int(slot),
+        pair.candidate.curve,
+        pair.candidate.budget,
         None if steps is None else int(steps),
         text(row, "schedule"),
-        text(pair.baseline.record, "curve"),
+        pair.baseline.curve,
         judgement.quantity.name,
         judgement.baseline.value,
         judgement.candidate.value,
         *(gap.value, gap.se, low, high),
         *(judgement.margin, gap.paired, verdict, judgement.reason),
         *times,
+        ratio.reason if no_ratio else "",
         speed_verdict(*timings).verdict,
         tuning_of(row),
         tuning_of(pair.baseline.record),

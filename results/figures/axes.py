@@ -15,9 +15,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from scipy.optimize import isotonic_regression
 
 from ..quantities import find, quantities
-from ..record import Record
 from ..text import format_number
-from ..values import number
+from ..values import Record, number
 from .series import Series, marker_keywords
 from .typography import RULE, SOFT, Sheet, Width, sheet_with_panels
 

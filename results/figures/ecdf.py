@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from ..palette import Style
 from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
+from ..text import format_number
 from ..values import rows_as_dicts, text
-from .axes import axis_title_of, floor_of, short_title
-from .series import style_of
-from .shares import draw_shares
-from .typography import Sheet, Width, with_typography
+from .axes import (
+    HEIGHT,
+    axis_title_of,
+    floor_of,
+    short_title,
+    spaced_ticks,
+    write_curve_names,
+)
+from .series import Point, Series, curve_label, line_keywords, style_of, zorder_increase
+from .typography import Sheet, Width, sheet_with_panels, with_typography
+from .work_precision import NAMED
 
 METRICS = ("typical_error", "fd_conv", "fid_proxy", "rmse")
 """Metrics of which the first with values is the default."""
 TARGETS = 41
 """Number of targets for each model and estimator."""
+BEYOND = 1.12
+"""Ratio of the axis's end to the largest number, so that the last step is seen."""
 
 Costs = Mapping[str, NDArray[np.float64]]
 """Costs to each (model, target) by curve; inf for a target that is never reached."""
@@ -44,7 +56,7 @@ def ecdf(
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)
     axes = f"Cost to target: {short_title(metric)}", axis_title_of(cost)
-    return draw_shares(costs, styles, axes, width)
+    return _draw_shares(costs, styles, axes, width)
 
 
 @with_typography
@@ -63,7 +75,7 @@ def profile(
     best[np.isinf(best)] = 1.0  # a target that no curve reaches stays at an infinite ratio
     axes = f"Performance profile: {short_title(metric)}", "Cost over the lowest cost"
     ratios = {curve: np.where(np.isinf(own), math.inf, own / best) for curve, own in costs.items()}
-    return draw_shares(ratios, styles, axes, width)
+    return _draw_shares(ratios, styles, axes, width)
 
 
 def default_metric(table: TypedTable) -> str:
@@ -110,3 +122,41 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
     never = np.full(TARGETS, math.inf)
     curves = sorted(measured | (styles.keys() - finished))
     return {c: np.concatenate([part.get(c, never) for part in parts]) for c in curves}, styles
+
+
+def _draw_shares(
+    numbers: Mapping[str, NDArray[np.float64]],
+    styles: Mapping[str, Style],
+    titles: tuple[str, str],
+    width: Width,
+) -> Sheet:
+    """Draw the distribution of each curve's ``numbers`` (costs or ratios) on a logarithmic axis.
+
+    The number is inf for a target that is never reached. ``titles`` are for the figure and the
+    axis. Of many curves, only curves of plugins and the best are named.
+    """
+    known = [n for some in numbers.values() for n in some[np.isfinite(some)].tolist()]
+    right = max(known) * BEYOND
+    figure, (axes,) = sheet_with_panels(width, HEIGHT[width], 1)
+    axes.set(title=titles[0], xlabel=titles[1], ylabel="Share of targets", xscale="log")
+    axes.set(xlim=(min(known), right), ylim=(0, 1.01))
+    axes.xaxis.set_major_locator(FixedLocator(spaced_ticks(known, 0.08)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value, 2)))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(axis="y")
+    by_area = sorted(numbers, key=lambda curve: np.log(np.minimum(numbers[curve], right)).sum())
+    named: list[Series] = []
+    for curve in sorted(by_area, key=lambda curve: not styles[curve].own):
+        steps, style = sorted({*known, right}), styles[curve]
+        points = tuple(Point(x, float((numbers[curve] <= x).mean())) for x in steps)
+        look: dict[str, Any] = line_keywords(style)
+        if len(named) < NAMED[width]:
+            named.append(Series(curve_label(curve), style, points))
+        else:
+            look |= {"linewidth": 0.6, "alpha": 0.3}
+        up = zorder_increase(style) + 0.9 / (1 + len(named))  # the best on top
+        axes.step(steps, [y for _, y, *_ in points], where="post", zorder=2 + up, **look)
+    figure.draw_without_rendering()  # names are placed by the final layout
+    write_curve_names(axes, named[::-1])  # of equal ends, the best has the highest name
+    return figure

@@ -11,10 +11,9 @@ from matplotlib.axes import Axes
 from ..comparison.pareto import pareto
 from ..comparison.verdicts import COINCIDE
 from ..quantities import find
-from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..values import rows_as_dicts, text
+from ..values import Record, rows_as_dicts, text
 from .axes import draw_quality_against_cost, set_log_scales
 from .series import Point, Series, curve_label, marker_keywords, point_of, style_of, zorder_increase
 from .typography import SOFT, Sheet, Width, with_typography

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 
 from ..printed_values import printed_value
 from ..quantities import find
-from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .axes import short_title
 from .series import THICK, curve_label, marker_keywords, style_of, zorder_increase
 from .typography import INK, SOFT, WIDTHS, Sheet, Width, sheet_with_panels, with_typography

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..record import Record
 from ..report.drawing import Box, common_box
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .series import curve_label, style_of
 from .typography import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
 

@@ -11,8 +11,7 @@ import pandas as pd
 from ..palette import SYMBOLS, Style, style
 from ..printed_values import bar_on_log_axis
 from ..quantities import find
-from ..record import Record
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 
 MARKERS: dict[str, str] = dict(zip(SYMBOLS, "osD^X*pPhv", strict=True))
 LINES: dict[str, Any] = {

@@ -6,10 +6,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from ..record import Record
 from ..table.typed_table import TypedTable
 from ..text import format_number
-from ..values import number, text
+from ..values import Record, number, text
 from .ranking import rows_at_budget
 from .series import curve_label
 from .typography import INK, SOFT, Sheet, Width, sheet_with_panels, with_typography

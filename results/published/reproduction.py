@@ -18,9 +18,8 @@ from typing import Any, Literal
 from ..comparison.pairing import Source, read_source
 from ..comparison.verdicts import MARGIN
 from ..printed_values import interval_bounds, interval_flag
-from ..record import Record
 from ..text import Z95, format_number
-from ..values import number, text
+from ..values import Record, number, text
 from .rows import (
     GRIDS,
     Published,

@@ -11,9 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..record import Record
 from ..text import name_hint
-from ..values import text
+from ..values import Record, text
 
 TABLE = Path(__file__).parent / "table.csv"
 

@@ -24,7 +24,7 @@ def template_environment(*folders: Path) -> Environment:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from ..escaping import strip_control_characters
+    from ..text import strip_control_characters
 
     return Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),

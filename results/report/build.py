@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -19,23 +19,21 @@ from ..comparison.best_rows import best_places, select_visible_rows
 from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.significance import SIGNS
-from ..labels import label_of_curve
 from ..printed_values import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
-from ..run_directory.run_dir import RunDir
 from ..sentences import DOMINATED, are_all_alike, markdown_summary
 from ..table import description
-from ..table.curves import comparable_parts, with_curves
+from ..table.curves import comparable_parts, label_of_curve, with_curves
 from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint
-from ..values import is_empty, number, rows_as_dicts, rows_by_index, text
+from ..values import is_empty, number, rows_as_dicts, text
 from . import provenance, template_environment
 from .listing import MARKS, listing_of
-from .model_section import Homes, model_section
+from .model_section import model_section
 from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
 from .timing import throughput_of, times_by_batch_size
@@ -120,8 +118,8 @@ def write_report(
     table = load(sources)
     _check_baseline(baseline, table)
     part = ResultTable(select_visible_rows(table.frame, baseline))
-    unseen = len(table) - len(part)
-    findings = findings_of(part.frame, _path_by_run_name(sources), baseline, unseen=unseen)
+    unseen, homes = len(table) - len(part), _path_by_run_name(sources)
+    findings = findings_of(part.frame, homes, baseline, unseen=unseen)
     try:
         csv = table.csv()
         html = render_page(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
@@ -130,7 +128,7 @@ def write_report(
         write_text(page.with_name("table.md"), markdown_summary(part, findings))
         for metric in ("fid_proxy", "typical_error", "psnr_conv", "lpips_conv"):
             if not all(map(is_empty, part.ok.frame[metric])):
-                bold = best_places(part.frame, metric, _path_by_run_name(sources), unseen=unseen)
+                bold = best_places(part.frame, metric, homes, unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
         # is_current later compares this digest with the digest of the files then
@@ -164,11 +162,10 @@ def render_page(
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
     parts = comparable_parts(frame)
-    kept = _with_files(parts, homes, RunDir.pictures_path)
-    strips = trajectory_strips_of(_with_files(parts, homes, RunDir.trajectories_path))
+    grids, strips = grids_of(parts, homes), trajectory_strips_of(parts, homes)
     sections = [
-        model_section(title, rows, page.by_title[title], styles, files, grid, strip, homes)
-        for (title, rows, files), grid, strip in zip(kept, grids_of(kept), strips, strict=True)
+        model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
+        for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
     records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
     runs = [
@@ -264,15 +261,3 @@ def _path_by_run_name(sources: Sequence[Path]) -> dict[str, Path]:
 
 def _names_and_paths(sources: Sequence[Path]) -> list[tuple[str, Path]]:
     return list(zip(run_names(sources), sources, strict=True))
-
-
-def _with_files(
-    parts: Iterable[tuple[str, pd.DataFrame]], homes: Homes, path_of: Callable[[RunDir, str], Path]
-) -> list[tuple[str, pd.DataFrame, dict[int, Path]]]:
-    """Return title, rows, and the path of each row's file by its index, for each part of a table."""
-
-    def paths_of(rows: pd.DataFrame) -> dict[int, Path]:
-        placed = ((index, row) for index, row in rows_by_index(rows).items() if row.get("cell"))
-        return {i: path_of(RunDir(homes[text(row, "run")]), text(row, "cell")) for i, row in placed}
-
-    return [(title, rows, paths_of(rows)) for title, rows in parts]

@@ -10,9 +10,8 @@ import pandas as pd
 from ..comparison.verdicts import Line as JudgedLine
 from ..printed_values import interval_flag, value_plus_minus
 from ..quantities import columns, flags, quantities
-from ..record import Record
 from ..text import format_number
-from ..values import number, rows_by_index, text
+from ..values import Record, number, rows_by_index, text
 
 MARKS = {"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"} | dict.fromkeys(
     ("failed", "crashed", "timed out", "killed"), "✗"

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..comparison.findings import Findings
-from ..comparison.headline import headline_table
-from ..comparison.pareto import FrontPosition, front_positions, is_surely_cheaper
+from ..comparison.headline import headline_of_problem
+from ..comparison.pairing import Entry, Homes
+from ..comparison.pareto import FrontPosition, front_positions
 from ..comparison.verdicts import ComparedRows
 from ..palette import Style
-from ..record import Record
 from ..run_directory.reading import read_run_record
 from ..sentences import headline_row, lead_sentences
 from ..table.description import why_no_distance_to_data
 from ..terminal.path_curvature import first_curvature_lines
 from ..text import format_number
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .pictures import SampleGrid, TrajectoryStrips, sample_rows_of
 from .plots import plot_data_of
 from .timing import timing_of
@@ -68,49 +68,45 @@ def fronts_of(findings: Findings) -> tuple[Front, ...]:
 
 
 def _front_by_cost(
-    group: ComparedRows, unit: str, cost: str, places: dict[int, FrontPosition]
+    group: ComparedRows, unit: str, cost: str, places: dict[Entry, FrontPosition]
 ) -> Front:
-    on = [index for index, place in places.items() if place.on_front]
-    cheapest: dict[float, int] = {}
-    for index in sorted(on, key=lambda index: places[index].point[1::-1]):
-        cheapest.setdefault(places[index].point.cost, index)
+    on = [(entry, place.point) for entry, place in places.items() if place.on_front]
+    cheapest: dict[float, Entry] = {}
+    for entry, point in sorted(on, key=lambda item: item[1][1::-1]):
+        cheapest.setdefault(point.cost, entry)
     # of rows whose costs cannot be told apart, only the most expensive
-    distinct: list[int] = []
-    for index in reversed(cheapest.values()):
-        if not distinct or is_surely_cheaper(places[index].point, places[distinct[0]].point):
-            distinct.insert(0, index)
-    costs = [format_number(places[index].point.cost) for index in distinct]
+    distinct: list[Entry] = []
+    for entry in reversed(cheapest.values()):
+        if not distinct or places[entry].point.is_surely_cheaper(places[distinct[0]].point):
+            distinct.insert(0, entry)
+    costs = [format_number(places[entry].point.cost) for entry in distinct]
     ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
     ranges += [f"{cost} or more" for cost in costs[-1:]]
-    alone = len({entry.record["curve"] for entry in group.entries.values()}) == 1
+    alone = len({entry.curve for entry in group.entries.values()}) == 1
     choices = []
-    for words, index in zip(ranges, distinct, strict=True):
-        row, alike = group.entries[index].record, _count_coinciding(group, index, cost)
+    for words, entry in zip(ranges, distinct, strict=True):
+        alike = _count_coinciding(group, entry, cost)
         if alone:
             verdict = "the only one"
-        elif places[index].front != "on":
+        elif places[entry].front != "on":
             verdict = "open"
         else:
             verdict = "use it" if alike == 1 else "any of them"
-        curve = text(row, "curve") if alike == 1 else f"any of {alike} that coincide"
-        choices.append(FrontRow(words, row, curve, verdict))
+        curve = entry.curve if alike == 1 else f"any of {alike} that coincide"
+        choices.append(FrontRow(words, entry.record, curve, verdict))
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
     return Front(unit, tuple(choices), uncertain, len(cheapest) - len(distinct))
 
 
-def _count_coinciding(group: ComparedRows, index: int, cost: str) -> int:
+def _count_coinciding(group: ComparedRows, entry: Entry, cost: str) -> int:
     """Count the rows that have the cost and value of a row, including the row itself."""
-    own_cost = number(group.entries[index].record, cost)
+    own_cost = number(entry.record, cost)
     judgements = (
-        group.judgement(other, index)
-        for other, entry in group.entries.items()
-        if other != index and number(entry.record, cost) == own_cost
+        group.judgement(other, entry)
+        for other in group.entries.values()
+        if other != entry and number(other.record, cost) == own_cost
     )
     return 1 + sum(item is not None and item.has_equal_values for item in judgements)
-
-
-Homes = Mapping[str, Path]
-"""Path of each run by its name in the column ``run``, or of the only run as ""."""
 
 
 def model_section(
@@ -118,14 +114,13 @@ def model_section(
     rows: pd.DataFrame,
     findings: Findings | None,
     styles: Mapping[str, Style],
-    files: Mapping[int, Path],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> dict[str, Any]:
     """Return the section of one problem from its rows, findings, styles and pictures.
 
-    ``files`` are the paths of kept samples by row index. The page leaves out None and empty items.
+    The page leaves out None and empty items.
     """
     best = headline_row(findings) if findings else None
     model = text(rows.iloc[0].to_dict(), "model")
@@ -137,7 +132,7 @@ def model_section(
         "title": title,
         "findings": findings,
         "plot": plot_data_of(rows, styles, findings.quantity.name if findings else "", best),
-        "samples": sample_rows_of(title, rows, files, best) if best else None,
+        "samples": sample_rows_of(title, rows, homes, best) if best else None,
         "grid": grid,
         "trajectories": trajectories,
         "path_curvature": first_curvature_lines(homes.values(), model),
@@ -149,8 +144,8 @@ def model_section(
         "fronts": (),
     }
     if findings:
-        crossings = headline_table(rows.drop(columns=["curve", "slot"]))
-        section |= {"lead": lead_sentences(findings, crossings), "fronts": fronts_of(findings)}
+        section["lead"] = lead_sentences(findings, headline_of_problem(rows))
+        section["fronts"] = fronts_of(findings)
     return section
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +12,11 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..labels import label_of_curve
-from ..record import Record
-from ..run_directory.reading import read_pictures_at
+from ..comparison.pairing import Entry, Homes, row_with_folder
 from ..sentences import NAMED
+from ..table.curves import label_of_curve
 from ..text import format_number
-from ..values import number, rows_by_index, text
+from ..values import rows_as_dicts, rows_by_index, text
 from .drawing import (
     Box,
     common_box,
@@ -32,6 +30,8 @@ from .drawing import (
 
 Arrays = Mapping[str, np.ndarray]
 Draw = Callable[[np.ndarray], str]
+Problem = tuple[str, pd.DataFrame]
+"""Title and rows of a problem (:func:`..table.curves.comparable_parts`)."""
 
 DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
 """Pairs: images in a mosaic, pixels across a plot of points. The first pair that fits is used."""
@@ -67,13 +67,10 @@ class SampleGrid:
 
 
 def grids_of(
-    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
+    parts: Iterable[Problem], homes: Homes, *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
-    """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples.
-
-    ``parts`` are each problem's title, its rows, and the paths of kept samples by row index.
-    """
-    problems = [KeptSamples.read(*part) for part in parts]
+    """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples."""
+    problems = [KeptSamples.read(*part, homes) for part in parts]
     fitting = (
         detail
         for detail in DETAIL
@@ -84,7 +81,7 @@ def grids_of(
 
 
 def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
-    stacks, rows = kept.stacks, kept.rows
+    stacks, entries = kept.stacks, kept.entries
     if not stacks:
         return None
     draw = kept.drawing_function(most, width)
@@ -94,15 +91,16 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
         index: (draw(stack), limits.index(ends[index]) if index in ends else None)
         for index, stack in stacks.items()
     }
-    budgets = tuple(sorted({_budget_of_row(row) for row in rows.values()}))
-    at = {(text(row, "curve"), _budget_of_row(row)): index for index, row in rows.items()}
-    pictured = {text(rows[index], "curve") for index in stacks}
+    budgets = tuple(sorted({entry.budget or 0 for entry in entries.values()}))
+    at = {(entry.curve, entry.budget): index for index, entry in entries.items()}
+    pictured = {entries[index].curve for index in stacks}
     lines = tuple(
         (curve, tuple(_tile_of_row(kept, at.get((curve, slot)), pictures) for slot in budgets))
         for curve in kept.order
         if curve in pictured
     )
-    jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
+    firsts = (entry for entry in entries.values() if entry.budget == budgets[0])
+    jump = all(entry.record["steps"] == 1 for entry in firsts)
     shown = max(
         len(stack) if kept.are_points else math.prod(rectangle_for(min(most, len(stack))))
         for stack in stacks.values()
@@ -110,63 +108,61 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     return SampleGrid(budgets, jump, lines, kept.are_points, shown, limits)
 
 
-def _budget_of_row(row: Record) -> int:
-    return int(number(row, "slot") or 0)
-
-
 def _tile_of_row(
     kept: KeptSamples, index: Any, pictures: Mapping[Any, tuple[str, int | None]]
 ) -> Tile:
     if index is None:
         return Tile("", "", "–")
-    row = kept.rows[index]
+    entry = kept.entries[index]
     if index in pictures:
         image, limit = pictures[index]
-        by = f"{text(row, 'curve')} at {_budget_of_row(row)} network evaluations"
+        by = f"{entry.curve} at {entry.budget} network evaluations"
         return Tile(image, f"Samples of {kept.title} by {by}", "", limit)
-    return Tile("", "", text(row, "status") if row["status"] != "ok" else "no picture")
+    status = text(entry.record, "status")
+    return Tile("", "", status if status != "ok" else "no picture")
 
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """Rows of one problem with a budget, kept samples by row index, and the curves, best first."""
+    """Kept samples of one problem, by row index, and its curves, best first.
+
+    Attributes:
+        entries: rows with a budget.
+        stacks: images ``(k, C, H, W)`` or points ``(k, 2)``.
+        ends: converged samples of the same latents, as ``stacks``.
+        are_points: True if the samples are points, not images.
+    """
 
     title: str
-    rows: Mapping[Any, Record]
-    arrays: Mapping[Any, Arrays]
+    entries: Mapping[int, Entry]
+    stacks: Mapping[int, np.ndarray]
+    ends: Mapping[int, np.ndarray]
+    are_points: bool
     order: Sequence[str]
 
     @classmethod
-    def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
-        """Read the kept samples of rows from the paths in ``files``, by index of the row."""
-        placed = {i: row for i, row in rows_by_index(rows).items() if row["slot"] is not None}
-        read = {index: read_pictures_at(files[index]) for index in placed if index in files}
-        pictures = {
-            index: arrays
-            for index, arrays in read.items()
-            if arrays and len(arrays.get("images", arrays.get("points", ())))
+    def read(cls, title: str, rows: pd.DataFrame, homes: Homes) -> KeptSamples:
+        """Read the kept samples of rows with a budget from their run directories."""
+        placed = rows_by_index(rows.dropna(subset=["slot"]))
+        entries = {index: row_with_folder(row, homes) for index, row in placed.items()}
+        read = {
+            index: entry.run.read_pictures(text(entry.record, "cell")) or {}
+            for index, entry in entries.items()
+            if entry.run
         }
-        return cls(title, placed, pictures, ranked_curves(rows))
+        are_points = any("points" in arrays for arrays in read.values())
+        kind = "points" if are_points else "images"
+        stacks = {
+            index: arrays[kind] for index, arrays in read.items() if len(arrays.get(kind, ()))
+        }
+        ends = {index: read[index]["converged"] for index in stacks if "converged" in read[index]}
+        return cls(title, entries, stacks, ends, are_points, ranked_curves(rows))
 
-    @property
-    def are_points(self) -> bool:
-        """True if the samples are points, not images."""
-        return any("points" in arrays for arrays in self.arrays.values())
-
-    @property
-    def stacks(self) -> dict[Any, np.ndarray]:
-        """Kept samples by row index: images ``(k, C, H, W)`` or points ``(k, 2)``."""
-        kind = "points" if self.are_points else "images"
-        return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
-
-    def limits(self, most: int) -> dict[Any, np.ndarray]:
+    def limits(self, most: int) -> dict[int, np.ndarray]:
         """Return converged samples of the same latents by row index, for rows that kept enough."""
-        needed = {
-            index: len(stack) // 2 if self.are_points else min(most, len(stack))
-            for index, stack in self.stacks.items()
-        }
-        ends = {index: self.arrays[index].get("converged", np.empty(0)) for index in needed}
-        return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
+        counts = {index: len(self.stacks[index]) for index in self.ends}
+        needed = {i: n // 2 if self.are_points else min(most, n) for i, n in counts.items()}
+        return {i: end for i, end in self.ends.items() if len(end) >= max(1, needed[i])}
 
     def estimate_bytes(self, most: int, width: int) -> float:
         """Estimate the bytes of all pictures at a detail of :data:`DETAIL`, from some of them."""
@@ -207,7 +203,7 @@ class SampleRows(NamedTuple):
 
 
 def sample_rows_of(
-    title: str, rows: pd.DataFrame, files: Mapping[int, Path], best: BestRow
+    title: str, rows: pd.DataFrame, homes: Homes, best: BestRow
 ) -> SampleRows | None:
     """Draw samples of baseline, best row, a tied row, and converged samples; None without any."""
     level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
@@ -215,8 +211,8 @@ def sample_rows_of(
     shown = (row for row in leaders if row and row["seed"] == best.row["seed"])
     curves = list(dict.fromkeys(text(row, "curve") for row in shown))
     chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
-    kept = KeptSamples.read(title, chosen, files)
-    stacks = {text(kept.rows[index], "curve"): stack for index, stack in kept.stacks.items()}
+    kept = KeptSamples.read(title, chosen, homes)
+    stacks = {kept.entries[index].curve: stack for index, stack in kept.stacks.items()}
     stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
     if not stacks:
         return None
@@ -263,10 +259,10 @@ class TrajectoryStrips:
 
 
 def trajectory_strips_of(
-    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
+    parts: Iterable[Problem], homes: Homes, *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
     """Return each problem's trajectory strips, as many as fit ``room`` bytes; None without any."""
-    read = [(title, *_read_trajectories(rows, files)) for title, rows, files in parts]
+    read = [(title, *_read_trajectories(rows, homes)) for title, rows in parts]
     found: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
         found = [_trajectory_strips(*paths, width) if paths[-1] else None for paths in read]
@@ -276,20 +272,21 @@ def trajectory_strips_of(
     return [part and _cut_to_size(part, share) for part in found]
 
 
-def _read_trajectories(
-    rows: pd.DataFrame, files: Mapping[int, Path]
-) -> tuple[int, dict[str, Arrays]]:
+def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
     """Return the budget with most trajectories of one problem, and its trajectories by curve."""
     saved = [
-        (files[index], text(row, "curve"), _budget_of_row(row))
-        for index, row in rows_by_index(rows).items()
-        if row["slot"] is not None and index in files and files[index].is_file()
+        (entry.run, cell, entry.curve, entry.budget or 0)
+        for row in rows_as_dicts(rows.dropna(subset=["slot"]))
+        if (entry := row_with_folder(row, homes)).run
+        and entry.run.trajectories_path(cell := text(row, "cell")).is_file()
     ]
-    slots = [slot for _, _, slot in saved]
+    slots = [slot for *_, slot in saved]
     if not slots:
         return 0, {}
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
-    read = {curve: read_pictures_at(path) for path, curve, slot in saved if slot == budget}
+    read = {
+        curve: run.read_trajectories(cell) for run, cell, curve, slot in saved if slot == budget
+    }
     return budget, {
         curve: arrays
         for curve in ranked_curves(rows)

@@ -15,12 +15,11 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.findings import BestRow
-from ..labels import label_of_curve
 from ..palette import FAMILIES, Style, style
 from ..printed_values import bar_on_log_axis, interval_flag, value_with_bounds
 from ..quantities import Quantity, panels
-from ..record import Record
-from ..values import number, rows_by_index, text
+from ..table.curves import label_of_curve
+from ..values import Record, number, rows_by_index, text
 
 DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
 """Plotly's lines for a curve whose colour and line another curve has."""

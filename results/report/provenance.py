@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from ..run_directory.files import read_regular
 from ..run_directory.layout import INTERIM
-from ..run_directory.reading import RunReader
 from ..terminal.path_curvature import KEY
 
 TABLE_FILES = ("table.csv", "table.parquet", "table.md", "table.tex")
@@ -28,7 +27,6 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 def digest_of_ingredients(folder: Path, baseline: str) -> str:
     """Return the SHA-256 of a report's inputs: run files, code in results/, libraries, baseline."""
-    run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for pattern in _CODE:
@@ -40,11 +38,7 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
         *_files_below(folder / "parts"),
         *_files_below(folder / "samples"),
     ):
-        place = path.relative_to(folder).as_posix()
-        if path.suffix in (".json", ".npz"):
-            digest.update(f"{place}\0{run.digest(place)}\0".encode(errors="surrogateescape"))
-        else:
-            _add_file_to_digest(digest, place, path)
+        _add_file_to_digest(digest, path.relative_to(folder).as_posix(), path)
     about = {
         "baseline": baseline,
         "python": sys.version,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,10 @@ from statistics import median
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings
-from ..comparison.pairing import Entry, row_with_folder
+from ..comparison.pairing import Entry, Homes, row_with_folder
 from ..comparison.times import SpeedVerdict, speed_verdict
-from ..labels import label_of_curve
-from ..record import Record
-from ..values import number, rows_by_index, text
+from ..table.curves import label_of_curve
+from ..values import Record, number, rows_by_index, text
 
 OPTIONAL = (
     *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
@@ -57,22 +57,17 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, findings: Findings | None = None
+    rows: pd.DataFrame, homes: Homes | None = None, findings: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the budget with the most timed rows; None without times."""
-    timed = {
-        place: row
-        for place, row in rows_by_index(rows.loc[rows["status"] == "ok"]).items()
-        if row["slot"] is not None and number(row, "ms_per_sample") is not None
-    }
-    if not timed:
+    timed = rows.loc[rows["status"] == "ok"].dropna(subset=["slot", "ms_per_sample"])
+    if timed.empty:
         return None
-    slots = [int(number(row, "slot") or 0) for row in timed.values()]
-    budget = max(set(slots), key=lambda slot: (slots.count(slot), slot))
-    chosen = [item for item in timed.items() if item[1]["slot"] == budget]
-    chosen.sort(key=lambda item: number(item[1], "ms_per_sample") or 0.0)
-    longest = number(chosen[-1][1], "ms_per_sample") or 1.0
-    entries = {place: row_with_folder(row, homes or {}) for place, row in chosen}
+    counts = Counter(timed["slot"])
+    budget = int(max(counts, key=lambda slot: (counts[slot], slot)))
+    chosen = timed.loc[timed["slot"] == budget].sort_values("ms_per_sample", kind="stable")
+    longest = float(chosen["ms_per_sample"].iloc[-1]) or 1.0
+    entries = {i: row_with_folder(row, homes) for i, row in rows_by_index(chosen).items()}
     own = (place for place, entry in entries.items() if entry.is_of(BASELINE) and entry.timing)
     base, lines = next(own, None), []
     for place, entry in entries.items():
@@ -81,19 +76,21 @@ def timing_of(
             speed = speed_verdict(entries[base].timing, entry.timing)
             worse = _is_worse(findings, place, base)
         lines.append(_timed_row(entry, longest, speed, worse))
-    columns = {name for name in OPTIONAL if any(row.get(name) for _, row in chosen)}
+    records = [entry.record for entry in entries.values()]
+    columns = {name for name in OPTIONAL if any(row.get(name) for row in records)}
     if any(line.spread for line in lines):
         columns.add("spread")
     against = "" if base is None or len(lines) == 1 else label_of_curve(BASELINE)
-    names = (text(row, "timing_device_name") or text(row, "device") for _, row in chosen)
+    names = (text(row, "timing_device_name") or text(row, "device") for row in records)
     device = ", ".join(filter(None, dict.fromkeys(names)))
     return Timing(budget, device, tuple(lines), frozenset(columns), against)
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
-    if findings is None or not {candidate, baseline} <= findings.group.entries.keys():
+    entries = findings.group.entries if findings else {}
+    if findings is None or not {candidate, baseline} <= entries.keys():
         return False
-    return findings.group.verdict(candidate, baseline) == "worse"
+    return findings.group.verdict(entries[candidate], entries[baseline]) == "worse"
 
 
 def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

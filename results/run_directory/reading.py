@@ -160,6 +160,10 @@ class RunReader:
         """Return a cell's samples for reports, as arrays by name; None if missing or damaged."""
         return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
 
+    def read_trajectories(self, cell: str) -> Arrays | None:
+        """Return a cell's trajectories for reports, as arrays by name; None if missing or damaged."""
+        return self._read_or_none(trajectories_place(cell), self._contents.npz, self.made_by(cell))
+
     def read_reference(self, name: str) -> Arrays | None:
         """Return reference data as arrays by name; None if they are missing or damaged."""
         return self._read_or_none(self._reference(name), self._contents.npz)
@@ -200,10 +204,6 @@ class RunReader:
             return str(self._contents.json(part_place(cell, CELL)).get("made_by") or "")
         except (FileNotFoundError, DamagedError):
             return ""
-
-    def digest(self, place: str) -> str:
-        """Return :attr:`.OpenedFile.digest` of the JSON or ``.npz`` file at a relative path."""
-        return self._contents.open(place).digest
 
     @property
     def predates_checksums(self) -> bool:
@@ -249,12 +249,6 @@ def _has_expected_type(key: str, value: Any) -> bool:
     if key == "earlier":
         return isinstance(value, list) and all(isinstance(item, dict) for item in value)
     return key not in _TABLES or isinstance(value, dict)
-
-
-def read_pictures_at(path: Path) -> Arrays | None:
-    """Return the arrays of a run's file ``samples/….npz``; None if it is missing or damaged."""
-    run, cell = RunReader(path.parent.parent), path.stem.removesuffix("-path")
-    return run._read_or_none(f"samples/{path.name}", run._contents.npz, run.made_by(cell))
 
 
 def read_run_record(path: Path) -> dict[str, Any]:

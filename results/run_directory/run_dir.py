@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
-from ..record import Record
+from ..values import Record
 from . import sealed
 from .behaviour_fingerprint import hash_of
 from .files import PART, read_json, write_json

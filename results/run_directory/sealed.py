@@ -15,7 +15,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,14 +91,11 @@ class OpenedFile:
     """Content and seal of a file that was read, or the fault that was found.
 
     Attributes:
-        digest: ``sha256`` of the seal, or of the bytes of a file without a valid seal. "" if there is
-            no file, "unreadable" if it cannot be read.
         seal: valid seal; None if there is none.
         value: object or arrays of the file; None if there are none, or they were not requested.
         fault: exception that :meth:`check` raises; None for a sound file.
     """
 
-    digest: str = ""
     seal: Seal | None = None
     value: dict[str, Any] | None = None
     fault: DamagedError | FileNotFoundError | None = None
@@ -184,10 +181,10 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
 def as_if_opened(file: SealedFile) -> OpenedFile:
     """Return a just written file as if it had been opened, with its JSON object but no arrays."""
     if file.data.startswith(_ARCHIVE):
-        return OpenedFile(file.seal.sha256, file.seal)
+        return OpenedFile(file.seal)
     value: dict[str, Any] = json.loads(file.data)
     value.pop(KEY)
-    return OpenedFile(file.seal.sha256, file.seal, value)
+    return OpenedFile(file.seal, value)
 
 
 def _open_sealed(
@@ -198,19 +195,15 @@ def _open_sealed(
     except (FileNotFoundError, NotADirectoryError):
         return OpenedFile(fault=FileNotFoundError(path))
     except OSError as error:
-        return OpenedFile("unreadable", fault=DamagedError(f"it cannot be read: {error.strerror}"))
+        return OpenedFile(fault=DamagedError(f"it cannot be read: {error.strerror}"))
     except MemoryError:
-        return OpenedFile(
-            "unreadable", fault=DamagedError("it is larger than the memory that is left")
-        )
+        return OpenedFile(fault=DamagedError("it is larger than the memory that is left"))
     try:
-        opened = parse(data)
+        return parse(data)
     except DamagedError as fault:
-        opened = OpenedFile(fault=fault)
+        return OpenedFile(fault=fault)
     except NewerError as newer:
         raise NewerError(f"{path} {newer}") from None
-    digest = opened.seal.sha256 if opened.seal else hashlib.sha256(data).hexdigest()
-    return replace(opened, digest=digest)
 
 
 def _parse_json(data: bytes, of: str) -> OpenedFile:

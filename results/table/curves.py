@@ -1,4 +1,4 @@
-"""Curve and budget of each row, comparable parts of a table, and tuned rows."""
+"""Curve and budget of each row, labels of curves, comparable parts of a table, and tuned rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..record import Record
-from ..values import is_empty, number, rows_as_dicts, text
+from ..values import Record, is_empty, number, rows_as_dicts, text
 
 TOLERANCES = frozenset({"tol", "rtol", "atol"})
 """Parameters of adaptive methods in place of ``steps``: they vary along a curve."""
@@ -71,6 +70,18 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
             name = f"{title} · {estimator}" if len(estimators) > 1 else title
             parts.append((name, rows.loc[groups == estimator]))
     return parts
+
+
+Place = tuple[str, int]
+"""Place of a row in a ranking: its curve and its budget."""
+
+
+def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
+    """Return the rows with a budget by their place; of several at one, the most evaluations count."""
+    placed = rows.dropna(subset=["slot"]).sort_values("nfe", kind="stable")
+    return {
+        (text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_as_dicts(placed)
+    }
 
 
 def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:
@@ -141,6 +152,32 @@ def _slot_of_row(row: Record, ladder: list[int]) -> int | None:
         return int(requested)
     work = steps if nfe is None else nfe
     return None if work is None else next((budget for budget in ladder if work <= budget), None)
+
+
+LABELS = {
+    "ddim": "DDIM",
+    "ddpm": "DDPM",
+    "dpm_solver_2": "DPM-Solver-2",
+    "dpm_solver_v3": "DPM-Solver-v3",
+    "dpmpp_2m": "DPM-Solver++(2M)",
+    "dpmpp_3m": "DPM-Solver++(3M)",
+    "edm_stochastic": "EDM stochastic",
+    "euler": "Euler",
+    "heun": "Heun",
+    "ipndm": "iPNDM",
+    "unipc_2": "UniPC-2",
+    "unipc_3": "UniPC-3",
+}
+"""Names of well-known samplers as papers write them, by registered name, for sentences.
+
+No two samplers share a label.
+"""
+
+
+def label_of_curve(curve: str) -> str:
+    """Return a curve's name with the sampler's label, if any, in place of the registered name."""
+    sampler, separator, rest = curve.partition(" · ")
+    return LABELS.get(sampler, sampler) + separator + rest
 
 
 TUNED_SCHEDULE = "tuned"

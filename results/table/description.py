@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from ..escaping import strip_control_characters
+from ..text import strip_control_characters
 from ..values import is_empty, rows_as_dicts
 
 WORDS = (

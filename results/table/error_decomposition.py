@@ -21,9 +21,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ..record import Record
 from ..text import interval_ends
-from ..values import number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .curves import comparable_parts
 from .typed_table import TypedTable
 

@@ -10,10 +10,9 @@ import pandas as pd
 
 from ..palette import FAMILIES, style
 from ..printed_values import interval_flag, printed_value
-from ..record import Record
 from ..text import format_number
-from ..values import number, rows_as_dicts, text
-from .curves import comparable_parts
+from ..values import Record, number, text
+from .curves import Place, comparable_parts, rows_by_place
 from .typed_table import check_columns
 
 HEAD = """\
@@ -49,7 +48,7 @@ def latex_tables(
     frame: pd.DataFrame,
     metric: str = "fid_proxy",
     budgets: Sequence[int] | None = None,
-    bold: Mapping[str, Collection[tuple[str, int]]] = MappingProxyType({}),
+    bold: Mapping[str, Collection[Place]] = MappingProxyType({}),
 ) -> str:
     """Return LaTeX tables of all models, one below the other, with samplers grouped by family.
 
@@ -75,19 +74,15 @@ def _latex_tabular(
     rows: pd.DataFrame,
     metric: str,
     budgets: Sequence[int] | None,
-    bold: Collection[tuple[str, int]],
+    bold: Collection[Place],
 ) -> str:
-    finished = rows.loc[rows["status"] == "ok"].dropna(subset=["slot", metric])
-    finished = finished.sort_values("nfe", kind="stable")
-    cells = {
-        (text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_as_dicts(finished)
-    }
+    cells = rows_by_place(rows.loc[rows["status"] == "ok"].dropna(subset=[metric]))
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [family.name for family in FAMILIES]
     curves = {
         text(row, "curve"): order.index(style(text(row, "sampler"), text(row, "origin")).family)
-        for row in rows_as_dicts(finished)
+        for row in cells.values()
     }
     body: list[str] = []
     before = None

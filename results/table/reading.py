@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 from pyarrow.parquet import ParquetFile
 
-from ..escaping import unquote_csv_text
 from ..quantities import column_kinds
-from ..record import Kind, Record
+from ..record import Kind
 from ..run_directory.files import read_regular
 from ..run_directory.layout import CELL, QUALITY, TIMING
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
 from ..run_directory.sealed import DamagedError
+from ..text import unquote_csv_text
+from ..values import Record
 from .typed_table import TypedTable, parse_text, why_misfit
 
 NEEDED = ("model", "sampler", "nfe", "status")

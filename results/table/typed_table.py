@@ -11,9 +11,9 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from ..quantities import column_kinds
-from ..record import Kind, Record
+from ..record import Kind
 from ..text import name_hint
-from ..values import is_empty
+from ..values import Record, is_empty
 
 DTYPES: dict[Kind, str] = {
     "text": "string",

@@ -13,12 +13,11 @@ from rich.text import Text
 
 from ..comparison.compare import Comparison, comparison_notes
 from ..comparison.verdicts import Line
-from ..escaping import strip_control_characters
 from ..printed_values import shown_number
 from ..published.reproduction import CLOSE, Reproduction
 from ..sentences import sentence_on_comparison
 from ..table.curves import TUNED_SCHEDULE, Tuning
-from ..text import format_number, interval_text
+from ..text import format_number, interval_text, strip_control_characters
 from ..values import number, text
 
 

@@ -12,20 +12,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison.best_rows import Place, best_places
+from ..comparison.best_rows import best_places
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE, findings_of
-from ..comparison.headline import headline_table
+from ..comparison.headline import headline_of_problem
 from ..comparison.significance import SIGNS, Verdict
-from ..escaping import strip_control_characters
 from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
 from ..quantities import find, judged
-from ..record import Record
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
-from ..table.curves import comparable_parts
-from ..values import number, rows_as_dicts, text
+from ..table.curves import Place, comparable_parts, rows_by_place
+from ..text import strip_control_characters
+from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
 Marks = Mapping[tuple[str, str, int], Verdict]
@@ -45,7 +44,7 @@ class Ranking:
     """Ranking of one problem: rows by curve and budget, verdicts, and rows tied with the best."""
 
     metric: str
-    cells: Mapping[tuple[str, int], Record]
+    cells: Mapping[Place, Record]
     marks: Marks
     tied_with_best: Collection[Place]
 
@@ -135,19 +134,13 @@ def print_table(
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
-        cells = {
-            (text(row, "curve"), int(slot)): row
-            for row in rows_as_dicts(rows.sort_values("nfe"))
-            if (slot := number(row, "slot")) is not None
-        }
-        ranking = Ranking(column, cells, marks or {}, tied[title])
+        ranking = Ranking(column, rows_by_place(rows), marks or {}, tied[title])
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable_text(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)
         finding = findings[title]
         if finding and finding.quantity.name == column:
-            crossings = headline_table(rows.drop(columns=["curve", "slot"]))
-            for sentence in lead_sentences(finding, crossings):
+            for sentence in lead_sentences(finding, headline_of_problem(rows)):
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
         quantity = find(column)
@@ -158,7 +151,7 @@ def print_table(
         if marks:
             signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
             notes.append(f"against {baseline}: {signs}")
-        if any(is_below_zero(column, ranking.value(*place)) for place in cells):
+        if any(is_below_zero(column, ranking.value(*place)) for place in ranking.cells):
             notes.append(BELOW_NOTE)
         if hidden:
             notes.append(f"budgets not shown: {hidden}")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from arena import digest, sealed, watchdog
 
-from samplerbench.results.escaping import strip_control_characters
 from samplerbench.results.run_directory import files
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.run_directory.sealed import DamagedError, open_npz
+from samplerbench.results.text import strip_control_characters
 
 CELL = "gmm-2d-euler-5"
 PLACES = (

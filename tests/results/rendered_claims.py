@@ -16,9 +16,8 @@ from samplerbench.results.comparison import compare
 from samplerbench.results.comparison.compare import compare_with
 from samplerbench.results.comparison.estimates import is_dominated
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.headline import headline_table
+from samplerbench.results.comparison.headline import headline_of_problem
 from samplerbench.results.comparison.significance import SIGNS
-from samplerbench.results.labels import label_of_curve
 from samplerbench.results.printed_values import interval_bounds, interval_flag, value_plus_minus
 from samplerbench.results.quantities import judged
 from samplerbench.results.report.build import _template_environment
@@ -28,7 +27,7 @@ from samplerbench.results.sentences import (
     lead_sentences,
     markdown_summary,
 )
-from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.curves import comparable_parts, label_of_curve
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_as_dicts, text
 
@@ -278,7 +277,7 @@ def rendered(table, page):
         findings = page.by_title[title]
         if findings is None:
             continue
-        first = lead_sentences(findings, headline_table(rows.drop(columns=["curve", "slot"])))
+        first = lead_sentences(findings, headline_of_problem(rows))
         fronts = fronts_of(findings)
         problem = {
             "title": title,
@@ -360,7 +359,7 @@ def check_floor(rows, sentences):
     """
     for sentence in sentences:
         if "every other sampler needs more" in sentence:
-            first, *others = rows_as_dicts(headline_table(rows.drop(columns=["curve", "slot"])))
+            first, *others = rows_as_dicts(headline_of_problem(rows))
             assert others
             assert all(
                 first["high"] < other["low"] and not first["flag"] and not other["flag"]

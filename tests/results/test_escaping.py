@@ -14,15 +14,15 @@ from synthetic import synthetic_run
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.common.console import SafeConsole, print_rows
-from samplerbench.results.escaping import (
+from samplerbench.results.report.build import write_report
+from samplerbench.results.result_table import ResultTable, load
+from samplerbench.results.terminal.ranking import print_table
+from samplerbench.results.text import (
+    csv_field,
     escape_markdown,
     strip_control_characters,
     unquote_csv_text,
 )
-from samplerbench.results.report.build import write_report
-from samplerbench.results.result_table import ResultTable, load
-from samplerbench.results.terminal.ranking import print_table
-from samplerbench.results.text import csv_field
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jhe\x1b[31mun\x9b5m\x1b]8;;http://x\x1b\\\u202e"
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from samplerbench.results.comparison.headline import (
     crossing_in_words,
     find_crossing,
+    headline_of_problem,
     headline_table,
 )
 from samplerbench.results.result_table import ResultTable
+from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.text import interval_ends
 
 NFE = [5, 10, 20, 40, 80]
@@ -123,3 +125,14 @@ def test_rows_without_what_it_takes_are_left_out():
     assert not len(headline_table(ResultTable.of([])))
     assert not len(headline_table(table({"a": [1, 1, 1, 1, 1]}, floor=None)))
     assert not len(headline_table(table({"a": [None] * 5})))
+
+
+def test_headline_of_problem__names_curves_as_the_rest_of_the_page_does():
+    """The seeds differ between the two estimators of a model, but not within either."""
+    parts = [
+        table({"a": [1, 0.1, 0.01, 0, 0]}, estimator=name, seed=seed).frame
+        for seed, name in enumerate(("first", "second"))
+    ]
+    frame = ResultTable.typed(pd.concat(parts)).frame
+    for (_, rows), seed in zip(comparable_parts(frame), (0, 1), strict=True):
+        assert set(headline_of_problem(rows)["curve"]) == {f"a · seed {seed}"} == set(rows["curve"])

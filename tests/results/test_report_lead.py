@@ -9,10 +9,9 @@ from runs import add, make_run
 from samplerbench.results.comparison.compare import compare_with
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import COLUMNS, headline_table
-from samplerbench.results.labels import LABELS
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.sentences import lead_sentences, sentence_on_comparison
-from samplerbench.results.table.curves import with_curves
+from samplerbench.results.table.curves import LABELS, with_curves
 
 NOBODY = pd.DataFrame(columns=list(COLUMNS)).astype({"nfe_to_floor": float})
 

@@ -127,10 +127,8 @@ def test_pictures_lie_side_by_side():
 
 
 def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(run):
-    frame = load(run.path).frame
-    files = {index: run.trajectories_path(cell) for index, cell in frame["cell"].items()}
-    parts = [(title, rows, files) for title, rows in comparable_parts(frame)]
-    found = trajectory_strips_of(parts)
+    parts, homes = comparable_parts(load(run.path).frame), {"": run.path}
+    found = trajectory_strips_of(parts, homes)
     assert [each.budget for each in found if each] == [10, 10, 10]
     assert [each.are_points for each in found if each] == [False, False, True]
     assert found[1] is not None
@@ -146,16 +144,13 @@ def test_trajectories_are_shown_where_most_samplers_have_one_and_fit_the_room(ru
         "end",
     )
     room = sum(len(strip.image) for each in found if each for strip in each.strips) // 3
-    tight = trajectory_strips_of(parts, room=room)
+    tight = trajectory_strips_of(parts, homes, room=room)
     assert 0 < sum(len(strip.image) for each in tight if each for strip in each.strips) <= room
 
 
 def test_fewer_images_are_shown_where_room_is_short(run):
-    parts = [
-        (title, rows, {index: run.pictures_path(cell) for index, cell in rows["cell"].items()})
-        for title, rows in comparable_parts(load(run.path).frame)
-    ]
-    wide, tight = grids_of(parts), grids_of(parts, room=100_000)
+    parts, homes = comparable_parts(load(run.path).frame), {"": run.path}
+    wide, tight = grids_of(parts, homes), grids_of(parts, homes, room=100_000)
     assert [grid.shown for grid in wide if grid and not grid.are_points] == [9, 9]
     assert all(grid.shown < 9 for grid in tight if grid and not grid.are_points)
     assert [grid.budgets for grid in wide if grid] == [(1, 5, 10, 40)] * 3
@@ -260,12 +255,15 @@ def test_curves_of_one_colour_have_different_lines():
     ],
 )  # fmt: skip
 def test_pictures_are_of_the_baseline_and_up_to_two_leaders(tmp_path, values, labels):
-    rows = [row(name, fid_proxy=value, fid_proxy_se=1.0, seed=0) for name, value in values.items()]
+    rows = [
+        row(name, fid_proxy=value, fid_proxy_se=1.0, seed=0, cell="c")
+        for name, value in values.items()
+    ]
     frame, best = part(*rows), judged(*rows).best[0]
     pixels = np.zeros((8, 1, 4, 4), np.uint8)
     run = RunDir.create(tmp_path)
     run.write_pictures("c", {"images": pixels, "converged": pixels})
-    found = sample_rows_of("m", frame, dict.fromkeys(frame.index, run.pictures_path("c")), best)
+    found = sample_rows_of("m", frame, {"": run.path}, best)
     assert found is not None
     assert [label for label, _, _ in found.rows] == labels
 

@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from looping import each
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
-from samplerbench.results.escaping import escape_markdown
 from samplerbench.results.quantities import column_names, columns
 from samplerbench.results.result_table import ResultTable, load, rebuild
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.text import format_number, markdown_table
+from samplerbench.results.text import escape_markdown, format_number, markdown_table
 
 
 def test_one_row_for_each_planned_cell_with_its_status(run):

@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ....results.escaping import strip_control_characters
+from ....results.text import strip_control_characters
 
 WIDE = 1000  # columns without a terminal: text for a pipe or a file is neither cut nor wrapped
 _PROSE, _WRAPPED = 34, 24
