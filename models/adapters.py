@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .denoiser import Denoiser, Kind, level_column
 from .label_draws import labels_for
-from .networks import check_call, check_tensor, copy_to_device
+from .networks import check_call, check_shape, check_tensor, copy_to_device
 from .process import VE, Discrete, FloatArray, Process
 
 Prediction = Literal["x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"]
@@ -160,15 +160,12 @@ class NativeDenoiser(Denoiser):
             network that also learned a variance; None for all channels.
         network_dtype: dtype of the network's inputs.
         dtype: dtype of the state unless a run sets one; by default ``network_dtype``.
-        sigma_min, sigma_max: lowest and highest level that the network knows; by default the levels
-            at the process's ``t_min`` and ``t_max``.
+        sigma_min, sigma_max: ends of the levels that the network knows; by default the process's.
         infinite: True if the network was trained up to an infinite level. The process must have a
             native time at that level, ``time`` be of ``t``, and ``prediction`` be x0, v or flow.
         limits: range of the values of the data, as in :class:`Denoiser`.
-        kind: ``map`` for a few-step map, as in :class:`Denoiser`. A map of prediction
-            ``consistency`` ends at sigma_min, any other map at 0.
-        boundary: :class:`Boundary` of a latent consistency model; None for other models. Its
-            weights are those at the time at which the network is called.
+        kind: ``map`` for a few-step map, which ends at 0; of prediction ``consistency`` at sigma_min.
+        boundary: :class:`Boundary` of a latent consistency model, at the network's time, or None.
         class_weights: relative frequency of each of the ``classes`` in the data. Samples draw their
             labels by these frequencies. Without frequencies, all samples get the label ``classes``,
             "no label", which the network must know.
@@ -330,11 +327,7 @@ class NativeDenoiser(Denoiser):
                 )
             first, second = output.chunk(2, 1)
             output = first if self.half == "first" else second
-        if output.shape != x_t.shape:
-            raise ValueError(
-                f"model {self.name}: its network gave {tuple(output.shape)} for states {tuple(x_t.shape)}; "
-                "it must return a tensor of that shape, or have half='first' for twice the channels"
-            )
+        check_shape(f"model {self.name}: its network", output, x_t)
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:

@@ -42,7 +42,7 @@ from torch import Tensor
 
 from ..checkpoints.opening import error_in_words
 from ..denoiser import Denoiser, Kind, Wrapper
-from ..networks import check_call, check_tensor, copy_to_device, parameter_dtype
+from ..networks import check_call, check_shape, check_tensor, copy_to_device, parameter_dtype
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
 from .source_file import LoadedValue, call_function, identity_of_options
@@ -211,11 +211,7 @@ class FileModel(Denoiser):
             level = sigma.to(self.network_dtype) if isinstance(sigma, Tensor) else sigma
         d = self._bind_labels(labels)(cast_x, level)
         check_tensor(f"{self.name}: the model", d)
-        if d.shape != x.shape:
-            raise ValueError(
-                f"{self.name}: the model returned {tuple(d.shape)} for a batch "
-                f"{tuple(x.shape)}; it must return a tensor of that shape"
-            )
+        check_shape(f"{self.name}: the model", d, x)
         return d.clone() if d is x else d.detach().to(x.dtype)
 
     def _bind_labels(self, labels: Tensor | None) -> Call:

@@ -261,7 +261,7 @@ def test_a_parameter_that_the_factory_does_not_take(write):
 def test_a_wrong_shape_is_named(write):
     model = make_model(f"{write(GOOD.replace('return x *', 'return x[:, :2] *'))}:plain")
     with pytest.raises(
-        ValueError, match=r"mine.py:plain: the model returned \(4, 2\) for " r"a batch \(4, 3\)"
+        ValueError, match=r"mine.py:plain: the model gave \(4, 2\) for states \(4, 3\)"
     ):
         model.denoise(torch.zeros(4, 3), 1.0, None)
 
