@@ -1,15 +1,15 @@
-"""Measurements of configurations on latents, converged endpoints, and the store of both."""
+"""Converged endpoints of latents, distances of samples to them, and the store of measurements."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from ..running.executors.worker_context import WorkerContext
 from ..sampling.shard import CONVERGED_IDS
 from ..scoring.converged_endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from .race import Squares
-from .request import AdviceRequest, Entry
-from .tasks import SamplesTask, solve_latents
+from .request import AdviceRequest
+from .tasks import solve_latents
 
 
 def check_folder(folder: Path) -> None:
@@ -226,110 +226,3 @@ def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
     for first, last in pairwise(bounds):
         if last > start and first < stop:
             yield first, last
-
-
-GENEROUS, SHORTEST = 20.0, 60.0
-"""Time limit of a task: this multiple of its forecast, and at least this many seconds."""
-
-Late = Callable[[], bool]
-"""Function that returns True once the time is up."""
-Key = TypeVar("Key", bound=Hashable)
-"""Name that a caller gives to an entry, such as a number or a label."""
-
-
-@dataclass
-class Bench:
-    """Test bench that measures configurations of a model.
-
-    Attributes:
-        rate: evaluations a second of all workers together.
-        failures: reasons why configurations have no samples, by label.
-        started: share of the time limit that was used before the first measurement.
-    """
-
-    request: AdviceRequest
-    store: MeasurementStore
-    executor: Executor
-    world: WorkerContext
-    endpoints: ConvergedEndpoints
-    rate: float
-    failures: dict[str, str] = field(default_factory=dict)
-    started: float = 0.0
-
-    def share_of_total(self, share: float) -> float:
-        """Return ``started`` plus ``share`` of the time after it, as a share of the time limit."""
-        return self.started + (1 - self.started) * share
-
-    def measure_squares(
-        self, entries: Mapping[Key, Entry], start: int, stop: int, late: Late
-    ) -> Iterator[tuple[Key, Squares | None]]:
-        """Yield keys and squared distances of entries on latents ``start`` … ``stop - 1``.
-
-        They are None for failed entries. Once ``late()`` is True, no further task starts.
-        """
-        suffix, todo = f"{start} {stop}", {}
-        for key, entry in entries.items():
-            stored = self.store.get(f"{self.endpoints.steps} {entry.cell.key} {suffix}")
-            if stored is None:
-                todo[key] = entry
-            else:
-                yield key, self._read_squares(entry, stored)
-        if not todo or late():
-            return
-        self.endpoints.solve(start, stop)
-        for key, outcome in self.draw_samples(todo, start, stop, late):
-            value = (
-                outcome.reason
-                if isinstance(outcome, Failure)
-                else self.endpoints.squared_distances(outcome, start).tolist()
-            )
-            self.store.put(f"{self.endpoints.steps} {todo[key].cell.key} {suffix}", value)
-            yield key, self._read_squares(todo[key], value)
-
-    def measure_features(
-        self, entries: Mapping[Key, Entry], start: int, stop: int, space: str, late: Late
-    ) -> Iterator[tuple[Key, NDArray | None]]:
-        """Yield keys and features ``(n, d)`` of entries, like :meth:`measure_squares`."""
-        suffix, todo = f"{start} {stop}", {}
-        for key, entry in entries.items():
-            stored = self.store.get_array(f"{space} {entry.cell.key} {suffix}")
-            if stored is None:
-                todo[key] = entry
-            else:
-                yield key, stored
-        for key, outcome in self.draw_samples(todo, start, stop, late, space):
-            if isinstance(outcome, Failure):
-                self.failures[todo[key].label] = outcome.reason
-                yield key, None
-            else:
-                self.store.put_array(f"{space} {todo[key].cell.key} {suffix}", outcome)
-                yield key, np.asarray(outcome, float)
-
-    def draw_samples(
-        self,
-        entries: Mapping[Key, Entry],
-        start: int,
-        stop: int,
-        late: Late = bool,
-        space: str = "",
-    ) -> Iterator[tuple[Key, NDArray | Failure]]:
-        """Yield keys and samples (or features) or the failure of entries, as they are completed."""
-        keys, tasks, limits = list(entries), [], []
-        for entry in entries.values():
-            tasks.append(SamplesTask(replace(entry.cell, samples=stop), start, stop, space))
-            seconds = self.forecast_seconds(entry, stop - start)
-            limits.append(max(SHORTEST, GENEROUS * self.executor.size * seconds))
-        for which, outcome in self.executor.map(
-            tasks, self.world, limits=limits, wanted=lambda _: not late()
-        ):
-            yield keys[which], outcome
-
-    def forecast_seconds(self, entry: Entry, samples: int) -> float:
-        """Return an upper estimate of the seconds for samples of a configuration on all workers."""
-        return float(entry.cell.budget or 1) * samples / self.rate
-
-    def _read_squares(self, entry: Entry, value: list[float] | str) -> Squares | None:
-        if isinstance(value, str):  # the reason of a failure
-            self.failures[entry.label] = value
-            return None
-        return np.asarray(value, float)
