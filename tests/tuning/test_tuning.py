@@ -23,17 +23,13 @@ from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS
 from samplerbench.benchmarks.tuning.problem import (
     LOST,
     MOST,
+    OBJECTIVES,
     TEST_IDS,
     TRAIN_IDS,
+    power_mean,
     tuning_problem,
 )
-from samplerbench.benchmarks.tuning.search import (
-    OBJECTIVES,
-    SearchResult,
-    built_in_grids,
-    power_mean,
-    search_levels,
-)
+from samplerbench.benchmarks.tuning.search import SearchResult, built_in_grids, search_levels
 from samplerbench.benchmarks.tuning.tuning import Target, carry_grid, targets_of
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
