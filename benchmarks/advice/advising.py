@@ -25,7 +25,7 @@ from .answer import PICTURES, Advice
 from .budget_answer import (
     add_times,
     answer_of_budget,
-    begin_scores,
+    choose_entries,
     draw_pictures,
     keep_common_latents,
     ratios_at_half_the_budget,
@@ -45,7 +45,7 @@ from .measuring import (
 )
 from .races import race_fits, run_races
 from .request import AdviceRequest, load_subject, width_of_data_range
-from .run import COMPARED, Clock, OutOfTime, Progress, RaceResult, Run
+from .run import COMPARED, BudgetResult, Clock, OutOfTime, Progress, Run
 from .sentences import conclusions
 from .tasks import measure_speeds
 from .wording import evaluations_in_words
@@ -193,7 +193,7 @@ def _budgets_of(
 
 
 def _check_time(run: Run) -> None:
-    """Raise a ValueError if there is no time for the smallest races at the budgets."""
+    """Raise a ValueError if there is no time for the smallest results at the budgets."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(run.budgets) * (LEAST * FIRST + 3 * 32)) / run.rate
@@ -233,43 +233,44 @@ def _advice_of(
         started=min(clock.share_spent, 1.0),
     )
     _check_time(run)
-    races: list[RaceResult] = []
+    results: list[BudgetResult] = []
     over = run.break_off
     with suppress(OutOfTime), clock.raise_when_over(over):
         for race in run_races(run, share_for_fits):
-            races.append(race)
-    if not races:
+            results.append(race)
+    if not results:
         raise ValueError(
             f"--minutes {clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
     not_fitted = ["Time ran out while noise levels and coefficients were fitted."]
     with suppress(OutOfTime), clock.raise_when_over(over):
-        fitted, open_fits = fit_leaders(run, races, run.end_of_races)
-        races, not_fitted = race_fits(run, races, fitted, run.end_of_races), open_fits
-    scores = [begin_scores(run, race) for race in races]
+        fitted, open_fits = fit_leaders(run, results, run.end_of_races)
+        results, not_fitted = race_fits(run, results, fitted, run.end_of_races), open_fits
+    for race in results:
+        choose_entries(run, race)
     progress("measuring errors on new samples")
     unfinished = []
-    if late := budgets[len(races) :]:
+    if late := budgets[len(results) :]:
         unfinished.append(f"There was no time for {evaluations_in_words(*late)}.")
     if endpoints.most < RULE.last and (endpoints.steps or 0) >= endpoints.most:
         unfinished.append(COARSE)
     try:
         with clock.raise_when_over(COMPARED):
-            score_on_fresh_latents(run, scores, SHARE_OF_SCORES * clock.seconds_until(COMPARED))
+            score_on_fresh_latents(run, results, SHARE_OF_SCORES * clock.seconds_until(COMPARED))
     except OutOfTime:
-        keep_common_latents(scores)
+        keep_common_latents(results)
         unfinished.append("Time ran out while errors were measured, so they are on fewer samples.")
     missing = ["Time ran out while samples were compared as whole sets (fd_conv)."]
     with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
-        missing = measure_nearness(run, scores)
-    answers = [answer_of_budget(run, one) for one in scores]
+        missing = measure_nearness(run, results)
+    answers = [answer_of_budget(run, race) for race in results]
     batch, pictured = 0, False
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):
-        answers, batch = add_times(run, answers, scores)
-        pictured = draw_pictures(run, scores)
+        answers, batch = add_times(run, answers, results)
+        pictured = draw_pictures(run, results)
     default, made_by = request.now.words, provenance(request.device)
-    ratios = ratios_at_half_the_budget(run, scores)
+    ratios = ratios_at_half_the_budget(run, results)
     advice = Advice(
         model=request.spec,
         about={
@@ -290,7 +291,7 @@ def _advice_of(
             *not_fitted,
             *missing,
         ),
-        scored_on=max((len(s) for one in scores for s in one.squares.values()), default=0),
+        scored_on=max((len(s) for race in results for s in race.squares.values()), default=0),
         resolution=endpoints.resolution,
         minutes=(clock.spent / 60, clock.minutes),
         device=str(made_by["device"].get("name", request.device)),

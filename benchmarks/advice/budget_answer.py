@@ -29,7 +29,7 @@ from .exports import LIBRARIES
 from .measuring import FIRST, SCORED
 from .race import Squares, append_squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
-from .run import BudgetScores, RaceResult, Run
+from .run import BudgetResult, Run
 from .tasks import TimingTask, decode_states
 
 COUNTS = (FIRST, 32, 64, 128, 256)
@@ -37,20 +37,20 @@ COUNTS = (FIRST, 32, 64, 128, 256)
 TIMED_REPEATS = 5
 
 
-def begin_scores(run: Run, race: RaceResult) -> BudgetScores:
-    """Return scores without numbers of the default, each field's leader, and the untuned leaders."""
-    default = run.request.default_entry(race.budget)
-    entries = (default, *race.leaders.values(), *race.untuned.values())
-    chosen = list({entry.label: entry for entry in entries}.values())
-    return BudgetScores(race, chosen, run.request.alternatives(race.budget))
+def choose_entries(run: Run, result: BudgetResult) -> None:
+    """Set the entries to score: the default, each field's leader, and the untuned leaders."""
+    default = run.request.default_entry(result.budget)
+    entries = (default, *result.leaders.values(), *result.untuned.values())
+    result.chosen = list({entry.label: entry for entry in entries}.values())
+    result.alternatives = run.request.alternatives(result.budget)
 
 
-def score_on_fresh_latents(run: Run, scores: Sequence[BudgetScores], seconds: float) -> None:
-    """Add the deterministic entries' squared distances on the same latents to ``scores``.
+def score_on_fresh_latents(run: Run, results: Sequence[BudgetResult], seconds: float) -> None:
+    """Add the deterministic entries' squared distances on the same latents to ``results``.
 
     The first two rounds of :data:`COUNTS` always run. A later round runs if all rounds up to it fit in ``seconds``.
     """
-    entries = [(*one.chosen, *one.alternatives) for one in scores]
+    entries = [(*one.chosen, *one.alternatives) for one in results]
     cost = sum(run.forecast_seconds(entry, 1) for some in entries for entry in some)
     cost += max(run.endpoints.steps or 0, 1) / run.rate
     start = 0
@@ -58,7 +58,7 @@ def score_on_fresh_latents(run: Run, scores: Sequence[BudgetScores], seconds: fl
         if start > COUNTS[0] and cost * stop > seconds:
             break
         run.endpoints.solve(SCORED + start, SCORED + stop)
-        for one, every in zip(scores, entries, strict=True):
+        for one, every in zip(results, entries, strict=True):
             # by label: a library's own solver may be the recommendation too
             some = {e.label: e for e in every if not e.cell.sampler.stochastic}
             for label, squares in run.measure_squares(some, SCORED + start, SCORED + stop, bool):
@@ -69,10 +69,10 @@ def score_on_fresh_latents(run: Run, scores: Sequence[BudgetScores], seconds: fl
         start = stop
 
 
-def keep_common_latents(scores: Sequence[BudgetScores]) -> None:
+def keep_common_latents(results: Sequence[BudgetResult]) -> None:
     """Keep only the squared distances on the latents that all entries have, for paired comparisons."""
-    least = min((len(squares) for one in scores for squares in one.squares.values()), default=0)
-    for one in scores:
+    least = min((len(squares) for one in results for squares in one.squares.values()), default=0)
+    for one in results:
         one.squares = {label: squares[:least] for label, squares in one.squares.items()}
 
 
@@ -103,9 +103,9 @@ def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 
-def answer_of_budget(run: Run, scores: BudgetScores) -> Budget:
-    """Return the answer at the budget of ``scores``."""
-    race, squares, nearness = scores.race, scores.squares, scores.nearness
+def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
+    """Return the answer of a budget."""
+    squares, nearness = result.squares, result.nearness
 
     def scored(entry: Entry) -> Choice:
         distance = nearness.get(entry.label)
@@ -114,9 +114,9 @@ def answer_of_budget(run: Run, scores: BudgetScores) -> Budget:
     def ratio(entry: Entry, other: Entry) -> Value | None:
         return _ratio_of_errors(squares.get(entry.label), squares.get(other.label))
 
-    default, leaders, answers = scores.default, race.leaders, {}
-    for library in filter(race.survivors.get, LIBRARIES):
-        leader, *tied = race.survivors[library]
+    default, leaders, answers = result.default, result.leaders, {}
+    for library in filter(result.survivors.get, LIBRARIES):
+        leader, *tied = result.survivors[library]
         best = Best(
             library,
             scored(leader),
@@ -129,7 +129,7 @@ def answer_of_budget(run: Run, scores: BudgetScores) -> Budget:
         if own is not None and own.label != leader.label:
             lines = run.request.export_lines(library, own.cell)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
-        plain = race.untuned.get(library)
+        plain = result.untuned.get(library)
         if plain is not None and isinstance(leader.cell.schedule, FittedSchedule):
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
@@ -137,23 +137,23 @@ def answer_of_budget(run: Run, scores: BudgetScores) -> Budget:
     nearer = [one for one in nearness.values() if one.is_nearer]
     nearest = min(nearer, key=lambda one: one.fd_conv.value, default=None)
     return Budget(
-        nfe=race.budget,
+        nfe=result.budget,
         default=scored(default),
         best=answers,
         in_distribution=nearest and to_choice(run, nearest.entry, None, nearest.fd_conv),
-        tried=race.tried,
-        left_out=race.left_out,
-        latents=race.latents,
-        undecided=_open_question_of_race(run, race),
-        hopeless=race.hopeless,
+        tried=result.tried,
+        left_out=result.left_out,
+        latents=result.latents,
+        undecided=_open_question_of_race(run, result),
+        hopeless=result.hopeless,
         alternatives=tuple(
             Alternative(scored(entry), None if mine is None else ratio(mine, entry))
-            for entry in scores.alternatives
+            for entry in result.alternatives
         ),
     )
 
 
-def _open_question_of_race(run: Run, race: RaceResult) -> str:
+def _open_question_of_race(run: Run, race: BudgetResult) -> str:
     tied = len(race.survivors.get(run.request.library, ())) - 1
     if tied < 1:
         return ""
@@ -163,33 +163,33 @@ def _open_question_of_race(run: Run, race: RaceResult) -> str:
 
 
 def ratios_at_half_the_budget(
-    run: Run, scores: Sequence[BudgetScores]
+    run: Run, results: Sequence[BudgetResult]
 ) -> dict[tuple[int, int], Value]:
     """Return the recommendation's error at M over the default's at N, by (M, N) with M <= N / 2."""
     ratios = {}
-    for few in scores:
-        best = few.race.leaders.get(run.request.library)
+    for few in results:
+        best = few.leaders.get(run.request.library)
         mine = few.squares.get(best.label) if best else None
-        for many in (one for one in scores if 2 * few.budget <= one.budget):
+        for many in (one for one in results if 2 * few.budget <= one.budget):
             value = _ratio_of_errors(mine, many.squares.get(many.default.label))
             if value is not None:
                 ratios[few.budget, many.budget] = value
     return ratios
 
 
-def _entries_to_show(run: Run, scores: BudgetScores) -> dict[str, Entry]:
+def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
     """Return the entries to time and draw: "default", and "best" if one is recommended."""
-    best = scores.race.leaders.get(run.request.library)
-    shown = {"default": scores.default} | ({"best": best} if best else {})
+    best = result.leaders.get(run.request.library)
+    shown = {"default": result.default} | ({"best": best} if best else {})
     return {name: entry for name, entry in shown.items() if entry.has_steps}
 
 
 def add_times(
-    run: Run, answers: Sequence[Budget], scores: Sequence[BudgetScores]
+    run: Run, answers: Sequence[Budget], results: Sequence[BudgetResult]
 ) -> tuple[list[Budget], int]:
     """Return answers with times for which there is time left, and batch size (0 without times)."""
     times: dict[tuple[int, str], float] = {}
-    for one in scores:
+    for one in results:
         for entry in {e.label: e for e in _entries_to_show(run, one).values()}.values():
             seconds = 2 * (TIMED_REPEATS + 1) * one.budget * run.executor.size / run.rate
             if run.clock.seconds_until(1) < seconds:
@@ -212,7 +212,7 @@ def add_times(
     ], int(bool(times))
 
 
-def draw_pictures(run: Run, scores: Sequence[BudgetScores]) -> bool:
+def draw_pictures(run: Run, results: Sequence[BudgetResult]) -> bool:
     """Write pictures of the first scored latents, or return False for no images of 8x8 or more."""
     model = run.request.model
     event = model.decoded_event
@@ -226,7 +226,7 @@ def draw_pictures(run: Run, scores: Sequence[BudgetScores]) -> bool:
 
     converged = run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32")
     pictures = {"converged": pictured(converged)}
-    for one in scores:
+    for one in results:
         shown = _entries_to_show(run, one)
         for kind, outcome in list(run.draw_samples(shown, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):

@@ -19,7 +19,7 @@ from .answer import Value
 from .exports import LIBRARIES
 from .race import LEVEL
 from .request import Entry
-from .run import COMPARED, BudgetScores, Late, Nearness, Run
+from .run import COMPARED, BudgetResult, Late, Nearness, Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -111,14 +111,14 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
     return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
 
 
-def measure_nearness(run: Run, scores: Sequence[BudgetScores]) -> list[str]:
-    """Set ``nearness`` of all ``scores``; return sentences on samplers left out for lack of time."""
-    first_round = 128 * sum(one.budget * len(one.chosen) for one in scores) / run.rate
+def measure_nearness(run: Run, results: Sequence[BudgetResult]) -> list[str]:
+    """Set ``nearness`` of all ``results``; return sentences on samplers left out for lack of time."""
+    first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
     space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
     if space is None:
         return ["There was no time to compare samples as whole sets (fd_conv)."]
     begin = run.clock.share_spent
-    first = {one.budget: [e for e in one.chosen if e.has_steps] for one in scores}
+    first = {one.budget: [e for e in one.chosen if e.has_steps] for one in results}
     # features of all budgets' recommendations are stored before any stochastic sampler runs
     shares = _shares_of_time({n: n * len(entries) for n, entries in first.items()})
     for budget, entries in first.items():
@@ -127,7 +127,7 @@ def measure_nearness(run: Run, scores: Sequence[BudgetScores]) -> list[str]:
     begin, late_budgets = run.clock.share_spent, []
     shares = _shares_of_time({budget: budget for budget in first})
     found: list[dict[str, Nearness]] = []
-    for one in scores:
+    for one in results:
         late = run.clock.late_after(begin + shares[one.budget] * (COMPARED - begin))
         entries = [*first[one.budget]]
         labels = {entry.label for entry in entries}
@@ -136,14 +136,14 @@ def measure_nearness(run: Run, scores: Sequence[BudgetScores]) -> list[str]:
         estimates = estimate_distances(run, space, entries, keep, late)
         if len(estimates) < len(entries):
             late_budgets.append(one.budget)
-        best, level = one.race.leaders[LIBRARIES[0]].label, LEVEL / max(len(estimates), 1)
+        best, level = one.leaders[LIBRARIES[0]].label, LEVEL / max(len(estimates), 1)
         own = next((estimates[n] for n in estimates if entries[n].label == best), None)
         found.append({})
         for n, estimate in estimates.items():
             value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
             nearer = own is not None and is_farther(own, estimate, level)
             found[-1][entries[n].label] = Nearness(entries[n], value, nearer)
-    for one, nearness in zip(scores, found, strict=True):
+    for one, nearness in zip(results, found, strict=True):
         one.nearness = nearness
     if not late_budgets:
         return []

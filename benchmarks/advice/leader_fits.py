@@ -26,7 +26,7 @@ from .candidates import FittedNumbers, resolve_levels, tuned_cell
 from .exports import LIBRARIES
 from .measuring import RULE
 from .request import OWN_FIELDS, Entry
-from .run import RaceResult, Run
+from .run import BudgetResult, Run
 
 START = 1 << 17
 """Sample id of the first latent of the fits; races and scores use smaller ids."""
@@ -179,7 +179,7 @@ def _evaluations_of_endpoints(run: Run) -> float:
 
 
 def fit_leaders(
-    run: Run, races: Sequence[RaceResult], until: float
+    run: Run, races: Sequence[BudgetResult], until: float
 ) -> tuple[dict[int, list[Entry]], list[str]]:
     """Fit the races' leaders until a share ``until`` of the time limit is over.
 
@@ -208,7 +208,7 @@ def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterato
             yield f"With {n} evaluations noise levels and coefficients could not be fitted: {failed[n]}."
 
 
-def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
+def _targets(run: Run, race: BudgetResult) -> Iterator[FitTarget]:
     """Yield the fits to make: levels and coefficients, or only levels for built-in solvers.
 
     If the cost of an evaluation depends on the noise level, no levels are fitted.

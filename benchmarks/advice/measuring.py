@@ -180,44 +180,37 @@ class ConvergedEndpoints:
             Failure: the model fails.
         """
         steps = (self.steps or 0) if steps is None else steps
-        todo = []
-        for first, last in _pieces(start, stop):
-            if (steps, first) in self._endpoints:
-                continue
-            stored = self.store.get_array(f"ends {steps} {first}")
-            if stored is not None:
-                self._endpoints[steps, first] = stored
-            else:
-                todo.append((first, last))
-        if not todo:
-            return  # the executor, which has one map at a time, may be running other tasks
-        for first, x in self._solutions(todo, steps):
-            if x is not None:  # None: the model does not know its endpoints
-                self._endpoints[steps, first] = np.asarray(x, float)
-                self.store.put_array(f"ends {steps} {first}", x)
+        pieces = [p for p in _pieces(start, stop) if (steps, p[0]) not in self._endpoints]
+        for first, x in self._stored_or_solved(pieces, f"ends {steps}", steps).items():
+            self._endpoints[steps, first] = np.asarray(x, float)
 
     def converged_features(self, count: int, space: str) -> NDArray:
         """Return features ``(count, d)`` in ``space`` of converged samples that no race uses."""
-        starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
-        parts = {first: self.store.get_array(f"converged {space} {first}") for first in starts}
-        todo = [(first, first + PIECE) for first in starts if parts[first] is None]
-        for first, features in self._solutions(todo, CONVERGED_STEPS, space):
-            parts[first] = features
-            self.store.put_array(f"converged {space} {first}", features)
-        return np.concatenate([part for part in parts.values() if part is not None])[:count]
+        pieces = [(k, k + PIECE) for k in range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)]
+        found = self._stored_or_solved(pieces, f"converged {space}", CONVERGED_STEPS, space)
+        return np.concatenate([found[first] for first, _ in pieces])[:count]
 
-    def _solutions(
-        self, pieces: Sequence[tuple[int, int]], steps: int, space: str = ""
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield each piece's first latent with its endpoints, or their features in ``space``."""
+    def _stored_or_solved(
+        self, pieces: Sequence[tuple[int, int]], name: str, steps: int, space: str = ""
+    ) -> dict[int, NDArray]:
+        """Return endpoints, or their features in ``space``, by the first latent of each piece.
+
+        The store has them under ``name`` and the first latent. Without features, a piece is left
+        out if ``steps`` is 0 and the model does not know its endpoints.
+        """
+        stored = {first: self.store.get_array(f"{name} {first}") for first, _ in pieces}
+        found = {first: x for first, x in stored.items() if x is not None}
+        todo = [piece for piece in pieces if piece[0] not in found]
         request = self.request
-        tasks = [
-            request.task(solve_latents, request.seed, *piece, steps, space) for piece in pieces
-        ]
-        for which, outcome in self.executor.map(tasks, self.world):
-            if isinstance(outcome, Failure):
-                raise outcome
-            yield pieces[which][0], outcome
+        tasks = [request.task(solve_latents, request.seed, *piece, steps, space) for piece in todo]
+        # without tasks, the executor may be running others, and it has one map at a time
+        for which, x in self.executor.map(tasks, self.world) if tasks else ():
+            if isinstance(x, Failure):
+                raise x
+            if x is not None:
+                found[todo[which][0]] = x
+                self.store.put_array(f"{name} {todo[which][0]}", x)
+        return found
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:

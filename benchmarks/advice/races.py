@@ -16,7 +16,7 @@ from .exports.equivalents import Steps, tabulate_steps
 from .measuring import FIRST
 from .race import Race, Squares, geometric_mean, is_hopeful
 from .request import FIELDS, Entry
-from .run import Late, OutOfTime, RaceResult, Run
+from .run import BudgetResult, Late, OutOfTime, Run
 from .tasks import probe_model, search_rule
 
 FITTED, FITTED_LATE = 0.3, 0.5
@@ -27,7 +27,7 @@ PROBED = 3000
 """Approximate number of evaluations that a probe of an image model takes."""
 
 
-def run_races(run: Run, share_for_fits: Callable[[Run], float]) -> Iterator[RaceResult]:
+def run_races(run: Run, share_for_fits: Callable[[Run], float]) -> Iterator[BudgetResult]:
     """Yield the result of a race at each budget; stop when the time for races is over.
 
     ``share_for_fits`` is called once after the model has been probed. It returns the share of the
@@ -38,7 +38,7 @@ def run_races(run: Run, share_for_fits: Callable[[Run], float]) -> Iterator[Race
     run.progress("auto: searching its rules")
     fitted = _budgets_with_auto_rule(run, run.budgets, FITTED)
     reserved = share_for_fits(run)
-    races: list[RaceResult] = []
+    races: list[BudgetResult] = []
     for k, budget in enumerate(run.budgets):
         run.progress(f"{budget} evaluations: racing")
         if budget not in fitted:
@@ -164,10 +164,10 @@ def race_budget(
     run: Run,
     entries: Sequence[Entry],
     budget: int,
-    before: Sequence[RaceResult],
+    before: Sequence[BudgetResult],
     late: Late,
     screened: Late,
-) -> RaceResult:
+) -> BudgetResult:
     """Race configurations at a budget, and return the result.
 
     ``before`` are the results at smaller budgets. ``late`` returns True once the time of the race is
@@ -208,7 +208,7 @@ def race_budget(
         for name, members in fields.items()
     }
     tried = len(race.measurements) + len(race.failed) + len(race.same)
-    return RaceResult(
+    return BudgetResult(
         budget,
         _survivors_by_field(race, some),
         errors,
@@ -222,8 +222,8 @@ def race_budget(
 
 
 def race_fits(
-    run: Run, races: Sequence[RaceResult], fitted: Mapping[int, Sequence[Entry]], until: float
-) -> list[RaceResult]:
+    run: Run, races: Sequence[BudgetResult], fitted: Mapping[int, Sequence[Entry]], until: float
+) -> list[BudgetResult]:
     """Race each race's survivors against the entries ``fitted`` at its budget; return the results.
 
     No more samples are drawn once a share ``until`` of the time limit is over, but for leaders.
@@ -240,7 +240,7 @@ def race_fits(
     return results
 
 
-def race_again(run: Run, race: RaceResult, tuned: Sequence[Entry], late: Late) -> RaceResult:
+def race_again(run: Run, race: BudgetResult, tuned: Sequence[Entry], late: Late) -> BudgetResult:
     """Race the survivors of ``race`` against fitted entries ``tuned``; return the new result."""
     leaders = race.leaders.values()
     before = [entry for ranked in race.survivors.values() for entry in ranked]
@@ -310,7 +310,7 @@ def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str,
     return {entries[n].label: value for n, value in errors.items()}
 
 
-def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
+def _is_hopeful(entry: Entry, before: Sequence[BudgetResult]) -> bool:
     """Return False if an entry was far above the best of all its fields at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(

@@ -218,9 +218,17 @@ class Run:
         return np.asarray(value, float)
 
 
-@dataclass(frozen=True)
-class RaceResult:
-    """Result of the race of one budget.
+class Nearness(NamedTuple):
+    """Fréchet distance of an entry; ``is_nearer`` if significantly nearer than the race's leader."""
+
+    entry: Entry
+    fd_conv: Value
+    is_nearer: bool
+
+
+@dataclass
+class BudgetResult:
+    """Results at one budget. The race sets the fields up to ``untuned``, later stages the others.
 
     Attributes:
         survivors: configurations that were not dropped, by field (:data:`.FIELDS`), the best first.
@@ -229,6 +237,10 @@ class RaceResult:
         timely: True if the race ended within its time.
         tried, left_out, latents, hopeless: see :class:`.answer.Budget`.
         untuned: leader of each field before the race of fitted configurations; empty without fits.
+        chosen: entries to score, each label once; the first is the present sampler.
+        alternatives: usual solvers of the requested library, to score as well.
+        squares: squared distances ``(n,)`` by label, on latents that decided no choice.
+        nearness: distances in distribution by label.
     """
 
     budget: int
@@ -241,44 +253,17 @@ class RaceResult:
     timely: bool
     hopeless: int = 0
     untuned: Mapping[str, Entry] = field(default_factory=dict)
+    chosen: Sequence[Entry] = ()
+    alternatives: Sequence[Entry] = ()
+    squares: dict[str, Squares] = field(default_factory=dict)
+    nearness: Mapping[str, Nearness] = field(default_factory=dict)
 
     @property
     def leaders(self) -> dict[str, Entry]:
         """Best survivor of each field that has any."""
         return {name: ranked[0] for name, ranked in self.survivors.items()}
 
-
-class Nearness(NamedTuple):
-    """Fréchet distance of an entry; ``is_nearer`` if significantly nearer than the race's leader."""
-
-    entry: Entry
-    fd_conv: Value
-    is_nearer: bool
-
-
-@dataclass
-class BudgetScores:
-    """Scores at one budget, on latents that decided no choice.
-
-    Attributes:
-        chosen: entries to score, each label once; the first is the present sampler.
-        alternatives: usual solvers of the requested library, to score as well.
-        squares: squared distances ``(n,)`` by label.
-        nearness: distances in distribution by label.
-    """
-
-    race: RaceResult
-    chosen: Sequence[Entry]
-    alternatives: Sequence[Entry]
-    squares: dict[str, Squares] = field(default_factory=dict)
-    nearness: Mapping[str, Nearness] = field(default_factory=dict)
-
-    @property
-    def budget(self) -> int:
-        """Evaluations per sample."""
-        return self.race.budget
-
     @property
     def default(self) -> Entry:
-        """Present sampler."""
+        """Entry of the present sampler, the first of ``chosen``."""
         return self.chosen[0]

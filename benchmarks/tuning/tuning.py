@@ -14,7 +14,6 @@ from ... import samplers
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import (
-    Table,
     correction_weights,
     move_coefficients,
     why_not_tabulable,
@@ -194,17 +193,16 @@ class ModelTuning:
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        on_train, on_test = (self._scores(problem, target, result) for problem in (train, test))
+        runs = _untuned_and_tuned(target, result)
+        on_train, on_test = (self._scores(problem, runs) for problem in (train, test))
         by_loss = [on_train, on_test]
         if self._loss is not None:
-            by_loss = [self._scores(problem, target, result, True) for problem in (train, test)]
+            by_loss = [self._scores(problem, runs, plain=False) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
-            levels=result.grid.sigma,
-            coefficients=_plain_coefficients(result.table),
-            network_levels=_plain_levels(result.table),
-            nfe=test.nfe(result.apply_coefficients(target.sampler), result.grid),
+            **_fields_of_numbers(result),
+            nfe=test.nfe(*runs[1]),
             schedule=result.schedule,
             train=on_train,
             test=on_test,
@@ -239,11 +237,9 @@ class ModelTuning:
         return HoldOutResult(
             model=self.other.name,
             identity=other.identity,
-            levels=grid.sigma,
-            coefficients=_plain_coefficients(table),
-            network_levels=_plain_levels(table),
+            **_fields_of_numbers(carried_over),
             latents=self.test_latents,
-            scores=self._scores(problem, target, carried_over),
+            scores=self._scores(problem, _untuned_and_tuned(target, carried_over)),
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
@@ -257,13 +253,14 @@ class ModelTuning:
         return replace(self._problems[named.name, first], features=features)
 
     def _scores(
-        self, problem: TuningProblem, target: Target, result: SearchResult, by_loss: bool = False
+        self, problem: TuningProblem, runs: Sequence[tuple[Sampler, Grid]], *, plain: bool = True
     ) -> Scores:
-        """Score the untuned and the tuned sampler, with endpoints fine enough for both."""
-        runs = _untuned_and_tuned(target, result)
+        """Score the untuned and the tuned sampler, with endpoints fine enough for both.
+
+        Distances are of samples if ``plain`` is True, else of the problem's features.
+        """
         problem.converge_endpoints(*runs)
-        scores = []
-        measured = problem if by_loss else problem.plain
+        measured, scores = problem.plain if plain else problem, []
         for distances in [measured.distances_of(problem.sample(*run)) for run in runs]:
             error, rms = (
                 power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
@@ -308,13 +305,16 @@ def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampl
     return [(sampler, result.untuned), (result.apply_coefficients(sampler), result.grid)]
 
 
-def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
-    return None if table is None else tuple((row.a, *row.b) for row in table)
-
-
-def _plain_levels(table: Table | None) -> tuple[float, ...] | None:
-    levels = tuple(row.level for row in table or () if row.level is not None)
-    return levels or None
+def _fields_of_numbers(result: SearchResult) -> dict[str, Any]:
+    """Return levels, coefficients and network levels as fields of an entry; None without."""
+    table = result.table or ()
+    levels = tuple(row.level for row in table if row.level is not None)
+    coefficients = tuple((row.a, *row.b) for row in table)
+    return {
+        "levels": result.grid.sigma,
+        "coefficients": coefficients or None,
+        "network_levels": levels or None,
+    }
 
 
 @dataclass(frozen=True)

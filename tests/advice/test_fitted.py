@@ -20,7 +20,7 @@ from samplerbench.benchmarks.advice.leader_fits import (
 )
 from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
-from samplerbench.benchmarks.advice.run import RaceResult, Run
+from samplerbench.benchmarks.advice.run import BudgetResult, Run
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.shard import sample_shard
@@ -209,7 +209,7 @@ def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_pa
 def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
     """Two fits would have one name."""
     entries = [asked.entry(cell_of(asked, "dpmpp_2m", s)) for s in ("karras", "uniform_lambda")]
-    race = RaceResult(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
+    race = BudgetResult(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
     run = SimpleNamespace(request=asked)
     targets = list(_targets(run, race))
     assert [(t.kind, len(t.entries), t.fields) for t in targets] == [
@@ -226,7 +226,7 @@ def test_targets__levels_are_free_where_they_do_not_change_the_cost(
     asked, monkeypatch, varies, kind
 ):
     entry = asked.entry(cell_of(asked, "auto"))
-    race = RaceResult(6, {"python": [entry]}, {}, {}, 2, 0, 8, True)
+    race = BudgetResult(6, {"python": [entry]}, {}, {}, 2, 0, 8, True)
     if varies:
         monkeypatch.setattr(type(asked.model), "passes_at", lambda _, sigma: 1 + (sigma > 1))
     (target,) = _targets(SimpleNamespace(request=asked), race)
