@@ -228,9 +228,9 @@ def _advice_of(
     budgets = _budgets_of(request, nfe, ms, unit_rate)
     most = most_reference_steps(rate, clock.seconds_until(1))
     endpoints = ConvergedEndpoints(request, store, executor, world, most=most)
+    started = min(clock.share_spent, 1.0)
     run = Run(
-        *(request, out, clock, executor, world, store, endpoints, rate, budgets, progress),
-        started=min(clock.share_spent, 1.0),
+        request, out, clock, executor, world, store, endpoints, rate, budgets, progress, started
     )
     _check_time(run)
     results: list[BudgetResult] = []

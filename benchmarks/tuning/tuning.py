@@ -68,6 +68,14 @@ class Target(NamedTuple):
         """Sampler and options as on the command line."""
         return label_of(self.sampler)
 
+    def __reduce__(self) -> tuple[Callable[..., Target], tuple[Any, ...]]:
+        """Pickle the sampler as a SentSampler."""
+        return _unpickle_target, (SentSampler.of(self.sampler), self.steps)
+
+
+def _unpickle_target(sampler: SentSampler, steps: int) -> Target:
+    return Target(sampler.restore_sampler(), steps)
+
 
 MOST_TABULATED = 30
 """Largest number of steps with tuned coefficients, whose number grows as the square of steps."""
@@ -333,23 +341,12 @@ class TuneTask:
         """Tune the target, and return its entry of the file."""
         return self._tuning(world)(self.target, tell)
 
-    def __reduce__(self) -> tuple[Callable[..., TuneTask], tuple[Any, ...]]:
-        """Pickle the task with its sampler by name."""
-        sampler, steps = self.target
-        return _unpickle_task, (SentSampler.of(sampler), steps, self.models, self.options)
-
     def _tuning(self, world: WorkerContext) -> ModelTuning:
         def make_tuning() -> ModelTuning:
             subject, other = (NamedModel(name, world.load(name).model) for name in self.models)
             return ModelTuning(subject, other, *self.options, device=world.setting.device)
 
         return world.once((self.models, self.options), make_tuning)
-
-
-def _unpickle_task(
-    sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
-) -> TuneTask:
-    return TuneTask(Target(sampler.restore_sampler(), steps), models, options)
 
 
 def tune_targets(
