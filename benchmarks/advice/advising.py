@@ -32,7 +32,7 @@ from .budget_answer import (
     score_on_fresh_latents,
 )
 from .candidates import BATCH
-from .distribution import measure_nearness
+from .distribution import measure_distances
 from .exports import LIBRARIES
 from .leader_fits import fit_leaders, share_for_fits
 from .measuring import (
@@ -263,7 +263,7 @@ def _advice_of(
         unfinished.append("Time ran out while errors were measured, so they are on fewer samples.")
     missing = ["Time ran out while samples were compared as whole sets (fd_conv)."]
     with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
-        missing = measure_nearness(run, results)
+        missing = measure_distances(run, results)
     answers = [answer_of_budget(run, race) for race in results]
     batch, pictured = 0, False
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):

@@ -105,11 +105,10 @@ def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
 
 def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
     """Return the answer of a budget."""
-    squares, nearness = result.squares, result.nearness
+    squares, distances = result.squares, result.distances
 
     def scored(entry: Entry) -> Choice:
-        distance = nearness.get(entry.label)
-        return to_choice(run, entry, squares.get(entry.label), distance and distance.fd_conv)
+        return to_choice(run, entry, squares.get(entry.label), distances.get(entry.label))
 
     def ratio(entry: Entry, other: Entry) -> Value | None:
         return _ratio_of_errors(squares.get(entry.label), squares.get(other.label))
@@ -134,13 +133,12 @@ def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
     mine = leaders.get(run.request.library)
-    nearer = [one for one in nearness.values() if one.is_nearer]
-    nearest = min(nearer, key=lambda one: one.fd_conv.value, default=None)
+    nearest = result.nearest
     return Budget(
         nfe=result.budget,
         default=scored(default),
         best=answers,
-        in_distribution=nearest and to_choice(run, nearest.entry, None, nearest.fd_conv),
+        in_distribution=nearest and to_choice(run, nearest, None, distances[nearest.label]),
         tried=result.tried,
         left_out=result.left_out,
         latents=result.latents,

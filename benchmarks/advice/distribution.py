@@ -19,7 +19,7 @@ from .answer import Value
 from .exports import LIBRARIES
 from .race import LEVEL
 from .request import Entry
-from .run import COMPARED, BudgetResult, Late, Nearness, Run
+from .run import COMPARED, BudgetResult, Late, Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -111,8 +111,8 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
     return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
 
 
-def measure_nearness(run: Run, results: Sequence[BudgetResult]) -> list[str]:
-    """Set ``nearness`` of all ``results``; return sentences on samplers left out for lack of time."""
+def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
+    """Set ``distances`` and ``nearest`` of all ``results``; return sentences on samplers left out."""
     first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
     space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
     if space is None:
@@ -126,25 +126,25 @@ def measure_nearness(run: Run, results: Sequence[BudgetResult]) -> list[str]:
         estimate_distances(run, space, entries, len(entries), late)
     begin, late_budgets = run.clock.share_spent, []
     shares = _shares_of_time({budget: budget for budget in first})
-    found: list[dict[str, Nearness]] = []
+    found: list[tuple[dict[str, Value], Entry | None]] = []
     for one in results:
         late = run.clock.late_after(begin + shares[one.budget] * (COMPARED - begin))
-        entries = [*first[one.budget]]
+        entries, keep = [*first[one.budget]], len(first[one.budget])
         labels = {entry.label for entry in entries}
-        keep = len(entries)
         entries += [e for e in run.request.stochastic_entries(one.budget) if e.label not in labels]
         estimates = estimate_distances(run, space, entries, keep, late)
         if len(estimates) < len(entries):
             late_budgets.append(one.budget)
         best, level = one.leaders[LIBRARIES[0]].label, LEVEL / max(len(estimates), 1)
-        own = next((estimates[n] for n in estimates if entries[n].label == best), None)
-        found.append({})
-        for n, estimate in estimates.items():
-            value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
-            nearer = own is not None and is_farther(own, estimate, level)
-            found[-1][entries[n].label] = Nearness(entries[n], value, nearer)
-    for one, nearness in zip(results, found, strict=True):
-        one.nearness = nearness
+        own = next((e for n, e in estimates.items() if entries[n].label == best), None)
+        nearer = [n for n, e in estimates.items() if own is not None and is_farther(own, e, level)]
+        nearest = min(nearer, key=lambda n: estimates[n].value, default=None)
+        values = {
+            entries[n].label: Value(e.value, e.low, e.high, e.flag) for n, e in estimates.items()
+        }
+        found.append((values, None if nearest is None else entries[nearest]))
+    for one, (values, nearest) in zip(results, found, strict=True):
+        one.distances, one.nearest = values, nearest
     if not late_budgets:
         return []
     late_at = ", ".join(map(str, late_budgets))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,14 +218,6 @@ class Run:
         return np.asarray(value, float)
 
 
-class Nearness(NamedTuple):
-    """Fréchet distance of an entry; ``is_nearer`` if significantly nearer than the race's leader."""
-
-    entry: Entry
-    fd_conv: Value
-    is_nearer: bool
-
-
 @dataclass
 class BudgetResult:
     """Results at one budget. The race sets the fields up to ``untuned``, later stages the others.
@@ -240,7 +232,9 @@ class BudgetResult:
         chosen: entries to score, each label once; the first is the present sampler.
         alternatives: usual solvers of the requested library, to score as well.
         squares: squared distances ``(n,)`` by label, on latents that decided no choice.
-        nearness: distances in distribution by label.
+        distances: distances in distribution (``fd_conv``) by label.
+        nearest: entry with the smallest distance among those significantly nearer than the race's
+            leader; None without any.
     """
 
     budget: int
@@ -256,7 +250,8 @@ class BudgetResult:
     chosen: Sequence[Entry] = ()
     alternatives: Sequence[Entry] = ()
     squares: dict[str, Squares] = field(default_factory=dict)
-    nearness: Mapping[str, Nearness] = field(default_factory=dict)
+    distances: Mapping[str, Value] = field(default_factory=dict)
+    nearest: Entry | None = None
 
     @property
     def leaders(self) -> dict[str, Entry]:

@@ -66,14 +66,14 @@ def search_levels(
     sampler: Sampler,
     steps: int,
     objective: str = "mean",
-    begun: Grid | None = None,
+    begun: SearchResult | None = None,
 ) -> SearchResult:
     """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
     evaluation at sigma_min, mostly in vain. So grids of one step more without sigma_min are tried
-    too, and descents start from the best :data:`STARTS` of all grids. With ``begun``, a grid that
-    was found with coarser endpoints, descent starts from this grid only.
+    too, and descents start from the best :data:`STARTS` of all grids. With ``begun``, a result
+    with coarser endpoints, descent starts from its grid only.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -85,7 +85,7 @@ def search_levels(
         return float(np.log(error(spacing.grid(z))))
 
     untuned, early = candidate_grids(steps, model)
-    starts = [] if begun is None else [begun]
+    starts = [] if begun is None else [begun.grid]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * steps}
     for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:

@@ -225,12 +225,10 @@ class ModelTuning:
     def _search(
         self, train: TuningProblem, target: Target, previous: SearchResult | None = None
     ) -> SearchResult:
+        (sampler, steps), objective = target, self.objective
         if self.what == "grid" and not self.also:
-            grid = () if previous is None else (previous.grid,)
-            return search_levels(train, target.sampler, target.steps, self.objective, *grid)
-        return fit_coefficients(
-            train, target.sampler, target.steps, self.objective, self.what, previous, self.also
-        )
+            return search_levels(train, sampler, steps, objective, previous)
+        return fit_coefficients(train, sampler, steps, objective, self.what, previous, self.also)
 
     def _score_on_holdout_model(
         self, target: Target, result: SearchResult, tell: Tell
