@@ -330,8 +330,7 @@ def tune(
     Raises:
         ValueError: an argument is invalid, something does not exist, or a sampler cannot be tuned.
     """
-    from .tuning.tuner import tune_targets
-    from .tuning.tuning import ModelTuning, targets_of
+    from .tuning.tuning import ModelTuning, targets_of, tune_targets
 
     where = resolve_device_argument(device)
     subject = load_denoiser(model_spec(model), where)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.leader_fits import resolve_levels
+from samplerbench.benchmarks.advice.candidates import resolve_levels
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters
 from samplerbench.samplers import make
 

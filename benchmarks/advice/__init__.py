@@ -2,8 +2,14 @@
 
 from .advising import advise
 from .answer import TUNED_LEVELS, Advice, Budget, Choice
-from .candidates import SCHEDULES, is_candidate, variants
-from .leader_fits import FittedNumbers, resolve_levels, tuned_cell
+from .candidates import (
+    SCHEDULES,
+    FittedNumbers,
+    is_candidate,
+    resolve_levels,
+    tuned_cell,
+    variants,
+)
 from .race import Race, is_hopeful
 from .request import FIELDS, OWN_FIELDS, load_subject
 

@@ -23,40 +23,31 @@ from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import PICTURES, Advice
 from .budget_answer import (
-    Distances,
-    Scores,
     add_times,
     answer_of_budget,
+    choose_entries,
     draw_pictures,
     keep_common_latents,
     ratios_at_half_the_budget,
     score_on_fresh_latents,
 )
-from .budget_race import RaceResult
-from .distribution import distances_by_budget
+from .candidates import BATCH
+from .distribution import measure_distances
 from .exports import LIBRARIES
-from .leader_fits import Untuned, fit_leaders
+from .leader_fits import fit_leaders, share_for_fits
 from .measuring import (
+    FIRST,
     RULE,
-    Bench,
     ConvergedEndpoints,
     MeasurementStore,
     check_folder,
     most_reference_steps,
 )
-from .race_planning import (
-    budgets_of,
-    check_time,
-    entries_to_score,
-    measure_rates,
-    run_races,
-    share_at_break_off,
-    share_at_end_of_races,
-)
-from .request import AdviceRequest, load_subject, parse_current_sampler, width_of_data_range
-from .run import COMPARED, Clock, OutOfTime, Progress, Run
+from .races import race_fits, run_races
+from .request import AdviceRequest, load_subject, width_of_data_range
+from .run import COMPARED, BudgetResult, Clock, OutOfTime, Progress, Run
 from .sentences import conclusions
-from .tasks import BATCH
+from .tasks import measure_speeds
 from .wording import evaluations_in_words
 
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
@@ -97,6 +88,10 @@ def _digest_of_code_files() -> str:
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
+LEAST = 20
+"""Number of configurations in the smallest race that is worth its time."""
+RATED = 8
+"""Batch size at which the rate is measured, about as in the first rounds of a race."""
 SHARE_OF_SCORES = 0.4
 """Largest share of the time between the fits and ``COMPARED`` that scores may take."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
@@ -148,84 +143,134 @@ def advise(
         raise ValueError(f"there is no library {library!r}; choose one of {', '.join(LIBRARIES)}")
     folder = Path(out)
     check_folder(folder)
-    if default is not None:
-        parse_current_sampler(default)  # before a model is loaded, which may take minutes
-    request = load_subject(model, device, seed, extractor, only, library)
-    now, runs_in = request.current_configuration(default), executor or InProcess()
-    run = Run(request, folder, clock, runs_in, now, library, ms, progress)
+    request = load_subject(model, device, seed, extractor, only, library, default)
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lead(folder):
         try:
-            return _advice_of(run, nfe)
+            return _advice_of(request, nfe, ms, folder, clock, executor or InProcess(), progress)
         except Failure as failure:
             raise ValueError(
                 f"model {request.spec} cannot be advised on: {failure.reason}"
             ) from failure
 
 
-def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
-    request, model, clock = run.request, run.request.model, run.clock
-    store = MeasurementStore(run.out, _question_of(request))
+def _measure_rates(
+    request: AdviceRequest, executor: Executor, world: WorkerContext
+) -> tuple[float, float]:
+    """Return evaluations a second: of all workers at :data:`RATED`, of one at batch size 1."""
+    task = request.task(measure_speeds, (1, RATED), 0.3)
+    rates = []
+    for _, outcome in executor.map([task] * executor.size, world):
+        if isinstance(outcome, Failure):
+            raise outcome
+        rates.append(outcome)
+    return sum(pair[1] for pair in rates), rates[0][0]
+
+
+def _budgets_of(
+    request: AdviceRequest, asked_for: Sequence[int], ms: float | None, unit_rate: float
+) -> list[int]:
+    """Return the budgets ``asked_for``, rising, or else the largest budget that ``--ms`` allows.
+
+    ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if a budget allows no step.
+    """
+    passes = request.model.passes
+    if ms is None:
+        least = min(asked_for)
+        if least < passes:
+            raise ValueError(
+                f"--nfe {least}: a step of model {request.spec} costs {passes} evaluations; "
+                f"give {passes} or more"
+            )
+        return sorted(set(asked_for))
+    within = int(ms * unit_rate / 1000)
+    if within < max(2, passes):
+        raise ValueError(
+            f"--ms {ms:g}: an evaluation of model {request.spec} takes {1000 / unit_rate:.3g} ms here, "
+            f"so that there is time for {within}; give --ms {2 * max(2, passes) * 1000 / unit_rate:.2g} or more"
+        )
+    return [within]
+
+
+def _check_time(run: Run) -> None:
+    """Raise a ValueError if there is no time for the smallest results at the budgets."""
+    exact = run.request.model.kind != "denoiser"
+    solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
+    needed = (solved + sum(run.budgets) * (LEAST * FIRST + 3 * 32)) / run.rate
+    if needed > run.clock.seconds_until(COMPARED):  # loading the model can take long
+        raise ValueError(
+            f"--minutes {run.clock.minutes:g} is too little: model {run.request.spec} makes "
+            f"{run.rate:.3g} evaluations a second here, and the least race at "
+            f"{', '.join(map(str, run.budgets))} evaluations takes about "
+            f"{1.2 * (needed + run.clock.spent) / 60:.2g} minutes; "
+            "give more --minutes, or fewer and smaller --nfe"
+        )
+
+
+def _advice_of(
+    request: AdviceRequest,
+    nfe: Sequence[int],
+    ms: float | None,
+    out: Path,
+    clock: Clock,
+    executor: Executor,
+    progress: Progress,
+) -> Advice:
+    model, library = request.model, request.library
+    store = MeasurementStore(out, _question_of(request))
     world = WorkerContext(
         WorkerConfig.here({request.spec: request.extractor}, request.device),
         {request.spec: model},
         extractors={request.spec: request.features},
     )
-    run.progress(f"{request.spec}: how fast it is")
-    rate, unit_rate = measure_rates(run, world)
-    budgets = budgets_of(run, nfe, unit_rate)
-    endpoints = ConvergedEndpoints(
-        request, store, run.executor, world, most=most_reference_steps(rate, clock.left)
+    progress(f"{request.spec}: how fast it is")
+    rate, unit_rate = _measure_rates(request, executor, world)
+    budgets = _budgets_of(request, nfe, ms, unit_rate)
+    most = most_reference_steps(rate, clock.seconds_until(1))
+    endpoints = ConvergedEndpoints(request, store, executor, world, most=most)
+    started = min(clock.share_spent, 1.0)
+    run = Run(
+        request, out, clock, executor, world, store, endpoints, rate, budgets, progress, started
     )
-    started = min(clock.spent / 60 / clock.minutes, 1.0)
-    bench = Bench(request, store, run.executor, world, endpoints, rate, started=started)
-    check_time(run, bench, budgets)
-    races: list[RaceResult] = []
-    over = share_at_break_off(run, bench, budgets)
+    _check_time(run)
+    results: list[BudgetResult] = []
+    over = run.break_off
     with suppress(OutOfTime), clock.raise_when_over(over):
-        for race in run_races(run, bench, budgets):
-            races.append(race)
-    if not races:
+        for race in run_races(run, share_for_fits):
+            results.append(race)
+    if not results:
         raise ValueError(
             f"--minutes {clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
             "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
         )
-    untuned = Untuned()
     not_fitted = ["Time ran out while noise levels and coefficients were fitted."]
     with suppress(OutOfTime), clock.raise_when_over(over):
-        until = share_at_end_of_races(run, bench, budgets)
-        races, untuned, not_fitted = fit_leaders(run, bench, races, until)
-    chosen = {r.budget: entries_to_score(run, r, untuned.get(r.budget, {}).values()) for r in races}
-    run.progress("measuring errors on new samples")
-    seconds = 60 * clock.minutes * COMPARED - clock.spent
-    alternatives = {n: request.alternatives(run.now, run.library, n) for n in chosen}
-    scores: Scores = {n: {} for n in chosen}
-    entries = {n: [*chosen[n], *alternatives[n]] for n in chosen}
+        fitted, open_fits = fit_leaders(run, results, run.end_of_races)
+        results, not_fitted = race_fits(run, results, fitted, run.end_of_races), open_fits
+    for race in results:
+        choose_entries(run, race)
+    progress("measuring errors on new samples")
     unfinished = []
-    if late := budgets[len(races) :]:
+    if late := budgets[len(results) :]:
         unfinished.append(f"There was no time for {evaluations_in_words(*late)}.")
     if endpoints.most < RULE.last and (endpoints.steps or 0) >= endpoints.most:
         unfinished.append(COARSE)
     try:
         with clock.raise_when_over(COMPARED):
-            score_on_fresh_latents(scores, bench, entries, SHARE_OF_SCORES * seconds)
+            score_on_fresh_latents(run, results, SHARE_OF_SCORES * clock.seconds_until(COMPARED))
     except OutOfTime:
-        scores = keep_common_latents(scores)
+        keep_common_latents(results)
         unfinished.append("Time ran out while errors were measured, so they are on fewer samples.")
-    distances: dict[int, Distances] = {n: {} for n in chosen}
     missing = ["Time ran out while samples were compared as whole sets (fd_conv)."]
     with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
-        distances, missing = distances_by_budget(run, bench, races, chosen)
-    answers = [
-        answer_of_budget(run, bench, race, untuned, chosen, alternatives, scores, distances)
-        for race in races
-    ]
+        missing = measure_distances(run, results)
+    answers = [answer_of_budget(run, race) for race in results]
     batch, pictured = 0, False
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):
-        answers, batch = add_times(run, bench, answers, chosen)
-        pictured = draw_pictures(run, bench, answers, chosen)
-    default, made_by = run.now.words, provenance(request.device)
-    ratios = ratios_at_half_the_budget(run, races, chosen, scores)
+        answers, batch = add_times(run, answers, results)
+        pictured = draw_pictures(run, results)
+    default, made_by = request.now.words, provenance(request.device)
+    ratios = ratios_at_half_the_budget(run, results)
     advice = Advice(
         model=request.spec,
         about={
@@ -237,16 +282,16 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
             "latent": model.decoder is not None,
         },
         default=default,
-        library=run.library,
+        library=library,
         budgets=tuple(answers),
-        sentences=conclusions(answers, default, run.library, ratios, width_of_data_range(model)),
+        sentences=conclusions(answers, default, library, ratios, width_of_data_range(model)),
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),
             *not_fitted,
             *missing,
         ),
-        scored_on=max((len(s) for of in scores.values() for s in of.values()), default=0),
+        scored_on=max((len(s) for race in results for s in race.squares.values()), default=0),
         resolution=endpoints.resolution,
         minutes=(clock.spent / 60, clock.minutes),
         device=str(made_by["device"].get("name", request.device)),
@@ -255,5 +300,5 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
         pictures=PICTURES if pictured else "",
         provenance=made_by,
     )
-    write_json(run.out / "advice.json", advice.to_json())
+    write_json(out / "advice.json", advice.to_json())
     return advice

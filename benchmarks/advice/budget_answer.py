@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -24,60 +24,59 @@ from .answer import (
     Value,
     as_8_bit_images,
 )
-from .budget_race import RaceResult
+from .candidates import FittedNumbers, FittedSchedule
 from .exports import LIBRARIES
-from .leader_fits import FittedNumbers, FittedSchedule, Untuned
-from .measuring import FIRST, SCORED, Bench
+from .measuring import FIRST, SCORED
 from .race import Squares, append_squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
-from .run import Run
+from .run import BudgetResult, Run
 from .tasks import TimingTask, decode_states
 
 COUNTS = (FIRST, 32, 64, 128, 256)
 """Number of latents that are scored after each round."""
 TIMED_REPEATS = 5
 
-Scores = dict[int, dict[str, Squares]]
-"""Squared distances ``(n,)`` by budget and label."""
-Distances = Mapping[str, tuple[Choice, bool]]
-"""By label: a choice with ``fd_conv``, and True if significantly nearer than the race's leader."""
+
+def choose_entries(run: Run, result: BudgetResult) -> None:
+    """Set the entries to score: the default, each field's leader, and the untuned leaders."""
+    default = run.request.default_entry(result.budget)
+    entries = (default, *result.leaders.values(), *result.untuned.values())
+    result.chosen = list({entry.label: entry for entry in entries}.values())
+    result.alternatives = run.request.alternatives(result.budget)
 
 
-def score_on_fresh_latents(
-    scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
-) -> None:
-    """Add to ``scores`` the chosen deterministic entries' squared distances on the same latents.
+def score_on_fresh_latents(run: Run, results: Sequence[BudgetResult], seconds: float) -> None:
+    """Add the deterministic entries' squared distances on the same latents to ``results``.
 
     The first two rounds of :data:`COUNTS` always run. A later round runs if all rounds up to it fit in ``seconds``.
     """
-    cost = sum(bench.forecast_seconds(entry, 1) for entries in chosen.values() for entry in entries)
-    cost += max(bench.endpoints.steps or 0, 1) / bench.rate
+    entries = [(*one.chosen, *one.alternatives) for one in results]
+    cost = sum(run.forecast_seconds(entry, 1) for some in entries for entry in some)
+    cost += max(run.endpoints.steps or 0, 1) / run.rate
     start = 0
     for stop in COUNTS:
         if start > COUNTS[0] and cost * stop > seconds:
             break
-        bench.endpoints.solve(SCORED + start, SCORED + stop)
-        for budget, entries in chosen.items():
+        run.endpoints.solve(SCORED + start, SCORED + stop)
+        for one, every in zip(results, entries, strict=True):
             # by label: a library's own solver may be the recommendation too
-            some = {e.label: e for e in entries if not e.cell.sampler.stochastic}
-            for label, squares in bench.measure_squares(some, SCORED + start, SCORED + stop, bool):
+            some = {e.label: e for e in every if not e.cell.sampler.stochastic}
+            for label, squares in run.measure_squares(some, SCORED + start, SCORED + stop, bool):
                 if squares is None:
-                    scores[budget].pop(label, None)
-                elif start == 0 or label in scores[budget]:
-                    scores[budget][label] = append_squares(scores[budget].get(label), squares)
+                    one.squares.pop(label, None)
+                elif start == 0 or label in one.squares:
+                    one.squares[label] = append_squares(one.squares.get(label), squares)
         start = stop
 
 
-def keep_common_latents(scores: Scores) -> Scores:
-    """Return the scores on the latents that all entries have, for paired comparisons."""
-    lengths = [len(squares) for by_label in scores.values() for squares in by_label.values()]
-    least = min(lengths, default=0)
-    return {
-        n: {label: of[:least] for label, of in by_label.items()} for n, by_label in scores.items()
-    }
+def keep_common_latents(results: Sequence[BudgetResult]) -> None:
+    """Keep only the squared distances on the latents that all entries have, for paired comparisons."""
+    least = min((len(squares) for one in results for squares in one.squares.values()), default=0)
+    for one in results:
+        one.squares = {label: squares[:least] for label, squares in one.squares.items()}
 
 
-def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
+def to_choice(run: Run, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
     """Return an entry with its scores; ``squares`` are squared distances, None if it has none."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
     if sampler.own_grid and grid is not None:
@@ -86,7 +85,7 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         label=entry.label,
         sampler=cell.label,
         schedule="" if sampler.own_grid else cell.schedule.label,
-        nfe=math.nan if cell.grid is None else expected_evaluations(bench.request.model, cell),
+        nfe=math.nan if cell.grid is None else expected_evaluations(run.request.model, cell),
         steps=cell.steps,
         levels=() if grid is None else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
@@ -94,7 +93,7 @@ def to_choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Valu
         rms=None if squares is None else float(np.sqrt(squares.mean())),
         median=None if squares is None else float(np.median(np.sqrt(squares))),
         fd_conv=fd_conv,
-        failed=cell.skip or bench.failures.get(entry.label, ""),
+        failed=cell.skip or run.failures.get(cell.key, ""),
         search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
         draws_noise=bool(sampler.stochastic),
     )
@@ -104,71 +103,57 @@ def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 
-def answer_of_budget(
-    run: Run,
-    bench: Bench,
-    race: RaceResult,
-    untuned: Untuned,
-    chosen: Mapping[int, Sequence[Entry]],
-    alternatives: Mapping[int, Sequence[Entry]],
-    scores: Scores,
-    distances: Mapping[int, Distances],
-) -> Budget:
-    """Return the answer at the budget of ``race``; mappings are by budget.
-
-    ``chosen`` begins with the default. ``alternatives`` are the library's usual solvers.
-    """
-    squares, nearness = scores[race.budget], distances[race.budget]
+def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
+    """Return the answer of a budget."""
+    squares, distances = result.squares, result.distances
 
     def scored(entry: Entry) -> Choice:
-        distance = nearness.get(entry.label)
-        return to_choice(bench, entry, squares.get(entry.label), distance and distance[0].fd_conv)
+        return to_choice(run, entry, squares.get(entry.label), distances.get(entry.label))
 
     def ratio(entry: Entry, other: Entry) -> Value | None:
         return _ratio_of_errors(squares.get(entry.label), squares.get(other.label))
 
-    default, leader_of_all = chosen[race.budget][0], race.survivors[LIBRARIES[0]][0]
-    answers = {}
-    for library in filter(race.survivors.get, LIBRARIES):
-        leader, *tied = race.survivors[library]
+    default, leaders, answers = result.default, result.leaders, {}
+    for library in filter(result.survivors.get, LIBRARIES):
+        leader, *tied = result.survivors[library]
         best = Best(
             library,
             scored(leader),
             ratio(leader, default),
-            ratio(leader, leader_of_all),
+            ratio(leader, leaders[LIBRARIES[0]]),
             tuple(entry.label for entry in tied),
             run.request.export_lines(library, leader.cell),
         )
-        own = next(iter(race.survivors.get(OWN_FIELDS.get(library, ""), ())), None)
+        own = leaders.get(OWN_FIELDS.get(library, ""))
         if own is not None and own.label != leader.label:
             lines = run.request.export_lines(library, own.cell)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
-        plain = untuned.get(race.budget, {}).get(library)
+        plain = result.untuned.get(library)
         if plain is not None and isinstance(leader.cell.schedule, FittedSchedule):
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
-    mine = next(iter(race.survivors.get(run.library, ())), None)
-    nearer = [choice for choice, is_nearer in nearness.values() if is_nearer]
+    mine = leaders.get(run.request.library)
+    nearest = result.nearest
     return Budget(
-        nfe=race.budget,
+        nfe=result.budget,
         default=scored(default),
         best=answers,
-        in_distribution=min(nearer, key=lambda c: c.fd_conv.value, default=None),  # type: ignore[union-attr]
-        tried=race.tried,
-        left_out=race.left_out,
-        latents=race.latents,
-        undecided=_open_question_of_race(run, race),
-        hopeless=race.hopeless,
+        in_distribution=nearest and to_choice(run, nearest, None, distances[nearest.label]),
+        tried=result.tried,
+        left_out=result.left_out,
+        latents=result.latents,
+        undecided=_open_question_of_race(run, result),
+        hopeless=result.hopeless,
         alternatives=tuple(
             Alternative(scored(entry), None if mine is None else ratio(mine, entry))
-            for entry in alternatives[race.budget]
+            for entry in result.alternatives
         ),
     )
 
 
-def _open_question_of_race(run: Run, race: RaceResult) -> str:
-    tied = len(race.survivors[run.library]) - 1 if run.library in race.survivors else 0
-    if not tied:
+def _open_question_of_race(run: Run, race: BudgetResult) -> str:
+    tied = len(race.survivors.get(run.request.library, ())) - 1
+    if tied < 1:
         return ""
     why = "on all its samples" if race.timely else "in its time"
     others = f"{tied} other configuration{'s' if tied > 1 else ''}"
@@ -176,43 +161,41 @@ def _open_question_of_race(run: Run, race: RaceResult) -> str:
 
 
 def ratios_at_half_the_budget(
-    run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
+    run: Run, results: Sequence[BudgetResult]
 ) -> dict[tuple[int, int], Value]:
     """Return the recommendation's error at M over the default's at N, by (M, N) with M <= N / 2."""
     ratios = {}
-    for few in (race for race in races if run.library in race.survivors):
-        mine = scores[few.budget].get(few.survivors[run.library][0].label)
-        for many in (race.budget for race in races if 2 * few.budget <= race.budget):
-            value = _ratio_of_errors(mine, scores[many].get(chosen[many][0].label))
+    for few in results:
+        best = few.leaders.get(run.request.library)
+        mine = few.squares.get(best.label) if best else None
+        for many in (one for one in results if 2 * few.budget <= one.budget):
+            value = _ratio_of_errors(mine, many.squares.get(many.default.label))
             if value is not None:
-                ratios[few.budget, many] = value
+                ratios[few.budget, many.budget] = value
     return ratios
 
 
-def _entries_to_show(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
+def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
     """Return the entries to time and draw: "default", and "best" if one is recommended."""
-    entries = {entry.label: entry for entry in chosen}
-    shown = {"default": entries[answer.default.label]}
-    if run.library in answer.best:
-        shown["best"] = entries[answer.best[run.library].choice.label]
-    return shown
+    best = result.leaders.get(run.request.library)
+    shown = {"default": result.default} | ({"best": best} if best else {})
+    return {name: entry for name, entry in shown.items() if entry.has_steps}
 
 
 def add_times(
-    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
+    run: Run, answers: Sequence[Budget], results: Sequence[BudgetResult]
 ) -> tuple[list[Budget], int]:
     """Return answers with times for which there is time left, and batch size (0 without times)."""
     times: dict[tuple[int, str], float] = {}
-    for answer in answers:
-        shown = _entries_to_show(run, answer, chosen[answer.nfe]).values()
-        for entry in {entry.label: entry for entry in shown}.values():
-            seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
-            if run.clock.left < seconds or not entry.has_steps:
+    for one in results:
+        for entry in {e.label: e for e in _entries_to_show(run, one).values()}.values():
+            seconds = 2 * (TIMED_REPEATS + 1) * one.budget * run.executor.size / run.rate
+            if run.clock.seconds_until(1) < seconds:
                 continue
-            run.progress(f"{answer.nfe} evaluations: timing")
+            run.progress(f"{one.budget} evaluations: timing")
             task = TimingTask(entry.cell, TIMED_REPEATS)
             with suppress(Failure):
-                times[answer.nfe, entry.label] = run.executor.run(task, bench.world)
+                times[one.budget, entry.label] = run.executor.run(task, run.world)
 
     def with_time(answer: Budget, choice: Choice) -> Choice:
         return replace(choice, ms=times.get((answer.nfe, choice.label)))
@@ -227,9 +210,7 @@ def add_times(
     ], int(bool(times))
 
 
-def draw_pictures(
-    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
-) -> bool:
+def draw_pictures(run: Run, results: Sequence[BudgetResult]) -> bool:
     """Write pictures of the first scored latents, or return False for no images of 8x8 or more."""
     model = run.request.model
     event = model.decoded_event
@@ -239,15 +220,14 @@ def draw_pictures(
 
     def pictured(x: NDArray) -> Pictures8:
         task = run.request.task(decode_states, x)
-        return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
+        return as_8_bit_images(run.executor.run(task, run.world), model.decoded_limits)
 
-    converged = bench.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32")
+    converged = run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32")
     pictures = {"converged": pictured(converged)}
-    for answer in answers:
-        shown = _entries_to_show(run, answer, chosen[answer.nfe])
-        some = {kind: entry for kind, entry in shown.items() if entry.has_steps}
-        for kind, outcome in list(bench.draw_samples(some, SCORED, SCORED + COUNT)):
+    for one in results:
+        shown = _entries_to_show(run, one)
+        for kind, outcome in list(run.draw_samples(shown, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                pictures[f"{kind}_{answer.nfe}"] = pictured(outcome)
+                pictures[f"{kind}_{one.budget}"] = pictured(outcome)
     write_npz(run.out / PICTURES, pictures)
     return True

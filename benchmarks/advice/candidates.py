@@ -1,17 +1,26 @@
-"""Configurations to compare: samplers of fixed cost, their options, schedules, order of trial."""
+"""Configurations to compare: samplers of fixed cost, their options, schedules, order of trial.
+
+A configuration that was fitted to a model is a cell with a :class:`FittedSchedule`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import samplers
-from ...samplers import Grid
-from ...samplers.spec import parse_spec
+from ...samplers import Grid, Sampler
+from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, why_not_tabulable
+from ...samplers.spec import canonical_json, parse_spec
 from ..planning.native import NATIVE
 from ..suites.cell import Cell
+from .answer import TUNED_LEVELS
 
+BATCH = 64
+"""Batch size of configurations and of the reference solver."""
 SCHEDULES = (
     "karras(rho=4.0)",
     "karras",
@@ -88,3 +97,77 @@ def usual_first_key(cell: Cell) -> tuple[int, int, int]:
     name, schedule = cell.sampler.name, cell.schedule.label
     place = FIRST_SCHEDULES.index(schedule) if schedule in FIRST_SCHEDULES else len(FIRST_SCHEDULES)
     return len(cell.params), place, FIRST.index(name) if name in FIRST else len(FIRST)
+
+
+class FittedNumbers(NamedTuple):
+    """Noise levels from sigma_max to 0, and a table of coefficients, None for the sampler's own."""
+
+    levels: tuple[float, ...]
+    table: Table | None
+
+    @classmethod
+    def of(cls, sampler: Sampler, grid: Grid) -> FittedNumbers:
+        """Return a grid's levels, and the table of a :class:`.Tabulated` sampler or else None."""
+        return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
+
+    @classmethod
+    def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> FittedNumbers:
+        """Read levels and :attr:`rows` from JSON values. Without rows, ``table`` is None."""
+        table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
+        return cls(tuple(levels), table or None)
+
+    @property
+    def rows(self) -> list[list[float]]:
+        """Table as lists, one a step: the weight of the state, then of the images; [] for None."""
+        return [[row.a, *row.b] for row in self.table or ()]
+
+
+@dataclass(frozen=True)
+class FittedSchedule:
+    """Schedule of a fitted cell, as a label and a digest of its levels and coefficients.
+
+    ``label`` is :data:`.TUNED_LEVELS`; without fitted levels, the label of the cell's schedule or "".
+    """
+
+    label: str
+    digest: str
+
+    def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
+        """Return the digest as ``tuning_digest``, for the key of a cell."""
+        return {"tuning_digest": self.digest}
+
+    def without_search_results(self) -> FittedSchedule:
+        """Return the schedule itself, which has no search results."""
+        return self
+
+
+def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
+    """Return a cell with fitted levels and coefficients in place of its own."""
+    digest = hashlib.sha256(canonical_json([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
+    sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
+    if numbers.table is not None:
+        sampler = Tabulated(stands_for=_without_search_results(cell.sampler), table=numbers.table)
+    is_own_grid = grid is not None and grid.sigma == numbers.levels
+    label = ("" if cell.sampler.own_grid else cell.schedule.label) if is_own_grid else TUNED_LEVELS
+    grid, schedule = Grid(numbers.levels), FittedSchedule(label, digest)
+    return replace(cell, sampler=sampler, grid=grid, steps=len(grid), schedule=schedule)
+
+
+def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
+    """Return sampler and grid; for a sampler that sets its own levels, return its table and levels.
+
+    If such a sampler cannot be tabulated, sampler and grid are returned unchanged.
+    """
+    if not (sampler.own_grid and hasattr(sampler, "method")):
+        return sampler, grid
+    levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
+    if why_not_tabulable(method, levels):
+        return sampler, grid
+    return Tabulated(
+        stands_for=_without_search_results(sampler), table=tabulate(method, levels)
+    ), levels
+
+
+def _without_search_results(sampler: Sampler) -> Sampler:
+    """Return the sampler without its search results for a model (field ``found``)."""
+    return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]

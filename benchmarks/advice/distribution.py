@@ -15,14 +15,11 @@ from ...results.comparison.significance import level_of_test
 from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
 from ..scoring.converged_endpoints import CONVERGED_STEPS
 from ..scoring.feature_references import CARD
-from .answer import Choice, Value
-from .budget_answer import Distances, to_choice
-from .budget_race import RaceResult
+from .answer import Value
 from .exports import LIBRARIES
-from .measuring import Bench, Late
 from .race import LEVEL
 from .request import Entry
-from .run import COMPARED, Run
+from .run import COMPARED, BudgetResult, Late, Run
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -53,7 +50,7 @@ class FeatureSpace:
         return (features - self.mean) @ self.axes
 
 
-def make_feature_space(run: Run, bench: Bench, seconds: float) -> FeatureSpace | None:
+def make_feature_space(run: Run, seconds: float) -> FeatureSpace | None:
     """Return the feature space by a card's converged samples, or else by new converged samples.
 
     New samples take up to half of ``seconds``. The result is None if there is too little time.
@@ -62,12 +59,12 @@ def make_feature_space(run: Run, bench: Bench, seconds: float) -> FeatureSpace |
     name = "model" if request.features is not None else POOLED
     reference: Reference | None = request.model.reference() if request.extractor == CARD else None
     features = None if reference is None else reference.loaded().converged
-    counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
+    counts = [n for n in CONVERGED if n * CONVERGED_STEPS / run.rate <= seconds / 2]
     if seconds <= 0 or (features is None and not counts):
         return None
     run.progress("distances in distribution")
     if features is None:
-        features = bench.endpoints.converged_features(counts[0], name)
+        features = run.endpoints.converged_features(counts[0], name)
     half = len(features) // 2
     mean = features[:half].mean(0)
     _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
@@ -77,7 +74,7 @@ def make_feature_space(run: Run, bench: Bench, seconds: float) -> FeatureSpace |
 
 
 def estimate_distances(
-    bench: Bench, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
+    run: Run, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
 ) -> dict[int, FrechetEstimate]:
     """Return Fréchet distances to converged samples by the entry's index, as time allows.
 
@@ -88,7 +85,7 @@ def estimate_distances(
     estimates: dict[int, FrechetEstimate] = {}
     for round_number, stop in enumerate(COUNTS, 1):
         some = {n: entries[n] for n in alive}
-        outcomes = bench.measure_features(some, START + start, START + stop, space.name, late)
+        outcomes = run.measure_features(some, START + start, START + stop, space.name, late)
         for number, features in outcomes:
             if features is None:
                 known.pop(number, None)
@@ -114,45 +111,44 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
     return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
 
 
-def distances_by_budget(
-    run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
-) -> tuple[dict[int, Distances], list[str]]:
-    """Return Fréchet distances by budget, and sentences on samplers left out for lack of time."""
-    results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
-    total = 60 * run.clock.minutes
-    seconds = total * COMPARED - run.clock.spent
-    first_round = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
-    space = make_feature_space(run, bench, seconds - first_round)
+def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
+    """Set ``distances`` and ``nearest`` of all ``results``; return sentences on samplers left out."""
+    first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
+    space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
     if space is None:
-        return dict(results), ["There was no time to compare samples as whole sets (fd_conv)."]
-    begin = run.clock.spent
-    first = {r.budget: [e for e in chosen[r.budget] if e.has_steps] for r in races}
+        return ["There was no time to compare samples as whole sets (fd_conv)."]
+    begin = run.clock.share_spent
+    first = {one.budget: [e for e in one.chosen if e.has_steps] for one in results}
     # features of all budgets' recommendations are stored before any stochastic sampler runs
     shares = _shares_of_time({n: n * len(entries) for n, entries in first.items()})
     for budget, entries in first.items():
-        at = begin + 0.5 * shares[budget] * (total * COMPARED - begin)
-        estimate_distances(bench, space, entries, len(entries), run.clock.late_after(at / total))
-    begin, late_budgets = run.clock.spent, []
-    shares = _shares_of_time({race.budget: race.budget for race in races})
-    for race in races:
-        budget = race.budget
-        late = run.clock.late_after((begin + shares[budget] * (total * COMPARED - begin)) / total)
-        labels = {entry.label for entry in first[budget]}
-        others = [e for e in run.request.stochastic_entries(budget) if e.label not in labels]
-        entries = [*first[budget], *others]
-        estimates = estimate_distances(bench, space, entries, len(first[budget]), late)
+        late = run.clock.late_after(begin + 0.5 * shares[budget] * (COMPARED - begin))
+        estimate_distances(run, space, entries, len(entries), late)
+    begin, late_budgets = run.clock.share_spent, []
+    shares = _shares_of_time({budget: budget for budget in first})
+    found: list[tuple[dict[str, Value], Entry | None]] = []
+    for one in results:
+        late = run.clock.late_after(begin + shares[one.budget] * (COMPARED - begin))
+        entries, keep = [*first[one.budget]], len(first[one.budget])
+        labels = {entry.label for entry in entries}
+        entries += [e for e in run.request.stochastic_entries(one.budget) if e.label not in labels]
+        estimates = estimate_distances(run, space, entries, keep, late)
         if len(estimates) < len(entries):
-            late_budgets.append(budget)
-        best = race.survivors[LIBRARIES[0]][0].label
-        own = next((estimates[n] for n in estimates if entries[n].label == best), None)
-        for n, estimate in estimates.items():
-            value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
-            nearer = own is not None and is_farther(own, estimate, LEVEL / max(len(estimates), 1))
-            results[budget][entries[n].label] = to_choice(bench, entries[n], None, value), nearer
+            late_budgets.append(one.budget)
+        best, level = one.leaders[LIBRARIES[0]].label, LEVEL / max(len(estimates), 1)
+        own = next((e for n, e in estimates.items() if entries[n].label == best), None)
+        nearer = [n for n, e in estimates.items() if own is not None and is_farther(own, e, level)]
+        nearest = min(nearer, key=lambda n: estimates[n].value, default=None)
+        values = {
+            entries[n].label: Value(e.value, e.low, e.high, e.flag) for n, e in estimates.items()
+        }
+        found.append((values, None if nearest is None else entries[nearest]))
+    for one, (values, nearest) in zip(results, found, strict=True):
+        one.distances, one.nearest = values, nearest
     if not late_budgets:
-        return dict(results), []
+        return []
     late_at = ", ".join(map(str, late_budgets))
-    return dict(results), [
+    return [
         f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv)."
     ]
 

@@ -1,22 +1,20 @@
-"""Fits of a race's leaders to the model, on separate latents, and a race of the results."""
+"""Fits of the races' leaders to the model, on separate latents."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ...models.denoiser import Denoiser
-from ...samplers import Grid, Sampler
-from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, why_not_tabulable
-from ...samplers.spec import canonical_json
+from ...samplers import Grid
+from ...samplers.families.tabulated import Tabulated, why_not_tabulable
 from ..running.executors import Failure, Tell
 from ..running.executors.tasks import CellTask
 from ..running.executors.worker_context import WorkerContext
@@ -24,12 +22,11 @@ from ..sampling.batch import first_states_and_noise
 from ..suites.cell import Cell
 from ..tuning.free_parameters import FreeKind, FreeParameters, project_grid
 from ..tuning.least_squares import DAMPINGS, Runs, fit, power_mean_of_rows
-from .answer import TUNED_LEVELS
-from .budget_race import RaceResult, race_again
+from .candidates import FittedNumbers, resolve_levels, tuned_cell
 from .exports import LIBRARIES
-from .measuring import RULE, Bench
+from .measuring import RULE
 from .request import OWN_FIELDS, Entry
-from .run import Run
+from .run import BudgetResult, Run
 
 START = 1 << 17
 """Sample id of the first latent of the fits; races and scores use smaller ids."""
@@ -42,80 +39,6 @@ KINDS: tuple[FreeKind, ...] = ("both", "coefficients")
 """Kinds of fit of a leader; the first possible one is made."""
 KINDS_OF_LIBRARY: tuple[FreeKind, ...] = ("levels",)
 """Kinds of fit of a library's built-in solvers."""
-
-
-class FittedNumbers(NamedTuple):
-    """Noise levels from sigma_max to 0, and a table of coefficients, None for the sampler's own."""
-
-    levels: tuple[float, ...]
-    table: Table | None
-
-    @classmethod
-    def of(cls, sampler: Sampler, grid: Grid) -> FittedNumbers:
-        """Return a grid's levels, and the table of a :class:`.Tabulated` sampler or else None."""
-        return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
-
-    @classmethod
-    def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> FittedNumbers:
-        """Read levels and :attr:`rows` from JSON values. Without rows, ``table`` is None."""
-        table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
-        return cls(tuple(levels), table or None)
-
-    @property
-    def rows(self) -> list[list[float]]:
-        """Table as lists, one a step: the weight of the state, then of the images; [] for None."""
-        return [[row.a, *row.b] for row in self.table or ()]
-
-
-@dataclass(frozen=True)
-class FittedSchedule:
-    """Schedule of a fitted cell, as a label and a digest of its levels and coefficients.
-
-    ``label`` is :data:`.TUNED_LEVELS`; without fitted levels, the label of the cell's schedule or "".
-    """
-
-    label: str
-    digest: str
-
-    def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return the digest as ``tuning_digest``, for the key of a cell."""
-        return {"tuning_digest": self.digest}
-
-    def without_search_results(self) -> FittedSchedule:
-        """Return the schedule itself, which has no search results."""
-        return self
-
-
-def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
-    """Return a cell with fitted levels and coefficients in place of its own."""
-    digest = hashlib.sha256(canonical_json([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
-    sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
-    if numbers.table is not None:
-        sampler = Tabulated(stands_for=_without_search_results(cell.sampler), table=numbers.table)
-    is_own_grid = grid is not None and grid.sigma == numbers.levels
-    label = ("" if cell.sampler.own_grid else cell.schedule.label) if is_own_grid else TUNED_LEVELS
-    grid, schedule = Grid(numbers.levels), FittedSchedule(label, digest)
-    return replace(cell, sampler=sampler, grid=grid, steps=len(grid), schedule=schedule)
-
-
-def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return sampler and grid; for a sampler that sets its own levels, return its table and levels.
-
-    If such a sampler cannot be tabulated, sampler and grid are returned unchanged.
-    """
-    if not (sampler.own_grid and hasattr(sampler, "method")):
-        return sampler, grid
-    levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
-    if why_not_tabulable(method, levels):
-        return sampler, grid
-    return Tabulated(
-        stands_for=_without_search_results(sampler), table=tabulate(method, levels)
-    ), levels
-
-
-def _without_search_results(sampler: Sampler) -> Sampler:
-    """Return the sampler without its search results for a model (field ``found``)."""
-    return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
 def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
@@ -192,9 +115,6 @@ GENEROUS = 1.5
 OF_EACH = 2
 """Number of leaders to fit in a field of a library's built-in solvers; in other fields one."""
 
-Untuned = dict[int, dict[str, Entry]]
-"""Leader of each field before the fits, by budget and field, for budgets where a fit was better."""
-
 
 class FitTarget(NamedTuple):
     """Fit to make at a budget: a sampler's leading entries, numbers to fit, fields they lead in."""
@@ -217,7 +137,7 @@ class FitTarget(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Key of the fit in ``Bench.failures``."""
+        """Key of the fit in ``Run.failures``."""
         return f"{self.entry.cell.label} at {self.budget}, {self.kind} fitted"
 
 
@@ -232,69 +152,63 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
     return ITERATIONS * (whole + EQUATIONS * costs) * budget / steps
 
 
-def seconds_for_fits(bench: Bench, budgets: Sequence[int]) -> float:
+def share_for_fits(run: Run) -> float:
+    """Return the share of the time for fits; 0 if even the cheapest budget's fits take too long."""
+    total, seconds = 60 * run.clock.minutes, [_seconds_for_fits(run, [n]) for n in run.budgets]
+    available = SHARE * max(run.end_of_races - run.clock.share_spent, 0.0)
+    if min(filter(None, seconds), default=math.inf) > available * total:
+        return 0.0
+    return min(_seconds_for_fits(run, run.budgets) / total, available)
+
+
+def _seconds_for_fits(run: Run, budgets: Sequence[int]) -> float:
     """Return approximate seconds, on all workers, of fits at these budgets, endpoints included."""
-    passes, others = bench.request.model.passes, len(LIBRARIES) - 2  # python and the node have all
+    passes, others = run.request.model.passes, len(LIBRARIES) - 2  # python and the node have all
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
         _evaluations_of_fit(n, k, "both") + others * _evaluations_of_fit(n, k, "levels")
         for n, k in steps.items()
     )
-    return (fits + _evaluations_of_endpoints(bench)) / bench.rate if steps else 0.0
+    return (fits + _evaluations_of_endpoints(run)) / run.rate if steps else 0.0
 
 
-def _evaluations_of_endpoints(bench: Bench) -> float:
+def _evaluations_of_endpoints(run: Run) -> float:
     """Return the approximate number of evaluations that the endpoints of the fits' latents take."""
-    steps = 4 * RULE.first if bench.endpoints.steps is None else bench.endpoints.steps
-    return (EQUATIONS + CHOOSING) * steps * bench.request.model.passes
+    steps = 4 * RULE.first if run.endpoints.steps is None else run.endpoints.steps
+    return (EQUATIONS + CHOOSING) * steps * run.request.model.passes
 
 
 def fit_leaders(
-    run: Run, bench: Bench, races: Sequence[RaceResult], until: float
-) -> tuple[list[RaceResult], Untuned, list[str]]:
-    """Fit the races' leaders, and race the fits, until a share ``until`` of the run's time is over.
+    run: Run, races: Sequence[BudgetResult], until: float
+) -> tuple[dict[int, list[Entry]], list[str]]:
+    """Fit the races' leaders until a share ``until`` of the time limit is over.
 
-    Return the races' new results, the leaders before the fits, and sentences on fits that failed or had no time.
+    Return fitted entries by budget, and sentences on budgets whose fits failed or had no time.
     """
-    seconds = 60 * run.clock.minutes * until - run.clock.spent
-    seconds -= _evaluations_of_endpoints(bench) / bench.rate
+    seconds = run.clock.seconds_until(until) - _evaluations_of_endpoints(run) / run.rate
     wanted = [target for race in races for target in _targets(run, race)]
-    targets = list(_affordable_targets(run, bench, wanted, seconds))
-    entries: dict[int, list[Entry]] = {race.budget: [] for race in races}
-    done = set()
+    targets = list(_affordable_targets(run, wanted, seconds))
+    entries: dict[int, list[Entry]] = {}
     if targets:
         run.progress("fitting levels and coefficients")
-        for target, numbers in _fit_targets(run, bench, targets, until):
-            done.add(target.budget)
+        for target, numbers in _fit_targets(run, targets, until):
+            fitted = entries.setdefault(target.budget, [])
             if numbers is not None:
-                # exported=True: only for libraries that can take these levels
-                cell = tuned_cell(target.entry.cell, numbers)
-                entries[target.budget].append(run.request.entry(cell, exported=True))
-    results, untuned, endpoints = [], Untuned(), bench.endpoints
-    finest = (endpoints.steps or 0, endpoints.resolution)
-    for race in races:
-        own = entries[race.budget]
-        if own:
-            run.progress(f"{race.budget} evaluations: racing what was fitted")
-            untuned[race.budget] = {name: ranked[0] for name, ranked in race.survivors.items()}
-        results.append(race_again(bench, race, own, run.clock.late_after(until)) if own else race)
-        finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
-    endpoints.steps, endpoints.resolution = finest
-    return results, untuned, list(_open_questions(bench, wanted, done))
+                fitted.append(run.request.entry(tuned_cell(target.entry.cell, numbers)))
+    failed = {t.budget: run.failures[t.name] for t in wanted if t.name in run.failures}
+    return entries, list(_open_questions({t.budget for t in wanted} - set(entries), failed))
 
 
-def _open_questions(bench: Bench, wanted: Sequence[FitTarget], done: set[int]) -> Iterator[str]:
-    """Yield sentences on budgets without a fit, for lack of time or because it failed."""
-    failed = {t.budget: bench.failures[t.name] for t in wanted if t.name in bench.failures}
-    none = sorted({t.budget for t in wanted} - done)
-    if late := ", ".join(str(n) for n in none if n not in failed):
+def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterator[str]:
+    """Yield sentences on budgets without a fit: those that ``failed``, the others for lack of time."""
+    if late := ", ".join(str(n) for n in sorted(none) if n not in failed):
         yield f"With {late} evaluations there was no time to fit noise levels and coefficients."
-    for n in none:
+    for n in sorted(none):
         if n in failed:
             yield f"With {n} evaluations noise levels and coefficients could not be fitted: {failed[n]}."
 
 
-def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
+def _targets(run: Run, race: BudgetResult) -> Iterator[FitTarget]:
     """Yield the fits to make: levels and coefficients, or only levels for built-in solvers.
 
     If the cost of an evaluation depends on the noise level, no levels are fitted.
@@ -319,47 +233,48 @@ def _targets(run: Run, race: RaceResult) -> Iterator[FitTarget]:
 
 
 def _affordable_targets(
-    run: Run, bench: Bench, targets: Sequence[FitTarget], seconds: float
+    run: Run, targets: Sequence[FitTarget], seconds: float
 ) -> Iterator[FitTarget]:
     """Yield targets that fit in ``seconds``: the requested library's first, then the cheapest."""
-    own = {run.library, OWN_FIELDS.get(run.library, "")}
+    library = run.request.library
+    own = {library, OWN_FIELDS.get(library, "")}
     for target in sorted(targets, key=lambda t: (own.isdisjoint(t.fields), t.cost)):
-        if target.cost / bench.rate <= seconds:
-            seconds -= target.cost / bench.rate
+        if target.cost / run.rate <= seconds:
+            seconds -= target.cost / run.rate
             yield target
 
 
 def _fit_targets(
-    run: Run, bench: Bench, targets: Sequence[FitTarget], until: float
+    run: Run, targets: Sequence[FitTarget], until: float
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
     """Yield each target with its fitted numbers, or None if the fit is no better than the cell.
 
     A stored fit that did not finish is made again if it has more time now. A target keeps its stored fit if the
     new fit fails or is late. Without a stored fit, such a target is left out.
     """
-    ends = bench.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
-    keys = [f"fitted {bench.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
+    ends = run.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
+    keys = [f"fitted {run.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
     late, whole = run.clock.late_after(until), sum(target.cost for target in targets)
-    seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
+    seconds = max(run.clock.seconds_until(until), 1.0)
     deadline = time.time() + seconds
     todo, tasks = [], []
     for number, target in enumerate(targets):
         share = min(GENEROUS * run.executor.size * target.cost / whole, 1.0) * seconds
-        stored = bench.store.get(keys[number])
+        stored = run.store.get(keys[number])
         if stored is None or (stored[2] is not None and stored[2] < share):
             todo.append(number)
             cell, starts = target.entry.cell, _starting_grids(run, target)
             tasks.append(FitTask(cell, starts, target.kind, ends, share, deadline))
-    for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
+    for which, outcome in run.executor.map(tasks, run.world, wanted=lambda _: not late()):
         number = todo[which]
         if isinstance(outcome, Failure):
-            bench.failures[targets[number].name] = outcome.reason
+            run.failures[targets[number].name] = outcome.reason
             continue
         numbers, ended = outcome
         fitted = [numbers.levels, numbers.rows] if numbers else [None, []]
-        bench.store.put(keys[number], [*fitted, None if ended else tasks[which].seconds])
+        run.store.put(keys[number], [*fitted, None if ended else tasks[which].seconds])
     for key, target in zip(keys, targets, strict=True):
-        if (stored := bench.store.get(key)) is not None:
+        if (stored := run.store.get(key)) is not None:
             levels, rows, _ = stored
             yield target, None if levels is None else FittedNumbers.read(levels, rows)
 

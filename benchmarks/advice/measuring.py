@@ -1,15 +1,15 @@
-"""Measurements of configurations on latents, converged endpoints, and the store of both."""
+"""Converged endpoints of latents, distances of samples to them, and the store of measurements."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from ..running.executors.worker_context import WorkerContext
 from ..sampling.shard import CONVERGED_IDS
 from ..scoring.converged_endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from .race import Squares
-from .request import AdviceRequest, Entry
-from .tasks import SamplesTask, solve_latents
+from .request import AdviceRequest
+from .tasks import solve_latents
 
 
 def check_folder(folder: Path) -> None:
@@ -180,44 +180,37 @@ class ConvergedEndpoints:
             Failure: the model fails.
         """
         steps = (self.steps or 0) if steps is None else steps
-        todo = []
-        for first, last in _pieces(start, stop):
-            if (steps, first) in self._endpoints:
-                continue
-            stored = self.store.get_array(f"ends {steps} {first}")
-            if stored is not None:
-                self._endpoints[steps, first] = stored
-            else:
-                todo.append((first, last))
-        if not todo:
-            return  # the executor, which has one map at a time, may be running other tasks
-        for first, x in self._solutions(todo, steps):
-            if x is not None:  # None: the model does not know its endpoints
-                self._endpoints[steps, first] = np.asarray(x, float)
-                self.store.put_array(f"ends {steps} {first}", x)
+        pieces = [p for p in _pieces(start, stop) if (steps, p[0]) not in self._endpoints]
+        for first, x in self._stored_or_solved(pieces, f"ends {steps}", steps).items():
+            self._endpoints[steps, first] = np.asarray(x, float)
 
     def converged_features(self, count: int, space: str) -> NDArray:
         """Return features ``(count, d)`` in ``space`` of converged samples that no race uses."""
-        starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
-        parts = {first: self.store.get_array(f"converged {space} {first}") for first in starts}
-        todo = [(first, first + PIECE) for first in starts if parts[first] is None]
-        for first, features in self._solutions(todo, CONVERGED_STEPS, space):
-            parts[first] = features
-            self.store.put_array(f"converged {space} {first}", features)
-        return np.concatenate([part for part in parts.values() if part is not None])[:count]
+        pieces = [(k, k + PIECE) for k in range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)]
+        found = self._stored_or_solved(pieces, f"converged {space}", CONVERGED_STEPS, space)
+        return np.concatenate([found[first] for first, _ in pieces])[:count]
 
-    def _solutions(
-        self, pieces: Sequence[tuple[int, int]], steps: int, space: str = ""
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield each piece's first latent with its endpoints, or their features in ``space``."""
+    def _stored_or_solved(
+        self, pieces: Sequence[tuple[int, int]], name: str, steps: int, space: str = ""
+    ) -> dict[int, NDArray]:
+        """Return endpoints, or their features in ``space``, by the first latent of each piece.
+
+        The store has them under ``name`` and the first latent. Without features, a piece is left
+        out if ``steps`` is 0 and the model does not know its endpoints.
+        """
+        stored = {first: self.store.get_array(f"{name} {first}") for first, _ in pieces}
+        found = {first: x for first, x in stored.items() if x is not None}
+        todo = [piece for piece in pieces if piece[0] not in found]
         request = self.request
-        tasks = [
-            request.task(solve_latents, request.seed, *piece, steps, space) for piece in pieces
-        ]
-        for which, outcome in self.executor.map(tasks, self.world):
-            if isinstance(outcome, Failure):
-                raise outcome
-            yield pieces[which][0], outcome
+        tasks = [request.task(solve_latents, request.seed, *piece, steps, space) for piece in todo]
+        # without tasks, the executor may be running others, and it has one map at a time
+        for which, x in self.executor.map(tasks, self.world) if tasks else ():
+            if isinstance(x, Failure):
+                raise x
+            if x is not None:
+                found[todo[which][0]] = x
+                self.store.put_array(f"{name} {todo[which][0]}", x)
+        return found
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -226,110 +219,3 @@ def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
     for first, last in pairwise(bounds):
         if last > start and first < stop:
             yield first, last
-
-
-GENEROUS, SHORTEST = 20.0, 60.0
-"""Time limit of a task: this multiple of its forecast, and at least this many seconds."""
-
-Late = Callable[[], bool]
-"""Function that returns True once the time is up."""
-Key = TypeVar("Key", bound=Hashable)
-"""Name that a caller gives to an entry, such as a number or a label."""
-
-
-@dataclass
-class Bench:
-    """Test bench that measures configurations of a model.
-
-    Attributes:
-        rate: evaluations a second of all workers together.
-        failures: reasons why configurations have no samples, by label.
-        started: share of the time limit that was used before the first measurement.
-    """
-
-    request: AdviceRequest
-    store: MeasurementStore
-    executor: Executor
-    world: WorkerContext
-    endpoints: ConvergedEndpoints
-    rate: float
-    failures: dict[str, str] = field(default_factory=dict)
-    started: float = 0.0
-
-    def share_of_total(self, share: float) -> float:
-        """Return ``started`` plus ``share`` of the time after it, as a share of the time limit."""
-        return self.started + (1 - self.started) * share
-
-    def measure_squares(
-        self, entries: Mapping[Key, Entry], start: int, stop: int, late: Late
-    ) -> Iterator[tuple[Key, Squares | None]]:
-        """Yield keys and squared distances of entries on latents ``start`` … ``stop - 1``.
-
-        They are None for failed entries. Once ``late()`` is True, no further task starts.
-        """
-        suffix, todo = f"{start} {stop}", {}
-        for key, entry in entries.items():
-            stored = self.store.get(f"{self.endpoints.steps} {entry.cell.key} {suffix}")
-            if stored is None:
-                todo[key] = entry
-            else:
-                yield key, self._read_squares(entry, stored)
-        if not todo or late():
-            return
-        self.endpoints.solve(start, stop)
-        for key, outcome in self.draw_samples(todo, start, stop, late):
-            value = (
-                outcome.reason
-                if isinstance(outcome, Failure)
-                else self.endpoints.squared_distances(outcome, start).tolist()
-            )
-            self.store.put(f"{self.endpoints.steps} {todo[key].cell.key} {suffix}", value)
-            yield key, self._read_squares(todo[key], value)
-
-    def measure_features(
-        self, entries: Mapping[Key, Entry], start: int, stop: int, space: str, late: Late
-    ) -> Iterator[tuple[Key, NDArray | None]]:
-        """Yield keys and features ``(n, d)`` of entries, like :meth:`measure_squares`."""
-        suffix, todo = f"{start} {stop}", {}
-        for key, entry in entries.items():
-            stored = self.store.get_array(f"{space} {entry.cell.key} {suffix}")
-            if stored is None:
-                todo[key] = entry
-            else:
-                yield key, stored
-        for key, outcome in self.draw_samples(todo, start, stop, late, space):
-            if isinstance(outcome, Failure):
-                self.failures[todo[key].label] = outcome.reason
-                yield key, None
-            else:
-                self.store.put_array(f"{space} {todo[key].cell.key} {suffix}", outcome)
-                yield key, np.asarray(outcome, float)
-
-    def draw_samples(
-        self,
-        entries: Mapping[Key, Entry],
-        start: int,
-        stop: int,
-        late: Late = bool,
-        space: str = "",
-    ) -> Iterator[tuple[Key, NDArray | Failure]]:
-        """Yield keys and samples (or features) or the failure of entries, as they are completed."""
-        keys, tasks, limits = list(entries), [], []
-        for entry in entries.values():
-            tasks.append(SamplesTask(replace(entry.cell, samples=stop), start, stop, space))
-            seconds = self.forecast_seconds(entry, stop - start)
-            limits.append(max(SHORTEST, GENEROUS * self.executor.size * seconds))
-        for which, outcome in self.executor.map(
-            tasks, self.world, limits=limits, wanted=lambda _: not late()
-        ):
-            yield keys[which], outcome
-
-    def forecast_seconds(self, entry: Entry, samples: int) -> float:
-        """Return an upper estimate of the seconds for samples of a configuration on all workers."""
-        return float(entry.cell.budget or 1) * samples / self.rate
-
-    def _read_squares(self, entry: Entry, value: list[float] | str) -> Squares | None:
-        if isinstance(value, str):  # the reason of a failure
-            self.failures[entry.label] = value
-            return None
-        return np.asarray(value, float)

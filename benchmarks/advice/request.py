@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import torch
+
 from ... import samplers
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.process import EDM, Process, RectifiedFlow
@@ -19,13 +21,14 @@ from ..planning.model_loading import load_denoiser
 from ..planning.native import NATIVE, default_schedule
 from ..planning.planner import plan
 from ..planning.schedules import make_schedule
+from ..running.executors import Tell
+from ..running.executors.worker_context import WorkerContext
 from ..running.model_check import check_model
 from ..scoring.feature_references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
 from . import candidates, exports
 from .answer import describe_configuration
-from .tasks import BATCH, ModelTask
 
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in exports.BY_NUMBERS}
 """Field of built-in solvers, by library; only for libraries that take steps as numbers too."""
@@ -63,6 +66,29 @@ class CurrentConfiguration(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ModelTask:
+    """Task that calls ``function`` with the loaded model, the device and ``arguments``."""
+
+    model: str
+    identity: str
+    device: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def prepare(self, world: WorkerContext) -> None:
+        """Load the model. Raises a ValueError if its files have changed meanwhile."""
+        if world.load(self.model).model.identity != self.identity:
+            raise ValueError(
+                f"the files of model {self.model} changed meanwhile; run the same command again"
+            )
+
+    @torch.no_grad()
+    def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
+        """Call the function without gradients, and return its result."""
+        return self.function(world.load(self.model), self.device, *self.arguments)
+
+
+@dataclass(frozen=True)
 class AdviceRequest:
     """Request for advice on a model.
 
@@ -71,6 +97,8 @@ class AdviceRequest:
         device: "cpu" or "cuda".
         extractor: feature space, a value of ``--extractor``.
         only: samplers to race; empty for all.
+        library: library to recommend for.
+        default: present sampler, as ``SAMPLER[ on SCHEDULE]``; None to take it from the model.
     """
 
     spec: str
@@ -79,6 +107,8 @@ class AdviceRequest:
     seed: int
     extractor: str = CARD
     only: tuple[str, ...] = ()
+    library: str = exports.LIBRARIES[0]
+    default: str | None = None
 
     @cached_property
     def features(self) -> Extractor | None:
@@ -111,7 +141,7 @@ class AdviceRequest:
                 "schedules": list(schedules),
                 "nfe": [budget],
                 "seed": self.seed,
-                "batch_size": BATCH,
+                "batch_size": candidates.BATCH,
                 "end": ["zero"],
             },
             "the race",
@@ -120,20 +150,20 @@ class AdviceRequest:
         cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
         return [replace(cell, identity=identity) for cell in cells]
 
-    def default_entry(self, now: CurrentConfiguration, budget: int) -> Entry:
+    def default_entry(self, budget: int) -> Entry:
         """Return the entry of the present sampler at a budget."""
-        return self.entry(self.plan_cells([now.sampler], [now.schedule], budget)[0])
+        return self.entry(self.plan_cells([self.now.sampler], [self.now.schedule], budget)[0])
 
-    def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
-        """Return a library's usual solvers, else pipeline schedulers, without the present one."""
-        specs: Sequence[Any] = exports.target(library).SOLVERS
+    def alternatives(self, budget: int) -> list[Entry]:
+        """Return the library's usual solvers, else pipeline schedulers, without the present one."""
+        specs: Sequence[Any] = exports.target(self.library).SOLVERS
         if not specs and _has_scheduler(self.model):
             specs = [
                 {"name": "pipeline", "scheduler": name}
                 for name in exports.SCHEDULERS
-                if not now.source.startswith(f"{OWN_SCHEDULER}{name}")
+                if not self.now.source.startswith(f"{OWN_SCHEDULER}{name}")
             ]
-        used = self.default_entry(now, budget).label
+        used = self.default_entry(budget).label
         entries = self._runnable_entries(self.plan_cells(specs, ["karras"], budget))
         return [entry for entry in entries if entry.label != used]
 
@@ -162,12 +192,12 @@ class AdviceRequest:
     def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
-    def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
+    def entry(self, cell: Cell) -> Entry:
         """Return the entry of a cell, with the race fields (:data:`FIELDS`) that the cell is in.
 
         A library's field has cells whose steps the library can take. Its field in
-        :data:`OWN_FIELDS` has cells that its built-in solvers run. If ``exported`` is True,
-        libraries without lines for the cell's levels are left out.
+        :data:`OWN_FIELDS` has cells that its built-in solvers run. For a fitted cell, libraries
+        without lines for its levels are left out.
         """
         sampler, grid = cell.sampler, cell.grid
         schedule = "" if sampler.own_grid else cell.schedule.label
@@ -177,7 +207,7 @@ class AdviceRequest:
             name for name in exports.LIBRARIES if not exports.missing(name, sampler, self.model)
         }
         if grid is not None:
-            if exported:
+            if isinstance(cell.schedule, candidates.FittedSchedule):
                 fields = {name for name in fields if self.export_lines(name, cell).code}
             fields |= {
                 OWN_FIELDS[name]
@@ -194,10 +224,11 @@ class AdviceRequest:
         except ValueError as error:
             return exports.Export(library, "", str(error))
 
-    def current_configuration(self, text: str | None) -> CurrentConfiguration:
-        """Return the configuration ``text``; for None, the model's scheduler or a usual sampler."""
-        if text is not None:
-            sampler, schedule = parse_current_sampler(text)
+    @cached_property
+    def now(self) -> CurrentConfiguration:
+        """Present configuration: ``default``, or else the model's scheduler or a usual sampler."""
+        if self.default is not None:
+            sampler, schedule = parse_current_sampler(self.default)
             levels = schedule or default_schedule(self.model, sampler)
             return CurrentConfiguration(label_of(sampler), levels, "as you say")
         try:
@@ -236,12 +267,16 @@ def load_subject(
     extractor: str,
     only: Sequence[str],
     library: str = exports.LIBRARIES[0],
+    default: str | None = None,
 ) -> AdviceRequest:
     """Load the model of a spec, check it, and return the request for advice on it.
 
     Raises:
-        ValueError: the model cannot be loaded, a sampler of ``only`` cannot be raced, or ``library`` cannot run the model.
+        ValueError: the model cannot be loaded, a sampler of ``only`` cannot be raced, ``default`` is unknown, or
+            ``library`` cannot run the model.
     """
+    if default is not None:
+        parse_current_sampler(default)  # before a model is loaded, which may take minutes
     chosen = [samplers.make(parse_spec(text)) for text in only]
     for text, sampler in zip(only, chosen, strict=True):
         if sampler.adaptive or sampler.for_maps or sampler.nfe(candidates.TRIAL_GRID) is None:
@@ -262,7 +297,7 @@ def load_subject(
             f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
         )
     check_model(model, None, denoising=model.read is not None, device=device)
-    return AdviceRequest(name, model, device, seed, extractor, tuple(only))
+    return AdviceRequest(name, model, device, seed, extractor, tuple(only), library, default)
 
 
 def width_of_data_range(model: Denoiser) -> float | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +27,8 @@ from ..sampling.batch import first_states_and_noise, latents, solve_cell
 from ..sampling.engine import wait_for_device
 from ..sampling.shard import clamp, sample_shard
 from ..scoring.converged_endpoints import solve
+from .candidates import BATCH
 
-BATCH = 64
 SIDE = 32
 """Largest side of a pooled image, in pixels."""
 POOLED = "pooled pixels"
@@ -77,29 +76,6 @@ class SamplesTask(CellTask):
         numbers = self.start, self.stop, self.cell.device, 0, keep
         samples = sample_shard(model, scored, self.cell, *numbers, tell, precise=False)
         return samples["features" if self.space else "endpoint"]
-
-
-@dataclass(frozen=True)
-class ModelTask:
-    """Task that calls ``function`` with the loaded model, the device and ``arguments``."""
-
-    model: str
-    identity: str
-    device: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-
-    def prepare(self, world: WorkerContext) -> None:
-        """Load the model. Raises a ValueError if its files have changed meanwhile."""
-        if world.load(self.model).model.identity != self.identity:
-            raise ValueError(
-                f"the files of model {self.model} changed meanwhile; run the same command again"
-            )
-
-    @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
-        """Call the function without gradients, and return its result."""
-        return self.function(world.load(self.model), self.device, *self.arguments)
 
 
 def solve_latents(

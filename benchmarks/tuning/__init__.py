@@ -1,14 +1,21 @@
 """Tuning of a sampler's grid and coefficients on a model, towards the ends of the probability flow.
 
 Each sampler and number of steps is tuned separately (docs/how-to/tuning.md). Tuning minimises distances
-of samples, or of their features (:mod:`.loss`), to converged endpoints. No run uses the latents of tuning.
+of samples, or of their features (:class:`.FeatureLoss`), to converged endpoints. No run uses the latents of tuning.
 """
 
 from .free_parameters import FreeKind, FreeParameters, arrays_of, project_grid
 from .least_squares import Runs, fit
-from .loss import FeatureLoss
-from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-from .search import OBJECTIVES, candidate_grids, power_mean
+from .problem import (
+    OBJECTIVES,
+    TEST_IDS,
+    TRAIN_IDS,
+    FeatureLoss,
+    TuningProblem,
+    power_mean,
+    tuning_problem,
+)
+from .search import candidate_grids
 
 __all__ = [
     "OBJECTIVES",

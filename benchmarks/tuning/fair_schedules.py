@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.registry import make_model
 from ...results.comparison.best_schedules import (
     Halves,
     common_schedules_by_model,
@@ -31,9 +30,9 @@ from ...results.comparison.pairing import (
 from ...results.quantities import Quantity, judged
 from ...results.run_directory.run_dir import RunDir
 from ...results.values import Record, number, text
-from ...samplers.spec import parse_spec
 from ..metrics.estimators.frechet import FrechetReference, estimate
 from ..planning.authors import AUTHORS
+from ..planning.model_loading import load_model
 from ..scoring.feature_references import CARD, load_references
 from ..suites.suite import extractors_of
 
@@ -160,10 +159,8 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
     """Return references by model; raise ValueError if model, space or data are not the run's."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
-    models = {}
-    for name in sorted({text(e.record, "model") for e in scored}):
-        spec = parse_spec(name)
-        models[name] = make_model(spec.pop("name"), **spec)
+    names = sorted({text(e.record, "model") for e in scored})
+    models = {name: load_model(name).model for name in names}
     identities = source.run.get("models") or {}
     for name, model in models.items():
         if identities.get(name, model.identity) != model.identity:

@@ -33,7 +33,7 @@ from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, NoNoise, Sampler
 from ...samplers.families.tabulated import TableRow, Tabulated
 from .free_parameters import FreeParameters
-from .search import power_mean
+from .problem import power_mean
 
 Steps = Sequence[tuple[float, TableRow]]
 """The network's level and the coefficients of each step."""

@@ -1,9 +1,9 @@
-"""Latents reserved for tuning, their converged endpoints, and distances of samples to them."""
+"""Latents reserved for tuning, their converged endpoints, and losses: distances of samples to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import perf_counter
 
@@ -13,11 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models.denoiser import Denoiser
+from ...models.extractors import Samples
+from ...models.extractors.smooth import smooth_extractor
+from ...models.reference import Extractor
 from ...samplers import Grid, NoNoise, Sampler
 from ..planning.gits import SEARCH_IDS
+from ..planning.model_loading import NamedModel
+from ..planning.tuned_file import Loss
 from ..sampling.batch import latents
 from ..sampling.counting import Meter
+from ..sampling.shard import clamp
 from ..scoring.converged_endpoints import ODE, solve
+from ..scoring.feature_references import make_scoring_extractor
 
 BATCH = 96
 
@@ -82,11 +89,51 @@ LOST = 1e6
 """Largest distance, also that of a sample that is not finite."""
 
 
+OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
+"""Powers of the means that tuning can minimise, the default first (docs/how-to/tuning.md)."""
+
+FLOOR = 1e-9
+"""Distance to which smaller distances, which are rounding errors, are raised."""
+
+
+@dataclass(frozen=True)
+class FeatureLoss:
+    """Function from samples to features, after decoding and clamping to the model's limits."""
+
+    model: Denoiser
+    extractor: Extractor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return features ``(n, dim)`` float64, on the CPU; NaN for samples that are not finite."""
+        finite = x.flatten(1).isfinite().all(1)
+        images = clamp(self.model.decode(x[finite]), self.model.decoded_limits)[0]
+        features = torch.full((len(x), self.extractor.dim), torch.nan, dtype=torch.float64)
+        features[finite.cpu()] = torch.from_numpy(self.extractor(images))
+        return features
+
+
+def make_loss(subject: NamedModel, spec: str) -> tuple[FeatureLoss, Loss]:
+    """Return the loss in features without 8-bit rounding, and its record in the tuning file.
+
+    Raises a ValueError if the extractor cannot be made for the model, or is not smooth.
+    """
+    try:
+        extractor = make_scoring_extractor(subject.name, model := subject.model, spec)
+        if extractor is None:
+            raise ValueError(
+                "the model has no features of its own; give another extractor, such as pixels"
+            )
+        extractor = smooth_extractor(extractor, Samples(model.decoded_event, model.decoded_limits))
+    except ValueError as error:
+        raise ValueError(f"--loss {spec} on model {subject.name}: {error}") from error
+    return FeatureLoss(model, extractor), Loss(extractor=spec, identity=extractor.identity)
+
+
 @dataclass(eq=False)
 class TuningProblem:
     """Latents of a model and their converged endpoints, to which distances are measured.
 
-    The loss is the distance of ``features`` ``(n, d)`` of samples (float64); None for the samples themselves.
+    Distances are of ``features`` ``(n, d)`` of samples (float64); None for the samples themselves.
     ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the
     model's device. ``steps`` are the teacher's steps for the present endpoints, unless these are exact.
     """
@@ -107,22 +154,23 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """RMS change of endpoints, per dimension, when the steps were last doubled; 0 if exact."""
-        difference = self.endpoints - self.teacher.endpoints(self.steps // 2)
+        """RMS change of :meth:`targets`, per feature, when the steps were last doubled; 0 if exact."""
+        difference = self.targets(self.steps) - self.targets(self.steps // 2)
         return float(difference.double().square().mean().sqrt())
 
     @property
-    def loss_resolution(self) -> float:
-        """:attr:`resolution` by the loss, per feature."""
-        difference = self.targets(self.steps) - self.targets(self.steps // 2)
-        return float(difference.double().square().mean().sqrt())
+    def plain(self) -> TuningProblem:
+        """The same problem with distances of the samples themselves, in units of the data."""
+        return self if self.features is None else replace(self, features=None)
 
     def targets(self, steps: int) -> Tensor:
         """Return features ``(n, d)`` of endpoints in ``steps``; without features, the endpoints."""
         ends = self.teacher.endpoints(steps)
-        if self.features is not None and steps not in self._targets:
+        if self.features is None:
+            return ends
+        if steps not in self._targets:
             self._targets[steps] = self.features(ends)
-        return self._targets.get(steps, ends)
+        return self._targets[steps]
 
     def converge_endpoints(self, *runs: tuple[Sampler, Grid]) -> bool:
         """Refine the endpoints by doubling the teacher's steps; return True if they changed.
@@ -130,21 +178,21 @@ class TuningProblem:
         Doubling stops when endpoints move by at most RESOLVED times the smallest RMS distance of the runs,
         both for samples and for the loss. Rounding, or the solver's limit on steps, may end it earlier.
         """
-        if self.resolution <= self.teacher.rounding:
+        if self.plain.resolution <= self.teacher.rounding:
             return False
         before, samples = self.steps, [self.sample(*run) for run in runs]
-        while self.steps < ODE.last and self.resolution > self.teacher.rounding:
-            seen = [(self.resolution, self.pixel_distances)]
-            if self.features is not None:
-                seen.append((self.loss_resolution, self.loss_distances))
-            if all(moved <= RESOLVED * min(map(_rms, map(of, samples))) for moved, of in seen):
+        while self.steps < ODE.last and self.plain.resolution > self.teacher.rounding:
+            if all(
+                problem.resolution <= RESOLVED * min(map(_rms, map(problem.distances_of, samples)))
+                for problem in (self.plain, self)
+            ):
                 break
             self.steps *= 2
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """Return the :meth:`loss_distances` ``(n,)`` of the sampler's samples."""
-        return self.loss_distances(self.sample(sampler, grid))
+        """Return the :meth:`distances_of` ``(n,)`` the sampler's samples."""
+        return self.distances_of(self.sample(sampler, grid))
 
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
@@ -166,19 +214,11 @@ class TuningProblem:
             for ids in self.ids.split(BATCH)
         ]
 
-    def pixel_distances(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return distances ``(n,)`` |x_i - endpoint_i| / sqrt(d) in data units, at most LOST."""
-        return _distances(samples - self.endpoints)
-
-    def loss_distances(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return distances ``(n,)`` of features, per feature; of samples if there are none."""
+    def distances_of(self, samples: Tensor) -> NDArray[np.float64]:
+        """Return distances ``(n,)`` |x_i - endpoint_i| / sqrt(d) of samples or features, at most LOST."""
         own = samples if self.features is None else self.features(samples)
-        return _distances(own - self.targets(self.steps))
-
-
-def _distances(differences: Tensor) -> NDArray[np.float64]:
-    squares = differences.double().square().flatten(1).mean(1)
-    return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
+        squares = (own - self.targets(self.steps)).double().square().flatten(1).mean(1)
+        return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
 
 
 def _rms(distances: NDArray[np.float64]) -> float:
@@ -193,3 +233,11 @@ def tuning_problem(
     return TuningProblem(
         meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first
     )
+
+
+def power_mean(distances: NDArray[np.float64], power: int) -> float:
+    """Return the power mean of distances, in their units; power 0 is the geometric mean."""
+    values = np.maximum(distances, FLOOR)  # so that neither log nor power fails
+    if power == 0:
+        return float(np.exp(np.log(values).mean()))
+    return float((values ** float(power)).mean() ** (1 / power))

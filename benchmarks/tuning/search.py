@@ -1,33 +1,33 @@
-"""Search for levels: from the best built-in schedules, downhill in the free levels."""
+"""Search for levels and coefficients, from the best built-in schedules: downhill, or by least squares."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
-from ...samplers.families.tabulated import Table, Tabulated
+from ...samplers.families.tabulated import Table, Tabulated, tabulate
 from ...samplers.schedules import SCHEDULES
 from ..planning.schedules import make_schedule
+from ..planning.tuned_file import Also, What
 from ..planning.tuned_schedule import Spacing
-from .problem import TuningProblem
-
-OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
-"""Powers of the means that tuning can minimise, the default first (docs/how-to/tuning.md)."""
+from .free_parameters import FreeKind, FreeParameters, project_grid
+from .least_squares import ENOUGH, Fit, Runs, fit
+from .problem import BATCH, OBJECTIVES, TuningProblem, power_mean
 
 STARTS = 2
 """Number of grids from which the search goes downhill."""
 
 PATIENCE = 30
 """Largest number of evaluations of the objective in a descent, per step of the sampler."""
-
-FLOOR = 1e-9
-"""Distance to which smaller distances, which are rounding errors, are raised."""
 
 # difference of a free number for a slope: far above rounding in float32, far below what matters
 _DIFFERENCE = 1e-3
@@ -66,14 +66,14 @@ def search_levels(
     sampler: Sampler,
     steps: int,
     objective: str = "mean",
-    begun: Grid | None = None,
+    begun: SearchResult | None = None,
 ) -> SearchResult:
     """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
     evaluation at sigma_min, mostly in vain. So grids of one step more without sigma_min are tried
-    too, and descents start from the best :data:`STARTS` of all grids. With ``begun``, a grid that
-    was found with coarser endpoints, descent starts from this grid only.
+    too, and descents start from the best :data:`STARTS` of all grids. With ``begun``, a result
+    with coarser endpoints, descent starts from its grid only.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -85,7 +85,7 @@ def search_levels(
         return float(np.log(error(spacing.grid(z))))
 
     untuned, early = candidate_grids(steps, model)
-    starts = [] if begun is None else [begun]
+    starts = [] if begun is None else [begun.grid]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * steps}
     for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
@@ -104,9 +104,70 @@ def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[
     return untuned, early
 
 
-def power_mean(distances: NDArray[np.float64], power: int) -> float:
-    """Return the power mean of distances, in their units; power 0 is the geometric mean."""
-    values = np.maximum(distances, FLOOR)  # so that neither log nor power fails
-    if power == 0:
-        return float(np.exp(np.log(values).mean()))
-    return float((values ** float(power)).mean() ** (1 / power))
+EQUATIONS = 2 / 3
+"""Share of the latents that coefficients are fitted to; the others choose the size of the step."""
+
+
+def fit_coefficients(
+    problem: TuningProblem,
+    sampler: Sampler,
+    steps: int,
+    objective: str = "mean",
+    what: What = "both",
+    begun: SearchResult | None = None,
+    also: Sequence[Also] = (),
+) -> SearchResult:
+    """Fit the numbers ``what`` and ``also`` that bring samples nearest to the problem's endpoints.
+
+    The result is never worse than ``begun``, a result with coarser endpoints. Without ``begun``, it is never
+    worse than the best built-in schedule.
+    """
+    model, power = problem.model, OBJECTIVES[objective]
+
+    def error(solver: Sampler, grid: Grid) -> float:
+        return power_mean(problem.distances(solver, grid), power)
+
+    untuned, early = candidate_grids(steps, model)
+    moves = what in ("grid", "both")
+    errors = {g: error(sampler, g) for g in [*untuned, *(early if moves else ())]}
+    best = min(untuned, key=errors.__getitem__)
+    start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
+    first = SearchResult(start, untuned[best], best) if begun is None else begun
+    initial = first.apply_coefficients(sampler)
+    own = first if first.table else first._replace(table=tabulate(sampler, start))
+    x = torch.cat([states for _, states in problem.batches])
+    ends = problem.targets(problem.steps)
+    runs = Runs(model, problem.ids, problem.seed, x, ends, BATCH, problem.features)
+    equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
+    if moves:
+        start = project_grid(start, model.sigma_min, model.sigma_max)
+    kind: FreeKind = "levels" if what == "grid" else what
+
+    def fit_from(sampler: Sampler, grid: Grid, more: Sequence[Also] = (), by: Runs = runs) -> Fit:
+        free = FreeParameters(
+            sampler,
+            grid,
+            model.sigma_min,
+            model.sigma_max,
+            kind,
+            free_sums="sums" in more,
+            network_levels="network-levels" in more,
+        )
+        return fit(free, by.differences_from_ends, equations, power)
+
+    # a table with ratios would be compensated again
+    fits = [fit_from(sampler if what == "ratios" else initial, start)]
+    # samples are nearer to linear in the numbers than features
+    if problem.features is not None and what != "ratios":
+        near = fit_from(initial, start, (), replace(runs, ends=problem.endpoints, features=None))
+        near = fit_from(near.sampler, near.grid)
+        if near.after < (1 - ENOUGH) * fits[0].after:
+            fits.insert(0, near)
+    if also:
+        fits += [fit_from(fits[0].sampler, fits[0].grid, also), fit_from(initial, start, also)]
+    best_fit = min(fits, key=lambda each: each.after)
+    found, at = best_fit.sampler, best_fit.grid
+    if error(found, at) >= error(initial, own.grid):
+        return own
+    table = found.table if isinstance(found, Tabulated) else None
+    return own._replace(grid=at, table=table)

@@ -1,24 +1,21 @@
-"""Tuning of one target: search for levels and coefficients, and scores on other latents."""
+"""Tuning of targets on a model, and scores on other latents; each result is an entry of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from ... import samplers
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import (
-    Table,
-    Tabulated,
     correction_weights,
     move_coefficients,
-    tabulate,
     why_not_tabulable,
 )
 from ...samplers.spec import label_of
@@ -38,14 +35,26 @@ from ..planning.tuned_file import (
     Subject,
     Tuned,
     What,
+    check_writable,
+    read_tuned,
+    write_tuned,
 )
 from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
-from ..running.executors import Tell
-from .free_parameters import FreeKind, FreeParameters, project_grid
-from .least_squares import ENOUGH, Fit, Runs, fit
-from .loss import FeatureLoss, make_loss
-from .problem import BATCH, MOST, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search_levels
+from ..running.executors import Executor, Failure, Tell
+from ..running.executors.tasks import SentSampler
+from ..running.executors.worker_context import WorkerConfig, WorkerContext
+from .problem import (
+    MOST,
+    OBJECTIVES,
+    TEST_IDS,
+    TRAIN_IDS,
+    FeatureLoss,
+    TuningProblem,
+    make_loss,
+    power_mean,
+    tuning_problem,
+)
+from .search import SearchResult, fit_coefficients, search_levels
 
 
 class Target(NamedTuple):
@@ -58,6 +67,14 @@ class Target(NamedTuple):
     def label(self) -> str:
         """Sampler and options as on the command line."""
         return label_of(self.sampler)
+
+    def __reduce__(self) -> tuple[Callable[..., Target], tuple[Any, ...]]:
+        """Pickle the sampler as a SentSampler."""
+        return _unpickle_target, (SentSampler.of(self.sampler), self.steps)
+
+
+def _unpickle_target(sampler: SentSampler, steps: int) -> Target:
+    return Target(sampler.restore_sampler(), steps)
 
 
 MOST_TABULATED = 30
@@ -126,75 +143,6 @@ def targets_of(
     return list(dict.fromkeys(targets))
 
 
-EQUATIONS = 2 / 3
-"""Share of the latents that coefficients are fitted to; the others choose the size of the step."""
-
-
-def fit_coefficients(
-    problem: TuningProblem,
-    sampler: Sampler,
-    steps: int,
-    objective: str = "mean",
-    what: What = "both",
-    begun: SearchResult | None = None,
-    also: Sequence[Also] = (),
-) -> SearchResult:
-    """Fit the numbers ``what`` and ``also`` that bring samples nearest to the problem's endpoints.
-
-    The result is never worse than ``begun``, a result with coarser endpoints. Without ``begun``, it is never
-    worse than the best built-in schedule.
-    """
-    model, power = problem.model, OBJECTIVES[objective]
-
-    def error(solver: Sampler, grid: Grid) -> float:
-        return power_mean(problem.distances(solver, grid), power)
-
-    untuned, early = candidate_grids(steps, model)
-    moves = what in ("grid", "both")
-    errors = {g: error(sampler, g) for g in [*untuned, *(early if moves else ())]}
-    best = min(untuned, key=errors.__getitem__)
-    start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
-    first = SearchResult(start, untuned[best], best) if begun is None else begun
-    initial = first.apply_coefficients(sampler)
-    own = first if first.table else first._replace(table=tabulate(sampler, start))
-    x = torch.cat([states for _, states in problem.batches])
-    ends = problem.targets(problem.steps)
-    runs = Runs(model, problem.ids, problem.seed, x, ends, BATCH, problem.features)
-    equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
-    if moves:
-        start = project_grid(start, model.sigma_min, model.sigma_max)
-    kind: FreeKind = "levels" if what == "grid" else what
-
-    def fit_from(sampler: Sampler, grid: Grid, more: Sequence[Also] = (), by: Runs = runs) -> Fit:
-        free = FreeParameters(
-            sampler,
-            grid,
-            model.sigma_min,
-            model.sigma_max,
-            kind,
-            free_sums="sums" in more,
-            network_levels="network-levels" in more,
-        )
-        return fit(free, by.differences_from_ends, equations, power)
-
-    # a table with ratios would be compensated again
-    fits = [fit_from(sampler if what == "ratios" else initial, start)]
-    # samples are nearer to linear in the numbers than features
-    if problem.features is not None and what != "ratios":
-        near = fit_from(initial, start, (), replace(runs, ends=problem.endpoints, features=None))
-        near = fit_from(near.sampler, near.grid)
-        if near.after < (1 - ENOUGH) * fits[0].after:
-            fits.insert(0, near)
-    if also:
-        fits += [fit_from(fits[0].sampler, fits[0].grid, also), fit_from(initial, start, also)]
-    best_fit = min(fits, key=lambda each: each.after)
-    found, at = best_fit.sampler, best_fit.grid
-    if error(found, at) >= error(initial, own.grid):
-        return own
-    table = found.table if isinstance(found, Tabulated) else None
-    return own._replace(grid=at, table=table)
-
-
 @dataclass
 class ModelTuning:
     """Tuning of samplers on a model, with shared endpoints, and scoring on another model.
@@ -253,17 +201,16 @@ class ModelTuning:
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        on_train, on_test = (self._scores(problem, target, result) for problem in (train, test))
+        runs = _untuned_and_tuned(target, result)
+        on_train, on_test = (self._scores(problem, runs) for problem in (train, test))
         by_loss = [on_train, on_test]
         if self._loss is not None:
-            by_loss = [self._scores(problem, target, result, True) for problem in (train, test)]
+            by_loss = [self._scores(problem, runs, plain=False) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
-            levels=result.grid.sigma,
-            coefficients=_plain_coefficients(result.table),
-            network_levels=_plain_levels(result.table),
-            nfe=test.nfe(result.apply_coefficients(target.sampler), result.grid),
+            **_fields_of_numbers(result),
+            nfe=test.nfe(*runs[1]),
             schedule=result.schedule,
             train=on_train,
             test=on_test,
@@ -278,12 +225,10 @@ class ModelTuning:
     def _search(
         self, train: TuningProblem, target: Target, previous: SearchResult | None = None
     ) -> SearchResult:
+        (sampler, steps), objective = target, self.objective
         if self.what == "grid" and not self.also:
-            grid = () if previous is None else (previous.grid,)
-            return search_levels(train, target.sampler, target.steps, self.objective, *grid)
-        return fit_coefficients(
-            train, target.sampler, target.steps, self.objective, self.what, previous, self.also
-        )
+            return search_levels(train, sampler, steps, objective, previous)
+        return fit_coefficients(train, sampler, steps, objective, self.what, previous, self.also)
 
     def _score_on_holdout_model(
         self, target: Target, result: SearchResult, tell: Tell
@@ -298,11 +243,9 @@ class ModelTuning:
         return HoldOutResult(
             model=self.other.name,
             identity=other.identity,
-            levels=grid.sigma,
-            coefficients=_plain_coefficients(table),
-            network_levels=_plain_levels(table),
+            **_fields_of_numbers(carried_over),
             latents=self.test_latents,
-            scores=self._scores(problem, target, carried_over),
+            scores=self._scores(problem, _untuned_and_tuned(target, carried_over)),
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
@@ -316,20 +259,20 @@ class ModelTuning:
         return replace(self._problems[named.name, first], features=features)
 
     def _scores(
-        self, problem: TuningProblem, target: Target, result: SearchResult, by_loss: bool = False
+        self, problem: TuningProblem, runs: Sequence[tuple[Sampler, Grid]], *, plain: bool = True
     ) -> Scores:
-        """Score the untuned and the tuned sampler, with endpoints fine enough for both."""
-        runs = _untuned_and_tuned(target, result)
+        """Score the untuned and the tuned sampler, with endpoints fine enough for both.
+
+        Distances are of samples if ``plain`` is True, else of the problem's features.
+        """
         problem.converge_endpoints(*runs)
-        scores = []
-        distances_of = problem.loss_distances if by_loss else problem.pixel_distances
-        for distances in [distances_of(problem.sample(*run)) for run in runs]:
+        measured, scores = problem.plain if plain else problem, []
+        for distances in [measured.distances_of(problem.sample(*run)) for run in runs]:
             error, rms = (
                 power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
             )
             scores.append(Score(error=error, rms=rms, median=float(np.median(distances))))
-        resolution = problem.loss_resolution if by_loss else problem.resolution
-        return Scores(untuned=scores[0], tuned=scores[1], resolution=resolution)
+        return Scores(untuned=scores[0], tuned=scores[1], resolution=measured.resolution)
 
     def _cost(self, evaluations: int, seconds: float) -> Cost:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
@@ -368,10 +311,79 @@ def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampl
     return [(sampler, result.untuned), (result.apply_coefficients(sampler), result.grid)]
 
 
-def _plain_coefficients(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
-    return None if table is None else tuple((row.a, *row.b) for row in table)
+def _fields_of_numbers(result: SearchResult) -> dict[str, Any]:
+    """Return levels, coefficients and network levels as fields of an entry; None without."""
+    table = result.table or ()
+    levels = tuple(row.level for row in table if row.level is not None)
+    coefficients = tuple((row.a, *row.b) for row in table)
+    return {
+        "levels": result.grid.sigma,
+        "coefficients": coefficients or None,
+        "network_levels": levels or None,
+    }
 
 
-def _plain_levels(table: Table | None) -> tuple[float, ...] | None:
-    levels = tuple(row.level for row in table or () if row.level is not None)
-    return levels or None
+@dataclass(frozen=True)
+class TuneTask:
+    """Task to tune a target on the first of two models and to score it on both."""
+
+    target: Target
+    models: tuple[str, str]
+    options: tuple[Any, ...]
+
+    def prepare(self, world: WorkerContext) -> None:
+        """Load the models."""
+        self._tuning(world)
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> Tuned:
+        """Tune the target, and return its entry of the file."""
+        return self._tuning(world)(self.target, tell)
+
+    def _tuning(self, world: WorkerContext) -> ModelTuning:
+        def make_tuning() -> ModelTuning:
+            subject, other = (NamedModel(name, world.load(name).model) for name in self.models)
+            return ModelTuning(subject, other, *self.options, device=world.setting.device)
+
+        return world.once((self.models, self.options), make_tuning)
+
+
+def tune_targets(
+    file: Path,
+    tuning: ModelTuning,
+    targets: Sequence[Target],
+    executor: Executor,
+    progress: Callable[[str], None],
+) -> tuple[list[Tuned], dict[Target, Failure]]:
+    """Return the entries of targets, from a file or tuned now, and failures of the other targets.
+
+    Searches run in sequence, each as one task, since they share the costly converged endpoints.
+    Each entry is written as soon as it is found, and replaces the target's entry, if it had one.
+    ``progress`` gets each stage, in words.
+
+    Raises a ValueError if the file is no tuning file, or cannot be written.
+    """
+    check_writable(file)
+    options = (tuning.latents, tuning.test_latents, tuning.seed, tuning.objective, tuning.what)
+    options += (tuning.also, tuning.loss)
+    models = {each.name: each.model for each in (tuning.subject, tuning.other)}
+    world = WorkerContext(WorkerConfig.here({}, tuning.device), models)
+    entries, failures = [], {}
+    for target in targets:
+        stored = _read_entries(file)
+        subject, setting = tuning.subject_of(target), tuning.setting
+        entry = next((e for e in stored if (e.subject, e.setting) == (subject, setting)), None)
+        if entry is None:
+            task = TuneTask(target, (tuning.subject.name, tuning.other.name), options)
+            try:
+                entry = executor.run(task, world, tell=progress)
+            except Failure as failure:
+                failures[target] = failure
+                continue
+            stored = _read_entries(file)  # another process may have written meanwhile
+            write_tuned(file, [*(e for e in stored if e.subject != subject), entry])
+        entries.append(entry)
+    return entries, failures
+
+
+def _read_entries(file: Path) -> tuple[Tuned, ...]:
+    return read_tuned(file) if file.exists() else ()

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise, request
 from samplerbench.benchmarks.advice import measuring as truth
+from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
-from samplerbench.benchmarks.advice.leader_fits import FittedNumbers, tuned_cell
-from samplerbench.benchmarks.advice.race_planning import forecast_errors_of_table, order_by_forecast
+from samplerbench.benchmarks.advice.races import forecast_errors_of_table, order_by_forecast
 from samplerbench.benchmarks.advice.request import load_subject
 from samplerbench.benchmarks.advice.run import OutOfTime
 from samplerbench.benchmarks.advice.tasks import SamplesTask

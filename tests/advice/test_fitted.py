@@ -10,18 +10,17 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice import advise
-from samplerbench.benchmarks.advice.budget_race import RaceResult
+from samplerbench.benchmarks.advice.budget_answer import to_choice
+from samplerbench.benchmarks.advice.candidates import FittedNumbers, resolve_levels, tuned_cell
 from samplerbench.benchmarks.advice.leader_fits import (
     FitTask,
-    FittedNumbers,
     _starting_grids,
     _targets,
     can_be_fitted,
-    resolve_levels,
-    tuned_cell,
 )
-from samplerbench.benchmarks.advice.measuring import Bench, MeasurementStore
+from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
+from samplerbench.benchmarks.advice.run import BudgetResult, Run
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.shard import sample_shard
@@ -129,7 +128,7 @@ def test_a_cell_of_what_was_found_is_what_it_was_found_for(asked, name):
 def test_levels_stay_in_the_library_whose_solver_is_on_them(asked):
     cell = cell_of(asked, "dpmpp_2m")
     levels = (cell.sigma_max, 5.0, 1.5, 0.7, 0.3, 0.1, 0.0)
-    entry = asked.entry(tuned_cell(cell, FittedNumbers(levels, None)), exported=True)
+    entry = asked.entry(tuned_cell(cell, FittedNumbers(levels, None)))
     assert entry.label == "dpmpp_2m on tuned levels"
     own = {OWN_FIELDS["k-diffusion"], OWN_FIELDS["comfyui-node"]}
     assert {"python", "k-diffusion", "comfyui", "comfyui-node", *own} <= entry.libraries
@@ -142,7 +141,7 @@ def test_coefficients_go_where_numbers_are_taken(asked):
     z = np.full(free.size, 0.05)
     z[-1] = 0.3
     found = FittedNumbers.of(free.sampler_at(z), free.grid(z))
-    entry = asked.entry(tuned_cell(cell, found), exported=True)
+    entry = asked.entry(tuned_cell(cell, found))
     assert entry.label == "dpmpp_2m with tuned levels and coefficients"
     assert "comfyui" not in entry.libraries
     assert entry.libraries.isdisjoint((OWN_FIELDS["k-diffusion"], OWN_FIELDS["comfyui-node"]))
@@ -210,7 +209,7 @@ def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_pa
 def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
     """Two fits would have one name."""
     entries = [asked.entry(cell_of(asked, "dpmpp_2m", s)) for s in ("karras", "uniform_lambda")]
-    race = RaceResult(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
+    race = BudgetResult(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
     run = SimpleNamespace(request=asked)
     targets = list(_targets(run, race))
     assert [(t.kind, len(t.entries), t.fields) for t in targets] == [
@@ -227,7 +226,7 @@ def test_targets__levels_are_free_where_they_do_not_change_the_cost(
     asked, monkeypatch, varies, kind
 ):
     entry = asked.entry(cell_of(asked, "auto"))
-    race = RaceResult(6, {"python": [entry]}, {}, {}, 2, 0, 8, True)
+    race = BudgetResult(6, {"python": [entry]}, {}, {}, 2, 0, 8, True)
     if varies:
         monkeypatch.setattr(type(asked.model), "passes_at", lambda _, sigma: 1 + (sigma > 1))
     (target,) = _targets(SimpleNamespace(request=asked), race)
@@ -243,7 +242,7 @@ def test_tuned_cell__says_that_levels_of_auto_moved(asked):
     z = np.linspace(0, 0.1, free.size)
     found = FittedNumbers.of(free.sampler_at(z), free.grid(z))
     tuned = tuned_cell(cell, found)
-    assert asked.entry(tuned, exported=True).label == "auto with tuned levels and coefficients"
+    assert asked.entry(tuned).label == "auto with tuned levels and coefficients"
     assert tuned.grid.sigma == found.levels != grid.sigma
 
 
@@ -255,16 +254,29 @@ def test_a_leader_that_is_plain_is_told_as_plain(tmp_path):
         assert (best.untuned is not None) == fitted
 
 
+class Unsolvable:
+    steps = 64
+
+    def solve(self, *_):
+        raise AssertionError("solved")
+
+
+def run_of(asked, folder):
+    store = MeasurementStore(folder, {})
+    return Run(asked, folder, None, None, None, store, Unsolvable(), 1.0, [6], None)
+
+
 def test_nothing_is_solved_for_what_there_is_no_time_for(asked, tmp_path):
-    class Unsolvable:
-        steps = 64
-
-        def solve(self, *_):
-            raise AssertionError("solved")
-
-    store = MeasurementStore(tmp_path, {})
-    bench = Bench(asked, store, None, None, Unsolvable(), 1.0)
+    run = run_of(asked, tmp_path)
     entries = [asked.entry(cell_of(asked, name)) for name in ("euler", "ipndm")]
-    store.put(f"64 {entries[1].cell.key} 4 6", [0.25, 1.0])
-    known = list(bench.measure_squares(dict(enumerate(entries)), 4, 6, lambda: True))
+    run.store.put(f"64 {entries[1].cell.key} 4 6", [0.25, 1.0])
+    known = list(run.measure_squares(dict(enumerate(entries)), 4, 6, lambda: True))
     assert [(n, squares.tolist()) for n, squares in known] == [(1, [0.25, 1.0])]
+
+
+def test_to_choice__a_failure_at_one_budget_is_not_reported_at_another(asked, tmp_path):
+    run = run_of(asked, tmp_path)
+    entries = [asked.entry(cell_of(asked, "euler", budget=budget)) for budget in (4, 8)]
+    run.store.put(f"64 {entries[0].cell.key} 0 4", "no room")
+    assert list(run.measure_squares({0: entries[0]}, 0, 4, bool)) == [(0, None)]
+    assert [to_choice(run, entry, None, None).failed for entry in entries] == ["no room", ""]

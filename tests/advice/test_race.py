@@ -21,7 +21,7 @@ from samplerbench.benchmarks.advice.race import (
     log_error,
     log_ratio,
 )
-from samplerbench.benchmarks.advice.run import Clock, OutOfTime
+from samplerbench.benchmarks.advice.run import BudgetResult, Clock, OutOfTime
 
 RUNGS = (4, 8, 16, 32, 64)
 
@@ -88,12 +88,16 @@ def test_clock__breaks_a_stage_off_in_the_main_thread():
     assert ran == [1]
 
 
+def result_of(**scores):
+    return BudgetResult(6, {}, {}, {}, 0, 0, 0, True, **scores)
+
+
 def test_scores__that_were_broken_off_are_on_the_latents_that_all_have():
-    scores = {4: {"a": np.arange(32.0), "b": np.arange(8.0)}, 8: {}}
-    found = keep_common_latents(scores)
-    assert {label: len(of) for label, of in found[4].items()} == {"a": 8, "b": 8}
-    assert found[8] == {}
-    assert keep_common_latents({4: {}}) == {4: {}}
+    results = [result_of(squares={"a": np.arange(32.0), "b": np.arange(8.0)}), result_of()]
+    keep_common_latents(results)
+    assert {label: len(of) for label, of in results[0].squares.items()} == {"a": 8, "b": 8}
+    keep_common_latents(results[1:])
+    assert results[1].squares == {}
 
 
 def test_scores__of_a_solver_that_is_both_recommended_and_the_librarys_own_count_once():
@@ -101,7 +105,7 @@ def test_scores__of_a_solver_that_is_both_recommended_and_the_librarys_own_count
         for key in entries:
             yield key, np.arange(float(start), float(stop))
 
-    bench = SimpleNamespace(
+    run = SimpleNamespace(
         forecast_seconds=lambda _entry, _n: 0.0,
         endpoints=SimpleNamespace(steps=0, solve=lambda _start, _stop: None),
         rate=1e9,
@@ -109,10 +113,11 @@ def test_scores__of_a_solver_that_is_both_recommended_and_the_librarys_own_count
     )
     cell = SimpleNamespace(sampler=SimpleNamespace(stochastic=False))
     entry, other = (SimpleNamespace(label=label, cell=cell) for label in ("best", "other"))
-    scores = {6: {}}
-    score_on_fresh_latents(scores, bench, {6: [entry, other, entry]}, 1.0)
-    assert {label: len(set(of)) for label, of in scores[6].items()} == {"best": 256, "other": 256}
-    assert {len(of) for of in scores[6].values()} == {256}
+    result = result_of(chosen=[entry, other], alternatives=[entry])
+    score_on_fresh_latents(run, [result], 1.0)
+    squares = result.squares
+    assert {label: len(set(of)) for label, of in squares.items()} == {"best": 256, "other": 256}
+    assert {len(of) for of in squares.values()} == {256}
 
 
 def test_clock__begins_when_the_command_did(monkeypatch):

@@ -39,7 +39,7 @@ WORK = (
     "samplerbench.benchmarks.planning.fitting.Pilot._search_rule",
     "samplerbench.benchmarks.running.forecast.forecast_suite",
     "samplerbench.benchmarks.running.executors.shard_limits.expected_evaluations",
-    "samplerbench.benchmarks.tuning.tuner.tune_targets",
+    "samplerbench.benchmarks.tuning.tuning.tune_targets",
     "samplerbench.benchmarks.conformance.check_sampler",
     "samplerbench_studies.calibration.Calibration.__call__",
     "samplerbench_studies.calibration.endpoints.calibrate_endpoints",

@@ -10,8 +10,13 @@ import torch
 
 from samplerbench.benchmarks.planning.tuned_schedule import Spacing
 from samplerbench.benchmarks.tuning.free_parameters import levels_from_numbers
-from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in_grids, power_mean
+from samplerbench.benchmarks.tuning.problem import (
+    OBJECTIVES,
+    TRAIN_IDS,
+    power_mean,
+    tuning_problem,
+)
+from samplerbench.benchmarks.tuning.search import built_in_grids
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import karras, make

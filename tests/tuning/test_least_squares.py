@@ -9,8 +9,12 @@ from tuners import fitted
 
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
 from samplerbench.benchmarks.tuning.least_squares import Fit, fit, power_mean_of_rows
-from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.search import power_mean
+from samplerbench.benchmarks.tuning.problem import (
+    TEST_IDS,
+    TRAIN_IDS,
+    power_mean,
+    tuning_problem,
+)
 from samplerbench.samplers import karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 

@@ -15,10 +15,16 @@ from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
 from samplerbench.benchmarks.tuning.least_squares import ENOUGH, Runs, fit
-from samplerbench.benchmarks.tuning.loss import FeatureLoss, make_loss
-from samplerbench.benchmarks.tuning.problem import LOST, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.search import power_mean, search_levels
-from samplerbench.benchmarks.tuning.tuning import Target, fit_coefficients
+from samplerbench.benchmarks.tuning.problem import (
+    LOST,
+    TRAIN_IDS,
+    FeatureLoss,
+    make_loss,
+    power_mean,
+    tuning_problem,
+)
+from samplerbench.benchmarks.tuning.search import fit_coefficients, search_levels
+from samplerbench.benchmarks.tuning.tuning import Target
 from samplerbench.models import from_function, make_model
 from samplerbench.models.extractors.rgb import RgbNetwork, resize_bicubic, resize_bicubic_as_pillow
 from samplerbench.models.reference import Identity
@@ -170,10 +176,10 @@ def test_distances__are_norms_of_feature_differences_over_the_root_of_their_numb
     expected = np.linalg.norm(moved, axis=1) / np.sqrt(3)
     assert problem.distances(make("euler"), grid) == pytest.approx(expected)
     pixels = np.linalg.norm((x - problem.endpoints).numpy(), axis=1) / np.sqrt(2)
-    assert problem.pixel_distances(x) == pytest.approx(pixels)
+    assert problem.plain.distances_of(x) == pytest.approx(pixels)
     x[2] = torch.nan
-    assert problem.loss_distances(x)[2] == LOST
-    assert problem.loss_distances(x)[3] == pytest.approx(expected[3])
+    assert problem.distances_of(x)[2] == LOST
+    assert problem.distances_of(x)[3] == pytest.approx(expected[3])
 
 
 def test_feature_loss__sees_decoded_and_clamped_samples():
@@ -213,7 +219,7 @@ def test_converge_endpoints__goes_on_until_features_are_resolved_too(monkeypatch
     fine.steps = 4
     fine.converge_endpoints(run)
     assert fine.steps > plain.steps
-    assert fine.loss_resolution <= 0.2 * np.sqrt(np.square(fine.distances(*run)).mean())
+    assert fine.resolution <= 0.2 * np.sqrt(np.square(fine.distances(*run)).mean())
 
 
 # -- extractors
@@ -247,7 +253,7 @@ def test_unrounded__features_follow_changes_below_a_grey_level():
 def test_make_loss__a_network_that_needs_8_bits_is_refused(network, monkeypatch):
     made = RgbNetwork((-1.0, 1.0), Recorded(), network, 12, "net")
     monkeypatch.setattr(
-        "samplerbench.benchmarks.tuning.loss.make_scoring_extractor", lambda *_: made
+        "samplerbench.benchmarks.tuning.problem.make_scoring_extractor", lambda *_: made
     )
     subject = NamedModel("digits", make_model("digits"))
     if network is flat:
@@ -304,7 +310,7 @@ def test_tune__scores_of_pixels_stay_those_of_samples(tmp_path):
     test = tuning_problem(digits, 2**30 + 2**29, 2, 0)
     tuned = make_schedule(f"tuned(file='{tmp_path / 't.json'}')").for_model(digits)
     grid = tuned.for_sampler(make("euler"))(2, digits.sigma_min, digits.sigma_max)
-    distances = test.pixel_distances(test.sample(make("euler"), grid))
+    distances = test.distances_of(test.sample(make("euler"), grid))
     assert entry.test.tuned.error == pytest.approx(distances.mean(), rel=0.02)
     x, ends = (
         each.clamp(-1, 1).flatten(1)[:, :32].sum(1)

@@ -12,8 +12,7 @@ from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
-from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.search import power_mean
+from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, power_mean, tuning_problem
 from samplerbench.benchmarks.tuning.tuning import Target, move_coefficients
 from samplerbench.models import from_function
 from samplerbench.samplers import Grid, karras, make

@@ -9,7 +9,8 @@ from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.tuning import Target, fit_coefficients
+from samplerbench.benchmarks.tuning.search import fit_coefficients
+from samplerbench.benchmarks.tuning.tuning import Target
 from samplerbench.samplers import karras, make, uniform_lambda
 from samplerbench.samplers.families.tabulated import (
     Tabulated,

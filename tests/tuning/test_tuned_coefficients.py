@@ -12,7 +12,8 @@ from samplerbench.benchmarks.planning.tuned_file import Tuned, read_tuned
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.tuning import fit_coefficients, move_coefficients, targets_of
+from samplerbench.benchmarks.tuning.search import fit_coefficients
+from samplerbench.benchmarks.tuning.tuning import move_coefficients, targets_of
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 from samplerbench.samplers.spec import label_of
@@ -121,7 +122,7 @@ def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypat
         z = np.full(free.size, 3.0)
         return Fit(free.sampler_at(z), free.grid(z), 1.0, 0.5, True)
 
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.fit", worse)
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.search.fit", worse)
     found = fit_coefficients(train, make("euler"), 3, "mean", what)
     assert found.table == tabulate(make("euler"), found.grid)
     kept = found.grid, found.apply_coefficients(make("euler"))

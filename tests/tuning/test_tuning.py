@@ -23,17 +23,13 @@ from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS
 from samplerbench.benchmarks.tuning.problem import (
     LOST,
     MOST,
+    OBJECTIVES,
     TEST_IDS,
     TRAIN_IDS,
+    power_mean,
     tuning_problem,
 )
-from samplerbench.benchmarks.tuning.search import (
-    OBJECTIVES,
-    SearchResult,
-    built_in_grids,
-    power_mean,
-    search_levels,
-)
+from samplerbench.benchmarks.tuning.search import SearchResult, built_in_grids, search_levels
 from samplerbench.benchmarks.tuning.tuning import Target, carry_grid, targets_of
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
@@ -214,7 +210,7 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
     file, tasks = tmp_path / "t.json", targets_of([EULER, make("heun")], gmm, [2, 3], None)
     calls = []
 
-    def stops(problem, sampler, steps, objective):
+    def stops(problem, sampler, steps, *_):
         calls.append((sampler.name, steps))
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -274,7 +270,7 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
     file = tmp_path / "t.json"
     grid = karras(2, gmm.sigma_min, gmm.sigma_max)
 
-    def found(problem, sampler, steps, objective):
+    def found(problem, sampler, steps, *_):
         if sampler.name == "euler":  # heun's process begins and ends while euler's is searching
             tuner(file, gmm)(targets_of([make("heun")], gmm, [2], None))
         return SearchResult(grid, "karras", grid)

@@ -10,8 +10,7 @@ from samplerbench.benchmarks.planning.model_loading import NamedModel
 from samplerbench.benchmarks.running.executors import InProcess
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters
 from samplerbench.benchmarks.tuning.least_squares import Runs, fit
-from samplerbench.benchmarks.tuning.tuner import tune_targets
-from samplerbench.benchmarks.tuning.tuning import ModelTuning
+from samplerbench.benchmarks.tuning.tuning import ModelTuning, tune_targets
 from samplerbench.models import make_model
 
 

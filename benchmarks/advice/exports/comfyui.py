@@ -37,8 +37,8 @@ from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, make, non_default, uniform_lambda
 from ....samplers.spec import label_of
+from .code_text import WIDTH
 from .equivalents import name_and_options
-from .literals import WIDTH
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
 

@@ -18,8 +18,8 @@ from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler
 from ....samplers.spec import label_of
 from . import comfyui
+from .code_text import OWN_DRAWS
 from .equivalents import tabulate_steps, why_no_table
-from .literals import OWN_DRAWS
 from .tables import Folder, describe_origin, json_text, rows_in, template
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI (SamplerTable)", "json", comfyui.SOLVERS

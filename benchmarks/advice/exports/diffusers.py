@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
+from .code_text import OWN_DRAWS, call_code, list_code, literal, step_code
 from .diffusers_schedulers import (
     Coordinates,
     Scheduler,
@@ -26,7 +27,6 @@ from .diffusers_schedulers import (
     own_scheduler,
 )
 from .equivalents import Steps, name_and_options, tabulate_steps, why_no_table
-from .literals import OWN_DRAWS, call_code, list_code, literal, step_code
 from .tables import Folder, NumberRow, describe_origin, json_text, rows_in, template
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()

@@ -22,8 +22,8 @@ from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import EDM, Discrete, RectifiedFlow
 from ....samplers import Grid, Sampler
 from ....samplers.spec import format_spec
+from .code_text import product_code, time_code
 from .equivalents import name_and_options
-from .wrapper import product_code, time_code
 
 Kind = Literal["table", "flow", "edm"]
 _EDM_TIME = NetworkTime(of="log_level", scale=0.25)

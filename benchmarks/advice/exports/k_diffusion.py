@@ -10,9 +10,8 @@ from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
+from .code_text import OWN_DRAWS, call_code, given_lines, list_code, step_code
 from .equivalents import Configured, Steps, name_and_options, tabulate_steps, why_no_table
-from .literals import OWN_DRAWS, call_code, list_code, step_code
-from .wrapper import given_lines
 
 TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
 FUNCTIONS: dict[str, str] = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterable, Iterator
 from textwrap import indent
 from typing import Any
 
@@ -12,7 +11,7 @@ from ....samplers import Grid, Sampler, found_for_model, non_default, plugin_fil
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
-from .literals import WIDTH, call_code, literal, wrap_in_brackets
+from .code_text import WIDTH, call_code, literal, wrap_in_brackets
 
 TITLE, LANGUAGE, SOLVERS = "samplerbench (Python)", "python", ()
 
@@ -35,17 +34,19 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     # the origin of an installed plugin is its distribution
     installed = bool(origin(sampler.name)) and ":" not in sampler.name
     loading = [f"load_file({literal(str(file))})"] if file else ["load_plugins()"] * installed
+    classes: dict[type, None] = {}
+    code = _sampler_code(sampler, classes)
     names = ["Grid", "SampleNoise", *(call.partition("(")[0] for call in loading), "make"]
     return "\n".join(
         [
             "import torch",
             "from samplerbench.models import make_model",
             f"from samplerbench.samplers import {', '.join(names)}",
-            *_import_lines(sampler),
+            *_import_lines(classes),
             "",
             *loading,
             made,
-            f"sampler = {_sampler_code(sampler)}",
+            f"sampler = {code}",
             wrap_in_brackets("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
             "",
             "ids, seed = torch.arange(16), 0  # the numbers of the samples, and the root of all noise",
@@ -57,47 +58,36 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     ), ""
 
 
-def _sampler_code(sampler: Any) -> str:
+def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
+    """Return the code of a sampler; add the classes that it names to ``classes``."""
     if isinstance(sampler, Tabulated):
-        return _value_code(sampler)
+        return _value_code(sampler, classes)
     call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
     found = next(iter(found_for_model(sampler).values()), None)
-    return call if found is None else f"{call}.fitted({_value_code(found)})"
+    return call if found is None else f"{call}.fitted({_value_code(found, classes)})"
 
 
-def _import_lines(sampler: Any) -> Iterator[str]:
-    """Yield the lines that import the classes in a sampler's fields, such as its search results."""
-    own = isinstance(sampler, Tabulated)
-    values = [sampler] if own else [getattr(sampler, f.name) for f in fields(sampler)]
-    modules: dict[str, dict[str, None]] = {}
-    for cls in (cls for value in values for cls in _classes_in(value)):
+def _import_lines(classes: Iterable[type]) -> Iterator[str]:
+    """Yield the lines that import classes, one for each module."""
+    modules: dict[str, list[str]] = {}
+    for cls in classes:
         module = cls.__module__.partition("samplerbench.")[2] or cls.__module__
-        modules.setdefault(f"samplerbench.{module}", {})[cls.__name__] = None
+        modules.setdefault(f"samplerbench.{module}", []).append(cls.__name__)
     for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
 
 
-def _classes_in(value: Any) -> Iterator[type]:
-    """Yield the classes of named tuples and samplers within a value, outermost first."""
+def _value_code(value: Any, classes: dict[type, None]) -> str:
+    """Return the code of a value, a named tuple or a tabulated sampler; add its classes."""
     if isinstance(value, Tabulated):
-        yield type(value)
-        yield from _classes_in(value.table)
-    elif isinstance(value, tuple):
-        if hasattr(value, "_fields"):
-            yield type(value)
-        for inner in value:
-            yield from _classes_in(inner)
-
-
-def _value_code(value: Any) -> str:
-    """Return the code of a value: a named tuple, a tuple, a tabulated sampler or a plain value."""
-    if isinstance(value, Tabulated):
-        table = _value_code(value.table)
-        arguments = {"stands_for": _sampler_code(value.stands_for), "table": table}
+        classes[type(value)] = None
+        table = _value_code(value.table, classes)
+        arguments = {"stands_for": _sampler_code(value.stands_for, classes), "table": table}
     elif hasattr(value, "_fields"):
-        arguments = {name: _value_code(part) for name, part in value._asdict().items()}
+        classes[type(value)] = None
+        arguments = {name: _value_code(part, classes) for name, part in value._asdict().items()}
     elif isinstance(value, tuple):
-        words = [_value_code(part) for part in value]
+        words = [_value_code(part, classes) for part in value]
         flat = wrap_in_brackets("(", words, ",)" if len(words) == 1 else ")")
         plain = all("\n" not in word and len(word) < WIDTH for word in words)
         return flat if plain else "(\n" + indent(",\n".join(words), "    ") + ",\n)"

@@ -238,8 +238,8 @@ def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(
     network, functions = (lambda x, t, labels: torch.zeros_like(x)), (native_levels, own_shift)
     model = Checkpoint(spec, network, "flow", "0", own_sampling, None, *functions)
     request = AdviceRequest("flow", model, "cpu", 0, "pixels", ("dpmpp_2m",))
-    now = request.current_configuration(None)
-    assert now.words == "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
+    own = "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
+    assert request.now.words == own
     (raced,) = (e for e in request.entries(4, auto=False) if e.cell.schedule.label == "native")
     even = np.linspace(1, 6 * 0.001 / 1.005, 4)  # the library shifts the last time twice
     for levels_of in (raced.cell.grid.sigma, model.own_sampling(4).levels):

@@ -1,0 +1,321 @@
+"""Races of all budgets: the order of trial, a race for each budget, and races of fitted entries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.linalg import norm
+from numpy.typing import NDArray
+
+from ...samplers.auto import ProbeData
+from ..running.executors import Failure
+from .exports.equivalents import Steps, tabulate_steps
+from .measuring import FIRST
+from .race import Race, Squares, geometric_mean, is_hopeful
+from .request import FIELDS, Entry
+from .run import BudgetResult, Late, OutOfTime, Run
+from .tasks import probe_model, search_rule
+
+FITTED, FITTED_LATE = 0.3, 0.5
+"""Shares of the time up to which ``auto`` is searched: for all budgets together, for one."""
+SCREENED = 0.6
+"""Largest share of a race's time for its first round."""
+PROBED = 3000
+"""Approximate number of evaluations that a probe of an image model takes."""
+
+
+def run_races(run: Run, share_for_fits: Callable[[Run], float]) -> Iterator[BudgetResult]:
+    """Yield the result of a race at each budget; stop when the time for races is over.
+
+    ``share_for_fits`` is called once after the model has been probed. It returns the share of the
+    time limit to leave for fits.
+    """
+    run.progress("looking at the model")
+    probe = _probe_model(run)
+    run.progress("auto: searching its rules")
+    fitted = _budgets_with_auto_rule(run, run.budgets, FITTED)
+    reserved = share_for_fits(run)
+    races: list[BudgetResult] = []
+    for k, budget in enumerate(run.budgets):
+        run.progress(f"{budget} evaluations: racing")
+        if budget not in fitted:
+            fitted |= _budgets_with_auto_rule(run, [budget], FITTED_LATE)
+        # the budgets to come share the time that is left
+        at = run.clock.share_spent
+        share = budget**0.5 / sum(n**0.5 for n in run.budgets[k:])
+        end = at + max(run.end_of_races - reserved - at, 0.0) * share
+        entries = _entries_in_order_of_trial(run, budget, probe, auto=budget in fitted)
+        late = run.clock.late_after(end)
+        screened = run.clock.late_after(at + (end - at) * SCREENED)
+        races.append(race_budget(run, entries, budget, races, late, screened))
+        yield races[-1]
+        if run.clock.late_after(run.break_off)():
+            return
+
+
+def _probe_model(run: Run) -> ProbeData | None:
+    """Return the probe of the model; None if it fails or would take too much of the time."""
+    if PROBED / run.rate > 60 * run.clock.minutes * FITTED:
+        return None
+    try:
+        return run.executor.run(run.request.task(probe_model), run.world)
+    except Failure:
+        return None
+
+
+def _budgets_with_auto_rule(run: Run, budgets: Sequence[int], until: float) -> set[int]:
+    """Search the rule of ``auto`` for each budget, and return the budgets whose search finished."""
+    request, late = run.request, run.clock.late_after(run.share_of_total(until))
+    if request.only:
+        return set()
+    tasks = [request.task(search_rule, n // request.model.passes) for n in budgets]
+    outcomes = run.executor.map(tasks, run.world, wanted=lambda _: not late())
+    return {budgets[n] for n, outcome in outcomes if not isinstance(outcome, Failure)}
+
+
+def _entries_in_order_of_trial(
+    run: Run, budget: int, probe: ProbeData | None, *, auto: bool
+) -> list[Entry]:
+    """Return the entries to try: a deterministic default, ``auto``, and the others by forecast."""
+    first, others = [], []
+    for entry in run.request.entries(budget, auto=auto):
+        (first if entry.cell.sampler.name == "auto" else others).append(entry)
+    default = run.request.default_entry(budget)
+    if default.has_steps and not default.cell.sampler.stochastic:
+        first = [default, *first]
+        others = [entry for entry in others if entry.label != default.label]
+    return [*first, *(order_by_forecast(probe, others) if probe is not None else others)]
+
+
+DOUBTS = (0.03, 1.0)
+"""Weights of a forecast's second-order term. An entry's best rank over all forecasts counts."""
+
+
+def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries, sorted by their best forecast rank; those without a forecast are last."""
+    costs = np.array([_forecast_errors(probe, entry) for entry in entries])
+    ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
+    ranks[~np.isfinite(costs).any(1)] = len(entries)
+    return [entries[n] for n in np.argsort(ranks, kind="stable")]
+
+
+def _forecast_errors(probe: ProbeData, entry: Entry) -> list[float]:
+    """Return RMS errors for all :data:`DOUBTS`, then a geometric mean; inf without a forecast."""
+    grid = entry.cell.grid
+    hopeless = [math.inf] * (len(DOUBTS) + 1)
+    if grid is None or entry.cell.infinite or not grid.to_zero:
+        return hopeless
+    try:
+        steps = tabulate_steps(entry.cell.sampler, grid)
+    except ValueError:  # the sampler is no table of numbers
+        return hopeless
+    share = grid.sigma[0] / float(probe.levels[0])
+    with np.errstate(all="ignore"):
+        errors, beyond = forecast_errors_of_table(probe, steps, share)
+        costs = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
+        costs.append(float(np.exp(np.log(errors + beyond).mean())))
+    return [value if math.isfinite(value) else math.inf for value in costs]
+
+
+def forecast_errors_of_table(
+    probe: ProbeData, steps: Steps, share: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return errors ``(K,)`` forecast for ``steps`` on the probe's K trajectories, and corrections.
+
+    An error is the RMS distance of the last state from the trajectory's image at sigma_min. Corrections ``(K,)``
+    are second-order terms of the forecasts. ``share`` is the grid's first level divided by the probe's first level.
+    """
+    low = float(probe.levels[-1])
+    levels = np.array([max(row.sigma, low) for row in steps.rows])
+    d, x = probe.at(levels)  # (n, K, R)
+    end = probe.at(np.array([low]))[0][0]
+    state = share * steps.start * probe.first
+    images: list[NDArray[np.float64]] = []
+    beyond = np.zeros(len(state))
+    for i, row in enumerate(steps.rows):
+        error = state - x[i]
+        change = probe.response_at(levels[i : i + 1], error[None])[0]
+        beyond += norm(change, axis=-1) * norm(error, axis=-1) / (probe.dim * levels[i])
+        images.append(d[i] + change)
+        state = row.a * state
+        for weight, image in zip(row.b, reversed(images), strict=False):
+            state = state + weight * image
+    return norm(state - end, axis=-1) / math.sqrt(probe.dim), beyond
+
+
+ROUNDS = (4, 8, 16, 32, 64, 128, 256)
+"""Number of latents after each round."""
+LEAST = 16
+"""Smallest number of latents on which leaders are ranked, regardless of the time."""
+FIRST_ENTRIES = 6
+"""Number of first entries, which are always measured and set the reference's accuracy."""
+OF_EACH = 3
+"""Number of configurations per field (:data:`.FIELDS`) that are tried regardless of the time."""
+SURE = 64
+"""Largest number of latents on which fits are measured regardless of the time."""
+SMALL = 64
+"""Largest size of a small field. Its configurations are tried before most of a large field."""
+
+
+def race_budget(
+    run: Run,
+    entries: Sequence[Entry],
+    budget: int,
+    before: Sequence[BudgetResult],
+    late: Late,
+    screened: Late,
+) -> BudgetResult:
+    """Race configurations at a budget, and return the result.
+
+    ``before`` are the results at smaller budgets. ``late`` returns True once the time of the race is
+    up. ``screened`` returns True once the time of the race's first round is up.
+
+    Raises:
+        Failure: no configuration has samples, or there is no reference solution.
+        OutOfTime: the race was broken off before any configuration had samples.
+    """
+    some = _order_of_trial([entry for entry in entries if _is_hopeful(entry, before)])
+    find_steps_for(run, some[:FIRST_ENTRIES], budget)
+    fields = {
+        name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
+    }
+    least = sum(min(OF_EACH, len(members)) for members in fields.values()) + FIRST_ENTRIES
+
+    def measure(numbers: Sequence[int], start: int, stop: int):
+        # the leaders, which are first, are measured even when the time is up
+        sure = least if start == 0 else FIRST_ENTRIES
+        first = {n: some[n] for n in numbers[:sure]}
+        rest = {n: some[n] for n in numbers[sure:]}
+        yield from run.measure_squares(first, start, stop, bool)
+        yield from run.measure_squares(rest, start, stop, screened if start == 0 else late)
+
+    race = Race(fields, ROUNDS, measure, late=late, least=LEAST)
+    try:
+        race()
+    except OutOfTime:
+        race.drop_unmeasured()
+        if not race.survivors(FIELDS[0]):
+            raise
+    if not race.survivors(FIELDS[0]):
+        reasons = {why for entry in some if (why := run.failures.get(entry.cell.key))}
+        raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
+    errors = _errors_by_label(race, some)
+    best = {
+        name: min((errors.get(some[n].label, np.inf) for n in members), default=np.inf)
+        for name, members in fields.items()
+    }
+    tried = len(race.measurements) + len(race.failed) + len(race.same)
+    return BudgetResult(
+        budget,
+        _survivors_by_field(race, some),
+        errors,
+        best,
+        tried,
+        len(some) - tried,
+        max(map(len, race.measurements.values())),
+        not late(),
+        len(entries) - len(some),
+    )
+
+
+def race_fits(
+    run: Run, races: Sequence[BudgetResult], fitted: Mapping[int, Sequence[Entry]], until: float
+) -> list[BudgetResult]:
+    """Race each race's survivors against the entries ``fitted`` at its budget; return the results.
+
+    No more samples are drawn once a share ``until`` of the time limit is over, but for leaders.
+    """
+    results, endpoints = [], run.endpoints
+    finest = (endpoints.steps or 0, endpoints.resolution)
+    for race in races:
+        if tuned := fitted.get(race.budget):
+            run.progress(f"{race.budget} evaluations: racing what was fitted")
+            race = race_again(run, race, tuned, run.clock.late_after(until))
+        results.append(race)
+        finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
+    endpoints.steps, endpoints.resolution = finest
+    return results
+
+
+def race_again(run: Run, race: BudgetResult, tuned: Sequence[Entry], late: Late) -> BudgetResult:
+    """Race the survivors of ``race`` against fitted entries ``tuned``; return the new result."""
+    leaders = race.leaders.values()
+    before = [entry for ranked in race.survivors.values() for entry in ranked]
+    some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
+    must = len({entry.label for entry in (*tuned, *leaders)})
+    find_steps_for(run, (), race.budget)
+    find_steps_for(run, tuned, race.budget, " ".join(entry.cell.key[-10:] for entry in tuned))
+
+    def is_in(name: str, n: int) -> bool:
+        own = race.survivors.get(name, ())
+        return name in some[n].libraries if n < len(tuned) else some[n] in own
+
+    fields = {name: [n for n in range(len(some)) if is_in(name, n)] for name in FIELDS}
+
+    def measure(numbers: Sequence[int], start: int, stop: int):
+        first = {n: some[n] for n in numbers if n < must}
+        rest = {n: some[n] for n in numbers if n >= must}
+        sure = stop <= min(SURE, race.latents)
+        yield from run.measure_squares(first, start, stop, bool if sure else late)
+        yield from run.measure_squares(rest, start, stop, bool if start == 0 else late)
+
+    again = Race(fields, ROUNDS, measure)
+    again()
+    return replace(
+        race,
+        survivors=_survivors_by_field(again, some),
+        tried=race.tried + len(tuned),
+        latents=max([race.latents, *map(len, again.measurements.values())]),
+        timely=race.timely and not late(),
+        untuned=race.leaders,
+    )
+
+
+def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return the survivors by field, the best first, without fields that have none."""
+    return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
+
+
+def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
+    """Set steps and resolution of ``run.endpoints`` as stored, or to resolve entries' errors."""
+    key = f"settled {budget} {suffix}".rstrip()
+    stored = run.store.get(key)
+    if stored is None:
+        samples = [x for _, x in run.draw_samples(dict(enumerate(entries)), 0, FIRST)]
+        run.endpoints.find_steps([x for x in samples if not isinstance(x, Failure)])
+        run.store.put(key, [run.endpoints.steps, run.endpoints.resolution])
+    else:
+        run.endpoints.steps, run.endpoints.resolution = stored
+
+
+def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
+    """Return entries in order of trial: first ones, first of each field, small fields, others."""
+    first = list(entries[:FIRST_ENTRIES])
+    fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
+    for members in fields:
+        first += members[:OF_EACH]
+    for members in fields:  # for users of libraries that have few samplers
+        first += members if len(members) <= SMALL else []
+    unique = {entry.label: entry for entry in first}
+    return [*unique.values(), *(entry for entry in entries if entry.label not in unique)]
+
+
+def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
+    """Return the errors of the configurations tried, on the first round's latents, by label."""
+    errors = {n: geometric_mean(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
+    errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
+    return {entries[n].label: value for n, value in errors.items()}
+
+
+def _is_hopeful(entry: Entry, before: Sequence[BudgetResult]) -> bool:
+    """Return False if an entry was far above the best of all its fields at the last two budgets."""
+    return not entry.libraries or any(
+        is_hopeful(
+            [race.errors.get(entry.label, 0.0) for race in before],
+            [race.best[name] for race in before],
+        )
+        for name in entry.libraries
+    )
