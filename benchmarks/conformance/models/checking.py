@@ -6,8 +6,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from .alternative_readings import (
     readings_of_images,
     readings_of_network,
     readings_of_scale,
+    readings_of_specifications,
 )
 from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
 from .label_and_time_checks import (
@@ -46,7 +46,6 @@ from .reading_comparison import (
     check_pythagoras,
     check_readings,
     is_better,
-    usable_readings,
 )
 from .samples import candidate_on_samples, limit_time
 from .user_models import adapter_of, readings_of_time, readings_of_user_model
@@ -214,16 +213,22 @@ def check_checkpoint(
         same = [c for a, c in other.candidates() if a == answers and c.event == chosen.event]
         readings += [(name, c) for c in same]
     distinct = {digest_of_value(fields_behind_numbers(c)): (name, c) for name, c in readings}
-    changed = [(name, partial(model_of, c)) for name, c in distinct.values()]
+    changed = readings_of_specifications(distinct.values(), model_of)
     results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
     fitting = [c.settings for c, base in tried if base is best and not is_better(best, c)]
     named = {name.partition("=")[0] for name, _ in stated if name in fitting}
     tried = [*((other, best) for other in others), *tried]
-    answers = answers if verdict_of(checks + results) == "passed" else {}
-    result = _result_of_checks(best, checks + results, tried, images, chosen, answers)
-    fit_alike = tuple(a for a, c in options if alike and (c is best or c.settings in alike))
     given = dict.fromkeys(s for s in chosen.sources.values() if s.partition("=")[0] in named)
-    return replace(result, alike=fit_alike, given=tuple(given))
+    return _result_of_checks(
+        best,
+        checks + results,
+        tried,
+        images,
+        spec=chosen,
+        answers=answers if verdict_of(checks + results) == "passed" else {},
+        alike=tuple(a for a, c in options if alike and (c is best or c.settings in alike)),
+        given=tuple(given),
+    )
 
 
 def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
@@ -232,17 +237,13 @@ def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
 
 
 def _result_of_checks(
-    best: Candidate,
-    checks: list[Check],
-    tried: list[Compared],
-    images: Tensor | None,
-    spec: Specification | None = None,
-    answers: dict[str, str] | None = None,
+    best: Candidate, checks: list[Check], tried: list[Compared], images: Tensor | None, **more: Any
 ) -> Checked:
+    """Return the result with these checks of ``best``; ``more`` are further fields of it."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = tuple(_rows_of_readings([(best, best), *tried]))
-    return Checked(spec, answers or {}, tuple(checks), fitted, count, rows)
+    return Checked(**more, checks=tuple(checks), fit=fitted, images=count, candidates=rows)
 
 
 def check_denoiser(
@@ -272,7 +273,7 @@ def check_denoiser(
     stated = candidate_on_samples("", adapter_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
     checks, tried = _run_checks(stated, changed, teacher, own=images is None, device=device)
-    return _result_of_checks(stated, checks, tried, images)
+    return _result_of_checks(stated, checks, tried, images, spec=None, answers={})
 
 
 def _run_checks(
@@ -307,7 +308,7 @@ def _run_checks(
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
             checks.append(check_noise_left(model, device))
             checks += [check_time(best)] if is_native else []
-        if fits and model.classes and best.labels is not None:
+        if fits and model.classes > 1 and best.labels is not None:
             checks.append(check_labels(model, best.clean, best.labels))
     return [*checks, behaviour], tried
 
@@ -329,7 +330,7 @@ def _check_paths(
         stated = measure_movement(best.model, best.clean, best.labels, std)
         others = {
             name: measure_movement(model, best.clean, best.labels, std)
-            for name, model in usable_readings(changed)
+            for name, model in changed
             if is_a_map(model, best.clean, best.labels)
         }
         yield check_renoised(stated, others)

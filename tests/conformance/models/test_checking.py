@@ -88,6 +88,13 @@ def test_the_right_map_passes(name: str) -> None:
     assert abs(found.fit.defect).max() < 0.05
 
 
+def test_check_checkpoint__one_class_has_no_other_labels_to_try() -> None:
+    spec = replace(RIGHT["EDM"], classes=1, labels="random")
+    found = check_checkpoint(spec, exact(spec), data(32), torch.zeros(32, dtype=torch.int64))
+    assert found.passed
+    assert "labels" not in {check.name for check in found.checks}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["DDPM, learned variance", "stable diffusion's v", "EDM", "SiT", "score, VE"]
