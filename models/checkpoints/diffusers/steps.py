@@ -16,8 +16,7 @@ import numpy as np
 from scipy.stats import beta
 
 from ...process import Process
-from ..checkpoint_denoiser import process_of
-from ..specification import Specification
+from ..specification import Specification, process_of
 from .scheduler import Settings, kind_of
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")

@@ -235,8 +235,7 @@ def test_levels_are_plain_numbers(tmp_path):
 def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(tmp_path):
     said = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 6.0}
     spec = spec_of(pipeline(tmp_path, said))
-    network, functions = (lambda x, t, labels: torch.zeros_like(x)), (native_levels, own_shift)
-    model = Checkpoint(spec, network, "flow", "0", own_sampling, None, *functions)
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "flow", "0")
     request = AdviceRequest("flow", model, "cpu", 0, "pixels", ("dpmpp_2m",))
     now = request.current_configuration(None)
     assert now.words == "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
