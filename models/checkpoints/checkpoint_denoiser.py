@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import shlex
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,10 @@ from ..decoding import Decoder
 from ..denoiser import OwnSampling
 from ..label_draws import labels_for
 from ..process import VE, Process
+from .opening import error_in_words
 from .specification import USER, Specification, process_of
+
+Answer = TypeVar("Answer")
 
 CAP = 1e4
 """Highest noise level to sample from, for a model whose highest level is infinite."""
@@ -78,7 +82,7 @@ class Checkpoint(NativeDenoiser):
         """Return sampling by class ``scheduler`` ("": its own); None if the checkpoint has none."""
         from .diffusers.preset import own_sampling
 
-        return own_sampling(self.spec, steps, scheduler) if self.spec.preset else None
+        return self._ask_scheduler(own_sampling, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels of the checkpoint's scheduler, or else of its process.
@@ -86,11 +90,11 @@ class Checkpoint(NativeDenoiser):
         Levels of the VE process are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C). The
         EDM process gives None.
         """
-        if self.spec.preset:
-            from .diffusers.steps import native_levels
+        from .diffusers.steps import native_levels
 
-            with suppress(ValueError):  # such as more steps than the table has times
-                return native_levels(self.spec, steps)
+        with suppress(ValueError):  # such as more steps than the table has times
+            if levels := self._ask_scheduler(native_levels, steps):
+                return levels
         if type(self.process) is VE:
             return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
         return super().native_levels(steps)
@@ -99,7 +103,18 @@ class Checkpoint(NativeDenoiser):
         """Return the shift of the times of the checkpoint's scheduler; None without one."""
         from .diffusers.steps import own_shift
 
-        return own_shift(self.spec) if self.spec.preset else None
+        return self._ask_scheduler(own_shift)
+
+    def _ask_scheduler(self, question: Callable[..., Answer], *details: Any) -> Answer | None:
+        """Return ``question(spec, *details)``; None for a checkpoint without a scheduler.
+
+        Raises a ValueError if a setting of the scheduler is invalid.
+        """
+        try:
+            return question(self.spec, *details) if self.spec.preset else None
+        except (TypeError, LookupError, ArithmeticError) as error:
+            problem = f"{self.name}: its scheduler has an invalid setting ({error_in_words(error)})"
+            raise ValueError(f"{problem}; compare its file with the source's") from error
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return int64 labels ``(batch,)``; None if the specification's ``labels`` are ``none``.

@@ -110,6 +110,25 @@ def test_own_shift__other_schedulers_of_flows_and_none(tmp_path):
         native_levels(hidden, 4)
 
 
+def test_native_levels__schedulers_without_a_table(tmp_path):
+    said = {"_class_name": "ScoreSdeVeScheduler", "sigma_max": 50.0}
+    spec = spec_of(pipeline(tmp_path / "ve", said))
+    with pytest.raises(ValueError, match="ScoreSdeVeScheduler: its levels are not known here"):
+        native_levels(spec, 3)
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "ve", "0")
+    assert model.native_levels(3) == pytest.approx([50.0, 0.5**0.5, 0.01])
+    maps = spec_of(pipeline(tmp_path / "cm", {"_class_name": "CMStochasticIterativeScheduler"}))
+    assert native_levels(maps, 2) == pytest.approx([80.0, 0.002])
+
+
+def test_checkpoint__an_invalid_setting_of_the_scheduler_is_one_sentence(tmp_path):
+    spec = spec_of(pipeline(tmp_path, DDIM | {"steps_offset": None}))
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "m", "0")
+    assert model.native_levels(4) is not None  # those of the process
+    with pytest.raises(ValueError, match="m: its scheduler has an invalid setting"):
+        model.own_sampling(4)
+
+
 def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
     said = {"shift": 3.0, "shift_terminal": 0.1}
     spec, plain = (spec_of_flow(tmp_path / str(len(of)), **of) for of in (said, {"shift": 3.0}))
