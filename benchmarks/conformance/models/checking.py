@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser, Network
@@ -18,6 +19,7 @@ from ....models.checkpoints.checkpoint_denoiser import (
     digest_of_value,
     fields_behind_numbers,
 )
+from ....models.checkpoints.opening import error_in_words
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, has_altering_wrapper
@@ -279,17 +281,44 @@ def check_denoiser(
 def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Return the checks of the best candidate, and the alternatives that were tried on images."""
-    model, behaviour = best.model, check_behaviour(best.model, device)
-    fits = bool(np.isfinite(best.fit.errors).all())
-    if own and not fits:
-        return [behaviour], []
+    """Return the checks of the best candidate, and the alternatives that were tried on images.
+
+    An exception of the network fails the check of its behaviour, unless it is a ValueError.
+    """
+    behaviour = check_behaviour(best.model, device)
+    try:
+        checks, tried = _checks_on_samples(
+            best, changed, teacher, behaviour, own=own, device=device
+        )
+    except (ValueError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a user's network may raise anything for other inputs
+        checks, tried = [], []
+        if behaviour.passed:
+            behaviour = Check("behaviour", False, f"the network raises {error_in_words(error)}")
+    return [*checks, behaviour], tried
+
+
+def _checks_on_samples(
+    best: Candidate,
+    changed: Readings,
+    teacher: Denoiser | None,
+    behaviour: Check,
+    *,
+    own: bool,
+    device: str,
+) -> tuple[list[Check], list[Compared]]:
+    model, fits = best.model, bool(np.isfinite(best.fit.errors).all())
     checks: list[Check] = []
     tried: list[Compared] = []
+    if own and not fits:
+        return [UNUSABLE] if behaviour.passed else [], []
     if model.kind == "map":
-        checks += check_map(model, best.clean, best.labels)
-        checks += _check_paths(best, changed, teacher, images=not own)
-        if own and teacher is None:
+        varied = variance_of(best.clean) > 0  # a map whose own samples are all alike is not judged
+        if varied:
+            checks += check_map(model, best.clean, best.labels)
+            checks += _check_paths(best, changed, teacher, images=not own)
+        if own and (teacher is None or not varied):
             checks.append(NOT_COMPARED)
     elif own:
         checks += [check_noise_left(model, device), check_pythagoras(best, own=True), NOT_COMPARED]
@@ -310,9 +339,15 @@ def _run_checks(
             checks += [check_time(best)] if is_native else []
         if fits and model.classes > 1 and best.labels is not None:
             checks.append(check_labels(model, best.clean, best.labels))
-    return [*checks, behaviour], tried
+    return checks, tried
 
 
+UNUSABLE = Check(
+    "samples",
+    False,
+    "the model's own samples are not finite, or the network fails on them: its prediction, sign, time or "
+    "range of levels is wrong, or it takes no such batches",
+)
 NOT_COMPARED = Check(
     "data",
     None,
