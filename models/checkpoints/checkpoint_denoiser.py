@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 import shlex
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from ..label_draws import labels_for
 from ..process import VE, Process
 from .opening import error_in_words
 from .specification import USER, Specification, process_of
-
-Answer = TypeVar("Answer")
 
 CAP = 1e4
 """Highest noise level to sample from, for a model whose highest level is infinite."""
@@ -37,6 +35,7 @@ class Checkpoint(NativeDenoiser):
         name: name of the model in tables.
         content: hexadecimal hash of the checkpoint's files; its first 16 digits become a part of the identity.
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
+        scheduler: module with the functions about a scheduler (:mod:`.families`); None if the checkpoint has none.
 
     Raises:
         ValueError: a question is open, a value of the specification is invalid, or the network needs labels and
@@ -50,6 +49,7 @@ class Checkpoint(NativeDenoiser):
         name: str,
         content: str,
         decoder: Decoder | None = None,
+        scheduler: ModuleType | None = None,
     ) -> None:
         if problem := _why_unusable(spec):
             raise ValueError(f"{name}: {problem}")
@@ -76,13 +76,11 @@ class Checkpoint(NativeDenoiser):
             conditions=spec.embeddings.get("rows", 0),
             null_label=spec.null_label,
         )
-        self.spec, self.decoder = spec, decoder
+        self.spec, self.decoder, self._scheduler = spec, decoder, scheduler
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """Return sampling by class ``scheduler`` ("": its own); None if the checkpoint has none."""
-        from .diffusers.preset import own_sampling
-
-        return self._ask_scheduler(own_sampling, steps, scheduler)
+        return self._ask_scheduler("own_sampling", steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels of the checkpoint's scheduler, or else of its process.
@@ -90,10 +88,8 @@ class Checkpoint(NativeDenoiser):
         Levels of the VE process are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C). The
         EDM process gives None.
         """
-        from .diffusers.steps import native_levels
-
         with suppress(ValueError):  # such as more steps than the table has times
-            if levels := self._ask_scheduler(native_levels, steps):
+            if levels := self._ask_scheduler("native_levels", steps):
                 return levels
         if type(self.process) is VE:
             return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
@@ -101,17 +97,17 @@ class Checkpoint(NativeDenoiser):
 
     def own_shift(self) -> float | None:
         """Return the shift of the times of the checkpoint's scheduler; None without one."""
-        from .diffusers.steps import own_shift
+        return self._ask_scheduler("own_shift")
 
-        return self._ask_scheduler(own_shift)
-
-    def _ask_scheduler(self, question: Callable[..., Answer], *details: Any) -> Answer | None:
-        """Return ``question(spec, *details)``; None for a checkpoint without a scheduler.
+    def _ask_scheduler(self, function: str, *arguments: Any) -> Any:
+        """Return the result of a function about the scheduler; None without a scheduler.
 
         Raises a ValueError if a setting of the scheduler is invalid.
         """
+        if self._scheduler is None:
+            return None
         try:
-            return question(self.spec, *details) if self.spec.preset else None
+            return getattr(self._scheduler, function)(self.spec, *arguments)
         except (TypeError, LookupError, ArithmeticError) as error:
             problem = f"{self.name}: its scheduler has an invalid setting ({error_in_words(error)})"
             raise ValueError(f"{problem}; compare its file with the source's") from error

@@ -12,7 +12,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from types import ModuleType
+from typing import NamedTuple, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import safetensors.torch
@@ -215,7 +216,8 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
         name = f"{name}-latents"
-    return Checkpoint(spec, network, name, content, decoder)
+    scheduler = cast(ModuleType, of) if spec.preset else None
+    return Checkpoint(spec, network, name, content, decoder, scheduler)
 
 
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:

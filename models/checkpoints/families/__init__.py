@@ -2,7 +2,9 @@
 
 A family here is the checkpoints of one code base or format, such as EDM's pickles.
 
-Each family has a module of its name, with the functions of :class:`Family`. To add a family, write a module and a test.
+Each family has a module of its name, with the functions of :class:`Family`. If the specification has a preset, the
+module also has ``own_sampling(spec, steps, scheduler)``, ``native_levels(spec, steps)`` and ``own_shift(spec)``, as
+:class:`~samplerbench.models.Denoiser` has them. To add a family, write a module and a test.
 """
 
 from __future__ import annotations

@@ -30,13 +30,14 @@ from typing import Any
 from ..diffusers.calls import CONVENTIONS, Convention
 from ..diffusers.folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from ..diffusers.library import network
-from ..diffusers.preset import preset_of
+from ..diffusers.preset import own_sampling, preset_of
 from ..diffusers.scheduler import PREDICTIONS, trained_fields
+from ..diffusers.steps import native_levels, own_shift
 from ..opening import CheckpointError, Opened
 from ..specification import FAMILY, FILE, Specification, process_of
 from ..weights import WRAP
 
-__all__ = ["network", "recognise"]
+__all__ = ["native_levels", "network", "own_sampling", "own_shift", "recognise"]
 
 _OF_PIPELINES = Convention(channels=0, size=None)
 """Convention of networks called by their pipeline, which has arguments and defaults of its own."""
