@@ -52,7 +52,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
     for to_zero, n in product((True, False), COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
         draw_samples(sampler, recorder, grid, torch.arange(BATCH))
-        calls, counted, declared = recorder.log.calls, recorder.log.rows / BATCH, sampler.nfe(grid)
+        calls, counted, declared = len(recorder.outputs), recorder.rows / BATCH, sampler.nfe(grid)
         row = {"steps": n, "to_zero": to_zero, "declared": declared, "counted": counted}
         data.append({**row, "calls": calls})
         sequential = isinstance(sampler, GridSampler) and calls != declared
@@ -63,7 +63,7 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
         top = grid.sigma[0] * (2**0.5 if sampler.stochastic else 1)
         bottom = grid.sigma[-2] if to_zero else grid.sigma[-1]
         low, high = bottom * (1 - 1e-9), top * (1 + 1e-9)
-        levels += [level for level in recorder.log.levels if not low <= level <= high]
+        levels += [level for level in recorder.levels if not low <= level <= high]
     counts = ", ".join(f"{entry['counted']:g}" for entry in data if entry["to_zero"])
     detail = f"{counts} evaluations at {', '.join(map(str, COUNTED))} steps to 0"
     if data[0]["declared"] is None:

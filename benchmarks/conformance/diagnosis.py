@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from statistics import mean
 from typing import Any
 
@@ -12,20 +12,48 @@ from .check import Check
 from .order import MARGIN, SHIPPED, UNEVEN
 from .problems import GRIDS, ThreeModes
 
-ChecksByName = Mapping[str, Check]
 AGREE = 0.35
 """Largest difference between measured orders that count as the same order."""
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
     """Return likely causes of failures or slow convergence, one sentence per matching pattern."""
-    by_name = {check.name: check for check in checks}
-    return [sentence for explain in PATTERNS for sentence in explain(sampler, by_name)]
+    found = Findings(sampler, checks)
+    return [sentence for explain in PATTERNS for sentence in explain(found)]
 
 
-def _explain_step_ratio(sampler: Sampler, checks: ChecksByName) -> Iterator[str]:
+class Findings:
+    """Checks of a sampler by name, and its measured orders.
+
+    Attributes:
+        slopes: measured orders by (problem, grid); empty if none were measured.
+        low: the pairs whose order is NaN, or too low by MARGIN or more. The set is empty without a declared order, and
+            for samplers other than a ``GridSampler``.
+    """
+
+    def __init__(self, sampler: Sampler, checks: Iterable[Check]) -> None:
+        self.sampler, self.checks = sampler, {check.name: check for check in checks}
+        table = self.checks["order"].data if "order" in self.checks else {}
+        self.slopes = {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}
+        order = sampler.order if isinstance(sampler, GridSampler) else None
+        least = -math.inf if order is None else order - MARGIN
+        judged = self.slopes if order is not None else ()
+        self.low = {pair for pair in judged if not self.slopes[pair] > least}
+
+    def passed(self, name: str) -> bool | None:
+        """Return True if a check passed, False if it failed, None if it did not run."""
+        return self.checks[name].passed if name in self.checks else None
+
+    def faults(self, name: str) -> list[dict[str, Any]]:
+        """Return the faults that a failed check recorded; [] if it passed or did not run."""
+        if self.passed(name) is not False:
+            return []
+        return self.checks[name].data.get("wrong" if name == "algebra" else "failed", [])
+
+
+def _explain_step_ratio(found: Findings) -> Iterator[str]:
     """Yield a cause if orders are right on equal steps and wrong on unequal steps."""
-    slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
+    slopes, low = found.slopes, found.low
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     if low <= karras and (ThreeModes.name, "karras") in low and len(slopes) > 2:
         right, wrong = (_range_in_words(slopes[key] for key in keys) for keys in (even, low))
@@ -33,10 +61,10 @@ def _explain_step_ratio(sampler: Sampler, checks: ChecksByName) -> Iterator[str]
             f"right on uniform_lambda (order {right}), wrong on karras ({wrong}): the weights ignore "
             "the ratio of neighbouring steps, or use it wrongly"
         )
-    if low or UNEVEN not in checks or sampler.order is None:
+    if low or UNEVEN not in found.checks or found.sampler.order is None:
         return
-    slope = checks[UNEVEN].data.get("slope", math.nan)
-    if slope < sampler.order - 2 * MARGIN:
+    slope = found.checks[UNEVEN].data.get("slope", math.nan)
+    if slope < found.sampler.order - 2 * MARGIN:
         yield (
             f"of order {_range_in_words(slopes.values())} on smooth schedules and of order "
             f"{slope:.2f} where steps alternate in length: the weights ignore the ratio of "
@@ -44,9 +72,9 @@ def _explain_step_ratio(sampler: Sampler, checks: ChecksByName) -> Iterator[str]
         )
 
 
-def _explain_nonlinearity(sampler: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_nonlinearity(found: Findings) -> Iterator[str]:
     """Yield a cause if orders are right on the Gaussian and wrong on the mixture."""
-    slopes, low = _slopes_by_pair(checks), _pairs_below_order(sampler, checks)
+    slopes, low = found.slopes, found.low
     curved = {key for key in slopes if key[0] == ThreeModes.name}
     if len(slopes) > 2 and low and low == curved:
         linear = slopes.keys() - curved
@@ -57,10 +85,10 @@ def _explain_nonlinearity(sampler: Sampler, checks: ChecksByName) -> Iterator[st
         )
 
 
-def _explain_wrong_order(sampler: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_wrong_order(found: Findings) -> Iterator[str]:
     """Yield a cause if measured orders are near 0, or agree on an order that is not declared."""
-    slopes = list(_slopes_by_pair(checks).values())
-    if not slopes or checks["order"].passed or sampler.order is None:
+    slopes, order = list(found.slopes.values()), found.sampler.order
+    if not slopes or found.passed("order") or order is None:
         return
     if max(slopes) < 0.5:
         yield (
@@ -69,15 +97,15 @@ def _explain_wrong_order(sampler: Sampler, checks: ChecksByName) -> Iterator[str
         )
     elif max(slopes) - min(slopes) <= AGREE:  # False if a slope is NaN
         whole = round(mean(slopes))
-        if whole > sampler.order:
+        if whole > order:
             yield f"of order {whole} everywhere: declare order = {whole}"
-        elif whole < sampler.order:
+        elif whole < order:
             cause = (
                 f"of order {whole} everywhere: a weight is wrong in the terms of order {whole + 1}, "
                 f"or order = {whole} is the truth"
             )
-            local = checks.get("local order")
-            if local and local.passed and local.asserted and getattr(sampler, "history", 0):
+            local = found.checks.get("local order")
+            if local and local.passed and local.asserted and getattr(found.sampler, "history", 0):
                 cause += (
                     "; one step after exact states has the order that it should, so look at what is "
                     "handed on: the memo, and how old memos are weighed"
@@ -85,29 +113,29 @@ def _explain_wrong_order(sampler: Sampler, checks: ChecksByName) -> Iterator[str
             yield cause
 
 
-def _explain_start(_: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_start(found: Findings) -> Iterator[str]:
     """Yield a cause if only runs with a sampler's own first steps are wrong."""
-    if _passed(checks, "order") and _passed(checks, SHIPPED) is False:
+    if found.passed("order") and found.passed(SHIPPED) is False:
         yield (
             "right from exact start values, wrong after its own start: the first steps, which have "
             "fewer memos, are wrong (a first step of Euler's method would leave order 2)"
         )
 
 
-def _explain_end_at_zero(_: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_end_at_zero(found: Findings) -> Iterator[str]:
     """Yield a cause if only grids that end at 0 fail."""
-    failed = _faults_of_check(checks, "finite")
+    failed = found.faults("finite")
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
-    if only_zero or (_passed(checks, "order") and _passed(checks, "to zero") is False):
+    if only_zero or (found.passed("order") and found.passed("to zero") is False):
         yield (
             "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the last step, which is "
             "one evaluation, x <- d"
         )
 
 
-def _explain_float32_or_short_grids(_: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_float32_or_short_grids(found: Findings) -> Iterator[str]:
     """Yield a cause if only float32 runs or grids of one or two steps fail."""
-    failed = _faults_of_check(checks, "finite")
+    failed = found.faults("finite")
     if all(entry["to_zero"] for entry in failed):
         return
     if {entry["dtype"] for entry in failed} == {"float32"}:
@@ -122,9 +150,9 @@ def _explain_float32_or_short_grids(_: Sampler, checks: ChecksByName) -> Iterato
         )
 
 
-def _explain_row_sums(_: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_row_sums(found: Findings) -> Iterator[str]:
     """Yield a cause if weights fail to sum to 1 only with memos, or only in the step to 0."""
-    wrong = _faults_of_check(checks, "algebra")
+    wrong = found.faults("algebra")
     if not wrong:
         return
     if all(entry["memos"] > 0 for entry in wrong):
@@ -136,11 +164,11 @@ def _explain_row_sums(_: Sampler, checks: ChecksByName) -> Iterator[str]:
         yield "only the step to 0 has weights that do not sum to 1; there it is a = 0 and b = (1,)"
 
 
-def _explain_moments(_: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_moments(found: Findings) -> Iterator[str]:
     """Yield the cause of a wrong mean, or of a wrong variance with a right mean."""
-    if _passed(checks, "moments") is not False or not checks["moments"].data:
+    if found.passed("moments") is not False or not found.checks["moments"].data:
         return
-    entries = checks["moments"].data.values()
+    entries = found.checks["moments"].data.values()
     ratios = [entry["variance"] for entry in entries]
     if max(entry["mean_error"][-1] for entry in entries) > 0.05:
         yield "the mean is wrong: the part of the step without noise is, whatever the noise"
@@ -152,13 +180,14 @@ def _explain_moments(_: Sampler, checks: ChecksByName) -> Iterator[str]:
         )
 
 
-def _explain_undeclared_noise(_: Sampler, checks: ChecksByName) -> Iterator[str]:
+def _explain_undeclared_noise(found: Findings) -> Iterator[str]:
     """Yield a cause if a sampler draws noise and declares itself not stochastic."""
-    if "runs" in checks and "stochastic = False asked for noise" in checks["runs"].detail:
+    runs = found.checks.get("runs")
+    if runs and "stochastic = False asked for noise" in runs.detail:
         yield "it draws noise: declare stochastic = True"
 
 
-PATTERNS: tuple[Callable[[Any, ChecksByName], Iterator[str]], ...] = (
+PATTERNS: tuple[Callable[[Findings], Iterator[str]], ...] = (
     _explain_undeclared_noise,
     _explain_step_ratio,
     _explain_nonlinearity,
@@ -169,36 +198,6 @@ PATTERNS: tuple[Callable[[Any, ChecksByName], Iterator[str]], ...] = (
     _explain_row_sums,
     _explain_moments,
 )
-
-
-def _passed(checks: ChecksByName, name: str) -> bool | None:
-    """Return True if a check passed, False if it failed, None if it did not run."""
-    return checks[name].passed if name in checks else None
-
-
-def _faults_of_check(checks: ChecksByName, name: str) -> list[dict[str, Any]]:
-    """Return the faults that a failed check recorded; an empty list if it passed or did not run."""
-    if _passed(checks, name) is not False:
-        return []
-    return checks[name].data.get("wrong" if name == "algebra" else "failed", [])
-
-
-def _slopes_by_pair(checks: ChecksByName) -> dict[tuple[str, str], float]:
-    """Return the measured orders by (problem, grid); empty if none were measured."""
-    table = checks["order"].data if "order" in checks else {}
-    return {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}  # type: ignore[misc]
-
-
-def _pairs_below_order(sampler: Sampler, checks: ChecksByName) -> set[tuple[str, str]]:
-    """Return the (problem, grid) pairs whose order is NaN, or too low by MARGIN or more.
-
-    The set is empty without a declared order, and for samplers other than a ``GridSampler``.
-    """
-    if sampler.order is None or not isinstance(sampler, GridSampler):
-        return set()
-    return {
-        key for key, slope in _slopes_by_pair(checks).items() if not slope > sampler.order - MARGIN
-    }
 
 
 def _range_in_words(slopes: Iterable[float]) -> str:

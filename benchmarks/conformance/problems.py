@@ -51,40 +51,32 @@ def is_identical(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
-@dataclass
-class CallLog:
-    """Log of a :class:`Recorder`: calls, rows, levels, and pairs of output and early copy."""
+@dataclass(frozen=True)
+class Recorder:
+    """Denoiser that records the calls of ``inner``.
 
-    calls: int = 0
-    rows: int = 0
+    ``levels`` has the levels of all calls, ``outputs`` a pair of output and early copy for each call.
+    """
+
+    inner: Denoise
     levels: list[float] = field(default_factory=list)
     outputs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @property
-    def caller_modified_output(self) -> bool:
-        """True if the caller modified an output in place."""
-        return not all(is_identical(output, copy) for output, copy in self.outputs)
-
-
-@dataclass(frozen=True)
-class Recorder:
-    """Denoiser that logs the calls of ``inner``."""
-
-    inner: Denoise
-    log: CallLog = field(default_factory=CallLog)
+    def rows(self) -> int:
+        """Number of rows of all calls."""
+        return sum(len(output) for output, _ in self.outputs)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the inner denoiser's output, and log the call."""
-        self.log.calls += 1
-        self.log.rows += len(x)
-        self.log.levels += torch.as_tensor(sigma, dtype=torch.float64).reshape(-1).tolist()
+        """Return the inner denoiser's output, and record the call."""
+        self.levels.extend(torch.as_tensor(sigma, dtype=torch.float64).reshape(-1).tolist())
         output = self.inner(x, sigma)
-        self.log.outputs.append((output, output.clone()))
+        self.outputs.append((output, output.clone()))
         return output
 
     def take(self, rows: Tensor) -> Recorder:
-        """Return a recorder for these rows of the batch, with the same log."""
-        return Recorder(self.inner.take(rows), self.log)
+        """Return a recorder for these rows of the batch, with the same record."""
+        return Recorder(self.inner.take(rows), self.levels, self.outputs)
 
 
 INTERIOR = (0.15, 3.0)

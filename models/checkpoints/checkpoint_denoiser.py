@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import shlex
-from collections.abc import Callable
 from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,43 +19,11 @@ from ..decoding import Decoder
 from ..denoiser import OwnSampling
 from ..label_draws import labels_for
 from ..process import VE, Process
-from .processes import PROCESSES, arguments_of_process
-from .specification import USER, Specification
+from .opening import error_in_words
+from .specification import USER, Specification, process_of
 
 CAP = 1e4
 """Highest noise level to sample from, for a model whose highest level is infinite."""
-
-MOST_STEPS = 1_000_000
-"""Most times in a process's table, since each takes memory."""
-
-
-def process_of(spec: Specification) -> Process:
-    """Return the process of a specification.
-
-    Raises a ValueError if there is no such process, or it does not take an argument or its value.
-    """
-    arguments = dict(spec.process)
-    name = arguments.pop("name")
-    if math.isinf(spec.sigma_max) and arguments.get("zero_snr"):
-        arguments["cap"] = math.inf
-    if name not in PROCESSES:
-        raise ValueError(
-            f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
-        )
-    takes = arguments_of_process(name)
-    # drop arguments of the replaced process, unless the user gave them
-    if spec.source("process.name") == USER:
-        arguments = {
-            k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
-        }
-    if more := [key for key in arguments if key not in takes]:
-        raise ValueError(f"process {name}: it takes {', '.join(takes)}, and no {' or '.join(more)}")
-    try:
-        if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
-            raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")
-        return PROCESSES[name](**arguments)
-    except (TypeError, OverflowError) as error:
-        raise ValueError(f"process {name}: {error}") from None
 
 
 class Checkpoint(NativeDenoiser):
@@ -66,12 +34,8 @@ class Checkpoint(NativeDenoiser):
         network: network in its native coordinates, called with class numbers as labels (:class:`Network`).
         name: name of the model in tables.
         content: hexadecimal hash of the checkpoint's files; its first 16 digits become a part of the identity.
-        sampling: function of the specification, the number of steps and the name of a scheduler. It returns the steps
-            of the named scheduler, or of the checkpoint's own scheduler if the name is "".
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
-        levels: function of the specification and the number of steps. It returns the levels at which the checkpoint's
-            own scheduler calls the network.
-        shift: function of the specification that returns the shift of the scheduler's times; None if unknown.
+        scheduler: module with the functions about a scheduler (:mod:`.families`); None if the checkpoint has none.
 
     Raises:
         ValueError: a question is open, a value of the specification is invalid, or the network needs labels and
@@ -84,10 +48,8 @@ class Checkpoint(NativeDenoiser):
         network: Network,
         name: str,
         content: str,
-        sampling: Callable[[Specification, int, str], OwnSampling] | None = None,
         decoder: Decoder | None = None,
-        levels: Callable[[Specification, int], tuple[float, ...]] | None = None,
-        shift: Callable[[Specification], float | None] | None = None,
+        scheduler: ModuleType | None = None,
     ) -> None:
         if problem := _why_unusable(spec):
             raise ValueError(f"{name}: {problem}")
@@ -114,14 +76,11 @@ class Checkpoint(NativeDenoiser):
             conditions=spec.embeddings.get("rows", 0),
             null_label=spec.null_label,
         )
-        self.spec, self.decoder, self._sampling, self._levels = spec, decoder, sampling, levels
-        self._shift = shift
+        self.spec, self.decoder, self._scheduler = spec, decoder, scheduler
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """Return sampling by class ``scheduler`` ("": its own); None if the checkpoint has none."""
-        if self._sampling is None or not self.spec.preset:
-            return None
-        return self._sampling(self.spec, steps, scheduler)
+        return self._ask_scheduler("own_sampling", steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels of the checkpoint's scheduler, or else of its process.
@@ -129,16 +88,29 @@ class Checkpoint(NativeDenoiser):
         Levels of the VE process are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C). The
         EDM process gives None.
         """
-        if self._levels is not None and self.spec.preset:
-            with suppress(ValueError):  # such as more steps than the table has times
-                return self._levels(self.spec, steps)
+        with suppress(ValueError):  # such as more steps than the table has times
+            if levels := self._ask_scheduler("native_levels", steps):
+                return levels
         if type(self.process) is VE:
             return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
         return super().native_levels(steps)
 
     def own_shift(self) -> float | None:
         """Return the shift of the times of the checkpoint's scheduler; None without one."""
-        return None if self._shift is None or not self.spec.preset else self._shift(self.spec)
+        return self._ask_scheduler("own_shift")
+
+    def _ask_scheduler(self, function: str, *arguments: Any) -> Any:
+        """Return the result of a function about the scheduler; None without a scheduler.
+
+        Raises a ValueError if a setting of the scheduler is invalid.
+        """
+        if self._scheduler is None:
+            return None
+        try:
+            return getattr(self._scheduler, function)(self.spec, *arguments)
+        except (TypeError, LookupError, ArithmeticError) as error:
+            problem = f"{self.name}: its scheduler has an invalid setting ({error_in_words(error)})"
+            raise ValueError(f"{problem}; compare its file with the source's") from error
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return int64 labels ``(batch,)``; None if the specification's ``labels`` are ``none``.

@@ -85,6 +85,13 @@ def range_of_betas(betas: Sequence[float]) -> dict[str, Any]:
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}
 
 
+SCHEDULE_ENDS = {
+    "scaled_linear": {"start": 0.00085, "end": 0.012},
+    "linear": {"start": 1e-4, "end": 0.02},
+}
+"""Usual first and last beta of 1000: Stable Diffusion's, and DDPM's (Ho et al. 2020)."""
+
+
 def schedule_fields(schedule: str, steps: int, **ends: float) -> dict[str, Any]:
     """Return specification fields for the times of ``betas_of(schedule, steps, **ends)``."""
     return {
@@ -133,7 +140,7 @@ def _discrete(
     if levels is not None:
         return Discrete(levels=tuple(levels))
     rates = np.asarray(betas if betas is not None else betas_of(schedule, steps, start, end))
-    if not zero_snr:
+    if not zero_snr or len(rates) < 2:  # a table of one level is refused
         return Discrete.of_betas(rates)
     root = np.sqrt(np.cumprod(1 - rates))
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])

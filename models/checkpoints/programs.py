@@ -13,13 +13,12 @@ from torch import Tensor
 
 from .checkpoint_denoiser import one_hot
 from .opening import CheckpointError, Opened
-from .processes import REVERSED, VP_LINEAR, edm_fields, schedule_fields
+from .processes import REVERSED, SCHEDULE_ENDS, VP_LINEAR, edm_fields, schedule_fields
 from .specification import FILE, SIDES, Answers, Specification
 
 SCHEDULES = {
-    "linear": schedule_fields("linear", 1000, start=1e-4, end=0.02),
-    "scaled_linear": schedule_fields("scaled_linear", 1000, start=0.00085, end=0.012),
-    "cosine": schedule_fields("cosine", 1000),
+    name: schedule_fields(name, 1000, **SCHEDULE_ENDS.get(name, {}))
+    for name in ("linear", "scaled_linear", "cosine")
 }
 VP_SCORE: dict[str, Any] = {**VP_LINEAR, "prediction": "score"}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}

@@ -10,8 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from ..process import Process
 from .conditions import read_conditions
-from .processes import arguments_of_process
+from .processes import PROCESSES, arguments_of_process
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Sources of a value: the file, its family, the user, or ``check-model``."""
@@ -46,6 +47,8 @@ _CHOICES = {
 }
 
 
+MOST_STEPS = 1_000_000
+"""Most times in a process's table, since each takes memory."""
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 """Sides of images to try if the file does not determine the side."""
 
@@ -173,7 +176,8 @@ class Specification:
         changes = _typed_values(answers[answer])
         by = f"{question}={answer}" if source == USER else source
         sources = {**self.sources, **dict.fromkeys(changes, by)}
-        return replace(self, **changes, sources=sources, open=remaining)
+        spec = replace(self, **changes, sources=sources, open=remaining)
+        return spec._with_interval_of_kind()
 
     def settled(self) -> Specification:
         """Return a copy in which each question with a single possible answer is answered."""
@@ -226,23 +230,40 @@ class Specification:
 
     def _with_interval_of_kind(self) -> Specification:
         """Return a copy with MeanFlow's ``interval`` for its kind; self for other networks."""
-        if not self.network.get("arguments", {}).get("interval"):
+        arguments = self.network.get("arguments", {})
+        if not arguments.get("interval"):
             return self
-        interval = "whole" if self.kind == "map" else "none"
-        options = {
-            question: {answer: _with_interval(changes, interval) for answer, changes in of.items()}
-            for question, of in self.open.items()
+        arguments = {**arguments, "interval": "whole" if self.kind == "map" else "none"}
+        return replace(self, network={**self.network, "arguments": arguments})
+
+
+def process_of(spec: Specification) -> Process:
+    """Return the process of a specification.
+
+    Raises a ValueError if there is no such process, or it does not take an argument or its value.
+    """
+    arguments = dict(spec.process)
+    name = arguments.pop("name")
+    if math.isinf(spec.sigma_max) and arguments.get("zero_snr"):
+        arguments["cap"] = math.inf
+    if name not in PROCESSES:
+        raise ValueError(
+            f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
+        )
+    takes = arguments_of_process(name)
+    # drop arguments of the replaced process, unless the user gave them
+    if spec.source("process.name") == USER:
+        arguments = {
+            k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
         }
-        return replace(self, **_with_interval({"network": self.network}, interval), open=options)
-
-
-def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
-    """Return the fields ``changes``; a ``network`` among them gets the argument ``interval``."""
-    if "network" not in changes:
-        return changes
-    network = changes["network"]
-    arguments = {**network["arguments"], "interval": interval}
-    return {**changes, "network": {**network, "arguments": arguments}}
+    if more := [key for key in arguments if key not in takes]:
+        raise ValueError(f"process {name}: it takes {', '.join(takes)}, and no {' or '.join(more)}")
+    try:
+        if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
+            raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")
+        return PROCESSES[name](**arguments)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"process {name}: {error}") from None
 
 
 _SETTABLE = tuple(

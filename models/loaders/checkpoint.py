@@ -12,7 +12,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from types import ModuleType
+from typing import NamedTuple, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import safetensors.torch
@@ -33,10 +34,8 @@ from ..checkpoints.opening import (
 )
 from ..checkpoints.specification import Specification, read_value
 from ..checkpoints.weights import WRAP, tensor_names_by_entry
+from ..denoiser import Denoiser
 from . import loader
-
-if TYPE_CHECKING:
-    from ..denoiser import Denoiser
 
 Value = TypeVar("Value")
 
@@ -217,10 +216,8 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
         name = f"{name}-latents"
-    sampling, levels, shift = (
-        getattr(of, key, None) for key in ("own_sampling", "native_levels", "own_shift")
-    )
-    return Checkpoint(spec, network, name, content, sampling, decoder, levels, shift)
+    scheduler = cast(ModuleType, of) if spec.preset else None
+    return Checkpoint(spec, network, name, content, decoder, scheduler)
 
 
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:

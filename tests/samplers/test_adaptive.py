@@ -45,8 +45,8 @@ def test_a_batch_costs_what_its_samples_cost(name):
     for k in range(len(x)):
         alone = Recorder(Rational(pull=3.0))
         assert torch.equal(make(name).sample(alone, x[k : k + 1], GRID, NoNoise()), ends[k : k + 1])
-        counts.append(alone.log.rows)
-    assert together.log.rows == sum(counts)
+        counts.append(alone.rows)
+    assert together.rows == sum(counts)
     assert len(set(counts)) > 1
 
 
@@ -58,8 +58,8 @@ def test_only_the_ends_of_the_grid_matter_and_both_are_met_exactly(name):
         make(name).sample(few, latents(), GRID, NoNoise()),
         make(name).sample(many, latents(), fine, NoNoise()),
     )
-    assert few.log.levels[0] == GRID.sigma[0]
-    assert few.log.levels[-1] == min(few.log.levels) == GRID.sigma[-2]
+    assert few.levels[0] == GRID.sigma[0]
+    assert few.levels[-1] == min(few.levels) == GRID.sigma[-2]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,8 +68,8 @@ def test_a_rejected_step_is_not_evaluated_at_its_start_again(name):
     make({"name": name, "h_init": 6.0, "rtol": 1e-4, "atol": 1e-4}).sample(
         seen, latents(1), GRID, NoNoise()
     )
-    inner = [level for level in seen.log.levels if level < GRID.sigma[0]]
-    assert seen.log.levels.count(GRID.sigma[0]) == 1
+    inner = [level for level in seen.levels if level < GRID.sigma[0]]
+    assert seen.levels.count(GRID.sigma[0]) == 1
     assert any(later > earlier * (1 + 1e-9) for earlier, later in pairwise(inner)), (
         "nothing was rejected"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser
-from ....models.checkpoints.programs import training_answers
+from ....models.checkpoints.processes import SCHEDULE_ENDS
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser, Wrapper
 from .reading_comparison import Candidate, Readings
@@ -29,10 +29,6 @@ LINEAR_PROCESSES = ("vp_linear", "sub_vp")
 """Processes whose beta(t) is linear."""
 SCHEDULES = ("linear", "scaled_linear", "cosine")
 """Schedules of betas to try for a discrete process."""
-SCHEDULE_ENDS = {
-    "scaled_linear": {"start": 0.00085, "end": 0.012},
-    "linear": {"start": 1e-4, "end": 0.02},
-}
 USUAL_STEPS = 1000
 CIRCLE_FACTOR = 2 / math.pi
 """Factor that turns the velocity of a trigonometric flow into ``v``."""
@@ -53,8 +49,19 @@ def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Speci
     All settings of ``spec`` must have values. ``settings`` is a text with the changed settings, such
     as "half=first".
     """
-    for settings, changes in _changes_by_settings(spec):
-        yield settings, replace(spec, **changes)
+    yield from ((text, replace(spec, **changes)) for text, changes in _changes_by_settings(spec))
+
+
+def readings_of_specifications(
+    specifications: Iterable[tuple[str, Specification]], make: Callable[[Specification], Denoiser]
+) -> Readings:
+    """Yield (settings, model) of each specification; leave out those that ``make`` refuses."""
+    for settings, spec in specifications:
+        try:
+            model = make(spec)
+        except (ValueError, TypeError):  # such as a prediction that the process lacks
+            continue
+        yield settings, model
 
 
 def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -104,16 +111,6 @@ def steps_of_table(process: Mapping[str, Any]) -> int:
 def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
     of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
     return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
-
-
-def raw_network_specifications(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield pairs (settings, specification) for a user's ``model(x, sigma)`` as a raw network.
-
-    Each known training of raw networks gives a pair. ``spec`` describes the model as a denoiser.
-    """
-    for training, changes in training_answers().items():
-        if training != "denoiser":
-            yield f"training={training}", replace(spec, **{**changes, "sigma_min": spec.sigma_min})
 
 
 def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -170,9 +167,9 @@ class ChangedCall(Wrapper):
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Yield (settings, maker) of denoisers trained on images of another value range or layout."""
+    """Yield (settings, denoiser) for images of another value range or layout."""
     for settings, scale, shift in _other_ranges(clean):
-        yield settings, partial(ChangedCall, model, partial(_denoise_rescaled, scale, shift))
+        yield settings, ChangedCall(model, partial(_denoise_rescaled, scale, shift))
     if len(model.event) != 3:
         return
     channels, height, width = model.event
@@ -182,19 +179,12 @@ def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
     if channels == 3:
         flips["the channels of the {} reversed (BGR)"] = partial(torch.flip, dims=(1,))
     for settings, flip in flips.items():
-        change = partial(_denoise_flipped, flip)
-        yield settings.format("images"), partial(ChangedCall, model, change)
-        yield settings.format("output"), partial(_with_flipped_output, model, flip)
-
-
-def _denoise_flipped(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
-    return flip(d(flip(x), s))
-
-
-def _with_flipped_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
-    if not isinstance(model, NativeDenoiser):
-        return ChangedCall(model, lambda d, x, s: flip(d(x, s)))
-    return with_changes(model, network=lambda x_t, t, labels: flip(model.network(x_t, t, labels)))
+        both = ChangedCall(model, lambda d, x, s, flip=flip: flip(d(flip(x), s)))
+        yield settings.format("images"), both
+        output = ChangedCall(model, lambda d, x, s, flip=flip: flip(d(x, s)))
+        if isinstance(model, NativeDenoiser):
+            output = with_changes(model, network=lambda *of, flip=flip: flip(model.network(*of)))
+        yield settings.format("output"), output
 
 
 def with_changes(model: NativeDenoiser, **attributes: Any) -> NativeDenoiser:
@@ -223,7 +213,7 @@ def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) 
 
 
 def readings_of_scale(stated: Candidate) -> Readings:
-    """Yield (settings, maker) of denoisers with scaled output, if one factor fits all levels."""
+    """Yield (settings, denoiser) with scaled output, if one factor fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = with_changes(model, factor=-model.factor)
@@ -234,13 +224,13 @@ def readings_of_scale(stated: Candidate) -> Readings:
         c = _best_multiple(stated, without_output)
         if c is not None:
             factor = c * model.factor
-            yield f"factor={factor:.3g}", partial(with_changes, model, factor=factor)
+            yield f"factor={factor:.3g}", with_changes(model, factor=factor)
         return
     for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
         c = _best_multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
-            change = partial(_denoise_with_scaled_output, c, base)
-            yield f"the {noun}output divided by {1 / c:.3g}", partial(ChangedCall, model, change)
+            scaled = partial(_denoise_with_scaled_output, c, base)
+            yield f"the {noun}output divided by {1 / c:.3g}", ChangedCall(model, scaled)
 
 
 def _denoise_with_scaled_output(
@@ -273,9 +263,9 @@ def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> 
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
-    """Yield (settings, maker) of two denoisers with usual mistakes in the network's input scale."""
+    """Yield (settings, denoiser) of two usual mistakes in the scale of the network's input."""
     for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
-        yield f"the network's input {scaling}", partial(_with_scaled_input, model, power)
+        yield f"the network's input {scaling}", _with_scaled_input(model, power)
 
 
 def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:

@@ -6,11 +6,11 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ....models.adapters import NativeDenoiser, Network
@@ -19,6 +19,7 @@ from ....models.checkpoints.checkpoint_denoiser import (
     digest_of_value,
     fields_behind_numbers,
 )
+from ....models.checkpoints.opening import error_in_words
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, has_altering_wrapper
@@ -27,6 +28,7 @@ from .alternative_readings import (
     readings_of_images,
     readings_of_network,
     readings_of_scale,
+    readings_of_specifications,
 )
 from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
 from .label_and_time_checks import (
@@ -46,7 +48,6 @@ from .reading_comparison import (
     check_pythagoras,
     check_readings,
     is_better,
-    usable_readings,
 )
 from .samples import candidate_on_samples, limit_time
 from .user_models import adapter_of, readings_of_time, readings_of_user_model
@@ -214,16 +215,22 @@ def check_checkpoint(
         same = [c for a, c in other.candidates() if a == answers and c.event == chosen.event]
         readings += [(name, c) for c in same]
     distinct = {digest_of_value(fields_behind_numbers(c)): (name, c) for name, c in readings}
-    changed = [(name, partial(model_of, c)) for name, c in distinct.values()]
+    changed = readings_of_specifications(distinct.values(), model_of)
     results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
     fitting = [c.settings for c, base in tried if base is best and not is_better(best, c)]
     named = {name.partition("=")[0] for name, _ in stated if name in fitting}
     tried = [*((other, best) for other in others), *tried]
-    answers = answers if verdict_of(checks + results) == "passed" else {}
-    result = _result_of_checks(best, checks + results, tried, images, chosen, answers)
-    fit_alike = tuple(a for a, c in options if alike and (c is best or c.settings in alike))
     given = dict.fromkeys(s for s in chosen.sources.values() if s.partition("=")[0] in named)
-    return replace(result, alike=fit_alike, given=tuple(given))
+    return _result_of_checks(
+        best,
+        checks + results,
+        tried,
+        images,
+        spec=chosen,
+        answers=answers if verdict_of(checks + results) == "passed" else {},
+        alike=tuple(a for a, c in options if alike and (c is best or c.settings in alike)),
+        given=tuple(given),
+    )
 
 
 def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
@@ -232,17 +239,13 @@ def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
 
 
 def _result_of_checks(
-    best: Candidate,
-    checks: list[Check],
-    tried: list[Compared],
-    images: Tensor | None,
-    spec: Specification | None = None,
-    answers: dict[str, str] | None = None,
+    best: Candidate, checks: list[Check], tried: list[Compared], images: Tensor | None, **more: Any
 ) -> Checked:
+    """Return the result with these checks of ``best``; ``more`` are further fields of it."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = tuple(_rows_of_readings([(best, best), *tried]))
-    return Checked(spec, answers or {}, tuple(checks), fitted, count, rows)
+    return Checked(**more, checks=tuple(checks), fit=fitted, images=count, candidates=rows)
 
 
 def check_denoiser(
@@ -272,23 +275,50 @@ def check_denoiser(
     stated = candidate_on_samples("", adapter_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
     checks, tried = _run_checks(stated, changed, teacher, own=images is None, device=device)
-    return _result_of_checks(stated, checks, tried, images)
+    return _result_of_checks(stated, checks, tried, images, spec=None, answers={})
 
 
 def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Return the checks of the best candidate, and the alternatives that were tried on images."""
-    model, behaviour = best.model, check_behaviour(best.model, device)
-    fits = bool(np.isfinite(best.fit.errors).all())
-    if own and not fits:
-        return [behaviour], []
+    """Return the checks of the best candidate, and the alternatives that were tried on images.
+
+    An exception of the network fails the check of its behaviour, unless it is a ValueError.
+    """
+    behaviour = check_behaviour(best.model, device)
+    try:
+        checks, tried = _checks_on_samples(
+            best, changed, teacher, behaviour, own=own, device=device
+        )
+    except (ValueError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a user's network may raise anything for other inputs
+        checks, tried = [], []
+        if behaviour.passed:
+            behaviour = Check("behaviour", False, f"the network raises {error_in_words(error)}")
+    return [*checks, behaviour], tried
+
+
+def _checks_on_samples(
+    best: Candidate,
+    changed: Readings,
+    teacher: Denoiser | None,
+    behaviour: Check,
+    *,
+    own: bool,
+    device: str,
+) -> tuple[list[Check], list[Compared]]:
+    model, fits = best.model, bool(np.isfinite(best.fit.errors).all())
     checks: list[Check] = []
     tried: list[Compared] = []
+    if own and not fits:
+        return [UNUSABLE] if behaviour.passed else [], []
     if model.kind == "map":
-        checks += check_map(model, best.clean, best.labels)
-        checks += _check_paths(best, changed, teacher, images=not own)
-        if own and teacher is None:
+        varied = variance_of(best.clean) > 0  # a map whose own samples are all alike is not judged
+        if varied:
+            checks += check_map(model, best.clean, best.labels)
+            checks += _check_paths(best, changed, teacher, images=not own)
+        if own and (teacher is None or not varied):
             checks.append(NOT_COMPARED)
     elif own:
         checks += [check_noise_left(model, device), check_pythagoras(best, own=True), NOT_COMPARED]
@@ -307,11 +337,17 @@ def _run_checks(
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
             checks.append(check_noise_left(model, device))
             checks += [check_time(best)] if is_native else []
-        if fits and model.classes and best.labels is not None:
+        if fits and model.classes > 1 and best.labels is not None:
             checks.append(check_labels(model, best.clean, best.labels))
-    return [*checks, behaviour], tried
+    return checks, tried
 
 
+UNUSABLE = Check(
+    "samples",
+    False,
+    "the model's own samples are not finite, or the network fails on them: its prediction, sign, time or "
+    "range of levels is wrong, or it takes no such batches",
+)
 NOT_COMPARED = Check(
     "data",
     None,
@@ -329,7 +365,7 @@ def _check_paths(
         stated = measure_movement(best.model, best.clean, best.labels, std)
         others = {
             name: measure_movement(model, best.clean, best.labels, std)
-            for name, model in usable_readings(changed)
+            for name, model in changed
             if is_a_map(model, best.clean, best.labels)
         }
         yield check_renoised(stated, others)

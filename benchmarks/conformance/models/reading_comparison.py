@@ -7,7 +7,7 @@ the smallest squared error. So a reading is wrong if another reading has a small
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -34,8 +34,8 @@ FEW_SAMPLES, MOST_READINGS = 24, 6
 MOST_CAUSES = 2
 """Largest number of equally good candidates that a message names in full."""
 
-Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
-"""Alternative interpretations of a network: (settings, function that makes the denoiser) pairs."""
+Readings = Iterable[tuple[str, Denoiser]]
+"""Alternative interpretations of a network: pairs of settings and denoiser, made one by one."""
 Compared = tuple["Candidate", "Candidate"]
 """Two candidates fitted to the same samples: an alternative, and the stated candidate."""
 
@@ -130,8 +130,7 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     few, labels = stated.few_samples
     at = stated.fit.levels
     rough = fit_candidate("", stated.model, few, labels, at[::2])
-    usable = usable_readings(readings)
-    tried = [fit_candidate(name, model, few, labels, at[::2]) for name, model in usable]
+    tried = [fit_candidate(name, model, few, labels, at[::2]) for name, model in readings]
     gains = {id(reading): rough.fit.excess(reading.fit)[0] for reading in tried}
     hopeful = [reading for reading in tried if gains[id(reading)] > -SMALLEST_GAIN]
     # first the readings that are right on the few samples, each group best first
@@ -143,16 +142,6 @@ def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
     better.sort(key=lambda reading: reading.fit.median_log_error)
     right = [c for c in better if c.is_right]
     return BetterReadings(right, [c for c in better if c not in right], compared)
-
-
-def usable_readings(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
-    """Yield (settings, model) of each alternative that raises no ValueError or TypeError."""
-    for settings, maker in readings:
-        try:
-            model = maker()
-        except (ValueError, TypeError):  # such as a prediction that the process lacks
-            continue
-        yield settings, model
 
 
 def check_readings(

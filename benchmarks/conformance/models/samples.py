@@ -19,6 +19,7 @@ from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
 from .fit import CACHED_VALUES, LEVELS, SEED, Check, Fit
+from .maps import variance_of
 from .reading_comparison import Candidate, fit_candidate
 
 
@@ -158,9 +159,17 @@ def candidate_on_samples(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a candidate with its fit to images; without images, to ``samples`` of the model."""
+    """Return a candidate with its fit to images; without images, to ``samples`` of the model.
+
+    Raises a ValueError for images that are all alike, such as a single one.
+    """
     if images is not None:
         clean = images.to(device, model.dtype)
+        if not variance_of(clean):
+            raise ValueError(
+                "one image, or images that are all alike, check nothing; give some hundred of those that "
+                "the network was trained on"
+            )
         return fit_candidate(settings, model, clean, labels_for_network(model, labels, device))
     try:
         return fit_candidate(settings, model, *draw_own_samples(model, samples, device))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from typing import Any
 
@@ -15,18 +15,18 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.checkpoint_denoiser import Checkpoint
-from ....models.checkpoints.processes import PROCESSES
+from ....models.checkpoints.processes import PROCESSES, SCHEDULE_ENDS
+from ....models.checkpoints.programs import training_answers
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Denoiser
 from ....models.loaders.python_file import ForeignDenoiser
 from ....models.process import Discrete, Process
 from .alternative_readings import (
-    SCHEDULE_ENDS,
     USUAL_STEPS,
     Call,
     ChangedCall,
     alternative_specifications,
-    raw_network_specifications,
+    readings_of_specifications,
     steps_of_table,
     with_changes,
 )
@@ -43,7 +43,7 @@ SHIFT_RESOLUTION = 1000
 
 
 def readings_of_time(stated: Candidate) -> Readings:
-    """Yield (settings, maker) of denoisers with reversed, rescaled or shifted network times.
+    """Yield (settings, denoiser) with reversed, rescaled or shifted network times.
 
     Shifts are tried only if the stated settings are wrong. A ``NativeDenoiser`` gets only shifts.
     """
@@ -58,7 +58,7 @@ def readings_of_time(stated: Candidate) -> Readings:
     if module is None:
         for schedule, ends in SCHEDULE_ENDS.items():
             process = PROCESSES["discrete"](schedule=schedule, steps=USUAL_STEPS, **ends)
-            reading = partial(ChangedCall, model, partial(_denoise_at_reversed_step, process))
+            reading = ChangedCall(model, partial(_denoise_at_reversed_step, process))
             yield f"steps reversed, {USUAL_STEPS - 1} - n of {schedule} betas,", reading
     elif last := _last_usual_time(times):
         unit = 1000 if last == 1 else 1 / (last + 1)
@@ -66,8 +66,8 @@ def readings_of_time(stated: Candidate) -> Readings:
         def retimed(change: Change) -> Denoiser:
             return ChangedCall(model, partial(_denoise_retimed, module, change))
 
-        yield f"{last} - t {AS_TIME}", partial(retimed, partial(_rescale_time, -1, last, last))
-        yield f"{unit:g} t {AS_TIME}", partial(retimed, partial(_rescale_time, unit, 0, math.inf))
+        yield f"{last} - t {AS_TIME}", retimed(partial(_rescale_time, -1, last, last))
+        yield f"{unit:g} t {AS_TIME}", retimed(partial(_rescale_time, unit, 0, math.inf))
         if not stated.may_be_right:
             yield from _readings_of_shift(stated, retimed, last)
 
@@ -81,7 +81,7 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield (settings, maker) for the best shift of times in [0, ``last``]; none if that is 0."""
+    """Yield (settings, denoiser) for the best shift of times in [0, ``last``]; none if that is 0."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
@@ -89,7 +89,7 @@ def _readings_of_shift(
 
         shift = _best_shift(stated, shifted_model, last)
         sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
-        yield f"about t {sign} {size:g} {AS_TIME}", partial(shifted_model, shift)
+        yield f"about t {sign} {size:g} {AS_TIME}", shifted_model(shift)
 
 
 def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
@@ -174,16 +174,24 @@ def adapter_of(model: Denoiser) -> Denoiser:
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield (settings, maker) of denoisers with other settings, for a model that is no checkpoint.
+    """Yield (settings, denoiser) with other settings, for a model that is no checkpoint.
 
     A model with a noising process of the user's own yields none.
     """
     if not isinstance(model, NativeDenoiser):
         for words, change in _CORRECTIONS.items():
-            yield words, partial(ChangedCall, model, change)
+            yield words, ChangedCall(model, change)
         spec = _specification_of(model, {"name": "ve"}, "x0")
-        for name, other in raw_network_specifications(spec):
-            yield f"an adapter of {name}", partial(Checkpoint, other, model.denoise, "model", "")
+        raw = {
+            f"an adapter of training={name}": replace(
+                spec, **{**fields, "sigma_min": spec.sigma_min}
+            )
+            for name, fields in training_answers().items()
+            if name != "denoiser"
+        }
+        yield from readings_of_specifications(
+            raw.items(), lambda other: Checkpoint(other, model.denoise, "model", "")
+        )
         return
     process = _process_fields(model.process)
     if process is None:
@@ -197,8 +205,8 @@ def readings_of_user_model(model: Denoiser) -> Readings:
         time=asdict(model.time),
         boundary=asdict(model.boundary) if model.boundary else {},
     )
-    for name, other in alternative_specifications(spec):
-        yield name, partial(_adapter_for, model, spec, other)
+    others = alternative_specifications(spec)
+    yield from readings_of_specifications(others, partial(_adapter_for, model, spec))
 
 
 def _specification_of(

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...denoiser import OwnSampling
-from ..checkpoint_denoiser import process_of
-from ..specification import Specification
+from ..specification import Specification, process_of
 from .scheduler import Settings, kind_of, trained_fields
 from .steps import LOG_STEPS, SIGMA_STEPS, TABLE_STEPS, Steps, check_strides, spacing_of, steps_of
 

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import beta
 
-from ...process import Process
-from ..checkpoint_denoiser import process_of
-from ..specification import Specification
+from ...process import Discrete, Process
+from ..specification import Specification, process_of
 from .scheduler import Settings, kind_of
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
@@ -86,21 +85,21 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
 def steps_of(spec: Specification, count: int) -> Steps:
     """Return evaluations of the folder's scheduler in ``count`` steps (``num_inference_steps``).
 
-    Raises a ValueError for an impossible ``count``, an unknown shift, or an infinite ``sigma_max``
-    if the scheduler begins at a finite level of its table.
+    Raises a ValueError for an impossible ``count``, an unknown shift, unknown levels, or an infinite
+    ``sigma_max`` if the scheduler begins at a finite level of its table.
     """
     kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
-    if kind.startswith("EDM"):
+    by_formula = kind.startswith("EDM") or spec.time.get("of") == "log_level"
+    if by_formula and {"t_min", "t_max"} <= spec.process.keys():
         levels, times = _formula_levels(spec, process.t_max, process.t_min, count), None
     elif kind in FLOW_STEPS:
         levels, times = _flow_levels(spec, process, count), None
-    elif kind == "LCM":
-        levels, times = _steps_of_distillation(spec, process, count)
     elif spec.preset["spacing"] == "flow":
         levels, times = _steps_on_flow(spec, kind, process, count)
-    elif spec.time.get("of") == "log_level":  # the network takes the level itself
-        top, bottom = (spec.preset["settings"][end] for end in ("sigma_max", "sigma_min"))
-        levels, times = _formula_levels(spec, top, bottom, count), None
+    elif not isinstance(process, Discrete):
+        raise ValueError(f"{spec.preset['scheduler']}: its levels are not known here")
+    elif kind == "LCM":
+        levels, times = _steps_of_distillation(spec, process, count)
     else:
         levels, times = _steps_in_table(spec, kind, process, count)
     levels = [min(float(level), spec.sigma_max) for level in levels]

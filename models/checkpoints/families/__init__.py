@@ -2,10 +2,9 @@
 
 A family here is the checkpoints of one code base or format, such as EDM's pickles.
 
-Each family has a module of its name, with the functions of :class:`Family`. If the checkpoints have a scheduler, the
-module also has ``own_sampling(spec, steps, scheduler) -> OwnSampling``, ``own_shift(spec)``, and
-``native_levels(spec, steps)``. The function ``native_levels`` returns the levels at which the scheduler calls the
-network. To add a family, write a module and a test.
+Each family has a module of its name, with the functions of :class:`Family`. If the specification has a preset, the
+module also has ``own_sampling(spec, steps, scheduler)``, ``native_levels(spec, steps)`` and ``own_shift(spec)``, as
+:class:`~samplerbench.models.Denoiser` has them. To add a family, write a module and a test.
 """
 
 from __future__ import annotations

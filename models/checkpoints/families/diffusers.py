@@ -27,7 +27,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..checkpoint_denoiser import process_of
 from ..diffusers.calls import CONVENTIONS, Convention
 from ..diffusers.folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from ..diffusers.library import network
@@ -35,7 +34,7 @@ from ..diffusers.preset import own_sampling, preset_of
 from ..diffusers.scheduler import PREDICTIONS, trained_fields
 from ..diffusers.steps import native_levels, own_shift
 from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
+from ..specification import FAMILY, FILE, Specification, process_of
 from ..weights import WRAP
 
 __all__ = ["native_levels", "network", "own_sampling", "own_shift", "recognise"]

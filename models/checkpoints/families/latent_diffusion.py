@@ -36,17 +36,7 @@ from ..diffusers.library import import_diffusers
 from ..opening import CheckpointError, Opened, state_dict
 from ..processes import betas_of, range_of_betas
 from ..specification import FAMILY, FILE, Answers, Specification, size_answers
-from ..weights import (
-    WRAP,
-    Sets,
-    Tensors,
-    choice_in_words,
-    construct_network,
-    entry_by_name,
-    fill_network,
-    find_sets,
-    without_prefix,
-)
+from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network, without_prefix
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
 from .openai import make_unet, read_unet_arguments
@@ -118,15 +108,17 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Return the U-Net with its weights, made by diffusers if it attends to embeddings."""
-    tensors = entry_by_name(find_sets(opened, KEYS), spec.weights["entry"], opened)
-    unet, arguments = without_prefix(tensors, WITHIN), spec.network["arguments"]
+    sets = find_sets(opened, KEYS)
     if spec.network["class"] != UNET_TEXT:
-        return make_unet(spec, opened, {spec.weights["entry"]: unet})
+        return make_unet(spec, opened, {n: without_prefix(t, WITHIN) for n, t in sets.items()})
     library = import_diffusers()
-    raw = construct_network(library.UNet2DConditionModel, arguments, opened.path)
     convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
-    named = {WITHIN + name: tensor for name, tensor in unet.items()}
-    full = fill_network(raw, convert(named, arguments), opened.path)
+
+    def converted(tensors: Tensors) -> dict[str, Tensor]:
+        unet = {name: tensor for name, tensor in tensors.items() if name.startswith(WITHIN)}
+        return convert(unet, spec.network["arguments"])
+
+    full = load_network(library.UNet2DConditionModel, spec, opened, sets, converted)
     tables = read_tables(spec.embeddings, opened.path)
     tables = tables or {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
     return CalledNetwork(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()

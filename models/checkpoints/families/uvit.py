@@ -21,7 +21,7 @@ from typing import Any
 from ...adapters import Network
 from ...nets.uvit import UViT
 from ..opening import CheckpointError, Opened
-from ..processes import VP_LINEAR, schedule_fields
+from ..processes import SCHEDULE_ENDS, VP_LINEAR, schedule_fields
 from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
 from .dit import possible_heads
@@ -34,7 +34,7 @@ WITH_NULL = 1001
 LATENT = 4
 """Number of channels of Stable Diffusion's latents."""
 
-SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
+SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, **SCHEDULE_ENDS["scaled_linear"]}
 TRAININGS: dict[str, dict[str, Any]] = {
     "VP": {**VP_LINEAR, "time": {"of": "t", "scale": 999.0}},
     "SD-betas": {**schedule_fields(**SD), "time": {"of": "t", "offset": 1.0}, "limits": None},

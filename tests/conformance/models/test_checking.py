@@ -88,6 +88,35 @@ def test_the_right_map_passes(name: str) -> None:
     assert abs(found.fit.defect).max() < 0.05
 
 
+def test_check_checkpoint__a_network_that_fails_on_its_own_samples_does_not_pass() -> None:
+    def small_batches(x: torch.Tensor, t: torch.Tensor, labels: None) -> torch.Tensor:
+        if len(x) > 8:
+            raise RuntimeError("batch")
+        return right(x, t, labels)
+
+    spec, right = RIGHT["EDM"], exact(RIGHT["EDM"])
+    found = check_checkpoint(spec, small_batches, samples=32)
+    assert (found.verdict, [c.name for c in found.checks if not c.passed]) == (
+        "failed",
+        ["samples"],
+    )
+    found = check_checkpoint(spec, small_batches, data(8))  # the check of noise takes 64 states
+    assert "raises RuntimeError: batch" in found.checks[-1].said
+    assert found.verdict == "failed"
+
+
+def test_check_checkpoint__images_that_are_all_alike_are_refused() -> None:
+    with pytest.raises(ValueError, match="one image, or images that are all alike"):
+        check_checkpoint(RIGHT["EDM"], exact(RIGHT["EDM"]), data(1))
+
+
+def test_check_checkpoint__one_class_has_no_other_labels_to_try() -> None:
+    spec = replace(RIGHT["EDM"], classes=1, labels="random")
+    found = check_checkpoint(spec, exact(spec), data(32), torch.zeros(32, dtype=torch.int64))
+    assert found.passed
+    assert "labels" not in {check.name for check in found.checks}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["DDPM, learned variance", "stable diffusion's v", "EDM", "SiT", "score, VE"]

@@ -27,6 +27,7 @@ from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_
 from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, fields_behind_numbers
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
 from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
+from samplerbench.models.checkpoints.families import diffusers
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.samplers import make
 
@@ -108,6 +109,25 @@ def test_own_shift__other_schedulers_of_flows_and_none(tmp_path):
     hidden = spec_of_flow(tmp_path / "unknown", tokens=0, use_dynamic_shifting=True)
     with pytest.raises(ValueError, match="its shift depends on an unknown size"):
         native_levels(hidden, 4)
+
+
+def test_native_levels__schedulers_without_a_table(tmp_path):
+    said = {"_class_name": "ScoreSdeVeScheduler", "sigma_max": 50.0}
+    spec = spec_of(pipeline(tmp_path / "ve", said))
+    with pytest.raises(ValueError, match="ScoreSdeVeScheduler: its levels are not known here"):
+        native_levels(spec, 3)
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "ve", "0", None, diffusers)
+    assert model.native_levels(3) == pytest.approx([50.0, 0.5**0.5, 0.01])
+    maps = spec_of(pipeline(tmp_path / "cm", {"_class_name": "CMStochasticIterativeScheduler"}))
+    assert native_levels(maps, 2) == pytest.approx([80.0, 0.002])
+
+
+def test_checkpoint__an_invalid_setting_of_the_scheduler_is_one_sentence(tmp_path):
+    spec = spec_of(pipeline(tmp_path, DDIM | {"steps_offset": None}))
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "m", "0", None, diffusers)
+    assert model.native_levels(4) is not None  # those of the process
+    with pytest.raises(ValueError, match="m: its scheduler has an invalid setting"):
+        model.own_sampling(4)
 
 
 def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
@@ -235,8 +255,7 @@ def test_levels_are_plain_numbers(tmp_path):
 def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(tmp_path):
     said = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 6.0}
     spec = spec_of(pipeline(tmp_path, said))
-    network, functions = (lambda x, t, labels: torch.zeros_like(x)), (native_levels, own_shift)
-    model = Checkpoint(spec, network, "flow", "0", own_sampling, None, *functions)
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "flow", "0", None, diffusers)
     request = AdviceRequest("flow", model, "cpu", 0, "pixels", ("dpmpp_2m",))
     own = "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
     assert request.now.words == own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,6 +123,12 @@ def test_overridden__another_process_leaves_the_parts_that_it_lacks():
     spec = answered(**{"process.t_max": "0.9", "process.name": "vp_linear"})
     assert (spec.process, spec.snap) == ({"name": "vp_linear", "t_max": 0.9}, "")
     assert process_of(spec).t_max == 0.9
+
+
+def test_process_of__a_table_of_one_time_is_refused_in_one_sentence():
+    process = {"name": "discrete", "schedule": "linear", "steps": 1, "zero_snr": True}
+    with pytest.raises(ValueError, match="need two levels or more"):
+        process_of(replace(answered(sigma_max="80"), process=process))
 
 
 def test_checkpoint__settings_that_contradict_each_other_are_one_sentence():
