@@ -10,6 +10,7 @@ two spacings of levels, two methods and three strengths of the fit. The least di
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 import torch
 
 from samplerbench.samplers import (
@@ -17,7 +18,6 @@ from samplerbench.samplers import (
     LinearMultistep,
     LinearRow,
     Source,
-    karras,
     make,
     tabulate,
     uniform_lambda,
@@ -25,8 +25,10 @@ from samplerbench.samplers import (
 
 LATENTS = 64
 TEACHER_STEPS = 400
-BELOW = 100
-"""The teacher goes on to sigma_min / BELOW, where the denoised image is the end of the path."""
+END_POINTS = 4
+"""Number of images from which the end of a path is extrapolated."""
+ORDER, FLOOR = 3, 0.3
+"""Difference of images that spaces the levels, and the least density of levels over the mean one."""
 MEMORY = 4
 """Number of earlier images in a fit."""
 RIDGES = (1e-1, 1e-3, 1e-8)
@@ -54,28 +56,67 @@ class FittedTable(LinearMultistep):
 
 def tune(denoise, draw, nfe, sigma_min, sigma_max):
     """Return the fitted sampler and its levels for ``nfe`` evaluations a sample."""
-    fine = uniform_lambda(TEACHER_STEPS, sigma_min / BELOW, sigma_max)
-    states = [draw(LATENTS)]
-    make("zeab_4").sample(denoise, states[0], fine, 0, on_step=lambda _i, _s, x: states.append(x))
+    fine = uniform_lambda(TEACHER_STEPS, sigma_min, sigma_max)
+    states, images = [draw(LATENTS)], []
+
+    def denoise_and_keep(x, sigma):
+        images.append(denoise(x, sigma))
+        return images[-1]
+
+    teacher = make("zeab_4")
+    teacher.sample(denoise_and_keep, states[0], fine, 0, on_step=lambda _i, _s, x: states.append(x))
+    states[-1] = end_of_path(fine.positive, images)
     best = None
-    for spacing, method in product((uniform_lambda, karras), ("dpmpp_2m", "zeab_4")):
-        places = nearest_places(fine, spacing(nfe, sigma_min, sigma_max))
+    spacings = uniform_lambda(nfe, sigma_min, sigma_max), spaced_by_images(fine, images, nfe)
+    for spacing, method in product(spacings, ("dpmpp_2m", "zeab_4")):
+        places = nearest_places(fine, spacing)
         grid = Grid(tuple(fine.sigma[i] for i in places))
+        rows, targets = tabulate(make(method), grid), [states[i] for i in places]
         for ridge in (None, *RIDGES):
-            rows = tabulate(make(method), grid)
-            table, ends = roll_out(denoise, grid, rows, [states[i] for i in places], ridge)
+            table, ends = roll_out(denoise, grid, rows, targets, ridge)
             miss = float((ends - states[-1]).flatten(1).norm(dim=1).median())
             if best is None or miss < best[0]:
                 best = miss, table, grid
     return FittedTable(table=best[1]), best[2]
 
 
+def end_of_path(levels, images):
+    """Return the image at level 0, by a polynomial in sigma^2 through images at the lowest levels.
+
+    Along a path, the denoised image is x0 + O(sigma^2). The levels are about sigma_min 2^(k / 2).
+    """
+    lowest = min(levels)
+    places = [
+        int(np.argmin(np.abs(np.log(levels) - np.log(lowest) - k * np.log(2) / 2)))
+        for k in range(END_POINTS)
+    ]
+    squares = [levels[i] ** 2 for i in places]
+    weights = [
+        np.prod([other / (other - own) for other in squares if other != own]) for own in squares
+    ]
+    return sum(float(w) * images[i] for w, i in zip(weights, places, strict=True))
+
+
+def spaced_by_images(fine, images, nfe):
+    """Return levels that lie densest where the images' differences of third order are large.
+
+    A multistep method's error in a step of length h grows as h^ORDER times this derivative.
+    """
+    change = torch.stack(images).flatten(2).diff(ORDER, dim=0).norm(dim=2).median(1).values.cpu()
+    smooth = np.convolve(np.pad(change.double().numpy(), 9, mode="edge"), np.ones(19) / 19, "valid")
+    density = smooth ** (1 / (ORDER + 1))
+    total = np.concatenate([[0.0], np.cumsum(density + FLOOR * density.mean() + 1e-300)])
+    lam = np.linspace(fine.lam[0], fine.lam[-2], len(total))
+    levels = np.exp(-np.interp(np.linspace(0, total[-1], nfe), total, lam))
+    return Grid((*levels, 0.0))
+
+
 def nearest_places(fine, grid):
     """Return indices of the levels of ``fine`` nearest to those of ``grid``, all different."""
-    places = [0]
-    for level in grid.positive[1:]:
+    places, levels = [0], grid.positive
+    for left, level in zip(range(len(levels) - 1, 0, -1), levels[1:], strict=True):
         nearest = min(range(len(fine)), key=lambda i: abs(fine.sigma[i] / level - 1))
-        places.append(max(nearest, places[-1] + 1))
+        places.append(min(max(nearest, places[-1] + 1), len(fine) - left))
     return [*places, len(fine)]
 
 

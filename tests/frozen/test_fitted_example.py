@@ -9,7 +9,7 @@ import torch
 from looping import each
 
 from samplerbench.models.registry import make_model
-from samplerbench.samplers import SampleNoise, karras, load_file, make, uniform_lambda
+from samplerbench.samplers import Grid, SampleNoise, karras, load_file, make, uniform_lambda
 
 FILE = Path(__file__).parents[2] / "docs/examples/fitted_table.py"
 
@@ -71,3 +71,29 @@ def test_roll_out__without_a_fit_it_is_the_method(example, problem):
     again = example.FittedTable(table=table).sample(bound, problem.x, grid, 0)
     assert torch.allclose(again, expected, rtol=1e-9, atol=1e-9)
     assert all(math.isclose(a + sum(b), 1, abs_tol=1e-9) for a, b in table)
+
+
+def test_end_of_path__a_polynomial_in_squared_levels_ends_exactly(example):
+    levels = uniform_lambda(50, 0.02, 5.0).positive
+    terms = torch.randn(4, 8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    images = [sum(term * s ** (2 * k) for k, term in enumerate(terms)) for s in levels]
+    assert torch.allclose(example.end_of_path(levels, images), terms[0], rtol=0, atol=1e-10)
+
+
+def test_spaced_by_images__levels_are_dense_where_images_bend(example):
+    fine = uniform_lambda(200, 0.01, 10.0)
+    images = [torch.full((5, 2), math.tanh(3 * lam)) for lam in fine.lam[:-1]]  # bends at level 1
+    levels = example.spaced_by_images(fine, images, 12).positive
+    assert (len(levels), levels[0]) == (12, pytest.approx(10.0))
+    assert levels[-1] == pytest.approx(0.01)
+    assert sum(0.3 < level < 3 for level in levels) >= 7
+    assert sum(0.3 < level < 3 for level in uniform_lambda(12, 0.01, 10.0).positive) == 4
+
+
+@each("low", [0.01, 0.0999])
+def test_nearest_places__crowded_levels_stay_different(example, low):
+    fine = uniform_lambda(40, 0.01, 10.0)
+    crowded = Grid((10.0, *(0.1 - (0.1 - low) * k / 9 for k in range(10)), 0.0))
+    places = example.nearest_places(fine, crowded)
+    assert places == sorted(set(places))
+    assert (len(places), places[0], places[-1]) == (12, 0, 40)
