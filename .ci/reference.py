@@ -90,8 +90,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
 
 def columns() -> str:
     """Return the page of the columns of the result table."""
+    from samplerbench.results.columns import AROUND, ROW
     from samplerbench.results.quantities import columns as all_columns
-    from samplerbench.results.record import AROUND, ROW
 
     parts = [
         "# Columns of the result table\n\nEvery row of `table.csv` has these columns, in this order. "

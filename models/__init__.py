@@ -10,7 +10,7 @@ from .reference import Extractor, Identity, Reference, Statistics
 from .registry import make_model, model_names, use_model
 
 if TYPE_CHECKING:
-    from .analysis import (
+    from .mmse import (
         Estimate,
         MMSECurve,
         denoising_loss,
@@ -49,15 +49,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Estimate": "analysis",
-    "MMSECurve": "analysis",
-    "denoising_loss": "analysis",
-    "estimate_mean": "analysis",
-    "exact_mmse": "analysis",
+    "Estimate": "mmse",
+    "MMSECurve": "mmse",
+    "denoising_loss": "mmse",
+    "estimate_mean": "mmse",
+    "exact_mmse": "mmse",
     "from_function": "objects",
     "from_network": "objects",
-    "gammas": "analysis",
-    "normal_like": "analysis",
+    "gammas": "mmse",
+    "normal_like": "mmse",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

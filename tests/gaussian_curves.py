@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from samplerbench.models.analysis import FloatArray
+from samplerbench.models.mmse import FloatArray
 
 
 def gaussian_mmse(variances: FloatArray, gamma: FloatArray | float) -> FloatArray:

@@ -111,7 +111,7 @@ class ConvergedEndpoints:
 
     Attributes:
         steps: number of steps of the reference solver; 0 for a model that knows its endpoints exactly; None before
-            :meth:`find_steps`.
+            :meth:`set_steps`.
         resolution: root mean square error of the endpoints, in units of the data; 0 if they are exact.
         most: largest number of steps of the reference solver that there is time for.
     """
@@ -125,7 +125,7 @@ class ConvergedEndpoints:
     most: int = RULE.last
     _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
-    def find_steps(self, measured: Sequence[NDArray]) -> None:
+    def set_steps(self, measured: Sequence[NDArray]) -> None:
         """Set ``steps`` and ``resolution`` so that the errors of measured samples are resolved.
 
         ``measured`` are samples ``(FIRST, *event)`` of the first latents, one array for each configuration.

@@ -285,7 +285,7 @@ def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str 
     stored = run.store.get(key)
     if stored is None:
         samples = [x for _, x in run.draw_samples(dict(enumerate(entries)), 0, FIRST)]
-        run.endpoints.find_steps([x for x in samples if not isinstance(x, Failure)])
+        run.endpoints.set_steps([x for x in samples if not isinstance(x, Failure)])
         run.store.put(key, [run.endpoints.steps, run.endpoints.resolution])
     else:
         run.endpoints.steps, run.endpoints.resolution = stored

@@ -15,7 +15,7 @@ from .answer import Best, Budget, Value
 from .exports import solver_title, title
 from .wording import (
     Verdict,
-    best_own_solver,
+    best_usual_solver,
     compare_intervals,
     decided_ratio_in_words,
     distances_in_words,
@@ -106,7 +106,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
             return f"No configuration was shown to be closer to the converged samples than {now}."
         return f"No difference from {now} was shown with {compared}."
     text = f"With {at}, {name_in_sentence(best.choice)} is recommended"
-    rival = best_own_solver(budget, best.library)
+    rival = best_usual_solver(budget, best.library)
     if rival and rival.ratio and verdict(rival.ratio) == "closer":
         closer = decided_ratio_in_words(rival.ratio, "times")
         text += f". It is {closer} to the converged samples than {name_in_sentence(rival.choice)}"
@@ -125,7 +125,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
 
 def _compare_with_own_solvers(budget: Budget, library: str) -> str:
     """Return a sentence that compares with the library's best built-in solver, or ""."""
-    rival = best_own_solver(budget, library)
+    rival = best_usual_solver(budget, library)
     if rival is None or rival.ratio is None:
         return ""
     whose = solver_title(library)

@@ -255,13 +255,13 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
 
 def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
     """Return the cell that compares with the library's best built-in solver; empty without one."""
-    rival = best_own_solver(budget, library)
+    rival = best_usual_solver(budget, library)
     if rival is None or rival.ratio is None:
         return NOTHING
     return _compare(rival.ratio, name_in_sentence(rival.choice))
 
 
-def best_own_solver(budget: Budget, library: str) -> Alternative | None:
+def best_usual_solver(budget: Budget, library: str) -> Alternative | None:
     """Return the usual or built-in solver with the smallest error; None if none has an error."""
     solvers, best = [*budget.alternatives], budget.best.get(library)
     if best and best.own_ratio and (own := _own_choice(best)):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
-from ...results.comparison.shares import share_interval
+from ...results.comparison.sample_shares import share_interval
 from ...results.quantities import Quantity
 from ...results.quantities.endpoints import ENDPOINTS, STRONG
 from ...results.text import Z95

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...models.analysis import MMSECurve, denoising_loss, exact_mmse, gammas
 from ...models.denoiser import Denoiser
 from ...models.exact.base import ExactModel
+from ...models.mmse import MMSECurve, denoising_loss, exact_mmse, gammas
 from ...samplers import NoNoise, Source, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, staircase_costs
@@ -115,4 +115,8 @@ def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str,
             f"optimal_kl: the denoising loss of model {model.name} is not "
             "finite; choose another schedule"
         )
-    return {"gamma": gamma.tolist(), "mmse": curve.mean().tolist(), "evaluations": evaluations}
+    return {
+        "gamma": gamma.tolist(),
+        "mmse": curve.falling_mean().tolist(),
+        "evaluations": evaluations,
+    }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...results.record import AROUND
+from ...results.columns import AROUND
 from ...results.run_directory.files import write_text
 from ...results.run_directory.layout import CELL, QUALITY, TIMING
 from ...results.run_directory.reading import log

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...models.loaders.source_file import hashes_of_code
-from ...results.record import Kind
+from ...results.columns import Kind
 from ...results.run_directory.behaviour_fingerprint import hash_of
 from ...results.run_directory.files import to_jsonable
 from ...results.table.typed_table import why_misfit

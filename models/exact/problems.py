@@ -160,7 +160,7 @@ def gaussian() -> Gaussian:
     variances = torch.tensor(
         [round(10 ** (-2 * i / (d - 1)), 6) for i in range(d)], dtype=torch.float64
     )
-    return Gaussian("gaussian", mean, reflection_rotation(d, np.random.default_rng(16)), variances)
+    return Gaussian("gaussian", mean, orthogonal_matrix(d, np.random.default_rng(16)), variances)
 
 
 def gmm_2d() -> GaussianMixture:
@@ -192,13 +192,13 @@ def gmm_64d() -> GaussianMixture:
     far = torch.from_numpy(rng.integers(-8, 9, (6, d)) / 8.0)
     near = far[:3] + torch.from_numpy(rng.choice([-1.0, 1.0], (3, d)) / 8)
     strength = torch.tensor([1.0, 0.5, 0.25, 0.125], dtype=torch.float64)
-    factors = torch.stack([reflection_rotation(d, rng)[:, :rank] * strength for _ in range(9)])
+    factors = torch.stack([orthogonal_matrix(d, rng)[:, :rank] * strength for _ in range(9)])
     weights = torch.tensor([8.0, 4.0, 4.0, 2.0, 2.0, 1.0, 4.0, 2.0, 1.0], dtype=torch.float64)
     noise = torch.tensor([1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 1.0, 1.5, 2.0], dtype=torch.float64) / 16
     return GaussianMixture("gmm-64d", (d,), weights, torch.cat([far, near]), factors, noise)
 
 
-def reflection_rotation(d: int, rng: np.random.Generator) -> Tensor:
+def orthogonal_matrix(d: int, rng: np.random.Generator) -> Tensor:
     """Return a dense orthogonal ``(d, d)`` matrix, for d a power of two.
 
     It is the product of three reflections I - 2 v v^T / d at sign vectors v. Its entries are

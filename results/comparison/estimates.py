@@ -35,7 +35,7 @@ from ..quantities import Quantity, Summary, judged
 from ..text import Z95
 from ..values import Record, number
 from .endpoint_distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
-from .shares import count_changes, share_error
+from .sample_shares import count_changes, share_error
 
 
 @dataclass(frozen=True, eq=False)

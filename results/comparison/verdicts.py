@@ -24,7 +24,7 @@ from ..text import interval_ends
 from ..values import Record, number, text
 from .estimates import Difference, Estimate, difference, is_dominated
 from .pairing import Entry, Pair
-from .shares import PairedShares
+from .sample_shares import PairedShares
 from .significance import LEVEL, Evidence, Verdict, claim, judge_table
 from .times import NoRatio, Speed, speed_verdict, time_ratio
 

@@ -12,7 +12,7 @@ import logging
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..record import AROUND, ROW, Column, Kind
+from ..columns import AROUND, ROW, Column, Kind
 from .built_in import BUILT_IN
 from .endpoints import ENDPOINTS
 from .quantity import Floor, Quantity, Summary, To

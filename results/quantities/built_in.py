@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..record import COLUMN_MAKERS
+from ..columns import COLUMN_MAKERS
 from .endpoints import ENDPOINTS, LPIPS, PSNR, ROUNDING, ROUNDING_SHARE, STRONG
 from .quantity import Floor, Quantity
 

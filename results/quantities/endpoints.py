@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..record import COLUMN_MAKERS
+from ..columns import COLUMN_MAKERS
 from .quantity import Floor, Quantity
 
 _text, _integer, _number, _ = COLUMN_MAKERS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..record import Column, Kind
+from ..columns import Column, Kind
 
 To = Literal["data", "converged samples", "reference solution", "path limit", ""]
 """Target that a quantity compares samples with; "" for none of these.

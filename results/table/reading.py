@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from pyarrow.parquet import ParquetFile
 
+from ..columns import Kind
 from ..quantities import column_kinds
-from ..record import Kind
 from ..run_directory.files import read_regular
 from ..run_directory.layout import CELL, QUALITY, TIMING
 from ..run_directory.reading import log

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
+from ..columns import Kind
 from ..quantities import column_kinds
-from ..record import Kind
 from ..text import name_hint
 from ..values import Record, is_empty
 

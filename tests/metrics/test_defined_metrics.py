@@ -15,9 +15,9 @@ from samplerbench.benchmarks.metrics import Measured, metric, metrics
 from samplerbench.benchmarks.scoring import versions
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results import quantities
+from samplerbench.results.columns import Column
 from samplerbench.results.quantities import Floor, Quantity
 from samplerbench.results.quantities.built_in import ENERGY
-from samplerbench.results.record import Column
 
 PACKAGE = "samplerbench.benchmarks.metrics"
 metric_module = importlib.import_module(f"{PACKAGE}.metric")

@@ -17,7 +17,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from samplerbench.models.exact.base import exact_fingerprint
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d, reflection_rotation
+from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d, orthogonal_matrix
 
 
 @dataclass
@@ -187,7 +187,7 @@ def test_samples_are_drawn_by_the_factors_themselves() -> None:
     factor, mean = (
         torch.eye(6, dtype=torch.float64)[:, :3]
         * 2.0
-        @ reflection_rotation(3, np.random.default_rng(5)),
+        @ orthogonal_matrix(3, np.random.default_rng(5)),
         torch.arange(6.0, dtype=torch.float64),
     )
     model = GaussianMixture(
@@ -276,7 +276,7 @@ def test_the_mode_of_a_model_with_classes_is_its_likeliest_class() -> None:
 
 
 def test_a_rotation_is_exactly_orthogonal_and_dense() -> None:
-    matrix = reflection_rotation(16, np.random.default_rng(16))
+    matrix = orthogonal_matrix(16, np.random.default_rng(16))
     assert torch.equal(matrix.T @ matrix, torch.eye(16, dtype=torch.float64))
     assert (matrix != 0).all()
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.analysis import MMSECurve
 from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.mmse import MMSECurve
 from samplerbench_studies.analysis.first_step import chain, first_step_bound
 
 POINTS = torch.tensor([[-1.0], [0.5], [0.8]], dtype=torch.float64)

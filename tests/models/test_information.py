@@ -9,7 +9,11 @@ from gaussian_curves import gaussian_mmse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.models.analysis import (
+from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench.models.exact.perturbed import Perturbed
+from samplerbench.models.exact.problems import gaussian, gmm_2d
+from samplerbench.models.mmse import (
     Estimate,
     MMSECurve,
     denoising_loss,
@@ -18,10 +22,6 @@ from samplerbench.models.analysis import (
     gammas,
     normal_like,
 )
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.exact.perturbed import Perturbed
-from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench_studies.analysis.information import exact_information, information
 
 VARIANCES = np.linalg.eigvalsh(gaussian().moments()[1])
@@ -61,7 +61,7 @@ def test_an_estimate_is_a_mean_with_its_error():
 def test_the_curve_of_a_gaussian_is_its_closed_form():
     gamma = gammas(0.01, 80.0, 9)
     curve = exact_mmse(gaussian(), gamma, 2)
-    np.testing.assert_allclose(curve.mean(), gaussian_mmse(VARIANCES, gamma), rtol=1e-10)
+    np.testing.assert_allclose(curve.falling_mean(), gaussian_mmse(VARIANCES, gamma), rtol=1e-10)
 
 
 @pytest.mark.parametrize("gamma", [0.05, 1.0, 4.0, 60.0])
@@ -93,7 +93,7 @@ def test_common_random_numbers_make_a_curve_fall_and_a_gaussian_bounds_it():
     curve = exact_mmse(model, gammas(0.02, 80.0, 49), 500)
     raw = curve.draws.mean(0)
     assert (np.diff(raw) < 0).mean() > 0.95
-    assert (np.diff(curve.mean()) <= 0).all()
+    assert (np.diff(curve.falling_mean()) <= 0).all()
     bound = gaussian_mmse(np.linalg.eigvalsh(model.moments()[1]), curve.gamma)
     assert (raw <= bound + 4 * curve.draws.std(0) / math.sqrt(500)).all()
 
@@ -116,7 +116,7 @@ def test_sampling_noise_does_not_make_a_mean_curve_rise():
     curve = MMSECurve(
         np.array([1.0, 2.0, 3.0, 4.0]), np.array([[5.0, 3.0, 4.0, 1.0], [3.0, 1.0, 2.0, 1.0]])
     )
-    assert curve.mean().tolist() == [4.0, 2.0, 2.0, 1.0]
+    assert curve.falling_mean().tolist() == [4.0, 2.0, 2.0, 1.0]
     assert curve.halved().gamma.tolist() == [1.0, 3.0, 4.0]
 
 

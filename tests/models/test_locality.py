@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.analysis import normal_like
 from samplerbench.models.exact.wavelet import Wavelet
+from samplerbench.models.mmse import normal_like
 from samplerbench_studies.analysis.locality import receptive_radius, sensitivity
 
 

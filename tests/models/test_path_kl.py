@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.models import make_model
-from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
 from samplerbench.models.exact.problems import gaussian, gmm_2d
+from samplerbench.models.mmse import MMSECurve, exact_mmse, gammas
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.methods.ancestral import DDIM
 from samplerbench.samplers.schedules import uniform_lambda

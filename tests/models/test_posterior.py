@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from looping import each
 
 from samplerbench.models import make_model
-from samplerbench.models.analysis import normal_like, posterior_trace
 from samplerbench.models.exact.cloud import KernelDensity, PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import Wavelet
 from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
+from samplerbench.models.mmse import normal_like, posterior_trace
 from samplerbench_studies.analysis.candidates import (
     class_log_prob,
     class_prior,

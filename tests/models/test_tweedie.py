@@ -9,10 +9,10 @@ import torch
 from looping import each
 
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.analysis import normal_like, posterior_trace
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import Wavelet
+from samplerbench.models.mmse import normal_like, posterior_trace
 from samplerbench_studies.analysis.tweedie import (
     asymmetry,
     covariance,

@@ -12,7 +12,7 @@ from looping import each
 from samplerbench.benchmarks.planning.cache import cached_result
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.models import make_model
-from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
+from samplerbench.models.mmse import MMSECurve, exact_mmse, gammas
 from samplerbench.samplers.schedules.optimised import cheapest_path, staircase_costs
 from samplerbench_studies.analysis.path_kl import path_kl
 

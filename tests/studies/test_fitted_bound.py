@@ -12,7 +12,7 @@ import torch
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, tuning_problem
 from samplerbench.models import make_model, use_model
 from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.models.exact.problems import reflection_rotation
+from samplerbench.models.exact.problems import orthogonal_matrix
 from samplerbench.samplers import karras, make
 from samplerbench_studies.fitted import bound
 from samplerbench_studies.fitted.bound import METHODS, Subject
@@ -37,7 +37,7 @@ DIM = 12
 def gaussian(variances, mean=0.0):
     """Gaussian of 12 dimensions, rotated, with these variances in turn."""
     v = torch.tensor(variances, dtype=torch.float64).repeat(DIM // len(variances))
-    basis = reflection_rotation(DIM, np.random.default_rng(1))
+    basis = orthogonal_matrix(DIM, np.random.default_rng(1))
     return Gaussian("rotated", torch.full((DIM,), mean, dtype=torch.float64), basis, v)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from samplerbench.models.analysis import Estimate, MMSECurve, gammas
+from samplerbench.models.mmse import Estimate, MMSECurve, gammas
 from samplerbench_studies.why_steps.measuring import (
     big_steps,
     cold,

@@ -10,9 +10,9 @@ import torch
 
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
 from samplerbench.models import make_model
-from samplerbench.models.analysis import Estimate
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.problems import gmm_2d
+from samplerbench.models.mmse import Estimate
 from samplerbench_studies.why_steps.measuring import big_steps, collapse, no_noise, one_step
 from samplerbench_studies.why_steps.measuring.effort import Effort
 from samplerbench_studies.why_steps.measuring.generating import SAMPLES, DistanceToData

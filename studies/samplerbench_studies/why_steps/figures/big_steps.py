@@ -181,7 +181,7 @@ def staircase(
     The staircase is the mmse at the start of each step.
     """
     gamma = gammas(LOW, HIGH, points)
-    mean = MMSECurve(curve.gamma, curve.mean()[None])
+    mean = MMSECurve(curve.gamma, curve.falling_mean()[None])
     fine, starts = gamma**-0.5, np.asarray(at[:-1])
     place = (starts[None, :] >= fine[:, None] * (1 - 1e-9)).sum(1) - 1
     return fine, mean.at(gamma)[0], mean.at(starts**-2.0)[0][place]

@@ -110,7 +110,7 @@ class Best:
 
     def __init__(self, curve: MMSECurve) -> None:
         gamma = gammas(LOW, HIGH, FINE + 1)
-        mean = MMSECurve(curve.gamma, curve.mean()[None])
+        mean = MMSECurve(curve.gamma, curve.falling_mean()[None])
         integral = np.array([0.0, *mean.integral(gamma[0], gamma[1:])[0]])
         self.levels = (HIGH, *(gamma[1:-1] ** -0.5).tolist(), LOW)
         self.cost = staircase_costs(self.levels, np.minimum.accumulate(mean.at(gamma)[0]), integral)

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from samplerbench.results.comparison.shares import PairedShares, count_changes, share_interval
+from samplerbench.results.comparison.sample_shares import (
+    PairedShares,
+    count_changes,
+    share_interval,
+)
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 32), (1, 32), (5, 64), (64, 64), (300, 1000)])

@@ -99,7 +99,7 @@ class MMSECurve:
         """Return the mean error at ``gamma`` over the samples, with its standard error."""
         return estimate_mean(self.at(gamma))
 
-    def mean(self) -> FloatArray:
+    def falling_mean(self) -> FloatArray:
         """Return the running minimum along the nodes, ``(M,)``, of the samples' mean error."""
         return np.minimum.accumulate(self.draws.mean(0))
 
