@@ -57,11 +57,12 @@ def check_tensor(name: str, output: Any) -> None:
 
 def check_shape(name: str, output: Tensor, x: Tensor) -> None:
     """Raise a ValueError if ``output`` of the network ``name`` has another shape than states ``x``."""
-    if output.shape != x.shape:
-        raise ValueError(
-            f"{name} gave {tuple(output.shape)} for states {tuple(x.shape)}; it must return a tensor "
-            "of that shape (if it has twice the channels, state which half is the prediction)"
-        )
+    if output.shape == x.shape:
+        return
+    remedy = "return a tensor of that shape"
+    if output.ndim == x.ndim and output.shape[1] == 2 * x.shape[1]:
+        remedy = "state which half is the prediction"
+    raise ValueError(f"{name} gave {tuple(output.shape)} for states {tuple(x.shape)}; {remedy}")
 
 
 def networks_in(holder: Any) -> Iterator[nn.Module]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
-from typing import Any, ClassVar, Protocol, SupportsIndex, runtime_checkable
+from numbers import Integral
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -105,7 +106,7 @@ def bind_inputs(
     A seed or generator becomes :func:`.noise_like` ``x``. With None, each draw raises an error.
     Levels that are no grid raise a ValueError (:func:`.as_grid`).
     """
-    if isinstance(noise, SupportsIndex | torch.Generator):  # NumPy's integers are no int
+    if isinstance(noise, Integral | torch.Generator):
         noise = noise_like(x, noise)
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
     bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, SupportsIndex
+from typing import Any, SupportsInt
 
 import torch
 from torch import Tensor
@@ -110,7 +110,7 @@ class SampleNoise:
         return z.reshape(-1, *self.event).to(self.dtype)
 
 
-def noise_like(x: Tensor, noise: SupportsIndex | torch.Generator) -> SampleNoise:
+def noise_like(x: Tensor, noise: SupportsInt | torch.Generator) -> SampleNoise:
     """Return the noise of a batch like ``x`` ``(batch, *event)``, whose sample k has the number k.
 
     ``noise`` is the seed, or a generator on the CPU that draws the seed.

@@ -269,7 +269,7 @@ def _advice_of(
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):
         answers, batch = add_times(run, answers, results)
         pictured = draw_pictures(run, results)
-    default, made_by = request.now.words, provenance(request.device)
+    default, made_by = request.current_configuration.words, provenance(request.device)
     ratios = ratios_at_half_the_budget(run, results)
     advice = Advice(
         model=request.spec,

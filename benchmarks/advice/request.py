@@ -152,7 +152,11 @@ class AdviceRequest:
 
     def default_entry(self, budget: int) -> Entry:
         """Return the entry of the present sampler at a budget."""
-        return self.entry(self.plan_cells([self.now.sampler], [self.now.schedule], budget)[0])
+        return self.entry(
+            self.plan_cells(
+                [self.current_configuration.sampler], [self.current_configuration.schedule], budget
+            )[0]
+        )
 
     def alternatives(self, budget: int) -> list[Entry]:
         """Return the library's usual solvers, else pipeline schedulers, without the present one."""
@@ -161,7 +165,7 @@ class AdviceRequest:
             specs = [
                 {"name": "pipeline", "scheduler": name}
                 for name in exports.SCHEDULERS
-                if not self.now.source.startswith(f"{OWN_SCHEDULER}{name}")
+                if not self.current_configuration.source.startswith(f"{OWN_SCHEDULER}{name}")
             ]
         used = self.default_entry(budget).label
         entries = self._runnable_entries(self.plan_cells(specs, ["karras"], budget))
@@ -225,7 +229,7 @@ class AdviceRequest:
             return exports.Export(library, "", str(error))
 
     @cached_property
-    def now(self) -> CurrentConfiguration:
+    def current_configuration(self) -> CurrentConfiguration:
         """Present configuration: ``default``, or else the model's scheduler or a usual sampler."""
         if self.default is not None:
             sampler, schedule = parse_current_sampler(self.default)

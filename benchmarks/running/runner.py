@@ -32,13 +32,13 @@ from .cell_states import (
     other_cells,
     record_no_samples,
 )
-from .executors import Executor, InProcess
+from .executors import Executor
 from .executors.shard_limits import expected_evaluations
 from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
 from .shards import draw_for_leader, draw_missing_samples
-from .timing_stage import time_sampled_cells, write_timings
+from .timing_stage import TimedHere, time_sampled_cells, write_timings
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             files changed, or the device to time is ambiguous or shared.
     """
     timed = timing and setup.suite.timing.enabled
-    timer = (setup.executor.alone(setup.device) if timed else None) or InProcess()
+    timer = (setup.executor.alone(setup.device) if timed else None) or TimedHere()
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
         explain_write_errors(directory.path),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -26,7 +27,8 @@ from ..timing.cells import time_cells
 from ..timing.machine import describe_device, package_version
 from ..timing.sweep import sweep_record
 from .cell_states import is_skipped_or_failed
-from .executors import Call, Executor, Failure, Tell, WorkerContext
+from .executors import Call, Executor, Failure, InProcess, Task, Tell, WorkerContext
+from .executors.executor import ignore_progress
 from .executors.tasks import CellTask
 from .progress import Reporter
 from .setup import Setup
@@ -108,11 +110,27 @@ class TimesTask:
         return {cells[0].key: swept} if swept["points"] else {}
 
 
+class TimedHere(InProcess):
+    """Executor in this process that raises errors as they are: no cell is at fault for them."""
+
+    def run(
+        self,
+        task: Task,
+        world: WorkerContext,
+        *,
+        tell: Tell = ignore_progress,
+        limit: float | None = None,  # noqa: ARG002 - of the interface
+    ) -> Any:
+        """Return the result of a task."""
+        task.prepare(world)
+        return task(world, tell)
+
+
 def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor) -> None:
     """Time the sampled cells whose times are missing or outdated, and sweep batch sizes if asked.
 
-    ``executor`` is from :meth:`.Executor.alone`, or runs tasks in this process. A cell that cannot
-    be timed gets the column ``timing_reason``.
+    ``executor`` is from :meth:`.Executor.alone`, or :class:`TimedHere`. A cell that cannot be timed
+    gets the column ``timing_reason``.
 
     Raises:
         ValueError: a model's files changed, or the executor runs no task.
@@ -128,7 +146,8 @@ def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor) -> No
         if not cells:
             continue
         try:
-            machine = executor.run(Call(conditions_for_times, (setup.device,)), setup.world)
+            call = Call(conditions_for_times, (setup.device,))
+            machine = executor.run(call, setup.world)
         except Failure as failure:
             raise ValueError(
                 f"no times can be taken where they were to be: {failure.reason}; --no-timing "
@@ -195,8 +214,9 @@ def _time_at_size(
         title = f"{model}: throughput of {cells[0].label}"
 
     def write(key: str, record: Record) -> None:
-        if stamp := stamps.pop(key, None):
-            setup.directory.write(key, timing_file(size, options), {**stamp, **record})
+        if key in stamps:
+            setup.directory.write(key, timing_file(size, options), {**stamps[key], **record})
+            del stamps[key]
 
     def receive(news: str | tuple[str, Record]) -> None:
         if isinstance(news, str):

@@ -179,7 +179,7 @@ def _pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
     size = getattr(image, "size", None)
     if size != (width, height):
         raise ValueError(_size_message(where, size, event))
-    if image.mode[0] in "IF" and np.asarray(image).max() > 255:  # Pillow would make these white
+    if image.mode[0] in "IF":  # 16 bits or floats, which Pillow cuts off at 255
         raise ValueError(f"{where} has more than 8 bits a channel; save it with 8")
     converted = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return converted.reshape(height, width, channels).transpose(2, 0, 1)

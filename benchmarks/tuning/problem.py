@@ -184,7 +184,7 @@ class TuningProblem:
         while self.steps < ODE.last and self.plain.resolution > self.teacher.rounding:
             if all(
                 problem.resolution <= RESOLVED * min(map(_rms, map(problem.distances_of, samples)))
-                for problem in (self.plain, self)
+                for problem in dict.fromkeys((self.plain, self))
             ):
                 break
             self.steps *= 2

@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -76,7 +77,8 @@ class Checkpoint(NativeDenoiser):
             conditions=spec.embeddings.get("rows", 0),
             null_label=spec.null_label,
         )
-        self.spec, self.decoder, self._scheduler = spec, decoder, scheduler
+        self.spec, self.decoder = spec, decoder
+        self._scheduler = scheduler and scheduler.__name__  # a module cannot be pickled or copied
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """Return sampling by class ``scheduler`` ("": its own); None if the checkpoint has none."""
@@ -107,7 +109,7 @@ class Checkpoint(NativeDenoiser):
         if self._scheduler is None:
             return None
         try:
-            return getattr(self._scheduler, function)(self.spec, *arguments)
+            return getattr(import_module(self._scheduler), function)(self.spec, *arguments)
         except (TypeError, LookupError, ArithmeticError) as error:
             problem = f"{self.name}: its scheduler has an invalid setting ({error_in_words(error)})"
             raise ValueError(f"{problem}; compare its file with the source's") from error

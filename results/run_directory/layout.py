@@ -224,7 +224,7 @@ def _write_error_sentence(error: OSError, folder: Path) -> str:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"
     if not os.path.abspath(file).startswith(os.path.abspath(folder)):
         return ""
-    if os.path.abspath(file) == os.path.abspath(folder):  # it could not be made
+    if error.filename and os.path.abspath(file) == os.path.abspath(folder):  # it could not be made
         return str(unwritable_error(folder, error))
     remedy = _REMEDIES.get(error.errno or 0)
     if not remedy and not (folder / LOCK).exists():

@@ -7,7 +7,7 @@ import pytest
 
 from samplerbench.models.exact import probability_flow
 from samplerbench.results.comparison.compare import Comparison, comparison_notes
-from samplerbench.results.run_directory.layout import explain_write_errors, unwritable_error
+from samplerbench.results.run_directory.layout import LOCK, explain_write_errors, unwritable_error
 
 MODEL = """
 import torch
@@ -59,6 +59,12 @@ def test_explain_write_errors__a_folder_that_cannot_be_made_is_not_gone(tmp_path
         explain_write_errors(tmp_path),
     ):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "a.py"))
+
+
+def test_explain_write_errors__an_error_that_names_no_file_stays(tmp_path):
+    (tmp_path / LOCK).touch()
+    with pytest.raises(OSError, match="Cannot allocate memory"), explain_write_errors(tmp_path):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 def test_run__a_probability_flow_that_does_not_converge(samplerbench, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -283,7 +284,8 @@ def _run_checks(
 ) -> tuple[list[Check], list[Compared]]:
     """Return the checks of the best candidate, and the alternatives that were tried on images.
 
-    An exception of the network fails the check of its behaviour, unless it is a ValueError.
+    An exception of the network fails the check of its behaviour, unless it is a ValueError. With
+    SAMPLERBENCH_TRACEBACK set, it is raised.
     """
     behaviour = check_behaviour(best.model, device)
     try:
@@ -293,6 +295,8 @@ def _run_checks(
     except (ValueError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a user's network may raise anything for other inputs
+        if os.environ.get("SAMPLERBENCH_TRACEBACK"):
+            raise
         checks, tried = [], []
         if behaviour.passed:
             behaviour = Check("behaviour", False, f"the network raises {error_in_words(error)}")

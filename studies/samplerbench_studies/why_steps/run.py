@@ -49,7 +49,9 @@ class Plan:
         """
         known = {*model_names(), *(card.name for card in CARDS.iterdir())}
         if unknown := [name for name, _ in self.replace if name not in known]:
-            raise ValueError(f"no row has model {unknown[0]!r}; choose {', '.join(sorted(known))}")
+            raise ValueError(
+                f"there is no model {unknown[0]!r} to replace; choose {', '.join(sorted(known))}"
+            )
         return Effort(
             self.name, self.out, {name: make_model(other) for name, other in self.replace}
         )

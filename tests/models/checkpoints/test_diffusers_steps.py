@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -258,9 +260,18 @@ def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(
     model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "flow", "0", None, diffusers)
     request = AdviceRequest("flow", model, "cpu", 0, "pixels", ("dpmpp_2m",))
     own = "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
-    assert request.now.words == own
+    assert request.current_configuration.words == own
     (raced,) = (e for e in request.entries(4, auto=False) if e.cell.schedule.label == "native")
     even = np.linspace(1, 6 * 0.001 / 1.005, 4)  # the library shifts the last time twice
     for levels_of in (raced.cell.grid.sigma, model.own_sampling(4).levels):
         times = [level / (1 + level) for level in levels_of[:-1]]
         assert times == pytest.approx(6 * even / (1 + 5 * even), abs=2e-4)
+
+
+def test_checkpoint__with_a_scheduler_it_can_be_copied_and_pickled(tmp_path):
+    spec = spec_of(pipeline(tmp_path / "ddim", DDIM))
+    model = Checkpoint(spec, math.hypot, "model", "0", scheduler=diffusers)
+    levels = model.native_levels(4)
+    assert levels == native_levels(spec, 4)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin.native_levels(4) == levels

@@ -2,6 +2,8 @@
 reason where they cannot be taken.
 """
 
+import errno
+
 import new_processes
 import pytest
 from quiet_runs import quiet_run
@@ -9,6 +11,7 @@ from quiet_runs import quiet_run
 from samplerbench.benchmarks.running.executors import Failure, InProcess, Serial, Worker
 from samplerbench.benchmarks.running.timing_stage import TimesTask
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.results.run_directory.run_dir import RunDir
 
 SUITE = {
     "name": "timed",
@@ -95,11 +98,15 @@ def test_who_takes_no_times_is_not_asked_for_a_device(tmp_path, apart):
     assert apart.asked == []
 
 
-class Losing(InProcess):
-    """Takes times in this process; a failure comes after the first of two cells."""
+class Elsewhere(InProcess):
+    """Stands for another machine, whose errors are failures of its tasks."""
 
     def alone(self, device):
         return self
+
+
+class Losing(Elsewhere):
+    """A failure comes after the first of two cells."""
 
     def run(self, task, world, *, tell=lambda _: None, limit=None):
         def tell_first(news):
@@ -123,7 +130,35 @@ def test_a_sweep_that_fails_leaves_the_times_and_a_warning(tmp_path, monkeypatch
 
     monkeypatch.setattr("samplerbench.benchmarks.running.timing_stage.sweep_record", broken)
     timing = {**SUITE["timing"], "batch_size": [4], "sweep": 8}
-    frame = run(tmp_path / "run", InProcess(), timing=timing)
+    frame = run(tmp_path / "run", Elsewhere(), timing=timing)
     assert (frame["ms_per_sample"] > 0).all()
     assert "throughput of ddim" in caplog.text or "throughput of euler" in caplog.text
     assert "no such device" in caplog.text
+
+
+def test_times_of_this_process__an_error_of_the_program_ends_the_run(tmp_path, monkeypatch):
+    def broken(*_args, **_options):
+        raise KeyError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("samplerbench.benchmarks.running.timing_stage.time_cells", broken)
+        with pytest.raises(KeyError, match="a bug"):
+            run(tmp_path / "run", InProcess(), timing={**SUITE["timing"], "batch_size": [4]})
+    frame = run(tmp_path / "run", InProcess(), timing={**SUITE["timing"], "batch_size": [4]})
+    assert (frame["ms_per_sample"] > 0).all(), "nothing was stored as a reason"
+
+
+def test_times_of_this_process__a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    write = RunDir.write
+
+    def full(self, cell, name, record):
+        if name == "timing.json":
+            raise OSError(errno.ENOSPC, "No space left on device", str(self.path / name))
+        write(self, cell, name, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunDir, "write", full)
+        with pytest.raises(ValueError, match="free some space"):
+            run(tmp_path / "run", InProcess(), timing={**SUITE["timing"], "batch_size": [4]})
+    frame = run(tmp_path / "run", InProcess(), timing={**SUITE["timing"], "batch_size": [4]})
+    assert (frame["ms_per_sample"] > 0).all()
