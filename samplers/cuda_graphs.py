@@ -76,7 +76,7 @@ class CudaGraph:
 
 @cache
 def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
-    """Return an empty graph that owns the memory pool of all graphs on ``device``.
+    """Return a graph, of one small fill, that owns the memory pool of all graphs on ``device``.
 
     Sharing a pool saves memory. It is safe, since a replay's inputs and output are copied on one
     stream, before another replay can overwrite them. A pool is lost with its last graph and cannot

@@ -241,7 +241,7 @@ def race_fits(
 
 
 def race_again(run: Run, race: BudgetResult, tuned: Sequence[Entry], late: Late) -> BudgetResult:
-    """Race the survivors of ``race`` against fitted entries ``tuned``; return the new result."""
+    """Return the result of the survivors of ``race`` against fitted ``tuned``, until ``late()``."""
     leaders = race.leaders.values()
     before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())

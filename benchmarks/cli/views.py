@@ -111,7 +111,7 @@ def print_ranking(
 
 
 def rankable_columns(table: Any) -> list[str]:
-    """Return the columns to rank by: measured quantities and some others, if they have values."""
+    """Return the columns to rank by: quantities with errors, times and energy, if they have values."""
     from ...results.table.typed_table import filled_columns
 
     filled = filled_columns(table.frame)

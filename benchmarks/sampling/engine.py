@@ -126,8 +126,8 @@ class WorkToTime(NamedTuple):
 def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> WorkToTime:
     """Return the functions to be timed, on one batch of a cell.
 
-    The sampler runs once; in a mode with CUDA graphs this run is recorded. A second run stores the
-    sampler's calls of the model, in ``room`` bytes at most.
+    The sampler runs once; in a mode with CUDA graphs it is warmed up and recorded first. One more run
+    stores the sampler's calls of the model: the first, and others up to ``room`` bytes.
     """
     model = model_for_execution(model, cell.execution)
     bound = model.bind(ids, cell.seed)

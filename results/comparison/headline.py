@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
-    """Return the evaluations per sample that each curve of a model needs to reach the tolerance.
+    """Return the evaluations per sample that each curve needs to reach ``fid_proxy_floor``.
 
     Rows that lack ``fd_conv``, its error or ``fid_proxy_floor`` are left out. Within a model,
     curves with the fewest evaluations come first.

@@ -70,7 +70,7 @@ class Ranking:
         return Text(f"{shown_number(self.metric, value)}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """Return a table no wider than ``width`` letters, and the number of budgets left out."""
+        """Return a table within ``width`` letters (>= 30), and the number of budgets left out."""
         slots = sorted({slot for _, slot in self.cells})
         values = {curve: [self.value(curve, slot) for slot in slots] for curve, _ in self.cells}
         loss = find(self.metric).loss

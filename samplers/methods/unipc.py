@@ -86,7 +86,7 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` plus UniC - UniP of the step before it, from memos at ``before``."""
+        """Return ``row`` plus UniC - UniP of the step before, from memos at its level and ``before``."""
         corrector = self._corrector_weights(before, row.sigma)
         predictor = (0.0, *self._predictor_weights(before, row.sigma))
         change = [c - p for c, p in zip(corrector, predictor, strict=True)]

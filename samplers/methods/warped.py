@@ -160,7 +160,7 @@ class WarpedAB(Multistep):
         return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` plus the correction of the step before it, from memos at ``before``."""
+        """Return ``row`` plus the step before's correction, from memos at its level and ``before``."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = memo_weights(self, levels, cur, moments)
