@@ -74,10 +74,12 @@ OF_LIBRARIES = (
     ("edm:{}_sampler", "karras", "edm"),
 )
 """Code of other libraries where it is installed or cloned: its name, a schedule, samplers with options."""
-FILES = (Path("docs/examples/fitted_table.py"),)
-"""Files of solvers that choose their own levels, from the root of a checkout."""
-CLAIMS = {"authors": "The samplerbench authors", "licence": "MIT", "family": "fitted table"}
-"""Claims of :data:`FILES`."""
+CLAIMS = {"authors": "The samplerbench authors", "licence": "MIT"}
+FILES = {
+    "docs/examples/last_step.py": {**CLAIMS, "family": "exponential Adams"},
+    "docs/examples/fitted_table.py": {**CLAIMS, "family": "fitted table"},
+}
+"""Files of solvers, from the root of a checkout, and claims on them."""
 
 ANY_GRID = samplers.karras(5, 0.01, 10.0)
 
@@ -118,7 +120,7 @@ def entries() -> Iterator[Entry]:
         for text in names.split():
             name, bracket, options = text.partition("(")
             yield Entry(template.format(name) + bracket + options, schedule)
-    yield from (Entry(str(path), claims=CLAIMS) for path in FILES)
+    yield from (Entry(path, claims=claims) for path, claims in FILES.items())
 
 
 def measure(entry: Entry, folder: Path, *, networks: bool) -> str:
