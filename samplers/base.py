@@ -106,7 +106,7 @@ def bind_inputs(
     A seed or generator becomes :func:`.noise_like` ``x``. With None, each draw raises an error.
     Levels that are no grid raise a ValueError (:func:`.as_grid`).
     """
-    if isinstance(noise, Integral | torch.Generator):
+    if isinstance(noise, int | Integral | torch.Generator):
         noise = noise_like(x, noise)
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
     bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise)

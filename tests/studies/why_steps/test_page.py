@@ -255,7 +255,7 @@ def test_commands_say_what_was_replaced():
         (["--rows", "x"], "give whole numbers"),
         (["--replace", "fashion"], "give NAME=OTHER"),
         (["--replace", "fashion=nothing"], "there is no model"),
-        (["--replace", "fasion=gaussian"], "no row has model 'fasion'"),
+        (["--replace", "fasion=gaussian"], "there is no model 'fasion' to replace"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, options, sentence):
