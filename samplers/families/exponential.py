@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ..numerics import monomial_weights, phi
 from .linear import LinearRow
@@ -62,6 +63,18 @@ def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> L
     ``weights`` multiply the denoised images, newest first.
     """
     return LinearRow(cur, a=decay(cur, nxt, kappa), b=tuple(weights), c=noise_std(cur, nxt, kappa))
+
+
+@property
+def draws_noise(self: Any) -> bool:
+    """True if eta > 0: the property ``stochastic`` of a sampler with the option ``eta``."""
+    return self.eta > 0
+
+
+@property
+def strong_order_by_eta(self: Any) -> float | None:
+    """1 if eta = 1. Otherwise None, since the limit is the path of another SDE."""
+    return 1.0 if self.eta == 1 else None
 
 
 def check_eta(name: str, eta: float) -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
+from ..families.exponential import draws_noise, strong_order_by_eta
 from ..families.linear import LinearMultistep, LinearRow
 from ..families.noisy_stages import AncestralStages
 from ..grid import Grid
@@ -45,19 +46,12 @@ class DDIM(LinearMultistep):
     same_as = "euler"
     source = _ddim("eq. (12) and (16)")
     eta: float = 0.0
+    stochastic = draws_noise  # type: ignore[assignment]
+    strong_order = strong_order_by_eta  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
             raise ValueError(f"ddim: eta must be in [0, 1], got {self.eta}")
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 if eta = 1. Otherwise None, since the limit is the path of another SDE."""
-        return 1.0 if self.eta == 1 else None
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         return [ancestral_row(cur, nxt, self.eta) for cur, nxt in grid.intervals()]

@@ -10,7 +10,14 @@ from functools import partial
 from typing import Literal
 
 from ..base import check_choice
-from ..families.exponential import check_eta, data_moments, data_weights, sde_row
+from ..families.exponential import (
+    check_eta,
+    data_moments,
+    data_weights,
+    draws_noise,
+    sde_row,
+    strong_order_by_eta,
+)
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
@@ -50,6 +57,8 @@ class DPMppSDE(NoisyStages):
         ),
     )
     eta: float = 1.0
+    stochastic = draws_noise  # type: ignore[assignment]
+    strong_order = strong_order_by_eta  # type: ignore[assignment]
     r: float = 0.5
 
     def __post_init__(self) -> None:
@@ -57,14 +66,6 @@ class DPMppSDE(NoisyStages):
             raise ValueError(f"dpmpp_sde: eta must be in [0, 1], got {self.eta}")
         if not 0 < self.r < 1:
             raise ValueError(f"dpmpp_sde: r must be in (0, 1), got {self.r}")
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        return 1.0 if self.eta == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
         s, w = cur ** (1 - self.r) * nxt**self.r, 1 / (2 * self.r)
@@ -90,18 +91,12 @@ class SDEMultistep(Multistep):
     """
 
     eta: float = 1.0
+    stochastic = draws_noise  # type: ignore[assignment]
+    strong_order = strong_order_by_eta  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_eta(self.name, self.eta)
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        return 1.0 if self.eta == 1 else None
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:

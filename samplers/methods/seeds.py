@@ -11,7 +11,14 @@ from itertools import pairwise
 from typing import ClassVar, Literal
 
 from ..base import check_choice
-from ..families.exponential import check_eta, data_weights, decay, noise_std
+from ..families.exponential import (
+    check_eta,
+    data_weights,
+    decay,
+    draws_noise,
+    noise_std,
+    strong_order_by_eta,
+)
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
@@ -30,17 +37,11 @@ class SEEDS(NoisyStages):
 
     nodes: ClassVar[tuple[float, ...]] = ()
     eta: float = 1.0
+    stochastic = draws_noise  # type: ignore[assignment]
+    strong_order = strong_order_by_eta  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         check_eta(self.name, self.eta)
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
-
-    @property
-    def strong_order(self) -> float | None:  # type: ignore[override]
-        return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Return weights of images at ``levels`` in the state at ``to``; the default is for one."""
