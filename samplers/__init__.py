@@ -11,11 +11,18 @@ from typing import Any
 
 from . import methods
 from .base import Declared, Sampler, found_for_model, non_default
-from .families.adams import AdamsBashforth, AdamsBashforthToZero
 from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
 from .families.cfgpp import CFGpp
 from .families.linear import LinearMultistep, LinearRow, jump
-from .families.multistep import Multistep, MultistepToZero, SelfStarting, StartRow, Startup
+from .families.multistep import (
+    AdamsBashforth,
+    AdamsBashforthToZero,
+    Multistep,
+    MultistepToZero,
+    SelfStarting,
+    StartRow,
+    Startup,
+)
 from .families.skipping import Skip
 from .families.stages import ExponentialRungeKutta, LinearStages, Tableau
 from .families.tabulated import tabulate

@@ -73,7 +73,7 @@ def test_page__files_that_a_page_names_exist(page):
 
 def test_the_reader_of_names_finds_them():
     guide = named(DOCS / "how-to" / "adding-a-sampler.md")
-    assert {"edm.py", "samplers/families/adams.py", "tests/samplers/test_identities.py"} <= set(
+    assert {"edm.py", "samplers/families/multistep.py", "tests/samplers/test_identities.py"} <= set(
         guide
     )
 

@@ -223,7 +223,7 @@ def reference(
     The file has the mean and covariance of all samples. Use it with run --reference FILE.
     """
     from ..planning.model_loading import load_model
-    from ..scoring.making_statistics import make_statistics
+    from ..scoring.real_data import make_statistics
 
     denoiser = None if model is None else load_model(model).model
     written = make_statistics(data, extractor, out, denoiser)

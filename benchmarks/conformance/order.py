@@ -27,7 +27,7 @@ from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, St
 from ...samplers.brownian import BrownianNoise
 from ...samplers.loop import cached_plan
 from ..identity.sampler import CachedNoise
-from ..scoring.path_limit import path_limit
+from ..scoring.converged_endpoints import path_limit
 from .check import Check
 from .problems import GRIDS, INTERIOR, POINTS, SEED, ExactProblem, ThreeModes, problems, uneven_grid
 

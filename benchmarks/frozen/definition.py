@@ -18,7 +18,7 @@ from ..identity.model import model_fingerprint
 from ..planning.model_loading import load_model
 from . import constants
 from .instances import draw_part
-from .networks import network_reference
+from .measuring import network_reference
 
 RECORD = Path(__file__).with_name(f"{constants.VERSION}.json")
 """Record of :func:`settings` and :func:`fingerprints`. A change of it is another version of the suite."""

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -17,14 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ...models.denoiser import Denoiser
 from ...models.exact.base import CHUNK
+from ...models.reference import Extractor
 from ...results.board.scoring import MOST
 from ...results.board.submission import Curve
 from ..identity.model import first_fingerprint
 from ..metrics.endpoint import endpoint_error
+from ..metrics.estimators.frechet import population_estimate
+from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache, read_arrays, write_arrays
 from ..planning.gits import SEARCH_IDS
 from ..planning.model_loading import load_model
@@ -32,9 +36,11 @@ from ..planning.planner import plan
 from ..sampling.batch import latents, sample_batch
 from ..sampling.counting import Meter
 from ..sampling.failure import Failure, error_in_words
+from ..sampling.shard import clamp
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .constants import (
+    AXES,
     BUDGETS,
     NETWORK_BUDGETS,
     NETWORK_SAMPLES,
@@ -44,7 +50,6 @@ from .constants import (
 )
 from .instances import Instance, Part
 from .isolation import Job, run_isolated
-from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):
@@ -312,3 +317,51 @@ def _noise_seed(seed: int, ids: Tensor) -> int:
     """Return a seed of step noise that does not reveal the latents, and differs between batches."""
     text = f"{seed} {int(ids.min())} noise"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+class NetworkReference(NamedTuple):
+    """Converged samples of a network, in the space in which a solver's samples are compared.
+
+    Attributes:
+        extractor: feature extractor of the network's card.
+        limits: range to which samples are clamped.
+        axes: ``(d, AXES)`` first principal axes of the features of converged samples.
+        converged: ``(n, AXES)`` features of converged samples along the axes.
+        floor: 1.96 standard errors of the distance between the first :data:`.constants.NETWORK_SAMPLES`
+            converged samples and the rest. Distances below the floor do not differ from 0.
+    """
+
+    extractor: Extractor
+    limits: tuple[float, float] | None
+    axes: FloatArray
+    converged: FloatArray
+    floor: float
+
+
+@cache
+def network_reference(name: str) -> NetworkReference:
+    """Return the converged samples of a shipped network, from this folder or else from its card."""
+    reference = load_model(name).model.reference()
+    assert reference is not None
+    path = Path(__file__).with_name(f"{name}.safetensors")
+    if path.exists():
+        tensors = load_file(path)
+        axes, along = tensors["axes"].numpy(), tensors["features"].double().numpy()
+    else:
+        assert reference.converged is not None
+        _, axes = np.linalg.eigh(np.cov(reference.converged, rowvar=False))
+        axes = np.ascontiguousarray(axes[:, ::-1][:, :AXES])
+        along = reference.converged @ axes
+    split = population_estimate(along[:NETWORK_SAMPLES], along[NETWORK_SAMPLES:])
+    return NetworkReference(
+        reference.extractor, reference.clamp, axes, along, 1.96 * float(split.se)
+    )
+
+
+def distance_over_floor(samples: Tensor, known: NetworkReference) -> float:
+    """Return the Fréchet distance to converged samples, divided by the floor; 0 if negative.
+
+    The bias of both sides is removed, so that the distance scatters about 0 for converged samples.
+    """
+    features = known.extractor(clamp(samples, known.limits)[0]) @ known.axes
+    return max(0.0, float(population_estimate(features, known.converged).value)) / known.floor

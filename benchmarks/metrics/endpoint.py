@@ -1,4 +1,4 @@
-"""Distances of samples to the converged endpoints of their latents: errors of discretisation."""
+"""Errors of discretisation and rounding: distances to converged endpoints, and to full precision."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...results.comparison.endpoint_distances import summarise_distances, why_carried_by_few
+from ...results.comparison.endpoint_distances import (
+    summarise_distances,
+    typical_error,
+    why_carried_by_few,
+)
 from ...results.comparison.sample_shares import share_interval
 from ...results.quantities import Quantity
-from ...results.quantities.endpoints import ENDPOINTS, STRONG
+from ...results.quantities.endpoints import ENDPOINTS, ROUNDING, ROUNDING_SHARE, STRONG
 from ...results.text import Z95
 from .estimators.rows import FloatArray, as_rows
-from .metric import Context, Measured, metric
+from .metric import PRECISE_RUN, Context, Measured, metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,3 +174,31 @@ def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
         "flip_fraction_low": low,
         "flip_fraction_high": high,
     }
+
+
+@metric("rounding_error", version=2, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
+def measure_rounding(cell: Context) -> Measured:
+    """Measure the distance of each sample to the same sample in full precision."""
+    precise = cell.precise
+    distances = endpoint_error(cell.whole[: len(precise)], precise).per_sample
+    columns = distance_columns(distances, endpoint_distance(precise), ROUNDING)
+    return Measured(columns, {"rounding": distances})
+
+
+@metric(
+    "rounding_share",
+    version=1,
+    needs={"samples", PRECISE_RUN, "reference solution"},
+    quantities=(ROUNDING_SHARE,),
+)
+def measure_rounding_share(cell: Context) -> Measured:
+    """Measure (typical error of rounding / typical distance to the endpoints)².
+
+    The share can exceed 1, since the two errors can cancel. It is None for a distance of 0.
+    """
+    n, apart = min(len(cell.precise), len(cell.solution.x)), endpoint_distance(cell.solution.x)
+    rounding, whole = (
+        typical_error(endpoint_error(cell.whole[:n], other[:n]).per_sample, apart).value
+        for other in (cell.precise, cell.solution.x)
+    )
+    return Measured({"rounding_share": (rounding / whole) ** 2 if whole else None})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ from ...models.denoiser import Denoiser
 from ...models.process import RectifiedFlow
 from ...models.reference import Reference
 from ...results.values import Record
-from ...samplers import Grid, Sampler
+from ...samplers import Grid, Sampler, make
+from ...samplers.methods.pipeline import Preset
 from ...samplers.spec import parse_spec
 from ..sampling.batch import HIGHEST, is_start_at_infinity, without_first_level
 from ..sampling.execution import check_executions, why_not_executable
@@ -24,12 +26,6 @@ from .cache import default_cache
 from .fitting import Pilot
 from .model_loading import NamedModel, load_model
 from .native import NATIVE, default_schedule
-from .own_scheduler import (
-    check_schedules,
-    configure_pipeline,
-    pipeline_evaluations_by_steps,
-    why_sampler_cannot_run,
-)
 from .remedy import tuning_command
 from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError
@@ -283,3 +279,68 @@ def _why_skipped(
     if grid is None:
         return f"one step of {sampler.name} costs more than the budget of {budget}"
     return why_not_executable(subject.execution, sampler, subject.model, grid)
+
+
+def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
+    """Return the reason why a sampler cannot run on a denoiser or few-step map; "" if it can."""
+    if getattr(sampler, "of_checkpoint", False):
+        return ""
+    if model.kind == "map" and not sampler.for_maps:
+        return (
+            f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "
+            f"map to the end of the path; take --sampler consistency"
+        )
+    if model.kind != "map" and sampler.for_maps:
+        return (
+            f"sampler {sampler.name} needs a few-step map, and model {model.name} is a denoiser "
+            "E[x0 | x]; take another sampler, or say kind=map if the model is a map"
+        )
+    return ""
+
+
+def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
+    """Raise a ValueError if the model is a map, and a schedule other than native needs it."""
+    for schedule in schedules:
+        if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
+            raise ValueError(
+                f"schedule {schedule.label} is searched with a denoiser, and model {model.name} is a "
+                "few-step map to the end of the path; take one that is not, such as --schedule karras"
+            )
+
+
+def configure_pipeline(
+    sampler: Any, model: Denoiser, grid: Grid, start: Start
+) -> tuple[Sampler, str]:
+    """Return ``pipeline`` with the settings of the model's own scheduler on a grid, and "".
+
+    If this is impossible, return the sampler unchanged, and the reason to skip it.
+    """
+    if start.name != "noise":
+        return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
+    try:
+        own = model.own_sampling(len(grid), sampler.scheduler)
+    except ValueError as error:
+        return sampler, f"pipeline: {error}"
+    if own is None:
+        return sampler, (
+            f"no scheduler came with model {model.name}: pipeline is for folders of diffusers"
+        )
+    if reason := why_sampler_cannot_run(model, make(own.sampler)):
+        return sampler, reason
+    ends = (own.start, own.end, own.clip, own.told, own.times, model.map_end)
+    return sampler.fitted(Preset(own.sampler, own.levels, *ends)), ""
+
+
+def pipeline_evaluations_by_steps(sampler: Any, model: Denoiser) -> Callable[[int], int]:
+    """Return a function from steps to ``pipeline``'s evaluations per sample, one a step or more."""
+
+    @cache
+    def cost(n: int) -> int:
+        try:
+            own = model.own_sampling(n, sampler.scheduler)
+        except ValueError:  # the cell gives the reason
+            own = None
+        says = None if own is None else make(own.sampler).nfe(Grid(own.levels))
+        return model.passes * max(n, says or n)
+
+    return cost

@@ -3,6 +3,14 @@
 The endpoint of a latent depends on the model alone, not on a cell's grid. Its path goes from the
 model's sigma_max to 0. Exact models have a closed form, or integrate to their ``tolerance``.
 For networks the steps of a reference solver are doubled until the endpoints hardly move.
+
+A reverse SDE has an end for each Brownian path. In y = x / sigma^2 and tau = 1 / sigma^2 it is
+dy = d dtau + dW (``samplers.brownian``). For such additive noise SRA1 of Rössler 2010
+(doi:10.1137/09076636X, section 5) has strong order 1.5:
+
+    y <- y + h (f_1 + 2 f_2) / 3 + W_nxt - W_cur,    f_1 = d(x, cur),    f_2 = d at tau + 3 h / 4 and y + 3 h f_1 / 4 + 3 J / (2 h),
+
+with J the integral of W - W_cur over the step, a trapezoidal sum over finer levels of the path.
 """
 
 from __future__ import annotations
@@ -22,7 +30,7 @@ from ...models.denoiser import HALF
 from ...models.exact.base import CHUNK, ExactModel
 from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir
-from ...samplers import NoNoise, karras, make
+from ...samplers import Denoise, NoNoise, karras, make
 from ...samplers.brownian import DEPTH, BrownianTree
 from ..metrics.metric import Endpoints
 from ..sampling.batch import latents
@@ -30,7 +38,6 @@ from ..sampling.counting import Metered
 from ..sampling.failure import draw_in_batches
 from ..sampling.shard import CONVERGED_IDS, clamp
 from ..suites.cell import Cell, file_name
-from .path_limit import SUBDIVISION, path_limit
 
 MARGIN = 1e-5
 """RMS error per dimension below which more steps gain nothing in float32, in data units."""
@@ -94,6 +101,12 @@ def solve_by_doubling(
 def _rms(difference: NDArray) -> float:
     return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
 
+
+SUBDIVISION = 4
+"""log2 of the number of pieces of a step in the sum J, which leave a 16th of J's uncertainty."""
+PIECES = 1 << SUBDIVISION
+BLOCK = 1 << 23
+"""Most values of a Brownian path in memory (64 MiB), unless a single step needs more."""
 
 SOLVER = "dpm_solver_3m"
 """Reference solver, of third order with one evaluation a step: the cheapest to converge."""
@@ -279,3 +292,31 @@ def endpoints_by_solver(
             stage(f"{comparable[0].model}: converged {kind} of {count} samples")
             truths[truth] = truth(run, reporting_model, comparable[0], measured)
     return truths
+
+
+def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
+    """Return the reverse SDE's float64 states at ``tree.sigma_floor`` along the paths of ``tree``.
+
+    ``x`` ``(batch, *event)`` are the states at ``tree.sigma_max``. There are 2^log2_steps steps,
+    evenly spaced in log sigma; log2_steps is at most DEPTH - SUBDIVISION.
+    """
+    fine = log2_steps + SUBDIVISION
+    coarse = next(c for c in range(fine + 1) if c == log2_steps or x.numel() << (fine - c) <= BLOCK)
+    y = x.double() / tree.sigma_max**2
+    for k in range(1 << coarse):
+        levels, path = tree.levels(k, coarse, fine), tree.block(k, coarse, fine)
+        for i in range(0, len(levels) - 1, PIECES):
+            y = _step(denoise, y, levels[i : i + PIECES + 1], path[i : i + PIECES + 1])
+    return y * tree.sigma_floor**2
+
+
+def _step(denoise: Denoise, y: Tensor, levels: list[float], path: Tensor) -> Tensor:
+    """Return y after one SRA1 step over ``levels``, where the Brownian path has values ``path``."""
+    path = path - path[0]
+    clock = torch.tensor(levels, dtype=torch.float64, device=y.device) ** -2
+    area = torch.trapezoid(path, clock, dim=0)
+    start, h = float(clock[0]), float(clock[-1] - clock[0])
+    first = denoise(y / start, start**-0.5)
+    inner = start + 0.75 * h
+    second = denoise((y + 0.75 * h * first + 1.5 / h * area) / inner, inner**-0.5)
+    return y + h / 3 * (first + 2 * second) + path[-1]

@@ -3,12 +3,10 @@
 from .axes import spread_labels
 from .ecdf import ecdf, profile
 from .export import FORMATS, KINDS, Kind, draw, write_figures
-from .front import front
-from .ranking import ranking
+from .ranking import ranking, timing
 from .samples import samples
-from .timing import timing
 from .typography import Sheet, Width, inline_svg, save
-from .work_precision import work_precision
+from .work_precision import front, work_precision
 
 __all__ = [
     "FORMATS",

@@ -17,13 +17,11 @@ from ..table.typed_table import TypedTable
 from ..text import name_hint
 from .axes import plottable_metrics
 from .ecdf import default_metric, ecdf, profile
-from .front import front
-from .ranking import ranking
+from .ranking import ranking, timing
 from .samples import samples
 from .series import series_of
-from .timing import timing
 from .typography import METADATA, Sheet, Width, save
-from .work_precision import work_precision
+from .work_precision import front, work_precision
 
 Kind = Literal["work-precision", "pareto", "ecdf", "profile"]
 OVER_MODELS: dict[str, Any] = {"ecdf": ecdf, "profile": profile}

@@ -1,4 +1,13 @@
-"""Multistep methods, with options for the orders of their first and last steps."""
+"""Multistep methods, with options for the orders of their first and last steps.
+
+Adams-Bashforth methods split dx/dsigma = (x - d) / sigma into a linear part, which is solved
+exactly, and a slowly varying rest m, the memo. With u a function of the level,
+
+    x(nxt) = decay x(cur) + integral over the step of kernel m du,
+
+and the polynomial in u through the last k values of m gives a method of order k on any grid. The
+choice of m, u and the linear part makes the family (:class:`Form`).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +15,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
 from ..base import check_choice
 from ..grid import Grid
 from ..loop import GridSampler
+from ..numerics import monomial_weights
 from ..types import Denoise, Source, StepNoise
 from .linear import LinearRow, compute_memo, jump, linear_step
 from .stages import Evaluate, LinearStages, StagesRow, run_stages
@@ -203,3 +213,74 @@ class SelfStarting(Multistep):
     """Base class of multistep methods valid on any levels > 0: adds the option ``startup``."""
 
     startup: Startup = "ramp"
+
+
+class Form(Protocol):
+    """Change of variables of the probability-flow ODE; define :meth:`variable` and :meth:`moments`.
+
+    A memo is the tensor that an evaluation leaves for later steps: the denoised image d, or scale
+    (x - c d). c and scale are functions of the level. By default the memo is eps = (x - d) / sigma,
+    which is dx/dsigma.
+    """
+
+    def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
+        """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None if the memo is d."""
+        return 1.0, 1 / sigma
+
+    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
+        """Return the weight of the state in a step, from the exact solution of the linear part."""
+        return 1.0
+
+    @abstractmethod
+    def variable(self, sigma: float) -> float:
+        """Return u at ``sigma``: the variable in which the memo is taken as a polynomial."""
+
+    @abstractmethod
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """Return the integrals of kernel (u - u(cur))^k / k! over the step, k = 0 … ``count`` - 1.
+
+        The kernel is the weight of the memo in the exact solution x(nxt).
+        """
+
+
+def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
+    """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first.
+
+    The weights include the scales of the memos. The step's memo is therefore x - c d, or d.
+    """
+    cur = levels[0]
+    weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
+    memos = [form.memo_coefficients(level) for level in levels]
+    if memos[0] is None:
+        return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
+    scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
+    return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
+
+
+def memo_weights(
+    form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
+) -> list[float]:
+    """Return weights of the memos at ``levels`` for a linear functional of their polynomial in u.
+
+    u is ``form.variable``. ``moments[k]`` is the value of the functional for (u - u(cur))^k / k!.
+    """
+    origin = form.variable(cur)
+    return monomial_weights([form.variable(level) - origin for level in levels], moments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamsBashforth(Multistep, Form):
+    """Base class of Adams-Bashforth samplers; define :meth:`variable` and :meth:`moments`."""
+
+    startup: Startup = "ramp"
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first."""
+        return adams_row(self, levels, nxt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamsBashforthToZero(AdamsBashforth):
+    """Base class of Adams-Bashforth samplers valid at sigma = 0: adds option ``through_zero``."""
+
+    through_zero: bool = False

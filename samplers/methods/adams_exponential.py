@@ -9,10 +9,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..families.adams import Form, adams_row
 from ..families.exponential import data_moments, data_weights, noise_moments
 from ..families.linear import LinearRow
-from ..families.multistep import Multistep, Startup
+from ..families.multistep import Form, Multistep, Startup, adams_row
 from ..families.stages import Stage, StagesRow, run_stages
 from ..grid import Grid
 from ..loop import GridSampler

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from ..families.adams import Form, adams_row
 from ..families.linear import LinearRow
-from ..families.multistep import Multistep, Startup
+from ..families.multistep import Form, Multistep, Startup, adams_row
 from ..families.tableaux import SigmaRungeKutta, read_tableaux
 from ..numerics import integrate_panels
 from ..registry import register_family

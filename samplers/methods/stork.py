@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar
 
-from ..families.adams import adams_row
 from ..families.linear import LinearRow
-from ..families.multistep import Multistep, Startup
+from ..families.multistep import Multistep, Startup, adams_row
 from ..registry import register, register_family
 from ..types import Source
 

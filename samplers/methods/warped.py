@@ -12,9 +12,8 @@ from torch import Tensor
 
 from ..auto.rule import Fitted, Rule, Warp, read_rule, typical
 from ..base import FOUND, Declared
-from ..families.adams import adams_row, memo_weights
 from ..families.linear import LinearRow, jump
-from ..families.multistep import Multistep, Startup
+from ..families.multistep import Multistep, Startup, adams_row, memo_weights
 from ..grid import Grid
 from ..loop import integrate
 from ..numerics import FACTORIALS, integrate_panels

@@ -8,8 +8,13 @@ from samplerbench import run
 from samplerbench.benchmarks.frozen import measuring
 from samplerbench.benchmarks.frozen.constants import BUDGETS, NETWORK_SAMPLES
 from samplerbench.benchmarks.frozen.instances import draw_part
-from samplerbench.benchmarks.frozen.measuring import Result, measure_exact, solve_entry
-from samplerbench.benchmarks.frozen.networks import distance_over_floor, network_reference
+from samplerbench.benchmarks.frozen.measuring import (
+    Result,
+    distance_over_floor,
+    measure_exact,
+    network_reference,
+    solve_entry,
+)
 from samplerbench.benchmarks.planning.model_loading import load_model
 
 PART = draw_part()

@@ -19,9 +19,9 @@ from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser, level_column
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.exact.perturbed import Perturbed
 from samplerbench.models.guidance import Autoguided, ClassifierFree, ClassifierGuidance
 from samplerbench.models.guidance_formulas import Projected, Rescaled, ZeroStar
+from samplerbench.models.loaders.perturbed import Perturbed
 from samplerbench.samplers import Grid, karras, make
 
 LOW, HIGH = 0.3, 2.0

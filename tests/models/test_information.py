@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.exact.perturbed import Perturbed
 from samplerbench.models.exact.problems import gaussian, gmm_2d
+from samplerbench.models.loaders.perturbed import Perturbed
 from samplerbench.models.mmse import (
     Estimate,
     MMSECurve,

@@ -8,8 +8,8 @@ from looping import each
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import make_model
-from samplerbench.models.exact.moved import Moved
 from samplerbench.models.exact.problems import KINDS, make_problem
+from samplerbench.models.loaders.family import Moved
 from samplerbench.samplers import karras, make
 
 

@@ -15,8 +15,8 @@ from scipy.linalg import sqrtm
 
 from samplerbench.models import make_model
 from samplerbench.models.exact.base import CHUNK
-from samplerbench.models.exact.perturbed import FEATURES, Perturbed, RandomField
 from samplerbench.models.exact.problems import gaussian, gmm_2d
+from samplerbench.models.loaders.perturbed import FEATURES, Perturbed, RandomField
 from samplerbench.samplers import NoNoise, karras
 from samplerbench.samplers.methods.edm import Heun
 

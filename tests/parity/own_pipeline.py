@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.planning.own_scheduler import configure_pipeline
+from samplerbench.benchmarks.planning.planner import configure_pipeline
 from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.samplers import NoNoise, karras, make
 from samplerbench.samplers.types import Noise

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning import planner
-from samplerbench.benchmarks.planning.own_scheduler import configure_pipeline
+from samplerbench.benchmarks.planning.planner import configure_pipeline
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.benchmarks.suites.suite import Suite

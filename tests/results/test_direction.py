@@ -16,9 +16,9 @@ from samplerbench.results.comparison.gate import gate
 from samplerbench.results.comparison.pareto import pareto
 from samplerbench.results.figures.ecdf import ecdf
 from samplerbench.results.figures.export import write_figures
-from samplerbench.results.figures.front import front
 from samplerbench.results.figures.ranking import ranking
 from samplerbench.results.figures.series import curves_to_name, series_of
+from samplerbench.results.figures.work_precision import front
 from samplerbench.results.quantities import find
 from samplerbench.results.quantities.quantity import Quantity
 from samplerbench.results.report.build import write_report

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.comparison.best_schedules import (
+from samplerbench.benchmarks.tuning.fair_schedules import (
     common_schedules_by_model,
     entries_at_best_schedules,
     entries_at_schedules,

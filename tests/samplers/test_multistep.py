@@ -15,7 +15,7 @@ from looping import each
 from samplerbench.benchmarks.conformance.order import rms, slope
 from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes, problems
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, integrate, karras, make
-from samplerbench.samplers.families.adams import AdamsBashforth
+from samplerbench.samplers.families.multistep import AdamsBashforth
 from samplerbench.samplers.methods.stork import gegenbauer_moment
 from samplerbench.samplers.numerics import blend, integrate_panels
 

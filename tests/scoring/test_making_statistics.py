@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from samplerbench.benchmarks.scoring.feature_references import load_references
-from samplerbench.benchmarks.scoring.making_statistics import make_statistics
+from samplerbench.benchmarks.scoring.real_data import make_statistics
 from samplerbench.models import make_model
 
 N = 40

@@ -13,7 +13,7 @@ from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.conformance import order
 from samplerbench.benchmarks.conformance.order import check_strong
-from samplerbench.benchmarks.scoring.path_limit import path_limit
+from samplerbench.benchmarks.scoring.converged_endpoints import path_limit
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.samplers import make
 from samplerbench.samplers.brownian import DEPTH, BrownianNoise, BrownianTree
@@ -55,7 +55,7 @@ def test_blocks_do_not_change_the_limit(monkeypatch):
     paths = tree(5)
     x = TOP**2 * paths.value(TOP)
     whole = path_limit(_shrink(0.5), paths, x, 3)
-    monkeypatch.setattr("samplerbench.benchmarks.scoring.path_limit.BLOCK", 1)
+    monkeypatch.setattr("samplerbench.benchmarks.scoring.converged_endpoints.BLOCK", 1)
     assert float((path_limit(_shrink(0.5), paths, x, 3) - whole).abs().max()) < 1e-14
 
 

@@ -25,7 +25,7 @@ from diffusers_folders import (
 from looping import each
 
 from samplerbench.benchmarks.advice.request import AdviceRequest
-from samplerbench.benchmarks.planning.own_scheduler import pipeline_evaluations_by_steps
+from samplerbench.benchmarks.planning.planner import pipeline_evaluations_by_steps
 from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, fields_behind_numbers
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
 from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
