@@ -9,19 +9,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...results.run_directory.files import read_npz, write_npz, write_text
 from ..running.executors import Executor, Failure
-from ..running.executors.worker_context import WorkerContext
 from ..sampling.shard import CONVERGED_IDS
 from ..scoring.converged_endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
-from .race import Squares
-from .request import AdviceRequest
 from .tasks import solve_latents
+
+if TYPE_CHECKING:
+    from ..running.executors.worker_context import WorkerContext
+    from .race import Squares
+    from .request import AdviceRequest
 
 
 def check_folder(folder: Path) -> None:

@@ -9,19 +9,21 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..running.executors import Executor, Failure
-from ..running.executors.worker_context import WorkerContext
 from ..scoring.feature_references import CARD
-from .answer import Value
-from .measuring import ConvergedEndpoints, MeasurementStore
-from .race import Squares
-from .request import AdviceRequest, Entry
 from .tasks import SamplesTask
+
+if TYPE_CHECKING:
+    from ..running.executors.worker_context import WorkerContext
+    from .answer import Value
+    from .measuring import ConvergedEndpoints, MeasurementStore
+    from .race import Squares
+    from .request import AdviceRequest, Entry
 
 COMPARED = 0.93
 """Share of the time limit at which comparisons end, and timings and pictures begin."""

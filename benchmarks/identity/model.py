@@ -26,7 +26,7 @@ from ...models.loaders.user_files import (
 from ...models.networks import parameter_dtype
 from ...models.reference import Extractor, Identity
 from ...results.run_directory.behaviour_fingerprint import FILE, Fact, Fingerprint, Numbers
-from ...samplers import SampleNoise
+from ...samplers.noise import SampleNoise
 from .reduced_numbers import reduce_rows
 
 _BASE = frozenset({__name__.partition(".")[0], "torch", "numpy"})

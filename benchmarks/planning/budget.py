@@ -7,15 +7,18 @@ from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser
 from ...samplers import Grid, SampleNoise, Sampler, karras
 from ..sampling.batch import without_first_level
 from ..sampling.execution import has_varying_cost
-from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from ...models.denoiser import Denoiser
+    from .schedules import Schedule
 
 
 def evaluations_by_steps(

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.process import Process
-from ...samplers import Grid, Source
-from ...samplers.grid import check_range
+from ...samplers.grid import Grid, check_range
 from ...samplers.schedules import schedule, uniform_lambda, uniform_time
+from ...samplers.types import Source
 
 Array = NDArray[np.float64]
 Errors = Callable[[Array], Array]

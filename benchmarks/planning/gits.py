@@ -11,9 +11,13 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
-from ...samplers import Grid, GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
-from ...samplers.schedules import schedule
+from ...samplers.grid import Grid
+from ...samplers.loop import GridSampler, integrate
+from ...samplers.noise import NoNoise, SampleNoise
+from ...samplers.registry import make
+from ...samplers.schedules import karras, schedule
 from ...samplers.schedules.optimised import Equalised, Searched, euler_costs
+from ...samplers.types import Source
 from ..sampling.counting import Meter
 from .cache import cached_result, search_key
 

@@ -19,9 +19,9 @@ from ...models.checkpoints.pickles import PersistentObject, tensors_of
 from ...models.checkpoints.processes import betas_of
 from ...models.process import VPLinear
 from ...results.run_directory.files import LARGEST_JSON, read_regular
-from ...samplers import Grid
 from ...samplers.families.linear import LinearRow
 from ...samplers.families.tabulated import Table, table_of_rows
+from ...samplers.grid import Grid
 from ..suites.suite import StrictTable
 from .tuned_file import check_table, table_of_numbers
 

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ... import samplers
 from ...models.denoiser import Denoiser
-from ...samplers import Grid, Sampler, Source
+from ...samplers.base import Sampler
 from ...samplers.families.tabulated import Tabulated
+from ...samplers.grid import Grid
 from ...samplers.schedules import schedule
 from ...samplers.spec import label_of
+from ...samplers.types import Source
 from .tuned_file import Tuned, read_tuned
 
 if TYPE_CHECKING:

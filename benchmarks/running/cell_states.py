@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ...results.run_directory.layout import CELL, MADE, QUALITY
-from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError
-from ...results.values import Record
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
 from ..scoring.reference_cost import endpoint_count
 from ..scoring.scorer import Scorer, TrajectorySource
-from ..suites.cell import Cell
 from ..timing.machine import package_version
 from .progress import Reporter
-from .setup import Setup
+
+if TYPE_CHECKING:
+    from ...results.run_directory.run_dir import RunDir
+    from ...results.values import Record
+    from ..suites.cell import Cell
+    from .setup import Setup
 
 
 def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:

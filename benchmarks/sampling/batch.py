@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
-from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
+from ...samplers.base import Sampler
 from ...samplers.brownian import BrownianNoise
-from ...samplers.types import Denoise, Pair
+from ...samplers.grid import Grid
+from ...samplers.noise import NoNoise, SampleNoise
+from ...samplers.types import Denoise, Noise, Pair
 from ..suites.cell import Cell
 from .counting import Meter, ObservedDenoiser
 from .execution import has_varying_cost

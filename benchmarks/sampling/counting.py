@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ...models.denoiser import Denoiser, Wrapper
 from ...models.exact.base import ExactModel
-from ...samplers import Denoise
 from ...samplers.types import Pair, denoise_both
+
+if TYPE_CHECKING:
+    from ...samplers import Denoise
 
 
 @dataclass

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Bound, Denoiser
-from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import CudaGraph, Recording, TensorLevels, capture
-from ...samplers.types import Pair
-from ..suites.cell import Cell
 from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter, ObservedDenoiser
 from .execution import is_captured, model_for_execution
 from .failure import Failure
+
+if TYPE_CHECKING:
+    from ...models.denoiser import Bound, Denoiser
+    from ...samplers import Denoise, Noise
+    from ...samplers.types import Pair
+    from ..suites.cell import Cell
 
 ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 

@@ -9,16 +9,18 @@ import math
 import warnings
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ...models.denoiser import Denoiser, Wrapper
-from ...samplers import Grid, Sampler
 from ...samplers.cuda_graphs import as_level_tensor
 from ...samplers.cuda_graphs import why_not_capturable as cannot_record
-from ..suites.suite import ExecutionName
+
+if TYPE_CHECKING:
+    from ...samplers import Grid, Sampler
+    from ..suites.suite import ExecutionName
 
 
 def is_compiled(execution: ExecutionName) -> bool:

@@ -7,20 +7,22 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ... import samplers
-from ...models.denoiser import Denoiser
 from ...models.exact.gaussian import Gaussian
-from ...models.reference import Moments
-from ...results.values import Record
-from ...samplers import Grid, Sampler
 from ...samplers.spec import canonical_json, label_of
-from .suite import ExecutionName, NoiseName, StartName
+
+if TYPE_CHECKING:
+    from ...models.denoiser import Denoiser
+    from ...models.reference import Moments
+    from ...results.values import Record
+    from ...samplers import Grid, Sampler
+    from .suite import ExecutionName, NoiseName, StartName
 
 SPREADS = 3.0
 """Level where the Gaussian flow ends, in standard deviations along the data's first principal axis.

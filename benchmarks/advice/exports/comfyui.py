@@ -35,7 +35,10 @@ import numpy as np
 
 from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import RectifiedFlow
-from ....samplers import Grid, Sampler, karras, make, non_default, uniform_lambda
+from ....samplers.base import Sampler, non_default
+from ....samplers.grid import Grid
+from ....samplers.registry import make
+from ....samplers.schedules import karras, uniform_lambda
 from ....samplers.spec import label_of
 from .code_text import WIDTH
 from .equivalents import name_and_options

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ....samplers import Grid, Sampler, non_default
+from ....samplers.base import Sampler, non_default
 from ....samplers.families.cfgpp import CFGpp
 from ....samplers.families.tabulated import ROUNDING, Tabulated
+from ....samplers.grid import Grid
 from ....samplers.types import StepNoise
 
 ENDS = ("first", "last", "through_zero", "startup", "analytic_first")

@@ -6,22 +6,24 @@ import json
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .... import samplers
-from ....results.run_directory.behaviour_fingerprint import Fingerprint
-from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
 from ...identity.sampler import sampler_fingerprint
 from ...sampling.failure import Failure, error_in_words, is_out_of_memory
 from ...sampling.shard import Arrays, FeatureExtraction, sample_shard
 from ...sampling.trajectories import Trajectories, record_trajectories
-from ...suites.cell import Cell
-from .executor import Tell
 from .shard_limits import evaluations_per_second
-from .worker_context import WorkerContext
+
+if TYPE_CHECKING:
+    from ....results.run_directory.behaviour_fingerprint import Fingerprint
+    from ....samplers import Sampler
+    from ...suites.cell import Cell
+    from .executor import Tell
+    from .worker_context import WorkerContext
 
 OPENED = "opened"
 """Key in a task's result for hashes of files it opened, as JSON; not stored in the shard."""

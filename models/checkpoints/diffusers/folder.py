@@ -11,8 +11,9 @@ from typing import Any
 
 from ..opening import AGAIN, CheckpointError, Opened, first_bytes, open_checkpoint, shards_of
 from ..weights import WRAP
+from .scheduler import SCHEDULER
 
-INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
+INDEX, CONFIG = "model_index.json", "config.json"
 UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"
 UNET_TEXT, SD3 = "UNet2DConditionModel", "SD3Transformer2DModel"
 FLUX, SANA = "FluxTransformer2DModel", "SanaTransformer2DModel"

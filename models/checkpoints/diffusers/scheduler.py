@@ -10,7 +10,8 @@ from typing import Any
 
 from ..opening import CheckpointError
 from ..processes import edm_fields
-from .folder import SCHEDULER
+
+SCHEDULER = "scheduler_config.json"
 
 Settings = Mapping[str, Any]
 """Settings in a scheduler's file, with its class as ``_class_name``."""
