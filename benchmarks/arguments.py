@@ -49,8 +49,14 @@ def suite_of(
     if samplers is not None:
         keys["samplers"] = [sampler_spec(sampler) for sampler in list_of(samplers)]
     if suite is None or isinstance(suite, Mapping):
-        return check_suite({"name": "suite", **(suite or {}), **keys}, "the suite")
-    full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
+        given, budgets = dict(suite or {}), {"steps", "nfe"}
+        replaces_budgets = budgets if budgets & given.keys() else set()
+        new = {key: v for key, v in keys.items() if key not in given.keys() | replaces_budgets}
+        full_suite = check_suite({"name": "suite", **given, **new}, "the suite")
+        if "models" not in given:  # else a new value also replaces the values of single models
+            keys = {key: v for key, v in keys.items() if key not in new}
+    else:
+        full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
     return full_suite.replaced(**keys) if keys else full_suite
 
 

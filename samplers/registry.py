@@ -76,7 +76,8 @@ def spec_of(sampler: Any) -> dict[str, Any]:
     other = _REGISTRY.get(getattr(cls, "name", ""))
     if other and (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__):
         del _REGISTRY[cls.name]
-    register(cls)
+    if _UNLISTED.get(getattr(cls, "name", "")) is not cls:
+        register(cls)
     return {"name": cls.name, **non_default(sampler)}
 
 

@@ -86,7 +86,7 @@ MOST = 4_000
 """Largest number of samples whose coefficients are compared; the first samples are taken."""
 
 
-@metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
+@metric("coefficients", version=9, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
     """Measure the RMS distance of coefficients to their exact distributions.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...models.cards.card import load_card
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
-from ...models.exact.wavelet import Wavelet, coefficient_mixtures
+from ...models.exact.wavelet import Wavelet
 from ...models.reference import Reference
 from ..metrics.estimators.rows import FloatArray, HeldRows, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
@@ -126,11 +126,5 @@ class ModelData:
 
     @cached_property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Weights, means, stds ``(2, d)`` of ``wavelet``'s mixtures; None for other models."""
-        if not isinstance(self.exact, Wavelet):
-            return None
-        channels, side, _ = self.exact.event
-        weights, means, stds = (
-            np.tile(values.reshape(2, -1), (1, channels)) for values in coefficient_mixtures(side)
-        )
-        return weights, means, stds
+        """:attr:`.Wavelet.mixtures` of the model; None for models without coefficients."""
+        return self.exact.mixtures if isinstance(self.exact, Wavelet) else None

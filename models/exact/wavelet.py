@@ -223,6 +223,12 @@ class Wavelet(ExactModel):
         self.scale = float(self._stds.min())
         self.identity = exact_fingerprint(self.name, 1, self._weights, self._means, self._stds)
 
+    @property
+    def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, means and deviations ``(2, d)`` of the components of each coefficient."""
+        weights, means, stds = to_numpy(self._weights, self._means, self._stds)
+        return weights, means, stds
+
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return E[x0 | x] of rows by the formula in :class:`Wavelet`."""
         mean, _ = self._posterior_coefficients(self._to_coefficients(x), sigma)

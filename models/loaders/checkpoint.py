@@ -209,7 +209,9 @@ def build_model(spec: Specification, opened: Opened) -> Checkpoint:
         CheckpointError: the weights do not fit the network, or the decoder cannot be read.
         ValueError: ``spec`` leaves a setting open, or one of its values is invalid.
     """
-    of, decoder = family(spec.family), decoder_of(spec, opened)
+    of = family(spec.family)
+    # the shape of images follows from that of samples; without it, Checkpoint refuses the model
+    decoder = decoder_of(spec, opened) if spec.event else None
     network = _read_or_refuse(opened, lambda: of.network(spec, opened))
     name, content = opened.path.resolve().stem, opened.sha256
     if decoder is not None and decoder.identity:

@@ -17,7 +17,7 @@ from ..table.typed_table import TypedTable
 from ..text import name_hint
 from .axes import plottable_metrics
 from .ecdf import default_metric, ecdf, profile
-from .ranking import ranking, timing
+from .ranking import ranking, rows_at_budget, timing
 from .samples import samples
 from .series import series_of
 from .typography import METADATA, Sheet, Width, save
@@ -126,7 +126,7 @@ def _figures_of_kind(
         name = f"{slug_of(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=TIMED)):
             yield name, timing(part, width=width)
-        elif kind == "ranking" and (right := _distance_column_for_ranking(rows)):
+        elif kind == "ranking" and (right := _distance_column_for_ranking(part)):
             yield name, ranking(part, right=right, width=width)
         elif kind in DRAWN:
             for metric, cost in product(metrics, COSTS):
@@ -185,9 +185,12 @@ def draw(
     return DRAWN[kind](table, metric, cost, width=width)
 
 
-def _distance_column_for_ranking(rows: pd.DataFrame) -> str:
-    """Return "typical_error", or else "rmse", if two curves have it and ``fid_proxy``; else ""."""
+def _distance_column_for_ranking(part: TypedTable) -> str:
+    """Return the first distance that :func:`.ranking.ranking` can draw with ``fid_proxy``; else "".
+
+    A model needs two samplers with both at its budget nearest to 10 evaluations.
+    """
     for name in ("typical_error", "rmse"):
-        if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:
+        if any(len(rows) > 1 for rows in rows_at_budget(part, None, "fid_proxy", name).values()):
             return name
     return ""

@@ -51,6 +51,7 @@ def uniform_lambda(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool 
 
     Also called "logSNR" or "exponential". Arguments as :func:`karras`.
     """
+    check_range(n, sigma_min, sigma_max)
     ratio = sigma_min / sigma_max
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_max * ratio**u)
 
@@ -87,6 +88,7 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 
     Arguments as :func:`karras`.
     """
+    check_range(n, sigma_min, sigma_max)
     top, ratio = sigma_max**2, sigma_min**2 / sigma_max**2
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: math.sqrt(top * ratio**u))
 
@@ -145,6 +147,7 @@ def flow_shift(
     arguments and errors are as in :func:`karras`.
     """
     check_positive("shift", shift)
+    check_range(n, sigma_min, sigma_max)
     # the times that are shifted to the ends
     first, last = (s / (shift + s) for s in (sigma_max, sigma_min))
 

@@ -127,6 +127,8 @@ def even_path(cost: Matrix, steps: int) -> list[int]:
         return all(i < j and cost[i, j] <= most for i, j in pairwise(path))
 
     costs = np.unique(cost[np.triu_indices(len(cost), k=1)])
+    if not len(costs):
+        return cheapest_path(cost, steps)  # which refuses a single node
     low, high = 0, len(costs) - 1
     while low < high:
         middle = (low + high) // 2

@@ -8,7 +8,9 @@ from scipy.stats import norm
 
 from samplerbench.benchmarks.metrics import coefficient_distances
 from samplerbench.benchmarks.metrics.coefficients import quantile_cell_means
-from samplerbench.models.exact.wavelet import coefficient_mixtures
+from samplerbench.benchmarks.scoring.data import ModelData
+from samplerbench.models.exact.problems import make_problem
+from samplerbench.models.exact.wavelet import coefficient_mixtures, haar_transform
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)
 ONE = np.ones((1, 1))
@@ -86,3 +88,10 @@ def test_a_sample_less_than_one_is_refused():
         coefficient_distances(np.zeros((0, 1)), ONE, ONE, ONE)
     with pytest.raises(ValueError, match="mixtures"):
         coefficient_distances(np.zeros((3, 2)), ONE, ONE, ONE)
+
+
+def test_model_data__mixtures_are_the_models_own():
+    model = make_problem("wavelet", 64, 0.5, 0, 0.002, 80.0)
+    samples = haar_transform(model.sample(2000, 0)).flatten(1).numpy()
+    known = ModelData(model, "cpu").mixtures
+    assert np.sqrt(np.square(coefficient_distances(samples, *known)).mean()) < 0.02

@@ -70,3 +70,15 @@ def test_write_figures__one_of_each_kind_for_all_models(tmp_path):
         write_figures(tmp_path / "table.csv", tmp_path, kinds=["ecdf"], metrics=["kid"])
     with pytest.raises(ValueError, match="no finished row has kid and nfe"):
         ecdf(TABLE, "kid")
+
+
+def test_write_figures__two_samplers_at_different_budgets_have_no_ranking(tmp_path):
+    rows = [
+        {**row, "fid_proxy": 1.0, "nfe": nfe, "budget": nfe}
+        for sampler, nfe in (("euler", 5), ("ddim", 20))
+        for row in rows_of("a", sampler, (0.1,))
+    ]
+    ResultTable.of(rows).to_csv(tmp_path / "table.csv")
+    names = [p.name for p in write_figures(tmp_path / "table.csv", tmp_path / "o", formats=["svg"])]
+    assert names
+    assert not any("ranking" in name for name in names)

@@ -21,6 +21,7 @@ from samplerbench.samplers import (
     origin,
     register,
     registry,
+    spec_of,
 )
 from samplerbench.samplers.peers import load_peer_module
 from samplerbench.samplers.types import bibtex, references
@@ -375,3 +376,9 @@ def test_entries_are_sorted_and_printed_once():
 def test_load_peer_module__a_peer_of_a_package_is_refused_in_a_sentence():
     with pytest.raises(ValueError, match="peer 'azula:DDIMSampler' is in no clone"):
         load_peer_module("azula:DDIMSampler")
+
+
+def test_spec_of__an_unlisted_sampler_stays_unlisted():
+    before = names()
+    assert spec_of(make("cfgpp"))["name"] == "cfgpp"
+    assert names() == before

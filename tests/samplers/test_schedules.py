@@ -18,6 +18,7 @@ from samplerbench.samplers.schedules.optimised import (
     LISTS,
     cheapest_path,
     euler_costs,
+    even_path,
     published_levels,
 )
 
@@ -292,3 +293,15 @@ def test_a_cost_is_the_mean_distance():
     # the second is met exactly: 0 - 2 · -0.5 = 1
     slopes = [torch.tensor([[0.0, 0.0], [0.0, -0.5]])]
     assert euler_costs(states, slopes, levels)[0, 1] == pytest.approx(2.5)
+
+
+def test_schedules__a_range_or_path_that_cannot_be_is_one_sentence():
+    for schedule, low, high in (
+        (s.uniform_lambda, 0.002, 0.0),
+        (s.edm_ve, 0.002, 0.0),
+        (s.flow_shift, -3.0, 80.0),
+    ):
+        with pytest.raises(ValueError, match="need 0 < sigma_min"):
+            schedule(5, low, high)
+    with pytest.raises(ValueError, match="1 to 0 steps"):
+        even_path(np.zeros((1, 1)), 1)

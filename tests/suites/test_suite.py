@@ -4,6 +4,7 @@ import pytest
 from looping import each
 
 from samplerbench import samplers
+from samplerbench.benchmarks.arguments import suite_of
 from samplerbench.benchmarks.metrics import FrechetReference, estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
 from samplerbench.benchmarks.planning.planner import load_models
@@ -301,3 +302,12 @@ def test_how_long_is_timed_finds_the_same_folder_and_how_it_is_timed_another():
 
     assert digest() == digest(minutes=5.0) != digest(tf32=True)
     assert digest(sweep=64) != digest()
+
+
+def test_suite_of__keywords_replace_keys_of_a_dictionary_as_of_a_suite():
+    keys = {"models": [{"name": "gmm-2d", "samples": 64}], "samplers": ["euler"], "nfe": [5]}
+    for suite in (keys, check_suite({"name": "x", **keys}, "x")):
+        replaced = suite_of(suite, None, None, {"samples": 128, "steps": [4]})
+        assert (replaced.samples, replaced.models[0].samples) == (128, None)
+        assert (replaced.steps, replaced.nfe) == ((4,), None)
+    assert suite_of(keys, None, ["heun"], {}).models[0].samples == 64
