@@ -337,6 +337,8 @@ def tune(
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
     solvers = [make_sampler(sampler) for sampler in list_of(samplers)]
+    if not solvers:
+        raise ValueError("there is no sampler to tune; give at least one, such as ['heun']")
     targets = targets_of(solvers, subject.model, steps, nfe, what, also)
     elsewhere = holdout_model or next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(elsewhere), where)

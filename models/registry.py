@@ -109,6 +109,8 @@ GUIDANCE = (
 """Names of the options of guidance, which every model with classes or other conditions takes."""
 EVERY_MODEL = (*GUIDANCE, *ROUNDING)
 """Names of the options of :func:`wrap_model`."""
+OF_EVERY_MODEL = " (and network_dtype; and guidance, for models with classes)"
+"""Further options, for errors that list those of a factory."""
 
 
 def wrap_model(model: Denoiser, **options: Any) -> Denoiser:
@@ -174,19 +176,22 @@ def _read_interval(levels: Any) -> tuple[float, float] | None:
 
 
 def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
+    from .loaders.schemes import check_options
+
     module, factory = _FACTORIES[name].split(":")
     make = getattr(import_module(module, __package__), factory)
-    _check_options(name, make, (), params)
+    check_options(f"model {name}", make, (), params, OF_EVERY_MODEL)
     return make(**params)
 
 
 def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
     from .loaders.python_file import as_denoiser
+    from .loaders.schemes import check_options
     from .loaders.source_file import identity_of_options
     from .loaders.user_files import FilesRead, record_files
 
     scheme, rest = _scheme_of(spec)
-    _check_options(spec, scheme.load, (rest,), params)
+    check_options(f"model {spec}", scheme.load, (rest,), params, OF_EVERY_MODEL)
     if scheme.origin:
         product = scheme.load_value(rest, **params)
         identity = f"{scheme.identity(rest, product.digest)}{identity_of_options(params)}"
@@ -234,14 +239,3 @@ def _is_file_spec(spec: str) -> bool:
 
     path = spec.rpartition("?")[0] or spec
     return spec.partition(":")[0] in family_names() or os.path.exists(os.path.expanduser(path))
-
-
-def _check_options(spec: str, make: Any, args: tuple[str, ...], params: dict[str, Any]) -> None:
-    from .loaders.schemes import check_options
-
-    try:
-        check_options(f"model {spec}", make, args, params)
-    except ValueError as error:
-        raise ValueError(
-            f"{error} (and network_dtype; and guidance, for models with classes)"
-        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -138,6 +139,8 @@ def advise(
     Raises:
         ValueError: an argument is invalid, the model fails, time is too short, or another process uses ``out``.
     """
+    if not 0 < minutes < math.inf:
+        raise ValueError(f"--minutes must be a time above 0, got {minutes}")
     clock = Clock(minutes, begun=begun)
     if library not in LIBRARIES:
         raise ValueError(f"there is no library {library!r}; choose one of {', '.join(LIBRARIES)}")

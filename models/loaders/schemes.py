@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -207,12 +208,16 @@ def origin_of(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
+_NUMBERS = {"int": (Integral, "a whole number"), "float": (Real, "a number")}
+
+
 def check_options(
-    what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+    what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any], more: str
 ) -> None:
     """Raise a ValueError if a loader does not take these arguments and options.
 
-    The error begins with ``what`` and lists the options. A loader without a signature passes.
+    The error begins with ``what``. For an unknown option it lists the options, followed by ``more``. A
+    value is checked if its option is annotated as a number. A loader without a signature passes.
     """
     try:
         signature = inspect.signature(load)
@@ -222,4 +227,13 @@ def check_options(
         signature.bind(*args, **options)
     except TypeError as error:
         takes = ", ".join(list(signature.parameters)[len(args) :]) or "none"
-        raise ValueError(f"{what}: {error}; its parameters are: {takes}") from None
+        raise ValueError(f"{what}: {error}; its parameters are: {takes}{more}") from None
+    for name, value in options.items():
+        known = signature.parameters.get(name)
+        annotation = known and getattr(known.annotation, "__name__", known.annotation)
+        plain, optional, _ = str(annotation).partition(" | None")
+        if plain not in _NUMBERS or (optional and value is None):
+            continue
+        kind, words = _NUMBERS[plain]
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise ValueError(f"{what}: {name} must be {words}, got {value!r}")

@@ -70,8 +70,8 @@ def make_executor(spec: str) -> Executor:
         _package_in_words(point) for point in points
     ]
     if len(origins) > 1:
-        both = " and ".join(origins)
-        raise ValueError(f"two executors are called {name!r}: {both}; uninstall one")
+        several = " and ".join(origins)
+        raise ValueError(f"executors of one name, {name!r}: {several}; uninstall all but one")
     if not origins:
         close = difflib.get_close_matches(name, executors(), n=1)
         hint = f"did you mean {close[0]!r}? The" if close else "the"

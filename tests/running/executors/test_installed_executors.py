@@ -86,7 +86,9 @@ def test_a_mistake_is_one_sentence(site, spec, sentence):
 
 def test_two_of_one_name_are_refused_with_both_origins(site):
     install(site, "other", "fresh = other:x\nworker = other:y")
-    with pytest.raises(ValueError, match=r"two executors are called 'fresh': .*; uninstall one"):
+    with pytest.raises(
+        ValueError, match=r"executors of one name, 'fresh': .*; uninstall all but one"
+    ):
         make_executor("fresh")
     with pytest.raises(ValueError, match=r"samplerbench itself and other 1 \(other:y\)"):
         make_executor("worker")
