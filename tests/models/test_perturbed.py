@@ -248,7 +248,7 @@ def test_both_forms_of_the_name_and_the_inner_model_s_options() -> None:
         ),
         ("perturbed", {"model": 3}, "model must be a model's name, got 3"),
         ("perturbed", {"delta": -0.1}, "delta must be a number >= 0, got -0.1"),
-        ("perturbed", {"delta": "much"}, "delta must be a number >= 0, got 'much'"),
+        ("perturbed", {"delta": "much"}, "delta must be a number, got 'much'"),
         ("perturbed", {"length": 0}, "length must be a number > 0, got 0"),
         ("perturbed", {"seed": 0.5}, "seed must be a whole number, got 0.5"),
         ("perturbed", {"spread": math.inf}, "spread must be a number > 0, got inf"),
