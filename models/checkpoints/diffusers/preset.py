@@ -263,8 +263,8 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
         ``scheduler``: its class. ``sampler``: the equivalent sampler, "" for none. ``spacing``: spacing of the levels.
             ``end``: end of the last step, ``zero``, ``sigma_min``, or ``last`` for the level of the last evaluation.
             ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z (flow: (1 + sigma) z), ``noise`` for sigma z.
-            ``clip``: c if the denoised image is clamped to [-c, c]; None for no clamping. The noise that a step adds
-            back is not computed from the clamped image. ``trained``: settings of the network's training.
+            ``clip``: c if denoised images are clamped to [-c, c]; None for no clamping. DDIM adds back the noise
+            predicted before clamping. ``trained``: settings of the network's training.
             ``settings``: the scheduler's other settings. ``pipeline``, ``tokens``: as given.
             ``differs``: reasons why no sampler is equivalent.
     """
