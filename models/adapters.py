@@ -279,7 +279,10 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return classes drawn by ``class_weights``, or the ids modulo ``conditions``, or None."""
+        """Return a label ``(batch,)`` for each id; None without class weights and conditions.
+
+        Classes are drawn by ``class_weights``. A condition's number is id modulo ``conditions``.
+        """
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
@@ -332,7 +335,7 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
-        """Return scale of the noise, time input, and weights of noise and output at level inf.
+        """Return, at level inf: the noise's scale, time input, weights of noise and of output.
 
         Raises a ValueError if the process has no time for level inf, the prediction has no limit
         there, or the time input depends on the level.
@@ -350,7 +353,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the denoised image of noise ``z`` at level inf, or raise a ValueError."""
+        """Return noise ``z`` denoised at level inf; raise a ValueError if not ``infinite``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._infinity_terms
@@ -359,7 +362,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the time input at ``requested``; if None, at the trained time nearest ``time``."""
+        """Return the network's time input at ``requested``, else at the nearest trained time."""
         if requested is not None:
             time = np.array([requested])
         elif self.times is not None:

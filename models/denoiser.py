@@ -204,7 +204,7 @@ class Denoiser(ABC):
         return None
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return a run's first state / ``sigma_max``, made of normal noise ``z``; by default ``z``."""
+        """Return a run's first state / ``sigma_max`` by standard normal ``z``; by default ``z``."""
         return z
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002

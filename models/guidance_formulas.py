@@ -66,7 +66,7 @@ class Formula(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Formula):
-    """Classifier-free guidance: free + w (label - free). All values of ``prediction`` agree.
+    """Classifier-free guidance: free + w (label - free), the same image for every ``prediction``.
 
     Attributes:
         scale: guidance scale w; 1 is the conditional model.

@@ -157,7 +157,7 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy, even of a function; ``value`` itself if it has no network and no to."""
+    """Return a deep copy, even of a function; ``value`` if it has no network and no ``to``."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

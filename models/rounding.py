@@ -133,7 +133,7 @@ def in_full_precision(model: Denoiser) -> Denoiser:
 
 
 def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
-    """Return a copy of an innermost model in low precision; with no network, a RoundedFormula."""
+    """Return a copy of an innermost model in low precision; a RoundedFormula without a network."""
     if not called_networks(model):
         return RoundedFormula(model, precision, predicts or PREDICTED[0])
     if predicts is not None:

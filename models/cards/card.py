@@ -100,7 +100,7 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 def check_card(table: Mapping[str, Any], folder: str) -> None:
     """Check the keys and values of a ``card.toml`` in a folder called ``folder``.
 
-    Keys that no rule names may have text, flags, finite numbers, lists and tables. Raises a
+    Unknown keys may have text, flags, finite numbers, lists or tables as values. Raises a
     ValueError for a missing key, an invalid value, or a ``name`` other than ``folder``.
     """
     for key in _NEEDED:
@@ -179,8 +179,8 @@ class Card:
         moments: data set and script of ``moments.safetensors``; empty without that file.
         extractor: name of the card of the feature extractor; ``blocks-8`` for means of blocks of
             pixels, 8 along each side; empty for pixels as features.
-        sigma_min, sigma_max: range of noise levels of the training; both 0 if the card is no
-            denoiser, but such as a classifier.
+        sigma_min, sigma_max: range of noise levels of the training; 0 and 0 for the card of a
+            network that is no denoiser, such as a classifier.
         files: checksum and size by file name.
         folder: folder of the files.
     """

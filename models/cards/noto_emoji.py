@@ -91,7 +91,7 @@ def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
 
 
 def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
-    """Return emoji with images ``(n, 3, 32, 32)``; of emoji with one glyph, only the first."""
+    """Return the emoji that have different glyphs in the font, and images ``(n, 3, 32, 32)``."""
     used = list(unicode_emoji())
     font = _open_font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
@@ -126,7 +126,7 @@ def unicode_emoji() -> Iterator[Emoji]:
 
 
 def held_out_flags(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return flags ``(n,)``, True for emoji in one of every :data:`TEST_OF` families of a class."""
+    """Return flags ``(n,)``, True for the test set: one in :data:`TEST_OF` families of a class."""
     family = family_of_each(emojis, images)
     test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
@@ -180,7 +180,7 @@ def _open_font() -> Any:
 
 
 def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
-    """Return the font's ligatures: by the names of several glyphs, the one that replaces them."""
+    """Return the name of each ligature glyph, by the names of the glyphs that it replaces."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup

@@ -95,7 +95,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 
 
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
-    """Read the tensors in the file of a specification's ``embeddings``; {} for a network without.
+    """Read the tensors in the file of a specification's ``embeddings``; {} if it has none.
 
     Raises a CheckpointError if no file is given, or it is unreadable or differs from its hash.
     """

@@ -142,7 +142,7 @@ _HARMLESS |= {"pathlib", "string", "types", "typing", "uuid"}
 
 
 def _with_size_check(load_tuple: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return ``load_tuple`` with a check: at most :data:`MOST_PARTS` parts, with nested ones."""
+    """Return ``load_tuple`` that refuses a tuple of over :data:`MOST_PARTS` nested parts."""
 
     def load_and_check(unpickler: Any) -> None:
         load_tuple(unpickler)

@@ -176,7 +176,7 @@ class FilesRead:
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Record of files that threads open, except ``ignored_threads``, with first stamps."""
+    """Record of files that threads open, except ``ignored_threads``, with stamps at first use."""
 
     ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)
@@ -234,7 +234,7 @@ def _record_event(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _files_in_command(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
-    """Return words in a command, each perhaps the path of a file; relative to ``folder``."""
+    """Return words of a command, joined to ``folder``, each of which may be the path of a file."""
     command_words = [command] if isinstance(command, str | bytes) else list(command or ())
     texts = [os.fsdecode(word) for word in (program, *command_words) if word]
     words = [word for text in texts for word in (text, *_words_of_shell(text))]

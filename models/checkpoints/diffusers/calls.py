@@ -236,7 +236,7 @@ class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no e
 class OneStepScheduler:
     """Scheduler that makes a pipeline call its network once, at a single time.
 
-    It stores the network's output, then ends the pipeline. Its ``config`` is the original one's.
+    It stores the network's output and ends the run. It has the ``config`` of the real scheduler.
     """
 
     order, init_noise_sigma, begin_index = 1, 1.0, 0

@@ -113,7 +113,7 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 
 
 def _checked_class(path: Path, name: str, cls: Any) -> str:
-    """Return ``cls``; raise a CheckpointError if it is no text, or ``name`` cannot be a folder."""
+    """Return ``cls``; raise a CheckpointError if it is no text, or ``name`` is no folder name."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         problem = f"{path}: {INDEX} has a part called {name!r}, which is no name of a folder in it"
         raise CheckpointError(f"{problem}; download the folder again, from where you trust it")
@@ -191,7 +191,7 @@ def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a decoder's ``scale`` and ``shift``, numbers or lists: it takes x / scale + shift."""
+    """Return ``scale`` and ``shift``, numbers or lists, of a decoder of latents / scale + shift."""
     scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
     means, stds = config.get("latents_mean"), config.get("latents_std")
     if means and stds:

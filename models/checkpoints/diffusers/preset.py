@@ -1,8 +1,8 @@
 """Presets: a folder's own scheduler, translated to a sampler and levels of this project.
 
 A scheduler's file describes the training of the network (:mod:`.scheduler`), and how to sample.
-The preset holds the second part. It is no part of the model, on which any sampler may run. Its
-levels are in :mod:`.steps`, and its sampler steps between them as the scheduler does.
+The preset holds the second part. It is no part of the model, on which any sampler may run.
+:mod:`.steps` computes its levels, between which its sampler steps as the scheduler does.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _algorithm_and_solver(scheduler: Settings) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return the spec of a preset's sampler for ``count`` steps, with their orders if they differ.
+    """Return the spec of a preset's sampler, with orders of its ``count`` steps where needed.
 
     ``dropped`` is True if the last step is omitted, because it does not change the state.
     """

@@ -67,7 +67,7 @@ def kind_of(scheduler: Settings) -> str:
 
 
 def _look_up(scheduler: Settings, key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value in ``names`` for the setting ``key``, if unset the first; refuse others."""
+    """Return ``names[scheduler[key]]``; refuse unknown settings. The first name is the default."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(

@@ -109,7 +109,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
 
 
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
-    """Return the falling levels at which the folder's scheduler evaluates in ``count`` steps.
+    """Return the falling levels of the network's calls in ``count`` steps of the scheduler.
 
     Raises a ValueError if :func:`steps_of` does, or the levels do not fall.
     """
@@ -188,7 +188,7 @@ def _steps_of_distillation(spec: Specification, process: Process, count: int) ->
 def _training_times(
     settings: Settings, kind: str, total: int, last: int, count: int
 ) -> list[float]:
-    """Return ``count`` falling times of ``total`` (Lin et al. 2024, arXiv:2305.08891, Table 2)."""
+    """Return ``count`` of ``total`` times, falling (Lin et al. 2024, arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
@@ -255,7 +255,7 @@ def _flow_levels(spec: Specification, process: Process, count: int) -> list[floa
 
 
 def own_shift(spec: Specification) -> float | None:
-    """Return the shift of flow times by the folder's scheduler; None if there is none known."""
+    """Return the shift of flow times by the folder's scheduler; None for none or an unknown one."""
     key = {"shifted": "shift", "flow": "flow_shift"}.get(spec.preset["spacing"])
     with suppress(ValueError):
         return None if key is None else _shift_of(spec, key)

@@ -39,7 +39,7 @@ class Family(Protocol):
         """Return the network with the checkpoint's weights, on the CPU, in evaluation mode.
 
         The network is called in native coordinates, with the number of a class or embedding for
-        each state, or None if it takes neither. Their count as a number means "no label".
+        each state, or None if it takes neither. The number of all of them means "no label".
 
         Raises:
             CheckpointError: the weights do not fit the network.

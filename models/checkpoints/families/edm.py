@@ -70,7 +70,7 @@ class PersistentNetwork:
 
 
 def persistent_network(opened: Opened) -> PersistentNetwork | None:
-    """Return the network in a pickle of NVIDIA's: ``ema`` or the whole; None for other files.
+    """Return the network in NVIDIA's pickle: its entry ``ema``, or all of it; else None.
 
     Raises a CheckpointError for a training state, whose weights are not averaged.
     """
@@ -144,7 +144,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _edm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return EDM's ``Specification`` fields (Karras et al. 2022, Table 1) at levels 0.002 to 80."""
+    """Return EDM's ``Specification`` fields (Karras et al., Table 1), levels in [0.002, 80]."""
     return {
         **edm_fields(arguments.get("sigma_data", 0.5)),
         "sigma_min": max(0.002, arguments.get("sigma_min", 0.0)),
@@ -168,7 +168,7 @@ def _vp_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ve_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``Specification`` fields for VE: minus noise, time input ln(sigma / 2) (Table 1)."""
+    """Return ``Specification`` fields for VE: minus noise, time ln(sigma / 2) (EDM, Table 1)."""
     fields = ve_fields(arguments.get("sigma_min", 0.02), arguments.get("sigma_max", 100.0))
     return {**fields, "time": {"of": "log_level", "scale": 1.0, "offset": -math.log(2)}}
 
@@ -236,7 +236,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 def raw_network(
     spec: Specification, opened: Opened, networks: Mapping[str, type[nn.Module]], attribute: str
 ) -> OneHot:
-    """Return the network that the preconditioning holds as ``attribute``, for class numbers.
+    """Return the network in ``attribute`` of the preconditioning, to call with class numbers.
 
     Raises a CheckpointError if the weights do not fit the network.
     """

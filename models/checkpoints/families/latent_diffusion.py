@@ -160,7 +160,7 @@ def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str,
 def _process_and_betas(
     opened: Opened, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
-    """Return arguments of the process, betas, and source: FILE, or FAMILY for known betas."""
+    """Return process arguments, betas and source: FILE, or FAMILY for Stable Diffusion's betas."""
     if "betas" in stored or "alphas_cumprod" in stored:
         if (betas := stored.get("betas")) is None:
             start = torch.ones(1, dtype=torch.float64)
@@ -199,7 +199,7 @@ def _network_answers(
 def _library_arguments(
     path: Path, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
-    """Return arguments of diffusers' ``UNet2DConditionModel``; refuse to enlarge images."""
+    """Return the arguments of ``UNet2DConditionModel``; refuse networks that enlarge images."""
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
             f"{path} enlarges or refines images, and is given more of them; {WRAP}"

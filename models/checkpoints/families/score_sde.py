@@ -115,7 +115,7 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True if lists begin with the middle: two blocks with attention between them."""
+    """Return True if the lists begin with the U-Net's middle: two blocks, attention between."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
