@@ -41,7 +41,7 @@ class FashionExtractor:
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Axes that whiten real images' features: columns ``(dim, dim)``; and their file's hash."""
+        """Whitening axes of real features: columns ``(dim, dim)``, widest first; and file hash."""
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
