@@ -35,16 +35,16 @@ class Network(Protocol):
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
         """Return the prediction for states ``x_t`` ``(batch, *event)`` at times ``t`` ``(batch,)``.
 
-        The prediction has the shape of ``x_t``, or twice its channels with a learned variance.
-        ``labels`` are ``(batch,)`` int64 in [0, classes] or [0, conditions]. The largest value
-        means "no label". A model with neither classes nor conditions gets None.
+        The prediction has the shape of ``x_t``, with twice as many channels if a variance is
+        learned. ``labels`` are int64 ``(batch,)``: numbers of classes or conditions, from 0. The
+        number of all classes or conditions means "no label". A network without labels gets None.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkTime:
-    """Formula of a network's time input, ``offset + scale * q``, for a quantity q named by ``of``.
+    """Formula ``offset + scale * q`` of a network's time input, where ``of`` names the quantity q.
 
     >>> NetworkTime(of="log_level", scale=0.25).network_input(np.array([1.0]), np.array([1.0])).item()
     0.0
@@ -91,9 +91,9 @@ class Boundary:
 def _prediction_weights(
     prediction: Prediction, level: FloatArray, alpha: FloatArray, process: Any
 ) -> Weights:
-    """Return weights (a, b) of the denoised image d = a x + b p, for state x and prediction p.
+    """Return (a, b) such that a x + b p is the denoised image of state x with prediction p.
 
-    Both weights have the shape of ``level``. ``alpha`` is the scale of the data at these levels.
+    Both weights have the shape of ``level``. ``alpha`` is the scale alpha of x_t at these levels.
     """
     match prediction:
         case "x0":
@@ -121,9 +121,10 @@ def _prediction_weights(
 
 
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Return the limits of level · a and of b as the level grows, for the weights of d = a x + b p.
+    """Return (A, B) such that A z + B p is the denoised image at an infinite level.
 
-    For x = level z, d tends to (first) z + (second) p. Raises a ValueError but for x0, v and flow.
+    It is the limit of a x + b p for x = level z, with noise z and the network's prediction p.
+    Raises a ValueError unless ``prediction`` is x0, v or flow.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -135,11 +136,11 @@ def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float
 
 
 class NativeDenoiser(Denoiser):
-    """Denoiser around a network that works in the coordinates and the time of its own process.
+    """Denoiser around a network that takes states x_t at native times of its process.
 
-    A state keeps its dtype: only the network's input is cast to the network's dtype. With a float32
-    network, the only float32 error in a float64 result is thus the network's own. An ``nn.Module``
-    is put in evaluation mode and frozen, so that a run builds no graph of its parameters.
+    Only the network computes in ``network_dtype``. Scaling before it and sums after it use the
+    state's dtype, such as float64. An ``nn.Module`` is put in evaluation mode and frozen, so that a
+    run builds no graph of its parameters.
 
     Args:
         network: see :class:`Network`.
@@ -150,22 +151,22 @@ class NativeDenoiser(Denoiser):
             ``consistency``, the raw output F of EDM or of a consistency model, for an
             :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
-        times: native times at which the network was trained; None for all. The network is called at
-            the nearest of these times, and its output is weighted for the exact level.
-        nearest: distance by which the nearest of ``times`` is chosen, ``time`` or ``level``.
+        times: native times at which the network was trained; None if it takes any time. The network
+            is called at the nearest of them, and its output gets the weights of the exact level.
+        nearest: ``time`` for the trained time nearest in time, ``level`` for nearest in level.
         time: formula of the network's time input; None for the native time.
-        factor: factor from the network's output to the prediction, such as -1 for the opposite
-            sign.
+        factor: multiplier of the network's output that gives the prediction, such as -1.
         half: half of the output channels that holds the prediction, ``first`` or ``second``, for a
             network that also learned a variance; None for all channels.
         network_dtype: dtype of the network's inputs.
         dtype: dtype of the state unless a run sets one; by default ``network_dtype``.
         sigma_min, sigma_max: ends of the levels that the network knows; by default the process's.
-        infinite: True if the network was trained up to an infinite level. The process must have a
-            native time at that level, ``time`` be of ``t``, and ``prediction`` be x0, v or flow.
+        infinite: True if the network was trained up to an infinite level. The process must reach it
+            at a finite time, ``time.of`` must be ``t``, and ``prediction`` x0, v or flow.
         limits: range of the values of the data, as in :class:`Denoiser`.
-        kind: ``map`` for a few-step map, which ends at 0; of prediction ``consistency`` at sigma_min.
-        boundary: :class:`Boundary` of a latent consistency model, at the network's time, or None.
+        kind: ``map`` for a few-step map. It ends at level 0, but for the prediction ``consistency``
+            at ``sigma_min``.
+        boundary: :class:`Boundary` of a latent consistency model; None for other networks.
         class_weights: relative frequency of each of the ``classes`` in the data. Samples draw their
             labels by these frequencies. Without frequencies, all samples get the label ``classes``,
             "no label", which the network must know.
@@ -175,9 +176,9 @@ class NativeDenoiser(Denoiser):
         null_label: True if the label ``classes``, or ``conditions``, means "no label".
 
     Raises:
-        ValueError: the network takes other arguments; the prediction is unknown or does not fit the
-            process; both classes and conditions are given; ``class_weights`` are more or fewer than
-            the classes; or ``infinite`` is set for a few-step map, or its conditions do not hold.
+        ValueError: the network does not take (x_t, t, labels); the prediction is unknown or unfit
+            for the process; both classes and conditions are given; ``class_weights`` are not one
+            for each class; or ``infinite`` is set, but is impossible or ``kind`` is ``map``.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -278,7 +279,10 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return labels by ``class_weights``, or ids modulo ``conditions``; None without either."""
+        """Return a label ``(batch,)`` for each id; None without class weights and conditions.
+
+        Classes are drawn by ``class_weights``. A condition's number is id modulo ``conditions``.
+        """
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
@@ -331,7 +335,7 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
-        """Return noise scale, time input and weights (:func:`_limits_at_infinity`) at level inf.
+        """Return, at level inf: the noise's scale, time input, weights of noise and of output.
 
         Raises a ValueError if the process has no time for level inf, the prediction has no limit
         there, or the time input depends on the level.
@@ -349,7 +353,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return :meth:`denoise`'s limit at x = level z; raise a ValueError if not ``infinite``."""
+        """Return noise ``z`` denoised at level inf; raise a ValueError if not ``infinite``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._infinity_terms
@@ -358,7 +362,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input at ``requested``; if None, at ``_snap_time``'s time."""
+        """Return the network's time input at ``requested``, else at the nearest trained time."""
         if requested is not None:
             time = np.array([requested])
         elif self.times is not None:
@@ -367,7 +371,7 @@ class NativeDenoiser(Denoiser):
         return self.time.network_input(time, level)
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the nearest of the model's ``times`` to each ``time``; ``time`` without them."""
+        """Return the trained time nearest to each ``time``; ``time`` itself if any is allowed."""
         if self.times is None:
             return time
         if self.nearest == "level":
@@ -375,9 +379,9 @@ class NativeDenoiser(Denoiser):
         return self.times[_nearest_indices(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
-        """Return ``labels`` if given, else null labels for a model that takes labels, else None.
+        """Return ``labels``; if None, "no label" for each row, but None for a model without labels.
 
-        Raises a ValueError without ``labels`` if the model has conditions and no null label.
+        Raises a ValueError for ``labels`` None if the model has conditions and no null label.
         """
         none = self.classes or self.conditions
         if labels is None and self.conditions and not self.null_label:
@@ -395,6 +399,6 @@ class NativeDenoiser(Denoiser):
 
 
 def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return the index of the sorted choice nearest to each ``wanted``; in a tie, the first."""
+    """Return the index in rising ``choices`` of the number nearest to each ``wanted``."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

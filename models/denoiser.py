@@ -28,7 +28,7 @@ class OwnSampling(NamedTuple):
         sampler: spec of the equivalent sampler on ``levels``.
         levels: falling noise levels; the last may be 0.
         start: standard deviation of the initial noise: s, sqrt(1 + s²) or 1 + s at first level s.
-        end: factor of the last state, for a scheduler that ends in scaled coordinates.
+        end: factor from the last state x to the scheduler's result, such as x_t = alpha x.
         clip: c of the range [-c, c] to which denoised images are clamped; None for no clamping.
         told: description of the scheduler and the spacing of its levels, for tables.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
@@ -129,7 +129,7 @@ class Denoiser(ABC):
         """
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return guided images and images to guide away from; without guidance, both are equal."""
+        """Return guided images and images to guide away from; without guidance, they are equal."""
         d = self.denoise(x, sigma, labels)
         return d, d
 
@@ -167,7 +167,7 @@ class Denoiser(ABC):
         return None
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Return a copy whose innermost model is ``wrap(model)``, which may count evaluations."""
+        """Return a copy whose innermost model is replaced by ``wrap(model)``, such as a counter."""
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
@@ -204,7 +204,7 @@ class Denoiser(ABC):
         return None
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return a run's first state / ``sigma_max`` from normal noise ``z``; by default ``z``."""
+        """Return a run's first state / ``sigma_max`` by standard normal ``z``; by default ``z``."""
         return z
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
@@ -265,7 +265,7 @@ class Bound:
         return x.to(self.model.dtype) if x.dtype in HALF else x
 
     def take(self, rows: Tensor) -> Bound:
-        """Return the denoiser of the batch's rows ``rows``, int64 indices that may repeat."""
+        """Return the denoiser of a batch with only ``rows``, int64 indices that may repeat."""
         return replace(self, labels=None if self.labels is None else self.labels[rows])
 
 
@@ -319,7 +319,7 @@ class Wrapper(Denoiser):
         return self.inner.data(n, seed)
 
     def moments(self) -> Moments | None:
-        """Return the inner model's moments, whose rough shape guidance does not change."""
+        """Return the inner model's moments, which hold roughly under guidance too."""
         return self.inner.moments()
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
@@ -331,7 +331,7 @@ class Wrapper(Denoiser):
         return self.inner.place_noise(z)
 
     def passes_at(self, sigma: float) -> int:
-        """Return ``passes`` if it differs from the inner model's, else the inner ``passes_at``."""
+        """Return the inner ``passes_at``, or ``passes`` if this wrapper has changed ``passes``."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:

@@ -80,7 +80,7 @@ def is_guided(interval: Interval | None, sigma: float) -> bool:
 def guided_rows(
     interval: Interval | None, sigma: float | Tensor, x: Tensor
 ) -> Tensor | slice | None:
-    """Return the guided rows of ``x``: a slice of all rows, or indices; None if there are none."""
+    """Return the rows with levels in ``interval``: all as a slice, or indices; None for no row."""
     if interval is None or not isinstance(sigma, Tensor):
         return slice(None) if interval is None or is_guided(interval, float(sigma)) else None
     inside = ((sigma > interval[0]) & (sigma <= interval[1])).expand(len(x))
@@ -99,8 +99,8 @@ def guide_both(
 ) -> Pair:
     """Return the guided images, and the images that they are guided away from.
 
-    ``label`` are the model's estimates of all rows. ``free`` are the estimates to guide away from,
-    of the guided ``rows`` only. The first ``channels`` are guided; None means all. In other rows
+    ``label`` are the denoised images of all rows. ``free`` are the images to guide away from, of
+    the guided ``rows`` only. Only the first ``channels`` are guided; None means all. In other rows
     and channels, both results equal ``label``.
     """
     level = sigma[rows] if isinstance(sigma, Tensor) else sigma
@@ -110,7 +110,7 @@ def guide_both(
 
 
 def _insert(whole: Tensor, part: Tensor, rows: Tensor | slice, channels: int | None) -> Tensor:
-    """Return ``whole`` with ``part`` in its ``rows`` and first ``channels``."""
+    """Return ``whole`` with ``part`` in place of its ``rows`` and first ``channels``."""
     every = isinstance(rows, slice)
     if every and channels is None:
         return part
@@ -123,7 +123,7 @@ def _insert(whole: Tensor, part: Tensor, rows: Tensor | slice, channels: int | N
 
 
 class _Guided(Altered):
-    """Base class of guidance; define :meth:`denoise_both`."""
+    """Base class of guidance; subclasses define :meth:`denoise_both`."""
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the guided image; outside the interval, the inner model's image."""
@@ -131,7 +131,7 @@ class _Guided(Altered):
 
 
 class _LabelGuidance(_Guided):
-    """Base class of guidance by labels.
+    """Base class of guidance that uses estimates without a label.
 
     Raises a ValueError for a model with neither classes nor conditions, or without a null label.
     """

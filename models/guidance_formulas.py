@@ -1,8 +1,8 @@
 """Formulas of guidance: the guided image from the images with and without the label.
 
 A formula may combine predictions p in place of images d. Then p = (x - k d) / sigma, with k = 1 for
-the noise, 1 + sigma² for v and 1 + sigma for the velocity of a flow. A factor of p that depends on
-the level is left out: it matters only to the threshold of ``apg``.
+the noise, 1 + sigma² for v and 1 + sigma for the velocity of a flow. These p are the predictions up
+to a factor that depends on the level. The factor matters only to the threshold of ``apg``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Formula(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Formula):
-    """Classifier-free guidance: free + w (label - free), one image for every ``prediction``.
+    """Classifier-free guidance: free + w (label - free), the same image for every ``prediction``.
 
     Attributes:
         scale: guidance scale w; 1 is the conditional model.
@@ -100,8 +100,8 @@ class Projected(Linear):
 
     The paper's momentum beta is left out: it makes d depend on earlier evaluations, and a denoiser
     depends on x and sigma alone. Momentum replaces D by the sum of its latest values,
-    weighted by powers of beta. As steps become small, the sum tends to D / (1 - beta). In this
-    limit, momentum equals the scale 1 + (w - 1) / (1 - beta).
+    weighted by powers of beta. For small steps, the sum is nearly D / (1 - beta). The scale
+    1 + (w - 1) / (1 - beta) then has the effect of momentum.
 
     Attributes:
         eta: weight of the parallel component P; 1 without a threshold is :class:`Linear`.
@@ -135,8 +135,8 @@ class ZeroStar(Linear):
     """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886, section 4), in velocities of the flow.
 
     The free velocity is multiplied by s = <label, free> / |free|², to fit the label's velocity.
-    Zero-init is a velocity of 0, with which the image is the flow's state x / (1 + sigma). To use
-    it in the first step as the authors do, set ``zero_above`` just below the first level.
+    The authors also set the velocity of the first step to 0, which gives the image x / (1 + sigma).
+    For this zero-init, set ``zero_above`` just below the first level.
 
     Attributes:
         zero_above: level above which the velocity is 0; inf for no such level.
@@ -148,7 +148,7 @@ class ZeroStar(Linear):
 
     @property
     def infinite(self) -> bool:
-        """True if images are combined at all levels."""
+        """True if the formula holds at an infinite level: for images, without ``zero_above``."""
         return super().infinite and self.zero_above == math.inf
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -196,15 +196,15 @@ class Rescaled(Formula):
 
     @property
     def infinite(self) -> bool:
-        """True if this and the inner formula combine images."""
+        """True if this and the inner formula hold at an infinite level, as for images."""
         return super().infinite and self.formula.infinite
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the formula's image, rescaled."""
+        """Return the guided image of the inner formula, rescaled."""
         return super().__call__(label, self.formula(label, free, x, sigma), x, sigma)
 
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
-        """Return the guided prediction, here called ``free``, rescaled towards ``label``'s std."""
+        """Return the guided prediction, here ``free``, rescaled towards the std of ``label``."""
         own, wanted = (p.flatten(1).std(1).reshape(-1, *[1] * (p.ndim - 1)) for p in (free, label))
         return free * (1 - self.share + self.share * wanted / own)
 

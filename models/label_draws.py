@@ -11,14 +11,14 @@ _MIX2 = 0x94D049BB133111EB - 2**64
 
 
 def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
-    """Return a label for each id, ``(batch,)`` int64: k with probability ∝ ``weights[k]`` >= 0."""
+    """Return int64 labels ``(batch,)`` by id and seed: k with probability ∝ ``weights[k]`` >= 0."""
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
     places = torch.searchsorted(edges, _uniform_by_id(ids, seed) * edges[-1], right=True)
     return places.clamp_(max=len(weights) - 1)
 
 
 def _uniform_by_id(ids: Tensor, seed: int) -> Tensor:
-    """Return a number in [0, 1) for each id, by SplitMix64 (doi:10.1145/2660193.2660195)."""
+    """Return pseudorandom numbers in [0, 1) by SplitMix64 (doi:10.1145/2660193.2660195)."""
     key = _mix_bits(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
     return ((_mix_bits(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
 

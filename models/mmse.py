@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
     Attributes:
         value: the mean.
         error: standard error of the mean.
-        bound: upper bound of the mean's absolute bias, such as a quadrature error; 0 if unbiased.
+        bound: upper bound on the absolute bias of the mean, as by quadrature; 0 if it has none.
     """
 
     value: float
@@ -100,11 +100,11 @@ class MMSECurve:
         return estimate_mean(self.at(gamma))
 
     def falling_mean(self) -> FloatArray:
-        """Return the running minimum along the nodes, ``(M,)``, of the samples' mean error."""
+        """Return the mean error at the nodes, ``(M,)``, forced to fall: its running minimum."""
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
-        """Return the curve of every second node and the last, to estimate interpolation errors.
+        """Return the curve with every second node, and the last, to estimate interpolation errors.
 
         Raises a ValueError if the curve has fewer than three nodes.
         """
@@ -250,7 +250,7 @@ Spread = Callable[[Tensor, Tensor, float], Tensor]
 def tabulate_curve(
     spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
 ) -> MMSECurve:
-    """Return the curve of ``spread`` at x = x0 + z / sqrt(gamma), for ``(n, *event)`` x0 and z."""
+    """Return the curve of ``spread`` at x0 + z / sqrt(gamma); x0 and z are ``(n, *event)``."""
     with torch.no_grad():
         columns = [
             spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
@@ -262,8 +262,7 @@ def tabulate_curve(
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
     """Return standard normal noise of the shape, dtype and device of ``x0``.
 
-    ``seed`` and ``stream``, both >= 0, select the noise. Its first m rows do not depend on the
-    number of rows.
+    ``seed`` and ``stream``, both >= 0, select the noise. A longer ``x0`` gets the same first rows.
     """
     rng = np.random.default_rng((seed, 2, stream))
     return torch.from_numpy(rng.standard_normal(tuple(x0.shape))).to(x0)

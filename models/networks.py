@@ -68,9 +68,9 @@ def check_shape(name: str, output: Tensor, x: Tensor) -> None:
 def networks_in(holder: Any) -> Iterator[nn.Module]:
     """Yield ``holder`` if it is an ``nn.Module``, else every module that it holds.
 
-    Attributes, a method's object, entries of lists, tuples and dictionaries, a
-    ``functools.partial``, and a function's closure, positional defaults and used globals are
-    searched, four levels deep.
+    The search is four levels deep. It covers attributes; entries of lists, tuples and dictionaries;
+    parts of a ``functools.partial`` and of a method; and a function's closure, positional defaults
+    and used globals.
     """
     visited: set[int] = set()
     todo = [(holder, _DEPTH)]
@@ -118,7 +118,7 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
 
 
 def freeze(network: Net) -> Net:
-    """Return ``network`` itself, now in evaluation mode, channels last, without gradients."""
+    """Put ``network`` in evaluation mode, channels last, without gradients; return it."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
 
@@ -151,13 +151,13 @@ def copy_to_device(holder: Any, device: torch.device | str) -> Any:
 
 
 def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """Return a copy of ``tensor`` on ``device``, a parameter for a parameter."""
+    """Return a copy of ``tensor`` on ``device``; a parameter's copy is a parameter."""
     twin = tensor.detach().to(device, copy=True)
     return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy, also of a function; ``value`` itself if it has no network or ``to``."""
+    """Return a deep copy, even of a function; ``value`` if it has no network and no ``to``."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):
@@ -176,7 +176,7 @@ def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """Return a function with copies of the networks in its closure, defaults or globals."""
+    """Return a copy of a function, with copies of the networks in closure, defaults and globals."""
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
     copies = {

@@ -144,9 +144,10 @@ def as_model(name: str, given: Any) -> Denoiser:
 
 
 def digest_of_object(given: Any, *settings: object) -> str:
-    """Return a hash, 16 hexadecimal digits, of an object's source, values in use, and weights.
+    """Return a hash, 16 hexadecimal digits, of an object's source, values and network weights.
 
-    Values that cannot be pickled enter by their type alone; ``settings`` are hashed too.
+    Values are attributes, used globals, closures, defaults and ``settings``. Of a value that cannot
+    be pickled, only the type enters.
     """
     digest = hashlib.sha256(_bytes_of(settings))
     plain = inspect.isroutine(given) or inspect.isclass(given)

@@ -144,7 +144,7 @@ class VPLinear(Process):
 
         alpha = exp(-B / 2),   sigma = sqrt(1 - exp(-B)),   level² = exp(B) - 1.
 
-    The inverse solves the quadratic B(t) = log(1 + level²) in the form without cancellation.
+    ``t_of`` solves B(t) = log(1 + level²), quadratic in t, by a formula without cancellation.
 
     >>> VPLinear().alpha(0.0), VPLinear().sigma(0.0)
     (1.0, 0.0)
@@ -225,7 +225,7 @@ class Cosine(Process):
 
         alpha = cos(phi) / cos(phi0),   sigma² = 1 - alpha² = sin(phi - phi0) sin(phi + phi0) / cos²(phi0).
 
-    The inverse follows from tan²(phi) - tan²(phi0) = level² / cos²(phi0) and the tangent of a
+    ``t_of`` follows from tan²(phi) - tan²(phi0) = level² / cos²(phi0) and the tangent of a
     difference. alpha(1) = 0, so ``t_max`` must be below 1. The default 0.9946, a level of 119, is
     the start in DPM-Solver (arXiv:2206.00927).
 
@@ -338,7 +338,7 @@ class Trigonometric(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class Discrete(Process):
-    """Variance preserving process of a table of levels at the times 0, 1, …, log-linear in between.
+    """Variance preserving process with a table of levels at times 0, 1, …; log-linear in between.
 
         alpha = 1 / sqrt(1 + level²),   sigma = level alpha.
 
@@ -375,7 +375,7 @@ class Discrete(Process):
 
     @cached_property
     def _finite_logs(self) -> tuple[FloatArray, FloatArray]:
-        """The times 0, 1, … of the finite levels, and the logarithms of these levels."""
+        """Times 0, 1, … of the finite levels, and the natural logarithms of these levels."""
         table = np.asarray(self.levels)
         logs = np.log(table[np.isfinite(table)])
         return np.arange(float(len(logs))), logs

@@ -130,7 +130,7 @@ class Reference:
         return self.make()
 
     def loaded(self) -> Self:
-        """Return ``self`` after computing the statistics, so that their errors are raised here."""
+        """Compute the statistics now, so that errors are raised here; return ``self``."""
         _ = self.statistics
         return self
 

@@ -114,7 +114,7 @@ OF_EVERY_MODEL = " (and network_dtype; and guidance, for models with classes)"
 
 
 def wrap_model(model: Denoiser, **options: Any) -> Denoiser:
-    """Return ``model`` after :func:`add_guidance` and :func:`.add_rounding` with ``options``."""
+    """Return ``model`` with the ``options`` of :func:`add_guidance` and :func:`.add_rounding`."""
     rounding = {name: options.pop(name) for name in ROUNDING if name in options}
     return add_rounding(add_guidance(model, **options), **rounding)
 
@@ -234,7 +234,7 @@ def is_checkpoint(spec: str) -> bool:
 
 
 def _is_file_spec(spec: str) -> bool:
-    """Return True for ``FAMILY:PATH``, or the path of an existing file or folder."""
+    """Return True for ``FAMILY:PATH``, or an existing path; ``?setting=value`` may follow."""
     from .checkpoints.families import family_names
 
     path = spec.rpartition("?")[0] or spec

@@ -79,7 +79,7 @@ def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 class Precision(NamedTuple):
-    """Precision of a network: the weights' dtype by name, dtypes of arithmetic and of the level."""
+    """Precision of a network: the weights' dtype by name, the dtypes of arithmetic and level."""
 
     weights: str
     computing: torch.dtype
@@ -133,7 +133,7 @@ def in_full_precision(model: Denoiser) -> Denoiser:
 
 
 def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
-    """Return an innermost model in low precision."""
+    """Return a copy of an innermost model in low precision; a RoundedFormula without a network."""
     if not called_networks(model):
         return RoundedFormula(model, precision, predicts or PREDICTED[0])
     if predicts is not None:
@@ -148,7 +148,7 @@ def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) 
 
 @torch.no_grad()
 def called_networks(model: Denoiser) -> list[nn.Module]:
-    """Return the networks that an evaluation of ``model`` calls, without their preconditioning.
+    """Return the networks with weights that ``model`` calls, without their preconditioning.
 
     One row is evaluated. A module that holds nothing but another network, such as EDM's
     preconditioning, is replaced by that network: users keep preconditioning in float32.
@@ -174,7 +174,7 @@ def called_networks(model: Denoiser) -> list[nn.Module]:
 
 
 def _without_preconditioning(module: nn.Module, ran: set[nn.Module]) -> nn.Module:
-    """Return ``module`` without wrappers: modules that ran one child and have no own parameters."""
+    """Return the module inside wrappers, which only call one child and have no parameters."""
     while True:
         children = list(module.children())
         alone = len(children) == 1 and children[0] in ran  # a ModuleList is never called
@@ -288,7 +288,7 @@ class RoundedFormula(Wrapper):
         return levels.to(level.device)
 
     def _weights(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return alpha, a and b, the factors of x in x_t, and of x and F in D, ``(n,)`` each."""
+        """Return alpha, a and b of x_t = alpha x and D = a x + b F, each ``(n,)`` by row."""
         times = self.process.t_of(level.cpu().numpy())
         alpha = torch.from_numpy(self.process.alpha(times)).to(level.device)
         if self.predicts == "noise":

@@ -98,10 +98,10 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 
 
 def check_card(table: Mapping[str, Any], folder: str) -> None:
-    """Check the values of a ``card.toml`` that lies in a folder called ``folder``.
+    """Check the keys and values of a ``card.toml`` in a folder called ``folder``.
 
-    A key without a :data:`Rule` may have any plain value. Raises a ValueError for a missing key, a
-    value that breaks its rule, and a ``name`` other than ``folder``.
+    Unknown keys may have text, flags, finite numbers, lists or tables as values. Raises a
+    ValueError for a missing key, an invalid value, or a ``name`` other than ``folder``.
     """
     for key in _NEEDED:
         if key not in table:
@@ -174,14 +174,14 @@ class Card:
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
         training: recipe, steps, images seen and loss, from which the weights can be reproduced.
-        reference: extractor identity and sizes of ``reference.safetensors``. Or ``card``, the name
-            of a card of the same data whose reference is shared. Empty without a reference.
+        reference: extractor's identity, ``set`` and size ``n`` of ``reference.safetensors``; or
+            only ``card``, the name of the card with the reference. Empty without a reference.
         moments: data set and script of ``moments.safetensors``; empty without that file.
         extractor: name of the card of the feature extractor; ``blocks-8`` for means of blocks of
             pixels, 8 along each side; empty for pixels as features.
-        sigma_min, sigma_max: range of noise levels of the training; 0 for a card that is no score
-            model.
-        files: hash and size by file name.
+        sigma_min, sigma_max: range of noise levels of the training; 0 and 0 for the card of a
+            network that is no denoiser, such as a classifier.
+        files: checksum and size by file name.
         folder: folder of the files.
     """
 
@@ -243,7 +243,7 @@ def card_names(root: Path = CARDS) -> list[str]:
 
 
 def load_card(name: str, root: Path = CARDS) -> Card:
-    """Return the card of ``root/name/card.toml``; its files are read and verified on use.
+    """Read the card ``root/name/card.toml``; the files that it names are read and checked on use.
 
     Raises:
         CardError: there is no such card, it cannot be read, or it has an invalid value.

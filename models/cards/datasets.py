@@ -74,8 +74,8 @@ def _read_idx(path: Path, *, header: int) -> np.ndarray:
 def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tensor]:
     """Return images and labels of the 1 797 digits of scikit-learn (UCI ML repository, CC BY 4.0).
 
-    Images are ``(n, 1, 8, 8)`` float32 in [-1, 1]; labels are ``(n,)`` int64 in [0, 9]. The split
-    is ours: the last two images of every nine are for testing, so that both parts have all writers.
+    Images are ``(n, 1, 8, 8)`` float32 in [-1, 1]; labels are ``(n,)`` int64 in [0, 9]. ``test`` is
+    the last two of every nine images in order, so that each writer is in both parts.
     """
     from sklearn import datasets
 

@@ -26,10 +26,10 @@ from .reference import FashionExtractor, card_moments, card_reference, extractor
 class NetworkDenoiser(Denoiser):
     """Denoiser of a shipped class-conditional EDM network.
 
-    The network runs in float32. Scaling and skip connection use the state's dtype, so a float64
-    state keeps its digits at small sigma. Label ``classes`` is the null label, which a tenth of the
-    training images had. For *unconditional* samples, draw a label for each (:meth:`draw_labels`),
-    since the data are a mixture of the classes. ``weights`` None are read from the card's file.
+    The network runs in float32. EDM's scaling and skip connection use the state's dtype, so that
+    a float64 state is not rounded. The label ``classes`` means "no label"; a tenth of the training
+    images had it. For samples of the whole data, draw a class for each (:meth:`draw_labels`).
+    ``weights`` are the network's tensors by name; None reads them from the card's file.
     """
 
     dtype = torch.float32
@@ -50,7 +50,7 @@ class NetworkDenoiser(Denoiser):
         return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the network's output for ``x``; the label ``classes`` and None mean no label."""
+        """Return the network's estimate of E[x0 | x]; None means "no label" for all rows."""
         level = level_per_row(sigma, x, x.dtype)
         if labels is None:
             labels = torch.full((len(x),), self.classes, device=x.device)
@@ -65,7 +65,7 @@ class NetworkDenoiser(Denoiser):
         return labels_for(ids, seed, self.card.data["class_counts"])
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy with its weights on ``device``; the extractor moves when it is called."""
+        """Return a copy of this model with the network's weights on ``device``."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin
@@ -79,11 +79,11 @@ class NetworkDenoiser(Denoiser):
         return self._reference
 
     def moments(self) -> Moments | None:
-        """Return the card's class means and covariance, else the reference's moments, or None."""
+        """Return the card's class means and covariance, else the reference's moments, else None."""
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return classes ``(batch,)`` int64 by the card's classifier; None if it names none."""
+        """Return classes ``(batch,)`` int64 by the card's classifier; None without a classifier."""
         extractor = extractor_of(self.card)
         if not isinstance(extractor, FashionExtractor):
             return None
@@ -136,7 +136,7 @@ class NetworkFlow(NativeDenoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """Return the reference of the card's data, without converged samples of this model."""
+        """Return the card's reference; if shared with another card, without converged samples."""
         return self._reference
 
 
@@ -146,7 +146,7 @@ def emoji_flow() -> NetworkFlow:
 
 
 class NetworkMap(NetworkDenoiser):
-    """Few-step map of a card, from x to the end of its teacher's ODE path at ``sigma_min``.
+    """Few-step map from x to the end, at ``sigma_min``, of the ODE path of a teacher model.
 
     Data, classes and reference are the teacher's. The map was distilled with labels only: it cannot
     be guided, and its output for "no label" is meaningless.
@@ -167,7 +167,7 @@ class NetworkMap(NetworkDenoiser):
 
     @cached_property
     def _reference(self) -> Reference | None:
-        """Teacher's reference without converged samples, which only the teacher has."""
+        """Reference of the teacher's card, without the converged samples of the teacher."""
         teacher = self._teacher_card
         files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
         return card_reference(replace(teacher, files=files))
@@ -204,7 +204,7 @@ class CardDecoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Return the latents of images ``(n, *event)`` on ``device``, in the images' dtype."""
+        """Return latents, in the images' dtype, of ``images`` ``(n, *event)`` on ``device``."""
         return self.network.encode(images.float()).to(images.dtype)
 
     def to(self, device: torch.device | str) -> CardDecoder:
@@ -215,8 +215,8 @@ class CardDecoder:
 class LatentNetwork(NetworkDenoiser):
     """Denoiser of a shipped EDM network on latents, with a decoder from latents to images.
 
-    Samples are latents; features, classes and the range of the data refer to images. The decoder,
-    ``autoencoder``, can encode images too.
+    States and samples are latents. Features and classes are computed from decoded images. The
+    decoder, ``autoencoder``, can encode images too.
     """
 
     autoencoder: CardDecoder

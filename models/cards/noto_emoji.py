@@ -85,13 +85,13 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 @cache
 def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
-    """Return all emoji, their images ``(n, 3, 32, 32)``, and flags ``(n,)``, True for testing."""
+    """Return all emoji, images ``(n, 3, 32, 32)``, and flags ``(n,)``, True for the test set."""
     used, images = draw_distinct_emoji()
     return used, images, held_out_flags(used, images)
 
 
 def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
-    """Return the first emoji of each glyph of the font, and the images ``(n, 3, 32, 32)``."""
+    """Return the emoji that have different glyphs in the font, and images ``(n, 3, 32, 32)``."""
     used = list(unicode_emoji())
     font = _open_font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
@@ -107,7 +107,7 @@ def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
 
 
 def unicode_emoji() -> Iterator[Emoji]:
-    """Yield Unicode's emoji of :data:`GROUPS` with no skin tone or one of :data:`TONES_USED`."""
+    """Yield the emoji in Unicode's list, with at most one skin tone, from :data:`TONES_USED`."""
     if not NAMES.is_file():
         raise FileNotFoundError(
             f"{NAMES} not found; install Debian's unicode-data, or set SAMPLERBENCH_EMOJI_NAMES to "
@@ -126,7 +126,7 @@ def unicode_emoji() -> Iterator[Emoji]:
 
 
 def held_out_flags(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return flags ``(n,)``, True for the last of every :data:`TEST_OF` families of a class."""
+    """Return flags ``(n,)``, True for the test set: one in :data:`TEST_OF` families of a class."""
     family = family_of_each(emojis, images)
     test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
@@ -139,7 +139,7 @@ def held_out_flags(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 
 def family_of_each(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return the index of the first member of each emoji's family, ``(n,)`` int64."""
+    """Return a family for each emoji, ``(n,)`` int64: the index of the family's first emoji."""
     from scipy.sparse.csgraph import connected_components  # here: few runs have a use for it
 
     alike = are_near(images, images) | are_near(images, images.flip(3))
@@ -153,7 +153,7 @@ def family_of_each(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 
 def are_near(a: Tensor, b: Tensor) -> Tensor:
-    """Return a matrix, True where images ``a[i]`` and ``b[j]`` differ by less than :data:`NEAR`."""
+    """Return a matrix, True at [i, j] if ``a[i]`` and ``b[j]`` differ by an RMS < :data:`NEAR`."""
     # Means of blocks of pixels differ by no more than the pixels, so they rule most pairs out.
     coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
     close = torch.cdist(coarse, other) < NEAR * coarse.shape[1] ** 0.5
@@ -180,7 +180,7 @@ def _open_font() -> Any:
 
 
 def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
-    """Return the font's ligatures: the replacing glyph by the sequence of glyphs."""
+    """Return the name of each ligature glyph, by the names of the glyphs that it replaces."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup
@@ -192,7 +192,7 @@ def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:
 
 
 def _image_of_bitmap(png: bytes) -> np.ndarray:
-    """Return a 136 x 128 PNG on white, cropped, as ``(3, 32, 32)`` float32 in [-1, 1]."""
+    """Return a PNG of 136 x 128 as RGB ``(3, 32, 32)`` float32 in [-1, 1], cropped, on white."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

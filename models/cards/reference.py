@@ -41,7 +41,7 @@ class FashionExtractor:
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Whitening axes ``(dim, dim)`` of real features, widest first, and their file's hash."""
+        """Whitening axes of real features: columns ``(dim, dim)``, widest first; and file hash."""
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def load_extractor(name: str) -> FashionExtractor:
 
 
 def card_moments(card: Card) -> Moments | None:
-    """Return class means and pooled covariance of a card's data; None for a card without them."""
+    """Read class means and pooled covariance of a card's data; None if the card has no moments."""
     return unpack_moments(card, card.tensors(MOMENTS)) if card.moments else None
 
 
@@ -119,11 +119,11 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return a card's reference, whose statistics are read at their first use; None without one.
+    """Return a card's reference; None for a card without one. The file is read at its first use.
 
-    ``draw(n)`` gives held-out samples in place of the stored ones. A reference of another card
-    ignores ``draw``, and has no converged samples. Raises a CardError if stored features are of
-    another extractor.
+    ``draw(n)`` gives held-out samples in place of the stored ones. If the card names another card,
+    the result is the other's reference without converged samples, and ``draw`` is ignored. Raises a
+    CardError if stored features are of another extractor.
     """
     if not card.reference:
         return None

@@ -1,4 +1,7 @@
-"""Cache of ``check-model``: passed checks, and answers to questions that a file leaves open."""
+"""Cache of ``check-model``: passed checks, and settings found for checkpoints that lack them.
+
+Such a setting is an open question of a :class:`.Specification`, such as ``schedule``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def cache_folder() -> Path:
 
 
 def with_cached_answers(spec: Specification, content: str) -> Specification:
-    """Return a copy of ``spec`` with answers from the cache for the file's hash ``content``."""
+    """Return ``spec`` with cached answers to its open questions; ``content`` is the file's hash."""
     try:
         answers = json.loads(_answers_file(spec, content).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -30,7 +33,7 @@ def with_cached_answers(spec: Specification, content: str) -> Specification:
 
 
 def cache_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
-    """Cache ``answers``, by open question of ``spec``, for the file's hash ``content``."""
+    """Cache ``answers``, by question, for checkpoints with the hash ``content``."""
     path = _answers_file(spec, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(answers)), encoding="utf-8")
@@ -41,20 +44,20 @@ def _answers_file(spec: Specification, content: str) -> Path:
 
 
 def note_passed_check(model: Denoiser) -> None:
-    """Cache that a model passed ``check-model``; do nothing for an object that no file defines."""
+    """Cache that a model passed ``check-model``; do nothing for a model made without a file."""
     if path := _passed_file(model):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
 
 def has_passed_check(model: Denoiser) -> bool:
-    """Return True if the model, below any guidance, passed ``check-model`` with the same files."""
+    """Return True if the model inside any guidance passed ``check-model`` with the same files."""
     path = _passed_file(model)
     return path is not None and path.exists()
 
 
 def _passed_file(model: Denoiser) -> Path | None:
-    """Return the file that stands for a passed check; None for an object that no file defines."""
+    """Return the file that exists if the check was passed; None for a model made without a file."""
     network, read = innermost_model(model), model.read
     # a checkpoint's identity contains the hash of its files; another model's may be the user's text
     if not hasattr(network, "spec") and read is None:

@@ -1,4 +1,4 @@
-"""Denoisers made of a specification and its network."""
+"""Denoiser of a checkpoint, made of its specification and its network."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Checkpoint(NativeDenoiser):
         name: name of the model in tables.
         content: hexadecimal hash of the checkpoint's files; its first 16 digits become a part of the identity.
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
-        scheduler: module with the functions about a scheduler (:mod:`.families`); None if the checkpoint has none.
+        scheduler: module of :mod:`.families` that has functions about the checkpoint's scheduler; None without one.
 
     Raises:
-        ValueError: a question is open, a value of the specification is invalid, or the network needs labels and
-            ``spec`` draws none.
+        ValueError: a question is open, a value of the specification is invalid, or the network needs labels but
+            ``spec.labels`` is ``none``.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Checkpoint(NativeDenoiser):
         self._scheduler = scheduler and scheduler.__name__  # a module cannot be pickled or copied
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return sampling by class ``scheduler`` ("": its own); None if the checkpoint has none."""
+        """Return the steps of the checkpoint's scheduler, as :meth:`Denoiser.own_sampling` does."""
         return self._ask_scheduler("own_sampling", steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels of the checkpoint's scheduler, or else of its process.
 
         Levels of the VE process are geometric, as in NCSN++ (Song et al. 2021, arXiv:2011.13456, appendix C). The
-        EDM process gives None.
+        EDM process has no levels of its own, so the result is None.
         """
         with suppress(ValueError):  # such as more steps than the table has times
             if levels := self._ask_scheduler("native_levels", steps):
@@ -98,11 +98,11 @@ class Checkpoint(NativeDenoiser):
         return super().native_levels(steps)
 
     def own_shift(self) -> float | None:
-        """Return the shift of the times of the checkpoint's scheduler; None without one."""
+        """Return the shift of flow times by the checkpoint's scheduler; None if unknown."""
         return self._ask_scheduler("own_shift")
 
     def _ask_scheduler(self, function: str, *arguments: Any) -> Any:
-        """Return the result of a function about the scheduler; None without a scheduler.
+        """Return the result of the family's ``function`` about the scheduler; None without one.
 
         Raises a ValueError if a setting of the scheduler is invalid.
         """
@@ -117,8 +117,8 @@ class Checkpoint(NativeDenoiser):
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return int64 labels ``(batch,)``; None if the specification's ``labels`` are ``none``.
 
-        ``random`` draws classes or conditions with equal probability. ``balanced`` gives each sample its id modulo the
-        number of classes or conditions.
+        If they are ``random``, all classes or conditions are equally likely. If ``balanced``, a label is the id modulo
+        the number of classes or conditions.
         """
         count = self.classes or self.conditions
         if self.spec.labels == "none":
@@ -158,7 +158,7 @@ def _why_unusable(spec: Specification) -> str:
 
 
 def _highest_finite_level(spec: Specification, process: Process) -> float:
-    """Return ``sigma_max`` if finite, else the lower of CAP and a table's last finite level."""
+    """Return ``sigma_max``; if infinite, the lower of CAP and a table's last finite level."""
     if math.isfinite(spec.sigma_max):
         return spec.sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
@@ -166,7 +166,7 @@ def _highest_finite_level(spec: Specification, process: Process) -> float:
 
 
 def fields_behind_numbers(spec: Specification) -> dict[str, Any]:
-    """Return the parts of a specification that affect the model's output, for its identity."""
+    """Return, as values of JSON, the fields of ``spec`` that affect the model's output."""
     plain = spec.as_json()
     for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
@@ -197,7 +197,7 @@ def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
 
 
 class OneHot(nn.Module):
-    """Network called with class numbers, around a network that takes rows of :func:`one_hot`."""
+    """Network that takes class numbers, and gives them as one-hot rows to an inner network."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()

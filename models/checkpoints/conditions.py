@@ -1,4 +1,4 @@
-"""Precomputed conditions of a network, such as prompts: a file with one row of embeddings each.
+"""Precomputed conditions of a network, such as embedded prompts, read from a file.
 
 By default, the sample with id i takes row i modulo the number of rows. The hash of the file is
 part of the model's identity.
@@ -48,9 +48,9 @@ class Conditions:
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a safetensors file of embeddings, in which each tensor has a row for each condition.
 
-    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal rows. ``needs``
-    names the tensors that the network takes; if ``needs`` is empty, it takes all in the file.
-    Raises a CheckpointError for an unreadable file, or a missing, unknown or unfit tensor.
+    ``needs`` names the tensors that the network takes; if empty, it takes all in the file. For
+    "no condition", the file may add ``negative_NAME`` for each NAME, with one row or equal rows.
+    Raises a CheckpointError for an unreadable file, or a missing, unknown or invalid tensor.
     """
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
@@ -95,7 +95,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 
 
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
-    """Return the tables of a specification's ``embeddings``; empty if the network takes none.
+    """Read the tensors in the file of a specification's ``embeddings``; {} if it has none.
 
     Raises a CheckpointError if no file is given, or it is unreadable or differs from its hash.
     """
@@ -115,7 +115,7 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
 
 
 def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
-    """Return the row ``(1, …)`` for "no condition"; refuse rows of another shape or that differ."""
+    """Return the row ``(1, …)`` for "no condition"; refuse unequal rows or another shape."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):
         raise _embeddings_error(
@@ -134,7 +134,7 @@ def _embeddings_error(path: Path | str, problem: str) -> CheckpointError:
 
 
 class Lookup(nn.Module):
-    """Tables of embeddings ``(rows, …)`` that move with a network, looked up by row number."""
+    """Tables of embeddings ``(rows, …)`` that move to devices with the network that uses them."""
 
     def __init__(self, tables: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -143,5 +143,5 @@ class Lookup(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, rows: Tensor) -> dict[str, Tensor]:
-        """Return each table's rows, by table name, at the int64 numbers ``rows`` ``(batch,)``."""
+        """Return, by table name, the rows with the int64 numbers ``rows`` ``(batch,)``."""
         return {name: self.get_buffer(name)[rows] for name in self.names}

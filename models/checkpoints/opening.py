@@ -80,7 +80,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def shards_of(index: Path) -> list[Path]:
-    """List the weight files that an index names; all are in the folder of the index.
+    """Return the sorted weight files that an index names; all are in the folder of the index.
 
     Raises a CheckpointError if ``index`` is no index, or a file is elsewhere, missing or incomplete.
     """
@@ -263,7 +263,7 @@ def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]
 
 
 def _index_of_folder(folder: Path) -> Path | None:
-    """Return a folder's only index of weight files; None without one, or in a diffusers folder."""
+    """Return a folder's only index of weight files; None if not one, or in a diffusers folder."""
     indices = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
     return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 
@@ -361,7 +361,7 @@ def _describe_other_file(head: bytes) -> str:
 
 
 def state_dict(value: Any) -> dict[str, Tensor]:
-    """Return the tensors of a mapping, by name; empty if ``value`` is no mapping or has none."""
+    """Return the tensors in a mapping, by name; {} if ``value`` is no mapping or has no tensor."""
     if not isinstance(value, Mapping):
         return {}
     return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}

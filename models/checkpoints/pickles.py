@@ -45,10 +45,10 @@ class Record:
         self.state = state
 
     def append(self, item: Any) -> None:
-        """Ignore an item of an object that was a list."""
+        """Ignore ``item``; pickles of a subclass of ``list`` call this."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Ignore an entry of an object that was a mapping."""
+        """Ignore an entry; pickles of a subclass of ``dict`` call this."""
 
     def __repr__(self) -> str:
         return f"<{self.qualified_name}>"
@@ -73,7 +73,7 @@ class PersistentObject(Record):
 
 
 def tensors_of(network: Record) -> dict[str, torch.Tensor]:
-    """Return parameters and buffers of a pickled ``nn.Module`` by state dict name; {} for others.
+    """Return a pickled module's parameters and buffers, named as in its state dict; {} for others.
 
     Raises an UnsafePickleError for more than :data:`MOST_MODULES` modules.
     """
@@ -109,7 +109,7 @@ def _load_storage(content: bytes) -> Any:
 
 
 def _make_bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearray:
-    """Return ``content`` as a bytearray; a number, which asks for memory, raises a TypeError."""
+    """Return ``content`` as a bytearray; refuse a number, for which Python allocates memory."""
     if isinstance(content, str):
         return bytearray(content.encode(encoding))
     return bytearray(memoryview(content))
@@ -142,7 +142,7 @@ _HARMLESS |= {"pathlib", "string", "types", "typing", "uuid"}
 
 
 def _with_size_check(load_tuple: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a method that loads a tuple, but refuses one of more than :data:`MOST_PARTS` parts."""
+    """Return ``load_tuple`` that refuses a tuple of over :data:`MOST_PARTS` nested parts."""
 
     def load_and_check(unpickler: Any) -> None:
         load_tuple(unpickler)
@@ -158,7 +158,7 @@ def _with_size_check(load_tuple: Callable[[Any], None]) -> Callable[[Any], None]
 
 
 def _load_bytearray(unpickler: Any) -> None:
-    """Push the bytes of a bytearray's opcode: as many as the file has, even if it claims more."""
+    """Load a bytearray without allocating more bytes than the file has, even if it claims more."""
     (size,) = struct.unpack("<Q", unpickler.read(8))
     unpickler.append(bytearray(unpickler.read(size)))
 
@@ -180,7 +180,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         """Return the content of the pickle.
 
         Raises an UnpicklingError or EOFError if the file is cut short or no pickle. Raises an
-        UnsafePickleError for a name that :meth:`find_class` refuses, or tuples nested without end.
+        UnsafePickleError for a name that :meth:`find_class` refuses, or too large nested tuples.
         """
         try:
             return super().load()
@@ -241,7 +241,7 @@ def _numpy_object(path: str) -> Any:
 
 
 class PickleModule:
-    """Replacement for the module ``pickle`` in ``torch.load``."""
+    """Replacement for the module ``pickle`` by which ``torch.load`` reads without running code."""
 
     Unpickler = RestrictedUnpickler
     load = staticmethod(lambda file, **options: RestrictedUnpickler(file, **options).load())

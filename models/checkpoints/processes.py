@@ -36,7 +36,7 @@ VP_LINEAR = {"process": {"name": "vp_linear"}, **range_of_process(VPLinear())}
 
 
 def ve_fields(low: float, high: float) -> dict[str, Any]:
-    """Return specification fields for minus the noise, VE in [low, high], time input ln(sigma)."""
+    """Return ``Specification`` fields for VE in [low, high]: minus noise, time input ln(sigma)."""
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
         "prediction": "eps",
@@ -48,7 +48,7 @@ def ve_fields(low: float, high: float) -> dict[str, Any]:
 
 
 def edm_fields(sigma_data: float) -> dict[str, Any]:
-    """Return fields for EDM's F, with time input ln(sigma) / 4 (Karras et al. 2022, Table 1)."""
+    """Return ``Specification`` fields for EDM's output F, with time input ln(sigma) / 4."""
     return {
         "process": {"name": "edm", "sigma_data": sigma_data},
         "prediction": "edm",
@@ -93,7 +93,7 @@ SCHEDULE_ENDS = {
 
 
 def schedule_fields(schedule: str, steps: int, **ends: float) -> dict[str, Any]:
-    """Return specification fields for the times of ``betas_of(schedule, steps, **ends)``."""
+    """Return ``Specification`` fields for a table of ``betas_of(schedule, steps, **ends)``."""
     return {
         "process": {"name": "discrete", "schedule": schedule, "steps": steps, **ends},
         "snap": "nearest",
@@ -132,10 +132,10 @@ def _discrete(
     zero_snr: bool = False,
     cap: float = math.inf,
 ) -> Discrete:
-    """Return the process of a table of levels, which are given, or follow from betas or a schedule.
+    """Return the process of a table: of given ``levels`` or ``betas``, or of a named ``schedule``.
 
     With ``zero_snr``, alphas_cumprod are rescaled to end at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1). The
-    last level is then the larger of ``cap`` and twice the level before it.
+    last level, infinite then, becomes ``cap``, or twice the level before it if this is larger.
     """
     if levels is not None:
         return Discrete(levels=tuple(levels))
@@ -164,7 +164,7 @@ PROCESSES: dict[str, Callable[..., Process]] = {
 
 
 def arguments_of_process(name: str) -> dict[str, str]:
-    """Return the annotations, as text, of a process's arguments; empty for an unknown process."""
+    """Return the type annotations, as text, of a process's arguments; {} for an unknown process."""
     if name not in PROCESSES:
         return {}
     parameters = inspect.signature(PROCESSES[name]).parameters.values()

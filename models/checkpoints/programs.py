@@ -103,7 +103,7 @@ class Signature:
 
 
 def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature:
-    """Return the signature of a program by assigning roles to its inputs.
+    """Return the signature of a program: which input is the noisy image, the time, the labels.
 
     Raises a CheckpointError for other inputs than a noisy image, a time and perhaps labels. Raises
     it also if the first output has another number of dimensions than the noisy image.
@@ -131,7 +131,7 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
 def program_specification(
     family: str, opened: Opened, signature: Signature, metadata: Mapping[str, str]
 ) -> Specification:
-    """Return the specification of a program, with open questions for what its file leaves out.
+    """Return the specification of a program; settings that its file lacks are open questions.
 
     Entries of the file's ``metadata`` whose names begin with :data:`PREFIX` are settings. Raises a
     ValueError if a setting is invalid. Raises a CheckpointError if the input's channels are not

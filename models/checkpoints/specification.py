@@ -1,4 +1,4 @@
-"""Specification of a checkpoint: values to print, compare and override, each with its source."""
+"""Specification of a checkpoint: settings of its model, their sources, and open questions."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
-    """Return answers to ``size``: ``event`` for each of ``sides`` that 2^(levels - 1) divides."""
+    """Return answers to the question ``size``: each of ``sides`` that 2^(levels - 1) divides."""
     return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
 
 
 def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
-    """Return answers to ``heads``: the class ``network`` with each number of heads ``counts``."""
+    """Return answers to the question ``heads``: the class ``network`` with each of ``counts``."""
     return {
         str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
         for n in counts
@@ -73,7 +73,8 @@ class Specification:
     Attributes:
         family: name of a module of :mod:`samplerbench.models.checkpoints.families`.
         network: ``class`` of the network, and its ``arguments``; for diffusers ``folder``, ``call`` or ``pixels``.
-        weights: ``file``, and for most families the ``entry`` of the file with the set of weights, such as ``ema``.
+        weights: ``file``, and for most families the ``entry`` of the file with the set of weights, such as ``ema``; for
+            diffusers ``variant``.
         event: shape of one sample. It is empty if only the user can give it; sides are 0 while ``size`` is open.
         process: ``name``, a key of :data:`.processes.PROCESSES` ("" while it is open), and the process's arguments.
         prediction: ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``, ``consistency``; "" while open.
@@ -102,8 +103,8 @@ class Specification:
         preset: sampling of the checkpoint's own scheduler (:mod:`.diffusers.preset`). A preset is no part of the model
             or its identity.
         evidence: sentences that say from what the family and other fields were inferred.
-        sources: source of each field's value: ``file``, ``family``, ``user``, ``check``, or the user's answer that set
-            the field, such as ``training=straight``.
+        sources: source of a value, by field or part: ``file``, ``family`` (also if the field is missing here),
+            ``user``, ``check`` for check-model, or the user's answer to a question, such as ``training=straight``.
         open: questions that the file leaves open, by name; each with its possible answers, and the fields they set.
     """
 
@@ -160,9 +161,9 @@ class Specification:
         return self.sources.get(name, FAMILY)
 
     def answered(self, question: str, answer: str, source: str) -> Specification:
-        """Return a copy with one question answered.
+        """Return a copy in which ``question`` has the ``answer``, and is no longer open.
 
-        The source of the changed fields is ``source``, or ``QUESTION=ANSWER`` if that is ``user``. An unknown question
+        The changed fields get the source ``source``, but ``QUESTION=ANSWER`` in place of ``user``. An unknown question
         or answer raises a ValueError.
         """
         if question not in self.open:
@@ -188,7 +189,7 @@ class Specification:
         return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
-        """Yield each combination of answers with its specification; ({}, self) if none is open."""
+        """Yield each combination of answers, by question, with the specification that it gives."""
         for answers in product(*self.open.values()):
             chosen, by_question = self, dict(zip(self.open, answers, strict=True))
             for question, answer in by_question.items():
@@ -196,7 +197,7 @@ class Specification:
             yield by_question, chosen
 
     def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
-        """Return a copy with ``settings`` as in ``PATH?KEY=VALUE``; their source is ``source``.
+        """Return a copy changed by ``settings``, texts as in ``PATH?KEY=VALUE`` of this ``source``.
 
         Keys are open questions and fields. Mappings are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is
         short for ``factor=-1``. ``embeddings`` is the path of a file, which is read. ``event`` may change the size of
@@ -224,12 +225,12 @@ class Specification:
         return spec._with_interval_of_kind()
 
     def teacher(self) -> Specification | None:
-        """Return a MeanFlow map's specification as a denoiser (interval 0); else None."""
+        """Return a MeanFlow map's specification as an ordinary flow; None for other networks."""
         denoiser = replace(self, kind="denoiser")._with_interval_of_kind()
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
     def _with_interval_of_kind(self) -> Specification:
-        """Return a copy with MeanFlow's ``interval`` for its kind; self for other networks."""
+        """Return a copy whose MeanFlow ``interval`` fits ``kind``; ``self`` for other networks."""
         arguments = self.network.get("arguments", {})
         if not arguments.get("interval"):
             return self
@@ -301,7 +302,7 @@ def _with_field(spec: Specification, name: str, text: str, source: str) -> Speci
 
 
 def _with_embeddings(spec: Specification, path: str) -> Specification:
-    """Return a copy with the embeddings file ``path``; ``labels`` are balanced unless user-set."""
+    """Return a copy with the embeddings in ``path``, and balanced labels unless a user set them."""
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
     needs = spec.embeddings["needs"]
@@ -324,7 +325,7 @@ def read_value(text: str) -> Value:
 
 
 def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
-    """Return fields from JSON with tuples and infinities, as :class:`Specification` has them."""
+    """Return ``changes``, values of JSON, with tuples and infinities as :class:`Specification`."""
     typed = dict(changes)
     for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
@@ -341,7 +342,7 @@ def is_number(value: Value) -> bool:
 
 
 def is_range(value: Value) -> bool:
-    """Return True for two numbers that rise."""
+    """Return True for a list or tuple of two numbers, the lower one first."""
     is_pair = isinstance(value, list | tuple) and len(value) == 2
     return is_pair and all(map(is_number, value)) and value[0] < value[1]
 
@@ -389,7 +390,7 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
 
 
 def _is_image_shape(value: Value, event: tuple[int, ...]) -> bool:
-    """Return True for a tuple of positive sizes; a nonempty ``event`` fixes rank and channels."""
+    """Return True for a tuple of sizes > 0 with the rank and channels of ``event``, if known."""
     if not isinstance(value, tuple) or not value:
         return False
     sides = all(isinstance(side, int) and side > 0 for side in value)

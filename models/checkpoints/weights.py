@@ -47,7 +47,7 @@ WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
 def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
-    A common prefix of the keys in the file is removed. The top level of the file is the entry "".
+    Keys in the file may have a prefix, which is removed. The top level of the file is the entry "".
     The result is empty if no set contains the keys. Raises a CheckpointError if averaged tensors
     without names fit the named tensors in no way, or in several.
     """
@@ -88,7 +88,7 @@ def entry_by_name(sets: Sets, name: Any, opened: Opened) -> dict[str, Tensor]:
 
 
 def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return one sentence, in a tuple, that names the set in use; () for a single set."""
+    """Return a sentence, in a tuple, that names the first of ``sets``, in use; () for one set."""
     first, *others = sets
     if not others:
         return ()
@@ -99,7 +99,7 @@ def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def chosen_set_in_words(spec: Specification) -> str:
-    """Return words that name the chosen set; "" for a single set or the user's own choice."""
+    """Return a clause on the set of weights in use; "" for a single set, or the user's choice."""
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
@@ -121,7 +121,7 @@ def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
 def _walk_tables(
     value: Any, name: str = "", depth: int = DEPTH, visits: Counter[int] | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """Yield entry name and content of each table of tensors, and each list named as an average."""
+    """Yield entry name and content of each table of tensors, and of each list of averages."""
     visits = Counter() if visits is None else visits
     if not isinstance(value, Mapping | list | tuple | Record) or visits[id(value)] >= MOST_NAMES:
         return
@@ -144,7 +144,7 @@ def _walk_tables(
 
 
 def _by_prefix(table: Tensors, keys: Sequence[str]) -> Sets:
-    """Return the weights of ``table`` by prefix, for prefixes under which it has all ``keys``."""
+    """Return by prefix the weights in ``table``, for each prefix with which it has all ``keys``."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
     prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST_NETWORKS]
@@ -160,7 +160,7 @@ def _by_prefix(table: Tensors, keys: Sequence[str]) -> Sets:
 
 
 def _average_without_dots(table: Tensors, prefix: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Return averaged weights that a table has under names without dots; empty if there are none.
+    """Return averaged weights whose names in ``table`` have no dots, renamed; {} if none exist.
 
     A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
     """
@@ -182,7 +182,7 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
 
 
 def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """Return the set that the unnamed tensors ``average`` fit, with them in place of its weights.
+    """Return the set of weights that ``average`` fits, with the averaged tensors in their place.
 
     Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
     ``weight`` and ``bias``.
@@ -201,7 +201,7 @@ def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict
 
 
 def _names_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
-    """Return the first names whose shapes are ``wanted``, in that order; [] if there are none."""
+    """Return the first names with the shapes ``wanted``, in that order; [] if one is not found."""
     names, remaining = [], list(reversed(wanted))
     for name, shape in shapes.items():
         if remaining and remaining[-1] == shape:
@@ -270,7 +270,7 @@ def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
 
 
 def fill_network(network: M, tensors: Tensors, path: Path) -> M:
-    """Load weights into a network, and return it in evaluation mode and without gradients.
+    """Load weights into ``network``; return it in evaluation mode, without gradients.
 
     Raises a CheckpointError if names or shapes of the weights differ from the network's.
     """

@@ -121,7 +121,7 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
-    """Return a Denoiser around a factory's or loader's result; its ``read`` are the files used.
+    """Return a Denoiser around ``loaded``, the result of a factory or loader, with its files.
 
     Raises a ValueError if the result is not a valid model.
     """
@@ -132,7 +132,7 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
 
 
 class ForeignDenoiser(Wrapper):
-    """Wrapper of a Denoiser from foreign code, with another name and a longer identity."""
+    """Wrapper of a Denoiser from a user's code, with another name and a longer identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -150,8 +150,8 @@ class ForeignDenoiser(Wrapper):
 class FileModel(Denoiser):
     """Denoiser around the result of a user's factory.
 
-    It has no classes (``classes`` is 0). If the model has ``bind``, labels are rows of (id, seed),
-    which are not comparable with modes.
+    It has no classes (``classes`` is 0). If the model has ``bind``, labels are rows (id, seed), the
+    arguments of ``bind``.
 
     Raises:
         ValueError: the model is not callable with x and sigma, or an attribute is missing or invalid.
@@ -292,7 +292,7 @@ class FileModel(Denoiser):
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples; of latents, images that are clamped to the range of images."""
+        """Return ``n`` data samples; latents are decoded, and clamped to the images' range."""
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)

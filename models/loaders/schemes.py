@@ -28,7 +28,7 @@ Load = TypeVar("Load", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Scheme:
-    """Loader of one scheme.
+    """Loader of one scheme, such as ``perturbed`` for ``perturbed:gmm-2d``.
 
     Attributes:
         name: text before the colon of a spec.
@@ -60,7 +60,7 @@ class Scheme:
         return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """Return the identity of a result: short spec, package, version and ``digest`` of files."""
+        """Return the identity of a result: short spec, package, version and ``digest``."""
         return f"{self.short_spec(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def short_spec(self, rest: str) -> str:
@@ -68,7 +68,7 @@ class Scheme:
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
     def _files(self, recorder: FileRecorder) -> FilesRead:
-        """Return a result's files: modules of the package and the user, and the data read."""
+        """Return a result's files: modules of the package and of the user, and data they read."""
         loader = getattr(self.load, "__module__", None) or type(self.load).__module__
         module = sys.modules.get(loader)
         if module is None:
@@ -168,7 +168,7 @@ class Schemes:
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def suggestion_for(self, spec: str, others: Collection[str] = ()) -> str:
-        """Return ``did you mean …? `` with the likeliest scheme or one of ``others``, else ""."""
+        """Return ``did you mean …? `` with the likeliest of schemes and ``others``; "" for none."""
         self.built_in()
         name = spec.partition(":")[0]
         matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
@@ -204,7 +204,7 @@ class Schemes:
 
 
 def origin_of(point: EntryPoint) -> str:
-    """Return an entry point's distribution and version; its target if these are unknown."""
+    """Return an entry point's distribution and version; if unknown, its ``module:function``."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 

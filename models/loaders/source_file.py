@@ -91,7 +91,7 @@ def _imported_names_in(node: ast.AST, package: str) -> Iterator[str]:
 
 
 class LoadedValue(NamedTuple):
-    """Result of a function, the user's files that it was made of, and :func:`digest_of` them."""
+    """Result of a function, the user's files that it was made of, and their :func:`digest_of`."""
 
     value: Any
     read: FilesRead
@@ -106,7 +106,7 @@ def digest_of(read: FilesRead) -> str:
 
 
 def identity_of_options(params: dict[str, Any]) -> str:
-    """Return options as a part of an identity: sorted JSON, or "" without options.
+    """Return options as text for an identity: JSON with sorted keys, or "" without options.
 
     A path is shortened to its last part; the hashes of the files that were read identify the content.
     """
@@ -176,8 +176,8 @@ def _import_file(path: Path, makes: str) -> ModuleType:
 def importing_from(folder: Path) -> Iterator[None]:
     """Make the modules of ``folder`` importable in this context, with their files' present content.
 
-    Two models may have helpers of the same name in two folders, and a helper may have been edited
-    since its last import. On exit, modules of the same names from elsewhere are restored.
+    Modules of the same names from other folders are removed, and restored on exit. So two models
+    may have helpers of one name, and a helper may have been edited since its last import.
     """
     with _importing:
         names = _importable_names(folder)
@@ -221,7 +221,7 @@ def _importable_names(folder: Path) -> set[str]:
 
 
 def _is_replaceable(name: str) -> bool:
-    """Return True if a loaded module is a user's, has lost its file, or is a namespace package."""
+    """Return True for a module to reload: a user's, without its file, or a namespace package."""
     module, file = sys.modules[name], module_file(name)
     top, own = name.partition(".")[0], __name__.partition(".")[0]
     if top in ("__main__", own) or not isinstance(module, ModuleType):

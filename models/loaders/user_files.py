@@ -74,7 +74,7 @@ def source_of(path: str) -> str:
 
 
 def is_users_file(path: str) -> bool:
-    """Return True for a file outside Python, installed packages, samplerbench, caches, system."""
+    """Return True for a file outside Python, packages, samplerbench, caches and system folders."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -119,7 +119,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file of ``opened`` (hash by name) that differs now, or ""."""
+    """Return a clause on the first file in ``folder`` whose hash differs from ``opened``, or ""."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:
@@ -159,7 +159,7 @@ def module_file(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Absolute ``paths`` of files that an object was made of; names are relative to ``folder``."""
+    """Files that an object was made of: absolute ``paths``, to be named relative to ``folder``."""
 
     folder: Path
     paths: frozenset[str] = frozenset()
@@ -176,7 +176,7 @@ class FilesRead:
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Record of files opened by threads outside ``ignored_threads``, with their first stamps."""
+    """Record of files that threads open, except ``ignored_threads``, with stamps at first use."""
 
     ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)
@@ -234,7 +234,7 @@ def _record_event(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _files_in_command(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
-    """Return words of a command that may be files; relative ones are joined to ``folder``."""
+    """Return words of a command, joined to ``folder``, each of which may be the path of a file."""
     command_words = [command] if isinstance(command, str | bytes) else list(command or ())
     texts = [os.fsdecode(word) for word in (program, *command_words) if word]
     words = [word for text in texts for word in (text, *_words_of_shell(text))]

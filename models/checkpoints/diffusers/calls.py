@@ -44,7 +44,7 @@ Call = Callable[[nn.Module, Tensor, Tensor, Rows, Scalars], Tensor]
 
 
 def _call_with(**inputs: str) -> Call:
-    """Return a function that calls a network; ``inputs`` names the condition for each argument."""
+    """Return a :data:`Call` that passes the embedding ``inputs[key]`` as the argument ``key``."""
 
     def call(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, _: Scalars) -> Tensor:
         named = {own: rows[name] for own, name in inputs.items()}
@@ -61,14 +61,14 @@ class Convention:
     """Calling convention of diffusers' pipelines for one class of networks.
 
     Attributes:
-        channels, size: defaults of the network's input channels and of the state's side, for settings that lack them.
+        channels, size: number of input channels, and side of the state, for a ``config.json`` that lacks them.
         call: function that returns the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows
             of embeddings by name, and scalars.
-        needs: function of the settings that returns the names of the embeddings the network takes.
-        scalars: function of the settings that returns default values of further inputs, by name.
-        packed: side of the squares of latents that the pipeline packs into one token.
-        time_factor: function of the settings that returns the factor by which pipelines multiply times.
-        refused: function of the settings that returns why the convention does not apply; "" if it does.
+        needs: function of the ``config.json`` that returns the names of the embeddings the network takes.
+        scalars: function of the ``config.json`` that returns default values of further inputs, by name.
+        packed: side of the squares of latents that the pipeline packs into one token; 1 for no packing.
+        time_factor: function of the ``config.json`` that returns the factor by which pipelines multiply times.
+        refused: function of the ``config.json`` that returns why the convention does not apply; "" if it does.
     """
 
     channels: int
@@ -84,7 +84,8 @@ class Convention:
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalars) -> Tensor:
     """Return the output of the U-Net of Stable Diffusion or DeepFloyd IF.
 
-    Stable Diffusion XL also takes a pooled embedding and six sizes, and distilled networks take the scale of guidance.
+    Stable Diffusion XL also takes a pooled embedding and ``time_ids``, six sizes of the image. Distilled networks take
+    the scale of guidance.
     """
     added = None
     if POOLED in rows:
@@ -123,14 +124,14 @@ def _why_unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
-    """Return default scalars of a U-Net, if it takes them: ``time_ids`` None, ``guidance`` 8.5."""
+    """Return the default values of ``time_ids`` and ``guidance``, if the U-Net takes them."""
     sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
 
 
 def _call_flux(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalars) -> Tensor:
-    """Return FLUX's output, shaped like ``x``; its tokens are squares of 2 × 2 latents."""
+    """Return FLUX's output in the shape of ``x``, whose squares of 2 × 2 are FLUX's tokens."""
     batch, channels, height, width = x.shape
     tokens = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
     sides = (height // 2, width // 2)
@@ -193,9 +194,9 @@ CONVENTIONS = {
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return a network's scalar inputs; a ``time_ids`` of None becomes an uncropped image's sizes.
+    """Return the further inputs of a network; ``time_ids`` None is replaced by the image's sizes.
 
-    The height and width of this image are the sample's, times ``pixels``.
+    The image is uncropped, and has the height and width of the sample, times ``pixels``.
     """
     if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
         return dict(spec.scalars)
@@ -221,7 +222,7 @@ class CalledNetwork(nn.Module):
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the output for states ``(batch, *event)``, times, and class or row numbers."""
+        """Return the network's output; ``labels`` are numbers of classes or of rows of tables."""
         rows: Rows = {LABELS: labels}
         if self.lookup.names and labels is not None:
             rows = self.lookup(labels)
@@ -233,9 +234,9 @@ class _CapturedSignal(Exception):  # noqa: N818 - ends the pipeline, and is no e
 
 
 class OneStepScheduler:
-    """Scheduler with a single time, which stores the network's output and ends the pipeline.
+    """Scheduler that makes a pipeline call its network once, at a single time.
 
-    It has the settings of the original scheduler, which pipelines read.
+    It stores the network's output and ends the run. It has the ``config`` of the real scheduler.
     """
 
     order, init_noise_sigma, begin_index = 1, 1.0, 0
@@ -335,10 +336,10 @@ class PipelineNetwork(nn.Module):
         return self._match_state_shape(once.output, x)
 
     def _match_state_shape(self, output: Tensor, x: Tensor) -> Tensor:
-        """Return the network's output in the shape of the states ``x``, unpacked if it is tokens.
+        """Return ``output`` in the shape of the states ``x``; tokens are unpacked to images.
 
-        If the output has two rows for each state, as for guidance, its first half is kept. Raises
-        a CheckpointError if the shapes still differ.
+        If ``output`` has two rows for each state, as under guidance, only its first half counts.
+        Raises a CheckpointError if the shapes differ nonetheless.
         """
         if len(output) == 2 * len(x):
             output = output[: len(x)]

@@ -44,8 +44,8 @@ class Folder:
         scheduler: settings of the scheduler, with its class as ``_class_name``.
         decoder: class, folder and scaling of the decoder; empty if there is none.
         decode: True if the decoder's class is supported and its weights are in the folder.
-        by_pipeline: reason why the pipeline itself has to call the network; "" if a convention is known.
-        prompts: True if the index names a text encoder or another part in :data:`TEXT`, even as null.
+        by_pipeline: reason why only the pipeline itself can call the network; "" if its convention is known.
+        prompts: True if ``model_index.json`` names a part in :data:`TEXT`, such as a text encoder, even as null.
     """
 
     pipeline: str
@@ -83,7 +83,7 @@ def read_folder(opened: Opened) -> Folder | None:
 
 
 def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
-    """Return the content of a pipeline's folder; ``index`` lists library and class of each part."""
+    """Return the content of a pipeline's folder, whose ``model_index.json`` is ``index``."""
     pipeline = str(index.get("_class_name"))
     parts = {
         name: _checked_class(opened.path, name, value[1])
@@ -114,7 +114,7 @@ def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 
 
 def _checked_class(path: Path, name: str, cls: Any) -> str:
-    """Return ``cls`` if it is text and ``name`` can name a folder; else raise a CheckpointError."""
+    """Return ``cls``; raise a CheckpointError if it is no text, or ``name`` is no folder name."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         problem = f"{path}: {INDEX} has a part called {name!r}, which is no name of a folder in it"
         raise CheckpointError(f"{problem}; download the folder again, from where you trust it")
@@ -131,7 +131,7 @@ def _unsupported_error(opened: Opened, what: str) -> CheckpointError:
 
 
 def _folder_of_part(opened: Opened, name: str, file: str) -> str:
-    """Return the subfolder ``name``; "" if it is missing and ``file`` is in the folder itself."""
+    """Return ``name``, the subfolder of a part; "" if only the folder itself has ``file``."""
     return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
 
 
@@ -150,8 +150,8 @@ def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
 def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
     """Return the path of a part's weights in the folder, and their variant, such as ``fp16`` or "".
 
-    Weights in several files have the path of their index. Files without a variant are preferred,
-    and then safetensors over pickles. Raises a CheckpointError for missing or incomplete weights.
+    For weights in several files, it is the path of their index. Files without a variant are
+    preferred, then safetensors. Raises a CheckpointError for missing or incomplete weights.
     """
     folder = opened.path / part
     candidates = []
@@ -192,7 +192,7 @@ def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``scale`` and ``shift``, numbers or lists: a decoder takes latents / scale + shift."""
+    """Return ``scale`` and ``shift``, numbers or lists, of a decoder of latents / scale + shift."""
     scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
     means, stds = config.get("latents_mean"), config.get("latents_std")
     if means and stds:

@@ -51,10 +51,10 @@ def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetw
 
 
 def make_captured_network(spec: Specification, opened: Opened) -> PipelineNetwork:
-    """Return a folder's network, called by running its pipeline, in float32 on the CPU.
+    """Return a folder's network, called by running the pipeline for a step, in float32 on the CPU.
 
     Only classes of diffusers itself are used, and text encoders are not loaded. The network takes
-    the scheduler's times, and its output has the channels of the state. Raises a CheckpointError
+    times of the scheduler, and its output has the shape of the state. Raises a CheckpointError
     as :func:`network` does, or if a part of the pipeline is not the library's own.
     """
     tables = read_tables(spec.embeddings, opened.path)
@@ -112,7 +112,7 @@ def load_pretrained(cls: str, path: Path, part: str, file: str, variant: str) ->
 def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
-    """Return the result of ``kind.from_pretrained``; a CheckpointError names the path ``named``."""
+    """Return ``kind.from_pretrained(folder)``; if it fails, a CheckpointError names ``named``."""
     with _silenced_logs():
         try:
             return kind.from_pretrained(
@@ -166,7 +166,7 @@ class Autoencoder:
         scale, shift: numbers, or lists with one per channel. The network decodes latents / scale + shift.
         limits: range of the values of images.
         batch: largest number of latents in a call, and of images encoded at a time.
-        identity: hash of the decoder's folder; "" if the checkpoint's identity covers it.
+        identity: hash of a decoder's folder that the user gave; "" for a decoder inside the checkpoint.
         device: device of the network.
     """
 
@@ -251,9 +251,9 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 
 
 def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a decoder's settings with LightningDiT's ``mean`` and ``std`` as shift and scale.
+    """Return a decoder's settings; LightningDiT's ``mean`` and ``std`` become shift and scale.
 
-    A class VA-VAE is left out: it names the encoder of the latents, and no class of the library.
+    The class VA-VAE is left out: it names the encoder of the latents, and no class of the library.
     """
     others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
     if "std" in others:
@@ -263,7 +263,7 @@ def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
-    """Return the decoder's opened folder, and the folder's hash if the user gave it, else ""."""
+    """Return the decoder's opened folder, and the hash of a folder that the user gave, else ""."""
     folder = str(spec.decoder["folder"])
     is_users = spec.source("decoder.folder") == USER
     outside, inside = Path(os.path.expanduser(folder)), opened.path / folder
@@ -293,7 +293,7 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Return an image's shape for latents of shape ``event``; refuse other channels."""
+    """Return the shape of images decoded from latents ``event``; refuse unfit channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

@@ -1,8 +1,8 @@
 """Presets: a folder's own scheduler, translated to a sampler and levels of this project.
 
-A scheduler's file describes the training of the network (:mod:`.scheduler`) and a way of sampling.
-Any sampler may run on the model, so the way of sampling is no part of it, and becomes a preset.
-:mod:`.steps` gives the preset's levels, and its sampler steps between them as the scheduler does.
+A scheduler's file describes the training of the network (:mod:`.scheduler`), and how to sample.
+The preset holds the second part. It is no part of the model, on which any sampler may run.
+:mod:`.steps` computes its levels, between which its sampler steps as the scheduler does.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMD
 
 
 def sampler_of(scheduler: Settings, kind: str) -> str:
-    """Return the spec of the sampler that makes the same steps as a scheduler; "" for none.
+    """Return the spec of the sampler that makes the same steps as a scheduler; "" if none does.
 
     ``kind`` is the scheduler's class without "Scheduler". :func:`sampler_with_orders` adds orders.
     """
@@ -104,7 +104,7 @@ def sampler_of(scheduler: Settings, kind: str) -> str:
 
 
 def _algorithm_and_solver(scheduler: Settings) -> tuple[str, str]:
-    """Return ``algorithm_type`` and ``solver_type``; values of DEIS and UniPC become defaults."""
+    """Return ``algorithm_type`` and ``solver_type``, with DPM's defaults for DEIS and UniPC."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
     return (
@@ -114,7 +114,7 @@ def _algorithm_and_solver(scheduler: Settings) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return a preset's sampler, with the orders of its ``count`` steps if it needs any.
+    """Return the spec of a preset's sampler, with orders of its ``count`` steps where needed.
 
     ``dropped`` is True if the last step is omitted, because it does not change the state.
     """
@@ -142,7 +142,7 @@ def _with_option(sampler: str, option: str) -> str:
 
 
 def _singlestep_orders(settings: Settings, order: int, count: int, *, to_zero: bool) -> list[int]:
-    """Return the orders of ``count`` single steps: 1, …, ``order``, repeated.
+    """Return the orders of ``count`` single steps: 1 to ``order``, again and again.
 
     The last orders are lower if the settings say so, ``order`` does not divide ``count``, or the
     last step ends at noise level 0 (``to_zero``).
@@ -160,7 +160,7 @@ def _singlestep_orders(settings: Settings, order: int, count: int, *, to_zero: b
 
 
 def reasons_against_preset(scheduler: Settings, kind: str, tokens: int) -> Iterator[str]:
-    """Yield each reason why no sampler equals a scheduler; ``tokens`` as in :func:`preset_of`."""
+    """Yield each reason why no sampler makes a scheduler's steps; see :func:`preset_of`."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
         return
@@ -256,15 +256,15 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
 
-    ``pipeline`` is the class of the pipeline, which may change settings or times. Some shifts depend on the number of
-    tokens; each token is a square of the state with side ``tokens`` (0 if unknown).
+    ``pipeline`` is the class of the pipeline, which may change settings or times. ``tokens`` is the side of the square
+    of the state that is one token, 0 if unknown. Some shifts depend on the number of tokens.
 
     Returns:
         ``scheduler``: its class. ``sampler``: the equivalent sampler, "" for none. ``spacing``: spacing of the levels.
             ``end``: end of the last step, ``zero``, ``sigma_min``, or ``last`` for the level of the last evaluation.
             ``start``: initial state, ``unit`` for sqrt(1 + sigma²) z (flow: (1 + sigma) z), ``noise`` for sigma z.
-            ``clip``: bound on the denoised image, but not on the noise that a step adds back; None
-            for no clamping. ``trained``: settings of the network's training.
+            ``clip``: c if denoised images are clamped to [-c, c]; None for no clamping. DDIM adds back the noise
+            predicted before clamping. ``trained``: settings of the network's training.
             ``settings``: the scheduler's other settings. ``pipeline``, ``tokens``: as given.
             ``differs``: reasons why no sampler is equivalent.
     """
@@ -307,7 +307,8 @@ def _end_of_last_step(scheduler: Settings, kind: str) -> str:
 def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
     """Return a folder's specification with the class ``scheduler`` in place of its own scheduler.
 
-    The settings stay, as in ``from_config``. Raises a ValueError for an unknown class, or if the process would change.
+    The scheduler's settings stay, as in diffusers' ``from_config``. Raises a ValueError for an unknown class, or one
+    that would change the noising process.
     """
     preset = spec.preset
     settings = {**preset["settings"], **preset["trained"], "_class_name": scheduler}
@@ -362,7 +363,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
 
 
 def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Yield (level, the scheduler's native time) where the model would choose another time."""
+    """Yield (level, time) for levels at which the scheduler's time differs from the model's."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":

@@ -38,7 +38,7 @@ CAP = 1e4
 
 
 def trained_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return the fields of a specification that a scheduler's settings or their defaults determine.
+    """Return the ``Specification`` fields that a scheduler's settings or their defaults determine.
 
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
@@ -68,7 +68,7 @@ def kind_of(scheduler: Settings) -> str:
 
 
 def _look_up(scheduler: Settings, key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value in ``names`` for the setting ``key`` (default: the first); refuse others."""
+    """Return ``names[scheduler[key]]``; refuse unknown settings. The first name is the default."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(
@@ -98,7 +98,7 @@ def _table_fields(scheduler: Settings, kind: str, prediction: str) -> dict[str, 
 
 
 def _flow_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for straight paths; time input: t × ``num_train_timesteps``."""
+    """Return ``Specification`` fields of straight paths, time input t × ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     return {
         "process": {"name": "flow", "t_min": 1 / steps},
@@ -108,7 +108,7 @@ def _flow_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _score_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for the score, with time input sigma and data in [0, 1]."""
+    """Return ``Specification`` fields for the score, with time input sigma, data in [0, 1]."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -119,7 +119,7 @@ def _score_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _edm_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for EDM's F or, with diffusers' ``v_prediction``, for -F."""
+    """Return ``Specification`` fields for EDM's output F, or -F for ``v_prediction``."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     low, high = scheduler.get("sigma_min", 0.002), scheduler.get("sigma_max", 80.0)
     fields = edm_fields(float(scheduler.get("sigma_data", 0.5)))
@@ -128,7 +128,7 @@ def _edm_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for a consistency model's map, with time input 250 ln(sigma)."""
+    """Return ``Specification`` fields for a consistency model, with time input 250 ln(sigma)."""
     return {
         **_edm_fields({**scheduler, "prediction_type": "epsilon"}),
         "prediction": "consistency",
@@ -138,7 +138,7 @@ def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for a latent consistency model, ``boundary`` included."""
+    """Return ``Specification`` fields for a latent consistency model, ``boundary`` included."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(
@@ -153,7 +153,7 @@ def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _continuous_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return specification fields for v at any noise level, with time input ln(sigma) / 4."""
+    """Return ``Specification`` fields for v at any noise level, with time input ln(sigma) / 4."""
     keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
     ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
     fields = edm_fields(1.0)

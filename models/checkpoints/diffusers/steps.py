@@ -64,7 +64,7 @@ class Steps(NamedTuple):
 
     @property
     def path(self) -> tuple[float, ...]:
-        """Levels of the evaluations, then ``end`` if it is lower than the last of them."""
+        """The ``levels``, followed by ``end`` if that is lower than the last level."""
         return (*self.levels, self.end) if self.levels[-1] > self.end else self.levels
 
 
@@ -83,7 +83,7 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
 
 
 def steps_of(spec: Specification, count: int) -> Steps:
-    """Return evaluations of the folder's scheduler in ``count`` steps (``num_inference_steps``).
+    """Return levels and times of the folder's scheduler in ``count`` steps (num_inference_steps).
 
     Raises a ValueError for an impossible ``count``, an unknown shift, unknown levels, or an infinite
     ``sigma_max`` if the scheduler begins at a finite level of its table.
@@ -109,7 +109,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
 
 
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
-    """Return the falling levels of the evaluations of the folder's scheduler in ``count`` steps.
+    """Return the falling levels of the network's calls in ``count`` steps of the scheduler.
 
     Raises a ValueError if :func:`steps_of` does, or the levels do not fall.
     """
@@ -120,9 +120,10 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 
 
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
-    """Raise a ValueError unless each step of DDIM or PNDM ends at the time of the next evaluation.
+    """Check that each step of DDIM or PNDM ends at the time of the next evaluation.
 
-    A step's length is the number of times in the table over the number of steps, rounded down. Other schedulers pass.
+    These schedulers step over (times in the table) // (number of steps) times. Raises a ValueError if ``times``, at
+    which they evaluate, are spaced otherwise. Other schedulers pass.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -138,7 +139,7 @@ def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> Non
 
 
 def _end_level(spec: Specification, process: Process, last: float) -> float:
-    """Return the level at the end of the last step, given the last evaluation's level ``last``."""
+    """Return the level at which the last step ends; ``last`` is the level at which it begins."""
     end = spec.preset["end"]
     if end == "zero":
         return 0.0
@@ -174,7 +175,7 @@ def _steps_in_table(spec: Specification, kind: str, process: Process, count: int
 
 
 def _steps_of_distillation(spec: Specification, process: Process, count: int) -> LevelsAndTimes:
-    """Return ``count`` falling levels and times, spread evenly over the distillation's times."""
+    """Return ``count`` falling levels and times, spread evenly over an LCM's distilled times."""
     total = int(process.t_max) + 1
     most = int(spec.preset["settings"].get("original_inference_steps", 50))
     if not 1 <= count <= most:
@@ -187,7 +188,7 @@ def _steps_of_distillation(spec: Specification, process: Process, count: int) ->
 def _training_times(
     settings: Settings, kind: str, total: int, last: int, count: int
 ) -> list[float]:
-    """Return ``count`` falling times of a table (Lin et al. 2024, arXiv:2305.08891, Table 2)."""
+    """Return ``count`` of ``total`` times, falling (Lin et al. 2024, arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
@@ -224,7 +225,7 @@ def _shift_times(t: Any, shift: float) -> Any:
 
 
 def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int) -> LevelsAndTimes:
-    """Return levels on a flow, and times that are rounded down to multiples of ``t_min``."""
+    """Return ``count`` levels of a flow, and times rounded down to multiples of its ``t_min``."""
     # same order of operations as in the library, since truncation depends on the last digit
     shift = _shift_of(spec, "flow_shift")
     t = np.linspace(1, process.t_min, count + 1)
@@ -254,7 +255,7 @@ def _flow_levels(spec: Specification, process: Process, count: int) -> list[floa
 
 
 def own_shift(spec: Specification) -> float | None:
-    """Return the shift of flow times by the folder's scheduler; None without one, or if unknown."""
+    """Return the shift of flow times by the folder's scheduler; None for none or an unknown one."""
     key = {"shifted": "shift", "flow": "flow_shift"}.get(spec.preset["spacing"])
     with suppress(ValueError):
         return None if key is None else _shift_of(spec, key)
@@ -262,7 +263,7 @@ def own_shift(spec: Specification) -> float | None:
 
 
 def _shift_of(spec: Specification, key: str) -> float:
-    """Return the scheduler's fixed shift, its setting ``key``, or else its dynamic shift.
+    """Return the scheduler's dynamic shift if it uses one, else its fixed shift, setting ``key``.
 
     Pipelines compute the dynamic shift from the number of tokens (after arXiv:2403.03206, section
     5.3.2). Raises a ValueError if this number is unknown.

@@ -1,4 +1,4 @@
-"""Families of checkpoints, one per module: recognition of their files, open questions and networks.
+"""Families of checkpoints, one per module, which recognise their files and make their networks.
 
 A family here is the checkpoints of one code base or format, such as EDM's pickles.
 
@@ -25,9 +25,9 @@ class Family(Protocol):
 
     @staticmethod
     def recognise(opened: Opened) -> Specification | None:
-        """Return the specification of this family's checkpoint, with open questions; else None.
+        """Return the specification of a checkpoint of this family; None for any other checkpoint.
 
-        The network is not built yet, but the file of a program (``.onnx``, ``.pt2``) is opened.
+        Settings that the files do not contain are its open questions. The network is not built yet.
 
         Raises:
             CheckpointError: the checkpoint is of this family, but is damaged, changed, or of an unsupported network.
@@ -39,7 +39,7 @@ class Family(Protocol):
         """Return the network with the checkpoint's weights, on the CPU, in evaluation mode.
 
         The network is called in native coordinates, with the number of a class or embedding for
-        each state, or None without any. A number equal to their count means "no label".
+        each state, or None if it takes neither. The number of all of them means "no label".
 
         Raises:
             CheckpointError: the weights do not fit the network.
@@ -63,7 +63,7 @@ def family(name: str) -> Family:
 
 
 def family_facts(name: str) -> dict[str, str]:
-    """Return facts of a family from its docstring, such as ``Files``, ``Say`` and ``Refused``.
+    """Return the facts in a family's docstring by keyword, such as ``Files`` and ``Refused``.
 
     Raises a ValueError if there is no such family.
     """

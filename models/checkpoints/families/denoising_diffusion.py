@@ -97,10 +97,10 @@ def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> 
 
 
 def _find_objective(tensors: Tensors) -> str:
-    """Return the training objective that the file's loss weights fit; "" if none or several fit.
+    """Return the training objective that fits the file's loss weights; "" if none or several fit.
 
-    A loss weight is a signal-to-noise ratio r, perhaps clipped from above, over a divisor. With r
-    unclipped, the divisor is 1 for x0, r for the noise, and r + 1 for v.
+    With r the signal-to-noise ratio of a step, its loss weight is r, perhaps clipped from above,
+    over a divisor. The divisor is 1 for pred_x0, unclipped r for pred_noise, r + 1 for pred_v.
     """
     weight = tensors.get("loss_weight")
     if weight is None or weight.shape != tensors["betas"].shape:

@@ -89,7 +89,7 @@ def _sampling_in_words(preset: Mapping[str, Any]) -> str:
 
 
 def _with_caller(opened: Opened, folder: Folder) -> Folder:
-    """Return the folder, to be called by its pipeline if the network's settings require it."""
+    """Return ``folder``, with a reason in ``by_pipeline`` if its convention does not apply."""
     if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
         return folder
     if not folder.pipeline:
@@ -101,7 +101,7 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """Return the field ``network``: ``class``, ``folder``, and ``call`` or ``pixels`` if needed."""
+    """Return ``Specification.network``: ``class``, ``folder``, and ``call`` or ``pixels``."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
         entry["call"] = PIPELINE
@@ -129,7 +129,7 @@ def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tup
 
 
 def _condition_fields(opened: Opened, folder: Folder, convention: Convention) -> dict[str, Any]:
-    """Return the fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
+    """Return the ``Specification`` fields about labels and embeddings, and ``half``."""
     config = folder.config
     if folder.by_pipeline:
         return {"embeddings": {"needs": []} if folder.prompts else {}}

@@ -182,14 +182,14 @@ def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -
 
 
 def possible_heads(width: int, published: Mapping[int, int]) -> tuple[int, ...]:
-    """Return a published ``width``'s number of heads, or else all usual numbers that divide it."""
+    """Return the published number of heads for a ``width``, or else all usual divisors of it."""
     if width in published:
         return (published[width],)
     return tuple(n for n in OTHER_HEADS if width % n == 0)
 
 
 def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
-    """Return the training that the arguments in the file determine; "" for no known one."""
+    """Return the key in TRAININGS by the training arguments in the file; "" if it is unknown."""
     path = str(settings.get("path_type", "")).lower()
     if repa or "proj_coeff" in settings:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")

@@ -47,19 +47,19 @@ NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """Preconditioned network at the key ``entry`` of a pickle; "" if the pickle is the network."""
+    """Preconditioned network at the key ``entry`` of a pickle; "" if the pickle itself is one."""
 
     network: PersistentObject
     entry: str
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """Arguments of the preconditioning, updated by its attributes that are numbers or text."""
+        """Arguments of the preconditioning's constructor, overridden by its numbers and texts."""
         plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
         return {**arguments_of(self.network), **plain}
 
     def evidence(self, classes: str) -> tuple[str, ...]:
-        """Return sentences about the file for ``Specification.evidence``; they name ``classes``."""
+        """Return sentences for ``Specification.evidence``, such as one that names ``classes``."""
         source = hashlib.sha256(self.network.source.encode()).hexdigest()
         half = "it was trained in float16 and runs in float32 here"
         return (
@@ -70,7 +70,7 @@ class PersistentNetwork:
 
 
 def persistent_network(opened: Opened) -> PersistentNetwork | None:
-    """Return the network of a pickle of NVIDIA's, with averaged weights; None for other files.
+    """Return the network in NVIDIA's pickle: its entry ``ema``, or all of it; else None.
 
     Raises a CheckpointError for a training state, whose weights are not averaged.
     """
@@ -130,7 +130,7 @@ def class_and_arguments(
 
 
 def arguments_of(network: Record) -> dict[str, Any]:
-    """Return the constructor's arguments of a pickled network as values of JSON, or {}."""
+    """Return the arguments of a pickled network's constructor as values of JSON; {} without any."""
     state = network.state if isinstance(network.state, dict) else {}
     return {key: _plain_value(value) for key, value in (state.get("_init_kwargs") or {}).items()}
 
@@ -144,7 +144,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _edm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return EDM's specification fields (Karras et al. 2022, Table 1), levels in [0.002, 80]."""
+    """Return EDM's ``Specification`` fields (Karras et al., Table 1), levels in [0.002, 80]."""
     return {
         **edm_fields(arguments.get("sigma_data", 0.5)),
         "sigma_min": max(0.002, arguments.get("sigma_min", 0.0)),
@@ -153,7 +153,7 @@ def _edm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vp_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return VP's specification fields (Karras et al. 2022, Table 1): noise, time input 999 t."""
+    """Return ``Specification`` fields for VP: noise, time input 999 t (Karras et al., Table 1)."""
     of_process = {
         "beta_d": arguments.get("beta_d", 19.9),
         "beta_min": arguments.get("beta_min", 0.1),
@@ -168,15 +168,15 @@ def _vp_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ve_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return VE's specification fields (EDM, Table 1): minus noise, time input ln(sigma / 2)."""
+    """Return ``Specification`` fields for VE: minus noise, time ln(sigma / 2) (EDM, Table 1)."""
     fields = ve_fields(arguments.get("sigma_min", 0.02), arguments.get("sigma_max", 100.0))
     return {**fields, "time": {"of": "log_level", "scale": 1.0, "offset": -math.log(2)}}
 
 
 def _iddpm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return iDDPM's specification fields (EDM, Table 1): noise, in the first half of the channels.
+    """Return ``Specification`` fields for iDDPM: noise, in the first half of the channels.
 
-    The time input is the index of the nearest level in the file's table ``u``, where 0 is the lowest level.
+    The time input is the number of the nearest level in the file's table ``u``, from 0 for the lowest level.
     """
     table = arguments["u"].double().numpy()[-2::-1]
     steps = len(table)
@@ -236,7 +236,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 def raw_network(
     spec: Specification, opened: Opened, networks: Mapping[str, type[nn.Module]], attribute: str
 ) -> OneHot:
-    """Return the network in ``attribute`` of the preconditioning, called with class numbers.
+    """Return the network in ``attribute`` of the preconditioning, to call with class numbers.
 
     Raises a CheckpointError if the weights do not fit the network.
     """
@@ -248,7 +248,7 @@ def raw_network(
 
 
 def _level_table(path: Path, outer: PersistentObject) -> dict[str, Tensor]:
-    """Return the table of noise levels of an iDDPMPrecond, as {"u": table}; {} for others."""
+    """Return {"u": table of noise levels} of an iDDPMPrecond; {} for other preconditionings."""
     if outer.class_name != "iDDPMPrecond":
         return {}
     table = tensors_of(outer).get("u")

@@ -60,7 +60,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _decoder_fields(opened: Opened) -> dict[str, Any]:
-    """Return the field ``decoder`` that inverts the file's encoder; {} without one, or for RGB."""
+    """Return the ``Specification.decoder`` for the file's encoder; {} if images are not encoded."""
     encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":
         return {}

@@ -221,7 +221,7 @@ class Program(nn.Module):
     def _read_nodes(
         self, nodes: list[Json]
     ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
-        """Yield each operator with arguments, output names, and names that no later operator needs.
+        """Yield each operator, its arguments, output names, and names that can be freed after it.
 
         Arguments are named as in the operator's schema, or by position (0, 1, …) for arithmetic.
         """
@@ -264,7 +264,7 @@ class Program(nn.Module):
 
 
 def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
-    """Return the value of an operator's argument: a constant, or a tensor or size of ``values``."""
+    """Return the value of an operator's argument: a constant, or an entry of ``values``."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
         return device  # the device of the program's input

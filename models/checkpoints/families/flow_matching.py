@@ -80,7 +80,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _weight_sets(opened: Opened) -> Sets:
-    """Return the sets of weights by entry name, averaged ones first; {} for other trainings."""
+    """Return sets of weights by entry name, averages first; {} if another library trained them."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}
     return find_sets(opened, KEYS)

@@ -69,7 +69,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _model_config(opened: Opened) -> Mapping[str, Any]:
-    """Return the part ``model`` of the configuration, with ``num_classes``; {} if there is none."""
+    """Return the file's ``config["model"]`` with ``num_classes`` added; {} for other files."""
     config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
         try:
@@ -140,7 +140,7 @@ def _read_arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors)
         }
 
     def hidden(layer: str) -> int:
-        """Return the hidden width of the perceptron ``layer``, which the configuration may omit."""
+        """Return the hidden width of the perceptron ``layer``, read from its weights."""
         return tensors[f"{layer}.down_proj.weight"].shape[1]
 
     shared = {
@@ -172,7 +172,7 @@ def _as_pair(size: Any) -> list[int]:
 
 
 def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the settings of attention for each level. Refuse unknown or unfit ones."""
+    """Return the settings of attention for each level; refuse types that are unknown or misfit."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual
     if unknown := [of["type"] for of in attention if of["type"] not in ATTENTION]:
@@ -185,7 +185,7 @@ def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[M
 
 
 def _why_misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
-    """Return the reason why attention does not fit a level's positions; "" if all levels fit."""
+    """Return the reason why a level's attention does not fit its image side; "" if all fit."""
     sides, patch = _as_pair(config["input_size"]), _as_pair(config["patch_size"])
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
         return "widths, depths and self_attns of its configuration are not as many"

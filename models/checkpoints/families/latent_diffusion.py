@@ -160,7 +160,7 @@ def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str,
 def _process_and_betas(
     opened: Opened, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
-    """Return process, betas and their source: the file, or the family for Stable Diffusion's."""
+    """Return process arguments, betas and source: FILE, or FAMILY for Stable Diffusion's betas."""
     if "betas" in stored or "alphas_cumprod" in stored:
         if (betas := stored.get("betas")) is None:
             start = torch.ones(1, dtype=torch.float64)
@@ -181,7 +181,7 @@ def _network_answers(
     context: int,
     heads: Mapping[str, Heads],
 ) -> Answers:
-    """Return the network for each possible division of channels among attention heads."""
+    """Return answers to ``attention``: a network for each division of channels among heads."""
     answers: Answers = {}
     for name, of in heads.items():
         try:
@@ -199,7 +199,7 @@ def _network_answers(
 def _library_arguments(
     path: Path, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
-    """Return the arguments of diffusers' ``UNet2DConditionModel``."""
+    """Return the arguments of ``UNet2DConditionModel``; refuse networks that enlarge images."""
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
             f"{path} enlarges or refines images, and is given more of them; {WRAP}"

@@ -72,7 +72,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
-    """Return RotaryDiT's arguments, as :func:`.dit.read_transformer_arguments` returns DiT's."""
+    """Return the arguments of ``RotaryDiT``, except its number of heads, by the weights' shapes."""
     arguments = read_transformer_arguments(tensors, stem, opened)
     return {
         **arguments,
@@ -84,7 +84,7 @@ def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) ->
 
 
 def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
-    """Return the number of heads by a head's width in the file, or else all possible numbers."""
+    """Return the possible numbers of heads: only one if the file has the width of a head."""
     for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
         if name in tensors:
             return (width // tensors[name].shape[-1],)
@@ -92,7 +92,7 @@ def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
 
 
 def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
-    """Return ``class`` and the latents' ``mean`` and ``std``; empty without latents_stats.pt."""
+    """Return ``decoder`` fields with the latents' mean and std; {} without latents_stats.pt."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:
         return {}

@@ -108,7 +108,7 @@ def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
 
 
 def _doubles_resolution(tensors: Tensors, block: int) -> bool:
-    """Return True if an output block has a convolution or second residual block for upsampling."""
+    """Return True if an output block has a part for upsampling: a convolution or a second block."""
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
 
@@ -203,8 +203,8 @@ def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
 def _schedule_answers(*, learned_variance: bool) -> Answers:
     """Return the possible schedules: linear and cosine with 1000 and 4000 steps, perhaps EDM's.
 
-    The time input is the number of the step, with the exception in :data:`RESCALED`. ``edm``, a
-    teacher of consistency models, is possible only without a learned variance.
+    The time input is the number of the step; :data:`RESCALED` tells users of an exception. ``edm``,
+    a teacher of consistency models, is possible only without a learned variance.
     """
     answers: Answers = {}
     for steps, name in product((1000, 4000), ("linear", "cosine")):
@@ -215,7 +215,7 @@ def _schedule_answers(*, learned_variance: bool) -> Answers:
 
 
 def head_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return answers to ``attention``: divisions of channels among heads, equivalent ones once."""
+    """Return answers to ``attention``: distinct divisions of channels among heads, by name."""
     widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}
     equivalences = set()

@@ -64,7 +64,7 @@ STEPS = 1000
 def read_unet_arguments(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of ``SongUNet``, except its image side, sides with attention and filter.
 
-    The entry ``attention`` lists resolutions with attention by number, from 0 for the full one.
+    The entry ``attention`` lists the levels with attention, from 0 for the full resolution.
     Raises a CheckpointError if the weights are of another network of score_sde.
     """
     modules = _modules_with_weights(tensors)
@@ -115,7 +115,7 @@ def _read_unet_arguments(modules: list[Module], kinds: list[str]) -> dict[str, A
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True for block, attention, block of one width, then a block with more inputs."""
+    """Return True if the lists begin with the U-Net's middle: two blocks, attention between."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
@@ -125,7 +125,7 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
 def rename_weights(
     tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Return ``tensors`` under our names; filters are taken from ``network``, our state dict."""
+    """Return ``tensors`` renamed for ``SongUNet``, with filters from its state dict ``network``."""
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules_with_weights(tensors))
     for name, module in zip(_module_names(arguments), modules, strict=False):
@@ -135,7 +135,7 @@ def rename_weights(
 
 
 def _module_names(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Yield our module names in score_sde's order; a block with attention yields its name twice."""
+    """Yield SongUNet's module names in score_sde's order, twice for a block with attention."""
     sides = [arguments["img_resolution"] >> i for i in range(len(arguments["channel_mult"]))]
     blocks, coarsest = arguments["num_blocks"], sides[-1]
     if arguments["embedding_type"] == "fourier":
@@ -206,7 +206,7 @@ def _rename_module(module: Module) -> Module:
 
 
 def _interleaved_attention(module: Module) -> Module:
-    """Return an attention's weights, transposed; its queries, keys and values are interleaved."""
+    """Return an attention module's weights for SongUNet, with queries, keys, values interleaved."""
     c = len(module["GroupNorm_0.weight"])
     weights, biases = ([module[f"NIN_{i}.{part}"] for i in range(3)] for part in "Wb")
     return {
@@ -287,7 +287,7 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _training_answers(tensors: Tensors, embedding: str) -> Answers:
-    """Return the possible trainings: VE for Fourier features, else VP, subVP and VE-1000."""
+    """Return the possible trainings: VE for Fourier features of time, else VP, subVP, VE-1000."""
     low, high = CIFAR
     if (levels := tensors.get("sigmas")) is not None and levels.ndim == 1 and len(levels) > 1:
         low, high = float(levels.min()), float(levels.max())
@@ -300,14 +300,14 @@ def _training_answers(tensors: Tensors, embedding: str) -> Answers:
 
 
 def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible image sides: one if only one level, of side 16, has attention."""
+    """Return the possible image sides: one if one level has attention, whose side is then 16."""
     attention = unet_arguments["attention"]
     sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
     return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
 
 
 def _filter_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return possible filters: ``smooth`` alone for a residual encoder or a single level."""
+    """Return the possible filters: only ``smooth`` for a residual encoder or a single level."""
     names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
     if len(unet_arguments["channel_mult"]) == 1:
         names = names[:1]
