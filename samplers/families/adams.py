@@ -1,7 +1,8 @@
 """Adams-Bashforth methods after a change of variables.
 
-Split dx/dsigma = (x - d) / sigma into a linear part, which is solved exactly, and a slowly varying
-rest m, the memo. With u a function of the level,
+Split dx/dsigma = (x - d) / sigma, with d the denoised image, into a linear part, which is solved
+exactly, and a slowly varying rest m. Its values at evaluations are kept as memos for later steps.
+With u a function of the level,
 
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
@@ -30,7 +31,7 @@ class Form(Protocol):
     """
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
-        """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None if the memo is d."""
+        """Return (c, scale) at ``sigma``, where the memo is scale (x - c d); None if it is d."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
@@ -52,7 +53,7 @@ class Form(Protocol):
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first.
 
-    The weights include the scales of the memos. The step's memo is therefore x - c d, or d.
+    The row keeps x - c d, or d, as its memo: the weights include the scale (:class:`Form`).
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
@@ -66,9 +67,10 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 def memo_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return weights of the memos at ``levels`` for a linear functional of their polynomial in u.
+    """Return weights w_j with sum_j w_j m_j = L[p], with m_j the memo at ``levels[j]``.
 
-    u is ``form.variable``. ``moments[k]`` is the value of the functional for (u - u(cur))^k / k!.
+    p is the polynomial through the memos, in u = ``form.variable``. L is a linear functional, such
+    as an integral over the step. ``moments[k]`` is its value L[(u - u(cur))^k / k!].
     """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)
@@ -87,6 +89,6 @@ class AdamsBashforth(Multistep, Form):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """Base class of Adams-Bashforth samplers valid at sigma = 0: adds option ``through_zero``."""
+    """Base class of Adams-Bashforth samplers that can step to 0 by formula: ``through_zero``."""
 
     through_zero: bool = False
