@@ -162,7 +162,7 @@ class BrownianTree:
         return torch.lerp(before, after, share).add_(self._draw_normal(low, width).mul_(scale))
 
     def _draw_normal(self, low: Sequence[int], width: int) -> Tensor:
-        """Return normals ``(len(low), batch, *event)``, keyed by interval: beginning and width."""
+        """Return standard normals ``(len(low), batch, *event)``, one set per interval."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
         ids, count = self.ids.repeat(len(low)), math.prod(self.event)
         z = normal(self.seed, ids, words[:, None], _TREE + width, count)
@@ -170,7 +170,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return float64 or int64 ``values`` on ``device``, without waiting if there is only one."""
+    """Return float64 or int64 ``values`` on ``device``; a single value does not wait for it."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)
@@ -226,7 +226,7 @@ class BrownianNoise:
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return W at ``nxt`` minus W at ``cur``, divided by the standard deviation."""
+        """Return W at ``nxt`` minus W at ``cur``, divided by its standard deviation."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 

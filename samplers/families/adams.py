@@ -89,6 +89,6 @@ class AdamsBashforth(Multistep, Form):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """Base class of Adams-Bashforth samplers that can step to 0 by formula: ``through_zero``."""
+    """Base class of Adams-Bashforth samplers with ``through_zero``: a step to 0 by formula."""
 
     through_zero: bool = False

@@ -62,9 +62,9 @@ class AdaptiveSampler(Tolerant, ABC):
     """Base class of samplers with adaptive steps in lam = -log(sigma); define :meth:`attempt`.
 
     E is the root mean square of a step's error over the sample's elements, in units of the
-    tolerance. A step is accepted if E is at most 1. Its length times safety E^{-(1 - beta) / k}
-    F^{beta / k}, a factor cut to [0.2, 10], is the next one. k is ``error_order``, and F is E of the
-    previous accepted step. A rejected step is repeated with the same first evaluation, its
+    tolerance. A step is accepted if E is at most 1. The next length is then multiplied by safety
+    E^{-(1 - beta) / k} F^{beta / k}, cut to [0.2, 10]. k is ``error_order``. F is the value of E in
+    the previous accepted step. A rejected step is repeated with the same first evaluation, its
     length multiplied by safety E^{-1 / k}, at least by 0.2. The last step ends at the grid's last
     positive level; a step from there to 0 is x <- d.
 
@@ -139,7 +139,7 @@ class AdaptiveSampler(Tolerant, ABC):
     def _accept_or_reject(
         self, sample: _Progress, level: float, error: float, *, d_is_known: bool
     ) -> None:
-        """Accept a step if ``error`` <= 1 and set the next length; RuntimeError if it is tiny."""
+        """Accept a step if ``error`` <= 1; set the next length; RuntimeError if too short."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
             present = max(error, 1e-10) ** (-(1 - self.beta) / k)

@@ -40,8 +40,8 @@ class CFGpp(GridSampler):
         w / (1 - nxt / cur).
 
     So CFG++ is guidance whose scale depends on the level and grows with the number of steps. It has
-    no limit as steps become small, and hence no order. Converged samples of the guided model are
-    not its limit. With w in proportion to 1 - nxt / cur, every method converges, to guidance of one
+    no limit as steps become small, and hence no order. It does not tend to converged samples of the
+    guided model. With w in proportion to 1 - nxt / cur, every method converges to guidance of one
     scale. The order is then 1, since g is added once a step, as in a splitting. On a model without
     guidance, the steps are the sampler's own.
 
@@ -97,7 +97,7 @@ class CFGpp(GridSampler):
     def step(
         self, x: Tensor, row: UnguidedRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return step(x, f) + g, with the wrapped sampler's step on images f, and its memo."""
+        """Return the wrapped sampler's step on images f, with g added, and its memo."""
         unguided = _Unguided(denoise)
         x, memo = _make(self.sampler).step(x, row.row, past, unguided, noise)
         return (x if unguided.guidance is None else x + unguided.guidance), memo

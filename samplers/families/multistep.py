@@ -152,7 +152,7 @@ class Multistep(GridSampler):
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """Return the coefficients of step ``i``: x <- d to 0, a startup step, or ``row``'s result."""
+        """Return the coefficients of step ``i``: x <- d, a startup step, or ``row``'s result."""
         cur, nxt = grid.sigma[i : i + 2]
         if nxt == 0 and not self.through_zero:
             return jump(cur)
@@ -193,13 +193,13 @@ def lower_last(orders: list[int], most: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class MultistepToZero(Multistep):
-    """Base class of multistep methods that can step to 0 by their formula: ``through_zero``."""
+    """Base class of multistep methods with the option ``through_zero``: a step to 0 by formula."""
 
     through_zero: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """Base class of multistep methods that can begin with single steps: option ``startup``."""
+    """Base class of multistep methods with the option ``startup``: first steps by single steps."""
 
     startup: Startup = "ramp"

@@ -138,10 +138,10 @@ def _apply_mix(
 class AncestralStages(NoisyStages):
     """Base class of ancestral methods: a deterministic step down to a level ``down``, then noise.
 
-    The noise is s_noise up z, with up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)) without ``flow``.
-    down² + up² = nxt². An exact step gives the distribution at level ``down``. Noise with s_noise =
-    1 turns it into the distribution at nxt. For any eta, the weak order is therefore the order of
-    the deterministic method.
+    The noise is s_noise up z, with down² + up² = nxt². Without ``flow``, up is the smaller of nxt
+    and eta nxt sqrt(1 - (nxt / cur)²). An exact step gives the distribution at level ``down``.
+    Noise with s_noise = 1 turns it into the distribution at nxt. For any eta, the weak order is
+    therefore the order of the deterministic method.
 
     With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
     LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' puts

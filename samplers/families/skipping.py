@@ -33,10 +33,7 @@ _make: Any = lru_cache(maxsize=256)(make)
 
 
 class Made(NamedTuple):
-    """Denoiser call that is evaluated, at the state x: it returns d and keeps the memo p x + q d.
-
-    The memo replaces the ``stale`` newest ones, which are not from earlier points of the clock.
-    """
+    """Denoiser call that is evaluated: the memo p x + q d replaces the ``stale`` newest memos."""
 
     p: float
     q: float

@@ -243,7 +243,7 @@ class Churned(LinearStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """``solver_order``; None if churn > 16 (sqrt(2) - 1), or for noise with s_noise not 1."""
+        """``solver_order``; None if churn > 16 (sqrt(2) - 1), or if churn > 0 and s_noise != 1."""
         shows = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
         return self.solver_order if shows else None
 

@@ -198,8 +198,6 @@ def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Ta
 def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
     """Return, for each step, the weight of its image in the correction of the previous step.
 
-    It is the image's weight in the sampler's table minus its weight without the corrector.
-
     Raises:
         ValueError: no table represents the steps, the sampler has no corrector, or a memo is not
             the denoised image of its step.
