@@ -108,7 +108,7 @@ _CLASSES = {cls.__name__: cls for cls in map(get, names())}
 
 
 def __getattr__(name: str) -> Any:
-    """Return the class of a built-in sampler, or the distribution's version for ``__version__``."""
+    """Return the class of a built-in sampler, or samplerbench's version for ``__version__``."""
     if name in _CLASSES:
         return _CLASSES[name]
     if name != "__version__":
@@ -119,5 +119,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the public names and the classes of samplers, for completion."""
+    """Return ``__all__`` and the class names of built-in samplers, for tab completion."""
     return sorted([*__all__, *_CLASSES, "__version__"])

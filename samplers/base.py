@@ -44,19 +44,21 @@ class Sampler(Protocol):
         adaptive: True if a tolerance decides its steps, in place of the grid.
         batch_coupled: True if a sample depends on the others of its batch, such as by error control
             over the whole batch.
-        same_as: registry name of the sampler that it equals in its default configuration, or "".
+        same_as: registry name of another sampler that equals this one with default options, or "".
         translates: True if moving the data by a constant moves the samples by that constant; False
             for methods that assume data of mean zero.
-        own_grid: True if it steps along another grid, which its method ``levels(grid)`` returns.
+        own_grid: True if it steps along a grid of its own, which ``levels(grid)`` returns.
         strong_order: order of pathwise convergence under Brownian noise; None if none is claimed.
         for_maps: True if ``denoise`` must be a few-step map, from a state to the end of its path.
 
-    Some samplers have optional attributes, which the harness looks for. Fixed-grid ones have
-    ``plan(grid)`` and ``history`` (:class:`.GridSampler`). ``profile(grid)`` gives the order of
-    each step, and ``facts`` is a dict that goes into the row of results. ``needs_look = True`` says
-    that a probe of the model sets a field (:mod:`.auto`). ``fitted(value)`` returns the sampler
-    with the field set. With ``needs_statistics = True`` the value is the model's
-    :class:`.auto.statistics.Statistics`; ``event`` is that model's sample shape, or None for any.
+    Optional attributes, which only some samplers have and the harness looks for:
+        plan, history: see :class:`.GridSampler`.
+        profile: ``profile(grid)`` returns the order of each step.
+        facts: dict of values that go into the row of results.
+        needs_look: True if the harness must probe the model (:mod:`.auto`) to set a field.
+        fitted: ``fitted(value)`` returns the sampler with this field set to ``value``.
+        needs_statistics: True if the value is the model's :class:`.auto.statistics.Statistics`.
+        event: sample shape of the model that has these statistics; None for any shape.
     """
 
     name: ClassVar[str]
@@ -78,8 +80,8 @@ class Sampler(Protocol):
         """Return the states at the grid's last level, without gradients; ``x`` is not modified.
 
         Args:
-            denoise: the bound denoiser. A plain function of (x, sigma) will do if its result for a
-                row does not depend on the number of the sample.
+            denoise: the denoiser of this batch. A plain function of (x, sigma) will do if it treats
+                all samples alike.
             x: ``(batch, *event)`` states at the first level, ``x0 + sigma z``.
             grid: noise levels that fall strictly; only the last may be 0.
             noise: seed, generator or source that a stochastic sampler draws from; a deterministic
@@ -103,8 +105,8 @@ def bind_inputs(
 ) -> tuple[Denoise, Grid, Noise]:
     """Return ``denoise``, ``grid`` and ``noise`` converted to a :class:`.Denoise`, Grid and Noise.
 
-    A seed or generator becomes :func:`.noise_like` ``x``. With None, each draw raises an error.
-    Levels that are no grid raise a ValueError (:func:`.as_grid`).
+    A seed or generator becomes white noise (:func:`.noise_like`). None becomes a noise whose draws
+    raise an error. Levels that make no grid raise a ValueError (:func:`.as_grid`).
     """
     if isinstance(noise, int | Integral | torch.Generator):
         noise = noise_like(x, noise)
@@ -150,7 +152,7 @@ def non_default(sampler: object) -> dict[str, Any]:
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
-    """Return the values, by field name, that the harness has set for a model (:data:`FOUND`)."""
+    """Return, by name, the fields that the harness has set for a model (marked :data:`FOUND`)."""
     return {f.name: v for f, v in _non_default_fields(sampler) if f.metadata.get("found")}
 
 

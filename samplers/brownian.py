@@ -2,7 +2,7 @@
 
 Runs with different numbers of steps see the same path, so that strong errors can be measured.
 
-With the time tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
+With tau = 1 / sigma^2, y = x / sigma^2 and the denoised image d, the time-reversed noising process
 
     dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw
 
@@ -43,9 +43,9 @@ _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps
 class BrownianTree:
     """Brownian paths W(1 / sigma^2), one per sample, which depend on seed, sample number and range.
 
-    They are virtual trees in log tau, tau = 1 / sigma^2: W at the middle of an interval is the
-    bridge between its ends plus a scaled counter-based normal. A value takes at most :data:`DEPTH`
-    halvings and a last bridge. It does not depend on the grid, the batch or earlier calls.
+    Values are drawn on demand, by halving the range of log tau, tau = 1 / sigma^2. W at the middle
+    of an interval is a Brownian bridge between its ends, from a counter-based normal. At most
+    :data:`DEPTH` halvings are made. A value does not depend on grid, batch or earlier calls.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`.
@@ -82,9 +82,9 @@ class BrownianTree:
         return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
-        """Return falling levels, ends included, that cut part of the range evenly in log sigma.
+        """Return levels that cut part ``k`` of the range evenly in log sigma: falling, with ends.
 
-        The range has 2^``coarse`` equal parts, of which part 0 has the highest levels. Part ``k``
+        The range has 2^``coarse`` equal parts, of which part 0 has the highest levels. Each part
         is cut into 2^(``fine`` - ``coarse``) intervals.
         """
         ratio = self.sigma_floor / self.sigma_max
@@ -93,7 +93,7 @@ class BrownianTree:
         return [self.sigma_max * ratio ** ((first + i) / count) for i in nodes]
 
     def block(self, k: int, coarse: int, fine: int) -> Tensor:
-        """Return W at the levels of :meth:`levels`, ``(levels, batch, *event)`` float64.
+        """Return W at the levels that :meth:`levels` returns, ``(levels, batch, *event)`` float64.
 
         ``coarse`` <= ``fine`` <= :data:`DEPTH`.
         """
@@ -109,7 +109,7 @@ class BrownianTree:
 
     @cached_property
     def _leaf_growth(self) -> float:
-        """Increase of log tau from one leaf to the next."""
+        """Increase of log tau over a leaf, which is 1 / 2^``DEPTH`` of the range."""
         return 2 * math.log(self.sigma_max / self.sigma_floor) / SIZE
 
     @cached_property
@@ -120,7 +120,7 @@ class BrownianTree:
         return first, first + std * self._draw_normal([0], 0)[0]
 
     def _value_at_place(self, place: float) -> Tensor:
-        """Return W at ``place``, in leaves from sigma_max, by descending the tree."""
+        """Return W at ``place``, counted in leaves from sigma_max, by halving the range."""
         low, high = 0, SIZE
         before, after = self._end_values
         while low < place < high and high - low > 1:
@@ -136,7 +136,7 @@ class BrownianTree:
     def _node_value(
         self, before: Tensor, after: Tensor, low: int, place: float, high: int
     ) -> Tensor:
-        """Return W at ``place`` between nodes ``low`` (W ``before``) and ``high`` (W ``after``)."""
+        """Return W at ``place``, from W ``before`` at place ``low`` and W ``after`` at ``high``."""
         last = self._last.get(high - low)
         if last is None or last[0] != place:
             value = self._draw_bridge(before[None], after[None], [low], place - low, high - low)[0]
@@ -148,9 +148,9 @@ class BrownianTree:
     ) -> Tensor:
         """Return W at ``offset`` leaves inside intervals of ``width`` leaves that begin at ``low``.
 
-        W is drawn as a bridge between its values at the ends, ``before`` and ``after``. Let g be
-        the growth of log tau over a leaf. In units of tau at its beginning, an interval has length
-        e^{g width} - 1, and W is taken at the distance e^{g offset} - 1 from there.
+        It is a Brownian bridge between W ``before`` and W ``after`` at the ends of each interval.
+        Let g be the growth of log tau over a leaf. From the beginning of an interval, tau grows by
+        the factor e^{g offset} to the place of W, and by e^{g width} to the end.
         """
         inside = math.expm1(self._leaf_growth * offset)
         share = inside / math.expm1(self._leaf_growth * width)
@@ -162,7 +162,7 @@ class BrownianTree:
         return torch.lerp(before, after, share).add_(self._draw_normal(low, width).mul_(scale))
 
     def _draw_normal(self, low: Sequence[int], width: int) -> Tensor:
-        """Return standard normals ``(len(low), batch, *event)``, one per interval and sample."""
+        """Return standard normals ``(len(low), batch, *event)``, one set per interval."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
         ids, count = self.ids.repeat(len(low)), math.prod(self.event)
         z = normal(self.seed, ids, words[:, None], _TREE + width, count)
@@ -170,7 +170,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return float64 or int64 ``values`` on ``device``; a single one without synchronising."""
+    """Return float64 or int64 ``values`` on ``device``; a single value does not wait for it."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)
@@ -181,9 +181,9 @@ def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
 class BrownianNoise:
     """Noise of one batch as increments of the samples' Brownian paths.
 
-    Before they are normalised, increments over adjacent intervals add up on any grid. A sampler of
-    the reverse SDE multiplies a normalised increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2).
-    The product is nxt^2 (W(tau_nxt) - W(tau_cur)): the exact noise where d is constant.
+    An increment over (cur, nxt) is returned as a standard normal. A sampler of the reverse SDE
+    multiplies it by nxt sqrt(1 - (nxt / cur)^2). The product is nxt^2 (W(tau_nxt) - W(tau_cur)):
+    the exact noise where the denoised image is constant. On any grid, these increments of W add up.
 
     Attributes:
         seed, ids, event: as in :class:`SampleNoise`, which has the same latents for the same seed.
@@ -205,8 +205,8 @@ class BrownianNoise:
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return a function that draws the noise of step ``step``.
 
-        Draw 0 is the path's normalised increment over the step; later draws are white noise. Given
-        ``cur`` and ``nxt``, the function returns the increment over that interval in every draw.
+        Draw 0 is the path's increment over the step, as a standard normal; later draws are white
+        noise. A call with its own ``cur`` and ``nxt`` returns the increment between these levels.
         Intervals outside the path's range, as in a step to 0, or rising ones give white noise.
         """
         white = self._white_noise.at(step, cur, nxt)
@@ -226,7 +226,7 @@ class BrownianNoise:
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """Return W's increment from ``cur`` down to ``nxt``, scaled to a standard normal."""
+        """Return W at ``nxt`` minus W at ``cur``, divided by its standard deviation."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 
@@ -237,7 +237,7 @@ class BrownianNoise:
 
     @cached_property
     def _white_noise(self) -> SampleNoise:
-        """White noise of the same seed, for draws that are no path increments."""
+        """White noise of the same seed, for draws that the paths do not give."""
         return SampleNoise(self.seed, self.ids, self.event, self.dtype)
 
     def _is_covered(self, cur: float, nxt: float) -> bool:

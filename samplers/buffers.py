@@ -1,7 +1,8 @@
 """Buffers that the steps of a run reuse.
 
 When a block of a few hundred kilobytes is freed, the C library may give it back to the system. The
-system then provides a new block page by page, which can take longer than the arithmetic.
+system then provides a new block page by page, which can take longer than the arithmetic. So a run
+keeps the memory of its former tensors, and steps write their results there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _run: ContextVar[_Memory | None] = ContextVar("run", default=None)
 
 @contextmanager
 def reuse_buffers() -> Iterator[None]:
-    """Let :func:`take_buffer` reuse memory in this context; nested contexts share none."""
+    """Let :func:`take_buffer` reuse memory inside this context; a nested context has its own."""
     before = _run.set(defaultdict(list))
     try:
         yield
@@ -41,12 +42,13 @@ def reuse_buffers() -> Iterator[None]:
 def take_buffer(like: Tensor) -> Tensor | None:
     """Return an unused tensor of the shape, layout and dtype of ``like``, for an argument ``out``.
 
-    Memory is reused once no tensor, views included, refers to it. So memos and tensors that a
+    Memory is reused once no tensor, views included, refers to it. So tensors that a step or a
     denoiser keeps are never overwritten, and the caller hands nothing back.
 
     Returns:
         An uninitialised tensor. Or None, which makes ``out`` allocate: outside of
-        :func:`reuse_buffers`, below :data:`SMALL`, for dtypes that NumPy lacks, and off the CPU.
+        :func:`reuse_buffers`, below :data:`SMALL` bytes, off the CPU, for dtypes that NumPy lacks
+        and for subclasses of Tensor.
     """
     memory = _run.get()
     if memory is None or type(like) is not Tensor or not like.is_cpu or like.nbytes < SMALL:
@@ -62,7 +64,7 @@ def take_buffer(like: Tensor) -> Tensor | None:
 
 
 def _count_references(arrays: list[_Array], i: int) -> int:
-    """Return the number of references to array ``i``, two of which are this call and the list."""
+    """Return the number of references to array ``i``; the list and this call hold two of them."""
     return sys.getrefcount(arrays[i])
 
 

@@ -55,7 +55,7 @@ class CudaGraph:
             current.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record a call of ``work`` in the common memory pool; return the tensor that replays fill.
+        """Record a call of ``work`` in the shared memory pool; return the tensor that replays fill.
 
         Raises:
             ValueError: ``work`` does something that a graph cannot record.
@@ -76,11 +76,11 @@ class CudaGraph:
 
 @cache
 def _pool_owner(device: torch.device) -> torch.cuda.CUDAGraph:
-    """Return a graph, of one small fill, that owns the memory pool of all graphs on ``device``.
+    """Return a small graph that keeps alive the memory pool of all graphs on ``device``.
 
     Sharing a pool saves memory. It is safe, since a replay's inputs and output are copied on one
     stream, before another replay can overwrite them. A pool is lost with its last graph and cannot
-    be used again, so this graph stays alive.
+    be used again, so this graph is never freed.
     """
     keeper = torch.cuda.CUDAGraph()
     with torch.cuda.graph(keeper):
@@ -154,7 +154,7 @@ class Recording:
         return self._output.clone()
 
     def replay(self) -> None:
-        """Replay with the inputs of the last call, without copies in or out."""
+        """Replay on the inputs of the last call; nothing is copied or returned."""
         self._backend.replay()
 
 
@@ -165,15 +165,15 @@ def capture(
     inputs: Sequence[Tensor],
     backend: CudaGraph | None = None,
 ) -> Recording:
-    """Return ``sampler.sample`` as a recorded function of latents and context, on one grid.
+    """Return ``sampler.sample`` on one grid, recorded as a function of latents and batch context.
 
     Args:
         sampler: sampler with a known number of evaluations that does not synchronise with the
             device.
         grid: noise levels.
-        bind_batch: function from a batch's context to its bound denoiser and noise. It is called
-            while recording: both must compute on the device, from the context's tensors and no
-            copies of these.
+        bind_batch: function from a batch's context to its denoiser and noise. It is called while
+            recording. Denoiser and noise must compute on the device, and read the tensors that
+            they get, not copies of them.
         inputs: the latents ``(batch, *event)``, then the context: all other tensors that differ
             between batches, such as sample numbers and labels.
         backend: records and replays; None is a :class:`CudaGraph` on the device of the latents.
@@ -222,7 +222,7 @@ def as_level_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
 
 
 def why_not_capturable(sampler: Sampler, grid: Grid) -> str:
-    """Return the reason why no capture of a sampler can succeed; "" if none is known in advance."""
+    """Return the reason why a sampler cannot be recorded on a grid; "" if none is known yet."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
         return (
             f"sampler {sampler.name} decides from its states how many evaluations it "

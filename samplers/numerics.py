@@ -36,15 +36,15 @@ def phi(k: int, h: float) -> float:
 
 
 def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-    """Return weights w_j with sum_j w_j f(t_j) = L[p], where p interpolates f at the nodes.
+    """Return weights w_j with sum_j w_j f(t_j) = L[f] for polynomials f of degree < len(nodes).
 
     Args:
         nodes: distinct t_j.
-        moments: L[t^k / k!] of a linear functional L (an integral over the step), k = 0 …
-            len(nodes) - 1.
+        moments: values L[t^k / k!] of a linear functional L, such as an integral over the step, for
+            k = 0 … len(nodes) - 1.
 
     Returns:
-        One weight per node; exact for polynomials of degree < len(nodes).
+        One weight per node.
     """
     if len(nodes) == 1:
         return [float(moments[0])]
@@ -69,7 +69,7 @@ def blend(
 ) -> Tensor:
     """Return a x + sum_j b_j terms_j, a new tensor if ``out`` is None, else in ``out``.
 
-    There is at least one weight; further terms are not read. With a = 0, x is not read.
+    ``b`` is not empty; terms beyond its length are not read. With a = 0, x is not read.
     """
     if a == 0:
         y, done = torch.mul(terms[0], b[0], out=out), 1
@@ -86,18 +86,18 @@ def blend(
 
 
 def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
-    """Return S_j = a + b_0 + … + b_{j-1}, if interpolations can give the weighted sum, else ().
+    """Return partial sums S_j = a + b_0 + … + b_{j-1}, if :func:`blend` may interpolate, else ().
 
     With y_{-1} = x, the chain y_j = terms_j + (S_j / S_{j+1}) (y_{j-1} - terms_j) has S_{j+1} y_j =
-    a x + b_0 terms_0 + … + b_j terms_j. The last y_j is the sum if all weights sum to 1. Digits
-    would cancel where a partial sum comes near 0.
+    a x + b_0 terms_0 + … + b_j terms_j. The last y_j is the weighted sum if all weights sum to 1.
+    With a partial sum near 0 or below, digits would cancel: the result is ().
     """
     sums = tuple(accumulate(b, initial=a))
     return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
 
 
 def weighted_sum(weights: Sequence[float], terms: Sequence[Any]) -> Any:
-    """Return sum_j w_j k_j, of the terms whose weight is not 0; there must be one.
+    """Return the weighted sum of terms; those with weight 0 are left out, and one must remain.
 
     Fused operations are avoided, since their rounding may depend on the position in the tensor.
     """

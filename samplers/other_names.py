@@ -1,4 +1,4 @@
-"""Names of samplers and schedules in other programs, with ours: the rows of ``other_names.csv``.
+"""Names of samplers and schedules in other programs, with our specs, from ``other_names.csv``.
 
 Sources: ComfyUI ``comfy/samplers.py``, Forge and A1111 ``modules/sd_samplers*.py`` and ``sd_schedulers.py``,
 RES4LYF ``beta/rk_coefficients_beta.py``, and the schedulers of diffusers.
@@ -48,7 +48,7 @@ class OtherName(NamedTuple):
 
 @cache
 def other_names() -> tuple[OtherName, ...]:
-    """Return all names, in the order of each program's menu."""
+    """Return the rows of ``other_names.csv``, in the order of each program's menu."""
     text = files(__package__ or "").joinpath("other_names.csv").read_text(encoding="utf-8")
     return tuple(OtherName(**row) for row in csv.DictReader(text.splitlines()))
 
@@ -60,7 +60,7 @@ def spec_of_other_name(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def describe_other_name(kind: Kind, name: str) -> str:
-    """Return a sentence on another program's name that has no spec here; "" for other names."""
+    """Return a sentence on a name that another program has but we have not; "" for other names."""
     for row in _rows_called(kind, name):
         if not row.ours:
             return f"{row.library} has one of this name: {row.remark}"

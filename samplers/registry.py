@@ -141,7 +141,8 @@ def get(name: str) -> Any:
     """Return the sampler class of a name; ``LIBRARY:NAME`` is another library's (:mod:`.peers`).
 
     Raises:
-        ValueError: the name is unknown; the message suggests close ones.
+        ValueError: the name is unknown (the message suggests close ones), or its library is not
+            installed or cloned.
     """
     if ":" in name:
         from .peers import ADAPTERS, resolve
@@ -164,7 +165,7 @@ def get(name: str) -> Any:
 
 
 def _how_to_load(name: str) -> str:
-    """Return a hint on loading a sampler from the current folder; "" if it is not there."""
+    """Return how to load a file or package ``name`` of the current folder; "" if there is none."""
     if not name.isidentifier():
         return ""
     if Path(name, "pyproject.toml").is_file():
@@ -227,7 +228,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 
 
 def origin(name: str) -> str:
-    """Return the origin of a plugin or peer, with its version or hash; "" for other samplers."""
+    """Return the package or file of a loaded plugin or peer, with version or hash; else ""."""
     return _ORIGIN.get(name, "")
 
 
@@ -242,14 +243,14 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return the value that the :data:`Watch` context gave for a plugin ``module``, or None."""
+    """Return the value of the ``watch()`` context in which ``module`` was imported, or None."""
     return _WATCHED.get(module)
 
 
 def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 
-    Each is imported in a context that ``watch`` makes. A broken plugin does not stop the others.
+    Each is imported inside ``watch()`` (:func:`seen_at_import`). A broken one does not stop others.
 
     Returns:
         A sentence for each plugin that could not be loaded, by entry point.
@@ -278,7 +279,7 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
 def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     """Register every sampler class that a Python file defines; return their names.
 
-    The file is imported in a context that ``watch`` makes.
+    The file is imported inside ``watch()``, whose value :func:`seen_at_import` returns.
 
     Raises:
         PluginError: there is no such file, it raises at import, or a sampler is missing or invalid.

@@ -37,8 +37,8 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
             with a ``name`` is checked and copied.
 
     Raises:
-        ValueError: ``text`` is not of this form, is nested too deep, or has a number that is not
-            finite, or an integer with an absolute value of :data:`LARGEST_NUMBER` or more.
+        ValueError: ``text`` is not of this form, too long or nested too deep, or has a number that
+            is not finite or an integer of absolute value :data:`LARGEST_NUMBER` or more.
     """
     if isinstance(text, Mapping):
         if not isinstance(text.get("name"), str):
@@ -100,7 +100,7 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 
 def _literal(value: ast.expr) -> Any:
-    """Return a literal's value: a bare word is a text; raise a ValueError for words such as nan."""
+    """Return the value of a literal or bare word, a text; ValueError for words such as nan."""
     if isinstance(value, ast.Name) and value.id.lower() not in _NOT_TEXTS:
         return value.id
     return ast.literal_eval(value)
@@ -153,7 +153,7 @@ def format_spec(spec: Mapping[str, Any]) -> str:
 
 
 def label_of(sampler: Sampler) -> str:
-    """Return the spec of a configured sampler, as the command line takes it."""
+    """Return a sampler's name and options as text for the command line: ``ddim(eta=0.5)``."""
     return format_spec({"name": sampler.name, **non_default(sampler)})
 
 

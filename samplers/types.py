@@ -80,7 +80,7 @@ def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
 
 @dataclass(frozen=True)
 class RowByRow:
-    """Denoiser that calls a function of (x, sigma) which does not depend on the sample numbers.
+    """Denoiser that calls a function of (x, sigma) which treats all samples alike.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.

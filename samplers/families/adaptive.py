@@ -25,8 +25,8 @@ class Attempt(NamedTuple):
 
     Attributes:
         x: ``(rows, *event)`` states after the step.
-        error: ``(rows, *event)`` estimated error in units of the tolerance.
-        d: the denoised image at ``x`` and its level; None if the step did not compute it.
+        error: ``(rows, *event)`` estimated error divided by the tolerance.
+        d: the denoised image at ``x``; None if the step did not evaluate there.
     """
 
     x: Tensor
@@ -59,14 +59,14 @@ class Tolerant(Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveSampler(Tolerant, ABC):
-    """Base class of embedded pairs in lam = -log(sigma): subclasses define :meth:`attempt`.
+    """Base class of samplers with adaptive steps in lam = -log(sigma); define :meth:`attempt`.
 
     E is the root mean square of a step's error over the sample's elements, in units of the
-    tolerance. A step is accepted if E is at most 1. The next step has the accepted length times
-    safety E^{-(1 - beta) / k} F^{beta / k}, a factor in [0.2, 10]. k is ``error_order``, and F is
-    the E of the accepted step before; beta = 0 is the elementary controller. A rejected step is
-    repeated with the same first evaluation, its length multiplied by safety E^{-1 / k}, at least by
-    0.2. The last step ends at the grid's last positive level; a step from there to 0 is x <- d.
+    tolerance. A step is accepted if E is at most 1. The next length is then multiplied by safety
+    E^{-(1 - beta) / k} F^{beta / k}, cut to [0.2, 10]. k is ``error_order``. F is the value of E in
+    the previous accepted step. A rejected step is repeated with the same first evaluation, its
+    length multiplied by safety E^{-1 / k}, at least by 0.2. The last step ends at the grid's last
+    positive level; a step from there to 0 is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.
@@ -74,7 +74,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
     Class attributes:
         error_order: k; the error of one step falls like h^k.
-        beta: weight of the previous error in the proportional-integral controller.
+        beta: weight of the previous error F in the proportional-integral controller; 0 ignores F.
     """
 
     error_order: ClassVar[int]
@@ -94,7 +94,7 @@ class AdaptiveSampler(Tolerant, ABC):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """Return the result of one step of each row, row k from ``cur[k]`` to ``nxt[k]``.
+        """Return the result of one step of each sample: row k goes from ``cur[k]`` to ``nxt[k]``.
 
         ``d`` is denoise(x, cur). Neither ``x`` nor ``d`` is modified.
         """
@@ -139,7 +139,7 @@ class AdaptiveSampler(Tolerant, ABC):
     def _accept_or_reject(
         self, sample: _Progress, level: float, error: float, *, d_is_known: bool
     ) -> None:
-        """Accept the step if ``error`` <= 1 and set the next length; RuntimeError if too short."""
+        """Accept a step if ``error`` <= 1; set the next length; RuntimeError if too short."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
             present = max(error, 1e-10) ** (-(1 - self.beta) / k)

@@ -25,25 +25,25 @@ _make: Any = lru_cache(maxsize=256)(make)
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class CFGpp(GridSampler):
-    """CFG++ of a sampler: its step along the unguided image f, plus the guidance g = d - f in full.
+    """CFG++ of a sampler: its step along the unguided image f, plus the whole guidance g = d - f.
 
     The paper's step renoises the guided image d with the unguided noise:
 
         x <- d + nxt (x - f) / cur = [(nxt / cur) x + (1 - nxt / cur) f] + (d - f).
 
     The brackets hold Euler's step on f. Any other step on f can take its place, also with several
-    evaluations, history or noise: x <- step(x, f) + g. g is from the first evaluation. In a flow's
-    coordinates the weight of g is the scale of the data at the end of the step.
+    evaluations, history or noise: x <- step(x, f) + g. g is from the step's first evaluation. In a
+    flow's coordinates the weight of g is the scale of the data at the end of the step.
 
     With d = f + w (c - f), c the conditional image, Euler's step is usual guidance with the scale
 
         w / (1 - nxt / cur).
 
     So CFG++ is guidance whose scale depends on the level and grows with the number of steps. It has
-    no limit as steps become small, and hence no order: converged samples of the guided model are no
-    target. With w in proportion to 1 - nxt / cur, every method converges to guidance of one scale.
-    That convergence has order 1, since g is added once a step, as in a splitting. On a model
-    without guidance, the steps are the sampler's own.
+    no limit as steps become small, and hence no order. It does not tend to converged samples of the
+    guided model. With w in proportion to 1 - nxt / cur, every method converges to guidance of one
+    scale. The order is then 1, since g is added once a step, as in a splitting. On a model without
+    guidance, the steps are the sampler's own.
 
     Attributes:
         sampler: spec of the sampler, such as ``dpmpp_2m``.
@@ -73,38 +73,38 @@ class CFGpp(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos that a step of the sampler reads."""
+        """Number of earlier steps whose memos a step of the wrapped sampler reads."""
         return _make(self.sampler).history
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """True if the sampler draws noise."""
+        """True if the wrapped sampler draws noise."""
         return _make(self.sampler).stochastic
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """True if the sampler translates."""
+        """True if moving the data by a constant moves the wrapped sampler's samples by it."""
         return _make(self.sampler).translates
 
     def nfe(self, grid: Grid) -> int:
-        """Return the sampler's evaluations per sample, each of which gives both images."""
+        """Return the wrapped sampler's evaluations per sample; each gives d and f."""
         return _make(self.sampler).nfe(grid)
 
     def plan(self, grid: Grid) -> list[UnguidedRow]:
-        """Return the rows of the sampler's plan, each in an :class:`.UnguidedRow`."""
+        """Return the rows of the wrapped sampler's plan, each in an :class:`.UnguidedRow`."""
         return [UnguidedRow(row) for row in _make(self.sampler).plan(grid)]
 
     def step(
         self, x: Tensor, row: UnguidedRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the sampler's next state along unguided images plus the guidance, and its memo."""
+        """Return the wrapped sampler's step on images f, with g added, and its memo."""
         unguided = _Unguided(denoise)
         x, memo = _make(self.sampler).step(x, row.row, past, unguided, noise)
         return (x if unguided.guidance is None else x + unguided.guidance), memo
 
 
 class _Unguided:
-    """Bound denoiser of the unguided image, which keeps the guidance of its first evaluation."""
+    """Denoiser that returns the unguided image f, and keeps g = d - f of its first evaluation."""
 
     def __init__(self, denoise: Denoise) -> None:
         self._denoise, self._calls = denoise, 0

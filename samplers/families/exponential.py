@@ -52,7 +52,7 @@ def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Return weights of images at ``levels`` in a step: the integral of their polynomial in lam."""
+    """Return weights of images at ``levels`` in a step that integrates their polynomial in lam."""
     lam = [math.log(cur / level) for level in levels]
     return monomial_weights(lam, data_moments(cur, nxt, len(levels), kappa))
 
@@ -67,13 +67,13 @@ def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> L
 
 @property
 def draws_noise(self: Any) -> bool:
-    """True if eta > 0: the property ``stochastic`` of a sampler with the option ``eta``."""
+    """Property ``stochastic`` of a sampler with the option ``eta``: True if eta > 0."""
     return self.eta > 0
 
 
 @property
 def strong_order_by_eta(self: Any) -> float | None:
-    """1 if eta = 1. Otherwise None, since the limit is the path of another SDE."""
+    """Strong order: 1 if eta = 1, else None, as the limit is the path of another SDE."""
     return 1.0 if self.eta == 1 else None
 
 

@@ -28,9 +28,10 @@ def time_of(sigma: float) -> float:
 
 
 def row_in_sigma(row: Any, cur: float, nxt: float) -> Any:
-    """Return the row on x = (1 + sigma) y that makes the same step as ``row`` on y.
+    """Return the coefficients for x = (1 + sigma) y of the step that ``row`` makes on y.
 
-    ``row`` is a LinearRow, StagesRow or StartRow in times, noiseless; ``cur``, ``nxt`` are sigmas.
+    ``row`` is a LinearRow, StagesRow or StartRow without noise, on the times of a flow. ``cur`` and
+    ``nxt`` are the noise levels sigma at the ends of the step.
     """
     if isinstance(row, StartRow):
         return StartRow(row_in_sigma(row.stages, cur, nxt), row.p / (1 + cur), row.q)
@@ -85,7 +86,7 @@ class FlowTime(GridSampler):
 
     @cached_property
     def inner(self) -> Any:
-        """The sampler of :attr:`method`."""
+        """Sampler that the text :attr:`method` names."""
         return make(self.method)
 
     @property
@@ -100,11 +101,11 @@ class FlowTime(GridSampler):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """True if ``method`` translates."""
+        """True if moving the data by a constant moves the samples of ``method`` by it."""
         return self.inner.translates
 
     def plan(self, grid: Grid) -> list[Any]:
-        """Return the rows of ``method`` on the times of the grid, for states x at sigma."""
+        """Return the steps of ``method`` in flow time, as coefficients for x = (1 + sigma) y."""
         rows = self.inner.plan(Grid(tuple(map(time_of, grid.sigma))))
         steps = zip(rows, grid.intervals(), strict=True)
         return [row_in_sigma(row, *interval) for row, interval in steps]
@@ -116,5 +117,5 @@ class FlowTime(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the result of the step of ``method``."""
+        """Return the next state and the memo, by the step of ``method``."""
         return self.inner.step(x, row, past, denoise, noise)

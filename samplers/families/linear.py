@@ -38,20 +38,20 @@ class LinearRow(NamedTuple):
 
 
 class UnguidedRow(NamedTuple):
-    """Row of a step along the unguided image, to which guidance is added (``cfgpp``)."""
+    """Coefficients of a step on unguided images, after which ``cfgpp`` adds the guidance."""
 
     row: Any
 
 
 def jump(sigma: float) -> LinearRow:
-    """Return the row of the usual step from ``sigma`` to 0: x <- d, by one evaluation."""
+    """Return the coefficients of x <- d, the usual step from ``sigma`` to 0: one evaluation."""
     return LinearRow(sigma, a=0.0, b=(1.0,))
 
 
 def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
-    """Return the state after the step ``row``, in the memory of ``x``, and the memo of the step."""
+    """Overwrite ``x`` with the state after the step ``row``; return it and the memo p x + q d."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
     memo = compute_memo(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
@@ -85,6 +85,6 @@ class LinearMultistep(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state and the memo, which is None for a sampler without history."""
+        """Return the next state, and its memo for later steps: None without ``history``."""
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None

@@ -1,7 +1,8 @@
 """Multistep methods, with options for the orders of their first and last steps.
 
-Adams-Bashforth methods split dx/dsigma = (x - d) / sigma into a linear part, which is solved
-exactly, and a slowly varying rest m, the memo. With u a function of the level,
+Adams-Bashforth methods split dx/dsigma = (x - d) / sigma, with d the denoised image, into a linear
+part, which is solved exactly, and a slowly varying rest m. Its values at evaluations are kept as
+memos for later steps. With u a function of the level,
 
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
@@ -48,10 +49,10 @@ class SingleStepStartup(LinearStages):
     """Single-step method that starts a multistep method, with the multistep method's weights.
 
     With k = ``stages``, evaluations are at the levels cur^{1 - j/k} nxt^{j/k}, j = 0 … k - 1. After
-    each evaluation, the polynomial through the memos so far gives the state at the next level, and
-    finally at nxt. The order is k for k = 2 and 3. For k = 3, the line through the memos at 0 and
-    2/3 of the step is as good as a parabola (Radau). The weight of the memo at 1/3, whose own error
-    is of second order in the step h, therefore vanishes with h.
+    each evaluation, the polynomial through the step's memos gives the state at the next level, and
+    finally at nxt. The order is k for k = 2 and 3. For k = 3, the memo at 1/3 of the step has an
+    error of second order in the step length h. Its weight vanishes with h, since the line through
+    the memos at 0 and 2/3 integrates as well as a parabola (Radau).
 
     Attributes:
         method: the multistep method whose weights it takes.
@@ -64,7 +65,7 @@ class SingleStepStartup(LinearStages):
     stages: int
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Return the state at ``nxt``; the state of each evaluation uses all memos before it."""
+        """Return the state at ``nxt``; each evaluation is at a state from all memos before it."""
         levels, memos = [cur], [self._memo_at(x, denoise, cur, nxt)]
         for j in range(1, self.stages):
             level = cur ** (1 - j / self.stages) * nxt ** (j / self.stages)
@@ -86,17 +87,17 @@ class SingleStepStartup(LinearStages):
 
 @dataclass(frozen=True, kw_only=True)
 class Multistep(GridSampler):
-    """Base class of linear multistep methods of up to ``points`` evaluations; define :meth:`row`.
+    """Base class of linear multistep methods on ``points`` evaluations; define :meth:`row`.
 
-    Step i (from 0) combines the evaluation that it makes with the min(i, points - 1) before it. So
-    the orders are 1, 2, …, points. The step to sigma = 0 is x <- d, of order 1. Libraries differ in
-    their first and last steps, so options change these:
+    Step i (from 0) combines its own evaluation with the min(i, points - 1) evaluations before it.
+    So the orders are 1, 2, …, points. The step to sigma = 0 is x <- d, of order 1. Libraries differ
+    in their first and last steps, so options change these:
 
     Attributes:
         first: orders of steps 0, 1, … in place of 1, 2, …. Larger ones are reduced to the number of
             evaluations so far, and to ``points``.
-        last: largest orders of the last steps: with (2, 1), the last step has order 1. On a grid of
-            fewer steps, entries at the front are ignored.
+        last: largest orders of the last steps: with (2, 1), the last step has order 1 and the step
+            before at most 2. On a grid of fewer steps, entries at the front are ignored.
         analytic_first: True leaves out the evaluation of the first of two or more steps. Instead
             eps = x / sqrt(1 + sigma²), which is right at high noise for data of mean zero. This is
             the analytical first step of GENIE, arXiv:2210.05475.
@@ -131,7 +132,7 @@ class Multistep(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step uses."""
+        """Largest number of earlier evaluations that a step uses."""
         return self.points - 1
 
     @property
@@ -144,7 +145,7 @@ class Multistep(GridSampler):
         """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first."""
 
     def order_at(self, i: int) -> int:
-        """Return the order of step ``i``, from 0, before ``last`` or a step to 0 lowers it."""
+        """Return the order of step ``i``, from 0, unless ``last`` or a step to 0 lowers it."""
         ramp = min(self.first[i] if i < len(self.first) else self.points, i + 1, self.points)
         return ramp if self.startup == "ramp" else max(ramp, min(self.order or 1, HIGHEST))
 
@@ -162,7 +163,7 @@ class Multistep(GridSampler):
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """Return the row of step ``i``: a jump to 0, a startup step, or the result of ``row``."""
+        """Return the coefficients of step ``i``: x <- d, a startup step, or ``row``'s result."""
         cur, nxt = grid.sigma[i : i + 2]
         if nxt == 0 and not self.through_zero:
             return jump(cur)
@@ -175,7 +176,7 @@ class Multistep(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state and the memo, which is None after a linear row without history."""
+        """Return the next state, and the memo for later steps: None if no later step reads it."""
         if isinstance(row, StartRow):
             before = x.clone() if row.p else x
             x, images = run_stages(x, row.stages, denoise)
@@ -196,21 +197,21 @@ class Multistep(GridSampler):
 
 
 def lower_last(orders: list[int], most: Sequence[int]) -> list[int]:
-    """Return the minima of ``orders`` and ``most``, aligned at their ends; earlier orders stay."""
+    """Return ``orders``, the last ones at most ``most``: [3, 3, 3] and (2, 1) give [3, 2, 1]."""
     limits = [*[max(orders)] * len(orders), *most][-len(orders) :]
     return list(map(min, orders, limits))
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultistepToZero(Multistep):
-    """Base class of multistep methods valid at sigma = 0: adds the option ``through_zero``."""
+    """Base class of multistep methods with the option ``through_zero``: a step to 0 by formula."""
 
     through_zero: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """Base class of multistep methods valid on any levels > 0: adds the option ``startup``."""
+    """Base class of multistep methods with the option ``startup``: first steps by single steps."""
 
     startup: Startup = "ramp"
 
@@ -224,7 +225,7 @@ class Form(Protocol):
     """
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
-        """Return (c, scale) of the memo scale (x - c d) at ``sigma``; None if the memo is d."""
+        """Return (c, scale) at ``sigma``, where the memo is scale (x - c d); None if it is d."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
@@ -246,7 +247,7 @@ class Form(Protocol):
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first.
 
-    The weights include the scales of the memos. The step's memo is therefore x - c d, or d.
+    The row keeps x - c d, or d, as its memo: the weights include the scale (:class:`Form`).
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
@@ -260,9 +261,10 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 def memo_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return weights of the memos at ``levels`` for a linear functional of their polynomial in u.
+    """Return weights w_j with sum_j w_j m_j = L[p], with m_j the memo at ``levels[j]``.
 
-    u is ``form.variable``. ``moments[k]`` is the value of the functional for (u - u(cur))^k / k!.
+    p is the polynomial through the memos, in u = ``form.variable``. L is a linear functional, such
+    as an integral over the step. ``moments[k]`` is its value L[(u - u(cur))^k / k!].
     """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)
@@ -281,6 +283,6 @@ class AdamsBashforth(Multistep, Form):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """Base class of Adams-Bashforth samplers valid at sigma = 0: adds option ``through_zero``."""
+    """Base class of Adams-Bashforth samplers with ``through_zero``: a step to 0 by formula."""
 
     through_zero: bool = False

@@ -55,7 +55,7 @@ class NoisyStages(GridSampler):
         """Return the coefficients of the step from ``cur`` to ``nxt`` > 0."""
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
-        """Return a row per step, with noise on disjoint intervals; the step to 0 is x <- d."""
+        """Return the coefficients of each step; the step to 0 is x <- d, without noise."""
         return [
             with_disjoint_noise(self.row(cur, nxt))
             if nxt > 0
@@ -85,13 +85,14 @@ class NoisyStages(GridSampler):
 
 
 def with_disjoint_noise(row: NoisyRow) -> NoisyRow:
-    """Return the row of the same step with normals drawn over disjoint intervals.
+    """Return the coefficients of the same step, with normals for intervals that do not overlap.
 
-    Each old z_m becomes an increment of one Brownian path, normalised: (W(b) - W(a)) / sqrt|b - a|.
-    White noise ignores intervals, and would draw the old z_m independently. The path's time is
-    sigma, as in k-diffusion's BrownianTreeNoiseSampler. Let a stage cover the share r of a step of
-    length h in lam. The stage's noise and the step's noise have the correlation sqrt(r) + O(h) on
-    every smooth clock, as weak order 2 requires. The term O(h) matters for large steps.
+    White noise ignores intervals, and would draw the old z_m independently. Here each old z_m is a
+    sum of new normals: (W(b) - W(a)) / sqrt|b - a| of one Brownian path W over its interval (a, b).
+    The path's time is sigma, as in k-diffusion's BrownianTreeNoiseSampler. Let a stage cover the
+    share r of a step of length h in lam. Its noise and the step's noise have the correlation
+    sqrt(r) + O(h), as weak order 2 requires. Another time of the path changes only the term O(h),
+    which matters for large steps.
     """
     levels = sorted({level for span in row.spans for level in span}, reverse=True)
     parts = list(pairwise(levels))
@@ -122,7 +123,7 @@ def with_disjoint_noise(row: NoisyRow) -> NoisyRow:
 def _apply_mix(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """Return the state ``mix``, in ``out`` if given; with a = 0, ``x`` is not read."""
+    """Return the state that ``mix`` describes, in ``out`` if given; if a = 0, ``x`` is not read."""
     y = torch.mul(images[0] if mix.a == 0 else x, mix.b[0] if mix.a == 0 else mix.a, out=out)
     if mix.a != 0:
         y = y.add_(images[0], alpha=mix.b[0])
@@ -137,10 +138,10 @@ def _apply_mix(
 class AncestralStages(NoisyStages):
     """Base class of ancestral methods: a deterministic step down to a level ``down``, then noise.
 
-    The noise is s_noise up z. up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)) and down² + up² = nxt².
-    An exact step gives the distribution at level ``down``, which noise with s_noise = 1 turns into
-    the distribution at nxt. For any eta, the weak order is therefore the order of the deterministic
-    method.
+    The noise is s_noise up z, with down² + up² = nxt². Without ``flow``, up is the smaller of nxt
+    and eta nxt sqrt(1 - (nxt / cur)²). An exact step gives the distribution at level ``down``.
+    Noise with s_noise = 1 turns it into the distribution at nxt. For any eta, the weak order is
+    therefore the order of the deterministic method.
 
     With ``flow``, ``down`` is the level of ComfyUI's samplers ``…_RF`` and of diffusers'
     LTXEulerAncestralRF. In the time t = sigma / (1 + sigma) of a flow, a step from t to t' puts
@@ -184,7 +185,7 @@ class AncestralStages(NoisyStages):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1.0 if eta = s_noise = 1. Otherwise None, since the limit is the path of another SDE."""
+        """Strong order 1.0 if eta = s_noise = 1, else None, as the limit solves another SDE."""
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def deterministic_row(self, cur: float, down: float) -> StagesRow:

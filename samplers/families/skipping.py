@@ -33,7 +33,7 @@ _make: Any = lru_cache(maxsize=256)(make)
 
 
 class Made(NamedTuple):
-    """Evaluated call: d at the state x. The memo p x + q d replaces the ``stale`` newest memos."""
+    """Denoiser call that is evaluated: the memo p x + q d replaces the ``stale`` newest memos."""
 
     p: float
     q: float
@@ -41,7 +41,7 @@ class Made(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """Call without evaluation at the state x: a x + sum_j b_j memo_j, with memos newest first."""
+    """Denoiser call that is extrapolated, at the state x: a x + sum_j b_j memo_j, newest first."""
 
     a: float
     b: tuple[float, ...]
@@ -65,11 +65,11 @@ class Skip(GridSampler):
     A sampler with a cache of the network's whole output makes the same steps. Where the pattern
     leaves out an evaluation, a polynomial in the variable ``clock`` gives the output. It passes
     through at most the last ``taylor`` + 1 outputs that were evaluated, so degree 0 is reuse. The
-    denoised image follows from this output and the present state. A forecast's error h^(taylor + 1)
-    bounds the order by taylor + 1; m evaluations before the first forecast bound it by m + 1.
+    denoised image follows from this output and the present state. The order is at most taylor + 1,
+    and at most m + 1 with m evaluations before the first forecast.
 
     Euler's method with reuse is Euler's method on the levels that are evaluated. With forecasts it
-    is a Riemann sum of the integral of Adams-Bashforth.
+    approximates Adams-Bashforth on these levels, its integral by a Riemann sum.
 
     ``change K`` is TeaCache's rule with another measure. TeaCache adds up relative L1 changes of
     the network's modulated input, rescaled by a fitted polynomial. When the sum passes a threshold,
@@ -125,7 +125,7 @@ class Skip(GridSampler):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """Order of the sampler, lowered by forecasts; None with forecasts in multi-stage steps."""
+        """Order of ``sampler``, lowered by forecasts; None with forecasts in multi-stage steps."""
         early = replace(self, first=min(self.first, 5), last=0)  # taylor + 1 is at most 5
         p, rows = _make(self.sampler).order, cached_plan(early, TRIAL)
         tried = made = [type(answer) is Made for row in rows for answer in row.answers]
@@ -140,17 +140,17 @@ class Skip(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos that a step of the sampler reads, at least 1."""
+        """Number of earlier steps whose memos a step of ``sampler`` reads, at least 1."""
         return max(_make(self.sampler).history, 1)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """True if the sampler draws noise."""
+        """True if ``sampler`` draws noise."""
         return _make(self.sampler).stochastic
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """True if the sampler translates."""
+        """True if moving the data by a constant moves the samples of ``sampler`` by it."""
         return _make(self.sampler).translates
 
     def nfe(self, grid: Grid) -> int:
@@ -187,7 +187,7 @@ class Skip(GridSampler):
         return [must or digits[(i - begin) % len(digits)] == "1" for i, must in enumerate(always)]
 
     def _memo(self, level: float) -> tuple[float, float]:
-        """Return p and q of the memo p x + q d: by :attr:`output`, d, sigma eps or sigma v."""
+        """Return (p, q) of the memo p x + q d: d, or another :attr:`output` times ``level``."""
         if self.output == "data":
             return 0.0, 1.0
         return 1.0, -1.0 - (level if self.output == "velocity" else 0.0)
@@ -204,7 +204,7 @@ class Skip(GridSampler):
     def step(
         self, x: Tensor, row: SkipRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the inner sampler's next state, and the pair (its memo, the memos of outputs)."""
+        """Return the next state, and the pair (memo of ``sampler``, memos of network outputs)."""
         outputs: tuple[Tensor, ...] = past[0][1] if past else ()
         answers = iter(row.answers)
 
@@ -250,10 +250,10 @@ def _levels_called(inner: GridSampler, grid: Grid) -> list[list[float]]:
 
 
 def _choose_by_change(levels: Sequence[float], always: list[bool], most: int) -> list[bool]:
-    """Return, for each call, True if ``always`` says so or if atan(level) has changed enough.
+    """Return True for each call to evaluate: if ``always`` is True, or atan(level) changed enough.
 
-    The change is from the last evaluation, and its threshold the least with at most ``most``
-    evaluations in all. If ``always`` has more than ``most``, only these are made.
+    The change counts from the last evaluation. It must exceed the smallest threshold that leaves at
+    most ``most`` evaluations. If ``always`` alone has more, only its calls are evaluated.
     """
     angles = [math.atan(level) for level in levels]
 

@@ -243,7 +243,7 @@ class Churned(LinearStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """``solver_order``; None with churn if s_noise is not 1 or churn > 16 (sqrt(2) - 1)."""
+        """``solver_order``; None if churn > 16 (sqrt(2) - 1), or if churn > 0 and s_noise != 1."""
         shows = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
         return self.solver_order if shows else None
 
@@ -258,7 +258,7 @@ class Churned(LinearStages):
 
 
 class Tableau(NamedTuple):
-    """Coefficients of one step; the weights of the first evaluation follow from the others.
+    """Coefficients of one step; exactness for constant d gives the first evaluation's weights.
 
     Attributes:
         c: nodes of the second, third, … evaluation: fractions of the step in lam.

@@ -51,7 +51,7 @@ def _parse_fractions(text: str) -> tuple[Fraction, ...]:
 
 
 def _parse_weight(text: str) -> Weight:
-    """Return the terms of a sum such as ``1/2 phi2(1/2) - phi3 + 1``."""
+    """Return the triples (:data:`Weight`) of a sum such as ``1/2 phi2(1/2) - phi3 + 1``."""
     found = (match for match in _TERM.findall(text) if match[1] or match[2])
     return tuple(
         (float(Fraction(sign + (n or "1"))), int(m or 0), float(Fraction(c or str(int(bool(m))))))

@@ -105,11 +105,11 @@ class FromSchedule(LinearMultistep):
     )
 
     def nfe(self, grid: Grid) -> int:
-        """Raise a ValueError, as :meth:`plan` does."""
+        """Raise a ValueError: without a schedule there are no coefficients."""
         return len(self.plan(grid))
 
     def plan(self, grid: Grid) -> list[LinearRow]:  # noqa: ARG002 - of the interface
-        """Raise a ValueError: there are no coefficients yet."""
+        """Raise a ValueError: without a schedule there are no coefficients."""
         raise ValueError(
             "sampler tabulated has no coefficients of its own; give a schedule that has them, as in "
             "--schedule \"published(file='table.json')\""
@@ -180,8 +180,9 @@ def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
 def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
     """Return a table's coefficients for the levels of another grid; None without a table.
 
-    The weights of a row with images keep their sum. A row's level for the network keeps its ratio
-    to the grid's level, but is at most the new grid's first level.
+    The weight of the state changes in proportion to nxt / cur of the step, and the newest image's
+    weight so that the row keeps its sum. A row's level for the network keeps its ratio to the
+    grid's level, but is at most the new grid's first level.
     """
     if table is None:
         return None
@@ -195,7 +196,7 @@ def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Ta
 
 
 def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
-    """Return, for each step, the weight of the step's image in the correction of the step before.
+    """Return, for each step, the weight of its image in the correction of the previous step.
 
     Raises:
         ValueError: no table represents the steps, the sampler has no corrector, or a memo is not
@@ -221,9 +222,9 @@ def compensate(
 ) -> Table:
     """Return a table whose images are shifted in time: dynamic compensation (DC-Solver).
 
-    Before step i >= 2 a parabola goes through d_i and the two images before it, already shifted.
-    The parabola's value at times_{i-1} + r_i (times_i - times_{i-1}) replaces d_i in this and all
-    later steps. The correction of step i - 1 reads the unshifted d_i. With r_i = 1 nothing changes.
+    In step i >= 2 a parabola in time goes through d_i and the two previous images, already shifted.
+    Its value at times_{i-1} + r_i (times_i - times_{i-1}) replaces d_i in this and all later steps.
+    Only the correction of step i - 1 reads the unshifted d_i. With r_i = 1 nothing changes.
 
     Sources: arXiv:2409.03755v1, section 3.2; the authors' dc_solver.py with dc_order = 2, which has
     no ratio in the first two steps either.

@@ -100,7 +100,7 @@ class RosenbrockEAB(Multistep):
             raise ValueError(f"{self.name}: scale must be positive, got {self.scale}")
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:
-        """Return (c, scale) of f = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
+        """Return (c, scale) at ``sigma``, where f of the class docstring is scale (x - c d)."""
         scale = self.scale
         return 1 + (sigma / scale) ** 2, scale**2 / (sigma * math.hypot(scale, sigma))
 
@@ -150,7 +150,7 @@ class ExponentialPEC(GridSampler):
         return self.points - 1
 
     def plan(self, grid: Grid) -> list[StagesRow]:
-        """Return the coefficients of each step, with weights of earlier steps' images first."""
+        """Return the coefficients of each step; its weights begin with images of earlier steps."""
         rows = []
         for i, (cur, nxt) in enumerate(grid.intervals()):
             past = grid.sigma[max(0, i - self.history) : i][::-1]
@@ -176,7 +176,7 @@ class ExponentialPEC(GridSampler):
         denoise: Denoise,
         noise: StepNoise,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
-        """Return the states after the step, and d at its beginning."""
+        """Return the states after the step, and the denoised image at its beginning."""
         x, images = run_stages(x, row, denoise, past)
         return x, images[len(past)]
 

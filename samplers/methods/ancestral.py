@@ -78,12 +78,12 @@ class DDPM(LinearMultistep):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class DDPMLarge(LinearMultistep):
-    """Ancestral sampling with the paper's larger variance: the process's noise from nxt to cur.
+    """Ancestral sampling with the larger variance of the DDPM paper: forward noise from nxt to cur.
 
-    Let alpha and alpha' be the factors of the signal at cur and nxt. In the process's own
-    coordinates the variance is 1 - alpha² / alpha'². Divided by alpha'², it is (1 + nxt²) (cur² -
-    nxt²) / (1 + cur²) here. The step to 0 is x <- d, without noise, as in the paper. The sampler
-    reproduces schedulers of checkpoints whose process is variance-preserving (``pipeline``).
+    In a variance-preserving process, let alpha and alpha' be the signal's factors at cur and nxt.
+    The variance there is 1 - alpha² / alpha'². For states x0 + sigma z it is divided by alpha'²: (1
+    + nxt²) (cur² - nxt²) / (1 + cur²). The step to 0 is x <- d, without noise, as in the paper. The
+    sampler reproduces schedulers of checkpoints with such a process (``pipeline``).
     """
 
     name = "ddpm_large"

@@ -71,7 +71,8 @@ class DPMSolver2(LinearStages):
 class DPMSolver3(LinearStages):
     """DPM-Solver-3: three evaluations at the fractions 0, r1, r2 of the step in lam.
 
-    With h the step in lam, D_k = eps_k - eps and sigma_k (e^{r_k h} - 1) = cur - sigma_k:
+    With h the step in lam, eps_1 and eps_2 are evaluated at u1 and u2, with D_k = eps_k - eps and
+    sigma_k (e^{r_k h} - 1) = cur - sigma_k:
     u1 = x - sigma_1 (e^{r1 h} - 1) eps;
     u2 = x - sigma_2 (e^{r2 h} - 1) eps - sigma_2 (r2 / r1) r2 h phi_2(r2 h) D_1;
     x <- x - nxt (e^h - 1) eps - (nxt / r2) h phi_2(h) D_2.
@@ -151,11 +152,11 @@ class DPM2Ancestral(AncestralStages):
 class DPMSolverFast(LinearMultistep):
     """Steps of DPM-Solver-3 over three intervals each, with their stages at the levels between.
 
-    With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
-    else the remainder of M / 3. The state after an interval inside a step is a stage, of lower
-    order. Each interval takes one evaluation, where it begins, so the whole is a multistep method
-    in eps. Let E_k be the change of the state from the step's start to its k-th stage, and E_0 = 0.
-    Then an interval makes x <- x + E_{k+1} - E_k.
+    Let M be the number of intervals between positive levels. All steps have order 3, except at the
+    end: there are steps of orders 2 and 1 if 3 divides M, else a step of order M mod 3. The state
+    after an interval inside a step is a stage, of lower order. Each interval takes one evaluation,
+    where it begins, so the whole is a multistep method in eps. Let E_k be the change from the
+    step's start to its k-th stage, and E_0 = 0. Then an interval makes x <- x + E_{k+1} - E_k.
     """
 
     name = "dpm_solver_fast"
@@ -202,10 +203,10 @@ def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
 
 
 def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
-    """Return weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]``.
+    """Return weights of eps_0 … eps_{k-1} in the change of x from ``levels[0]`` to ``levels[k]``.
 
-    The weights sum to levels[k] - levels[0], which is right for constant eps. For k > 1 a term is
-    proportional to eps_{k-1} - eps_0, with eps_{k-1} at the fraction r of the way in lam.
+    The weights sum to levels[k] - levels[0], which is right for constant eps. For k > 1 a term in
+    eps_{k-1} - eps_0 is added; evaluations between these two have the weight 0.
     """
     cur, nxt = levels[0], levels[k]
     if k < 2:
@@ -232,7 +233,7 @@ _ADAPTIVE_SOURCE = _paper(
 
 
 def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
-    """Return ``high`` with error (high - low) / max(atol, rtol max(|low|, |x|)) as an attempt."""
+    """Return the attempt ``high``, with error (high - low) / max(atol, rtol max(|low|, |x|))."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
 

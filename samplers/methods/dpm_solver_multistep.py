@@ -23,8 +23,8 @@ _MEASURED_ORDER = "declared at its measured order, 2"
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
     """Return (cur, prev, w): the newest two ``levels``, and the weight w = h / (2 h_prev).
 
-    The memos extrapolate to (1 + w) m_i - w m_{i-1}, with h the step to ``nxt`` in lam and h_prev
-    the step before. Without history, prev is infinite and w is 0.
+    (1 + w) m_i - w m_{i-1} extrapolates memos to the middle of the step. h is the step to ``nxt``
+    in lam, and h_prev the step before. With a single level, prev is infinite and w is 0.
     """
     cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
     return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
@@ -101,7 +101,7 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return weights of three memos: the integral of their parabola with half of its curvature."""
+    """Return three memos' weights in the integral of their parabola with its curvature halved."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 

@@ -67,9 +67,9 @@ class DPMSolverV3(GridSampler):
 
     Attributes:
         points: evaluations through which a step's polynomial goes, 1, 2 or 3.
-        corrector: "plain" corrects each step by the next evaluation: the polynomial goes through that memo and
-            ``points`` - 1 older ones. "pseudo" takes one memo more and pseudo-order (see ``pseudo``): order 2 at
-            most. "" corrects nothing. The authors advise "plain" up to 6 steps on small images, "pseudo" on large.
+        corrector: "plain" corrects each step by the next evaluation: a polynomial goes through its memo and
+            ``points`` - 1 older ones. "pseudo" takes one memo more, and has at most order 2 (see ``pseudo``).
+            "" corrects nothing. The authors advise "plain" up to 6 steps on small images, "pseudo" on large.
         pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of as few memos
             as it needs. The order is then 2 at most. The authors advise it at 5 steps.
         last: orders that the last steps must not exceed, such as the authors' (2, 1).
@@ -186,7 +186,7 @@ class DPMSolverV3(GridSampler):
         return ConstantStatistics() if self.found is None else self.found
 
     def _correction(self, levels: Sequence[float], order: int) -> list[Array]:
-        """Return the corrector's change of y at the last of ``levels``: weights, newest first.
+        """Return memos' weights, newest first, in the corrector's change of y at ``levels[-1]``.
 
         ``order`` is the order of the step that ended there.
         """
@@ -207,8 +207,8 @@ class DPMSolverV3(GridSampler):
     ) -> tuple[Array, list[Array]]:
         """Return a and w of y_t = a y_0 - sum_j w_j n_j, for a step from ``nodes[0]`` to ``nxt``.
 
-        g is in Newton's form: divided differences of the first nodes, times prod_i (lam - lam_i). With
-        ``pseudo`` that product is (lam - lam_0)^k.
+        n_j is the memo at ``nodes[j]``. g is in Newton's form: it sums divided differences of the
+        first k + 1 memos times prod_{i<k} (lam - lam_i). With ``pseudo`` the product is (lam - lam_0)^k.
         """
         lam, end = -np.log(np.array(nodes)), -np.log(nxt)
         inside = lam[0] + (end - lam[0]) * (1 + _NODES) / 2
@@ -232,10 +232,10 @@ class DPMSolverV3(GridSampler):
 
 
 def _coefficient(value: Array | float) -> Coefficient:
-    """Return an array as a tensor, a number as a float."""
+    """Return a coefficient in the form for a row: an array as a tensor, a number as a float."""
     return torch.from_numpy(value) if np.ndim(value) else float(value)
 
 
 def _like(x: Tensor, value: Coefficient) -> Coefficient:
-    """Return a tensor on the device and in the dtype of ``x``, a float unchanged."""
+    """Return a tensor coefficient on the device and in the dtype of ``x``; a float unchanged."""
     return value.to(x) if isinstance(value, Tensor) else value

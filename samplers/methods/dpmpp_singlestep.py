@@ -112,9 +112,9 @@ class SinglestepOnGrid(LinearMultistep):
     ``dpmpp_2s`` or ``dpmpp_3s``, whose stages are at the best levels.
 
     Attributes:
-        orders: j of each interval, 1 to 3: 1 begins a solver step, j + 1 follows j. (1, 2, 1) is a
-            step of order 2, then one of order 1. Later intervals have j = 1. The step to sigma = 0
-            must have j = 1, or :meth:`plan` raises a ValueError.
+        orders: number j of each interval within its solver step, 1 to 3. (1, 2, 1) is a solver step
+            of order 2, then one of order 1. Intervals after the last entry have j = 1. The step to
+            sigma = 0 must have j = 1, or :meth:`plan` raises a ValueError.
         prediction: quantity taken as a polynomial, the denoised image ("data") or eps ("noise").
         solver_type: "midpoint" or "heun", the polynomial without exceptions.
     """
@@ -166,7 +166,7 @@ class SinglestepOnGrid(LinearMultistep):
         return rows
 
     def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:
-        """Return the weights of a group's first state and of its memos in the state at ``nxt``."""
+        """Return (a, b): the state at ``nxt`` is a y + sum_j b_j m_j, with y at ``levels[0]``."""
         first, data = levels[0], self.prediction == "data"
         moments = (data_moments if data else noise_moments)(first, nxt, len(levels))
         lam = [math.log(first / level) for level in levels]

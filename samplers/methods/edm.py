@@ -109,7 +109,7 @@ class HeunPP2(LinearStages):
         levels: tuple[float, ...] = (),
         first: float = 1.0,
     ) -> Any:
-        """Return the state at ``nxt`` by slopes at ``levels``; the grid begins at ``first``."""
+        """Return the state at ``nxt`` by slopes at ``levels``; ``first`` begins the grid."""
         y, slope = x, (x - denoise(x, cur)) / cur
         start = mean = slope
         for level, to in pairwise(levels):

@@ -81,7 +81,7 @@ class ERSDE(Multistep):
         return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
 
     def _excess_decay(self, cur: float, nxt: float) -> float:
-        """Return the fall of log(phi / sigma) from ``cur`` to ``nxt``; ValueError if negative."""
+        """Return the fall of log(phi / sigma) from ``cur`` to ``nxt``; ValueError if it rises."""
         log_scale = LOG_SCALE[self.scale]
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))
         if excess < 0:

@@ -123,7 +123,7 @@ class TorchdiffeqAdaptive(Tolerant):
 
 
 def _register_method(base: type, library: str, method: str, **declared: object) -> None:
-    """Register the sampler ``LIBRARY_METHOD``."""
+    """Register a subclass of ``base`` under the name ``LIBRARY_METHOD``, such as ``scipy_rk45``."""
     name, title = f"{library}_{method.lower()}", f"{library.capitalize()}_{method}"
     register_family(base, name, title=title, method=method, **declared)
 

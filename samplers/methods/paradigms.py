@@ -75,7 +75,7 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """Return increments of each window's p steps, ``(batch, p, *event)``, 0 past the grid."""
+        """Return f_j of each window's p steps, ``(batch, p, *event)``; 0 after the last step."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])
@@ -100,7 +100,7 @@ class Paradigms(Declared):
 
 
 def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
-    """Return x, x + f_0, x + f_0 + f_1, … along axis 1; bits do not depend on the batch."""
+    """Return x, x + f_0, x + f_0 + f_1, … along axis 1; rounding does not depend on the batch."""
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

@@ -21,7 +21,7 @@ class Preset(NamedTuple):
         sampler: spec of our sampler that makes the same steps on ``levels``.
         levels: the noise levels, falling; the last may be 0.
         start: standard deviation of the noise that the scheduler begins with.
-        end: factor by which the result is multiplied.
+        end: factor by which the final states are multiplied.
         clip: bound on absolute values of the denoised image; None does not clamp it. Deterministic
             steps never clamp the predicted noise.
         told: description of the scheduler and its spacing of steps, for the user.
@@ -112,11 +112,11 @@ class _RetimedDenoiser:
 
 @dataclass(frozen=True)
 class _ClampedDenoiser:
-    """Denoiser with clamped images; with ``keeps_noise``, Euler's step on it equals DDIM's.
+    """Denoiser whose images are clamped to [-bound, bound]; with ``keeps_noise``, as in DDIM.
 
-    DDIM goes from level s to s' with the denoised image clamped and the predicted noise as it is:
-    x' = clamp(d) + r (x - d) with r = s' / s. Euler's step r x + (1 - r) d gives the same x' with
-    (clamp(d) - r d) / (1 - r) in place of d.
+    DDIM goes from level s to s' with the denoised image clamped and the predicted noise unchanged:
+    x' = clamp(d) + r (x - d) with r = s' / s. Euler's step r x + (1 - r) d' gives the same x' for
+    the image d' = (clamp(d) - r d) / (1 - r), which this denoiser then returns.
     """
 
     denoise: Denoise

@@ -172,9 +172,9 @@ class RungeKutta4(LinearStages):
 class PseudoNumerical(GridSampler):
     """Base class of PNDM and PLMS: first steps of ``starter``, then iPNDM; the step to 0 is x <- d.
 
-    A step of ``starter`` leaves eps at its beginning for later steps. The order is 2 on smooth
-    schedules, like :class:`IPNDM`. ``ramp`` lists how many eps each first step combines; 0 stands
-    for a step of ``starter``. Steps beyond the list combine 4.
+    ``ramp`` lists how many values of eps each first step combines; 0 stands for a single step of
+    ``starter``. Steps beyond the list combine 4. Every step keeps eps at its beginning for later
+    ones. The order is 2 on smooth schedules, like :class:`IPNDM`.
     """
 
     order = 2
@@ -188,7 +188,7 @@ class PseudoNumerical(GridSampler):
         return [*orders[:-1], 1] if grid.to_zero else orders
 
     def plan(self, grid: Grid) -> list[StartRow | LinearRow]:
-        """Return a row per step: ``starter``'s if ``ramp`` is 0 and nxt > 0 there, else iPNDM's."""
+        """Return a row per step: ``starter``'s if ``ramp`` has 0 and nxt > 0, else iPNDM's."""
         ramp = [*self.ramp, *[4] * len(grid)]
         steady = get("ipndm")(first=tuple(max(k, 1) for k in ramp)).plan(grid)
         starts = (k == 0 and nxt > 0 for k, (_, nxt) in zip(ramp, grid.intervals(), strict=False))

@@ -25,8 +25,8 @@ _WEAK = (
 class RES2S(ExponentialRungeKutta):
     """RES of second order: the second evaluation follows an exponential Euler step of length c2 h.
 
-    h is the step in lam. The second evaluation has the weight b_2 = phi_2(-h) / c2, where
-    DPM-Solver++(2S) has phi_1 / 2 for phi_2. The two agree for small steps only.
+    h is the step in lam. The second evaluation has the weight b_2 = phi_2(-h) / c2, but in
+    DPM-Solver++(2S) it has phi_1(-h) / 2 in place of phi_2(-h). The two agree for small steps only.
 
     Attributes:
         c2: fraction of the step at the second evaluation, in (0, 1].
@@ -101,7 +101,7 @@ class RES2M(DataEAB):
 class RES3M(DataEAB):
     """RES of third order, multistep: the parabola through three d, with phi_2 / 3 for phi_3.
 
-    The exact second moment has phi_3. The weights are RES-3S's b with the last two evaluations as
+    The exact integral has phi_3. The weights are RES-3S's b with the last two evaluations as
     nodes, c2 = -h_1 / h and c3 = -(h_1 + h_2) / h.
     """
 

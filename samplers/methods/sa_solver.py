@@ -38,10 +38,10 @@ class SASolver(Multistep):
     same noise and kappa = tau² (``samplers/families/exponential.py``). The predictor integrates the
     polynomial through the last ``predictor`` evaluations. d is evaluated at the predictor's result,
     and the corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones.
-    The next step adds the difference of both results, a sum of evaluations, times its state weight.
 
-    The sampler's state is the predicted one. A row corrects that state, then predicts, in one
-    linear step; the last prediction is not corrected.
+    The sampler's state is the predicted one. The next step first corrects it, by the difference of
+    both results, then predicts. Both are one linear step, since the difference is a sum of
+    evaluations. The last prediction is not corrected.
 
     Attributes:
         predictor: evaluations that the predictor interpolates, 1 to 4.
@@ -120,9 +120,9 @@ class SASolver(Multistep):
         return [_add_to_state(row, shift) for row, shift in zip(rows, shifts, strict=True)]
 
     def _corrections(self, rows: Sequence[LinearRow], grid: Grid) -> list[tuple[float, ...]]:
-        """Return the weights of d in the corrector's change, for each step but the last.
+        """Return, for each step but the last, the weights of d in the corrector's change.
 
-        The weights are newest first, from d at the end of the step on.
+        The first weight is for d at the end of the step; earlier d follow, newest first.
         """
         if not self.corrector:
             return [()] * (len(rows) - 1)
@@ -143,7 +143,7 @@ class SASolver(Multistep):
 
 
 def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
-    """Return ``row`` for a state plus memos weighed by ``shift``; itself if a = 0."""
+    """Return ``row`` with the state x replaced by x plus memos with the weights ``shift``."""
     if row.a == 0:
         return row
     b = tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
@@ -151,7 +151,7 @@ def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
 
 
 class _PECERow(NamedTuple):
-    """Prediction of a step, and correction by weights of d at ``level`` and before; () for none."""
+    """Coefficients of a prediction to ``level``, and weights of d to correct it, or ()."""
 
     predictor: LinearRow
     level: float
@@ -164,7 +164,8 @@ class SASolverPECE(SASolver):
     """SA-Solver that evaluates d at the corrected state too, and predicts from it.
 
     A step predicts, evaluates d at the end, and corrects by the polynomial through this d and
-    earlier ones at corrected states. The last step only predicts: N steps take 2 N - 1 evaluations.
+    earlier ones at corrected states. The last step only predicts. N steps take 2 N - 1 evaluations,
+    or N without a corrector.
     """
 
     name = "sa_solver_pece"

@@ -102,7 +102,7 @@ _CORRECTORS = ("langevin", "annealed", "exponential")
 
 
 class PCRow(NamedTuple):
-    """Coefficients of a predictor's step, and the number of corrections after it at ``level``."""
+    """Coefficients of a predictor's step to ``level``, and the number of corrections made there."""
 
     predictor: LinearRow
     level: float

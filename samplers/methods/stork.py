@@ -101,7 +101,7 @@ class Stork2(VelocityAB):
             raise ValueError(f"stork_2: stages must be a whole number >= 2, got {self.stages}")
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return the exact moments, with the third one scaled by 3 :func:`gegenbauer_moment`."""
+        """Return exact moments, but the third is multiplied by 3 :func:`gegenbauer_moment`."""
         exact = super().moments(cur, nxt, count)
         return [*exact[:2], *(m * 3 * gegenbauer_moment(self.stages) for m in exact[2:])]
 
@@ -110,6 +110,7 @@ class Stork2(VelocityAB):
 def gegenbauer_moment(stages: int) -> float:
     """Return y(1) of y' = t², y(0) = 0, by one Runge-Kutta-Gegenbauer step of second order.
 
+    The exact value is 1/3. The difference distinguishes STORK-2 from three-point Adams-Bashforth.
     RKG2 of Skaras et al. 2021 has b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 = 1
     and b_1 = 1/3. The stages are y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 /
     ((s + 4) (s - 1)) and s = ``stages``; terms in y_0 and f(0) vanish here.
@@ -135,7 +136,7 @@ def gegenbauer_moment(stages: int) -> float:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Stork4(VelocityAB):
-    """STORK-4: fourth-order ROCK4 on a cubic polynomial of v, thus four-point Adams-Bashforth."""
+    """STORK-4: ROCK4 on a cubic polynomial of v, which equals four-point Adams-Bashforth in v."""
 
     name = "stork_4"
     order = 4

@@ -29,8 +29,8 @@ class UniPC(Multistep):
     """UniPC: UniP-p with UniC-p, together of order p + 1, in the data or the noise prediction.
 
     Both integrate a polynomial of m, which is d or eps, from lam_i to lam_i + h. UniP's polynomial
-    goes through the last p values, UniC's also through the value at the end. B(h) (``variant``)
-    remains in two weights only, which the authors fix as if h were small. For d, -B(h) / 2 weighs
+    goes through the last p values, UniC's also through the value at the end. Integrals are exact,
+    except for one in UniP-2 and in UniC-1, which is B(h) / 2 (``variant``). For d, -B(h) / 2 weighs
     (m_i - m_{i-1}) h / h_{i-1} in UniP-2, and the end's value minus the start's in UniC-1.
 
     Attributes:
@@ -86,7 +86,7 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` plus UniC - UniP of the step before, from memos at its level and ``before``."""
+        """Return ``row`` with the correction of the previous step, which began at ``before[0]``."""
         corrector = self._corrector_weights(before, row.sigma)
         predictor = (0.0, *self._predictor_weights(before, row.sigma))
         change = [c - p for c, p in zip(corrector, predictor, strict=True)]
@@ -111,12 +111,12 @@ class UniPC(Multistep):
         return self._polynomial_weights((nxt, *levels), levels[0], nxt)
 
     def _polynomial_weights(self, levels: Sequence[float], cur: float, nxt: float) -> list[float]:
-        """Return weights at ``levels`` that integrate the polynomial from ``cur`` to ``nxt``."""
+        """Return weights at ``levels`` in the polynomial's integral from ``cur`` to ``nxt``."""
         lam = [math.log(cur / level) for level in levels]
         return monomial_weights(lam, self._moments(cur, nxt, len(levels)))
 
     def _integral_weight(self, cur: float, nxt: float) -> float:
-        """Return the authors' weight of a slope: -B(h) / 2 for data, -nxt B(h) / 2 for noise."""
+        """Return the weight in UniP-2 and UniC-1: -B(h) / 2 for data, -nxt B(h) / 2 for noise."""
         h = math.log(cur / nxt)
         if self.prediction == "data":
             return (h if self.variant == "bh1" else -math.expm1(-h)) / 2
@@ -126,7 +126,7 @@ class UniPC(Multistep):
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
     def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-        """Return weights of memos, d or sigma eps, from weights of d or eps at ``levels``."""
+        """Return weights of memos (d or sigma eps) from ``weights`` of d or eps at ``levels``."""
         if self.prediction == "data":
             return tuple(weights)
         return tuple(w / s for w, s in zip(weights, levels, strict=True))

@@ -27,7 +27,7 @@ M1, M0 = 1 + 0j, 1j
 def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
     """Return a plan that redoes its analytic first step with the evaluation of the second step.
 
-    The redone step is Euler's. Later rows that read memo 1 also read memo 0.
+    The redone step is Euler's. Rows that read the memo of the second step also read the first's.
 
     Args:
         rows: linear rows, the first with a ``gain``, the second without. A single row is unchanged.
@@ -57,9 +57,10 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
 def _substitute_memos(
     row: LinearRow, i: int, m1: complex, m0: complex, shift: complex
 ) -> LinearRow:
-    """Return the plan's row ``i`` with memos 1 and 0 replaced by combinations ``m1`` and ``m0``.
+    """Return the plan's row ``i`` with the memos of steps 1 and 0 replaced by ``m1`` and ``m0``.
 
-    The complex ``shift`` is added to the two weights. A row that does not read memo 1 is unchanged.
+    These are sums of the two memos: the real part weighs memo 1, the imaginary part memo 0. The
+    sum ``shift`` is added. A row that does not read memo 1 is unchanged.
     """
     if len(row.b) < i:
         return row
@@ -98,9 +99,9 @@ class WarpedAB(Multistep):
         deferred: True to redo the first step by :func:`defer_first_step`; needs ``analytic_first``.
             ``spread`` then only sets the state at which the second step evaluates.
         spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
-        end: level >= 0 for ``through_zero``. In place of x(0), the step to 0 gives the denoised
-            image at ``end``, extrapolated from memos at higher levels. Both are equal if ``end`` is
-            0 or below the data's finest detail. From ``end`` or below, the step is x <- d.
+        end: level >= 0 at which a step to 0 with ``through_zero`` takes the denoised image,
+            extrapolated from memos at higher levels. This equals x(0) if ``end`` is 0 or below the
+            data's finest detail. A step to 0 from ``end`` or below is x <- d.
     """
 
     source: ClassVar[Source] = SOURCE
@@ -159,7 +160,7 @@ class WarpedAB(Multistep):
         return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` plus the step before's correction, from memos at its level and ``before``."""
+        """Return ``row`` with the correction of the previous step, which began at ``before[0]``."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = memo_weights(self, levels, cur, moments)
@@ -195,7 +196,7 @@ class WarpedAB(Multistep):
         return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image_row(levels)
 
     def _image_row(self, levels: Sequence[float]) -> LinearRow:
-        """Return the row that ends in the denoised image at ``end``, with v extrapolated there."""
+        """Return the coefficients of a step to the denoised image at ``end``, by extrapolated v."""
         cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
             return jump(cur)

@@ -68,7 +68,7 @@ def names() -> list[str]:
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the peer class of ``azula:SAMPLER``."""
+    """Return the :class:`Peer` subclass ``azula:SAMPLER``, with its options as fields."""
     module = import_installed(name, LIBRARY, "azula.sample")
     takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}

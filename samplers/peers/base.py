@@ -30,7 +30,7 @@ class PeerBatch:
 
     Attributes:
         grid: the levels.
-        step: number of the step whose noise is drawn next, set by the level of the last evaluation.
+        step: index of the step whose noise is drawn next; an evaluation sets it by its level.
     """
 
     def __init__(self, denoise: Denoise, grid: Grid, noise: Noise, dtype: torch.dtype) -> None:
@@ -48,7 +48,7 @@ class PeerBatch:
         )
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the denoised image in the dtype of ``x``; set ``step`` by :meth:`step_of`."""
+        """Return the denoised image in the dtype of ``x``; set ``step`` to ``sigma``'s step."""
         level = self._snap_to_grid(sigma)
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
@@ -66,11 +66,11 @@ class PeerBatch:
         return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """Return a new standard normal for an interval, by default for the present step.
+        """Return a new standard normal for levels ``cur`` to ``nxt``, by default for ``step``.
 
-        A peer that names intervals expects a path. The intervals of one step share a path in sigma,
-        as in k-diffusion. An interval begins a new path if it starts off the path, or does not end
-        below it: see :func:`~samplerbench.samplers.families.noisy_stages.with_disjoint_noise`.
+        A peer that gives levels expects increments of a Brownian path. Intervals inside one step of
+        the grid share a path with the time sigma, as in k-diffusion. An interval begins a new path
+        if the path has no value at ``cur`` or already goes down to ``nxt``.
         """
         if cur is None or nxt is None:
             return self._next_draw(min(self.step, len(self.grid) - 1))
@@ -160,7 +160,7 @@ class Peer(Declared, ABC):
     Class attributes in addition to :class:`~samplerbench.samplers.Sampler`'s:
         target: the peer's own name for the method.
         origin: library and version, part of the fingerprint of a result.
-        renamed: the peer's own names of options, by field, where the two names differ.
+        renamed: the peer's own name of an option, by our field, where the two differ.
     """
 
     target: ClassVar[str]

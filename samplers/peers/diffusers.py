@@ -85,7 +85,7 @@ def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
 
 
 def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
-    """Set the lists of a scheduler that evaluates twice a step; return the levels of evaluation."""
+    """Set the levels of a scheduler that evaluates twice a step; return all levels evaluated."""
     sigma = _as_tensor(grid.sigma)
     down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
@@ -104,7 +104,7 @@ def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
 
 
 def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
-    """Set an ancestral scheduler's noise ``up`` and levels ``down``; return the levels ``down``."""
+    """Set ``sigmas_up`` and ``sigmas_down`` of an ancestral scheduler; return levels ``down``."""
     up = (sigma[1:] ** 2 * (sigma[:-1] ** 2 - sigma[1:] ** 2) / sigma[:-1] ** 2).sqrt()
     down = (sigma[1:] ** 2 - up**2).sqrt()
     zero = sigma.new_zeros(1)
@@ -114,7 +114,7 @@ def _place_ancestral(scheduler: Any, sigma: Tensor) -> Tensor:
 
 
 def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
-    """Set one training time per level, the last level as the end; return the coordinates."""
+    """Replace a scheduler's training times by our levels; return its coordinates."""
     alphas = _as_tensor([_vp_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
@@ -125,7 +125,7 @@ def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
 
 
 def _place_ipndm(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
-    """Set IPNDM's alphas and sigmas, for a network that predicts v; return the coordinates."""
+    """Set IPNDM's ``alphas``, ``betas`` (alpha sigma) and timesteps; return its coordinates."""
     scheduler.alphas = _as_tensor([_vp_alpha(s) for s in grid.sigma])
     scheduler.betas = _as_tensor([_vp_alpha(s) * s for s in grid.sigma])
     scheduler.timesteps = _as_tensor(grid.sigma[:-1])
@@ -146,7 +146,7 @@ def _noise_output(d: Tensor, x: Tensor, s: float) -> Tensor:
 
 
 def _velocity_output(d: Tensor, x: Tensor, s: float) -> Tensor:
-    """Return the velocity alpha eps - alpha s d."""
+    """Return the velocity alpha eps - alpha s d of x = alpha (d + s eps)."""
     return _vp_alpha(s) * (_noise_output(d, x, s) - s * d)
 
 
@@ -269,7 +269,7 @@ _STEP_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersScheduler(Peer):
-    """Scheduler of diffusers on our levels, with our noise; options of ``step`` are fields too."""
+    """Scheduler of diffusers on our levels; fields are options of its class and of its ``step``."""
 
     always_noise: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]
@@ -360,7 +360,7 @@ def names() -> list[str]:
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the peer class of ``diffusers:SCHEDULER``."""
+    """Return the :class:`Peer` subclass ``diffusers:SCHEDULER``, with its options as fields."""
     target = name.partition(":")[2]
     try:
         cls = getattr(load_library(name), target)

@@ -100,7 +100,7 @@ def names() -> list[str]:
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the peer class of ``k-diffusion:FUNCTION``."""
+    """Return the :class:`Peer` subclass ``k-diffusion:FUNCTION``, with its options as fields."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}

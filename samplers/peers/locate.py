@@ -69,10 +69,10 @@ def find_clone(repository: str) -> Path | None:
 
 
 def clone_file(name: str) -> Path:
-    """Return the path of the file with a peer's code, such as ``edm:…``, in the user's clones.
+    """Return the path of the file with the code of a peer such as ``edm:edm_sampler``, in a clone.
 
     Raises:
-        ValueError: the file is not there (the message names a clone), or the peer needs no clone.
+        ValueError: the file is missing (the message says how to clone it) or no clone has it.
     """
     library = name.partition(":")[0]
     if library not in _FILES:
@@ -134,7 +134,7 @@ def import_without_package(package: Path, module: str) -> ModuleType:
 
 
 def load_script(path: Path, *siblings: str) -> ModuleType:
-    """Return a clone's file as a module; it may import ``siblings`` in its folder by bare names."""
+    """Return a clone's file as a module; it can import the modules ``siblings`` in its folder."""
     alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         spec = importlib.util.spec_from_file_location(alias, path)
@@ -149,7 +149,7 @@ def load_script(path: Path, *siblings: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
-    """Let a script import its siblings by bare names inside this context."""
+    """Let a script import the modules ``siblings`` in its folder inside this context."""
     modules = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
     sys.path.insert(0, str(folder))
     try:
@@ -162,7 +162,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def load_functions(path: Path, **given: Any) -> dict[str, Any]:
-    """Return a script's undecorated functions by name, with the globals ``given``."""
+    """Return a script's undecorated functions, with globals ``given``; the script is not run."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
@@ -241,7 +241,7 @@ def _adapter_module(library: str) -> Any:
 
 
 def _path_of_code(library: str, target: str) -> str:
-    """Return the path of a peer's code for libraries that may be clones; "" for the others."""
+    """Return the path of a peer's code if its library may be a clone; "" for other libraries."""
     if library in SOURCES:
         return str(clone_file(f"{library}:{target}"))
     if library == "k-diffusion":
@@ -251,5 +251,5 @@ def _path_of_code(library: str, target: str) -> str:
 
 @lru_cache(maxsize=256)
 def _make_class(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
-    """Return the class of a peer, made once for each name and path of its code."""
+    """Return the class of a peer, made once for each name and path ``origin`` of its code."""
     return _adapter_module(name.partition(":")[0]).make_class(name)

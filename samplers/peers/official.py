@@ -53,10 +53,10 @@ class VarianceExploding:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverOrUniPC(Peer):
-    """Authors' DPM-Solver or UniPC on our levels; multistep orders are at most the step count."""
+    """Authors' DPM-Solver or UniPC on our levels; N steps have multistep orders up to N."""
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Return the states after the positive levels and, if the grid ends at 0, x <- d."""
+        """Return the states after steps on positive levels; then x <- d if the grid ends at 0."""
         steps = len(batch.grid.positive) - 1
         if steps < 1:
             return batch.jump(x)
@@ -128,7 +128,7 @@ def names(library: str) -> list[str]:
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the peer class of ``LIBRARY:METHOD``."""
+    """Return the :class:`Peer` subclass ``LIBRARY:METHOD``, with its options as fields."""
     library, _, target = name.partition(":")
     file = clone_file(name)
     declared: dict[str, Any] = {"source": SOURCES[library], "origin": name_and_hash_of_file(file)}
@@ -147,7 +147,7 @@ def make_class(name: str) -> type[Peer]:
 
 
 class _DenoiserAsNetwork(SimpleNamespace):
-    """Our denoiser as the network that EDM's and diff-sampler's samplers call."""
+    """Our denoiser in the form of the network that EDM's and diff-sampler's functions call."""
 
     batch: PeerBatch
     shape: torch.Size
@@ -165,7 +165,7 @@ class DiffSampler(Peer):
         return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Return the states after the positive levels and, if the grid ends at 0, x <- d."""
+        """Return the states after steps on positive levels; then x <- d if the grid ends at 0."""
         if len(batch.grid.positive) < 2:
             return batch.jump(x)
         levels, options = batch.levels(x, batch.grid.positive), self.options
@@ -190,11 +190,11 @@ class EDM(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """Return the sampler's function; its script, which needs more libraries, does not run."""
+        """Return EDM's function for the peer ``name``, without running its script."""
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Return the states after EDM's function, which gets the levels from ``round_sigma``."""
+        """Return the states after EDM's function, which gets our levels by ``round_sigma``."""
         if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = batch.levels(x, batch.grid.positive)

@@ -104,5 +104,5 @@ def names() -> list[str]:
 
 
 def make_class(name: str) -> type[Peer]:
-    """Return the peer class of ``torchsde:METHOD``."""
+    """Return the :class:`Peer` subclass ``torchsde:METHOD``, with its options as fields."""
     return define_peer(TorchSDE, name, {}, source=_SOURCE, origin=version_of_package(LIBRARY))

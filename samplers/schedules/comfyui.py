@@ -1,8 +1,8 @@
 """Schedules in the menus of ComfyUI, RES4LYF and Forge, by their exact rules.
 
 Rules that pick rows of a beta table take ``table``: Stable Diffusion's by default, "flow" for a flow
-of 1000 times, "flux" for one of 10,000. On flows ComfyUI calls the time sigma: there, wrap the other
-rules in ``in_flow_time``. ``shifted`` applies a model's shift.
+of 1000 times, "flux" for one of 10,000. On flows ComfyUI's sigma is the time t. Rules without
+``table`` then have to be wrapped in ``in_flow_time``. ``shifted`` applies a model's shift.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def normal(
 def sgm_uniform(
     n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
 ) -> Grid:
-    """Levels of ``normal`` for one step more, without the evaluation at sigma_min.
+    """Levels of ``normal`` with one step more, of which sigma_min is then left out.
 
-    Without ``to_zero`` it is :func:`normal`, which has the arguments and errors.
+    Without ``to_zero`` it equals :func:`normal`, where the arguments and errors are explained.
     """
     grid = normal(n, sigma_min, sigma_max, table=table, to_zero=False)
     return Grid((*grid.sigma[:-1], 0.0)) if to_zero else grid
@@ -66,7 +66,7 @@ def sgm_uniform(
 def _by_rows(
     name: str, summary: str, source: Source, rows_of: Callable[[int, int], Sequence[int]]
 ) -> Callable[..., Grid]:
-    """Register and return a schedule: the falling rows ``rows_of(n, T)`` of a table of T rows."""
+    """Register and return a schedule: levels in the rows ``rows_of(n, T)``, falling, of T rows."""
 
     def make(
         n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
@@ -153,7 +153,7 @@ _SCALED = "A curve is scaled so as to end at sigma_min if that were above its la
 
 
 def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
-    """Return the grid ``sigma_max`` × ``shape`` (1 to 0), scaled to keep levels >= sigma_min."""
+    """Return the grid ``sigma_max`` × ``shape``, which falls from 1 to 0, kept >= sigma_min."""
     *inner, low = shape[1:-1] if to_zero else shape[1:]
     if low * sigma_max < sigma_min:
         scale = (1 - sigma_min / sigma_max) / (1 - low)

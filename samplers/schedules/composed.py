@@ -13,7 +13,7 @@ from .registry import schedule
 def _back_to_levels(
     grid: Grid, low: float, inverse: Callable[[float], float], sigma_min: float, sigma_max: float
 ) -> Grid:
-    """Return ``inverse`` of a grid's values, with exact ends; ``low`` is the value at sigma_min."""
+    """Return levels ``inverse(value)`` for a grid of values; ``low`` becomes sigma_min exactly."""
     ends = {grid.sigma[0]: sigma_max, low: sigma_min, 0.0: 0.0}
     return Grid(tuple(ends[x] if x in ends else inverse(x) for x in grid.sigma))
 
@@ -38,10 +38,10 @@ def shifted(
 ) -> Grid:
     """Levels of a schedule ``base`` on the range divided by ``shift``, multiplied by ``shift``.
 
-    In flow time t <- shift t / (1 + (shift - 1) t), so that even times become ``flow_shift``. Nothing
-    changes where levels scale with the range, as in ``karras``. The harness takes ``base`` as a spec,
-    and ``shift`` as a number > 0 or "model": the shift of the model's scheduler, fixed or by the size
-    of the image (FLUX, SD3). Other arguments are as in :func:`~.closed.karras`.
+    In flow time t <- shift t / (1 + (shift - 1) t), so that even times become ``flow_shift``. A
+    base whose levels scale with the range, such as ``karras``, is unchanged. The harness takes
+    ``base`` as a spec, and ``shift`` > 0 or "model": the shift of the model's scheduler, fixed or
+    by the size of the image (FLUX, SD3). Other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: ``shift`` is not positive, or ``base`` refuses ``n`` or the divided range.

@@ -161,7 +161,7 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 def levels_in_range(
     n: int, table: str, sigma_min: float, sigma_max: float, near: float = 0.0
 ) -> list[float]:
-    """Return a table's rising levels in the range, with the outer two moved to the range's ends.
+    """Return a table's levels in the range, rising; the range's ends replace the outer two.
 
     A level that is outside by at most the fraction ``near`` counts; an infinite level counts too.
     Raises a ValueError if fewer than two levels lie within the range.

@@ -16,7 +16,7 @@ from .registry import schedule
 
 @cache
 def read_lists() -> dict[str, Any]:
-    """Return the lists of ``lists.json``, by schedule, and the levels that ``gits`` indexes."""
+    """Return ``lists.json``: lists by schedule, and the levels to which the lists of GITS refer."""
     return json.loads((Path(__file__).parent / "lists.json").read_text(encoding="utf-8"))
 
 
@@ -29,7 +29,7 @@ def choose_list(name: str, key: str) -> Any:
 
 
 def _inner_levels(known: list[float], n: int, low: float, high: float) -> list[float]:
-    """Return ``n`` - 1 levels of a list, log-linear in the step's index, within (low, high)."""
+    """Return ``n`` - 1 levels between a list's ends, log-linear in the index, in (low, high)."""
     logs, ends = np.log(known), np.log([low, high])
     inner = np.interp(np.arange(1, n) * (len(known) - 1) / n, np.arange(len(known)), logs)
     if n > 1 and not (ends[0] < inner[-1] and inner[0] < ends[1]):

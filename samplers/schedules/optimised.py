@@ -49,7 +49,7 @@ def euler_costs(
 def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
-    """Return the KL divergence of paths (nats) in each possible step of ``ddpm`` between levels.
+    """Return, for each possible step of ``ddpm``, its part of the paths' KL divergence, in nats.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
 
@@ -151,7 +151,7 @@ class FineGridSearch:
 
     @property
     def most(self) -> int:
-        """Largest number of steps above sigma_min."""
+        """Largest number of steps from sigma_max to sigma_min."""
         return len(self.levels) - 1
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
@@ -180,7 +180,7 @@ class FineGridSearch:
 
     @abstractmethod
     def path(self, jumps: int) -> Sequence[int]:
-        """Return the indices of the fine levels of ``jumps`` steps, from the first to the last."""
+        """Return indices in ``levels`` for ``jumps`` steps from the first level to the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,15 +201,15 @@ class Searched(FineGridSearch):
     size: str = "teacher_steps"
 
     def path(self, jumps: int) -> list[int]:
-        """Return the indices of the fine levels on the cheapest path of ``jumps`` jumps."""
+        """Return indices in ``levels``: the :func:`cheapest_path` of ``jumps`` steps."""
         return cheapest_path(self.cost, jumps, self.weight)
 
 
 class Equalised(Searched):
-    """Searched schedule whose path is :func:`even_path`."""
+    """Schedule found on one model, whose steps have about equal costs (:func:`even_path`)."""
 
     def path(self, jumps: int) -> list[int]:
-        """Return the indices of the fine levels on the :func:`even_path` of ``jumps`` jumps."""
+        """Return indices in ``levels``: the :func:`even_path` of ``jumps`` steps."""
         return even_path(self.cost, jumps)
 
 

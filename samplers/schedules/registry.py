@@ -24,8 +24,8 @@ class Entry:
         same_as: spec of the schedule that it equals with default options, or "".
         needs_model: True if its levels depend on the model.
         needs_sampler: True if its levels also depend on the sampler, and exist for some numbers of
-            steps only. The schedule found on a model then has a method ``for_sampler(sampler)``,
-            which returns a function that makes grids and has a method ``facts(n)``.
+            steps only. The schedule found on a model then has a method ``for_sampler(sampler)``. It
+            returns an object that makes grids when called, and has a method ``facts(n)``.
         of_library: True for a rule of another program; searches do not start from its levels.
     """
 
