@@ -24,9 +24,10 @@ def measure_rounding(cell: Context) -> Measured:
     quantities=(ROUNDING_SHARE,),
 )
 def measure_rounding_share(cell: Context) -> Measured:
-    """Measure (typical error of rounding / typical distance to the endpoints)².
+    """Measure the share of rounding in squared distances to the converged endpoints.
 
-    The share can exceed 1, since the two errors can cancel. It is None for a distance of 0.
+    It is the squared ratio of two typical distances (:func:`typical_error`). It can exceed 1, since
+    rounding can cancel other errors. It is None if the distance to the endpoints is 0.
     """
     n, apart = min(len(cell.precise), len(cell.solution.x)), endpoint_distance(cell.solution.x)
     rounding, whole = (
