@@ -33,7 +33,7 @@ def make_statistics(
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
 
     Args:
-        source: value of ``--reference``. All samples count; of a data set, the training images.
+        source: value of ``--reference``: a file, a folder or a data set (its training images).
         spec: name of the extractor, a value of ``--extractor``.
         out: ``.npz`` file to write.
         model: model that gives shape and range of the samples; None takes both from the images.
@@ -62,7 +62,7 @@ def _image_shape_and_range(
 ) -> tuple[tuple[int, ...], tuple[float, float] | None]:
     """Return the shape and range of a source's samples; raises a ValueError for an unknown shape.
 
-    The range is None for an array that is not uint8, which only ``spec`` ``pixels`` accepts.
+    The range is None for arrays of other dtypes than uint8, which need ``pixels`` as ``spec``.
     """
     path = Path(source)
     if path.is_dir():
