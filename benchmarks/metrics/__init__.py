@@ -1,7 +1,7 @@
 """Metrics: each file has pure functions of float64 arrays, and one or two metrics that call them.
 
-Importing this package imports every file in it, which registers its metrics. Callers extract
-features and store results. :mod:`.metric` describes how to add a metric.
+Importing this package imports all its files, which registers their metrics. Metrics get features
+that are extracted already, and store nothing. :mod:`.metric` describes how to add a metric.
 """
 
 import importlib

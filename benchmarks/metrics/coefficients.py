@@ -1,4 +1,4 @@
-r"""Distance from each coefficient's distribution to its exact one, a mixture of Gaussians.
+r"""Distance of each Haar coefficient's distribution in samples to its exact mixture of Gaussians.
 
 For sorted values x_(1) <= … <= x_(n) and an exact distribution with quantile function Q,
 
@@ -28,7 +28,7 @@ from .metric import Context, Measured, metric
 def coefficient_distances(
     x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return each coefficient's W_2² to its mixture, divided by the variance of the mixture.
+    """Return each coefficient's W_2² to its mixture of Gaussians divided by the mixture's variance.
 
     Args:
         x: coefficients ``(n, d)`` of n >= 1 samples.
@@ -37,7 +37,7 @@ def coefficient_distances(
         stds: standard deviations of the Gaussians, ``(K, d)``, > 0.
 
     Returns:
-        Distances ``(d,)`` > 0. Even n exact samples have distances of about 1 / n or more.
+        Ratios ``(d,)`` > 0, about 1 / n or more if the n samples are exact.
 
     Raises:
         ValueError: shapes do not fit, there is no sample, or a value is not finite.
@@ -67,7 +67,10 @@ def coefficient_distances(
 def quantile_cell_means(
     n: int, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return means ``(n, d)`` of d mixtures' quantile functions over n equal parts of (0, 1)."""
+    """Return means ``(n, d)`` of d mixtures' quantiles over n equal parts of (0, 1).
+
+    Arguments are ``(K, d)``, as for :func:`coefficient_distances`.
+    """
     from scipy.special import ndtr  # imported here, since a finished run does not need it
 
     w, m, s = (values[:, None] for values in (weights, means, stds))
@@ -88,9 +91,9 @@ MOST = 4_000
 
 @metric("coefficients", version=9, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
-    """Measure the RMS distance of coefficients to their exact distributions.
+    """Measure the root of the mean of :func:`coefficient_distances` over all coefficients.
 
-    The floor is the distance of as many exact samples. Without stored samples the result is empty.
+    The floor is the value of as many exact samples. Without stored samples there is no result.
     """
     first = cell.known_rows[:MOST]
     if not len(first):

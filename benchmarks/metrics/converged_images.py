@@ -42,7 +42,7 @@ BACKBONES = {11: ("alex", 31), 3: ("vgg", 16)}
 
 
 def image_pairs(cell: Context) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (decoded samples, decoded endpoints) by blocks; nothing for data without a range."""
+    """Yield (decoded samples, decoded endpoints) in blocks; nothing if ``cell.limits`` is None."""
     ends = cell.solution.x
     x = cell.whole[: len(ends)]
     for start in range(0, len(x) if cell.limits else 0, BLOCK):
@@ -66,9 +66,9 @@ def peak_signal_to_noise(
 
 
 def load_lpips() -> tuple[Any, str, int]:
-    """Return the network, its backbone's name with a hash, and the smallest side of its images.
+    """Return the LPIPS network, its backbone's name with a hash, and the smallest valid image side.
 
-    Raises a ValueError if the package or the file is missing, or the file has other contents.
+    Raises a ValueError if the package lpips or the file of :data:`WEIGHTS` is missing or unusable.
     """
     path = Path(os.environ.get(WEIGHTS, ""))
     if not path.is_file():
@@ -100,7 +100,7 @@ def _load_file(path: Path, *_changes: int) -> tuple[Any, str, int]:
 
 @metric("psnr_conv", version=1, needs=NEEDS, quantities=(PSNR,), default=False)
 def psnr_conv(cell: Context) -> Measured:
-    """Measure the mean PSNR in dB; no result without samples or a range of the data."""
+    """Measure the mean PSNR of samples to endpoints, in dB; empty without samples or limits."""
     limits = cell.limits or (0.0, 1.0)
     pairs = ((x.cpu().numpy(), r.cpu().numpy()) for x, r in image_pairs(cell))
     each = np.concatenate([[], *(peak_signal_to_noise(x, r, limits) for x, r in pairs)])
@@ -113,7 +113,10 @@ def psnr_conv(cell: Context) -> Measured:
 )
 @torch.no_grad()
 def lpips_conv(cell: Context) -> Measured:
-    """Measure the mean LPIPS; no result for small images, or images neither grey nor RGB."""
+    """Measure the mean LPIPS of decoded samples to decoded endpoints.
+
+    The result is empty without a range, for small images, and for images neither grey nor RGB.
+    """
     (network, name, side), (low, high) = load_lpips(), cell.limits or (0.0, 1.0)
     blocks: list[Any] = [[]]
     for pair in image_pairs(cell):
@@ -129,7 +132,7 @@ def lpips_conv(cell: Context) -> Measured:
 
 
 def _mean_of(values: FloatArray, name: str, **beside: object) -> Measured:
-    """Return the mean of values ``(n,)`` and its standard error; nothing for no values."""
+    """Return the mean of values ``(n,)``, its error and the columns ``beside``; empty for n = 0."""
     if not len(values):
         return Measured({})
     se = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan

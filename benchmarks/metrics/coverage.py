@@ -78,7 +78,7 @@ def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCovera
         reference_counts: independent samples of the truth in each mode, ``(K,)``.
 
     Raises:
-        ValueError: shapes differ, a count is negative, or a side has no sample.
+        ValueError: shapes differ, a count is negative, or all counts of one argument are 0.
     """
     observed, reference = _pair(counts, reference_counts)
     n, m = observed.sum(), reference.sum()
@@ -104,7 +104,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return ``values`` summed over cells; rare modes share cells of expected counts >= FEWEST."""
+    """Return arrays ``values`` summed over groups of modes with ``expected`` counts >= FEWEST."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):
@@ -146,10 +146,10 @@ MODE_SAMPLES = 10_000
 
 @metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
 def mode_coverage(cell: Context) -> Measured:
-    """Measure the share of modes with samples and, for an exact model, test their frequencies.
+    """Measure the share of modes that have samples; for exact models, test the modes' frequencies.
 
-    A network's classes get no p value: an imperfect classifier assigns unknown proportions of real
-    images to each class. The result is empty for a model without modes, or without stored samples.
+    For a network there is no test: its imperfect classifier would sort real images into classes in
+    unknown proportions. Without modes or stored samples the result is empty.
     """
     modes = _modes(cell)
     if modes is None:

@@ -24,10 +24,10 @@ from .metric import PRECISE_RUN, Context, Measured, metric
 
 @dataclass(frozen=True, eq=False)
 class EndpointError:
-    """Distances e_i = ||x_i - r_i|| / sqrt(d) of samples x_i to endpoints r_i, in data units.
+    """Distances e_i = ||x_i - r_i|| / sqrt(d) of samples x_i to their latents' endpoints r_i.
 
     Attributes:
-        rmse: sqrt(mean e_i²).
+        rmse: sqrt(mean e_i²), in data units.
         rmse_se: standard error of ``rmse``; NaN for one sample, 0 if every sample is exact.
         rmse_median: median of e_i. It is far below ``rmse`` if a few samples ended in other modes.
         per_sample: the e_i ``(n,)``, in the order of the samples.
@@ -104,7 +104,7 @@ def flip_fraction(
 
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def measure_endpoint_distances(cell: Context) -> Measured:
-    """Measure distances to the latents' ODE endpoints, and the share of samples in other modes."""
+    """Measure distances of samples to ODE endpoints, and the share in other modes than these."""
     x, error = _distances(cell)
     columns: dict[str, object] = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
@@ -124,7 +124,7 @@ def measure_endpoint_distances(cell: Context) -> Measured:
 
 @metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
 def measure_path_distances(cell: Context) -> Measured:
-    """Measure the distance of each sample to the converged endpoint along its Brownian path."""
+    """Measure distances of samples to the limits of many steps along the same Brownian paths."""
     _, error = _distances(cell)
     columns = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), STRONG),
@@ -150,8 +150,8 @@ def distance_columns(
 ) -> dict[str, object]:
     """Return columns that summarise distances ``(n,)`` of samples: value, error, 95 % interval.
 
-    ``apart`` is the RMS distance between two endpoints (:func:`endpoint_distance`), which is a
-    column too. Quantities without a column for ``apart`` give their flag only.
+    ``quantities`` name the columns. ``apart`` is the RMS distance between two endpoints
+    (:func:`endpoint_distance`). A quantity without a column for ``apart`` gives only its flag.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:
@@ -165,7 +165,7 @@ def distance_columns(
 
 
 def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
-    """Return columns with the share of flipped samples in a mask, its error and 95 % interval."""
+    """Return columns: the share of True in the mask ``flipped``, its error and 95 % interval."""
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),
@@ -192,9 +192,10 @@ def measure_rounding(cell: Context) -> Measured:
     quantities=(ROUNDING_SHARE,),
 )
 def measure_rounding_share(cell: Context) -> Measured:
-    """Measure (typical error of rounding / typical distance to the endpoints)².
+    """Measure the share of rounding in squared distances to the converged endpoints.
 
-    The share can exceed 1, since the two errors can cancel. It is None for a distance of 0.
+    It is the squared ratio of two typical distances (:func:`typical_error`). It can exceed 1, since
+    rounding can cancel other errors. It is None if the distance to the endpoints is 0.
     """
     n, apart = min(len(cell.precise), len(cell.solution.x)), endpoint_distance(cell.solution.x)
     rounding, whole = (

@@ -57,7 +57,7 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
 
 @metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
 def energy(cell: Context) -> Measured:
-    """Measure the energy distance to as many held-out features; no result for under 4 samples."""
+    """Measure the energy distance of features to as many held-out ones; empty below 4 samples."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST:

@@ -141,10 +141,10 @@ class KernelEstimate:
 
     Attributes:
         value: unbiased squared maximum mean discrepancy, around 0 for equal distributions.
-        se: standard error of ``value``, of first and second order, from both sides.
+        se: standard error of ``value``, to second order, from the noise of both sets.
         low, high: ends of the 95 % interval, >= 0, which account for the skewness of the noise.
-        influence: influence of each sample ``(n,)``, in order, mean 0. The variance of both sides'
-            influences gives 2 ``se²`` for equal distributions, ``se²`` for very different ones.
+        influence: influence of each sample ``(n,)``, in order, mean 0. An error from influences is
+            √2 times ``se`` for equal distributions, and ``se`` for very different ones.
         reference_influence: influence of each reference sample ``(m,)``, mean 0.
     """
 
@@ -207,9 +207,9 @@ Side = tuple[NDArray, FloatArray]
 def _noise(
     second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
 ) -> Noise:
-    """Return the noise of both sides together, with cubes in units of ``unit``.
+    """Return the :class:`.Noise` of both sides together, with the given ``second`` and ``unit``.
 
-    ``second`` is the variance of second order. At most PAIRS samples of each side give ``cross``.
+    The moment ``cross`` is estimated from at most PAIRS samples of each side.
     """
     if unit == 0:
         return Noise(second, 0.0, 0.0)
@@ -266,7 +266,7 @@ MOST = 10_000
 
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
 def kernel_distance(cell: Context) -> Measured:
-    """Measure the KID to as many held-out features; no result for too few or too large features."""
+    """Measure the KID of features to as many held-out ones; empty if too few or above LARGEST."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:

@@ -35,7 +35,7 @@ class Memorisation:
         share: share of samples with a ratio below ``threshold``; without memorisation about 1 %.
         low, high: exact 95 % binomial interval of ``share`` (Clopper and Pearson 1934).
         threshold: quantile of the held-out data's ratios.
-        ratio: d_1 / d_2 of each sample, ``(n,)`` in [0, 1].
+        ratio: :func:`distance_ratio` of each sample, ``(n,)`` in [0, 1].
     """
 
     share: float
@@ -140,5 +140,5 @@ def memorised(cell: Context) -> Measured:
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
 def duplicates(cell: Context) -> Measured:
-    """Measure the share of exact repeats among the samples stored in full precision, if any."""
+    """Measure the share of exact repeats among samples stored without rounding, if any are."""
     return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

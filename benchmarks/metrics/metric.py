@@ -49,7 +49,7 @@ PRECISE_RUN: Need = "run in full precision"
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Converged endpoints of latents 0 … k - 1: reference solutions or limits of Brownian paths.
+    """Converged endpoints of latents 0 … k - 1, of the ODE or of the SDE along Brownian paths.
 
     Attributes:
         x: endpoints ``(k, *event)``.
@@ -113,7 +113,7 @@ class Context(Protocol):
 
     @property
     def known(self) -> NDArray:
-        """Samples ``(k, *event)`` that are stored, perhaps in half precision. Need: "samples"."""
+        """Stored samples ``(k, *event)``, all or the first, perhaps rounded. Need: "samples"."""
         ...
 
     @property
@@ -128,7 +128,7 @@ class Context(Protocol):
 
     @property
     def precise(self) -> NDArray:
-        """First k samples, drawn again in full precision. Need: "run in full precision"."""
+        """Counterparts of :attr:`whole` in full precision. Need: "run in full precision"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:
@@ -159,14 +159,14 @@ class Context(Protocol):
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and standard deviations ``(K, d)`` of each coefficient's K Gaussians.
+        """Weights, means and stds ``(K, d)`` of the exact mixture of each Haar coefficient.
 
         Need: "coefficients".
         """
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:
-        """Return coefficients ``(n, d)`` of samples ``(n, *event)``. Need: "coefficients"."""
+        """Return Haar coefficients ``(n, d)`` of samples ``(n, *event)``. Need: "coefficients"."""
         ...
 
     @property
@@ -180,16 +180,16 @@ class Context(Protocol):
         ...
 
     def images(self, x: NDArray) -> Tensor:
-        """Return decoded images of samples ``(n, *event)``, in the range, on the model's device."""
+        """Return decoded samples ``(n, …)``, clamped to :attr:`limits`, on the model's device."""
         ...
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """Return ``make()``, which is called once per ``key`` for all cells of a model."""
+        """Return ``make()``, which is cached by ``key`` and shared by all cells of a model."""
         ...
 
 
 class Measured(NamedTuple):
-    """Result of a metric: values by column name, and influence values ``(n,)`` by array name."""
+    """Result of a metric: values by column name, and samples' influences ``(n,)`` by array name."""
 
     columns: Mapping[str, object]
     influence: Mapping[str, FloatArray] = {}
@@ -201,14 +201,14 @@ class Metric:
 
     Attributes:
         name: name of the metric in suites and stored results.
-        version: to be raised with every change of a number; then stored results are computed again.
+        version: raise it if results change, so that stored results are computed again.
         needs: data that the metric reads. If a need is not met, the metric's columns stay empty.
         quantities: descriptions of the results, in the order of the table.
         measure: decorated function. An ArithmeticError or ValueError from a built-in metric fails
             the row of the cell. An error from a plugin leaves only its own columns empty.
         default: False for a metric that is measured only if a suite names it.
-        weights: function that loads the user's file of weights and returns a text with its hash. A
-            ValueError refuses the metric. None for a metric without such a file.
+        weights: function that loads the user's file of weights and returns a text with its hash. If
+            it raises a ValueError, no run with the metric starts. None for a metric without a file.
     """
 
     name: str

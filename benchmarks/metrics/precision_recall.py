@@ -87,9 +87,9 @@ MOST = 5_000
 
 @metric("precision_recall", version=8, needs={"features"}, quantities=MANIFOLDS)
 def measure_precision_recall(cell: Context) -> Measured:
-    """Measure precision, recall, density and coverage against as many held-out features.
+    """Measure precision, recall, density and coverage of features against as many held-out ones.
 
-    The first :data:`MOST` samples are compared. With too few samples of a side the result is empty.
+    The first :data:`MOST` samples count. With too few samples of either set there is no result.
     """
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))

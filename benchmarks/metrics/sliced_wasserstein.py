@@ -98,14 +98,14 @@ def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return each set's row index for every interval of constant quantiles, and the lengths."""
+    """Return x's rows, y's rows and the lengths of intervals where both quantiles are constant."""
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Return influences ``(n,)`` from sorted columns; ``order`` is the argsort of ``x``."""
+    """Return the influence ``(n,)`` of each sample from sorted columns; ``order`` sorted ``x``."""
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
     target = (y[(at - 1) // n] + y[at // n]) / 2  # mid-jump if i / n is at a jump of G^{-1}
@@ -123,7 +123,7 @@ MOST = 10_000
 
 @metric("swd", version=8, needs={"features"}, quantities=(SWD,))
 def sliced_distance(cell: Context) -> Measured:
-    """Measure the distance to as many held-out features; the floor is between two held-out sets."""
+    """Measure the SWD of features to as many held-out ones, and the SWD of two held-out sets."""
     x = cell.feature_rows[:MOST]
     n = len(x)
     y = cell.held_out(n)
@@ -135,6 +135,6 @@ def sliced_distance(cell: Context) -> Measured:
 
 
 def _floor(cell: Context, n: int) -> float | None:
-    """Return the distance between two sets of ``n`` held-out features; None for fewer than 2 n."""
+    """Return the SWD between two sets of ``n`` held-out features; None if fewer than 2 n exist."""
     both = cell.held_out(2 * n)
     return sliced_wasserstein(both[n:], both[:n]).value if len(both) == 2 * n else None

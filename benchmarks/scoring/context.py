@@ -33,9 +33,9 @@ class GatheredShards(NamedTuple):
     """Arrays of one cell's samples, read from its shards: files of consecutive samples.
 
     Attributes:
-        parts: one mapping per shard, in sample order: arrays by name, but no features and moments.
-        features: features ``(n, d)`` of all samples; None if the shards store none.
-        moments: moments of the features; None if none are stored, or of another number than n.
+        parts: arrays of each shard by name, in sample order, without features and moments.
+        features: features ``(n, d)`` of the n samples to score; None if the shards store none.
+        moments: moments of ``features``; None if not stored, or of another number of samples.
     """
 
     parts: Sequence[Arrays]
@@ -46,10 +46,10 @@ class GatheredShards(NamedTuple):
 def gather_shards(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> GatheredShards:
-    """Return the arrays of ``shards``, each read once; they must hold ``samples`` samples.
+    """Return the arrays of ``shards``, each read once, and features of ``samples`` samples.
 
-    ``again`` yields the features of each shard once more, for further passes over features that are
-    too large for memory. None keeps all features in memory.
+    Features too large for memory are read again in each pass: ``again()`` yields the features of
+    each shard, in order. If ``again`` is None, all features stay in memory.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -80,9 +80,9 @@ def gather_shards(
 def read_consecutive_samples(
     shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None
 ) -> NDArray:
-    """Return the samples 0, 1, … of the array ``name`` of shards, up to the first gap or ``most``.
+    """Return the samples 0, 1, … in the array ``name`` of shards, at most ``most``, without a gap.
 
-    A gap follows a shard that has only its first samples in ``name``; reading ends there.
+    A shard may store only its first samples in ``name``. Reading ends after such a shard.
     """
     arrays, count = [], 0
     for shard in shards:
@@ -94,7 +94,7 @@ def read_consecutive_samples(
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return a cell's mean ``nfe``, largest ``depth`` and smallest ``batch_used`` if recorded."""
+    """Return columns: mean ``nfe``, largest ``depth`` and, if stored, smallest ``batch_used``."""
     columns: Record = {
         "nfe": mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),
@@ -250,7 +250,7 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return ``value``; raises a ValueError for None: the metric does not state this need."""
+    """Return ``value``; raise a ValueError if it is None, as the metric does not list ``need``."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

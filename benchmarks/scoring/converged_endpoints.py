@@ -46,8 +46,9 @@ MARGIN = 1e-5
 class Doubling(NamedTuple):
     """Stopping rule for doubling the steps of a reference solution, from ``first`` to ``last``.
 
-    Each doubling is assumed to move the solution ``gain`` times less than the one before. Doubling
-    ends if the next move would be below MARGIN or ``negligible`` times the smallest measured error.
+    Each doubling is assumed to move the solution ``gain`` times less than the doubling before.
+    Doubling ends if the next RMS move would be at most :data:`MARGIN`, or at most ``negligible``
+    times the smallest error of samples that is to be measured with the solution.
     """
 
     first: int
@@ -63,7 +64,7 @@ def endpoints_by_doubling(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return endpoints by :func:`solve_by_doubling`; ``run`` stores solutions as ``tag``-steps."""
+    """Return :func:`solve_by_doubling` of ``solve``; solutions are stored in ``run`` by ``tag``."""
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -81,10 +82,10 @@ def endpoints_by_doubling(
 def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """Return ``solve(steps)`` for the first of 2 ``first``, 4 ``first``, … that meets ``rule``.
+    """Return endpoints ``solve(steps)``; ``steps`` is doubled from ``first`` until ``rule`` is met.
 
-    ``measured`` are samples ``(k, *event)`` of the same latents: their smallest distance to the
-    solution is the smallest error to measure. The result has ``modes`` None.
+    ``measured`` are arrays of samples ``(k, *event)`` of the same latents. The smallest RMS
+    distance of one to the solution is the smallest error to measure. The result has ``modes`` None.
     """
     steps, previous = first, None
     while True:
@@ -202,7 +203,7 @@ def converged_path_endpoints(
 def converged_features(
     run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples: from the card, or of ``count`` samples."""
+    """Return features ``(m, d)`` of converged samples: the reference's, or of ``count`` drawn."""
     if reference.converged is not None:
         return reference.converged
     tag = _truth_tag(model, cell, count, reference.extractor.identity, run.extractor)
@@ -225,7 +226,7 @@ def converged_samples(
 
 
 def truth_dtype(model: Denoiser, cell: Cell) -> torch.dtype:
-    """Return the dtype of reference solutions: the cell's, but the model's in place of 16 bits."""
+    """Return the dtype of reference solutions: the cell's, or the model's for a 16-bit cell."""
     dtype = getattr(torch, cell.dtype)
     return model.dtype if dtype in HALF else dtype
 
@@ -236,7 +237,7 @@ def _truth_tag(model: Denoiser, cell: Cell, *what: object) -> str:
 
 
 def file_tag(model: Denoiser, *what: object) -> str:
-    """Return a file name, with a hash, for results that depend on a model and on ``what``."""
+    """Return a file name with the model's name and a hash of its identity, levels and ``what``."""
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 
@@ -254,9 +255,10 @@ EndpointSolver = Callable[..., Endpoints]
 def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None:
     """Return the function that computes a cell's endpoints; None if its samples have no limit.
 
-    The limit of deterministic samplers is the ODE's end; few-step maps have none. Stochastic
-    samplers have a limit if they have a strong order, Brownian noise, and no "gaussian" start,
-    which follows the ODE. Their limit takes thousands of evaluations, so the model must be exact.
+    Deterministic samplers converge to the ODE's end; few-step maps do not converge. Stochastic
+    samplers with a strong order converge along Brownian paths. Their cell needs "brownian" noise
+    and a start other than "gaussian", which follows the ODE. Their limit takes thousands of
+    evaluations, so the model must be exact.
     """
     if model.kind == "map":
         return None
@@ -277,10 +279,10 @@ def endpoints_by_solver(
     whole: Callable[[Cell], NDArray],
     stage: Callable[[str], None],
 ) -> Mapping[EndpointSolver | None, Endpoints]:
-    """Return converged endpoints for cells, by the function that computes them.
+    """Return converged endpoints of a model's cells, by solver (:func:`choose_endpoint_solver`).
 
     ``whole`` returns a cell's unrounded samples, which set the endpoints' number and accuracy.
-    ``reporting_model`` is the model with counted evaluations; ``stage`` receives the present stage.
+    ``reporting_model`` is ``model`` with counted evaluations. ``stage`` receives a progress text.
     """
     truths: dict[EndpointSolver | None, Endpoints] = {}
     kinds = {converged_endpoints: "endpoints", converged_path_endpoints: "paths"}
@@ -311,7 +313,7 @@ def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int)
 
 
 def _step(denoise: Denoise, y: Tensor, levels: list[float], path: Tensor) -> Tensor:
-    """Return y after one SRA1 step over ``levels``, where the Brownian path has values ``path``."""
+    """Return y after one SRA1 step; ``path`` has the Brownian path at the step's ``levels``."""
     path = path - path[0]
     clock = torch.tensor(levels, dtype=torch.float64, device=y.device) ** -2
     area = torch.trapezoid(path, clock, dim=0)

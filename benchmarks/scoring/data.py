@@ -28,7 +28,7 @@ FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage
 
 @dataclass(frozen=True)
 class ScoringReference:
-    """Reference of a model, and features ``(m, d)`` of converged samples (None for a map)."""
+    """Reference of a model, and features ``(m, d)`` of converged samples (few-step map: None)."""
 
     reference: Reference
     converged_features: FloatArray | None
@@ -41,7 +41,7 @@ class ScoringReference:
         return self._held_out[n]
 
     def held_out_rows(self, n: int) -> Rows:
-        """Return :meth:`held_out` as rows; each pass draws a large set again, block by block."""
+        """Return :meth:`held_out` as rows; a set of several blocks is drawn again for each pass."""
         d = len(self.reference.mean)
         size = block_size((n, d))
         blocks = self.reference.statistics.held_out_blocks
@@ -81,10 +81,10 @@ class TrainingSet:
 
 
 def training_set(model: Denoiser) -> TrainingSet | None:
-    """Return the training set of a built-in model, guided or not; None if it is not shipped.
+    """Return the training set of a built-in model, guided or not; None if no card has its images.
 
     ``digits`` was trained on seven of every nine images (``models.cards.datasets.digits``), and the
-    other two are held out. The other models contain all their images, so nothing is held out.
+    other two are held out. Other models with a training set have no held-out data.
     """
     name = model.name.partition("(")[0]
     card = load_card(_CARDS[name]) if name in _CARDS else None

@@ -52,8 +52,8 @@ def load_references(
     Args:
         models: models by name.
         extractor: feature space of all models, or one per model by name. ``card`` is a model's own
-            space, or ``pixels`` for a small model without one that draws its data. For other names
-            see :func:`.make_extractor`.
+            space. If a small model has no own space but draws its data, ``card`` means ``pixels``.
+            For other names see :func:`.make_extractor`.
         source: source of real samples (:func:`.load_real_data`) or of their statistics
             (:func:`.read_statistics`), for feature spaces other than ``card``.
         cache: folder for features of real samples; None for the default folder.
@@ -77,7 +77,7 @@ def load_references(
 
 
 def _pin_numbers(reference: Reference) -> Reference:
-    """Return a user's reference with a hash of its numbers in its identity."""
+    """Return a user's reference with a hash of its moments and features in its identity."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     values = np.array([x for part in some for x in reduce_row(part)])
     numbers = np.where(np.isfinite(values), values, 0.0)  # NaN and infinity fail a later check
@@ -97,7 +97,7 @@ def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor |
 
 
 def _choose_feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """Return ``spec``, or PIXELS for CARD if a small model has no features and draws its data."""
+    """Return ``spec``; but PIXELS for CARD if a small model has no reference and draws its data."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _call_of_model(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -191,7 +191,8 @@ def _pixel_reference(
 ) -> Reference | None:
     """Return a pixel reference from the exact moments of a model's data; None if unknown.
 
-    Held-out data are unclamped samples that the model draws, if any. ``own`` None also gives None.
+    Held-out data are unclamped samples, if the model draws any. The result is also None if ``own``,
+    the model's own reference, is None.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -223,11 +224,11 @@ def _pixel_reference(
 def _reference_of_statistics(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
-    """Return a reference with a file's statistics ``known``, which fit the extractor.
+    """Return a reference with the statistics ``known`` of a file, which fit the extractor.
 
-    Held-out features are in the file, or come from its images, or are missing. If there are any,
-    the moments include them: ``disjoint`` is False, and there is no floor. ``note`` names metrics
-    without data.
+    Held-out features are features in the file, or features of its images. The moments include them,
+    so ``disjoint`` is False, and there is no floor. If the file has neither, there are no held-out
+    features. ``note`` names metrics without data.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
@@ -253,7 +254,7 @@ def _reference_of_statistics(
 
 
 def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
-    """Return a sentence on metrics that cannot be measured with a file of statistics, and why."""
+    """Return words on metrics that ``file`` cannot give; ``fits`` is True if its images fit."""
     if known.features is not None or fits:
         data = "the features" if known.features is not None else "images"
         lacks = f"has {data} that its moments were made of, none beside them: no floor"

@@ -47,7 +47,7 @@ class FollowedPaths:
 def follow_paths(
     denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid
 ) -> FollowedPaths:
-    """Return the ODE paths from ``x`` ``(n, *event)`` along a grid to 0, with one node a step."""
+    """Return the ODE paths from ``x`` ``(n, *event)`` on a grid to 0; each node starts a step."""
     evaluations: list[tuple[Tensor, Tensor]] = []
 
     def watched(x: Tensor, sigma: float) -> Tensor:
@@ -63,9 +63,9 @@ def follow_paths(
 
 
 def arc_length(path: FollowedPaths, unit: float, every: int = 1) -> FloatArray:
-    """Return the arc length of the denoised image d up to each ``every``-th node and the last.
+    """Return the arc length ``(nodes, n)`` of the denoised image d up to each node.
 
-    The lengths ``(nodes, n)`` are of the polygon through these nodes, in ``unit`` times sqrt(D).
+    The polygon has each ``every``-th node and the last. Lengths are divided by ``unit`` sqrt(D).
     """
     nodes = np.unique([*range(0, len(path.sigma), every), len(path.sigma) - 1])
     steps = np.linalg.norm(np.diff(path.d[nodes], axis=0), axis=-1)
@@ -73,21 +73,21 @@ def arc_length(path: FollowedPaths, unit: float, every: int = 1) -> FloatArray:
 
 
 def one_step_error(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the error ``(n,)`` of one Euler step from the first node to 0, in ``unit`` sqrt(D)."""
+    """Return the error ``(n,)`` of one Euler step, first node to 0, divided by ``unit`` sqrt(D)."""
     return np.linalg.norm(path.end - path.d[0], axis=-1) / (unit * path.dim**0.5)
 
 
 def largest_deviation(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the largest distances (n,) from the lines through paths' ends, in ``unit`` sqrt(D)."""
+    """Return each path's largest distance ``(n,)`` to its chord, divided by ``unit`` sqrt(D)."""
     chord, away = path.x[0] - path.end, path.x - path.end
     along = (away * chord).sum(-1, keepdims=True) / np.square(chord).sum(-1, keepdims=True)
     return np.linalg.norm(away - along * chord, axis=-1).max(0) / (unit * path.dim**0.5)
 
 
 def straightness(path: FollowedPaths, unit: float) -> FloatArray:
-    """Return the mean squared deviation ``(n,)`` of velocity from its mean; 0 for straight paths.
+    """Return the mean squared deviation ``(n,)`` of dy/dt from its mean; 0 for straight paths.
 
-    Paths are y = x / (unit + sigma) in units of the data, over the time t = sigma / (unit + sigma).
+    Here y = x / (unit + sigma) is the path in units of the data, and t = sigma / (unit + sigma).
     """
     from scipy.integrate import trapezoid  # imported here, since few runs need it
 
@@ -140,7 +140,7 @@ def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> 
 def converged_curvature(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """Return :func:`curvature_arrays` for the first of :data:`STEPS` that suffices, or the last."""
+    """Return :func:`curvature_arrays` at growing :data:`STEPS`, until more steps add little."""
     arrays: Arrays = {}
     for steps in STEPS:
         arrays = curvature_arrays(model, ids, seed, dtype, batch, unit, steps)
@@ -159,12 +159,12 @@ def curvature_arrays(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Return arrays of the curvature of each sample's path, on ``steps`` >= 2 karras steps to 0.
+    """Return measures of the curvature of each sample's ODE path, by name.
 
-    ``sigma`` (17,) are the edges of bands, falling, and ``way`` (n, 17) is the arc length of d from
-    sigma_max to each edge. ``missing`` (n,) is the estimated length that more steps would add.
-    ``jump`` (:func:`one_step_error`), ``deviation`` (:func:`largest_deviation`) and
-    ``straightness`` are (n,). ``steps`` and ``unit`` are the arguments.
+    Paths have ``steps`` >= 2 karras steps to 0. ``sigma`` (17,) are falling levels, and ``way``
+    (n, 17) is the arc length of d from sigma_max to each. ``missing`` (n,) is the estimated length
+    that more steps would add. ``jump`` (:func:`one_step_error`), ``deviation``
+    (:func:`largest_deviation`) and ``straightness`` are (n,). ``steps`` and ``unit`` are included.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
@@ -177,13 +177,13 @@ def curvature_arrays(
 
 
 def curvature_summary(arrays: Arrays) -> dict[str, Any]:
-    """Return means over samples from :func:`curvature_arrays`, and the curvature along the path.
+    """Return :func:`curvature_arrays` averaged over samples, by name.
 
     Returns:
-        ``curvature`` (the arc length of d), ``jump``, ``deviation`` and ``straightness``, each with
-        a standard error ``_se`` (None for one sample); ``resolution``, the curvature missed between
-        steps; ``half``, the levels that bound the middle half of the curvature; ``profile``, the
-        curvature's density in lam = -log sigma between ``edges``; ``samples``, ``steps``, ``unit``.
+        ``curvature`` (arc length of d), ``jump``, ``deviation`` and ``straightness``, each with a
+        standard error ``_se`` (None for one sample). ``resolution`` is the mean of ``missing``.
+        ``half`` has the levels at 1/4 and 3/4 of the arc. ``profile`` is the arc length per unit
+        of lam = -log sigma, between levels ``edges``. ``samples`` is the number of samples.
     """
     whole = {"curvature": arrays["way"][:, -1]} | {
         name: arrays[name] for name in ("jump", "deviation", "straightness")

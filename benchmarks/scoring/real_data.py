@@ -49,7 +49,7 @@ SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
 
 
 class RealData(NamedTuple):
-    """Real samples ``(n, *event)`` for the reference, held-out samples, and their source's name."""
+    """Real samples ``(n, *event)`` for moments, further ones held out, and their source's name."""
 
     reference: Tensor
     held_out: Tensor
@@ -96,9 +96,9 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return a source's samples ``(n, *event)``, and the samples of its test set; None without one.
+    """Return a source's samples ``(n, *event)``, and its test samples; None without a test set.
 
-    Raises a ValueError if samples cannot be read, have another shape, or are not finite.
+    Raises a ValueError if samples are unreadable, are not finite, or do not fit model ``whose``.
     """
     if source.startswith(PREFIX):
         return read_torchvision(source, event, limits)
@@ -146,7 +146,7 @@ Limits = tuple[float, float] | None
 def real_features(
     extractor: Extractor, real: RealData, limits: Limits, cache: Path
 ) -> tuple[Mapping[str, FloatArray], str]:
-    """Return features of real samples, from the cache if stored, and the samples' name with digest.
+    """Return features of real samples, cached in a folder, and the samples' name with a digest.
 
     The features are ``mean`` and ``cov`` of the reference set, and ``held_out`` ``(k, d)``.
     """
@@ -189,7 +189,7 @@ def _cached_arrays(
     data: str,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Mapping[str, np.ndarray]:
-    """Return the arrays of ``make()``, from the cache if an equal extractor made them."""
+    """Return ``make()``, from the folder ``cache`` if an equal extractor made it before."""
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
@@ -203,7 +203,7 @@ def _cached_arrays(
 
 
 def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Return True unless cached features come from an equal extractor with unchanged files."""
+    """Return False if ``stored`` features come from an equal extractor with unchanged files."""
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
         opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}
@@ -229,7 +229,7 @@ def make_statistics(
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
 
     Args:
-        source: value of ``--reference``. All samples count; of a data set, the training images.
+        source: value of ``--reference``: a file, a folder or a data set (its training images).
         spec: name of the extractor, a value of ``--extractor``.
         out: ``.npz`` file to write.
         model: model that gives shape and range of the samples; None takes both from the images.
@@ -258,7 +258,7 @@ def _image_shape_and_range(
 ) -> tuple[tuple[int, ...], tuple[float, float] | None]:
     """Return the shape and range of a source's samples; raises a ValueError for an unknown shape.
 
-    The range is None for an array that is not uint8, which only ``spec`` ``pixels`` accepts.
+    The range is None for arrays of other dtypes than uint8, which need ``pixels`` as ``spec``.
     """
     path = Path(source)
     if path.is_dir():

@@ -54,10 +54,10 @@ def read_array(
 ) -> Tensor:
     """Read the samples of a file, ``(n, …)`` float32: all, or ``most`` spread evenly over the file.
 
-    The file is ``.npy``, or ``.npz`` with one array, or with ``x`` or ``arr_0``. Samples are in the
-    model's range. With ``limits``, bytes (uint8) are images, whose 0 … 255 become ``limits``. If
-    the images are ``(n, h, w)`` or ``(n, h, w, channels)``, channels become the second axis. Raises
-    a ValueError for a missing, damaged or ambiguous file; the shape is not checked.
+    The file is ``.npy``, or ``.npz`` with one array, or with ``x`` or ``arr_0``. Values must be in
+    the model's range. Only bytes (uint8) of images are rescaled, from 0 … 255 to ``limits``. Their
+    shape may be ``(n, h, w)`` or ``(n, h, w, channels)``; channels become the second axis. Raises
+    a ValueError for a missing, damaged or ambiguous file; other shapes are not checked.
     """
     if not path.is_file():
         raise ValueError(
@@ -114,7 +114,7 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
 def image_files(folder: Path, option: str = "") -> list[Path]:
     """Return the paths of all images in a folder and its subfolders, sorted.
 
-    Raises a ValueError if there are none; its message is ``option``, the folder and the reason.
+    Raises a ValueError if there are none, with a message that begins with ``option``.
     """
     files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     paths = sorted(path for path in files if path.is_file())
@@ -173,7 +173,7 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 def _pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
     """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB.
 
-    Raises a ValueError for another size or values above 255; ``where`` names the image in it.
+    Raises a ValueError for another size or more than 8 bits; its message names ``where``.
     """
     channels, height, width = event
     size = getattr(image, "size", None)

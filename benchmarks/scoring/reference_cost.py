@@ -33,7 +33,7 @@ STAGES = 2
 
 
 class _EvaluatedError(Exception):
-    """Signal that the trial of an endpoint has called the model."""
+    """Signal that the computation of a trial endpoint has evaluated the model."""
 
 
 def reference_evaluations(
@@ -63,7 +63,7 @@ def endpoint_count(suite: Suite, cell: Cell) -> int:
 
 
 def evaluations_per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Return the expected network evaluations for one endpoint; it tries ``model.endpoint``."""
+    """Return the expected evaluations of the network for one endpoint, after a short trial."""
     if isinstance(model, ExactModel) and model.closed_form:
         return 0.0
 

@@ -57,8 +57,9 @@ def measure_metrics(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns and the influence values of a cell.
 
-    ``requested`` maps names to versions. ``done`` has the columns of an earlier score, ``arrays``
-    its influence values; both stay for equal versions. Other metrics run if their needs are met.
+    ``requested`` are versions of metrics by name. ``done`` and ``arrays`` are columns and influence
+    values of an earlier score, kept for metrics of an equal version. The other requested metrics
+    are measured if their needs are met.
     """
     versions: dict[str, str] = {}
     stored_versions = measured_versions(done)
@@ -110,7 +111,7 @@ ASKED = "asked"
 
 
 class _UnusableShardError(Exception):
-    """Error: a shard is damaged, missing or lacks endpoints; its ``cell`` must be drawn again."""
+    """Error: a shard of ``cell`` is unreadable or has too few endpoints; draw the cell again."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -281,7 +282,7 @@ class Scorer:
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
-        """Return the inputs of a cell's score other than its samples and the metrics' versions."""
+        """Return the settings and references whose change makes the score of a cell outdated."""
         return {
             "samples": cell.samples,
             "reference_steps": truth.steps if truth else None,

@@ -25,7 +25,7 @@ LARGEST = 1024
 
 
 def start_errors(model: Denoiser) -> dict[str, float]:
-    """Return the :func:`start_error` of the starts "noise", "mean" and "gaussian", by name.
+    """Return the :func:`start_error` of each way to start: "noise", "mean" and "gaussian".
 
     The result is empty for data of unknown moments, or of more than LARGEST dimensions.
     """

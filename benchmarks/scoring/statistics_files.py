@@ -46,7 +46,7 @@ _TORCH_FIDELITY = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class RealStatistics:
-    """Statistics of real samples in one feature space; a ValueError refuses bad moments.
+    """Statistics of real samples in one feature space; invalid moments raise a ValueError.
 
     Attributes:
         mean: ``(d,)`` float64.
@@ -79,7 +79,7 @@ class RealStatistics:
 
 @dataclass(frozen=True, eq=False)
 class StatisticsFile:
-    """Contents of a file: statistics in one or more feature spaces, ``known``.
+    """Contents of a file: ``known`` are statistics of real samples, one for each feature space.
 
     ``images`` is the shape of the file's array of images ``arr_0`` (ADM's); None without images.
     """
@@ -93,7 +93,7 @@ class StatisticsFile:
     ) -> RealStatistics:
         """Return the first statistics that fit an extractor's features of samples in ``limits``.
 
-        Raises a ValueError if none fit in number and, where known, in identity and space.
+        Number and, where known, identity and space are equal. Raises a ValueError if none fit.
         """
         name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")
@@ -172,7 +172,7 @@ def _read_npz(path: Path) -> StatisticsFile | None:
 
 
 def _read_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
-    """Read ``mu`` and ``sigma``, ADM's spatial statistics, and clean-fid's file of features."""
+    """Read ``mu``, ``sigma`` and, if present, ADM's spatial statistics or clean-fid's features."""
     images = _stored_shape(path) if "arr_0" in keys else None
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)

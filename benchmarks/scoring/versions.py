@@ -1,7 +1,7 @@
-"""Versions of metrics, by which numbers of a scored cell stay valid or become outdated.
+"""Versions of metrics, which decide whether the numbers of a scored cell are still valid.
 
-``quality.json`` stores under :data:`METRICS` the versions of all requested metrics, also with unmet
-needs. A changed or new metric is measured from the cell's shards; the other numbers stay.
+``quality.json`` stores under :data:`METRICS` the version of each metric that did not fail, even if
+its needs are unmet. A metric of another version is measured again, from the cell's shards.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def stored_numbers(
 def check_results(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
     """Return a plugin's results as a record and arrays.
 
-    Raises a ValueError for a column of another kind, or influence values other than finite ``(n,)``.
+    Raises a ValueError for values of another kind than their column, and for influence values that
+    are not finite or not ``(n,)``.
     """
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns

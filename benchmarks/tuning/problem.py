@@ -253,7 +253,7 @@ LARGEST_BEND = 0.5
 def smooth_extractor(extractor: Extractor, samples: Samples) -> Extractor:
     """Return the extractor itself; if it is an :class:`RgbNetwork`, a copy without rounding.
 
-    Raises a ValueError if the result's features do not change in proportion to images.
+    Raises a ValueError if features do not change in proportion to a small change of images.
     """
     smooth = extractor.unrounded() if isinstance(extractor, RgbNetwork) else extractor
     low, high = samples.limits or (-1.0, 1.0)

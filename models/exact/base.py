@@ -208,15 +208,15 @@ class ExactModel(Denoiser):
     def map_states(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return the result of :meth:`evaluate_in_chunks` in the shape and dtype of ``x``."""
+        """Return :meth:`evaluate_in_chunks` of these arguments, in the shape and dtype of ``x``."""
         return self.evaluate_in_chunks(rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return the joined results of ``rows``, called with :data:`CHUNK` rows at a time.
+        """Return the results of the function ``rows`` for all of ``x``, in chunks of CHUNK rows.
 
-        The arguments of ``rows`` are float64 states ``(CHUNK, d)``, float64 levels, labels or None.
+        ``rows`` takes float64 states ``(CHUNK, d)``, levels ``(CHUNK,)``, and labels or None.
         The last chunk is filled up with copies of its first row, whose results are dropped.
 
         Raises:
@@ -294,10 +294,10 @@ def pad_to_chunk(rows: Tensor) -> Tensor:
 def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
     """Return ``rows @ matrix``, in which a row's bits are the same at every position.
 
-    ``rows`` are ``(CHUNK, k)``, ``matrix`` is ``(k, m)``. Here rows lie along the fastest axis, so
-    that each is one lane of the kernel's vectors. In the plain product, a row's bits depend on the
-    alignment of its first element, for example in odd rows at m = 5. In products of 64 rows, bits
-    also depend on the kernel's remainder loop, which :data:`CHUNK` avoids.
+    ``rows`` are ``(CHUNK, k)``, ``matrix`` is ``(k, m)``. The product is computed transposed, so
+    each row is one lane of the kernel's vectors. In the plain product, a row's bits depend on the
+    alignment of its first element in memory. With 64 rows, they also depend on the kernel's loop
+    for remainders; :data:`CHUNK` rows have no remainder.
     """
     return (matrix.T @ rows.T.contiguous()).T.contiguous()
 

@@ -78,7 +78,7 @@ class PointCloud(ExactModel):
         return row_stable_matmul(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density of the noisy marginal; at sigma = 0 there is none."""
+        """Return the log-density of noisy rows; NaN at sigma = 0, where points have no density."""
         joint = self._log_joint(x, sigma, labels)
         return joint.logsumexp(1) - self.dim * (sigma.log() + 0.5 * math.log(2 * math.pi))
 
@@ -169,7 +169,7 @@ class KernelDensity(ExactModel):
     the cloud's own, dx/ds = (x - d_c) / s, from sqrt(sigma_max^2 + width^2) down to ``width``.
 
     Args:
-        cloud: the points, which also determine the model's ``tolerance``.
+        cloud: model of the bare points, with the same name, classes and ``tolerance``.
         width: standard deviation of the kernel, in the units of the data, > 0.
 
     Raises:

@@ -19,7 +19,7 @@ from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul, 
 
 
 class ComponentTerms(NamedTuple):
-    """Quantities of each of the K components in an evaluation of n rows."""
+    """Intermediate values of :class:`GaussianMixture` for n rows and K components."""
 
     coords: Tensor  # (n, K, r): U_k^T (x - mu_k)
     square: Tensor  # (n, 1): sigma^2
@@ -116,7 +116,7 @@ class GaussianMixture(ExactModel):
         )
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return the likeliest class of each sample, ``(batch,)``; component without classes."""
+        """Return each sample's likeliest class, or component without classes, ``(batch,)``."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)

@@ -175,7 +175,7 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the ratio, in [0.2, 5], of the next step's length to that of a step of ``error``."""
+    """Return the next step's length over the last one's, in [0.2, 5], given the last ``error``."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))

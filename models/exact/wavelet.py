@@ -23,10 +23,10 @@ def transport_mixture(
 ) -> FloatArray:
     """Return G^{-1}(F(x)), for the distribution functions F and G of two mixtures.
 
-    ``x`` is ``(n, d)``. The shared weights and means, and the standard deviations ``source`` of F
-    and ``target`` of G, are ``(K, d)``. Logarithms of the smaller tail are matched: where F(x) >
-    1/2, x and the means change sign. So no digit is lost at any x, and the error of the result is
-    the rounding error times the condition number of G^{-1}.
+    ``x`` is ``(n, d)``. F and G share ``weights`` and ``means``, and have the standard deviations
+    ``source`` and ``target``, all ``(K, d)``. The smaller tail at x, F or 1 - F, is matched by its
+    logarithm. So no digit is lost at any x: the error of the result is the rounding error times the
+    condition number of G^{-1}.
 
     Raises:
         ArithmeticError: a point is not finite, or :func:`log_quantile` does not converge.
@@ -124,7 +124,7 @@ def inverse_haar_transform(coefficients: Tensor) -> Tensor:
 
 
 def coefficient_octaves(side: int) -> NDArray[np.int64]:
-    """Return each Haar coefficient's octave, ``(side, side)``: from 0 for the four coarsest up."""
+    """Return each Haar coefficient's octave, ``(side, side)``; the four coarsest have octave 0."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
     return np.frexp(larger)[1].astype(np.int64) - 1  # floor(log2), exactly
@@ -204,7 +204,7 @@ class Wavelet(ExactModel):
     def of_mixtures(
         cls, event: tuple[int, int, int], weights: FloatArray, means: FloatArray, stds: FloatArray
     ) -> Wavelet:
-        """Return a model of images ``event``, (C, n, n); each channel has mixtures (2, n, n)."""
+        """Return a model of images (C, n, n), with these mixtures (2, n, n) in each channel."""
         model = cls.__new__(cls)
         model.name = "wavelet-of-mixtures"
         model._set_mixtures(event, weights, means, stds)

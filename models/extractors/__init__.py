@@ -56,7 +56,7 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         samples: properties of the samples.
 
     Returns:
-        The extractor; or, from a scheme that also knows the data, a reference with an extractor.
+        The extractor; from a scheme that knows the data, such as ``card``, a reference with it.
 
     Raises:
         ValueError: the extractor or its file is missing or invalid, or its package is broken.

@@ -21,7 +21,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """Return the model's own reference; with ``count``, in the first ``count`` principal axes."""
+    """Return the model's own reference, in its first ``count`` principal axes if not ""."""
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
         what = f"'card:{count}' asks for no number of features"
@@ -47,7 +47,7 @@ class ProjectedExtractor:
 
 
 def project_reference(reference: Reference, count: int) -> Reference:
-    """Return ``reference`` in its first ``count`` axes; unchanged if it has no more features.
+    """Return ``reference`` on its first ``count`` axes; unchanged for ``count`` features or fewer.
 
     Raises a ValueError if axes are needed and the reference's extractor has none.
     """

@@ -46,7 +46,7 @@ class Quantised:
         return self.inner(levels * ((high - low) / LEVELS) + low)
 
     def reference(self, plain: Reference) -> Reference:
-        """Return a copy of ``plain`` with this extractor, and without its converged samples."""
+        """Return a copy of ``plain`` with this extractor, and no features of converged samples."""
         return replace(
             plain,
             extractor=self,
@@ -58,7 +58,7 @@ class Quantised:
 def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor | Reference:
     """Return the extractor or reference of ``spec``, for samples that are quantised first.
 
-    Raises a ValueError if ``spec`` is empty or quantises too, or the data's range is unknown.
+    Raises a ValueError if ``spec`` is empty or also quantises, or if the range is unknown.
     """
     from . import make_extractor
 

@@ -105,13 +105,13 @@ def known_limits(name: str, samples: Samples, alternative: str = "") -> tuple[fl
 def normalise_channels(
     images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
-    """Return float32 ``images`` (n, 3, h, w) minus ``mean``, over ``std``, channel by channel."""
+    """Return ``images`` (n, 3, h, w) minus ``mean``, over ``std``, by channel, in float32."""
     means, stds = (images.new_tensor(values, dtype=torch.float32) for values in (mean, std))
     return (images.float() - means.view(3, 1, 1)) / stds.view(3, 1, 1)
 
 
 def resize_bicubic(images: Tensor, side: int) -> Tensor:
-    """Return float32 ``images`` (n, 3, h, w) resized to ``side`` x ``side`` with antialiasing."""
+    """Return ``images`` (n, 3, h, w) resized to ``side`` x ``side``, antialiased, in float32."""
     return F.interpolate(
         images.float(), (side, side), mode="bicubic", align_corners=False, antialias=True
     )
@@ -139,7 +139,7 @@ Resize = Callable[[Tensor, int], Tensor]
 
 
 def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
-    """Resize uint8 ``images`` (:data:`Resize`) by Pillow's bicubic interpolation to grey levels."""
+    """Resize ``images`` as Pillow does: bicubic, rounded to grey levels (see :data:`Resize`)."""
     pillow = import_optional("PIL.Image", "this resizing needs Pillow", "pillow")
     resized = [
         np.asarray(pillow.fromarray(image).resize((side, side), pillow.Resampling.BICUBIC))
@@ -149,7 +149,7 @@ def resize_bicubic_as_pillow(images: Tensor, side: int) -> Tensor:
 
 
 def resize_bilinear_as_tensorflow(images: Tensor, side: int) -> Tensor:
-    """Resize ``images`` (:data:`Resize`) by TensorFlow 1's bilinear interpolation, not antialiased.
+    """Resize ``images`` as TensorFlow 1 does: bilinear, not antialiased (see :data:`Resize`).
 
     Output pixel k is read at k · (size / side) of an axis of ``size`` pixels.
     """

@@ -83,7 +83,7 @@ class Moved(ExactModel):
         self.closed_form = inner.closed_form
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return R z + c / sigma_max, which times sigma_max is the inner first state, moved."""
+        """Return R z + c / sigma_max: times sigma_max, it is s R x + c, x an inner first state."""
 
         def place_rows(z: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return row_stable_matmul(z, self._rotation.T) + self._shift / self.sigma_max
@@ -99,19 +99,19 @@ class Moved(ExactModel):
         return row_stable_matmul(x, self._rotation.T) * self.factor + self._shift
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner denoised rows, moved."""
+        """Return E[x0 | x] of rows: s R D + c, with D the inner denoised rows at sigma / s."""
         inner = self.inner.denoise_rows(self.inner_states(x), sigma / self.factor, labels)
         return self.moved_states(inner)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner log-density minus d log s."""
+        """Return the log-density of rows: the inner one at level sigma / s, minus d log s."""
         inner = self.inner.log_density_rows(self.inner_states(x), sigma / self.factor, labels)
         return inner - self.dim * math.log(self.factor)
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """Return the inner flow, moved."""
+        """Return s R x' + c, with x' the inner states carried between the levels divided by s."""
 
         def move(to: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             return self.map_states(lambda rows, *_: to(rows), x, sigma_from, None)
@@ -122,12 +122,12 @@ class Moved(ExactModel):
         return move(self.moved_states, states).to(x.dtype)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Return ``n`` inner samples, moved."""
+        """Return ``n`` samples s R x0 + c, with x0 drawn by the inner model."""
         rotation, shift = to_numpy(self._rotation, self._shift)
         return self.inner.draw(n, rng) @ rotation.T * self.factor + shift
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return the inner mean and covariance, moved."""
+        """Return mean s R m + c and covariance s^2 R C R^T, from m and C of the inner model."""
         rotation, shift = to_numpy(self._rotation, self._shift)
         mean, cov = self.inner.moments()
         return (
@@ -136,7 +136,7 @@ class Moved(ExactModel):
         )
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the inner posterior mean and covariance, moved."""
+        """Return mean s R m + c and covariance s^2 R C R^T of x0, given m and C of the inner x0."""
         states = self.inner_states(x.flatten(1).double()).reshape(x.shape)
         mean, cov = self.inner.posterior(states, sigma / self.factor)
         moved = self.moved_states(mean.flatten(1)).reshape(mean.shape)

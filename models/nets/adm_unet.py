@@ -53,7 +53,7 @@ def make_resizer(change: Change) -> nn.Module:
 
 
 def make_conv_resizer(channels: int, change: Change) -> nn.Module:
-    """Return a resizing layer with a convolution, which is named ``op`` (down) or ``conv``."""
+    """Return a convolution with stride 2 (``down``), or one after :func:`make_resizer`."""
     if change == "down":
         down = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         return nn.Sequential(OrderedDict(op=down))
@@ -142,7 +142,7 @@ class ADMUNet(nn.Module):
     """U-Net called with images, times and class numbers.
 
     Args:
-        in_channels, out_channels: channels of images and outputs. Outputs have twice as many with a learned variance.
+        in_channels, out_channels: channels of images and outputs. Outputs with a learned variance have twice as many.
         embedding: number of sinusoids of the time, even. The embedding of the time has four times as many channels.
         stem: channels of the first convolution.
         widths: channels of each level, the finest first. Each level has half the resolution of the level before.

@@ -166,13 +166,13 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``, given the embedding."""
+        """Map ``(batch, tokens, width)``, ``(batch, width)`` to ``(batch, tokens, numbers)``."""
         shift, scale = self.adaLN_modulation(emb).chunk(2, 1)
         return self.linear(_modulate(self.norm_final(x), shift, scale))
 
 
 def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> nn.Sequential:
-    """Return a layer from square patches to ``width`` channels, via ``narrow`` if it is not 0."""
+    """Return a layer from patches to ``width`` channels, through ``narrow`` if this is not 0."""
     if not narrow:
         return nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, patch, patch)))
     first = nn.Conv2d(channels, narrow, patch, patch, bias=False)
@@ -203,7 +203,7 @@ class DiT(nn.Module):
 
     Args:
         side: height and width of the image, divisible by ``patch``.
-        in_channels, out_channels: channels of images and outputs. Outputs have twice as many with a learned variance.
+        in_channels, out_channels: channels of images and outputs. Outputs with a learned variance have twice as many.
         patch: side of the patch of pixels that is one token.
         width: channels of a token.
         depth: number of blocks.
@@ -212,14 +212,14 @@ class DiT(nn.Module):
         labels: rows of the table of label embeddings, the last for "no label".
         frequencies: number of sinusoids of the time, even.
         normed: True if queries and keys are normalised.
-        interval: "" for networks with t as only time input. MeanFlow also takes t - r, and predicts
-            the mean velocity between r and t: ``whole`` sets r = 0, ``none`` sets r = t.
+        interval: "" for networks whose only time input is t. MeanFlow also takes t - r, and
+            predicts the mean velocity between r and t. ``whole`` sets r = 0, ``none`` sets r = t.
         rms: True for root-mean-square normalisations with weights, False for layer normalisations without.
         swiglu: True for :class:`SwiGLU`, False for :func:`perceptron`.
         rotary: True if attention rotates queries and keys by position.
         shift: True if the embedding scales and shifts tokens in blocks, False if it only scales.
         narrow: channels of an intermediate layer between image and tokens (JiT); 0 for none.
-        told: number of label tokens that are prepended to the image's tokens (JiT).
+        told: number of label tokens that are prepended to the image's tokens (JiT); 0 for none.
         told_from: index, from 0, of the block before which the label tokens are prepended.
 
     Raises:
@@ -307,4 +307,4 @@ class DiT(nn.Module):
 
 
 class RotaryDiT(DiT):
-    """Transformer of LightningDiT and JiT: :class:`DiT` under a name for converted checkpoints."""
+    """Transformer of LightningDiT and JiT: a :class:`DiT` with its own name, for checkpoints."""

@@ -36,7 +36,7 @@ def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 def concatenate_balanced(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Concatenate ``a`` and ``b`` by channels, scaled to contribute 1 - t and t (eq. 103)."""
+    """Concatenate ``a`` and ``b`` by channels, with norms in the ratio 1 - t to t (eq. 103)."""
     n, m = a.shape[1], b.shape[1]
     whole = math.sqrt(n + m) / math.hypot(1 - t, t)
     return torch.cat([whole * (1 - t) / math.sqrt(n) * a, whole * t / math.sqrt(m) * b], dim=1)

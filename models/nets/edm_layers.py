@@ -70,7 +70,7 @@ class Conv(nn.Module):
         side: side of the kernel, odd; 0 to change the resolution without a convolution.
         resample: ``up`` to double the resolution, ``down`` to halve it, "" to keep it.
         taps: filter of the change of resolution, an even number of values.
-        folded: True to pad zeros around the image once, False to pad before the filter and before the convolution.
+        folded: True to pad zeros only once, before the first operation. False to pad before filter and convolution.
     """
 
     resample_filter: Tensor
@@ -261,7 +261,7 @@ class LevelUNet(nn.Module):
         return states
 
     def _run_decoder(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield name and output of each decoder resolution; encoder ``states`` are consumed."""
+        """Yield (name, output) of each resolution, coarsest first; remove ``states`` when used."""
         x = states[-1]
         for side in reversed(self.sides):
             at = f"{side}x{side}"
@@ -276,7 +276,7 @@ class LevelUNet(nn.Module):
         return torch.cat([x, earlier], dim=1)
 
     def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``x`` plus the image if there are layers for it, and the image to add next."""
+        """Return ``x``, plus ``image`` if a layer adds it, and the image for the next level."""
         if f"{at}_aux_skip" in self.enc:
             image = self.enc[f"{at}_aux_down"](image)
             return x + self.enc[f"{at}_aux_skip"](image), image

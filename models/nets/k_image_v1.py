@@ -121,7 +121,7 @@ class Stage(nn.ModuleList):
     """Blocks at one resolution, after (encoder) or before (decoder) a change of resolution."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to the channels and resolution of the next stage."""
+        """Map ``(batch, c, h, w)`` to the channels and resolution that the next stage takes."""
         for layer in self:
             x = layer(x, emb) if isinstance(layer, ResBlock | Attention) else layer(x)
         return x

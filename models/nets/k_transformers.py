@@ -65,7 +65,7 @@ class Perceptron(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    """Mapping network of the summed embedding of noise level, augmentation and class."""
+    """Perceptrons that transform the summed embedding of noise level, augmentation and class."""
 
     def __init__(self, width: int, hidden: int, depth: int) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class Layer(nn.Module):
 
 
 def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Merge each patch of ``(batch, h, w, c)`` into a token, c outermost if ``channels_first``."""
+    """Merge patches of ``(batch, h, w, c)`` into tokens, by channel if ``channels_first``."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
@@ -299,7 +299,7 @@ class Split(nn.Module):
         self.fac = nn.Parameter(torch.full((1,), 0.5)) if mixed else None
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``(batch, h, w, c_in)``, ``skip`` to ``(batch, patch[0] h, patch[1] w, c_out)``."""
+        """Map ``(batch, h, w, c_in)`` to ``(batch, patch[0] h, patch[1] w, c_out)``."""
         x = _spread_patches(self.proj(x), self.patch, channels_first=False)
         return x if self.fac is None or skip is None else torch.lerp(skip, x, self.fac)
 
@@ -311,7 +311,7 @@ class KTransformerV2(_Transformer):
         channels: channels of the images.
         patch: height and width of a patch in pixels.
         widths: channels of the states of each level, the finest first.
-        depths: number of layers of each level, before the coarser levels and again after them.
+        depths: number of layers of each level, before the coarser levels and again after them; the coarsest runs once.
         hidden: hidden width of the perceptrons of each level.
         attention: one configuration for each level, as in :class:`AttentionV2`, or of ``type`` ``none``.
         embedding, embedding_hidden, embedding_depth: width, hidden width and depth of :class:`MappingNetwork`.

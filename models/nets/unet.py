@@ -277,7 +277,7 @@ class MapPrecond(nn.Module):
         self.sigma_data, self.sigma_min = sigma_data, sigma_min
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Return the end of the ODE path through ``x``; see :meth:`EDMPrecond.forward`."""
+        """Return the estimated state at ``sigma_min``; arguments: :meth:`EDMPrecond.forward`."""
         s = sigma[:, None, None, None]
         total, above = (s**2 + self.sigma_data**2).sqrt(), s - self.sigma_min
         dtype = next(self.net.parameters()).dtype

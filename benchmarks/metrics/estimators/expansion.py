@@ -9,7 +9,7 @@ symmetric eigenproblem, which needs no complex number and no matrix square root.
 fraction t of the mass to x changes mu2 by t c and Sigma2 by t (c c^T - Sigma2), to first order in
 t. It changes tr M^½ by tr(½ M^{-½} dM). Hence the influence function
 
-    IF(x) = 2 (mu2 - mu1)^T c + |c|² - sum_i s_i z_i² - its mean.
+    IF(x) = a(x) - E a,    a(x) = 2 (mu2 - mu1)^T c + |c|² - sum_i s_i z_i².
 
 **Second order.** The unbiased covariance has E[dM] = 0. So the bias comes from |d mu2|², which
 gives tr(Sigma2) / N, and from the curvature of the root. The second derivative of tr f(M) along E
@@ -48,10 +48,11 @@ light tails all samples have a leverage of about d / n. Their terms form a power
 which the extrapolation of :mod:`.frechet` removes better, as it includes pairs of samples. So the
 terms of a sample of mean leverage are subtracted here.
 
-**The others.** Without its own mass, x is compared with the root of the others' covariance. The
-inverse root of a sample covariance S (I + D) S with E D = 0 is too large: E (I + D)^{-½} = I + 3/8
-E D². For elliptical samples and equal s_i this is I (1 + 3/8 G), with G the mean leverage weighted
-by p. The influence along the radius, where heavy tails vary, is then too small: 3/8 G p is added.
+**Covariance of the other samples.** Without its own mass, x is compared with the root of the
+covariance of the other n - 1 samples. The inverse root of a sample covariance S (I + D) S with E D
+= 0 is too large: E (I + D)^{-½} = I + 3/8 E D². For elliptical samples and equal s_i this is I (1 +
+3/8 G), with G the mean leverage weighted by p. The influence along the radius, where heavy tails
+vary, is then too small: 3/8 G p is added.
 """
 
 from __future__ import annotations
@@ -69,11 +70,11 @@ from .second_order import Blocks, Noise, compute_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return two leverage terms ``(n,)`` of each sample: of the bias, and of the influence.
+    """Return terms ``(n,)`` for bias and influence that are due to each sample's leverage (module).
 
-    Add the sum of the first to the bias; subtract the second from the influence. The terms of mean
-    leverage are already subtracted from both, and 3/8 G p from the second. ``along`` is p, and
-    ``pairs`` is sum_ij w_ij z_i² z_j² (see module).
+    Add the sum of the first to the bias; subtract the second from the influence. Terms of a sample
+    of mean leverage are left out, and the second includes -3/8 G p. ``along`` is p, and ``pairs``
+    is sum_ij w_ij z_i² z_j².
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -86,7 +87,7 @@ def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArr
 
 
 def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return factors of p / n (bias) and p (influence) without second-order parts g / 4, g / 2."""
+    """Return (1 - r) / (r (1 + r)) - g / 4 and (1 - r) / r - g / 2 (module), g = ``leverage``."""
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
 
@@ -100,7 +101,7 @@ COLLAPSED = 2.0**-22
 
 @dataclass(frozen=True, eq=False)
 class FrechetReference:
-    """Fixed side of a Fréchet distance: its moments, and their factorisation, computed once.
+    """Reference of a Fréchet distance: its moments, and a factor of ``cov``, computed once.
 
     Attributes:
         mean: ``(d,)`` float64.
@@ -151,24 +152,24 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """Return the Fréchet distance to another side from its mean and two traces.
+        """Return the Fréchet distance to a set of samples with the given ``mean`` ``(d,)``.
 
-        ``trace`` is tr Sigma2, and ``cross`` is tr (Sigma1 Sigma2)^½ (see module).
+        ``trace`` is tr Sigma2 of the set, and ``cross`` is tr (Sigma1 Sigma2)^½ (see module).
         """
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
 
 
 class Side(NamedTuple):
-    """Plug-in value of a distance, and the effects of one side's finite number of samples.
+    """Plug-in Fréchet distance of a set of samples, and the effects of its finite size.
 
     Attributes:
         raw: plug-in value.
         bias: estimated bias of ``raw``: second order, and :func:`leverage_corrections`.
-        influence: influence of each sample ``(n,)``, mean 0, less the sample's own term
-            (:mod:`.frechet`).
+        influence: influence of each sample ``(n,)`` on the distance, mean 0, less 2 q / n and the
+            leverage term (:mod:`.frechet`).
         flags: reasons not to trust an interval.
-        noise: further moments for an interval; None unless requested.
+        noise: moments of the distance's noise, for an interval; None unless requested.
     """
 
     raw: float
@@ -214,10 +215,10 @@ def expand(
 
 
 def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
-    """Return s ``(k,)`` (see module), and a function that yields blocks (centred samples, z).
+    """Return s ``(k,)`` (see module), and a function that yields (slice, centred samples, z).
 
-    With A = centred R, M = A^T A / (n - 1) has the non-zero eigenvalues of the ``(n, n)`` Gram
-    matrix A A^T / (n - 1), whose unit eigenvectors are z / sqrt(n - 1). The smaller matrix is used.
+    If n <= rank, they come from the ``(n, n)`` matrix A A^T / (n - 1), A being centred samples · R.
+    It has the eigenvalues s² of M, and the unit eigenvectors z / sqrt(n - 1).
     """
     n, rank = moments.n, reference.rank
     if n > rank:

@@ -54,15 +54,15 @@ class FrechetEstimate:
 
     Attributes:
         raw: plug-in value, biased upwards, as published tables report it; >= 0 up to rounding.
-        value: ``raw`` - ``bias``, which scatters around 0, also below, if the true distance is 0.
-            Reordered samples give other halves, which moves ``value`` by a fraction of ``se``.
+        value: ``raw`` - ``bias``. It may be negative if the true distance is near 0. The order of
+            the samples decides on halves (see module), and so changes it by a fraction of ``se``.
         se: standard error of ``value`` to first order. Near a true distance of 0, ``se`` is too
             large by a factor of up to √2, since it counts second-order noise twice.
         low, high: ends of the 95 % interval, >= 0, not symmetric (:mod:`.second_order`).
         bias: estimated bias of ``raw``.
         n: number of generated samples.
         flag: reasons not to trust the interval; "" if there are none.
-        influence: influence of each generated sample ``(n,)``, mean 0, less the sample's own term.
+        influence: influence of each generated sample ``(n,)``, mean 0, less 2 q / N (see module).
         reference_influence: influences of reference samples ``(m,)``; None for a fixed reference.
     """
 
@@ -125,8 +125,8 @@ def population_estimate(
 ) -> FrechetEstimate:
     """Estimate the Fréchet distance between the distributions of two *independent* sets of samples.
 
-    For independent sides the mixed second-order term averages to 0, so biases and variances add.
-    For sets from shared latents the biases partly cancel, and the value would be too low.
+    For independent sets, the biases and variances of the two sides add. For sets from shared
+    latents, the biases partly cancel, and the value would be too low.
 
     Args:
         features_a: ``(n, d)`` of the generated samples, n >= 2.
@@ -149,10 +149,11 @@ def paired_difference(
     """Return FD_a - FD_b without bias, and its standard error, for two runs from the same latents.
 
     Samples of one latent are paired, so the effects of latents cancel. The standard error is
-    sd(IF_a - IF_b) / sqrt(N), with IF the influences. Reference samples, if any, are also paired.
+    sd(IF_a - IF_b) / sqrt(N), with IF the influences. If both estimates have influences of
+    reference samples, these are paired too.
 
     Raises:
-        ValueError: the runs differ in estimand, or in the size of a set.
+        ValueError: only one reference is fixed, or the numbers of samples differ.
     """
     pairs = [(estimate_a.influence, estimate_b.influence)]
     sides = (estimate_a.reference_influence, estimate_b.reference_influence)

@@ -93,7 +93,7 @@ class Moments:
 
 
 def as_rows(samples: ArrayLike) -> FloatArray:
-    """Return samples ``(n, ...)`` as a float64 matrix ``(n, d)``; such a matrix is not copied.
+    """Return samples ``(n, ...)`` as a float64 matrix ``(n, d)``; no copy if they are float64.
 
     Raises:
         ValueError: a value is not finite or beyond ``LARGEST``, or there are fewer than two axes.
@@ -167,9 +167,9 @@ class Rows(ABC):
         return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """Return the rows at indices ``numbers``, in the given order within each block.
+        """Return the rows at indices ``numbers``, sorted by block, in the given order in a block.
 
-        A result of several blocks supports neither :meth:`take` nor :meth:`moments_of`.
+        For rows of several blocks, do not call :meth:`take` or :meth:`moments_of` on the result.
         """
         by_block = self._split_by_block(numbers)
 

@@ -59,7 +59,7 @@ NORMAL = NormalDist()
 
 
 class Noise(NamedTuple):
-    """Moments of the noise of a distance, from one set of samples or from both.
+    """Moments of the noise of a distance, due to one set of samples or to both sets.
 
     IF is a sample's influence, and h is the term of a pair of samples (see module).
 
@@ -67,7 +67,7 @@ class Noise(NamedTuple):
         second: variance of second order, K.
         third: E IF³ / n², in units of ``unit``³.
         cross: E IF IF h / n², in units of ``unit``³.
-        unit: distance > 0, such that cubes in this unit stay within the range of float64.
+        unit: distance > 0 of the size of the error, so that cubes do not overflow float64.
     """
 
     second: float
@@ -83,7 +83,7 @@ Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 def compute_noise(
     influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray
 ) -> Noise:
-    """Return the noise of one side of a distance.
+    """Return the moments of a distance's noise that is due to one set of samples.
 
     In the notation of :mod:`.expansion`, ``influence`` ``(n,)`` is IF(x_i), with mean 0,
     ``weights`` is w_ij, and ``own`` is q(x_i). All moments are 0 for fewer than 4 samples, or if
@@ -114,7 +114,7 @@ def compute_noise(
 
 
 def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
-    """Return E h² over pairs of samples, without the terms of h that depend on one sample."""
+    """Return E h² over pairs of samples, after centring h in both arguments."""
     # s_i s_j / (s_i + s_j) is positive and of low numerical rank
     values, vectors = np.linalg.eigh(weights)
     h = 2 * centred @ centred.T
@@ -126,9 +126,9 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
 
 
 def centred_variance(sums: FloatArray, squares: float) -> float:
-    """Return the variance V (:mod:`.kernel`) of a symmetric matrix without its diagonal, n >= 4.
+    """Return the variance V (:mod:`.kernel`) of a symmetric matrix, n >= 4, with a diagonal of 0.
 
-    ``sums`` are the row sums ``(n,)``, and ``squares`` is the sum of all squares.
+    ``sums`` ``(n,)`` are the matrix's row sums, and ``squares`` is the sum of its squared elements.
     """
     n, total = len(sums), float(sums.sum())
     v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (
@@ -169,6 +169,6 @@ def interval(
 
 
 def end_shift(shift: float, z: float = Z95) -> float:
-    """Return the rise >= 0 of the upper end at ``z`` for delta = ``shift``, in standard errors."""
+    """Return the rise >= 0 of the upper end ``z``, in standard errors, for delta = ``shift``."""
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)
