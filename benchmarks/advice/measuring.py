@@ -34,7 +34,7 @@ def check_folder(folder: Path) -> None:
 
 
 class MeasurementStore:
-    """Store of the measurements for one question, in a subfolder named by the question's digest.
+    """Store of measurements with the same inputs (``question``), whose digest names a subfolder.
 
     Each JSON value is a line of a log, so that a kill loses at most one value. Each array is a file.
     """
@@ -95,9 +95,9 @@ SHARE = 0.4
 
 
 def most_reference_steps(rate: float, seconds: float) -> int:
-    """Return the most steps of the reference solver that ``seconds`` allow, at least 2 ``RULE.first``.
+    """Return the largest number of steps of the reference solver that ``seconds`` allow.
 
-    ``rate`` is evaluations a second.
+    It is a power of 2 times ``RULE.first``, at least 2. ``rate`` is evaluations a second.
     """
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
@@ -126,7 +126,7 @@ class ConvergedEndpoints:
     _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def set_steps(self, measured: Sequence[NDArray]) -> None:
-        """Set ``steps`` and ``resolution`` so that the errors of measured samples are resolved.
+        """Set ``resolution``, and ``steps`` so that endpoints are more exact than measured samples.
 
         ``measured`` are samples ``(FIRST, *event)`` of the first latents, one array for each configuration.
 
@@ -193,10 +193,10 @@ class ConvergedEndpoints:
     def _stored_or_solved(
         self, pieces: Sequence[tuple[int, int]], name: str, steps: int, space: str = ""
     ) -> dict[int, NDArray]:
-        """Return endpoints, or their features in ``space``, by the first latent of each piece.
+        """Return endpoints, or with ``space`` their features, by the first latent of each piece.
 
-        The store has them under ``name`` and the first latent. Without features, a piece is left
-        out if ``steps`` is 0 and the model does not know its endpoints.
+        New ones are stored under ``name`` and the first latent. If ``steps`` is 0, and the model
+        does not know its endpoints, the result is empty unless they are stored.
         """
         stored = {first: self.store.get_array(f"{name} {first}") for first, _ in pieces}
         found = {first: x for first, x in stored.items() if x is not None}
@@ -214,7 +214,7 @@ class ConvergedEndpoints:
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield first latent and end of each fixed piece that overlaps ``start`` … ``stop - 1``."""
+    """Yield (first, end) of each piece of latents, at fixed bounds, in ``start`` … ``stop - 1``."""
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:
