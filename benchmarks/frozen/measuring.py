@@ -48,7 +48,7 @@ from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):
-    """Result of a solver at one budget; ``samples`` are None if the solver fails or no step fits.
+    """Result of a solver at one budget; samples are None if it fails or one step costs more.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
     """
@@ -104,7 +104,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
 
 @dataclass
 class _LimitedMeter(Meter):
-    """Meter that stops a run, such as an adaptive one, at more evaluations than scores count."""
+    """Meter that ends a run with a Failure when its evaluations exceed ``limit``."""
 
     limit: int | None = None
 
@@ -197,7 +197,7 @@ def _measure_problem(solve: Solve, instance: Instance, seed: int, *, moved: bool
 
 
 def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
-    """Return the median distance to the endpoints over ``unit``; None if missing or from 1e30 on."""
+    """Return the median distance to ``truth`` in units of ``unit``; None if missing or >= 1e30."""
     if result.samples is None or result.samples.shape != truth.shape:
         return None
     x = result.samples.double().numpy()
@@ -212,7 +212,7 @@ def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
 def measure_networks(
     solve: Solve, part: Part, *, skip: Collection[tuple[str, bool]] = ()
 ) -> Iterator[Curve]:
-    """Yield the curves of a solver on networks: distances of distributions over the floor.
+    """Yield the curves of a solver on networks: Fréchet distances divided by their floors.
 
     For the arguments see :func:`measure_exact`.
     """

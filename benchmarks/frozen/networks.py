@@ -27,7 +27,7 @@ class NetworkReference(NamedTuple):
         axes: ``(d, AXES)`` first principal axes of the features of converged samples.
         converged: ``(n, AXES)`` features of converged samples along the axes.
         floor: 1.96 standard errors of the distance between the first :data:`.constants.NETWORK_SAMPLES`
-            converged samples and the rest. Distances below the floor do not differ from 0.
+            converged samples and the others. A distance below it is not significantly above 0.
     """
 
     extractor: Extractor

@@ -54,7 +54,7 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, with its function, claims from its code, and its file."""
+    """Solver as the board describes it, function that runs it, claims by its code, file if any."""
 
     solver: Solver
     solve: Solve
@@ -274,7 +274,7 @@ def _check_in_words(path: Path, sampler: str) -> str:
 
 
 def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:
-    """Solve a few problems twice; raise ValueError if results differ, all fail or break the track."""
+    """Solve some problems twice; raise ValueError if results differ, all fail or plain searches."""
     ids, budgets = torch.arange(16), (BUDGETS[2], BUDGETS[6])
     for instance in part.instances[:: max(1, len(part.instances) // QUALIFYING)]:
         place, model = f"{subject.solver.name} on {instance.name}", load_model(instance.spec).model
@@ -313,7 +313,7 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
 
 
 def _describe_solver(sampler: str, schedule: str, **facts: Any) -> Solver:
-    """Return a solver with its name on the board."""
+    """Return a solver's description, with a name on the board made of sampler and schedule."""
     name = f"{sampler} on {schedule}" if schedule else sampler
     name = "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
     return Solver(name=name, sampler=sampler, schedule=schedule, **facts)

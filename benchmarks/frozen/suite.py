@@ -1,4 +1,4 @@
-"""Frozen suite as an ordinary suite of ``run``: its other parts, and the check of a run."""
+"""Frozen suite as an ordinary suite of ``run``: suites of its parts, and the check of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FREE = frozenset(
 
 
 def suite_of_part(suite: Suite, part: str = PUBLIC, beacon: str = "") -> Suite:
-    """Return the frozen suite on another part's problems and latents.
+    """Return the frozen suite with the problems and latents of a part.
 
     Raises:
         ValueError: the part or the beacon is invalid.
