@@ -238,11 +238,7 @@ class Advice:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Advice:
-        """Return the answer from the result of :meth:`to_json`.
-
-        Raises:
-            ValueError: ``data`` has another schema or other fields.
-        """
+        """Return the answer in ``advice.json``; raise ValueError for another schema or fields."""
         try:
             if data.get("schema") != SCHEMA:
                 raise ValueError(

@@ -46,7 +46,7 @@ def choose_entries(run: Run, result: BudgetResult) -> None:
 
 
 def score_on_fresh_latents(run: Run, results: Sequence[BudgetResult], seconds: float) -> None:
-    """Add squared distances to ``results``: of entries without noise, on latents not used before.
+    """Add squared distances of deterministic entries to ``results``, on latents not used before.
 
     The first two rounds of :data:`COUNTS` always run. A later round runs if all rounds up to it fit in ``seconds``.
     """
@@ -176,7 +176,7 @@ def ratios_at_half_the_budget(
 
 
 def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
-    """Return the entries to time and draw, "default" and "best", as far as they can run."""
+    """Return the entries "default" and "best", to time and draw; leave out any that cannot run."""
     best = result.leaders.get(run.request.library)
     shown = {"default": result.default} | ({"best": best} if best else {})
     return {name: entry for name, entry in shown.items() if entry.has_steps}
@@ -185,7 +185,7 @@ def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
 def add_times(
     run: Run, answers: Sequence[Budget], results: Sequence[BudgetResult]
 ) -> tuple[list[Budget], int]:
-    """Return answers with milliseconds a sample, as time allows; batch size (0 if not timed)."""
+    """Return the answers with milliseconds a sample, and batch size 1; 0 if nothing was timed."""
     times: dict[tuple[int, str], float] = {}
     for one in results:
         for entry in {e.label: e for e in _entries_to_show(run, one).values()}.values():
@@ -211,7 +211,10 @@ def add_times(
 
 
 def draw_pictures(run: Run, results: Sequence[BudgetResult]) -> bool:
-    """Write pictures of the first scored latents; return False if samples are no images >= 8x8."""
+    """Write pictures of the first scored latents to a file, and return True.
+
+    Return False if samples are no images of 1 or 3 channels and 8 pixels or more a side.
+    """
     model = run.request.model
     event = model.decoded_event
     if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:

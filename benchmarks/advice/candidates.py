@@ -63,7 +63,11 @@ TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return True for our deterministic samplers, if not adaptive, coupled, alias or EXCLUDED."""
+    """Return True for a sampler that races try.
+
+    It is of this package and deterministic. It is not adaptive, no alias, not coupled over the
+    batch, and not in :data:`EXCLUDED`.
+    """
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (
@@ -157,7 +161,7 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     """Return a sampler and a grid that take the same steps, with all levels in the grid.
 
-    A sampler that sets its own levels is replaced by its table. If it has none, nothing changes.
+    A sampler that sets its own levels is replaced by its table of weights, if it has one.
     """
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid

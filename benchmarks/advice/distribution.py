@@ -76,9 +76,10 @@ def make_feature_space(run: Run, seconds: float) -> FeatureSpace | None:
 def estimate_distances(
     run: Run, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
 ) -> dict[int, FrechetEstimate]:
-    """Return Fréchet distances of ``entries`` to converged samples, by index, until ``late()``.
+    """Measure Fréchet distances of entries to converged samples; return them by index.
 
-    Rounds add samples. Each drops entries shown to be farther than the best, except the first ``keep``.
+    Rounds add samples until ``late()``. Each drops entries shown to be farther than the best, but none of the
+    first ``keep``.
     """
     alive, start = list(range(len(entries))), 0
     known: dict[int, NDArray[np.float64]] = {}
@@ -112,7 +113,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 
 
 def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
-    """Set ``distances`` and ``nearest`` of ``results``; return sentences on what had no time."""
+    """Set ``distances`` and ``nearest`` of ``results``; return sentences on lack of time."""
     first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
     space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
     if space is None:
@@ -154,6 +155,6 @@ def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return the share of the time at which each key's turn ends; turns last like the weights."""
+    """Return when each key's turn ends, as a share of a time divided in proportion to weights."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

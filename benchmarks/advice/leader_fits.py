@@ -283,7 +283,7 @@ def _fit_targets(
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
     """Return grids from which a fit of levels starts; () to start from the cell's own levels.
 
-    They are the entries' grids, and their schedules' longer grids without the lowest positive level.
+    They are the entries' grids, and grids of one step more without the lowest positive level.
     """
     if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()

@@ -97,7 +97,7 @@ SHARE = 0.4
 def most_reference_steps(rate: float, seconds: float) -> int:
     """Return the largest number of steps of the reference solver that ``seconds`` allow.
 
-    It is a power of 2 times ``RULE.first``, at least 2. ``rate`` is evaluations a second.
+    It is 2, 4, … times ``RULE.first``, at most ``RULE.last``. ``rate`` is evaluations a second.
     """
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
@@ -174,11 +174,7 @@ class ConvergedEndpoints:
         return whole[start - firsts[0] : stop - firsts[0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
-        """Solve for the endpoints of latents ``start`` … ``stop - 1`` that are not stored yet.
-
-        Raises:
-            Failure: the model fails.
-        """
+        """Solve for missing endpoints of latents ``start`` … ``stop - 1``; may raise Failure."""
         steps = (self.steps or 0) if steps is None else steps
         pieces = [p for p in _pieces(start, stop) if (steps, p[0]) not in self._endpoints]
         for first, x in self._stored_or_solved(pieces, f"ends {steps}", steps).items():
@@ -214,7 +210,7 @@ class ConvergedEndpoints:
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, end) of each piece of latents, at fixed bounds, in ``start`` … ``stop - 1``."""
+    """Yield (first, end) of the pieces with fixed bounds that overlap ``start`` … ``stop - 1``."""
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:

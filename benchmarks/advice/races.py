@@ -95,7 +95,7 @@ DOUBTS = (0.03, 1.0)
 
 
 def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries by their best rank in several forecasts; without a forecast, last."""
+    """Return the entries by their best rank in several forecasts; the last have no forecast."""
     costs = np.array([_forecast_errors(probe, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
@@ -281,7 +281,7 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 
 
 def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Set steps and resolution of ``run.endpoints``, as stored or else by ``entries``' samples."""
+    """Set steps and resolution of ``run.endpoints``, from the store or by errors of ``entries``."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = run.store.get(key)
     if stored is None:

@@ -159,7 +159,7 @@ class AdviceRequest:
         )
 
     def alternatives(self, budget: int) -> list[Entry]:
-        """Return usual solvers but the present: the library's, or else schedulers of pipelines."""
+        """Return other usual solvers: the library's or, if it has none, diffusers' schedulers."""
         specs: Sequence[Any] = exports.target(self.library).SOLVERS
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -251,7 +251,10 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return sampler and schedule ("" if missing) in a text; raise a ValueError if unknown."""
+    """Return the sampler and the label of the schedule in a text ``SAMPLER[ on SCHEDULE]``.
+
+    The label is "" without a schedule. Raises a ValueError for an unknown sampler or schedule.
+    """
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 

@@ -121,7 +121,7 @@ class Run:
     failures: dict[str, str] = field(default_factory=dict)
 
     def share_of_total(self, share: float) -> float:
-        """Return the share of the time limit at which ``share`` of the time after start is over."""
+        """Return ``started`` plus ``share`` of the time after it, as a share of the time limit."""
         return self.started + (1 - self.started) * share
 
     @property

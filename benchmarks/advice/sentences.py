@@ -83,7 +83,7 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
-    """Return True if a recommendation differs from the default, with verdict ``kind`` on them."""
+    """Return True if ``kind`` is the verdict on a recommendation that differs from the default."""
     is_default = is_same_configuration(best.choice, budget.default)
     return not is_default and verdict(best.to_default) == kind
 
@@ -157,7 +157,7 @@ def _range(numbers: Collection[int]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return (M, N) of largest N / M at which ours with M beats the default with N, or None."""
+    """Return (M, N) of largest N / M where M evaluations of ours beat N of the default, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()

@@ -62,11 +62,7 @@ class SamplesTask(CellTask):
     space: str = ""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> NDArray:
-        """Return the samples ``(n, *event)``, or their features ``(n, d)`` if there is a space.
-
-        Raises:
-            Failure: see :func:`.sample_shard`.
-        """
+        """Return the samples ``(n, *event)``, or their features ``(n, d)``; may raise Failure."""
         model, own = world.load(self.cell.model)
         scored, keep = None, self.stop
         if self.space:

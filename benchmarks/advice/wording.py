@@ -75,7 +75,7 @@ def decided_ratio_in_words(ratio: Value, times: str = "×") -> str:
 
 
 def undecided_ratio_in_words(ratio: Value) -> str:
-    """Return the inverse of an open ratio as text: ``1.05 × as close [0.98, 1.11]``, any flag."""
+    """Return an open ratio, inverted, and its flag as text: ``1.05 × as close [0.98, 1.11]``."""
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
     return times_in_words(inverse(ratio), "as close", "×") + why
 
@@ -104,7 +104,7 @@ def name_in_sentence(choice: Choice) -> str:
 
 
 def _own_choice(best: Best) -> Choice | None:
-    """Return ``best.own`` under the solver's name in its lines, if they have one; None for None."""
+    """Return ``best.own`` under the name that its lines give to the solver, if they give one."""
     named = named_solver(best.library, best.own_lines.code) if best.own_lines else ""
     return replace(best.own, sampler=named) if best.own and named else best.own
 
@@ -217,7 +217,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
 
 
 def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
-    """Return ``words`` with the choice's evaluations for ``{}``; "" if they are budget or 0."""
+    """Return ``words`` with the choice's evaluations for ``{}``; "" for the budget or 0."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 

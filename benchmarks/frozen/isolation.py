@@ -165,7 +165,7 @@ _ONE = Lock()
 
 @contextmanager
 def _solver_process(path: Path, seconds: float) -> Iterator[Connection]:
-    """Connect to a new process on a copied file; raise ValueError if it is late, dies or errs."""
+    """Connect to a process on a copied file; raise ValueError if late, dead or writing garbage."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     with _ONE, TemporaryDirectory(prefix="solver-", ignore_cleanup_errors=True) as folder:
@@ -334,7 +334,7 @@ def _load(pipe: Connection, path: Path, sampler: str) -> SolverFacts:
 def _levels_within(
     job: Job, schedule: Schedule, facts: SolverFacts, pipe: Connection
 ) -> list[float]:
-    """Return levels of the most steps within the budget; three levels for an adaptive solver."""
+    """Return levels of the most steps within the budget; [max, min, 0] for an adaptive solver."""
     if facts.adaptive:
         return [job.sigma_max, job.sigma_min, 0.0]
 

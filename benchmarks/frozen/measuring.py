@@ -48,7 +48,7 @@ from .networks import NetworkReference, distance_over_floor, network_reference
 
 
 class Result(NamedTuple):
-    """Result of a solver at one budget; samples are None if it fails or one step costs more.
+    """Result of a solver at a budget; samples are None if it fails or a step exceeds the budget.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
     """

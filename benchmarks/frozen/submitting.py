@@ -54,7 +54,7 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, function that runs it, claims by its code, file if any."""
+    """Solver as the board describes it, function that runs it, claims in its code, and its file."""
 
     solver: Solver
     solve: Solve
@@ -274,7 +274,11 @@ def _check_in_words(path: Path, sampler: str) -> str:
 
 
 def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:
-    """Solve some problems twice; raise ValueError if results differ, all fail or plain searches."""
+    """Solve a few problems twice, to see that a file's solver works.
+
+    Raises a ValueError if results differ, if a problem has no finite result, or if evaluations
+    before sampling break track "plain".
+    """
     ids, budgets = torch.arange(16), (BUDGETS[2], BUDGETS[6])
     for instance in part.instances[:: max(1, len(part.instances) // QUALIFYING)]:
         place, model = f"{subject.solver.name} on {instance.name}", load_model(instance.spec).model

@@ -17,11 +17,7 @@ FREE = frozenset(
 
 
 def suite_of_part(suite: Suite, part: str = PUBLIC, beacon: str = "") -> Suite:
-    """Return the frozen suite with the problems and latents of a part.
-
-    Raises:
-        ValueError: the part or the beacon is invalid.
-    """
+    """Return the frozen suite on a part's problems and latents; raise ValueError if invalid."""
     if part == PUBLIC and not beacon:
         return suite
     drawn = draw_part(part, beacon)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers, their authors' schedules, and the source: ``key`` in references.bib, and place."""
+    """Samplers, their authors' schedules, and the source: ``key`` in references.bib, ``where``."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]

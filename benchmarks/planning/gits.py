@@ -54,7 +54,7 @@ def gits(
 
     Args:
         teacher: spec of the sampler that draws the trajectories: deterministic, with a fixed grid.
-        teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2. A searched grid has at most as many there.
+        teacher_steps: steps of the teacher to sigma_min, >= 2. A searched grid has at most as many steps to sigma_min.
         latents: number of trajectories, >= 1.
         weight: > 0. In the sum, the mean error of step k = 0, 1, … is multiplied by weight^k. The authors take 1.15.
         seed: seed of the trajectories' noise, >= 0.
@@ -99,7 +99,7 @@ def _searcher(
     weight: float,
     seed: int,
 ) -> Search:
-    """Return the search function of ``gits`` or ``equal_error``; both cache the same costs.
+    """Return the search function of ``gits`` or ``equal_error``, which share a cache of costs.
 
     Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
     """
@@ -146,7 +146,7 @@ def make_teacher(schedule: str, spec: str) -> GridSampler:
 def bind_latents(
     model: Denoiser, count: int, seed: int, device: str
 ) -> tuple[Bound, Tensor, Meter]:
-    """Return denoiser, states ``(count, *event)`` at sigma_max, and meter of search latents."""
+    """Return denoiser, states ``(count, *event)`` at sigma_max and meter, for search latents."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + count, device=device), Meter()
     noise = SampleNoise(seed, ids, model.event, model.dtype)
     x = model.sigma_max * model.place_noise(noise.initial())

@@ -32,7 +32,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Raise a ValueError if the model is a map, and a schedule but native must look at it."""
+    """Raise a ValueError if a schedule, other than native, depends on a model that is a map."""
     for schedule in schedules:
         if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
             raise ValueError(

@@ -90,7 +90,7 @@ def fit_to_range(table: PublishedTable, model: Denoiser, *, carry: bool) -> Publ
 
 @dataclass(frozen=True)
 class PublishedGrids:
-    """Published tables for one model, by number of steps; ``sampler`` is None until it is known."""
+    """Published tables for one model, by steps; ``sampler`` is None until :meth:`for_sampler`."""
 
     file: str
     tables: dict[int, PublishedTable]

@@ -139,7 +139,7 @@ class Schedule:
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return columns of a row at ``n`` steps; {} if levels do not depend on the sampler."""
+        """Return result-table columns at ``n`` steps; {} if levels do not depend on the sampler."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 

@@ -172,7 +172,7 @@ class Tuned(_WithLoss):
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents; ``untuned`` scores are its scores.
         train, test: scores by distances of samples, on the training latents and on other latents.
-        gap: loss of gain on the other latents: their :attr:`Scores.ratio` over the ratio on training
+        gap: train-test gap: :attr:`Scores.ratio` on the other latents over the ratio on the training
             latents, minus 1. With a loss in features, ratios are of ``loss_test`` and ``loss_train``.
         teacher: cost of the converged endpoints of the training latents, and of coarser solutions. It
             is 0 evaluations for a closed form. Entries of one command share these endpoints.
@@ -262,10 +262,7 @@ class _File(StrictTable):
 
 
 def read_tuned(path: Path) -> tuple[Tuned, ...]:
-    """Return the entries of a file.
-
-    Raises an OSError if the file is missing, and a ValueError if it is not a tuning file.
-    """
+    """Return the entries of a file; raise OSError if it is missing, ValueError for another kind."""
     content = read_regular(path, LARGEST_JSON)
     try:
         return _File.model_validate_json(content).tuned

@@ -129,7 +129,7 @@ class UntunedError(ValueError):
 
 @dataclass(frozen=True)
 class TunedGrids:
-    """Grids of a tuning file for one model, by steps; ``sampler`` is None until it is known."""
+    """Tuned grids of a file for one model; ``sampler`` is None until :meth:`for_sampler`."""
 
     file: str
     model: str

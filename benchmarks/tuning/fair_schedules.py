@@ -99,7 +99,7 @@ def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return the Fréchet distance of each half of a cell's features, and the second one's flag."""
+    """Return the Fréchet distance of each half of a cell's features, and the second half's flag."""
     fixed = references[text(entry.record, "model")]
     first, second = (
         estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))
@@ -109,7 +109,7 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return a metric on each half of a cell's stored distances, and the second one's flag."""
+    """Return a metric on each half of a cell's stored distances, and the second half's flag."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(
@@ -157,7 +157,7 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return references by model; raise ValueError if the run was scored on other ones."""
+    """Return references by model; raise ValueError if the run was scored by other references."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
     names = sorted({text(e.record, "model") for e in scored})
     models = {name: load_model(name).model for name in names}

@@ -136,7 +136,7 @@ ROOM = 2**26
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted sampler, grid, errors before and after on unfitted latents; not ``ended`` if late."""
+    """Fitted sampler and grid, and errors on unfitted latents; ``ended`` is False if cut short."""
 
     sampler: Sampler
     grid: Grid

@@ -97,7 +97,7 @@ def search_levels(
 
 
 def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
-    """Return built-in grids of ``steps`` steps by name, and of one more but without sigma_min."""
+    """Return built-in grids with their names, and grids of one step more without sigma_min."""
     # of equal grids, the first name stays
     untuned = {grid: name for name, grid in reversed(built_in_grids(steps, model).items())}
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in_grids(steps + 1, model).values()]

@@ -249,7 +249,7 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return the problem of latents from id ``first`` on, with endpoints still at coarsest."""
+        """Return the problem of latents from id ``first`` on, at first with coarse endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")

@@ -143,7 +143,10 @@ def _lines_of(
 
 
 def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
-    """Return rank, area, relative evaluations, early share, networks, each by production."""
+    """Return a solver's columns of the table, each with a cell for each of :data:`PRODUCTIONS`.
+
+    They are rank, area, relative evaluations, share reached early, and area on networks.
+    """
     lines: list[list[Cell]] = []
     for place, scores in enumerate(entry.scores):
         rank, line = board.ranks[place].get(entry.stem), [NONE] * 5

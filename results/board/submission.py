@@ -191,11 +191,7 @@ class Submission(_Table):
 
 
 def read_submission(path: Path) -> Submission:
-    """Return the submission in a file.
-
-    Raises:
-        ValueError: the file is missing, damaged or no submission. The message has one sentence.
-    """
+    """Return the submission in a file; raise ValueError for a missing, damaged or other file."""
     try:
         opened = open_json(path, PLACE)
         opened.check()

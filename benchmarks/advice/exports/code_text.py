@@ -38,7 +38,7 @@ def literal(value: object) -> str:
 
 
 def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
-    """Return the code of a call, with positional arguments (code) and values of keywords.
+    """Return the code of a call: ``first`` are positional arguments as code, ``arguments`` others.
 
     >>> call_code("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'

@@ -14,7 +14,7 @@ at 773ef1b, ``comfy_extras/nodes_custom_sampler.py`` at 4be318a, ``comfy/sampler
 * On a flow some samplers step in log((1 - t) / t), which is our lam. The other samplers put the model's own x and t
   into the formulas for sigma. Of their formulas, Euler's equals ours, and ``lms`` is Adams-Bashforth in t.
 * Samplers that step in log-SNR replace a first level t = 1, whose log-SNR is infinite.
-* ``lms`` and ``ipndm`` return the clean image after the step to 0. Versions of early 2025 took it as any other step.
+* ``lms`` and ``ipndm`` return the clean image in the step to 0. In early 2025 they took this step like any other.
 * ``uni_pc`` steps to 0.001 in place of 0, and fails with one step.
 * ``sa_solver`` lowers the orders of its last steps if the levels end at 0. It lowers the corrector's order by one
   more than the authors do.

@@ -31,7 +31,10 @@ _EDM_TIME = NetworkTime(of="log_level", scale=0.25)
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Units of states, levels and times in a pipeline; ``kind`` "table" is a table of times."""
+    """Conversion of our states, levels and times to the units of a pipeline.
+
+    ``kind`` is "table" for a network with a table of trained times, "flow" or "edm".
+    """
 
     kind: Kind
     model: NativeDenoiser
@@ -147,7 +150,7 @@ def is_multistep_sde(sampler: Sampler) -> bool:
 
 
 def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
-    """Return the scheduler that takes a sampler's steps on a pipeline's states; None for none."""
+    """Return the scheduler that takes a sampler's steps on a pipeline's states, or None."""
     if kind == "edm":
         return None
     key, canonical = _multistep_key(sampler), name_and_options(sampler)

@@ -25,7 +25,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name of a sampler and its non-default options; ``ends`` are those in ENDS."""
+    """Canonical name and non-default options of a sampler; options named in ENDS are ``ends``."""
 
     name: str
     options: dict[str, Any]
@@ -89,7 +89,7 @@ class Steps(NamedTuple):
 
 
 class _Draws:
-    """Noise whose k-th new draw is ``of(k)``; a draw asked for again is the same."""
+    """Noise whose k-th new draw is ``of(k)``; a repeated step and number give the same draw."""
 
     def __init__(self, of: Callable[[int], Tensor]) -> None:
         self.of, self.seen = of, {}

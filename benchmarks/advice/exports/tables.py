@@ -60,7 +60,11 @@ def _guidance_of(model: Denoiser) -> float | None:
 def rows_in(
     steps: Steps, scale: Callable[[float], float], level: Callable[[float], float], end: float
 ) -> list[NumberRow]:
-    """Return rows for states times ``scale(sigma)`` before each row, ``end`` after the last."""
+    """Return a table's rows for states of another scale.
+
+    The state before a row is multiplied by ``scale(sigma)``, the last state by ``end``. ``level``
+    turns sigma into a row's level or time.
+    """
     scales = [*(scale(row.sigma) for row in steps.rows), end]
     return [
         (level(row.sigma), row.a * then / now, _scaled(row.b, then), _scaled(row.c, then))

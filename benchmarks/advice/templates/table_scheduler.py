@@ -1,6 +1,7 @@
 """Scheduler for diffusers: a solver as a table of numbers, read from scheduler_config.json.
 
-``samplerbench export --to diffusers --out FOLDER`` writes both files, which need diffusers alone.
+``samplerbench export --to diffusers --out FOLDER`` writes it and this file. They need
+diffusers alone.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 
 class TableScheduler(SchedulerMixin, ConfigMixin):
-    """Scheduler by rows: the network's time; weights of state, outputs (newest first) and draws.
+    """Scheduler whose rows have time and weights: of state, outputs (newest first), draws of noise.
 
     States are inputs of the network. ``levels`` has sigma at each row and at the end.
     """
