@@ -1,4 +1,4 @@
-"""Function ``advise``: from the request, over races, fits and scores, to the stored answer."""
+"""Function ``advise``, which races, fits and scores configurations, and stores the answer."""
 
 from __future__ import annotations
 
@@ -123,10 +123,10 @@ def advise(
         model: spec of the model, a value of ``--model``.
         nfe: budgets in evaluations per sample, with a race for each.
         out: folder of answer and measurements. Measurements of the same model, code and settings are used again.
-        minutes: wall time to spend. In the main thread, a stage that runs beyond its own share is broken off.
-        ms: milliseconds that a sample may take, in place of ``nfe``.
+        minutes: limit of the wall time. In the main thread, a stage that uses up its share of it is interrupted.
+        ms: milliseconds that a sample may take. They decide the only budget, and ``nfe`` is not used.
         library: library to recommend for, one of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
-        default: present sampler, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``. None takes the checkpoint's scheduler
+        default: sampler in use now, as ``SAMPLER`` or ``SAMPLER on SCHEDULE``. None takes the checkpoint's scheduler
             or, for a model without one, the usual sampler for such models.
         only: samplers to race; empty for all.
         extractor: feature space of Fréchet distances, a value of ``--extractor``.
@@ -160,7 +160,7 @@ def advise(
 def _measure_rates(
     request: AdviceRequest, executor: Executor, world: WorkerContext
 ) -> tuple[float, float]:
-    """Return evaluations a second: of all workers at :data:`RATED`, of one at batch size 1."""
+    """Return evaluations a second: all workers together at :data:`RATED`, one at batch size 1."""
     task = request.task(measure_speeds, (1, RATED), 0.3)
     rates = []
     for _, outcome in executor.map([task] * executor.size, world):
@@ -173,9 +173,10 @@ def _measure_rates(
 def _budgets_of(
     request: AdviceRequest, asked_for: Sequence[int], ms: float | None, unit_rate: float
 ) -> list[int]:
-    """Return the budgets ``asked_for``, rising, or else the largest budget that ``--ms`` allows.
+    """Return the budgets ``asked_for``, rising; with ``ms``, only the largest that it allows.
 
-    ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if a budget allows no step.
+    ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if a budget allows no step,
+    or if ``ms`` allows fewer than 2 evaluations.
     """
     passes = request.model.passes
     if ms is None:
@@ -196,7 +197,7 @@ def _budgets_of(
 
 
 def _check_time(run: Run) -> None:
-    """Raise a ValueError if there is no time for the smallest results at the budgets."""
+    """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(run.budgets) * (LEAST * FIRST + 3 * 32)) / run.rate

@@ -1,8 +1,8 @@
-"""Answer of ``advise``: recommended samplers by budget, gains over the default, open questions.
+"""Answer of ``advise``: recommended samplers by budget, gains over the default, what is undecided.
 
 A distance is the root mean square, over dimensions, of the difference between a sample and the
 converged endpoint of its latent. It is in units of the data. An error is the geometric mean of the
-distances over latents that had no part in any choice.
+distances over latents that no race or fit used.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
 
 @dataclass(frozen=True)
 class Value:
-    """Number with a 95 % interval, of length 0 if exact; ``flag`` says why it is unreliable."""
+    """Number with a 95 % interval; if it is unreliable, ``flag`` says why. Exact if low == high."""
 
     value: float
     low: float
@@ -93,14 +93,14 @@ class Choice:
         nfe, steps: evaluations per sample; number of steps of the grid, None without a grid.
         levels: noise levels of the grid, falling.
         error: geometric mean of the distances. It is None for stochastic and failed samplers, if time ran out,
-            and in ``Budget.in_distribution``.
+            and for the configuration in ``Budget.in_distribution``.
         rms, median: root mean square and median of the distances; None where ``error`` is None.
         fd_conv: Fréchet distance to converged samples in the model's features or pooled pixels; None if not measured.
         ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
         failed: reason why there are no samples; "" if there are.
         coefficients: coefficients fitted to the model; empty if none were fitted. Each step has a row: the weight
             of the state, then the weights of the denoised images, newest first.
-        search_evaluations: evaluations of the model, over all latents, in the search for ``auto``'s rule.
+        search_evaluations: total evaluations of the model to find settings, as for ``auto``; 0 without a search.
         draws_noise: True for a stochastic sampler.
     """
 
@@ -130,9 +130,9 @@ class Best:
         to_best: ratio of ``choice``'s error to the error of the best that was tried, of any library.
         tied: labels of the configurations that the race could not tell apart from ``choice``.
         own, own_ratio, own_lines: best solver built into the library, ratio of its error to
-            ``choice``'s, and its lines. They are None if there is none, or if it is ``choice``.
-        untuned, untuned_ratio: best configuration without fits, and ratio of its error to
-            ``choice``'s; None if ``choice`` was not fitted.
+            ``choice``'s, and its lines. All are None without such a solver, or if it is ``choice``.
+        untuned, untuned_ratio: best configuration with no number fitted to the model, and ratio of its
+            error to ``choice``'s; None if ``choice`` was not fitted.
     """
 
     library: str
@@ -150,7 +150,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """Usual solver of a library, and ratio of the recommendation's error to the solver's error."""
+    """Solver that is usual in a library, and ratio of the recommendation's error to its error."""
 
     choice: Choice
     ratio: Value | None
@@ -167,10 +167,10 @@ class Budget:
         in_distribution: configuration with the smallest ``fd_conv``, among those significantly
             nearer in ``fd_conv`` than the winner of the race; None if there are none.
         tried, left_out: number of configurations that were raced; number left out for lack of time.
-        hopeless: number left out because their errors at two smaller budgets were far above the best.
+        hopeless: number left out because their errors at the last two budgets were far above the best.
         latents: largest number of latents that the race used.
         undecided: sentence on what the race could not decide; "" if it decided.
-        alternatives: solvers of the requested library that its users would try next.
+        alternatives: usual solvers of the requested library, scored for comparison.
     """
 
     nfe: int
@@ -186,13 +186,13 @@ class Budget:
 
     @property
     def field(self) -> int:
-        """Number of all configurations, tried or not."""
+        """Number of configurations to choose from: tried, left out and hopeless."""
         return self.tried + self.left_out + self.hopeless
 
     def plain_lines(self, library: str) -> str:
-        """Return code of the best steps in plain PyTorch; "" if there is none.
+        """Return code for the recommended steps in plain PyTorch; "" if there is none.
 
-        It is "" if ``library`` is not "python", or if k-diffusion has a function for these steps.
+        There is code for "python" if k-diffusion can take the same steps, but has no function for them.
         """
         mine, other = self.best.get("python"), self.best.get("k-diffusion")
         code = other.lines.code if mine and other and mine.choice == other.choice else ""
@@ -238,11 +238,7 @@ class Advice:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Advice:
-        """Return the answer from the result of :meth:`to_json`.
-
-        Raises:
-            ValueError: ``data`` has another schema or other fields.
-        """
+        """Return the answer in ``advice.json``; raise ValueError for another schema or fields."""
         try:
             if data.get("schema") != SCHEMA:
                 raise ValueError(
@@ -255,9 +251,9 @@ class Advice:
 
 
 def _value_from_json(kind: Any, value: Any) -> Any:
-    """Return JSON values as a value of the type ``kind``.
+    """Return the object of type ``kind`` that was written as the JSON value ``value``.
 
-    In place of a number, null is NaN; for the ends of a :class:`Value` it is an infinity.
+    A null in place of a number becomes NaN; in place of an end of a :class:`Value`, an infinity.
     """
     if kind is float and value is None:
         return math.nan

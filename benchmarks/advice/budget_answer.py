@@ -1,4 +1,4 @@
-"""Answer of each budget: scores on latents that decided no choice, ratios, times, pictures."""
+"""Answer of each budget: scores on latents that no race or fit used, ratios, times, pictures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TIMED_REPEATS = 5
 
 
 def choose_entries(run: Run, result: BudgetResult) -> None:
-    """Set the entries to score: the default, each field's leader, and the untuned leaders."""
+    """Set the entries to score: present sampler, leaders with and without fits, usual solvers."""
     default = run.request.default_entry(result.budget)
     entries = (default, *result.leaders.values(), *result.untuned.values())
     result.chosen = list({entry.label: entry for entry in entries}.values())
@@ -46,7 +46,7 @@ def choose_entries(run: Run, result: BudgetResult) -> None:
 
 
 def score_on_fresh_latents(run: Run, results: Sequence[BudgetResult], seconds: float) -> None:
-    """Add the deterministic entries' squared distances on the same latents to ``results``.
+    """Add squared distances of deterministic entries to ``results``, on latents not used before.
 
     The first two rounds of :data:`COUNTS` always run. A later round runs if all rounds up to it fit in ``seconds``.
     """
@@ -77,7 +77,7 @@ def keep_common_latents(results: Sequence[BudgetResult]) -> None:
 
 
 def to_choice(run: Run, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
-    """Return an entry with its scores; ``squares`` are squared distances, None if it has none."""
+    """Return an entry with its scores, which are None where ``squares`` or ``fd_conv`` is None."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
     if sampler.own_grid and grid is not None:
         grid = sampler.levels(grid)  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
 
 
 def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
-    """Return the answer of a budget."""
+    """Return a budget's recommendations and scores, from the results of its race."""
     squares, distances = result.squares, result.distances
 
     def scored(entry: Entry) -> Choice:
@@ -163,7 +163,7 @@ def _open_question_of_race(run: Run, race: BudgetResult) -> str:
 def ratios_at_half_the_budget(
     run: Run, results: Sequence[BudgetResult]
 ) -> dict[tuple[int, int], Value]:
-    """Return the recommendation's error at M over the default's at N, by (M, N) with M <= N / 2."""
+    """Return the recommendation's error at budget M over the default's at N >= 2 M, by (M, N)."""
     ratios = {}
     for few in results:
         best = few.leaders.get(run.request.library)
@@ -176,7 +176,7 @@ def ratios_at_half_the_budget(
 
 
 def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
-    """Return the entries to time and draw: "default", and "best" if one is recommended."""
+    """Return the entries "default" and "best", to time and draw; leave out any that cannot run."""
     best = result.leaders.get(run.request.library)
     shown = {"default": result.default} | ({"best": best} if best else {})
     return {name: entry for name, entry in shown.items() if entry.has_steps}
@@ -185,7 +185,7 @@ def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
 def add_times(
     run: Run, answers: Sequence[Budget], results: Sequence[BudgetResult]
 ) -> tuple[list[Budget], int]:
-    """Return answers with times for which there is time left, and batch size (0 without times)."""
+    """Return the answers with milliseconds a sample, and batch size 1; 0 if nothing was timed."""
     times: dict[tuple[int, str], float] = {}
     for one in results:
         for entry in {e.label: e for e in _entries_to_show(run, one).values()}.values():
@@ -211,7 +211,10 @@ def add_times(
 
 
 def draw_pictures(run: Run, results: Sequence[BudgetResult]) -> bool:
-    """Write pictures of the first scored latents, or return False for no images of 8x8 or more."""
+    """Write pictures of the first scored latents to a file, and return True.
+
+    Return False if samples are no images of 1 or 3 channels and 8 pixels or more a side.
+    """
     model = run.request.model
     event = model.decoded_event
     if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:

@@ -63,7 +63,11 @@ TRIAL_GRID = Grid((80.0, 1.0, 0.0))
 
 
 def is_candidate(name: str) -> bool:
-    """Return False for external, stochastic, adaptive, coupled, alias and ``EXCLUDED`` samplers."""
+    """Return True for a sampler that races try.
+
+    It is of this package and deterministic. It is not adaptive, no alias, not coupled over the
+    batch, and not in :data:`EXCLUDED`.
+    """
     sampler = samplers.make(name)
     own = not samplers.origin(name) and not name.startswith(EXCLUDED)
     return own and not (
@@ -86,14 +90,14 @@ def variants(name: str) -> list[dict[str, Any]]:
 
 
 def is_stochastic_candidate(spec: Any) -> bool:
-    """Return True for stochastic samplers of fixed cost; False for coupled, alias, map samplers."""
+    """Return True for stochastic samplers of fixed cost unless batch-coupled, alias or for maps."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
     return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free
 
 
 def usual_first_key(cell: Cell) -> tuple[int, int, int]:
-    """Return a sort key that puts plain and usual configurations first."""
+    """Return a sort key: fewest options first, then usual schedules, then usual samplers."""
     name, schedule = cell.sampler.name, cell.schedule.label
     place = FIRST_SCHEDULES.index(schedule) if schedule in FIRST_SCHEDULES else len(FIRST_SCHEDULES)
     return len(cell.params), place, FIRST.index(name) if name in FIRST else len(FIRST)
@@ -118,7 +122,7 @@ class FittedNumbers(NamedTuple):
 
     @property
     def rows(self) -> list[list[float]]:
-        """Table as lists, one a step: the weight of the state, then of the images; [] for None."""
+        """Each step's weights: of the state, then of images, newest first; [] without a table."""
         return [[row.a, *row.b] for row in self.table or ()]
 
 
@@ -126,7 +130,8 @@ class FittedNumbers(NamedTuple):
 class FittedSchedule:
     """Schedule of a fitted cell, as a label and a digest of its levels and coefficients.
 
-    ``label`` is :data:`.TUNED_LEVELS`; without fitted levels, the label of the cell's schedule or "".
+    ``label`` is :data:`.TUNED_LEVELS` if levels were fitted. If not, it is the label of the cell's schedule, or ""
+    for a sampler that sets its own levels.
     """
 
     label: str
@@ -154,9 +159,9 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return sampler and grid; for a sampler that sets its own levels, return its table and levels.
+    """Return a sampler and a grid that take the same steps, with all levels in the grid.
 
-    If such a sampler cannot be tabulated, sampler and grid are returned unchanged.
+    A sampler that sets its own levels is replaced by its table of weights, if it has one.
     """
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid

@@ -51,7 +51,7 @@ class FeatureSpace:
 
 
 def make_feature_space(run: Run, seconds: float) -> FeatureSpace | None:
-    """Return the feature space by a card's converged samples, or else by new converged samples.
+    """Return the feature space, from converged samples of the model's card or else from new ones.
 
     New samples take up to half of ``seconds``. The result is None if there is too little time.
     """
@@ -76,9 +76,10 @@ def make_feature_space(run: Run, seconds: float) -> FeatureSpace | None:
 def estimate_distances(
     run: Run, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
 ) -> dict[int, FrechetEstimate]:
-    """Return Fréchet distances to converged samples by the entry's index, as time allows.
+    """Measure Fréchet distances of entries to converged samples; return them by index.
 
-    Each round drops entries shown to be farther than the best, but none of the first ``keep``.
+    Rounds add samples until ``late()``. Each drops entries shown to be farther than the best, but none of the
+    first ``keep``.
     """
     alive, start = list(range(len(entries))), 0
     known: dict[int, NDArray[np.float64]] = {}
@@ -104,7 +105,7 @@ def estimate_distances(
 
 
 def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if a paired test shows ``a`` farther than ``b``; False if their ``n`` differ."""
+    """Return True if a paired test shows ``a`` farther than ``b``; False for unequal ``n``."""
     if a.n != b.n:
         return False
     difference, se = paired_difference(a, b)
@@ -112,7 +113,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 
 
 def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
-    """Set ``distances`` and ``nearest`` of all ``results``; return sentences on samplers left out."""
+    """Set ``distances`` and ``nearest`` of ``results``; return sentences on lack of time."""
     first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
     space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
     if space is None:
@@ -154,6 +155,6 @@ def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return, by key, the cumulative sum of the weights up to the key, divided by their total."""
+    """Return when each key's turn ends, as a share of a time divided in proportion to weights."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

@@ -1,4 +1,4 @@
-"""Fits of the races' leaders to the model, on separate latents."""
+"""Fits of the races' leaders to the model, on latents that no race and no score uses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class FitTask(CellTask):
     """Task that fits a cell's levels, coefficients or both to converged endpoints.
 
     Attributes:
-        starts: grids, of which the fit starts from the best; empty to start from the cell's grid.
+        starts: grids to try, of which the fit starts from the best; empty for the cell's own grid.
         ends: converged endpoints ``(n, *event)`` of the latents from :data:`START` on.
         seconds: approximate time that the fit may take.
         deadline: time by which the fit stops, as ``time.time()`` gives it.
@@ -77,7 +77,7 @@ class FitTask(CellTask):
     deadline: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
-        """Return fitted numbers (None if not better than the cell's), True if the fit finished."""
+        """Return fitted numbers, None if not better than the cell's, and True if time sufficed."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
@@ -126,7 +126,7 @@ class FitTarget(NamedTuple):
 
     @property
     def entry(self) -> Entry:
-        """First configuration, whose cell is fitted."""
+        """Entry whose cell is fitted, the first; the others give grids to start from."""
         return self.entries[0]
 
     @property
@@ -153,7 +153,7 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
 
 
 def share_for_fits(run: Run) -> float:
-    """Return the share of the time for fits; 0 if even the cheapest budget's fits take too long."""
+    """Return the share of the time limit to keep for fits; 0 if it is too short at every budget."""
     total, seconds = 60 * run.clock.minutes, [_seconds_for_fits(run, [n]) for n in run.budgets]
     available = SHARE * max(run.end_of_races - run.clock.share_spent, 0.0)
     if min(filter(None, seconds), default=math.inf) > available * total:
@@ -173,7 +173,7 @@ def _seconds_for_fits(run: Run, budgets: Sequence[int]) -> float:
 
 
 def _evaluations_of_endpoints(run: Run) -> float:
-    """Return the approximate number of evaluations that the endpoints of the fits' latents take."""
+    """Return the approximate number of evaluations to solve for the endpoints that fits need."""
     steps = 4 * RULE.first if run.endpoints.steps is None else run.endpoints.steps
     return (EQUATIONS + CHOOSING) * steps * run.request.model.passes
 
@@ -200,7 +200,7 @@ def fit_leaders(
 
 
 def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterator[str]:
-    """Yield sentences on budgets without a fit: those that ``failed``, the others for lack of time."""
+    """Yield sentences on the budgets ``none`` without fits: by lack of time, then by failures."""
     if late := ", ".join(str(n) for n in sorted(none) if n not in failed):
         yield f"With {late} evaluations there was no time to fit noise levels and coefficients."
     for n in sorted(none):
@@ -209,9 +209,10 @@ def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterato
 
 
 def _targets(run: Run, race: BudgetResult) -> Iterator[FitTarget]:
-    """Yield the fits to make: levels and coefficients, or only levels for built-in solvers.
+    """Yield the fits to make for a race's leaders, each once, with all numbers that can be fitted.
 
-    If the cost of an evaluation depends on the noise level, no levels are fitted.
+    Built-in solvers of a library keep their coefficients, so only levels are fitted. If the cost
+    of an evaluation depends on the noise level, no levels are fitted.
     """
     model = run.request.model
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
@@ -249,8 +250,8 @@ def _fit_targets(
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
     """Yield each target with its fitted numbers, or None if the fit is no better than the cell.
 
-    A stored fit that did not finish is made again if it has more time now. A target keeps its stored fit if the
-    new fit fails or is late. Without a stored fit, such a target is left out.
+    A stored fit that did not finish is made again if it has more time now. If the new fit fails or is late,
+    the stored fit counts. A target with neither is left out.
     """
     ends = run.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
     keys = [f"fitted {run.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
@@ -282,7 +283,7 @@ def _fit_targets(
 def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
     """Return grids from which a fit of levels starts; () to start from the cell's own levels.
 
-    They are the cells' grids, and grids of one more step without their lowest positive level.
+    They are the entries' grids, and grids of one step more without the lowest positive level.
     """
     if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()

@@ -36,7 +36,7 @@ def check_folder(folder: Path) -> None:
 
 
 class MeasurementStore:
-    """Store of the measurements for one question, in a subfolder named by the question's digest.
+    """Store of measurements with the same inputs (``question``), whose digest names a subfolder.
 
     Each JSON value is a line of a log, so that a kill loses at most one value. Each array is a file.
     """
@@ -97,9 +97,9 @@ SHARE = 0.4
 
 
 def most_reference_steps(rate: float, seconds: float) -> int:
-    """Return the most steps of the reference solver that ``seconds`` allow, at least 2 ``RULE.first``.
+    """Return the largest number of steps of the reference solver that ``seconds`` allow.
 
-    ``rate`` is evaluations a second.
+    It is 2, 4, … times ``RULE.first``, at most ``RULE.last``. ``rate`` is evaluations a second.
     """
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
@@ -128,7 +128,7 @@ class ConvergedEndpoints:
     _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def set_steps(self, measured: Sequence[NDArray]) -> None:
-        """Set ``steps`` and ``resolution`` so that the errors of measured samples are resolved.
+        """Set ``resolution``, and ``steps`` so that endpoints are more exact than measured samples.
 
         ``measured`` are samples ``(FIRST, *event)`` of the first latents, one array for each configuration.
 
@@ -176,11 +176,7 @@ class ConvergedEndpoints:
         return whole[start - firsts[0] : stop - firsts[0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
-        """Solve for the endpoints of latents ``start`` … ``stop - 1`` that are not stored yet.
-
-        Raises:
-            Failure: the model fails.
-        """
+        """Solve for missing endpoints of latents ``start`` … ``stop - 1``; may raise Failure."""
         steps = (self.steps or 0) if steps is None else steps
         pieces = [p for p in _pieces(start, stop) if (steps, p[0]) not in self._endpoints]
         for first, x in self._stored_or_solved(pieces, f"ends {steps}", steps).items():
@@ -195,10 +191,10 @@ class ConvergedEndpoints:
     def _stored_or_solved(
         self, pieces: Sequence[tuple[int, int]], name: str, steps: int, space: str = ""
     ) -> dict[int, NDArray]:
-        """Return endpoints, or their features in ``space``, by the first latent of each piece.
+        """Return endpoints, or with ``space`` their features, by the first latent of each piece.
 
-        The store has them under ``name`` and the first latent. Without features, a piece is left
-        out if ``steps`` is 0 and the model does not know its endpoints.
+        New ones are stored under ``name`` and the first latent. If ``steps`` is 0, and the model
+        does not know its endpoints, the result is empty unless they are stored.
         """
         stored = {first: self.store.get_array(f"{name} {first}") for first, _ in pieces}
         found = {first: x for first, x in stored.items() if x is not None}
@@ -216,7 +212,7 @@ class ConvergedEndpoints:
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield first latent and end of each fixed piece that overlaps ``start`` … ``stop - 1``."""
+    """Yield (first, end) of the pieces with fixed bounds that overlap ``start`` … ``stop - 1``."""
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:

@@ -205,7 +205,7 @@ def with_unbroken_numbers(words: str) -> str:
 
 
 class Strip(NamedTuple):
-    """Row of pictures as a data URI ``image``; "" if there are none, for the reason in ``alt``."""
+    """Row of pictures as a data URI ``image``; it is "" without pictures, and ``alt`` says why."""
 
     image: str
     name: str
@@ -312,7 +312,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return name, title and (row, recommendation) pairs of each library, the shown one first."""
+    """Return name, title and (row, recommendation) pairs of each library, the page's first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
@@ -322,7 +322,7 @@ def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow
 
 
 def _open_questions(advice: Advice) -> list[str]:
-    """Return the open questions of all budgets together, then further ones of single budgets."""
+    """Return the open questions of the answer, then further questions of single budgets."""
     return [*advice.undecided] + [
         f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets

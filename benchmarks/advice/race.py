@@ -127,7 +127,7 @@ def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: i
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Return False if errors at both last budgets exceed :data:`HOPELESS` times the best errors."""
+    """Return False if the errors at the last two budgets exceed HOPELESS times the best errors."""
     last = list(zip(errors, best, strict=True))[-2:]
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
 
@@ -152,7 +152,7 @@ class Race(Generic[Measurements]):
         least: number of latents up to which rounds continue even if the time is up.
         measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.
-        same: for each merged configuration, the configuration of equal distances that races in its place.
+        same: by merged configuration, the earlier configuration of equal distances that races in its place.
     """
 
     fields: Mapping[str, Sequence[int]]

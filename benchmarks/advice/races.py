@@ -67,7 +67,7 @@ def _probe_model(run: Run) -> ProbeData | None:
 
 
 def _budgets_with_auto_rule(run: Run, budgets: Sequence[int], until: float) -> set[int]:
-    """Search the rule of ``auto`` for each budget, and return the budgets whose search finished."""
+    """Search rules of ``auto`` up to a share of the time; return budgets whose search finished."""
     request, late = run.request, run.clock.late_after(run.share_of_total(until))
     if request.only:
         return set()
@@ -79,7 +79,7 @@ def _budgets_with_auto_rule(run: Run, budgets: Sequence[int], until: float) -> s
 def _entries_in_order_of_trial(
     run: Run, budget: int, probe: ProbeData | None, *, auto: bool
 ) -> list[Entry]:
-    """Return the entries to try: a deterministic default, ``auto``, and the others by forecast."""
+    """Return the entries to race: present sampler, ``auto``, and the others by forecast error."""
     first, others = [], []
     for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)
@@ -95,7 +95,7 @@ DOUBTS = (0.03, 1.0)
 
 
 def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries, sorted by their best forecast rank; those without a forecast are last."""
+    """Return the entries by their best rank in several forecasts; the last have no forecast."""
     costs = np.array([_forecast_errors(probe, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
@@ -103,7 +103,7 @@ def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]
 
 
 def _forecast_errors(probe: ProbeData, entry: Entry) -> list[float]:
-    """Return RMS errors for all :data:`DOUBTS`, then a geometric mean; inf without a forecast."""
+    """Return forecasts: an RMS error for each of DOUBTS, and a geometric mean; inf if unknown."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
     if grid is None or entry.cell.infinite or not grid.to_zero:
@@ -123,10 +123,10 @@ def _forecast_errors(probe: ProbeData, entry: Entry) -> list[float]:
 def forecast_errors_of_table(
     probe: ProbeData, steps: Steps, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return errors ``(K,)`` forecast for ``steps`` on the probe's K trajectories, and corrections.
+    """Return forecast errors ``(K,)`` of ``steps`` on the probe's K trajectories, and corrections.
 
     An error is the RMS distance of the last state from the trajectory's image at sigma_min. Corrections ``(K,)``
-    are second-order terms of the forecasts. ``share`` is the grid's first level divided by the probe's first level.
+    are the second-order terms that errors lack. ``share`` is the grid's first level over the probe's first level.
     """
     low = float(probe.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
@@ -226,7 +226,8 @@ def race_fits(
 ) -> list[BudgetResult]:
     """Race each race's survivors against the entries ``fitted`` at its budget; return the results.
 
-    No more samples are drawn once a share ``until`` of the time limit is over, but for leaders.
+    Once a share ``until`` of the time limit is over, only a first round runs. For fitted entries and leaders,
+    rounds of up to :data:`SURE` latents also run.
     """
     results, endpoints = [], run.endpoints
     finest = (endpoints.steps or 0, endpoints.resolution)
@@ -241,7 +242,7 @@ def race_fits(
 
 
 def race_again(run: Run, race: BudgetResult, tuned: Sequence[Entry], late: Late) -> BudgetResult:
-    """Return the result of the survivors of ``race`` against fitted ``tuned``, until ``late()``."""
+    """Race the survivors of ``race`` against fitted entries ``tuned``; see :func:`race_fits`."""
     leaders = race.leaders.values()
     before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
@@ -280,7 +281,7 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 
 
 def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Set steps and resolution of ``run.endpoints`` as stored, or to resolve entries' errors."""
+    """Set steps and resolution of ``run.endpoints``, from the store or by errors of ``entries``."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = run.store.get(key)
     if stored is None:
@@ -292,7 +293,7 @@ def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str 
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
-    """Return entries in order of trial: first ones, first of each field, small fields, others."""
+    """Return entries in order of trial: the first, each field's first, small fields, others."""
     first = list(entries[:FIRST_ENTRIES])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:

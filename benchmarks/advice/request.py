@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
     @property
     def has_steps(self) -> bool:
-        """True if the cell has a grid and no reason to be skipped."""
+        """True if the cell can run: it has a grid, and no reason to be skipped."""
         return self.cell.grid is not None and not self.cell.skip
 
 
@@ -130,7 +130,7 @@ class AdviceRequest:
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def plan_cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
-        """Return a suite's cells for samplers ``specs`` on ``schedules`` at a budget."""
+        """Return the cells of samplers ``specs`` on ``schedules`` at a budget, down to level 0."""
         if not specs:
             return []
         suite = check_suite(
@@ -159,7 +159,7 @@ class AdviceRequest:
         )
 
     def alternatives(self, budget: int) -> list[Entry]:
-        """Return the library's usual solvers, else pipeline schedulers, without the present one."""
+        """Return other usual solvers: the library's or, if it has none, diffusers' schedulers."""
         specs: Sequence[Any] = exports.target(self.library).SOLVERS
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -172,7 +172,7 @@ class AdviceRequest:
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return deterministic entries, usual first, after sampler "auto" if ``auto`` is True."""
+        """Return deterministic entries, usual ones first; before them "auto", if ``auto``."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         names = set(filter(candidates.is_candidate, samplers.names()))
         names -= set() if flow else {candidates.IN_FLOW_TIME}
@@ -197,11 +197,11 @@ class AdviceRequest:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell) -> Entry:
-        """Return the entry of a cell, with the race fields (:data:`FIELDS`) that the cell is in.
+        """Return the entry of a cell, with the fields of the race (:data:`FIELDS`) that it is in.
 
-        A library's field has cells whose steps the library can take. Its field in
-        :data:`OWN_FIELDS` has cells that its built-in solvers run. For a fitted cell, libraries
-        without lines for its levels are left out.
+        A library's field has the cells whose steps the library can take. A library's field in
+        :data:`OWN_FIELDS` has the cells that its built-in solvers run. A fitted cell is in no
+        field of a library that has no lines for the fitted levels.
         """
         sampler, grid = cell.sampler, cell.grid
         schedule = "" if sampler.own_grid else cell.schedule.label
@@ -251,7 +251,10 @@ class AdviceRequest:
 
 
 def parse_current_sampler(text: str) -> tuple[Sampler, str]:
-    """Return sampler and schedule in "SAMPLER[ on SCHEDULE]"; raise a ValueError if unknown."""
+    """Return the sampler and the label of the schedule in a text ``SAMPLER[ on SCHEDULE]``.
+
+    The label is "" without a schedule. Raises a ValueError for an unknown sampler or schedule.
+    """
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
@@ -276,8 +279,8 @@ def load_subject(
     """Load the model of a spec, check it, and return the request for advice on it.
 
     Raises:
-        ValueError: the model cannot be loaded, a sampler of ``only`` cannot be raced, ``default`` is unknown, or
-            ``library`` cannot run the model.
+        ValueError: the model cannot be loaded or has a defect, ``only`` cannot be raced, ``default`` is unknown,
+            or ``library`` cannot run the model.
     """
     if default is not None:
         parse_current_sampler(default)  # before a model is loaded, which may take minutes

@@ -40,7 +40,7 @@ class OutOfTime(KeyboardInterrupt):
 
 
 class Clock:
-    """Clock of a run of ``minutes`` from ``begun``, a ``time.monotonic()`` value; None for now."""
+    """Clock of a run that has ``minutes`` from ``begun`` (``time.monotonic()``) or from now."""
 
     def __init__(self, minutes: float, begun: float | None = None) -> None:
         self.minutes = minutes
@@ -66,7 +66,7 @@ class Clock:
 
     @contextmanager
     def raise_when_over(self, share: float) -> Iterator[None]:
-        """Interrupt the block with :class:`OutOfTime` once a share of all the time is over.
+        """Interrupt the block with :class:`OutOfTime` once a share of the time limit is over.
 
         Only the main thread can be interrupted. In other threads the block runs to its end.
         """
@@ -150,7 +150,7 @@ class Run:
     ) -> Iterator[tuple[Key, Squares | None]]:
         """Yield keys and squared distances of entries on latents ``start`` … ``stop - 1``.
 
-        They are None for failed entries. Once ``late()`` is True, no further task starts.
+        Failed entries yield None. Once ``late()`` is True, no further task starts.
         """
         suffix, todo = f"{start} {stop}", {}
         for key, entry in entries.items():
@@ -174,7 +174,7 @@ class Run:
     def measure_features(
         self, entries: Mapping[Key, Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[Key, NDArray | None]]:
-        """Yield keys and features ``(n, d)`` of entries, like :meth:`measure_squares`."""
+        """Yield keys and features ``(n, d)`` in ``space``; see :meth:`measure_squares`."""
         suffix, todo = f"{start} {stop}", {}
         for key, entry in entries.items():
             stored = self.store.get_array(f"{space} {entry.cell.key} {suffix}")
@@ -198,7 +198,7 @@ class Run:
         late: Late = bool,
         space: str = "",
     ) -> Iterator[tuple[Key, NDArray | Failure]]:
-        """Yield keys and samples (or features) or the failure of entries, as they are completed."""
+        """Yield keys and samples, features in ``space`` or failures, in the order of completion."""
         keys, tasks, limits = list(entries), [], []
         for entry in entries.values():
             tasks.append(SamplesTask(replace(entry.cell, samples=stop), start, stop, space))

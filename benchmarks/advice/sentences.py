@@ -44,7 +44,7 @@ def conclusions(
     """Return the conclusions as sentences, most important first. The first is the headline.
 
     ``budgets`` has at least one answer, by number of evaluations, rising. ``default`` describes the present sampler.
-    ``span`` is the difference of the data's highest and lowest value; None if unknown.
+    ``halves`` are :data:`SavingRatios`. ``span`` is the difference of the data's highest and lowest value, or None.
     """
     reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]
@@ -75,7 +75,7 @@ def conclusions(
 
 
 def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
-    """Return the lower median of the budgets at which the default is beaten, or else the last."""
+    """Return the middle one of the budgets where the default is beaten, or else the last budget."""
     library = shown_library(budgets, library)
     pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
     closer = [budget for budget, best in pairs if _shows_verdict(best, budget, "closer")]
@@ -83,7 +83,7 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
-    """Return True if a recommendation is not the default, and is ``kind`` compared with it."""
+    """Return True if ``kind`` is the verdict on a recommendation that differs from the default."""
     is_default = is_same_configuration(best.choice, budget.default)
     return not is_default and verdict(best.to_default) == kind
 
@@ -124,7 +124,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
 
 
 def _compare_with_own_solvers(budget: Budget, library: str) -> str:
-    """Return a sentence that compares with the library's best built-in solver, or ""."""
+    """Return a sentence that compares with the library's best usual or built-in solver, or ""."""
     rival = best_usual_solver(budget, library)
     if rival is None or rival.ratio is None:
         return ""
@@ -157,7 +157,7 @@ def _range(numbers: Collection[int]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
-    """Return (M, N) of largest N / M where ours at M beats the default at N; None for none."""
+    """Return (M, N) of largest N / M where M evaluations of ours beat N of the default, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -194,7 +194,7 @@ def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
 
 
 def _gain_of_fits(pairs: Pairs) -> str:
-    """Return sentences on budgets with fitted numbers, and on errors without fits; "" for none."""
+    """Return sentences on budgets with fits to the model and on what fits gain; "" without fits."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""
@@ -213,7 +213,7 @@ def _gain_of_fits(pairs: Pairs) -> str:
 
 
 def _other_budgets(pairs: Pairs, first: Budget) -> str:
-    """Return a comparison with the default at budgets that the headline leaves out, or ""."""
+    """Return sentences that compare with the default at budgets not in the headline, or ""."""
 
     def elsewhere(kind: Verdict) -> str:
         return _budgets_where(
@@ -290,7 +290,7 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
 
 
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
-    """Return sentences on where more evaluations bring no measurable gain, or ""."""
+    """Return sentences on budgets from which on more evaluations gain nothing measurable, or ""."""
 
     def holds_zero(best: Best) -> bool:
         value = best.choice.fd_conv
@@ -314,7 +314,7 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
 
 
 def _from_which_budget_on(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
-    """Return "From N evaluations on" ("With N" for the last N) if ``holds`` since N, or ""."""
+    """Return "From N evaluations on" if ``holds`` from N on, "With N" for the last N, or ""."""
     flags = [holds(best) for _, best in pairs]
     place = next((n for n in range(len(flags)) if all(flags[n:])), None)
     if place is None:

@@ -62,11 +62,7 @@ class SamplesTask(CellTask):
     space: str = ""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> NDArray:
-        """Return the samples ``(n, *event)``, or their features ``(n, d)`` if there is a space.
-
-        Raises:
-            Failure: see :func:`.sample_shard`.
-        """
+        """Return the samples ``(n, *event)``, or their features ``(n, d)``; may raise Failure."""
         model, own = world.load(self.cell.model)
         scored, keep = None, self.stop
         if self.space:
@@ -83,8 +79,8 @@ def solve_latents(
 ) -> NDArray | None:
     """Return endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or features ``(n, d)``.
 
-    For ``space`` see :class:`SamplesTask`. If ``steps`` is 0, the endpoints are exact; the result is
-    None if the model does not know exact endpoints.
+    ``space`` names the features (:class:`SamplesTask`). If ``steps`` is 0, the endpoints are exact, or
+    the result is None if the model does not know them.
     """
     model, own = in_full_precision(subject.model), subject.extractor
     ids = torch.arange(start, stop, device=device)
@@ -108,7 +104,7 @@ def decode_states(subject: LoadedModel, device: str, x: NDArray) -> NDArray:
 def measure_speeds(
     subject: LoadedModel, device: str, batches: Sequence[int], seconds: float
 ) -> list[float]:
-    """Return evaluations (passes) per second at each batch size, each measured for ``seconds``."""
+    """Return evaluations per second at each batch size; each measurement takes ``seconds``."""
     return [
         evaluations_per_second(subject.model, batch, device, seconds=seconds) for batch in batches
     ]

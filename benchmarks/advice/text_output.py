@@ -26,7 +26,7 @@ TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 
 
 def print_advice(advice: Advice, console: Console) -> None:
-    """Print the sentences, the table, and the lines to paste for the headline's budget."""
+    """Print sentences, table, open questions, and lines to paste for the budget of the headline."""
     for place, sentence in enumerate(advice.sentences):
         console.print(_safe_text(sentence, "" if place else "bold"))
     console.print()
@@ -55,7 +55,7 @@ def _safe_text(words: str, style: str = "") -> Text:
 
 
 def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
-    """Print each row: the recommendation, its comparison with the default, and its other cells."""
+    """Print each row: recommendation, comparison with the default, then the other columns."""
     width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
     names = max(_safe_text(row.use).cell_len for row in rows)
     texts = max(_safe_text(row.now.text).cell_len for row in rows)
@@ -87,7 +87,7 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
 
 
 def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
-    """Print pieces, as many on a line as fit. A piece longer than a line is wrapped at spaces."""
+    """Print texts one after the other, as many on a line as fit; wrap longer ones at spaces."""
     lines: list[Text] = []
     for place, piece in enumerate(pieces):
         part = piece if place == len(pieces) - 1 else piece + Text(";", style=piece.style)

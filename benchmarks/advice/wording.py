@@ -1,4 +1,4 @@
-"""Texts for an answer's numbers, which claim no more than intervals show, and rows of its table."""
+"""Numbers of an answer in words that claim no more than intervals show, and rows of its table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_LIMIT = "no upper limit"
 
 
 def verdict(ratio: Value | None) -> Verdict:
-    """Return the verdict on a ratio of errors; "open" for 1 in its interval, a flag, or None."""
+    """Return the verdict on a ratio of errors; "open" if it may be 1, is flagged or None."""
     if ratio is None or ratio.flag or not math.isfinite(ratio.value):
         return "open"
     if ratio.high < 1:
@@ -69,13 +69,13 @@ def times_in_words(ratio: Value, words: str, times: str = "times") -> str:
 
 
 def decided_ratio_in_words(ratio: Value, times: str = "×") -> str:
-    """Return a ratio of errors as text, such as ``3.2 × closer [2.9, 3.6]`` for one below 1."""
+    """Return a ratio of errors that differs from 1 as text: ``3.2 × closer [2.9, 3.6]`` below 1."""
     outcome = verdict(ratio)
     return times_in_words(ratio if outcome == "farther" else inverse(ratio), outcome, times)
 
 
 def undecided_ratio_in_words(ratio: Value) -> str:
-    """Return the inverse of a ratio as text, with its flag: ``1.05 × as close [0.98, 1.11]``."""
+    """Return an open ratio, inverted, and its flag as text: ``1.05 × as close [0.98, 1.11]``."""
     why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
     return times_in_words(inverse(ratio), "as close", "×") + why
 
@@ -92,7 +92,7 @@ def value_in_words(value: Value | None) -> str:
 
 
 def distances_in_words(mine: Value | None, other: Value | None) -> str:
-    """Return a distance in distribution as text, with "against" and the other distance if given."""
+    """Return a distance in distribution as text, followed by ``against`` and ``other`` if given."""
     return value_in_words(mine) + (f" against {value_in_words(other)}" if other else "")
 
 
@@ -104,7 +104,7 @@ def name_in_sentence(choice: Choice) -> str:
 
 
 def _own_choice(best: Best) -> Choice | None:
-    """Return ``best.own``, renamed as in its lines if they name it; None if there is none."""
+    """Return ``best.own`` under the name that its lines give to the solver, if they give one."""
     named = named_solver(best.library, best.own_lines.code) if best.own_lines else ""
     return replace(best.own, sampler=named) if best.own and named else best.own
 
@@ -157,10 +157,10 @@ class TableRow:
     """Row of the table: the recommendation at one budget.
 
     Attributes:
-        use: label of the recommendation, with its number of evaluations if this number is not ``nfe``.
+        use: label of the recommendation, followed by the evaluations that it makes if they are not ``nfe``.
         now: comparison with the default at this budget, or the reason why there is none.
         best: comparison with the best configuration that was tried.
-        own_solvers: comparison with the best solver built into the library.
+        own_solvers: comparison with the library's best usual or built-in solver.
         error, ms: error, and milliseconds that a sample takes, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
         nearer: sampler that is nearer in distribution than the best that was tried, and the distances of both.
@@ -217,7 +217,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
 
 
 def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
-    """Return ``words`` with evaluations in place of ``{}``; "" if they are the budget or 0."""
+    """Return ``words`` with the choice's evaluations for ``{}``; "" for the budget or 0."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
@@ -240,7 +240,7 @@ def compare_with_default(best: Best, budget: Budget) -> TableCell:
 
 
 def _in_distribution(best: Best, default: Choice) -> TableCell:
-    """Return the cell that compares, by ``fd_conv``, with a default that has no error."""
+    """Return the cell that compares with the default by ``fd_conv``, for lack of errors."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         why = "it draws noise" if default.draws_noise else "time ran out"
@@ -254,7 +254,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
 
 
 def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
-    """Return the cell that compares with the library's best built-in solver; empty without one."""
+    """Return the cell that compares with :func:`best_usual_solver`; empty without one."""
     rival = best_usual_solver(budget, library)
     if rival is None or rival.ratio is None:
         return NOTHING
@@ -262,7 +262,7 @@ def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
 
 
 def best_usual_solver(budget: Budget, library: str) -> Alternative | None:
-    """Return the usual or built-in solver with the smallest error; None if none has an error."""
+    """Return the library's usual or built-in solver of least error; None if none has an error."""
     solvers, best = [*budget.alternatives], budget.best.get(library)
     if best and best.own_ratio and (own := _own_choice(best)):
         solvers.append(Alternative(own, inverse(best.own_ratio)))
@@ -285,7 +285,7 @@ def compare_with_best(best: Best, budget: Budget) -> TableCell:
 
 
 def _compare(ratio: Value, name: str = "") -> TableCell:
-    """Return the table's cell for a recommendation's error over the error of ``name``."""
+    """Return the cell for the recommendation's error over the error of ``name`` ("": default)."""
     outcome, prefix = verdict(ratio), f"{name}: " if name else ""
     if outcome == "open":
         return TableCell("no difference shown", f"{prefix}{undecided_ratio_in_words(ratio)}")

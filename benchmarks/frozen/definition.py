@@ -74,13 +74,13 @@ def fingerprints() -> dict[str, Any]:
 
 
 def _every_fifth(values: Mapping[str, Numbers]) -> dict[str, Numbers]:
-    """Return every fifth number of each entry, which is enough to notice a change."""
+    """Return every fifth number of each fingerprint, which is enough to notice a change."""
     return {name: Numbers(v.numbers[::5], v.rtol, v.atol) for name, v in values.items()}
 
 
 @cache
 def digest() -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of :data:`RECORD`."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of the file :data:`RECORD`."""
     return hashlib.sha256(RECORD.read_bytes()).hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
-"""Instances of the frozen suite: exact problems drawn from a value, the same on every machine.
+"""Instances of the frozen suite: exact problems drawn at random, the same on every machine.
 
-The public part is drawn from the word "public". Another part is drawn from its name and a value that is
+The public part is seeded by the word "public". Another part is seeded by its name and a value that is
 unknown before its date (``--part 2026 --beacon HEX``). A public randomness beacon gives such values. The
 derivation:
 
@@ -41,7 +41,7 @@ class Instance(Problem):
 
 
 class Part(NamedTuple):
-    """Part of the suite: name, value that it is drawn from, root seed of latents, and problems."""
+    """Part of the suite: name, value that seeds its problems, root seed of latents, problems."""
 
     name: str
     beacon: str

@@ -54,7 +54,7 @@ RowDenoise = Callable[[Tensor, float | Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class SolverFacts:
-    """Declarations of a file's chosen sampler; ``tunes`` is True if the file defines ``tune()``."""
+    """Facts that a file's sampler declares; ``tunes`` is True if the file defines ``tune()``."""
 
     label: Line
     stochastic: bool
@@ -95,8 +95,8 @@ class Outcome:
 
     Attributes:
         samples: ``(batch, *event)``, like the states; None after a failure.
-        rows: evaluations summed over samples, while sampling.
-        search: evaluations served while tuning.
+        rows: evaluations that were served while sampling, as a total over the batch.
+        search: evaluations that were served while ``tune`` ran.
         failure: sentence; "" without a failure.
     """
 
@@ -118,7 +118,7 @@ class _Message(BaseModel):
 
 
 class _Server:
-    """Server that forks the processes of solvers, in an environment that names no problem."""
+    """Server that forks solvers' processes; its environment variables reveal no problem."""
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
@@ -165,7 +165,7 @@ _ONE = Lock()
 
 @contextmanager
 def _solver_process(path: Path, seconds: float) -> Iterator[Connection]:
-    """Run a process on a copied file; raise a ValueError if it is late, dies or writes garbage."""
+    """Connect to a process on a copied file; raise ValueError if late, dead or writing garbage."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     with _ONE, TemporaryDirectory(prefix="solver-", ignore_cleanup_errors=True) as folder:
@@ -204,7 +204,7 @@ def _ask(
     *tensors: Tensor,
     serve: Callable[[_Message], None] | None = None,
 ) -> _Message:
-    """Return a command's answer, serving requests until then; raise a ValueError on failure."""
+    """Send a command, serve requests until its answer, return it; raise ValueError on failure."""
     send(pipe, command, *tensors)
     while True:
         try:
@@ -334,7 +334,7 @@ def _load(pipe: Connection, path: Path, sampler: str) -> SolverFacts:
 def _levels_within(
     job: Job, schedule: Schedule, facts: SolverFacts, pipe: Connection
 ) -> list[float]:
-    """Return levels of the most steps within the budget; for an adaptive solver, only the ends."""
+    """Return levels of the most steps within the budget; [max, min, 0] for an adaptive solver."""
     if facts.adaptive:
         return [job.sigma_max, job.sigma_min, 0.0]
 

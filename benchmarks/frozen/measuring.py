@@ -53,7 +53,7 @@ from .isolation import Job, run_isolated
 
 
 class Result(NamedTuple):
-    """Result of a solver at one budget; ``samples`` are None if the solver fails or no step fits.
+    """Result of a solver at a budget; samples are None if it fails or a step exceeds the budget.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
     """
@@ -109,7 +109,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
 
 @dataclass
 class _LimitedMeter(Meter):
-    """Meter that stops a run, such as an adaptive one, at more evaluations than scores count."""
+    """Meter that ends a run with a Failure when its evaluations exceed ``limit``."""
 
     limit: int | None = None
 
@@ -202,7 +202,7 @@ def _measure_problem(solve: Solve, instance: Instance, seed: int, *, moved: bool
 
 
 def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
-    """Return the median distance to the endpoints over ``unit``; None if missing or from 1e30 on."""
+    """Return the median distance to ``truth`` in units of ``unit``; None if missing or >= 1e30."""
     if result.samples is None or result.samples.shape != truth.shape:
         return None
     x = result.samples.double().numpy()
@@ -217,7 +217,7 @@ def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
 def measure_networks(
     solve: Solve, part: Part, *, skip: Collection[tuple[str, bool]] = ()
 ) -> Iterator[Curve]:
-    """Yield the curves of a solver on networks: distances of distributions over the floor.
+    """Yield the curves of a solver on networks: Fréchet distances divided by their floors.
 
     For the arguments see :func:`measure_exact`.
     """
@@ -328,7 +328,7 @@ class NetworkReference(NamedTuple):
         axes: ``(d, AXES)`` first principal axes of the features of converged samples.
         converged: ``(n, AXES)`` features of converged samples along the axes.
         floor: 1.96 standard errors of the distance between the first :data:`.constants.NETWORK_SAMPLES`
-            converged samples and the rest. Distances below the floor do not differ from 0.
+            converged samples and the others. A distance below it is not significantly above 0.
     """
 
     extractor: Extractor

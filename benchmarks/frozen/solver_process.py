@@ -81,7 +81,7 @@ class RemoteDenoiser:
 
 
 class _Solver:
-    """Solver in a file; its methods are the parent's commands, and return replies with tensors."""
+    """Solver in a file. The parent calls its methods by name; they return a reply and tensors."""
 
     _sampler: Any
     _tune: Any
@@ -144,8 +144,8 @@ def _run_commands(pipe: Connection) -> None:
 def serve(control: int) -> None:
     """Fork a process for each job, one at a time, until the parent closes socket number ``control``.
 
-    A request is the name of a folder, with the job's socket; the server answers with a byte. At the next byte
-    from the parent, the server kills the process and all that it started, and answers with the exit code.
+    A request is the name of a folder, with the job's socket. The server answers with a byte when the process
+    runs. At the parent's next byte, it kills the process and all that this started, and sends the exit code.
     """
     torch.set_num_threads(1)
     os.dup2(1, 2)  # standard output is the null device

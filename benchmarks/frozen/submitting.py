@@ -54,7 +54,7 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, with its function, claims from its code, and its file."""
+    """Solver as the board describes it, function that runs it, claims in its code, and its file."""
 
     solver: Solver
     solve: Solve
@@ -274,7 +274,11 @@ def _check_in_words(path: Path, sampler: str) -> str:
 
 
 def _qualify(subject: _Subject, part: Part, track: Track | None) -> None:
-    """Solve a few problems twice; raise ValueError if results differ, all fail or break the track."""
+    """Solve a few problems twice, to see that a file's solver works.
+
+    Raises a ValueError if results differ, if a problem has no finite result, or if evaluations
+    before sampling break track "plain".
+    """
     ids, budgets = torch.arange(16), (BUDGETS[2], BUDGETS[6])
     for instance in part.instances[:: max(1, len(part.instances) // QUALIFYING)]:
         place, model = f"{subject.solver.name} on {instance.name}", load_model(instance.spec).model
@@ -313,7 +317,7 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
 
 
 def _describe_solver(sampler: str, schedule: str, **facts: Any) -> Solver:
-    """Return a solver with its name on the board."""
+    """Return a solver's description, with a name on the board made of sampler and schedule."""
     name = f"{sampler} on {schedule}" if schedule else sampler
     name = "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
     return Solver(name=name, sampler=sampler, schedule=schedule, **facts)

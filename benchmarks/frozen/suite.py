@@ -1,4 +1,4 @@
-"""Frozen suite as an ordinary suite of ``run``: its other parts, and the check of a run."""
+"""Frozen suite as an ordinary suite of ``run``: suites of its parts, and the check of a run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ FREE = frozenset(
 
 
 def suite_of_part(suite: Suite, part: str = PUBLIC, beacon: str = "") -> Suite:
-    """Return the frozen suite on another part's problems and latents.
-
-    Raises:
-        ValueError: the part or the beacon is invalid.
-    """
+    """Return the frozen suite on a part's problems and latents; raise ValueError if invalid."""
     if part == PUBLIC and not beacon:
         return suite
     drawn = draw_part(part, beacon)

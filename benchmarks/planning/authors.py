@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers and their authors' schedules, by place ``where`` of ``key`` in references.bib."""
+    """Samplers, their authors' schedules, and the source: ``key`` in references.bib, ``where``."""
 
     samplers: tuple[str, ...]
     schedules: tuple[str, ...]

@@ -32,9 +32,9 @@ def evaluations_by_steps(
 ) -> Callable[[int], int]:
     """Return a cached function from a number of steps to a sampler's evaluations per sample.
 
-    ``end`` is "zero" or "sigma_min". Grids begin at ``sigma_start`` (None: sigma_max) or, with
-    ``infinite``, at an infinite level in its place. Each pass of a guided network is an evaluation.
-    The function raises a ValueError if the sampler's ``nfe`` returns None.
+    ``end`` is "zero" or "sigma_min". Grids begin at ``sigma_start``; None stands for sigma_max. With
+    ``infinite``, an infinite level replaces the first. Each pass of a guided network counts. The
+    function raises a ValueError if the sampler's ``nfe`` returns None.
     """
 
     @cache
@@ -59,7 +59,7 @@ def evaluations_by_steps(
 def grid_to_count(
     schedule: Schedule, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
 ) -> Grid:
-    """Return the schedule's grid of ``n`` steps; karras levels if it has none, or needs a sampler."""
+    """Return a grid of ``n`` steps to count evaluations on: the schedule's, or karras levels."""
     with suppress(ValueError):  # trials of a budget have more steps than fit in it
         if not schedule.needs_sampler:  # tuned levels may be missing
             return schedule(n, sigma_min, sigma_max, to_zero=to_zero)

@@ -94,8 +94,8 @@ def cached_result(
     """Return the items of ``measure()`` and an item "key", cached in the folder ``cache``.
 
     ``measure`` is called if the cache has no result for the key, or if ``cache`` is None. ``key``
-    has JSON values for everything that the result depends on. ``name`` begins the file's name. Read
-    from the cache, tuples have become lists, and numbers that are not finite None.
+    has JSON values for everything that the result depends on. ``name`` begins the file's name. A
+    result from the cache has lists for tuples, and None for numbers that are not finite.
     """
     digest = hashlib.sha256(canonical_json(dict(key)).encode()).hexdigest()[:16]
     path = cache and cache / f"{name}-{digest}.json"
@@ -134,7 +134,7 @@ def _write_with_digest(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the items of a cached file without the digest; None for None or a wrong digest."""
+    """Return a cached file's items without the digest; None if it is wrong, or no file was read."""
     if stored is None:
         return None
     digest = stored.pop(DIGEST, None)
@@ -142,7 +142,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Store hashes of files that a measured model opened, for :func:`behaviour_of` to compare."""
+    """Store hashes of the files that a model opened, so that behaviour_of notices new contents."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

@@ -66,7 +66,7 @@ def dmn(
         power: exponent of the image's error, 0 … 10. The authors take 1 for pixels, 2 for latents.
         start: first guess, uniform in lam ("lambda") or in the process's time ("time").
         order: order of the method, 1 … 3. The method's first and last steps have lower orders.
-        to_zero: True if the last step goes to 0, and is not optimised. False ends at ``sigma_min``.
+        to_zero: True to end with a step to 0, which is not optimised. False to end at ``sigma_min``.
 
     Raises:
         ValueError: an option or the range is invalid, or there are too many steps.
@@ -102,8 +102,8 @@ def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
 
     In step s = 0 … N - 1 a polynomial through k = min(``order``, s + 1, N - s) images stands for d. The
     error of image j is multiplied by w_sj, the integral of e^lam times the image's Lagrange polynomial.
-    Image j has the term errors(lam_j) sum_s w_sj, where s leaves out the first ``order`` steps and the last.
-    The last term is the sum, over the steps left out, of the root of sum_j (errors(lam_j) w_sj)².
+    Image j has the term errors(lam_j) sum_s w_sj. This sum leaves out the first ``order`` steps and the last.
+    One more term sums, over the steps left out, the root of sum_j (errors(lam_j) w_sj)².
 
     Args:
         lam: ``(batch, N + 1)`` rising values of -log(sigma), N >= 1.
@@ -111,7 +111,7 @@ def bound_terms(lam: Array, errors: Errors, order: int) -> Array:
         order: largest number of images in a step, >= 1.
 
     Returns:
-        ``(batch, N + 1)``.
+        ``(batch, N + 1)``: terms of the N images, then the term of the steps left out.
     """
     steps = np.arange(lam.shape[1] - 1)
     last = len(steps) - 1

@@ -54,13 +54,13 @@ def gits(
     weight: float = 1.15,
     seed: int = 0,
 ) -> Search:
-    """Levels of a fine karras grid that dynamic programming finds cheapest on the model's paths.
+    """Levels of a karras grid with the least sum of Euler errors on trajectories of the model.
 
     Args:
         teacher: spec of the sampler that draws the trajectories: deterministic, with a fixed grid.
-        teacher_steps: steps of the teacher from sigma_max to sigma_min, >= 2; a searched grid has at most as many.
+        teacher_steps: steps of the teacher to sigma_min, >= 2. A searched grid has at most as many steps to sigma_min.
         latents: number of trajectories, >= 1.
-        weight: > 0; jump k, from 0, costs weight^k times the mean error of its Euler step; the authors' is 1.15.
+        weight: > 0. In the sum, the mean error of step k = 0, 1, … is multiplied by weight^k. The authors take 1.15.
         seed: seed of the trajectories' noise, >= 0.
 
     Raises:
@@ -103,7 +103,7 @@ def _searcher(
     weight: float,
     seed: int,
 ) -> Search:
-    """Return the search function of ``gits`` or ``equal_error``, which share cached costs.
+    """Return the search function of ``gits`` or ``equal_error``, which share a cache of costs.
 
     Raises a ValueError for an option or a teacher that :func:`gits` does not allow.
     """
@@ -150,7 +150,7 @@ def make_teacher(schedule: str, spec: str) -> GridSampler:
 def bind_latents(
     model: Denoiser, count: int, seed: int, device: str
 ) -> tuple[Bound, Tensor, Meter]:
-    """Return denoiser, states ``(count, *event)`` at sigma_max, and meter for ``count`` latents."""
+    """Return denoiser, states ``(count, *event)`` at sigma_max and meter, for search latents."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + count, device=device), Meter()
     noise = SampleNoise(seed, ids, model.event, model.dtype)
     x = model.sigma_max * model.place_noise(noise.initial())

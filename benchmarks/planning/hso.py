@@ -1,4 +1,4 @@
-"""Schedule ``hso``: levels that minimise a midpoint error proxy, with a penalty on close times."""
+"""Schedule ``hso``: levels that minimise an error estimate, with a penalty on close times."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def hso(
         sigma_min: lower bound of the last positive level.
         sigma_max: first level.
         process: noising process, which the harness takes by name: "vp_linear", "vp_cosine" or "flow".
-        to_zero: the last step goes to 0, and is not optimised. Otherwise levels end at ``sigma_min``.
+        to_zero: True for a last step to 0, which is not optimised. False to end at ``sigma_min``.
 
     Raises:
         ValueError: the process is a :class:`.VE`, the range is invalid, or steps are too many.
@@ -89,7 +89,7 @@ def midpoint_proxy(lam: Array, process: Process) -> Array:
 def spacing_penalty(levels: tuple[float, ...], evaluations: int, process: Process) -> float:
     """Return sum_i max(0, least - gap_i)² over the gaps of ``levels`` in process time.
 
-    ``levels`` are positive. ``least`` falls linearly from 0.15 at 4 evaluations to 0.01 at 20.
+    ``levels`` are positive. ``least`` falls linearly from 0.15 at 4 ``evaluations`` to 0.01 at 20.
     """
     least = np.interp(evaluations, [4, 20], [0.15, 0.01])
     gaps = -np.diff(process.t_of(np.array(levels)))

@@ -34,7 +34,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
-    """Return a denoiser as :func:`load_model` does; raise a ValueError for a few-step map too."""
+    """Load a model as :func:`load_model` does, but raise a ValueError for a few-step map."""
     name, model = load_model(spec, device)
     if model.kind == "map":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Schedule ``native``, the levels that come with a model; default schedules; a warning."""
+"""Schedule ``native``, the levels that come with a model; default schedules; noise warning."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> No
 
 
 def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a warning if half of the inner levels exceed DROWNED data spreads, or ""."""
+    """Return a warning if half of the inner levels exceed DROWNED times the data spread, or ""."""
     spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > DROWNED * spread for level in inner)

@@ -96,7 +96,7 @@ def oss(
 
     Raises:
         ValueError: an option is out of range, the teacher is stochastic or has no fixed grid, or
-            the solver is not linear.
+            :func:`why_not_searchable` refuses the solver.
     """
     if teacher_steps < 2 or not 1 <= steps <= teacher_steps or latents < 1 or seed < 0:
         raise ValueError(
@@ -177,7 +177,7 @@ def _search(
 
 
 def row_function(solver: GridSampler, last: float) -> RowOf:
-    """Return a function from a path's levels and the next level to the coefficients of that step.
+    """Return the function that gives a step's coefficients, from the levels so far and the next.
 
     Some solvers lower the order of their last steps. So each path is planned with further steps to
     ``last``, the end of the fine grid, and to 0.

@@ -102,7 +102,7 @@ def plan_cells_of_record(
     references: Mapping[str, Reference | None],
     device: str,
 ) -> list[Cell]:
-    """Plan the cells of a stored row from its identity columns; return [] if this is impossible.
+    """Plan the cells of a stored row again, by its identity columns; return [] if impossible.
 
     ``suite``, of the present run, gives the settings that a row lacks. ``space`` is the feature
     space of the row; None stands for the feature space of the present run.
@@ -165,7 +165,7 @@ def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...])
 
 
 def _check_start(start: Start, schedule: Schedule) -> Start:
-    """Return the start, with a reason to skip it if the schedule has no grid from its level."""
+    """Return the start, with a reason to skip it if the schedule cannot begin at its level."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
     reason = (
@@ -299,7 +299,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Raise a ValueError if the model is a map, and a schedule other than native needs it."""
+    """Raise a ValueError if a schedule, other than native, depends on a model that is a map."""
     for schedule in schedules:
         if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
             raise ValueError(

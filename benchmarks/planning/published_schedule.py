@@ -90,7 +90,7 @@ def fit_to_range(table: PublishedTable, model: Denoiser, *, carry: bool) -> Publ
 
 @dataclass(frozen=True)
 class PublishedGrids:
-    """Tables of files by number of steps, for one model, and for ``sampler`` unless it is None."""
+    """Published tables for one model, by steps; ``sampler`` is None until :meth:`for_sampler`."""
 
     file: str
     tables: dict[int, PublishedTable]
@@ -125,7 +125,7 @@ class PublishedGrids:
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Return the evaluations per sample on a grid; the table's if the sampler is tabulated."""
+        """Return the evaluations per sample on a grid, with published coefficients if tabulated."""
         if not isinstance(self.sampler, FromSchedule):
             return self.sampler.nfe(grid)
         own = self.tables.get(len(grid))

@@ -30,14 +30,14 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """Published solver for one number of steps: levels, coefficients, and levels for the network.
+    """Published solver for one number of steps: its levels and, if the file has them, coefficients.
 
     Levels end at 0: the state after the last step is the image, even if the file's last level is not quite 0.
 
     Attributes:
         file: path of the file, for messages.
         grid: levels of the solver.
-        table: coefficients, and levels that the network is given; None if the file has only ``grid``.
+        table: coefficients, with the level that the network is given at each step; None for levels only.
         sigma_min, sigma_max: range of levels that the table was made for; a ``sigma_min`` of 0 fits any model.
     """
 

@@ -23,11 +23,11 @@ def tuning_command(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """Return a clause with commands that tune missing levels, or a clause that none can be tuned.
+    """Return the end of a message: commands that tune missing levels, or that none can be tuned.
 
     ``made`` are the run's samplers. Sizes to tune are the ``budgets`` or, if ``budgets`` is None, the
     numbers of steps (``counts``). Settings come from the tuning file's last entry for this model,
-    or of any. Samplers with the same sizes share a command.
+    or else for any model. Samplers with the same sizes share a command.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
@@ -59,7 +59,7 @@ def tuning_command(
 
 
 def plugin_arguments(made: Sequence[Any]) -> list[str]:
-    """Return command-line words that load samplers' plugin files, and clones of other libraries."""
+    """Return the options ``--plugin`` and ``--peers-path`` that load these samplers."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None
     return [word for file in files for word in ("--plugin", file)] + (
@@ -68,7 +68,7 @@ def plugin_arguments(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return options with the settings of the model's last entry, or of any; [] without entries."""
+    """Return options with the settings of the last entry, preferably for this model."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

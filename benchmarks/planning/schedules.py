@@ -44,8 +44,8 @@ _TRIAL_STEPS = 8
 class Schedule:
     """Schedule with its non-default options; a call returns a grid.
 
-    ``searched`` has the levels for a model (set by :meth:`for_model`), or for a model and a sampler
-    (set by :meth:`for_sampler`). It is None for a schedule by formula.
+    ``searched`` makes the grids for a model (set by :meth:`for_model`), or for a model and a sampler
+    (set by :meth:`for_sampler`). Before, and for a schedule by formula, it is None.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Schedule:
 
     @property
     def needs_sampler(self) -> bool:
-        """True if the levels depend on the sampler too."""
+        """True if the levels depend on the sampler as well as on the model."""
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
@@ -139,7 +139,7 @@ class Schedule:
         return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return result-table columns on the grid of ``n`` steps; {} if levels need no sampler."""
+        """Return result-table columns at ``n`` steps; {} if levels do not depend on the sampler."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 

@@ -68,7 +68,7 @@ def table_of_numbers(
 
 
 class Score(StrictTable):
-    """Averages over latents of |x - endpoint| / sqrt(d); ``error`` is the objective's average."""
+    """Averages over latents of |x - endpoint| / sqrt(d); ``error`` is the average to minimise."""
 
     error: float
     rms: float
@@ -88,7 +88,7 @@ class Scores(StrictTable):
 
     @property
     def unresolved(self) -> float:
-        """Resolution as a share of the smaller RMS distance."""
+        """Resolution as a share of the RMS distance, untuned or tuned, whichever is smaller."""
         return self.resolution / min(self.untuned.rms, self.tuned.rms) if self.resolution else 0.0
 
     @property
@@ -110,7 +110,7 @@ class HoldOutResult(StrictTable):
 
 
 class Cost(StrictTable):
-    """Cost of a stage: counted network evaluations, in total and per latent, and seconds."""
+    """Cost of a stage of tuning: network evaluations, in total and per latent, and seconds."""
 
     evaluations: int
     per_latent: float
@@ -125,7 +125,7 @@ class Loss(StrictTable):
 
 
 class _WithLoss(StrictTable):
-    """Table that leaves out keys of a loss if they are None, as files of earlier versions do."""
+    """Table whose JSON leaves out fields ``loss…`` that are None, as in earlier versions."""
 
     @model_serializer(mode="wrap")
     def _serialise(self, plain: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class _WithLoss(StrictTable):
 class Setting(_WithLoss):
     """Settings of a tuning. An entry with different settings is tuned again.
 
-    ``elsewhere`` is the identity of the hold-out model.
+    ``elsewhere`` is the identity of the hold-out model, on which results are scored too.
     """
 
     format: Literal[2] = 2
@@ -150,7 +150,7 @@ class Setting(_WithLoss):
 
 
 class Subject(StrictTable):
-    """Key of an entry: model, sampler as on the command line, a plugin's origin, and steps."""
+    """Key of an entry: model, its range, sampler as on the command line, plugin's origin, steps."""
 
     model: str
     identity: str
@@ -172,10 +172,10 @@ class Tuned(_WithLoss):
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents; ``untuned`` scores are its scores.
         train, test: scores by distances of samples, on the training latents and on other latents.
-        gap: :attr:`Scores.ratio` on the other latents over the ratio on the training latents, minus 1. With
-            a loss in features, both ratios are of ``loss_test`` and ``loss_train``.
-        teacher: cost of the converged endpoints of the training latents, with coarser solutions. It
-            has no evaluations for a closed form. Entries of one command share these endpoints.
+        gap: train-test gap: :attr:`Scores.ratio` on the other latents over the ratio on the training
+            latents, minus 1. With a loss in features, ratios are of ``loss_test`` and ``loss_train``.
+        teacher: cost of the converged endpoints of the training latents, and of coarser solutions. It
+            is 0 evaluations for a closed form. Entries of one command share these endpoints.
         search: cost of all other evaluations on the training latents, before the final scores.
         loss_train, loss_test: scores by the loss in features, per feature; None without such a loss.
     """
@@ -221,7 +221,7 @@ class Tuned(_WithLoss):
 
     @property
     def unresolved(self) -> float:
-        """Largest :attr:`Scores.unresolved` of the entry."""
+        """Largest :attr:`Scores.unresolved` among all scores of the entry."""
         scores = (self.train, self.test, self.elsewhere.scores, self.loss_train, self.loss_test)
         return max(each.unresolved for each in scores if each is not None)
 
@@ -262,10 +262,7 @@ class _File(StrictTable):
 
 
 def read_tuned(path: Path) -> tuple[Tuned, ...]:
-    """Return the entries of a file.
-
-    Raises an OSError if the file is missing, and a ValueError if it is not a tuning file.
-    """
+    """Return the entries of a file; raise OSError if it is missing, ValueError for another kind."""
     content = read_regular(path, LARGEST_JSON)
     try:
         return _File.model_validate_json(content).tuned

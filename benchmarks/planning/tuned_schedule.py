@@ -122,7 +122,7 @@ def tuned(*, file: str = "tuned.json") -> Callable[[Denoiser, Path | None, str],
 
 
 class UntunedError(ValueError):
-    """Error: levels are not tuned. ``what`` says which; ``entries`` are all entries of ``file``."""
+    """Error: ``file`` lacks levels. ``what`` says which; ``entries`` are all that the file has."""
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
@@ -131,7 +131,7 @@ class UntunedError(ValueError):
 
 @dataclass(frozen=True)
 class TunedGrids:
-    """Grids of a tuning file by number of steps, for a model, and for ``sampler`` unless None."""
+    """Tuned grids of a file for one model; ``sampler`` is None until :meth:`for_sampler`."""
 
     file: str
     model: str

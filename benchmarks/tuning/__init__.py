@@ -1,7 +1,7 @@
 """Tuning of a sampler's grid and coefficients on a model, towards the ends of the probability flow.
 
 Each sampler and number of steps is tuned separately (docs/how-to/tuning.md). Tuning minimises distances
-of samples, or of their features (:class:`.FeatureLoss`), to converged endpoints. No run uses the latents of tuning.
+of samples, or of their features (:class:`.FeatureLoss`), to converged endpoints. The latents of tuning occur in no run.
 """
 
 from .free_parameters import FreeKind, FreeParameters, arrays_of, project_grid

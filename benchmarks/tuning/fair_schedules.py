@@ -48,11 +48,11 @@ Fair = Literal["best", "author", "tuned"]
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run with ``baseline``, each at its individual schedule.
+    """Compare the samplers of a run with ``baseline``, each at the schedule that ``fair`` chooses.
 
-    With ``fair`` "best", one half of the samples chooses among the common schedules by one metric of :data:`HALVED`, and
-    the other half is measured. "author" takes the schedules of :data:`.authors.AUTHORS`, "tuned" levels that were tuned
-    for the sampler on other latents. ``margin`` is the share of the baseline's value that does not matter.
+    "best": on one half of the samples, one metric of :data:`HALVED` chooses among schedules that all samplers have, and
+    the other half is compared. "author": schedules of :data:`.authors.AUTHORS`. "tuned": levels that were tuned for the
+    sampler on other latents. ``margin`` is the share of the baseline's value that does not matter.
 
     Raises a ValueError if the run lacks the schedules that ``fair`` needs, or nothing is left to
     compare. With "best", also if a metric cannot be measured on half of the samples.
@@ -86,7 +86,7 @@ def compare_fairly(
 
 
 def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """Return the metric that chooses schedules; raise ValueError for several, or beyond HALVED."""
+    """Return the metric that chooses schedules; raise ValueError for several or not in HALVED."""
     measured = quantities_in_all([source], judged())
     if whole := {quantity.name for quantity in measured} & set(metrics) - set(HALVED):
         raise ValueError(f"{min(whole)} cannot be halved; choose from {', '.join(HALVED)}")
@@ -100,7 +100,7 @@ def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return Fréchet distances of both halves of a cell's features, and the second half's flag."""
+    """Return the Fréchet distance of each half of a cell's features, and the second half's flag."""
     fixed = references[text(entry.record, "model")]
     first, second = (
         estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))
@@ -110,7 +110,7 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return a metric on both halves of a cell's stored distances, and the second half's flag."""
+    """Return a metric on each half of a cell's stored distances, and the second half's flag."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(
@@ -158,7 +158,7 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
-    """Return references by model; raise ValueError if model, space or data are not the run's."""
+    """Return references by model; raise ValueError if the run was scored by other references."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
     names = sorted({text(e.record, "model") for e in scored})
     models = {name: load_model(name).model for name in names}

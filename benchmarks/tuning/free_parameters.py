@@ -105,7 +105,7 @@ class FreeParameters:
         return self._spacing.grid(self._z + gaps)
 
     def given_levels(self, z: NDArray[np.float64]) -> list[float | None]:
-        """Return the network's level in each step at ``z`` ``(size,)``; all None for the grid's."""
+        """Return the network's level in each step at ``z``; all None if levels are the grid's."""
         if not (self.network_levels or self._moved.any()):
             return [None] * len(self.start)
         moved = self._moved + (z[self._part["levels"]] if self.network_levels else 0.0)

@@ -13,8 +13,8 @@ Each damping of
 
     (sum_s w_s G_s + damping diag(...)) dz = - sum_s w_s p_s
 
-gives a step dz of the free numbers, which is run. The latents without equations choose the best step. They
-also limit the iterations, and overfitting. Steps for power 0 are tried as well as steps for p. They give
+gives a step dz of the free numbers, which is run. Some latents have no equations. They choose the best step,
+and end the iterations before overfitting. Steps for power 0 are tried as well as steps for p. They give
 little weight to the few latents near a boundary of the flow, where nothing is linear.
 """
 
@@ -136,7 +136,7 @@ ROOM = 2**26
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted sampler and grid, errors on unfitted latents; ``ended`` is False if time ran out."""
+    """Fitted sampler and grid, and errors on unfitted latents; ``ended`` is False if cut short."""
 
     sampler: Sampler
     grid: Grid

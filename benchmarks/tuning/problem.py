@@ -134,7 +134,7 @@ def make_loss(subject: NamedModel, spec: str) -> tuple[FeatureLoss, Loss]:
 class TuningProblem:
     """Latents of a model and their converged endpoints, to which distances are measured.
 
-    Distances are of ``features`` ``(n, d)`` of samples (float64); None for the samples themselves.
+    Distances are of rows ``features(samples)`` ``(n, d)``, or of samples if ``features`` is None.
     ``meter`` counts the model's evaluations, without the teacher's. ``ids`` are ``(n,)`` on the
     model's device. ``steps`` are the teacher's steps for the present endpoints, unless these are exact.
     """
@@ -165,7 +165,7 @@ class TuningProblem:
         return self if self.features is None else replace(self, features=None)
 
     def targets(self, steps: int) -> Tensor:
-        """Return features ``(n, d)`` of endpoints in ``steps``; without features, the endpoints."""
+        """Return the teacher's endpoints in ``steps`` steps; with ``features``, their features."""
         ends = self.teacher.endpoints(steps)
         if self.features is None:
             return ends
@@ -192,7 +192,7 @@ class TuningProblem:
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """Return the :meth:`distances_of` ``(n,)`` the sampler's samples."""
+        """Return the distances ``(n,)`` of the sampler's samples to the endpoints."""
         return self.distances_of(self.sample(sampler, grid))
 
     @torch.no_grad()
@@ -216,7 +216,7 @@ class TuningProblem:
         ]
 
     def distances_of(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return distances ``(n,)`` |x_i - endpoint_i| / sqrt(d) of samples or features, at most LOST."""
+        """Return distances ``(n,)`` of samples to endpoints, |x - end| / sqrt(d), at most LOST."""
         own = samples if self.features is None else self.features(samples)
         squares = (own - self.targets(self.steps)).double().square().flatten(1).mean(1)
         return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)

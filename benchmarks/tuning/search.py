@@ -97,7 +97,7 @@ def search_levels(
 
 
 def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
-    """Return built-in grids with names, and built-in grids of one step more without sigma_min."""
+    """Return built-in grids with their names, and grids of one step more without sigma_min."""
     # of equal grids, the first name stays
     untuned = {grid: name for name, grid in reversed(built_in_grids(steps, model).items())}
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in_grids(steps + 1, model).values()]
@@ -117,7 +117,7 @@ def fit_coefficients(
     begun: SearchResult | None = None,
     also: Sequence[Also] = (),
 ) -> SearchResult:
-    """Fit the numbers ``what`` and ``also`` that bring samples nearest to the problem's endpoints.
+    """Fit numbers of the kinds ``what`` and ``also``, to bring samples nearest to the endpoints.
 
     The result is never worse than ``begun``, a result with coarser endpoints. Without ``begun``, it is never
     worse than the best built-in schedule.

@@ -82,7 +82,7 @@ MOST_TABULATED = 30
 
 
 def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ()) -> None:
-    """Raise a ValueError for too few or many steps, or a sampler without levels or coefficients."""
+    """Raise a ValueError if the sampler has nothing to tune, or the steps are too few or many."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
@@ -121,7 +121,7 @@ def targets_of(
     what: What = "grid",
     also: Sequence[Also] = (),
 ) -> list[Target]:
-    """Return a target for each sampler and number of ``steps``, or else budget.
+    """Return a target for each sampler and number of steps; without ``steps``, for each budget.
 
     Raises a ValueError if one cannot be tuned.
     """
@@ -249,7 +249,7 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return the problem of latents from id ``first`` on, initially with coarsest endpoints."""
+        """Return the problem of latents from id ``first`` on, at first with coarse endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
@@ -312,7 +312,7 @@ def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampl
 
 
 def _fields_of_numbers(result: SearchResult) -> dict[str, Any]:
-    """Return levels, coefficients and network levels as fields of an entry; None without."""
+    """Return a result's levels, coefficients and network levels as an entry's fields, or None."""
     table = result.table or ()
     levels = tuple(row.level for row in table if row.level is not None)
     coefficients = tuple((row.a, *row.b) for row in table)

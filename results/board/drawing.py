@@ -38,9 +38,10 @@ class Line(NamedTuple):
 
 
 def picture_of(lines: Sequence[Line], highest: float) -> dict[str, Any]:
-    """Return ticks ``across`` and ``up``, and ``lines``: line, SVG path, leader and name's height.
+    """Return items of an SVG: places of ticks ``across`` and ``up``, and a tuple for each line.
 
-    A leader joins a line's end to its name. The axis ends at a multiple of 25 % >= ``highest``.
+    A tuple has the line, its SVG path, the path from its end to its name, and the name's height.
+    The axis ends at the first multiple of 25 % that is at least ``highest``.
     """
     quarters = max(1, math.ceil(4 * highest))
 

@@ -29,7 +29,7 @@ Column = Literal["area", "early", "networks"]
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Solver: submission, file, stem of page names, scores by index in :data:`PRODUCTIONS`."""
+    """Solver on a board: submission, its file, stem of page names, scores for each production."""
 
     submission: Submission
     path: Path
@@ -100,7 +100,7 @@ class Board:
         return found
 
     def track_scores(self, track: Track, column: Column, place: int = USUAL) -> dict[str, Score]:
-        """Return a track's scores ``column`` at ``PRODUCTIONS[place]``, by the solver's stem."""
+        """Return the scores ``column`` of a track's solvers at ``PRODUCTIONS[place]``, by stem."""
         return {
             entry.stem: entry.scores[place][column]
             for entry in self.entries
@@ -116,7 +116,7 @@ class Board:
         return found
 
     def best(self, column: Column) -> Score:
-        """Return the score ``column`` of the virtual best (:func:`.virtual_best`) of all tracks."""
+        """Return the score ``column`` of all tracks' virtual best, at the usual production."""
         usual = [entry.scores[USUAL] for entry in self.entries]
         problems = self.networks if column == "networks" else self.problems
         return virtual_best([scores[column] for scores in usual if column in scores], problems)
@@ -151,7 +151,7 @@ def _place(submission: Submission) -> tuple[str, ...]:
 
 
 def agree(submission: Submission, again: Submission) -> bool:
-    """Return True if a rerun measured the same evaluations and, within 2 %, the same errors.
+    """Return True if a rerun measured equal evaluations and, to 2 %, equal errors and distances.
 
     Only curves that both have are compared, and there must be at least one.
     """

@@ -97,7 +97,7 @@ class Score:
 
     @property
     def interval(self) -> Interval:
-        """Area with its interval, within [0, 1]; the ends are NaN without one."""
+        """Area with its interval, within [0, 1]; the ends are NaN if ``freedom`` is 0."""
         reach = _reach(self.replicates, self.freedom)
         low, high = np.clip([self.area - reach, self.area + reach], 0.0, 1.0)
         return Interval(self.area, float(low), float(high))
@@ -112,7 +112,7 @@ class Score:
     def chance_behind(self, other: Score) -> float:
         """Return the chance, given the data, that ``other`` has the larger area on new problems.
 
-        It is 0.5 without a degree of freedom.
+        It is 0.5 if ``freedom`` is 0 or the areas are equal.
         """
         from scipy.stats import t  # here: pages need it, runs do not
 
@@ -142,7 +142,7 @@ def score(
 ) -> Score:
     """Return the score for evaluations to targets ``(problems, targets)``.
 
-    With ``within``, the share of targets reached in at most ``within`` evaluations replaces areas.
+    If ``within`` is given, shares of targets reached in at most so many evaluations replace areas.
     """
     areas = area_of(evaluations) if within is None else (evaluations <= within).mean(axis=-1)
     kinds: dict[str, list[int]] = {}
@@ -201,7 +201,7 @@ def virtual_best(scores: Sequence[Score], problems: Sequence[Problem]) -> Score:
 def ranks(scores: Mapping[str, Score]) -> dict[str, int]:
     """Return the rank of each solver, by name. The largest area has rank 1; ranks may be shared.
 
-    By falling area, a solver significantly worse than the first of a rank begins the next rank.
+    By falling area, a solver significantly worse than the current rank's first begins a new rank.
     Bonferroni's rule holds the chance of any false decision at :data:`LEVEL`. The rule counts all
     pairs of solvers, since the data choose the compared pairs.
     """

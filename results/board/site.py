@@ -102,7 +102,7 @@ def build_site(
 
 
 def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any], dict[str, Any]]]:
-    """Return track, best two solvers (:func:`_answer_of`) and picture, of tracks with scores."""
+    """Return name, best two solvers (:func:`_answer_of`) and picture of each track with scores."""
     lines: dict[Track, list[Line]] = {}
     for track in get_args(Track):
         if measured := board.track_scores(track, "area"):
@@ -113,7 +113,7 @@ def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any
 
 
 def _answer_of(board: Board, track: Track) -> dict[str, Any]:
-    """Return the best two solvers of a track at :data:`EARLY`, and the certainty of their order."""
+    """Return a track's best two solvers at EARLY evaluations, and how certain their order is."""
     found = board.track_scores(track, "early")
     names = {entry.stem: entry.submission.solver.name for entry in board.entries}
     order = sorted(found, key=lambda stem: -found[stem].area)
@@ -143,7 +143,10 @@ def _lines_of(
 
 
 def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
-    """Return columns rank, area, relative evaluations, early share, networks, by production."""
+    """Return a solver's columns of the table, each with a cell for each of :data:`PRODUCTIONS`.
+
+    They are rank, area, relative evaluations, share reached early, and area on networks.
+    """
     lines: list[list[Cell]] = []
     for place, scores in enumerate(entry.scores):
         rank, line = board.ranks[place].get(entry.stem), [NONE] * 5
@@ -175,7 +178,7 @@ def percent(share: float) -> str:
 
 
 def _parts_of(board: Board, baseline: Entry, entry: Entry) -> dict[str, Any]:
-    """Return picture, tables of evaluations to targets, and standing in its track, for a page."""
+    """Return a solver's picture, tables of evaluations to targets, and number of equals in rank."""
     scores, rank = entry.scores[USUAL], board.ranks[USUAL].get(entry.stem)
     track = board.track_scores(entry.submission.track, "area")
     tables: dict[Column, list[tuple[str, list[str]]]] = {}
@@ -220,7 +223,7 @@ def _template_environment() -> Environment:
 
 
 def _claim(entry: Entry, name: str) -> str | int:
-    """Return the text for a solver's "track", "results" or claim ``name``; "–" without a claim."""
+    """Return the text of a claim ``name``, or of "track" or "results"; "–" without a claim."""
     if name in ("track", "results"):
         results = "verified" if entry.is_verified else "self-reported"
         return results if name == "results" else entry.submission.track

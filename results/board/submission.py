@@ -82,7 +82,7 @@ class Solver(_Table):
 class Curve(_Table):
     """Measurements of a solver on one problem, one item for each budget.
 
-    An item is None if the solver gave no finite result, or if a step costs more than the budget.
+    An error or distance is None if there is no finite result, or if a step costs more than the budget.
 
     Attributes:
         problem: name of the problem, such as "modes-1", or of a network.
@@ -133,7 +133,7 @@ class Submission(_Table):
         part: "public", or the name of a part whose instances ``beacon`` decides.
         beacon: value in hexadecimal digits; "" for the public part.
         track: "plain", "self-tuning" or "open".
-        check: faults that ``samplerbench check`` found in a file's sampler; "" for none or no file.
+        check: faults that ``samplerbench check`` found in a Python file's sampler; "" for none.
         software: versions of the packages that ran.
         machine: machine in words.
         seconds: wall time of all measurements.
@@ -173,9 +173,10 @@ class Submission(_Table):
         return {(curve.problem, curve.moved): curve for curve in self.curves}
 
     def with_curves(self, curves: Iterable[Curve], seconds: float) -> Submission:
-        """Return a copy with ``curves`` and ``seconds``; self-tuning without search becomes plain.
+        """Return a copy with ``curves`` and ``seconds``.
 
-        Raises a ValueError for a search in track "plain".
+        Track "self-tuning" becomes "plain" if no curve has a search. Raises a ValueError for a search
+        in track "plain".
         """
         found = tuple(curves)
         searched = any(any(curve.search) for curve in found)
@@ -190,11 +191,7 @@ class Submission(_Table):
 
 
 def read_submission(path: Path) -> Submission:
-    """Return the submission in a file.
-
-    Raises:
-        ValueError: the file is missing, damaged or no submission. The message has one sentence.
-    """
+    """Return the submission in a file; raise ValueError for a missing, damaged or other file."""
     try:
         opened = open_json(path, PLACE)
         opened.check()

@@ -10,10 +10,10 @@ ManualSigmas: the text of the next lines
 SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
 Each library has a module here. ``TITLE`` is the library's name for readers, ``LANGUAGE`` is the language of its lines.
-``SOLVERS`` are our names of the library's own solvers that its users would try next, on karras; () for "python" and
-"diffusers". Functions are ``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library that takes
-steps as numbers also has ``written_out(sampler, grid, model)``, and ``named_solver(code)`` for its name of the solver
-in lines. A library that takes a folder with a table has ``folder(sampler, grid, model, path)``.
+``SOLVERS`` names samplers of ours that equal the library's usual solvers, to compare on karras; () for "python" and
+"diffusers". Functions are ``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library whose lines
+can have steps as numbers also has ``written_out(sampler, grid, model)``, and ``named_solver(code)``, which returns the
+name of a solver in lines. A library that takes a folder with a table has ``folder(sampler, grid, model, path)``.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def title(library: str) -> str:
 
 
 def solver_title(library: str) -> str:
-    """Return the title of the library whose solvers are usual for users of ``library``."""
+    """Return the title of the library from which users of ``library`` take their usual solvers."""
     return title({"python": "diffusers", "comfyui-node": "comfyui"}.get(library, library))
 
 
 def named_solver(library: str, code: str) -> str:
-    """Return a library's name of the solver that the lines ``code`` use; "" if they name none."""
+    """Return the name of the library's solver in the lines ``code``; "" if they name none."""
     return target(library).named_solver(code) if library in BY_NUMBERS else ""
 
 
@@ -97,9 +97,10 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
-    """Return the lines with which a library takes a sampler's steps on levels of x = x0 + sigma z.
+    """Return the lines with which a library takes a sampler's steps on a grid.
 
-    A sampler whose settings are searched for a model must have these settings. ``spec`` is a value of ``--model``.
+    Levels are sigma in x = x0 + sigma z. Settings that are searched for a model must be in the sampler already.
+    ``spec`` is a value of ``--model``.
 
     Raises:
         ValueError: there is no such library, :func:`missing` gives a reason, or the library cannot use this grid.
@@ -110,7 +111,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
 
 
 def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return the folder with which a library runs a sampler as a table; see :func:`export`.
+    """Return the folder, for ``path``, with which a library runs a sampler as a table of weights.
 
     Raises:
         ValueError: the library takes no folder, :func:`missing` gives a reason, or the steps are no table.
@@ -131,7 +132,7 @@ def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Den
 
 
 def target(library: str) -> Any:
-    """Return a library's module, as described above; raise ValueError if there is no such library."""
+    """Return the module that writes a library's lines; raise ValueError if there is none."""
     if library not in _TARGETS:
         raise ValueError(
             f"there are no lines for {library!r}; choose one of {', '.join(LIBRARIES)}"

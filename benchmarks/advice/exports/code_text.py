@@ -1,4 +1,4 @@
-"""Python code of literals and calls, and of ``model(x, sigma)`` by a user's own network.
+"""Python code of numbers and calls, and of ``model(x, sigma)`` that calls a user's network.
 
 ``model(x, sigma)`` is the clean image at x = x0 + sigma z.
 """
@@ -38,7 +38,7 @@ def literal(value: object) -> str:
 
 
 def call_code(function: str, arguments: Mapping[str, Any], *first: str) -> str:
-    """Return the code of a call. ``first`` is code of positional arguments, ``arguments`` keywords.
+    """Return the code of a call: ``first`` are positional arguments as code, ``arguments`` others.
 
     >>> call_code("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
@@ -64,7 +64,7 @@ def wrap_in_brackets(begin: str, words: list[str], end: str) -> str:
 
 
 def step_code(weights: Iterable[float], *numbers: str) -> str:
-    """Return the code ``(*numbers, (*weights)),`` of a step; ``numbers`` are code already."""
+    """Return the code of a step, ``(*numbers, (*weights)),``; ``numbers`` are given as code."""
     return wrap_in_brackets("(", [*numbers, repr(tuple(weights))], "),")
 
 
@@ -91,7 +91,7 @@ _CLAMP = "; clamp samples to {:g} … {:g} before you save them"
 
 
 def given_lines(model: Denoiser) -> list[str]:
-    """Return a comment on ``noise``, and ``model`` as code by a user's ``net`` or as a comment."""
+    """Return lines that describe ``noise``, and define ``model`` by a user's ``net`` if known."""
     limits = model.limits if model.decoded_event == model.event else None
     noise = _NOISE + (_CLAMP.format(*limits) if limits else "")
     if not isinstance(model, NativeDenoiser) or not _has_formula(model):
@@ -134,12 +134,12 @@ def _has_formula(model: NativeDenoiser) -> bool:
 
 
 def time_code(time: NetworkTime, of: str) -> str:
-    """Return the code of a network's time input, a linear function of the code ``of``."""
+    """Return the code ``offset + scale * of`` of a network's time input; ``of`` is code."""
     scaled = product_code(time.scale, of)
     sign = "-" if time.scale < 0 else "+"
     return f"{time.offset:.12g} {sign} {scaled.removeprefix('-')}" if time.offset else scaled
 
 
 def product_code(factor: float, code: str) -> str:
-    """Return the code of a product, without a factor of 1."""
+    """Return the code ``factor * code``, or only ``code`` for a factor of 1."""
     return {1.0: code, -1.0: f"-{code}"}.get(factor, f"{factor!r} * {code}")

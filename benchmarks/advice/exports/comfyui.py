@@ -14,7 +14,7 @@ at 773ef1b, ``comfy_extras/nodes_custom_sampler.py`` at 4be318a, ``comfy/sampler
 * On a flow some samplers step in log((1 - t) / t), which is our lam. The other samplers put the model's own x and t
   into the formulas for sigma. Of their formulas, Euler's equals ours, and ``lms`` is Adams-Bashforth in t.
 * Samplers that step in log-SNR replace a first level t = 1, whose log-SNR is infinite.
-* ``lms`` and ``ipndm`` take the step to 0 as x <- d. Versions of early 2025 took this step like any other step.
+* ``lms`` and ``ipndm`` return the clean image in the step to 0. In early 2025 they took this step like any other.
 * ``uni_pc`` steps to 0.001 in place of 0, and fails with one step.
 * ``sa_solver`` lowers the orders of its last steps if the levels end at 0. It lowers the corrector's order by one
   more than the authors do.
@@ -47,7 +47,7 @@ TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
 
 
 class Node(NamedTuple):
-    """Node of a sampler, with the inputs to set."""
+    """Node of ComfyUI that stands for a sampler: its name, and texts of the inputs to set."""
 
     name: str
     inputs: dict[str, str]
@@ -169,7 +169,7 @@ DIGITS = 9
 
 @cache
 def _entries(flow: bool) -> tuple[tuple[str, dict[str, Any], set[str], str], ...]:
-    """Return the pairs of a kind of model: our name, options, names of free options, and theirs."""
+    """Return pairs of equal samplers: our name, fixed options, names of free ones; ComfyUI text."""
     pairs = (*(OF_FLOWS if flow else OF_TABLES), *ANYWHERE)
     return tuple(
         (ours.name, non_default(ours), set(re.findall(r"{(\w+)}", theirs)), theirs)
@@ -217,7 +217,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the nodes and a remark; raise ValueError if ComfyUI cannot run this grid."""
+    """Return the nodes as text, and a remark; raise ValueError if ComfyUI cannot run this grid."""
     if sampler.name.startswith("unipc"):
         if len(grid) == 1:
             raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
@@ -282,7 +282,7 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return ComfyUI's scheduler that gives a grid's levels for a model; "" if there is none."""
+    """Return ComfyUI's name of a scheduler that gives a grid's levels on a model; "" for none."""
     if not grid.to_zero or len(grid) < 2:
         return ""
     ends = (model.sigma_min, model.sigma_max)

@@ -42,7 +42,7 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa:
 
 
 def named_solver(code: str) -> str:
-    """Return the name of ComfyUI's own sampler that equals a table; "" if there is none."""
+    """Return ComfyUI's name of its sampler that equals the table ``code``; "" if there is none."""
     found = re.search(r'^"equal": "(\w+)"', code, re.MULTILINE)
     return found[1] if found else ""
 
@@ -86,7 +86,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:  # noqa: ARG001
-    """Return the node's package with this table; raise ValueError if there is no table."""
+    """Return the files of the node SamplerTable and its table; raise ValueError without a table."""
     text, remark = lines(sampler, grid, model, "")
     name = _file_name(sampler, grid, model)
     code = f"SamplerTable: table = {name}\nSamplerCustomAdvanced (or SamplerCustom): takes its sampler and its sigmas"

@@ -5,7 +5,7 @@ network times that the network does not know (docs/how-to/lines-to-paste.md). So
 subclass that sets other levels and times after the scheduler has set its own. Any pipeline can run
 the subclass, even a pipeline without an argument for levels.
 
-States are in the coordinates of the process, because some pipelines do not scale the network's input.
+States are inputs of the network, because some pipelines do not scale the state for the network.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return the files of a folder that will stand at ``path``, with a table of coefficients.
+    """Return a scheduler's folder, for ``path``, that has the steps as a table of weights.
 
-    Raises a ValueError if the steps are no table, or diffusers has no coordinates for the model.
+    Raises a ValueError if the steps are no table, or diffusers has no scheduler for such a model.
     """
     coords = coordinates_of(model)
     steps, rows, start = _table(sampler, grid, coords)
@@ -116,7 +116,7 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
 def _table(
     sampler: Sampler, grid: Grid, coords: Coordinates
 ) -> tuple[Steps, list[NumberRow], float]:
-    """Return steps, rows in a pipeline's coordinates, and the pipeline's scale of initial noise.
+    """Return steps, their rows for a pipeline's states, and the scale of its initial noise.
 
     Noise that is drawn before the first evaluation is part of the initial noise.
     """
@@ -134,7 +134,7 @@ def _table(
 
 
 def named_solver(code: str) -> str:
-    """Return the scheduler that lines import; "" for none, or if they have steps as numbers."""
+    """Return the scheduler that the lines ``code`` run; "" for none, or for steps as numbers."""
     found = re.search(r"from diffusers import (\w+)", code)
     return found[1] if found and "class Table(" not in code else ""
 
@@ -191,7 +191,7 @@ def _class_code(
     settings: dict[str, object],
     steps: int,
 ) -> str:
-    """Return the code of constants, of a subclass of a scheduler, and of its use in a pipeline."""
+    """Return code: constants, a class ``name`` derived from ``base``, and its use in a pipeline."""
     output = "from diffusers.schedulers.scheduling_utils import SchedulerOutput"
     parts = [
         "import torch",
@@ -214,7 +214,7 @@ def _class_code(
 
 
 def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: float) -> str:
-    """Return the code of a scheduler of diffusers on our levels."""
+    """Return the code of a class that runs a scheduler of diffusers on a grid's levels."""
     end = coords.scale(grid.sigma[-1])
     times = list_code("TIMESTEPS", map(coords.time, grid.sigma[:-1]))
     constants = [
@@ -257,7 +257,7 @@ def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str
 
 
 class ScaledScheduler(NamedTuple):
-    """Settings to run a scheduler of diffusers with states x0 + sigma z on our levels.
+    """Settings with which a scheduler of diffusers takes a sampler's steps on states x0 + sigma z.
 
     Attributes:
         name, sigmas: class of the scheduler, and the levels to put into its ``sigmas``.
@@ -332,7 +332,7 @@ def _scaled_code(scheduler: ScaledScheduler, steps: int, coords: Coordinates, st
 
 
 def _table_code(rows: list[NumberRow], start: float) -> str:
-    """Return the code of a scheduler whose steps are numbers, in the pipeline's coordinates."""
+    """Return the code of a scheduler that takes ``rows`` as its steps, on a pipeline's states."""
     written = [step_code(b, repr(time), repr(a)) for time, a, b, _ in rows]
     constants = [
         "# what the network is told; the next state, as weights of the state and of the outputs, "

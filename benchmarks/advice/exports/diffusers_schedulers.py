@@ -33,7 +33,10 @@ _EDM_TIME = NetworkTime(of="log_level", scale=0.25)
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinates of a network's pipeline, of kind "table" (of times), "flow" or "edm"."""
+    """Conversion of our states, levels and times to the units of a pipeline.
+
+    ``kind`` is "table" for a network with a table of trained times, "flow" or "edm".
+    """
 
     kind: Kind
     model: NativeDenoiser
@@ -149,7 +152,7 @@ def is_multistep_sde(sampler: Sampler) -> bool:
 
 
 def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
-    """Return the scheduler that takes a sampler's steps in the network's coordinates, or None."""
+    """Return the scheduler that takes a sampler's steps on a pipeline's states, or None."""
     if kind == "edm":
         return None
     key, canonical = _multistep_key(sampler), name_and_options(sampler)
@@ -161,7 +164,7 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
 
 
 def _multistep_key(sampler: Sampler) -> Any:
-    """Return the value of :data:`_BY_DPM` for a sampler with its options; None if it has none."""
+    """Return a sampler's algorithm, order and any solver type in :data:`_BY_DPM`, or None."""
     canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
@@ -190,7 +193,7 @@ def _dpm_scheduler(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Schedu
 
 
 def _dpm_orders(grid: Grid, order: int, lowered: bool, euler: bool) -> list[int]:
-    """Return the orders of the steps of DPMSolverMultistepScheduler with these flags."""
+    """Return the steps' orders with lower_order_final = ``lowered``, euler_at_final = ``euler``."""
     n = len(grid)
     orders = [min(i + 1, order) for i in range(n)]
     short = lowered and n < SHORT

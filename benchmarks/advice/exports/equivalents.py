@@ -26,7 +26,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name of a sampler and its non-default options, those in :data:`ENDS` apart."""
+    """Canonical name and non-default options of a sampler; options named in ENDS are ``ends``."""
 
     name: str
     options: dict[str, Any]
@@ -90,7 +90,7 @@ class Steps(NamedTuple):
 
 
 class _Draws:
-    """Noise whose k-th draw is ``of(k)``; the same step and number give the same draw."""
+    """Noise whose k-th new draw is ``of(k)``; a repeated step and number give the same draw."""
 
     def __init__(self, of: Callable[[int], Tensor]) -> None:
         self.of, self.seen = of, {}
@@ -103,7 +103,7 @@ class _Draws:
 
 
 def why_no_table(sampler: Sampler) -> str:
-    """Return why a sampler is no table of numbers; "" if no reason is known beforehand."""
+    """Return why a sampler's steps are no table of weights; "" if only a trial can show it."""
     if sampler.for_maps:
         return "it is for few-step maps"
     if getattr(sampler, "of_checkpoint", False):
@@ -120,9 +120,9 @@ def why_no_table(sampler: Sampler) -> str:
 def tabulate_steps(
     sampler: Sampler, grid: Grid, weights: Weights = lambda _sigma: (0.0, 1.0)
 ) -> Steps:
-    """Return the steps of a sampler on a grid as numbers.
+    """Return the steps of a sampler on a grid as a table of weights.
 
-    ``weights`` give the clean images from the network's outputs; by default, outputs are clean images. Steps are sums
+    ``weights`` turns outputs of the network into clean images; by default, outputs are clean images. Steps are sums
     of outputs, because these sums lose fewer digits at high levels than sums of clean images.
 
     Raises:
@@ -136,7 +136,7 @@ def tabulate_steps(
     sigmas: list[float] = []
 
     def unit_vectors(x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the clean image for a network whose k-th output is the k-th unit vector."""
+        """Return the clean image of a test network whose k-th output is the k-th unit vector."""
         if len(x) != 1 or len(sigmas) == room:
             raise ValueError("the sampler evaluates several states at once, or more than it says")
         states.append(x[0].clone())

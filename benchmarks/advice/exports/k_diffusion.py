@@ -39,7 +39,10 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def find_function_call(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """Return name and keywords of a function that equals a sampler on some grids, or else None."""
+    """Return name and keywords of k-diffusion's function that equals a sampler; None for none.
+
+    On some grids, the function differs (:func:`_why_not_on_grid`).
+    """
     canonical = name_and_options(sampler)
     if canonical is None:
         return None
@@ -63,7 +66,7 @@ _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines and a remark; raise ValueError if neither a function nor numbers will do."""
+    """Return the lines and a remark; raise ValueError if neither function nor numbers fit."""
     remark = "no function of k-diffusion takes these steps, so they are written out as numbers"
     if call := find_function_call(sampler):
         function = call[0]

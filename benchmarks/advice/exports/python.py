@@ -22,7 +22,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines and ""; raise a ValueError for sampler "pipeline" that is not fitted."""
+    """Return the lines, and no remark; raise ValueError for ``pipeline`` not fitted to a model."""
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
@@ -78,7 +78,7 @@ def _import_lines(classes: Iterable[type]) -> Iterator[str]:
 
 
 def _value_code(value: Any, classes: dict[type, None]) -> str:
-    """Return the code of a value, a named tuple or a tabulated sampler; add its classes."""
+    """Return the code of a value; add the classes that the code names to ``classes``."""
     if isinstance(value, Tabulated):
         classes[type(value)] = None
         table = _value_code(value.table, classes)

@@ -1,4 +1,4 @@
-"""Tables of numbers as files: their origin, rows in a library's coordinates, and text."""
+"""Tables of steps as files: solver and model, rows for a library's states, and JSON text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NumberRow = tuple[float, float, tuple[float, ...], tuple[float, ...]]
 
 
 class Folder(NamedTuple):
-    """Texts of files by name, lines that use the folder, and a remark as of an :class:`.Export`."""
+    """Texts of files by name, lines that use the folder, and a remark (see :class:`.Export`)."""
 
     files: Mapping[str, str]
     code: str
@@ -39,7 +39,7 @@ class Folder(NamedTuple):
 
 
 def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
-    """Return a table's origin. ``guidance`` is 1 without guidance, None if its scale varies."""
+    """Return a table's solver and model; ``guidance`` is 1 without it, None if it varies."""
     return {
         "solver": label_of(sampler),
         "fitted": name_and_options(sampler) is None,
@@ -62,7 +62,11 @@ def _guidance_of(model: Denoiser) -> float | None:
 def rows_in(
     steps: Steps, scale: Callable[[float], float], level: Callable[[float], float], end: float
 ) -> list[NumberRow]:
-    """Return rows for states times ``scale(sigma)`` before each row, and ``end`` after the last."""
+    """Return a table's rows for states of another scale.
+
+    The state before a row is multiplied by ``scale(sigma)``, the last state by ``end``. ``level``
+    turns sigma into a row's level or time.
+    """
     scales = [*(scale(row.sigma) for row in steps.rows), end]
     return [
         (level(row.sigma), row.a * then / now, _scaled(row.b, then), _scaled(row.c, then))
@@ -75,12 +79,12 @@ def _scaled(weights: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 
 def template(name: str) -> str:
-    """Return the text of a file in the folder ``templates``, which is copied next to a table."""
+    """Return the text of a file in the folder ``templates``, to be written next to a table."""
     return (Path(__file__).parents[1] / "templates" / name).read_text(encoding="utf-8")
 
 
 def json_text(content: Mapping[str, Any]) -> str:
-    """Return JSON with a line for each key, and for each of the ``rows``, which are last."""
+    """Return JSON with a line for each key; ``rows`` come last, with a line for each row."""
     keys = [f"{json.dumps(key)}: {json.dumps(content[key])}" for key in content if key != "rows"]
     rows = ",\n".join(map(json.dumps, content["rows"]))
     return ",\n".join(["{" + keys[0], *keys[1:], f'"rows": [\n{rows}\n]}}'])

@@ -1,6 +1,6 @@
 """Node for ComfyUI: samplers as tables of numbers, one in each JSON file next to this file.
 
-``samplerbench export --to comfyui-node --out FOLDER`` writes these files. A table only calls the model.
+``samplerbench export --to comfyui-node --out FOLDER`` writes these files. They do not import samplerbench.
 """
 
 import json
@@ -23,7 +23,7 @@ def describe(table):
 
 
 def why_not(table, guider, sigmas, any_guidance):
-    """Return a need of the table that the guider's model or sigmas lack; "" if it can run."""
+    """Return what the table needs, but guider or sigmas do not offer; "" if it can run."""
     sampling, fitted = guider.inner_model.model_sampling, table["fitted"]
     kinds = [cls.__name__ for cls in type(sampling).__mro__]
     known = ("EDM", "V_PREDICTION", "X0", "EPS", "CONST")  # classes before their bases
@@ -48,7 +48,7 @@ def why_not(table, guider, sigmas, any_guidance):
 
 
 def combine(weights, tensors):
-    """Return the weighted sum of tensors, of which there may be more than weights."""
+    """Return the sum of weights times tensors; tensors beyond the weights are not used."""
     return sum(weight * tensor for weight, tensor in zip(weights, tensors) if weight)
 
 
@@ -56,7 +56,7 @@ def combine(weights, tensors):
 def sample_table(
     model, x, sigmas, extra_args=None, callback=None, disable=None, table=None, any_guidance=False
 ):
-    """Return the latents after a table's steps; raise a ValueError if it is for another model."""
+    """Return the latents after a table's steps; raise a ValueError if :func:`why_not` says why."""
     if lacks := why_not(table, model.inner_model, sigmas, any_guidance):
         raise ValueError(f"SamplerTable: {describe(table)} needs {lacks}.")
     extra_args, rows, outputs, draws = extra_args or {}, table["rows"], [], []
@@ -80,7 +80,7 @@ def sample_table(
 
 
 class TableSampler(KSAMPLER):
-    """Sampler that begins with sigma z at any level. KSAMPLER scales noise more at the highest."""
+    """Sampler that begins with sigma z. At the highest level, KSAMPLER would scale z by more."""
 
     def max_denoise(self, model_wrap, sigmas):
         return False

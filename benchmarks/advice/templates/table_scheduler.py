@@ -1,6 +1,7 @@
 """Scheduler for diffusers: a solver as a table of numbers, read from scheduler_config.json.
 
-``samplerbench export --to diffusers --out FOLDER`` writes both. They need diffusers alone.
+``samplerbench export --to diffusers --out FOLDER`` writes it and this file. They need
+diffusers alone.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 
 class TableScheduler(SchedulerMixin, ConfigMixin):
-    """Solver as rows: the network's time; weights of state, outputs (newest first) and draws.
+    """Scheduler whose rows have time and weights: of state, outputs (newest first), draws of noise.
 
     States are inputs of the network. ``levels`` has sigma at each row and at the end.
     """
@@ -46,7 +47,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
         return self
 
     def set_timesteps(self, num_inference_steps=None, device=None, sigmas=None, mu=None):
-        """Begin a batch at the table's times. Values of ``sigmas`` and ``mu`` have no effect."""
+        """Begin a batch at the table's times; raise ValueError for another number of steps."""
         steps, rows = num_inference_steps or len(sigmas), self.config.rows
         if steps != len(rows):
             raise ValueError(f"this table needs num_inference_steps={len(rows)}, not {steps}")
@@ -54,7 +55,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps = self.timesteps.to(device)
 
     def set_begin_index(self, begin_index=0):
-        """Raise a ValueError if a pipeline, such as image to image, begins at a later level."""
+        """Raise a ValueError if a pipeline, such as image to image, begins at another level."""
         if begin_index:
             raise ValueError("a table begins at its first level, so image to image has none")
 
