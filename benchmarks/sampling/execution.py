@@ -75,7 +75,7 @@ def _is_capturable(model: Denoiser) -> bool:
 
 
 def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
-    """Return True if some levels need fewer passes than others; ``infinite`` adds the level inf."""
+    """Return True if some levels need fewer than ``passes``; ``infinite`` adds the level inf."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)
 

@@ -72,7 +72,8 @@ def sample_shard(
         ``own_label`` (n,), if labels are classes: True for a sample in the class of its label.
 
     Raises:
-        Failure: the engine raises one, a value is not below 1e30, or a sampler draws globally (other libraries' may).
+        Failure: the engine raises one, a value is not below 1e30, or the sampler draws from a global generator, which
+            only other libraries' samplers may.
     """
     engine = engine_of(model, cell)
     precise_engine = precise_engine_of(model, cell) if precise and start < endpoints else None

@@ -70,7 +70,7 @@ class SentSampler(NamedTuple):
 
 @dataclass(frozen=True)
 class CellTask:
-    """Base class of tasks about one cell; they fail if its model or extractor has changed."""
+    """Base class of tasks about one cell; it refuses a model or extractor that has changed."""
 
     cell: Cell
 

@@ -102,8 +102,8 @@ class WorkerContext:
     def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
         """Record the user's files that the block opens; they count as files of the model ``name``.
 
-        Nothing is recorded for a loaded built-in model, unless the block runs a plugin's sampler
-        (``foreign``).
+        Nothing is recorded for a loaded built-in model and extractor, unless the block runs a
+        plugin's sampler (``foreign``).
         """
         loaded = self._find(name)
         files = loaded and (loaded.model.read, getattr(loaded.extractor, "read", None))
