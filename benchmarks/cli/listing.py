@@ -108,9 +108,9 @@ def list_schedules() -> list[Row]:
 
 
 def list_models() -> list[Row]:
-    """Return a row per built-in model, one for a perturbed model, and one per installed scheme.
+    """Return a row per built-in model, one for a perturbed model, and one per plugin's prefix.
 
-    Installed packages are not imported.
+    Plugins add models with a prefix, as in ``prefix:name``. They are not imported.
     """
     rows = []
     for name in (*model_names(), "perturbed:gmm-2d"):
@@ -182,7 +182,7 @@ def list_suites() -> list[Row]:
 
 
 def list_families() -> list[Row]:
-    """Return a row per family of checkpoints: files, what a user must say, what is refused."""
+    """Return a row per checkpoint family: its files, settings to state, and unsupported files."""
     return [
         {"name": name, **{key.lower(): unmark(fact) for key, fact in family_facts(name).items()}}
         for name in family_names()
@@ -190,7 +190,7 @@ def list_families() -> list[Row]:
 
 
 def unmark(docstring: str) -> str:
-    """Return text of a docstring without backticks and roles.
+    """Return a docstring's text without backticks and Sphinx roles.
 
     >>> unmark("``size``, as :mod:`.openai` asks")
     'size, as openai asks'
@@ -278,7 +278,7 @@ def _group(kind: str, row: Row) -> str:
 
 
 def _printed_row(kind: str, row: Row) -> Row:
-    """Return a row with the texts that a terminal shows."""
+    """Return a row as a terminal shows it, such as with the shape as ``3x32x32``."""
     if kind == "samplers" and row.get("measured") is None and row.get("weak") is not None:
         return {**row, "measured": f"weak {row['weak']}"}
     if kind == "schedules" and "same_as" in row:

@@ -64,9 +64,9 @@ def status(
 
 
 def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> float:
-    """Return the seconds that sampling the missing cells takes; 0 if unknown.
+    """Return the seconds that sampling the missing cells will take; 0 if unknown.
 
-    For each model, an evaluation's time is the median over pairs of shards stored in succession.
+    Each model's time per evaluation is a median, from the times at which shards were stored.
     """
     stored, left = defaultdict(list), Counter()
     for row in records if (run.path / "parts").is_dir() else ():  # a table alone has no shards
@@ -100,7 +100,7 @@ def _say_next_of_run(folder: Path, *, go_on: bool, retry: bool) -> None:
 
 
 def state_name_reason(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return a row's state, its name and the reason of the state, for :func:`print_alike`."""
+    """Return (state, name, reason) of a cell from its row, as :func:`print_alike` takes it."""
     name = "{model} {sampler} steps={steps}".format_map(defaultdict(lambda: "?", row))
     reason = row["reason"] if isinstance(row["reason"], str) else "no reason is on record"
     return row["status"], name, reason

@@ -150,8 +150,8 @@ SEQUENTIAL = ("target_se", "baseline", "metric", "max_samples", "margin")
 def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     """Return the suite with the options' replacements, and the device; load plugins, set threads.
 
-    Raises a ValueError if the suite does not exist or is "frontier", which is a command. Also if an
-    option is invalid, or code would run without ``--trust-suite``.
+    Raises a ValueError if the suite does not exist, or an option is invalid. Also if code would run
+    without ``--trust-suite``, or for the name "frontier", which is a command and no suite.
     """
     if name == "frontier":
         raise ValueError(
@@ -202,16 +202,16 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
 
 
 def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """Return the suite's key ``execution`` for these options; None if both are False."""
+    """Return the execution mode in a tuple, as ("compile+cuda-graph",); None if both are False."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 
 
 def with_sequential_options(suite: Suite, options: SuiteOptions) -> Suite:
-    """Return the suite with ``--until-decided`` and the options in :data:`SEQUENTIAL`.
+    """Return the suite with the options for sampling until rows are decided, in its key ``until``.
 
-    Raises a ValueError for an invalid value. Also if :data:`SEQUENTIAL` is used without
-    ``--until-decided``, ``--target-se`` or an ``until`` of the suite.
+    Raises a ValueError for an invalid value. Also for an option in :data:`SEQUENTIAL` if neither
+    the options ``--until-decided`` and ``--target-se`` nor the suite request such sampling.
     """
     from ...samplers.spec import parse_spec
 

@@ -197,10 +197,11 @@ STUDIES = ("explain", "calibrate", "frontier", "validate")
 
 
 def add_installed_commands(app: Typer) -> None:
-    """Add the commands of installed packages, and a hint for studies that are missing.
+    """Add the commands of installed packages; the command of a missing study only gives a hint.
 
-    An entry point of the group ``samplerbench.commands`` names a function; typer reads its signature.
-    A command's help ends with ``EXAMPLES`` of its function's module. A command that cannot be loaded causes a warning.
+    An entry point of the group ``samplerbench.commands`` names a function; typer reads its
+    signature. ``EXAMPLES`` of the function's module end the command's help. A command that cannot
+    be loaded causes a warning.
     """
     missing = set(STUDIES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

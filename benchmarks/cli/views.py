@@ -66,7 +66,7 @@ def show(
 
 
 def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
-    """Return the command that compares a run with its default baseline; [] without the baseline."""
+    """Return a list with the words of ``compare``; [] if the run lacks the default baseline."""
     from ...results.comparison.findings import BASELINE
 
     names = set(table.ok.frame["sampler"])
@@ -99,7 +99,7 @@ def write_report_page(
 def print_ranking(
     table: Any, folder: Path, metric: str | None = None, baseline: str = "", marks: Any = None
 ) -> None:
-    """Print the ranking of samplers by ``metric``; None is each model's default quantity."""
+    """Print each model's ranking by ``metric``, or by its default, with the verdicts ``marks``."""
     from ...results.table.curves import comparable_parts
     from ...results.table.description import why_no_distance_to_data
     from ...results.terminal.ranking import print_table
@@ -194,9 +194,10 @@ def print_errors(
     starts: Mapping[str, Mapping[str, float]],
     paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Print error decompositions, path curvatures, and where the model's error dominates.
+    """Print the parts of each sampler's error, and where the model's own error dominates.
 
-    ``starts`` and ``paths`` are the start errors and path curvatures of ``run.json``, by model name.
+    ``starts`` has the errors of initial states, and ``paths`` the curvatures of paths, by model
+    name.
     """
     from ...results.printed_values import value_with_bounds
     from ...results.table.error_decomposition import dominated_from, error_decomposition
@@ -227,7 +228,7 @@ def print_errors(
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
-    """Return a sentence on where the model's error dominates; "" if it was not measured."""
+    """Return a sentence on where a model's own error dominates; "" if not ``measured``."""
     from ...results.text import format_number
 
     if not len(whole):

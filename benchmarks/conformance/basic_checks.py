@@ -43,10 +43,10 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check that counted evaluations equal ``nfe``, at levels within the grid's levels > 0.
+    """Check that a sampler makes ``nfe`` evaluations, at levels within the grid's positive levels.
 
-    A ``GridSampler`` must make ``nfe`` calls, too. Without a declared ``nfe`` only the levels are
-    checked. A stochastic sampler's levels may reach sqrt(2) times the grid's highest level.
+    A ``GridSampler`` must make one call per evaluation. Without a declared ``nfe`` only the levels
+    are checked. A stochastic sampler's levels may reach sqrt(2) times the grid's highest level.
     """
     data, wrong, levels = [], [], []
     for to_zero, n in product((True, False), COUNTED):
@@ -108,7 +108,7 @@ def _tensor_in_words(x: Tensor) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> Iterator[Check]:
-    """Check that samples of a one-point data set equal the point, as a last step x <- d ensures."""
+    """Check that runs to level 0 end at the data point, for data of a single point."""
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     grid = karras(6, *RANGE)
     end = draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), grid, IDS, shift=datum)
@@ -118,7 +118,7 @@ def check_to_zero(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_translation(sampler: Sampler) -> Iterator[Check]:
-    """Check that shifted data give equally shifted samples; no check without ``translates``."""
+    """Check that shifted data shift samples equally, for samplers that declare ``translates``."""
     if not sampler.translates:
         return
     grid, shift = karras(6, *RANGE), 5.0
@@ -131,11 +131,12 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
-    """Check that a linear multistep method's weights sum to 1, and that its history entries exist.
+    """Check that the weights of a linear multistep method sum to 1 in each step.
 
-    In step i, a is the weight of x. The history entry of step i - j is p x + q d, with weight b_j. So
-    the sum is a + sum_j b_j (p + q)_(i-j). Each row must evaluate at the level where its step
-    begins. Other samplers, plans with other rows, and samplers without ``translates`` get no check.
+    In step i, x has the weight a, and the history entry p x + q d of step i-j has the weight b_j.
+    So the sum is a + sum_j b_j (p + q)_(i-j). The entries must exist, and each step must evaluate
+    at the level where it begins. Other samplers, plans with other rows, and samplers without
+    ``translates`` get no check.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return

@@ -23,7 +23,7 @@ _LOOP = _OURS.parents[1] / "samplers"
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check; if it is not ``asserted``, the check only reports a measurement."""
+    """Result of one check; ``asserted`` is False if it only reports a measurement."""
 
     name: str
     passed: bool

@@ -27,8 +27,8 @@ class Findings:
 
     Attributes:
         slopes: measured orders by (problem, grid); empty if none were measured.
-        low: the pairs whose order is NaN, or too low by MARGIN or more. The set is empty without a declared order, and
-            for samplers other than a ``GridSampler``.
+        low: pairs (problem, grid) with an order that is NaN, or too low by MARGIN or more; empty if
+            the sampler declares no order, or is no ``GridSampler``.
     """
 
     def __init__(self, sampler: Sampler, checks: Iterable[Check]) -> None:
@@ -151,7 +151,7 @@ def _explain_float32_or_short_grids(found: Findings) -> Iterator[str]:
 
 
 def _explain_row_sums(found: Findings) -> Iterator[str]:
-    """Yield a cause if weights fail to sum to 1 only with memos, or only in the step to 0."""
+    """Yield a cause if only rows with history entries, or only steps to 0, fail to sum to 1."""
     wrong = found.faults("algebra")
     if not wrong:
         return

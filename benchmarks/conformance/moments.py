@@ -41,19 +41,19 @@ It returns {draw: {name of the normal: weight}}.
 
 
 def white_noise_units(draws: Collection[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the weights of white noise: each draw is an independent standard normal."""
+    """Return each draw as one independent standard normal, in the form of :data:`Units`."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise source that draws ``answer(key)``; ``asked`` collects the keys of draws in order."""
+    """Noise source that returns ``answer(key)`` for a draw; ``asked`` has all keys in order."""
 
     answer: Callable[[Key], Tensor]
     asked: dict[Key, None] = field(default_factory=dict)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the draw function of a step; draw 0 without an interval covers the whole step."""
+        """Return the draw function of a step; if no interval is given, draw 0 covers the step."""
         whole = cur, nxt
 
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
@@ -93,7 +93,7 @@ def exact_moments(
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
 
     def impulse(first: int) -> Tensor:
-        """Return ``(rows + 1, d)``: unit vectors from row ``first`` on, their random sum last."""
+        """Return ``(rows + 1, d)``: unit vectors from row ``first``, a random mixture last."""
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
         z[first : first + d] = eye
         z[-1] = mixed[first - 1 : first - 1 + d]
@@ -198,8 +198,8 @@ def check_noise(sampler: Sampler) -> list[Check]:
 def path_noise_units(draws: Collection[Key]) -> dict[Key, dict[Hashable, float]]:
     """Return each draw as a weighted sum of increments of a Brownian path in 1 / sigma².
 
-    Each increment lies between neighbouring ends of the draws' intervals, scaled to a standard normal.
-    A draw without an interval, or with an interval down to 0, is an independent standard normal.
+    The increments lie between neighbouring end levels of the draws, and are scaled to variance 1. A
+    draw without an interval, or with an interval down to 0, is an independent standard normal.
     """
     levels = sorted({s for key in draws for s in _interval_on_path(key) or ()}, reverse=True)
     return {
@@ -225,6 +225,6 @@ def overlapping_intervals(draws: Iterable[Key]) -> list[tuple[Interval, Interval
 
 
 def _interval_on_path(key: Key) -> Interval | None:
-    """Return the interval of a draw if it goes down to a positive level, else None."""
+    """Return the interval of a draw on the Brownian path; None without one or if it ends at 0."""
     span = key[2]
     return span if span and span[0] > span[1] > 0 else None

@@ -6,7 +6,7 @@ come from the sampler's own steps. Errors can cancel on one problem or grid. On 
 cancel for every N, as for the midpoint rule in sigma (docs/explanation/findings.md). So on the
 Gaussian a slope may exceed the declared order.
 
-Strong orders are measured on the mixture and a grid uniform in lam, where one Brownian tree has the
+Strong orders are measured on the mixture and a grid uniform in ln sigma. One Brownian tree has the
 noise for every N. The error over paths has heavy tails, so slopes scatter by about 0.1.
 """
 
@@ -68,7 +68,7 @@ class ExactStart(GridSampler):
         return self.inner.history
 
     def plan(self, grid: Grid) -> list[tuple[Any, Tensor | None]]:
-        """Return the inner sampler's row of each step, and the exact state after it or None."""
+        """Return for each step the inner plan's row, and the exact state after the step or None."""
         truths = [self.problem.truth(s) for s in grid.sigma[1 : self.history + 1]]
         return list(zip_longest(cached_plan(self.inner, grid), truths))
 
@@ -85,9 +85,10 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     """Yield checks of the order of whole runs, single steps, plain runs, and uneven steps.
 
     Whole runs from exact start values need the declared order. Single steps need one order more,
-    unless whole runs reach the declared order without it. Plain runs, with the sampler's own first
-    steps, need the declared order, but at most 2. Uneven steps, of alternating length, need order 1.
-    Orders may be off by :data:`MARGIN`. Without a declared order, orders are only reported.
+    unless whole runs reach the declared order without it, or the sampler chooses its grid. Plain
+    runs, with the sampler's own first steps, need the declared order, but at most 2. Uneven steps,
+    of alternating length, need order 1. Orders may be off by :data:`MARGIN`. A sampler without a
+    declared order cannot fail.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
@@ -132,7 +133,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
 
 @cache
 def _prepare_truths(history: int) -> None:
-    """Compute and cache exact states that order checks need: after first steps and at the end."""
+    """Compute and cache exact states for order checks: after first steps, and at the end."""
     grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven_grid) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
@@ -160,7 +161,7 @@ def _errors_and_slopes(
 def _errors_on_grid(
     sampler: Sampler, problem: ExactProblem, grid: Grid
 ) -> tuple[float, float, float]:
-    """Return errors of a run from exact start values, of the step after them, of a plain run."""
+    """Return three errors: of a run from exact states, of one step after them, of a plain run."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
         error = rms(_sample_from_start(sampler, problem, grid), truth)
@@ -217,7 +218,7 @@ def range_in_words(orders: Iterable[float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that the least tolerance gives the least error, below WORTH times the tolerance."""
+    """Check that the smallest tolerance has the smallest error, below WORTH times the tolerance."""
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]

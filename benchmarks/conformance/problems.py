@@ -41,7 +41,7 @@ def draw_samples(
     dim: int = 3,
     shift: float | Tensor = 0.0,
 ) -> Tensor:
-    """Return a sampler's samples ``ids``, ``(n, dim)``; ``shift`` is added to start states."""
+    """Return samples ``(n, dim)`` with the numbers ``ids``; ``shift`` is added to start states."""
     noise, latents = noise_and_latents(sampler, ids, (dim,))
     return sampler.sample(denoise, latents * grid.sigma[0] + shift, grid, noise)
 
@@ -55,7 +55,7 @@ def is_identical(a: Tensor, b: Tensor) -> bool:
 class Recorder:
     """Denoiser that records the calls of ``inner``.
 
-    ``levels`` has the levels of all calls, ``outputs`` a pair of output and early copy for each call.
+    ``levels`` has all levels, ``outputs`` pairs of an output and its immediate copy.
     """
 
     inner: Denoise
@@ -90,7 +90,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Return a grid of ``n`` (even) steps on INTERIOR; lengths in ln sigma alternate as 1 to 2."""
+    """Return a grid of ``n`` (even) steps on INTERIOR; steps alternate as 1 to 2 in ln sigma."""
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
     done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]
@@ -267,7 +267,7 @@ def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
 
 @dataclass(frozen=True)
 class Rational:
-    """Denoiser (x + ``pull`` x / (1 + x^2)) / (1 + sigma^2), with the same bits in any batch."""
+    """Denoiser (x + ``pull`` x / (1 + x^2)) / (1 + sigma^2), bit-identical in any batch."""
 
     pull: float = 0.5
 

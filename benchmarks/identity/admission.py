@@ -40,9 +40,10 @@ class ModelFingerprints(NamedTuple):
 class Admission:
     """Gatekeeper of a locked run directory, which sets aside results of other code and files.
 
-    ``makers`` contains the fingerprints of models by name. ``probe`` returns the fingerprint of a
-    cell's sampler. ``digests`` has a pair for each model's name: the digests of the model's record
-    and of its extractor's record ("" for no extractor). With ``writes`` False no record is written.
+    ``makers`` has the fingerprints of models and extractors, by model name. ``probe`` returns the
+    fingerprint of a cell's sampler. ``digests`` has, by model name, the two digests that name the
+    records of these fingerprints; the second is "" without an extractor. If ``writes`` is False, no
+    record is written.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Admission:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Add a cell with identity columns ``record`` to the run; return True if it has results.
+        """Add a cell with the columns ``record`` to the run; return True if it has results.
 
         Results of the cell by other code are set aside. Results that were set aside earlier are
         restored if the present code would reproduce them.
@@ -95,7 +96,7 @@ class Admission:
     def set_aside_if_outdated(self, cell: Cell, *, extractor: bool = True) -> None:
         """Set a cell's results aside, and log it, if the present code would not reproduce them.
 
-        ``extractor`` is True to compare extractors too, for cells in the present feature space.
+        ``extractor`` is False for cells of another feature space: extractors are not compared.
         """
         if self.has_parts(cell.key) and (why := self.why_outdated(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
@@ -172,13 +173,13 @@ class Admission:
     def _describe_changes(
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
-        """Describe changes of a model or extractor, or of files opened later; "" for none."""
+        """Describe changes between two fingerprints, or of files opened later; "" for none."""
         return _describe_difference(was, now) or change_in_words(
             folder, self.run.late_file_hashes(digest)
         )
 
     def _digest_of_record(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
-        """Return the digest of a fingerprint's record, written if missing; "" for None."""
+        """Return the digest of a fingerprint's record, and write it if missing; "" for None."""
         if fingerprint is None:
             return ""
         late: set[str] = set()
@@ -225,7 +226,7 @@ def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def _recorded_fingerprint(stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-    """Return the sampler's fingerprint in ``made.json``; None if damaged, ``now`` if equal."""
+    """Return the sampler's fingerprint from ``made.json``, or ``now`` if equal; None if damaged."""
     record = stored.get("sampler")
     return now if record == now.to_json() else _parse_fingerprint(record)
 

@@ -117,10 +117,11 @@ def layers_of(model: Denoiser) -> Iterator[Denoiser]:
 def outputs_at(
     model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
 ) -> dict[str, Numbers]:
-    """Return the reduced outputs of a model for :data:`MANY_ROWS` samples of noise at each level.
+    """Return outputs of a model for fixed noise at each level, reduced to short lists.
 
-    If samples have more than :data:`LARGE` elements, there are only :data:`ROWS` samples, which depend
-    on the level. Keys name the levels. The states have ``dtype``, which may differ from the model's.
+    There are :data:`MANY_ROWS` samples; or :data:`ROWS`, other ones at each level, if samples have
+    more than :data:`LARGE` elements. Keys name the levels. States have ``dtype``, not always the
+    model's.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)
@@ -136,14 +137,14 @@ def outputs_at(
 
 
 def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """Return SHA-256 of files ``read`` and ``later`` by FILE + name; {} if ``read`` is None."""
+    """Return the SHA-256 of files ``read`` and ``later`` by FILE + name; {} if ``read`` is None."""
     if read is None:
         return {}
     return {FILE + name: digest for name, digest in (read | later).hashes.items()}
 
 
 def coarsest_dtype(model: Denoiser) -> torch.dtype:
-    """Return the least precise dtype of a model's states, its networks and wrappers' networks."""
+    """Return the least precise dtype among a model's states and all of its networks."""
     dtypes = [model.dtype]
     for layer in layers_of(model):
         dtypes += [parameter_dtype(value) for value in vars(layer).values()]
@@ -164,9 +165,9 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    The fingerprint of a user's extractor also has features of :data:`MANY_ROWS` other samples, which
-    have a larger range if ``limits`` is None. An ``Identity`` is not called. Exceptions of the
-    extractor pass through.
+    The fingerprint of a user's extractor also has features of :data:`MANY_ROWS` other samples, with
+    larger values if ``limits`` is None. An ``Identity``, whose features are the samples, has none.
+    Exceptions of the extractor pass through.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),
@@ -206,7 +207,7 @@ def probe_noise(
 
 
 def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
-    """Return the versions of installed packages that files import, and digests of the modules."""
+    """Return versions of installed packages that files import, with digests of their modules."""
     imported = {name for file in files for name in imported_names(file, "")}
     installed = sorted(filter(_is_installed, imported))
     versions = {}

@@ -28,7 +28,7 @@ _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
 def reduce_plan(numbers: list[float]) -> Numbers:
-    """Return a plan's coefficients, reduced if too many; tolerances allow for another machine."""
+    """Return a plan's coefficients, reduced if over LONG_PLAN, with tolerances to compare them."""
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
     # on a log scale, so that levels of 80 do not hide weights of 0.01 in the sums

@@ -62,10 +62,9 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
 
 
 def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
-    """Return the fingerprint of a cell's sampler from its results for three points in the plane.
+    """Return the fingerprint of a cell's sampler from its results for three points.
 
-    If the sampler has an attribute ``event``, the shape of the samples that it was fitted to, the points have
-    this shape.
+    The points lie in the plane, or have the shape ``sampler.event`` that the sampler was fitted to.
     """
     sampler, size = cell.sampler, f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
@@ -100,7 +99,7 @@ def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
 
 
 def _first_states(start: Start, means: Tensor) -> Numbers:
-    """Return the reduced start states that ``start`` makes from two latents."""
+    """Return two reduced start states of ``start``; ``means`` gives their shape."""
     ids = torch.arange(2)
     z = SampleNoise(PROBE_SEED, ids, tuple(means.shape[1:]), torch.float64).initial()
     labels = (ids % len(means)).to(means.device)
@@ -128,7 +127,7 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
 
 
 def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
-    """Return hashes of a plugin's code and of :func:`_files_opened`; {} for ``module`` = None."""
+    """Return hashes of a plugin's code and of files that it opened; {} for ``module`` = None."""
     if module is None:
         return {}
     folder = Path(module_file(module.__name__) or ".").parent
@@ -158,7 +157,7 @@ class ProbeDenoiser:
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
     The scale of the data is in the middle of the cell's noise levels, so that most steps see both Gaussians.
-    If ``event`` is not the plane, its coordinates repeat the two coordinates of the plane.
+    For another ``event`` than (2,), the two values of a, c and m are repeated over the coordinates.
     """
 
     def __init__(self, cell: Cell, event: tuple[int, ...]) -> None:

@@ -62,7 +62,7 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
 
 
 def _failure_inputs(cell: Cell) -> Record:
-    """Return settings outside a cell's key. If one changes, a failed cell is tried again."""
+    """Return settings outside a cell's key; after their change, a failed cell is tried again."""
     return {
         "batch_size": cell.batch_size,
         "samplerbench": package_version(),
@@ -73,8 +73,8 @@ def _failure_inputs(cell: Cell) -> Record:
 def other_cells(setup: Setup) -> Iterator[tuple[str, Record, str | None, list[Cell] | None]]:
     """Yield (key, identity columns, feature space, planned cells) of cells of earlier runs only.
 
-    The space is None if unknown. The planned cells are the present plan of the key: one cell, [] if
-    it cannot be planned, or None if the run has not loaded its model.
+    The space is None if unknown. The planned cells are [cell] if the cell can be planned now, else
+    [], or None if this run has not loaded its model.
     """
     run, requested = setup.directory, {cell.key for cell in setup.cells}
     for key in run.cells():
@@ -112,7 +112,7 @@ class CellState(NamedTuple):
 
 
 def cell_states_of(setup: Setup) -> list[CellState]:
-    """Return the states of a run directory's cells: first the cells of the run, then others."""
+    """Return the states of a run directory's cells: cells of this run, then of earlier runs."""
     admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
     def refuse(*_: object) -> Any:
@@ -145,7 +145,7 @@ def make_scorer(
     trajectories_of: TrajectorySource,
     report: Reporter,
 ) -> Scorer:
-    """Return the scorer of a model's cells; ``digests`` are its :attr:`.Admission.digests`."""
+    """Return the scorer of a model's cells; ``digests`` is from :attr:`.Admission.digests`."""
     return Scorer(
         setup.directory.of_model(*digests),
         setup.suite,

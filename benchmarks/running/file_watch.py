@@ -65,7 +65,7 @@ class FileWatch:
         """Record files that were opened for the model ``name``.
 
         ``opened`` maps absolute paths to the SHA-256, or to "" for a file that changed since its
-        opening. ``made`` is True to record a changed file too, as "", since results depend on it.
+        opening. If results depend on the files already (``made``), a changed one is recorded as "".
 
         Raises:
             ValueError: a file changed since its first opening.
@@ -89,8 +89,8 @@ class FileWatch:
     def add_model(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
         """Register a model's fingerprint record, and add to it the hashes of files opened later.
 
-        ``digest`` names the record. Files are named relative to ``folder``. A file whose hash is in
-        the fingerprints ``made`` is not added.
+        ``digest`` names the record. Files are named relative to ``folder``. Files whose hashes the
+        fingerprints ``made`` contain are not added.
         """
         facts = frozenset(
             (key.removeprefix(FILE).partition("#")[0], fact)

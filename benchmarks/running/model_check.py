@@ -200,16 +200,16 @@ def _largest_difference(a: Tensor, b: Tensor) -> float:
 
 
 def has_altering_wrapper(model: Denoiser) -> bool:
-    """Return True if a wrapper makes the output different from the posterior mean."""
+    """Return True if guidance, clipping or the like makes outputs differ from E[x0 | x]."""
     return any(isinstance(layer, Altered) for layer in layers_of(model))
 
 
 def data_samples(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return clean samples ``(n, *event)`` of the model, or else held-out ones, or None.
+    """Return clean samples ``(n, *event)`` of the model, else of the reference, or None.
 
-    n is at most ``count``; None means FEW or MANY, by the size of a sample.
+    n is at most ``count``, by default MANY, or FEW for samples with over LARGE numbers.
     """
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
@@ -224,7 +224,7 @@ def data_samples(
 def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
     """Return (labels, True); (None, True) for a model without labels; (None, False) if unknown.
 
-    Classes are known if the model classifies samples. Other conditions are drawn, and so unknown.
+    Classes are known if the model can classify samples. Other conditions are never known.
     """
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:
@@ -285,7 +285,7 @@ def _check_range(
 ) -> None:
     """Raise a ValueError if data are in [0, 1] and the model expects [-1, 1], or the reverse.
 
-    States rescaled with their levels are equally hard to denoise, so their errors can be compared.
+    The wrong range has a larger error; levels are scaled with the data to compare errors.
     """
     bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
     variance = _mean_square(x0 - x0.mean(0))

@@ -34,9 +34,8 @@ class _StateColumn(ProgressColumn):
 class Reporter:
     """Display of a run's progress and time left: a bar in a terminal, else a line every 30 s.
 
-    ``cells`` has the expected evaluations of each cell to complete, by key. The bar is full after
-    ``evaluations``, which are network evaluations for cells and references. It is shown during a
-    ``with`` block.
+    ``cells`` has the expected network evaluations of each cell to complete, by key. The bar is full
+    after ``evaluations``, of cells and references together. It is shown during a ``with`` block.
     """
 
     def __init__(self, console: Console, cells: Mapping[str, float], evaluations: float) -> None:
@@ -82,7 +81,7 @@ class Reporter:
         self._bar.update(self._task, description=text)
 
     def evaluations(self, count: float) -> None:
-        """Move the bar by ``count`` evaluations, at most to the end of the :meth:`track_part`."""
+        """Move the bar by ``count``, at most to the end of the part in :meth:`track_part`."""
         count = min(count, self._within)
         self._within -= count
         self._move(count)

@@ -81,7 +81,7 @@ def bibtex_by_key() -> dict[str, str]:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Return ``commit`` and ``dirty`` of the running checkout; None for an installed wheel."""
+    """Return ``commit`` and ``dirty`` of the running checkout; None if unknown, as for a wheel."""
     # resolved, since the package of a checkout is a folder of links
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():

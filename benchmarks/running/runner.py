@@ -235,7 +235,7 @@ def score_model(
 
 @contextmanager
 def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
-    """Let other processes draw samples of these cells during the block."""
+    """Publish the keys of these cells, so that other processes draw samples during the block."""
     try:
         if cells:
             claims.publish_plan(cells)

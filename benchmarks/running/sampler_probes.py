@@ -31,10 +31,11 @@ LONGEST_PROBE = 20.0  # time limit of a probe, in seconds; built-in samplers tak
 
 
 class SamplerProbes:
-    """Fingerprints of the cells' samplers by probes: short runs on fixed points, each made once.
+    """Fingerprints of the cells' samplers from probes, short runs on fixed points, one per cell.
 
-    ``run`` has the failures of earlier runs. ``executor`` runs samplers that are not built in. A
-    probe may take ``time_limit`` seconds, at most :data:`LONGEST_PROBE`; 0 and None mean this.
+    ``run`` is the run directory with the failures of earlier runs. ``executor`` runs samplers that
+    are not built in. A probe may take ``time_limit`` seconds, but never more than
+    :data:`LONGEST_PROBE`, which 0 and None stand for.
 
     Attributes:
         failures: failures of the probes that crashed, hung or were killed in this run, by cell key.
@@ -76,11 +77,10 @@ class SamplerProbes:
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
     def _probe(self, cell: Cell) -> Fingerprint:
-        """Return the fingerprint of a new probe (:func:`..identity.sampler_fingerprint`).
+        """Run a probe, and return its fingerprint (:func:`..identity.sampler_fingerprint`).
 
-        A sampler that raises in its probe stays in the run, since it may work on the cell's model.
-        Its files and failure make the fingerprint. A sampler that crashes or hangs is not run
-        again.
+        A sampler that raises stays in the run, since it may work on the cell's model; its
+        fingerprint is its files and the failure. A sampler that crashes or hangs is not run again.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}

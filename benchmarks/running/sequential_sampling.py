@@ -72,9 +72,9 @@ row. "failed": the cell failed, so that the row lacks the numbers of earlier ana
 
 @dataclass(frozen=True)
 class InterimAnalyses:
-    """Results of the interim analyses of a run, by the keys of the cells.
+    """Results of a run's interim analyses, by the keys of the cells.
 
-    ``question`` has the settings and initial numbers of samples, on which the results depend.
+    ``question`` has the settings and first numbers of samples; results for other ones are void.
     ``made`` has the columns ``made_by`` of the cells; {} if no analyses were stored.
     """
 
@@ -231,7 +231,7 @@ def verdict_of(evidence: Evidence, level: float) -> Verdict:
 
 
 def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:
-    """Judge each row at a significance level, and return the rows by cell key.
+    """Return rows with verdicts at a significance level, by cell key.
 
     Rows of the baseline are included only if a standard error is requested.
     """
@@ -324,7 +324,7 @@ def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
 
 
 def _precision_columns(entry: Entry, until: Until) -> Row:
-    """Return "verdict" and "reason" from the standard error; {} if not requested or unknown."""
+    """Return "verdict" ("precise" or "undecided") and "reason"; {} without a requested error."""
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:

@@ -64,7 +64,7 @@ class Setup:
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
     def watch_files_of_models(self, admission: Admission) -> None:
-        """Register models' fingerprint records with ``watch``, which adds files opened later."""
+        """Register models' fingerprint records with ``watch``, which records files opened later."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
@@ -89,10 +89,10 @@ def set_up(
     """Load, check and plan a suite, and return the inputs of its run; ``out`` stays unchanged.
 
     ``device`` is "cpu" or "cuda". ``executor`` runs the tasks that sample; None runs them in this
-    process. A shard of samples may take ``time_limit`` seconds; 0 is no limit, None a forecast
-    (:class:`.ShardTimeLimits`). ``join`` is True if another process may run in ``out``
-    (:func:`.runner.run_or_join`). If ``write`` is False, no run follows, and ``out`` must be a run
-    directory already.
+    process. A shard of samples may take ``time_limit`` seconds; 0 is no limit, None a multiple of
+    a forecast. An executor without ``keeps_limits`` has no limit. ``join`` is True if another
+    process may run in ``out`` (:func:`.runner.run_or_join`). If ``write`` is False, no run follows,
+    and ``out`` must be a run directory already.
 
     Raises:
         ValueError: something in the suite does not exist, a model fails its check, ``out`` cannot
@@ -213,7 +213,7 @@ def _with_outputs_at_levels(
     dtype: torch.dtype,
     device: str,
 ) -> Fingerprint:
-    """Return ``fingerprint`` with outputs at more levels; raise a ValueError for unseeded draws."""
+    """Add outputs at cells' levels to ``fingerprint``; raise a ValueError for unseeded draws."""
     converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
     grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}

@@ -44,8 +44,8 @@ def groups_of_like_cost(
 ) -> list[list[Item]]:
     """Return the shards in groups of similar cost (factor two), the most expensive group first.
 
-    So the last shards, for which other processes wait, are cheap. A group is rotated by ``turn``
-    times its length, ``turn`` in [0, 1), so that processes begin with different shards.
+    The last shards are cheap, since other processes must wait for them. ``turn`` in [0, 1) rotates
+    each group by a share of its length, so that processes begin with different shards.
     """
     groups: dict[int, list[Item]] = {}
     for shard in shards:
@@ -67,13 +67,13 @@ def draw_missing_samples(
 ) -> None:
     """Draw the missing samples of a model's cells, and wait for shards of other processes.
 
-    After a failure, no other shard of the cell begins. If several shards fail, the first in the
-    cell gives the reason, as in a run of one process. After memory ran out, the cell's shards are
-    drawn in smaller batches instead (:class:`.FittingBatchSizes`).
+    After a failure, no other shard of the cell begins. If several shards fail, the one with the
+    first samples gives the reason. After memory ran out, the cell's shards are drawn in smaller
+    batches instead (:class:`.FittingBatchSizes`).
 
-    ``claims`` holds this process's claims on shards. The leader writes all failures into the rows
-    of their cells. Another process notes its own for the leader, and returns early if the leader is
-    gone.
+    ``claims`` holds this process's claims on shards. The leader, which has locked the directory,
+    writes all failures into the rows of their cells. Other processes leave notes of failures for
+    the leader, and return early if the leader is gone.
     """
     directory, batches, leads = setup.directory, setup.batches, setup.directory.leads
     turn = 0.0 if leads else random.SystemRandom().random()
@@ -173,7 +173,7 @@ def draw_missing_samples(
 
 
 class _OthersShards:
-    """Recent list of shards that some process claimed or drew, which saves futile claims."""
+    """List of drawn and claimed shards, kept for a second, which saves attempts to claim them."""
 
     def __init__(self, directory: RunDir, claims: Claims) -> None:
         self._directory, self._claims = directory, claims

@@ -111,7 +111,7 @@ class TimesTask:
 
 
 class TimedHere(InProcess):
-    """Executor in this process that raises errors as they are: no cell is at fault for them."""
+    """Executor in this process that raises a task's own exceptions, not a :class:`.Failure`."""
 
     def run(
         self,
@@ -174,9 +174,10 @@ def conditions_for_times(device: str) -> Record:
 def _stamps_of_pending(
     run: RunDir, cells: Sequence[Cell], options: Timing, size: int | None, machine: Record
 ) -> dict[str, Record]:
-    """Return the inputs of missing and outdated times by cell key; only a change outdates times.
+    """Return the stamps of cells whose times are missing or outdated, by cell key.
 
-    If memory did not hold a cell's batch, the reason is written in place of times.
+    A stamp has the settings, version and device of times; a change outdates them. For a batch that
+    memory did not hold in sampling, the reason is written in place of times.
     """
     file, stamps = timing_file(size, options), dict[str, Record]()
     left_out = {"enabled", "batch_size", "minutes", "sweep"}
@@ -249,7 +250,7 @@ def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 
 def timing_file(size: int | None, options: Timing) -> str:
-    """Return the name of a cell's file with its times at one batch size; of its sweep for None."""
+    """Return the name of a cell's file with times at batch size ``size``; None is for its sweep."""
     if size is None:
         return SWEEP
     # times of the first batch size are in the result table

@@ -34,7 +34,7 @@ def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
 
     the limit of DDIM's step (Song et al. 2021, arXiv:2010.02502, eq. 12) as the first level grows.
     All samplers begin with this step, at one evaluation, and treat the second level as their first. A step of higher
-    order would need the slope at the infinite level. Histories in sigma or log sigma would give this slope no weight.
+    order would use the slope at the infinite level, which has no weight in an interpolation in sigma or log sigma.
     """
     assert cell.grid is not None
     if cell.infinite:
@@ -99,8 +99,8 @@ def noise_of(cell: Cell, ids: Tensor, event: tuple[int, ...]) -> Noise:
 def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
     """Draw the samples ``ids`` with the cell's sampler, and count passes of the network.
 
-    ``meter`` counts the calls of ``model``, and ``bound`` is this model for ``ids``. Raises a Failure if the samples
-    have the wrong shape or dtype, or if the counted passes do not fit the sampler's ``nfe``.
+    ``meter`` counts the calls of ``model``; ``bound`` is ``model`` with the labels of ``ids``. Raises a Failure if
+    samples have the wrong shape or dtype, or if the counted passes do not fit the sampler's ``nfe``.
     """
     assert cell.grid is not None
     x, noise = first_states_and_noise(model, cell, ids)

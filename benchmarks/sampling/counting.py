@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Meter:
-    """Counts of one batch: ``rows``, network passes times samples; ``calls``, sequential calls.
+    """Counter for a batch: ``calls`` of the network, and ``rows``, its passes times samples.
 
     ``tell`` receives the rows of each call, for progress; None for no progress.
     """
@@ -44,7 +44,7 @@ class Meter:
 
 
 class Metered(Wrapper):
-    """Network whose calls ``meter`` counts, each with ``passes`` evaluations per sample."""
+    """Network whose calls ``meter`` counts; a call has ``inner.passes`` evaluations per sample."""
 
     def __init__(self, inner: Denoiser, meter: Meter) -> None:
         super().__init__(inner)
@@ -56,7 +56,7 @@ class Metered(Wrapper):
         return self.inner.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return :meth:`.Denoiser.endpoint`; count evaluations if it is integrated numerically."""
+        """Return ``inner``'s :meth:`.Denoiser.endpoint`; count an ODE solver's evaluations."""
         inner = self.inner
         if isinstance(inner, ExactModel):
             inner = inner.with_observer(self.meter.add)
@@ -76,7 +76,7 @@ class ObservedDenoiser:
         return self.both(x, sigma)[0]
 
     def both(self, x: Tensor, sigma: float | Tensor) -> Pair:
-        """Return both images of one evaluation, as :func:`.denoise_both` does."""
+        """Return the guided and the unguided image of one evaluation (:func:`.denoise_both`)."""
         images = denoise_both(self._denoise, x, sigma)
         self._observe(self._denoise, x, sigma, images)
         return images

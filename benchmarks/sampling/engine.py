@@ -55,7 +55,7 @@ class Engine:
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """Return an engine for a cell; an engine with a recording is reused for the same cell."""
+    """Return an engine for a cell; the latest with a CUDA graph is reused for an equal cell."""
     return _recording_engine(model, cell) if is_captured(cell.execution) else Engine(model, cell)
 
 
@@ -128,8 +128,9 @@ class WorkToTime(NamedTuple):
 def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float) -> WorkToTime:
     """Return the functions to be timed, on one batch of a cell.
 
-    The sampler runs once; in a mode with CUDA graphs it is warmed up and recorded first. One more run
-    stores the sampler's calls of the model: the first, and others up to ``room`` bytes.
+    The sampler runs once; in a mode with CUDA graphs it is warmed up and recorded first. One more
+    run stores the sampler's calls of the model for ``network``: at least one, else up to ``room``
+    bytes.
     """
     model = model_for_execution(model, cell.execution)
     bound = model.bind(ids, cell.seed)

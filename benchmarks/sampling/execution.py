@@ -77,7 +77,7 @@ def _is_capturable(model: Denoiser) -> bool:
 
 
 def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
-    """Return True if calls at some levels cost less than ``passes``; ``infinite`` adds inf."""
+    """Return True if some levels need fewer than ``passes``; ``infinite`` adds the level inf."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)
 
@@ -100,11 +100,11 @@ class Compiled(Wrapper):
         return self._program(x, as_level_tensor(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
-        """Return ``inner`` compiled, in place of this model."""
+        """Return a wrapper that compiles ``inner``."""
         return Compiled(inner)
 
     def instrumented(self, wrap: Any) -> Denoiser:
-        """Return ``wrap(self)``: each call of the compiled model is counted as a whole."""
+        """Return ``wrap(self)``, so that a call of the compiled model is counted as a whole."""
         return wrap(self)
 
 

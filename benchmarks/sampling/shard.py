@@ -65,14 +65,15 @@ def sample_shard(
     each batch. ``precise`` is False to leave out samples in full precision.
 
     Returns:
-        ``endpoint`` and ``picture``, the samples numbered below ``endpoints`` and ``keep``, (k, *event); pictures are
-        float32. For a cell in low precision, ``precise`` (k, *event): the endpoints of the same run in full precision.
-        With features, ``features`` (n, d), float16 or float32, and for d <= :data:`SHARD` exact float64 ``moments_*``.
-        ``sizes``, ``nfe`` and, with features, ``clamped`` (share of values), each a value per batch. ``depth``, the
-        largest number of sequential calls. If labels are classes, ``own_label`` (n,), True for samples in their class.
+        ``endpoint`` (k, *event): samples with numbers < ``endpoints``. ``picture``, float32: with numbers < ``keep``.
+        ``precise``, for a cell in low precision: ``endpoint`` of the same run in full precision. For each batch:
+        ``sizes``, ``nfe`` and, with features, the share of ``clamped`` values. ``depth``: most sequential calls. With
+        features: ``features`` (n, d), float16 or float32, and for d <= :data:`SHARD` exact float64 ``moments_*``.
+        ``own_label`` (n,), if labels are classes: True for a sample in the class of its label.
 
     Raises:
-        Failure: the engine raises one, the sampler draws from a global generator, or a value is not below 1e30 in size.
+        Failure: the engine raises one, a value is not below 1e30, or the sampler draws from a global generator, which
+            only other libraries' samplers may.
     """
     engine = engine_of(model, cell)
     precise_engine = precise_engine_of(model, cell) if precise and start < endpoints else None
@@ -138,7 +139,7 @@ def is_rounded(model: Denoiser, dtype: str | None) -> bool:
 
 
 def precise_engine_of(model: Denoiser, cell: Cell) -> Engine | None:
-    """Return an engine for the same cell in full precision; None for a cell that is not rounded."""
+    """Return an engine for the same cell in full precision; None if the cell has it already."""
     if not is_rounded(model, cell.dtype):
         return None
     precise = in_full_precision(model)
@@ -183,7 +184,7 @@ class GlobalDraws:
 
     @property
     def sources(self) -> list[str]:
-        """Names of generators drawn from since the snapshot; none of a device first used later."""
+        """Names of generators drawn from since the snapshot; none of a GPU first used after it."""
         return [
             name
             for name, state in _generator_states().items()

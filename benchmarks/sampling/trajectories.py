@@ -27,7 +27,7 @@ Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
 
 
 def picture_count(model: Denoiser, images: int) -> int:
-    """Return the number of samples to show: ``images``, or POINTS for points in the plane, or 0."""
+    """Return the number of samples to show: ``images`` of images, POINTS of 2-D points, else 0."""
     if len(model.decoded_event) == 3:
         return images
     return POINTS if math.prod(model.decoded_event) == 2 and images else 0
@@ -38,7 +38,7 @@ def picture_arrays(
 ) -> dict[str, NDArray]:
     """Return samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points``.
 
-    ``converged`` are converged samples of the same latents, in order; at most k are returned.
+    ``converged`` are converged samples of the same latents, in order; the first k are returned.
     """
     name = "images" if len(model.decoded_event) == 3 else "points"
     arrays = {name: as_report_values(model, reference, x)}
@@ -60,7 +60,7 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return the values of black and white: ``clamp``, or else mean ± 3 stds, or else -1 and 1."""
+    """Return the values of black and white: ``reference.clamp``, mean ± 3 stds, or -1 and 1."""
     if reference is not None and reference.clamp is not None:
         return reference.clamp
     if reference is None or reference.moments is None:  # no moments of values
@@ -83,8 +83,8 @@ def trajectory_arrays(
     root mean square of ``end``.
 
     Returns:
-        ``sigma`` (k,), ``x`` and ``d`` at k <= 8 evaluations of n samples, and ``end``. :func:`as_report_values` decodes
-        and shapes ``x``, ``d`` and ``end``. Empty without pictures, for a batch-coupled sampler, and after a failure.
+        ``sigma`` (k,), levels of k <= 8 evaluations; states ``x``, denoised ``d``, and final samples ``end``, as
+        :func:`as_report_values` shapes them. Empty without pictures, for a batch-coupled sampler, and after a failure.
     """
     count = min(picture_count(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:
@@ -109,7 +109,7 @@ def trajectory_arrays(
 def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories:
     """Draw the first ``count`` samples of a cell; return their evaluations and the final samples.
 
-    Evaluations at several noise levels, at an infinite level or of some samples only are left out.
+    An evaluation at several levels, at an infinite level or of some samples only is left out.
     """
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)

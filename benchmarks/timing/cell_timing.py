@@ -69,12 +69,12 @@ class CellTiming:
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def is_interval_narrow(self, options: Timing) -> bool:
-        """Return True if >= ``min_rounds`` times give the median to ± ``half_width`` as a share."""
+        """Return True if >= ``min_rounds`` times give the median to a share of ``half_width``."""
         visits = self.counted_visits
         return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def has_all_rounds(self, options: Timing) -> bool:
-        """Return True if ``max_rounds`` visits were undisturbed, or twice as many were made."""
+        """Return True after ``max_rounds`` undisturbed visits, or after twice as many visits."""
         return (
             len(self.undisturbed_visits) >= options.max_rounds
             or len(self.visits) >= MOST_VISITS * options.max_rounds

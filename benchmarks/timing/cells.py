@@ -64,7 +64,7 @@ CACHE_GUESS = 128 * 2**20  # bytes of the last cache if the system does not repo
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor twice as large as a device's last-level cache, which writing it empties."""
+    """Return a tensor of twice the last-level cache's size; writing to it empties the cache."""
     return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
 
 
@@ -186,7 +186,7 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin_cells(self, waiting: deque[CellTiming]) -> None:
-        """Visit cells off ``waiting`` while memory lasts; clear ``waiting`` if time is short."""
+        """Time cells from ``waiting`` once while memory lasts; drop the others if time is short."""
         room, bytes_held = bytes_for_states_on(torch.device(self.device)), 0
         a_round, longest = 0.0, 0.0
         while waiting and bytes_held <= ROUND_ROOM * room:
@@ -203,9 +203,10 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if time is left for a first cell, or ``min_rounds`` rounds of one cell more.
+        """Return True if there is time to add a cell, and then for ``min_rounds`` rounds.
 
-        ``a_round`` and ``longest``: seconds of a round so far and of the longest first visit.
+        ``a_round`` and ``longest``: seconds of a round so far, and of the longest first visit. A
+        first cell needs no more than time left.
         """
         if self.until is None or not self.unfinished:
             return not self._is_late()
@@ -247,7 +248,7 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin(self, timing: CellTiming, room: float) -> None:
-        """Prepare the calls of a cell, warm them up, and set the columns known from the start."""
+        """Prepare and warm up the calls of a cell, and set the columns known before its rounds."""
         ids = torch.arange(timing.batch, device=self.device)
         timing.work = run = prepare_timed_work(self.model, timing.cell, ids, room=room)
         timing.warm = warm_up(run.sample, self.clock, self.warm_up_ms)

@@ -128,7 +128,7 @@ def _time_on_cpu(work: Callable[[], object]) -> CallTimes:
 def warm_up(work: Callable[[], object], clock: Stopwatch, most_ms: float) -> bool:
     """Repeat ``work`` until its times are steady, and return True; False if it takes too long.
 
-    Steady: successive medians of three times differ by <= 2 %. Too long: ``most_ms`` or 20 medians.
+    Steady: two successive medians of three times differ by <= 2 %. Limits: ``most_ms``, 20 medians.
     """
     times: list[float] = []
     before = 0.0

@@ -118,7 +118,7 @@ APART, APART_MS = 0.05, 0.1
 
 @dataclass
 class BlockObservations:
-    """Observations during one block of calls."""
+    """Load, GPU state and memory use during one block of timed calls."""
 
     load: LoadCounters = field(default_factory=LoadCounters)  # growth of the load counters
     state: GpuState | None = None  # at the end of the block; None on a CPU or without NVML
@@ -128,7 +128,7 @@ class BlockObservations:
 
 @contextmanager
 def observe_block(device: str, gpu: Gpu | None) -> Iterator[BlockObservations]:
-    """Yield observations of this context, filled in at its end; garbage is not collected in it."""
+    """Yield observations, filled in at the end of the block; garbage is not collected in it."""
     block, cuda, segments = BlockObservations(), device.startswith("cuda"), 0
     collects = gc.isenabled()
     gc.disable()
@@ -169,7 +169,7 @@ def total_load(blocks: Sequence[BlockObservations]) -> LoadCounters:
 
 
 def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
-    """Return the summed growth of load counters, and [min, max] of known GPU values, by name."""
+    """Return the load of all blocks together, and [min, max] of each known GPU value, by name."""
     ranges: dict[str, object] = {}
     for name in GpuState._fields:
         values = [
@@ -188,7 +188,7 @@ def _count_segments() -> int:
 
 
 def _doubts_of_clocks(readings: Sequence[CallTimes]) -> list[str]:
-    """Return a reason in a list if the sums of ``ms`` and of ``wall_ms`` disagree, else []."""
+    """Return a reason in a list if wall clock and CUDA events disagree in total, else []."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):
         return []

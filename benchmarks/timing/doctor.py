@@ -67,7 +67,7 @@ class Steadiness:
 
 
 def measure_steadiness(device: str, seconds: float = 1.5) -> Steadiness:
-    """Return the steadiness of a matrix product, timed for ``seconds`` after a fifth of warm-up."""
+    """Time a matrix product for ``seconds`` after a warm-up of a fifth; return the steadiness."""
     a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
     clock, times, before = Clock(device), [], LoadCounters()
     for phase in (seconds / 5, seconds):
@@ -166,7 +166,7 @@ class RequiredPackage(NamedTuple):
 
 
 def required_packages(requirements: list[str] | None = None) -> list[RequiredPackage]:
-    """Return the packages of ``requirements``, if None of the installed samplerbench, by extra."""
+    """Return the packages in ``requirements``, by extra; None takes samplerbench's own metadata."""
     if requirements is None:
         try:
             requirements = importlib.metadata.requires(NAME) or []
@@ -206,7 +206,7 @@ class Diagnosis:
 
     @property
     def extras(self) -> dict[str, list[str]]:
-        """Names of missing or too old packages, by extra; [] for an extra that is complete."""
+        """Names of missing or unsuitable packages, by extra; [] for an extra that is complete."""
         return {
             extra: [p.name for p in self.packages if p.extra == extra and not p.fits]
             for extra in dict.fromkeys(p.extra for p in self.packages if p.extra)

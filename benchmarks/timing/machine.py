@@ -1,4 +1,4 @@
-"""Facts about the machine, read from the operating system and from torch; None if unknown."""
+"""Facts about the machine, read from the operating system and from torch."""
 
 from __future__ import annotations
 

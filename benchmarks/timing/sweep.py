@@ -49,7 +49,7 @@ def sweep_record(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """Return ``points``, ``knee`` and the reason ``ended`` of :func:`sweep_batch_sizes`."""
+    """Time batch sizes, and return ``points``, ``knee`` and the reason why the sweep ``ended``."""
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         points, ended = sweep_batch_sizes(
             model, cell, Clock(device).time, options.sweep, progress=progress, within=within
@@ -58,7 +58,7 @@ def sweep_record(
 
 
 def knee_batch_size(points: Sequence[SweepPoint]) -> int:
-    """Return the smallest batch with at least NEARLY of the top throughput; 0 without points."""
+    """Return the smallest batch with 90 % (NEARLY) of the top throughput; 0 without points."""
     most = max((point.samples_per_second for point in points), default=0.0)
     good = (point.batch for point in points if point.samples_per_second >= NEARLY * most)
     return min(good, default=0)

@@ -25,9 +25,9 @@ _PROSE, _WRAPPED = 34, 24
 
 
 class SafeConsole(Console):
-    """Console that removes control characters from texts, since names and reasons come from files.
+    """Console that removes control characters from texts, which can come from untrusted files.
 
-    It prints no emoji for ``:factory:``, and highlights no numbers or paths.
+    It prints ``:factory:`` as written, not as an emoji, and highlights no numbers or paths.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -69,13 +69,13 @@ def say(text: str, to: Console = out) -> None:
 
 
 def announce(text: str) -> None:
-    """Print the coming stage on standard error, if it is a terminal, before slow imports."""
+    """Print the name of a stage before slow imports, if standard error is a terminal."""
     if err.is_terminal:
         err.print(text, style="dim", markup=False)
 
 
 def say_next(*commands: Sequence[object], to: Console = out) -> None:
-    """Print the next commands to type, ready to copy; each is given as its words."""
+    """Print commands to type next; each is given as its list of words, without ``samplerbench``."""
     lines = [shlex.join(["samplerbench", *map(str, words)]) for words in commands]
     text = "Next: " if len(lines) == 1 else "Next:\n  "
     to.print(Text(text, style="bold").append("\n  ".join(lines), style="not bold"), soft_wrap=True)

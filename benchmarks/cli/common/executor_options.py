@@ -70,7 +70,7 @@ class ExecutorOptions:
 
     @property
     def isolation_option(self) -> str:
-        """Name of the option that gave ``isolation``."""
+        """Option for messages: "--isolation" if ``isolation`` is True, else "--no-isolation"."""
         return "--isolation" if self.isolation else "--no-isolation"
 
     @property
@@ -84,9 +84,10 @@ def pick_executor(
 ) -> Executor:
     """Make the executor that a command's options describe.
 
-    ``jobs`` is the number of workers: "auto" for one per GPU, or per core without a GPU; None for no
-    pool. Workers get the GPUs in turn. ``time_limit`` is only checked. Raises a ValueError for an
-    invalid value, options that contradict each other, and a limit that the executor cannot keep.
+    ``jobs`` is the number of worker processes: "auto" for one per GPU, or per core without a GPU.
+    If it is None, there is no pool. GPUs are assigned to workers in turn. Raises a ValueError for
+    an invalid value, contradictory options, or a limit that the executor cannot keep, such as
+    ``time_limit``.
     """
     if options.is_ray:
         return make_ray_executor(options, jobs)
@@ -107,10 +108,9 @@ def pick_executor(
 
 
 def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> Executor:
-    """Make an executor other than a pool or Ray's, by its name or ``isolation``.
+    """Make the executor that ``executor`` or ``isolation`` names, other than a pool or Ray.
 
-    Raises a ValueError if the name is unknown or contradicts ``isolation``. Also if the executor
-    cannot keep a limit.
+    Raises a ValueError for an unknown name, two names, or a limit that the executor cannot keep.
     """
     name, memory_limit = options.executor, options.memory_limit
     short = {None: None, True: "worker", False: "in-process"}[options.isolation]
@@ -206,7 +206,7 @@ def _visible_gpus() -> list[str]:
 
 
 def workers(jobs: int) -> Executor:
-    """Return a pool of ``jobs`` workers; in-process if SAMPLERBENCH_ISOLATION is in :data:`OFF`."""
+    """Return a pool of ``jobs`` workers, or InProcess if SAMPLERBENCH_ISOLATION is off."""
     return InProcess() if _is_isolation_off() else Pool(jobs)
 
 
@@ -215,7 +215,7 @@ def _is_isolation_off() -> bool:
 
 
 def start_early(where: Executor) -> None:
-    """Start an executor early: workers can be forks until this process computes something."""
+    """Start an executor while this process has computed nothing, so that it may fork workers."""
     if isinstance(where, Pool | Worker):
         where.start(fork=True)
     else:
@@ -223,7 +223,7 @@ def start_early(where: Executor) -> None:
 
 
 def looks_new(suite: str, folder: Path | None) -> bool:
-    """Return True if ``folder`` (None: any default folder of the suite) has no run yet."""
+    """Return True if ``folder`` has no run yet; None is for all default folders of the suite."""
     if folder is not None:
         return not (folder / "run.json").exists()
     return not any(Path("results", "runs").glob(f"{Path(suite).stem}-*/run.json"))
@@ -238,7 +238,7 @@ def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) ->
     Args:
         folder: run directory.
         where: executor, which is closed at the end of the block.
-        kept: clause of the message on the finished work; None to count the folder's complete cells.
+        kept: clause on the finished work, for the message; None states how many cells are complete.
 
     Raises:
         typer.Exit: a signal stopped the block; the exit code is 128 plus the signal's number.

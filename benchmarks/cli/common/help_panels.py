@@ -30,13 +30,13 @@ def _heading(name: str) -> str:
 
 
 def _plain_type(match: re.Match[str]) -> str:
-    """Return N, NUMBER, PATH or TEXT for a type in typer's words; choices stay unchanged."""
+    """Return N, NUMBER, PATH or TEXT for typer's name of a type, or a list of choices unchanged."""
     name, plain = match[1], {"|": match[1], "int": "N", "float": "NUMBER", "ath": "PATH"}
     return next((word for part, word in plain.items() if part in name), "TEXT")
 
 
 def _plain_record(parameter: Any, record: tuple[str, str]) -> tuple[str, str]:
-    """Return a parameter's line of the help without Python's types, and without its range."""
+    """Return a help line (option, text) with plain names of types, without the allowed range."""
     name, text = re.sub("<(.*)>", _plain_type, record[0]), record[1]
     if parameter.param_type_name == "argument":
         name = name.partition(" ")[0].upper()
@@ -45,7 +45,7 @@ def _plain_record(parameter: Any, record: tuple[str, str]) -> tuple[str, str]:
 
 
 class PanelCommand(TyperCommand):
-    """Command whose help shows more than a few options in panels, some with ``--help-all`` only."""
+    """Command whose help groups many options in panels; ``--help-all`` shows the rarer panels."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; with ``--help-all``, print the help with all panels and exit."""

@@ -88,9 +88,9 @@ JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", mi
 
 
 def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose parameters of a dataclass type are replaced by the dataclass's fields.
+    """Return a command that has each field of its dataclass parameters as an option of its own.
 
-    Each field has a :func:`setting` as default, or an :func:`option` in its annotation and a default.
+    A field is declared by a default from :func:`setting`, or by :func:`option` in its annotation.
     """
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {}
@@ -160,7 +160,7 @@ def parse_share(text: str, option: str) -> float:
 
 
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
-    """Load installed plugins, with a warning for each broken one, then the user's files."""
+    """Load installed plugins and the user's ``files``; set the folder of other libraries."""
     from .... import samplers
     from ....models.loaders.user_files import record_files
 

@@ -114,7 +114,7 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (settings as text, changed fields) of related processes, such as other betas."""
+    """Yield (settings as text, changed fields) of similar processes, such as other betas."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of_table(process)
@@ -213,7 +213,7 @@ def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) 
 
 
 def readings_of_scale(stated: Candidate) -> Readings:
-    """Yield (settings, denoiser) with scaled output, if one factor fits all levels."""
+    """Yield (settings, denoiser) with a rescaled output, if one factor is best at all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = with_changes(model, factor=-model.factor)
@@ -240,10 +240,10 @@ def _denoise_with_scaled_output(
 
 
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the factor of the output that fits clean samples best; None if it is about 1.
+    """Return the factor of the network's output that fits clean samples best; None if about 1.
 
-    The result is also None if the best factor varies with the level, or is not positive. The factor
-    does not multiply ``without_output(x, level, labels, d)``, a part of the denoised samples ``d``.
+    The result is also None if the best factor varies with the level, or is not positive. The part
+    ``without_output(x, level, labels, d)`` of the denoised samples ``d`` is not multiplied.
     """
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []
@@ -269,7 +269,7 @@ def readings_of_network(model: NativeDenoiser) -> Readings:
 
 
 def _with_scaled_input(model: NativeDenoiser, power: int) -> Denoiser:
-    """Return a copy of the model that scales the network's input by alpha(t) ** (``power`` - 1)."""
+    """Return a model whose network gets its input times (the data's scale) ** (``power`` - 1)."""
     time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:

@@ -55,9 +55,9 @@ from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 
 def misfit_of(fit: Fit, *, own: bool) -> float:
-    """Return a misfit, smaller for a better fit: the median log error over levels.
+    """Return the misfit, smaller for a better fit: the median over levels of the log error.
 
-    If ``own``, the fit is to samples of the model, and the misfit is the largest defect (:mod:`.fit`).
+    ``own`` is True for a fit to the model's own samples; the misfit is then the largest defect.
     """
     if not own:
         return fit.median_log_error
@@ -67,10 +67,10 @@ def misfit_of(fit: Fit, *, own: bool) -> float:
 def check_answers(
     best: Candidate, others: Sequence[Candidate], *, own: bool
 ) -> tuple[Check, list[str]]:
-    """Check that the best candidate for open settings fits, and that all others fit worse.
+    """Check that the ``best`` values of open settings fit, and that all others fit worse.
 
     Also return the settings of the other candidates that fit equally well. The check cannot pass if
-    there are any, or if the candidates were fitted to the model's own samples (``own``).
+    there are any, or if the samples are the model's own (``own``).
     """
     is_map, passed = best.model.kind == "map", None
     alike = [
@@ -103,14 +103,14 @@ def check_answers(
 class Checked:
     """Result of all checks of a model.
 
-    ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers`` has
-    the best value of each setting that the checkpoint left open; it is empty unless all checks passed.
-    ``fit`` is None for a few-step map, and if no samples were tried. ``images`` counts clean samples;
-    it is 0 if the model's own samples were used. ``source`` is "" if no samples were tried.
-    ``candidates`` has a row for each interpretation of the network that was tried: its settings,
-    excess error and largest defect. ``alike`` has the best answers and others that fit as well;
-    without such others it is empty. ``given`` has the user's answers, such as "attention=1-head",
-    to questions where another answer fits equally well.
+    ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers``
+    has the best value of each setting that the checkpoint left open; it is empty unless all checks
+    passed. ``alike`` has the best values and all others that fit equally well; it is empty if there
+    are no others. ``given`` has the user's values for such settings, such as "attention=1-head", if
+    another value fits equally well. ``candidates`` has a row for each interpretation of the network
+    that was tried: settings, excess error and largest defect. ``fit`` is None for a few-step map.
+    If no samples were tried, it is None too, and ``source`` is "". ``images`` counts clean samples;
+    it is 0 for own samples.
     """
 
     spec: Specification | None
@@ -168,12 +168,12 @@ def check_checkpoint(
             :meth:`.Specification.teacher`, if ``built`` is given.
         samples: number of samples to draw without ``images``.
         device: "cpu" or "cuda".
-        stated: for each question that the user answered, the other answers and their specifications.
+        stated: (text, specification) of each value that the user could have stated instead.
         progress: called with sentences on the candidates that are tried, and on the time.
 
     Raises:
-        ValueError: the images lack the model's shape or needed labels, no candidate can be made, or
-            there are no images and the candidates would take too long.
+        ValueError: the images are all alike, or lack the model's shape or needed labels; no
+            candidate can be made; or there are no images, and the candidates would take too long.
     """
     networks = {digest_of_value(spec.network): network}
 
@@ -242,7 +242,7 @@ def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
 def _result_of_checks(
     best: Candidate, checks: list[Check], tried: list[Compared], images: Tensor | None, **more: Any
 ) -> Checked:
-    """Return the result with these checks of ``best``; ``more`` are further fields of it."""
+    """Return a :class:`Checked` with ``checks`` of the best candidate, and the fields ``more``."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = tuple(_rows_of_readings([(best, best), *tried]))
@@ -261,7 +261,7 @@ def check_denoiser(
     """Check any model, such as one of a Python file; see :func:`check_checkpoint` for arguments.
 
     Raises:
-        ValueError: the images do not have the model's shape, or lack labels that it needs.
+        ValueError: the images lack the model's shape or labels that it needs, or are all alike.
     """
     if images is not None and tuple(images.shape[1:]) != model.event:
         raise _shape_error(images, model.event)
@@ -282,10 +282,10 @@ def check_denoiser(
 def _run_checks(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Return the checks of the best candidate, and the alternatives that were tried on images.
+    """Return the checks of the best candidate, and pairs of a tried alternative and the best.
 
-    An exception of the network fails the check of its behaviour, unless it is a ValueError. With
-    SAMPLERBENCH_TRACEBACK set, it is raised.
+    ``changed`` yields alternatives. An exception of the network fails the check of its behaviour. A
+    ValueError and a lack of memory are raised, and any exception if SAMPLERBENCH_TRACEBACK is set.
     """
     behaviour = check_behaviour(best.model, device)
     try:
@@ -363,7 +363,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Yield :func:`check_renoised` if there are images, :func:`check_one_path` for a teacher."""
+    """Yield checks of a map along its paths: on clean images, and against a ``teacher``."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
@@ -388,7 +388,7 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
 
 
 def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each candidate: settings, excess error over the stated one, and defect."""
+    """Yield a row for each candidate: settings, excess error over the stated candidate, defect."""
     for reading, stated in compared:
         excess, se = reading.fit.excess(stated.fit)
         yield {

@@ -59,7 +59,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _row_of_better_label(errors: np.ndarray) -> int:
-    """Return the row of ``errors`` ``(labels, n)`` that is better than row 0; 0 if there is none."""
+    """Return the row of ``errors`` ``(labels, n)`` that is reliably smaller than row 0, or 0."""
     if errors.shape[1] < FEWEST_IMAGES:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
@@ -133,7 +133,7 @@ def check_time(candidate: Candidate) -> Check:
 
 
 def _outputs_at_level(candidate: Candidate, level: float) -> Tensor:
-    """Return the outputs for noisy samples; for a ``NativeDenoiser``, outputs of its network."""
+    """Return the outputs for noisy samples; for a ``NativeDenoiser``, its bare network's."""
     if isinstance(candidate.model, NativeDenoiser):
         return record_network_call(candidate, level)[0]
     return candidate.model.denoise(candidate.noisy_samples(level)[0], level, candidate.labels)
@@ -142,7 +142,7 @@ def _outputs_at_level(candidate: Candidate, level: float) -> Tensor:
 def record_network_call(
     candidate: Candidate, level: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return output, state, time and labels of a native network's call for the noisy samples."""
+    """Return output, state, time and labels of the network's call as noisy samples are denoised."""
     model, calls = candidate.model, []
     assert isinstance(model, NativeDenoiser)
 
@@ -166,7 +166,7 @@ def check_noise_left(model: Denoiser, device: str) -> Check:
     """Check how much of pure noise at a high level remains in the output.
 
     The Jacobian of E[x0 | x] is the posterior covariance divided by sigma². So on average E[x0 | x]
-    leaves a share between 0 and 1 of the noise. Known limits of the data bound the covariance.
+    leaves a share between 0 and 1 of the noise, or less if the data's range is known and small.
     """
     level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()

@@ -137,12 +137,12 @@ The unit is the variance of the data; independent samples have distance 2.
 
 
 class Movement(NamedTuple):
-    """Mean products of a map's rate of change with functions g of the state: 0 for an exact map.
+    """Mean products of a map's rate of change along the level with functions g of the state.
 
-    The rate is in standard deviations of the data per unit of ln sigma. ``size`` is the root mean
-    square of the products over levels and functions. ``worst`` is the largest product minus its
-    sampling error; it occurs at ``level`` with the function g named ``along``. ``varied`` is True if
-    outputs have about the data's variance at every level.
+    All means are 0 for an exact map. The rate is in standard deviations of the data per unit of ln
+    sigma. ``size`` is the root mean square of the means over levels and functions. ``worst`` is the
+    largest |mean| minus 3 standard errors, at ``level``, with the g named ``along``. ``varied`` is
+    True if outputs have about the data's variance at every level.
     """
 
     size: float

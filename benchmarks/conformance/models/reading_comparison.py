@@ -63,7 +63,7 @@ class Candidate:
 
     @cached_property
     def error_ratio(self) -> float:
-        """Median over levels of the error, relative to the best multiple of the noisy sample."""
+        """Ratio of the error to the error of the best multiple c x of x; median over levels."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -149,9 +149,10 @@ def check_readings(
 ) -> Check:
     """Check that no alternative settings fit better, and that the outputs are not broken.
 
-    ``broken`` describes faults of the outputs, or is "". Faults do not count if the stated settings
-    may be right and fit best. ``observation`` describes the outputs, for the case that no settings fit.
-    If better settings have a large defect and the stated ones may be right, the check is undecided.
+    ``broken`` is a fault of the outputs, or "". It is ignored if the stated settings may be right
+    and no others fit better. The check is undecided if the stated settings may be right, and others
+    fit better but have a large defect. ``observation`` describes the outputs, for the message that
+    no settings fit.
     """
     passed: bool | None = False
     count = len(better.tried)
@@ -197,8 +198,8 @@ def check_denoises(candidate: Candidate) -> Check:
 def check_pythagoras(candidate: Candidate, *, own: bool) -> Check:
     """Check that the defect is about 0.
 
-    A defect up to LARGE_DEFECT passes too, if the network does more than scale its input. A larger
-    defect fails on clean samples, and decides nothing on the model's own samples (``own``).
+    A defect up to LARGE_DEFECT passes too, if the network is no mere multiple of its input. A
+    larger defect fails on clean samples; on the model's own samples (``own``) it is undecided.
     """
     fit, passed = candidate.fit, None
     worst = int(abs(fit.defect).argmax())

@@ -128,9 +128,9 @@ ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
 def limit_time(
     models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
 ) -> None:
-    """Announce a check on ``samples`` of each model if calls of the smallest predict over a minute.
+    """Announce a check without images that may take over a minute, judged by the smallest model.
 
-    Raises a ValueError if several models would take more than MOST_MINUTES minutes.
+    Raises a ValueError if there are several models, and they may take over MOST_MINUTES in all.
     """
     model, seconds = min(models, key=lambda m: math.prod(m.event)), 0.0
     ids = torch.arange(max(1, min(samples, CACHED_VALUES // math.prod(model.event))), device=device)
@@ -182,9 +182,9 @@ def candidate_on_samples(
 
 
 def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return labels for the network on ``device``; None if it takes none.
+    """Return ``labels`` on ``device``; None if the network takes none, or works without them.
 
-    Without ``labels``, None stands for "no label"; raises a ValueError if the network lacks it.
+    Raises a ValueError if the network needs labels and ``labels`` is None.
     """
     if not (model.classes or model.conditions):
         return None
@@ -217,7 +217,7 @@ def draw_own_samples(model: Denoiser, count: int, device: str) -> tuple[Tensor, 
 
 
 def check_range(limits: tuple[float, float], images: Tensor) -> Check:
-    """Check that nearly all values of images are within ``limits``, to which scores clamp."""
+    """Check that nearly all image values are within ``limits``, to which scoring clamps samples."""
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
     text = f"the images go from {least:.3g} to {most:.3g}, and scores clamp samples to {low:g} and {high:g}"

@@ -73,7 +73,7 @@ def readings_of_time(stated: Candidate) -> Readings:
 
 
 def _last_usual_time(times: list[float]) -> int:
-    """Return the last time of the smallest range in TIME_COUNTS with all ``times``; 0 if none."""
+    """Return the end of the smallest usual range with all ``times``, such as 999; 0 if none."""
     counts = [n for n in TIME_COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
@@ -81,7 +81,7 @@ def _last_usual_time(times: list[float]) -> int:
 def _readings_of_shift(
     stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
 ) -> Readings:
-    """Yield (settings, denoiser) for the best shift of times in [0, ``last``]; none if that is 0."""
+    """Yield (settings, denoiser) with the best shift of times <= ``last``, unless ``last`` is 0."""
     if last:
 
         def shifted_model(shift: float) -> Denoiser:
@@ -106,7 +106,7 @@ def _denoise_retimed(module: nn.Module, change: Change, d: Call, x: Tensor, s: f
 
 
 def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
-    """Return the denoised ``x`` at level ``s`` if ``d`` counts steps of ``process`` backwards."""
+    """Return ``x`` denoised at level ``s``, if ``d`` takes the steps of ``process`` in reverse."""
     other = float(process.level(process.t_max - process.t_of(np.array([s])))[0])
     y = x * (math.hypot(1, other) / math.hypot(1, s))
     return x - s / other * (y - d(y, other))
@@ -147,7 +147,7 @@ def _timed_module(stated: Candidate, levels: list[float]) -> tuple[nn.Module | N
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
     """Return the shift of times with the smallest error on a few samples.
 
-    The search starts from the best of ``last / 2**k`` and their negatives, and halves its step.
+    The search starts from the best of ± ``last / 2**k``, k from 1 to 9, and halves its step.
     """
     few, labels = stated.few_samples
     rounded = round if last > 1 else float
@@ -168,13 +168,13 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
 
 
 def adapter_of(model: Denoiser) -> Denoiser:
-    """Return the ``NativeDenoiser`` in a model of a Python file, or the model if there is none."""
+    """Return the ``NativeDenoiser`` inside a user's model, or the model itself if it has none."""
     inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield (settings, denoiser) with other settings, for a model that is no checkpoint.
+    """Yield (settings, denoiser) with other settings or a corrected output, for a model of a user.
 
     A model with a noising process of the user's own yields none.
     """
@@ -242,7 +242,7 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, spec: Specification) -> Denoiser:
-    """Return a denoiser of ``spec`` with the network of ``model``, which ``stated`` describes."""
+    """Return a denoiser with the network of ``model`` and the settings ``spec``, not ``stated``."""
     twin = Checkpoint(spec, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(spec.process) == steps_of_table(stated.process):

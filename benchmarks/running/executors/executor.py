@@ -131,7 +131,7 @@ class Executor(ABC):
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
         """Return an executor for timing, whose tasks have a "cpu" or "cuda" device to themselves.
 
-        The result is None if this process should take the times, after it has closed ``self``.
+        The result is None if this process should take the times, after it has called :meth:`close`.
 
         Raises:
             ValueError: the devices are shared, or of several types.

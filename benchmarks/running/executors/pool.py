@@ -36,8 +36,8 @@ class Pool(Executor):
 
     Args:
         size: number of workers, >= 1.
-        memory: bytes each worker may hold, 0 for no limit; None for an equal share of the default.
-        gpus: CUDA_VISIBLE_DEVICES of worker i is item i modulo the length; unchanged if empty.
+        memory: bytes each worker may hold, 0 for no limit; None shares 80 % of the memory equally.
+        gpus: values of CUDA_VISIBLE_DEVICES, given to workers in turn; empty leaves it unchanged.
     """
 
     keeps_limits = True

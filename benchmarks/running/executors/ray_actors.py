@@ -122,8 +122,8 @@ class HostInfo(NamedTuple):
 class Host:
     """Ray actor that runs tasks in a :class:`.Worker`.
 
-    ``memory`` is the bytes that tasks may hold. For None the machine's actors share the default
-    limit equally; ``most`` is the largest number of actors, or None.
+    ``memory`` is the bytes that its tasks may hold. None divides the default limit by the number of
+    actors that fit into the machine, or by ``most`` if that is smaller.
     """
 
     def __init__(
@@ -194,10 +194,10 @@ class Message(NamedTuple):
 
 
 class WorkerGroup:
-    """Group of actors with equal shares of a machine, started as the cluster has room for them.
+    """Ray actors with equal numbers of cores and GPUs, started as the cluster has room for them.
 
-    ``jobs`` is the largest number of actors, None for as many as fit. ``memory`` is as in
-    :class:`.Ray`. ``grows`` is True if the cluster may get more machines.
+    ``jobs`` is the largest number of actors, None for as many as fit. ``memory`` is each worker's
+    limit as in :class:`.Ray`. ``grows`` is True if the cluster may get more machines.
     """
 
     def __init__(
@@ -216,10 +216,10 @@ class WorkerGroup:
         return self._room
 
     def start_actors(self, wanted: int) -> None:
-        """Request actors up to ``wanted`` in all, at most ``jobs``, or as many as fit.
+        """Request more actors, up to ``wanted`` in all, but at most ``jobs``.
 
-        Without ``jobs``, a growing cluster gets twice as many requests as fit: its autoscaler adds
-        machines for waiting requests.
+        Without ``jobs``, the limit is the number that fits into the cluster, or twice that if the
+        cluster can grow: its autoscaler adds machines for waiting requests.
         """
         most = self._jobs
         if most is None:

@@ -47,8 +47,8 @@ class Ray(Executor):
         address: as in :class:`.Connection`.
         jobs: number of actors; None for one per GPU or core, and more as the cluster grows.
         gpus: GPUs of each actor, possibly a fraction; None for 1 on CUDA and 0 elsewhere.
-        memory: bytes each worker may hold, 0 for no limit; None for an equal share of the default.
-        accelerator: Ray's type of the GPU for timing, such as "H100"; "" for the only type.
+        memory: bytes each worker may hold, 0 for no limit; None shares 80 % of the memory equally.
+        accelerator: Ray's type of the GPU for timing, such as "H100"; "" if there is only one type.
     """
 
     keeps_limits = True
@@ -70,7 +70,7 @@ class Ray(Executor):
 
     @property
     def size(self) -> int:
-        """Number of requested actors; without a request, the number that fits into the cluster."""
+        """Number of actors: ``jobs``, or the number that fits into the cluster; 1 before a task."""
         return self._jobs or (self._group.count_actors() if self._group else 1)
 
     def map(
@@ -126,7 +126,7 @@ class Ray(Executor):
     def alone(self, device: str) -> Executor | None:
         """Return an executor with one actor, which has a whole GPU of one type.
 
-        The result is None for a "cpu" device, unless a type of accelerator is requested.
+        The result is None on "cpu" without an ``accelerator``: this process then takes the times.
 
         Raises:
             ValueError: actors share GPUs, or the cluster has GPUs of several types.
@@ -212,7 +212,7 @@ def _result_or_raise(message: Message) -> Any:
 
 
 def _waiting_since(group: WorkerGroup, since: float) -> float:
-    """Return the start of the wait for a first actor; infinity once a long wait was reported."""
+    """Return the start of the wait for a first actor; infinity after a warning of a long wait."""
     if len(group.waiting()) < len(group.members) or not group.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:
@@ -228,7 +228,7 @@ def _waiting_since(group: WorkerGroup, since: float) -> float:
 def _threads_per_actor(
     nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int
 ) -> int:
-    """Return each actor's share of ``threads``, at most its share of a machine's cores."""
+    """Return each actor's equal share of ``threads``, at most its share of a machine's cores."""
     alone = Share(1, gpus)
     count = jobs or sum(map(alone.count_actors, nodes))
     most = (

@@ -92,7 +92,7 @@ class FittingBatchSizes:
     """Batch sizes that fit into memory, by cell, reduced when memory runs out.
 
     Smaller batches change samples by float32 rounding only. A sampler that couples the samples of a
-    batch keeps its batch size. Smaller batches are compiled, or recorded as CUDA graphs, once more.
+    batch keeps its batch size. A new size costs another compilation or recording of a CUDA graph.
     """
 
     def __init__(self) -> None:

@@ -38,8 +38,8 @@ def is_user_sampler(sampler: Sampler) -> bool:
 class SentSampler(NamedTuple):
     """Picklable description of a sampler, from which another process makes the sampler again.
 
-    ``origin`` is the file or package of a plugin, else "". ``found`` has the fields that were
-    fitted to a model. ``table`` has tuned coefficients, or is None.
+    ``spec`` has its name and options. ``origin`` is the file or package of a plugin, else "".
+    ``found`` has fields that were fitted to a model. ``table`` has tuned coefficients, or is None.
     """
 
     spec: dict[str, Any]
@@ -72,7 +72,7 @@ class SentSampler(NamedTuple):
 
 @dataclass(frozen=True)
 class CellTask:
-    """Base class of tasks about one cell, whose identity pins the model and the extractor."""
+    """Base class of tasks about one cell; it refuses a model or extractor that has changed."""
 
     cell: Cell
 
@@ -88,7 +88,7 @@ class CellTask:
             )
 
     def __reduce__(self) -> tuple[Callable[..., CellTask], tuple[Any, ...]]:
-        """Pickle the sampler as a SentSampler, and the schedule without its search results."""
+        """Pickle the sampler as a SentSampler, and the schedule without results of its search."""
         cell, *others = vars(self).values()
         bare = replace(cell, sampler=None, schedule=cell.schedule.without_search_results())
         return _unpickle_task, (type(self), bare, SentSampler.of(cell.sampler), *others)

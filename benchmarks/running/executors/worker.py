@@ -280,7 +280,7 @@ class Worker(Serial):
                 )
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
-        """End the worker, and raise a Failure; ``{place}`` becomes the task's place in the code."""
+        """End the worker, and raise a Failure; ``{place}`` in ``reason`` is where the task was."""
         worker.process.send_signal(TRACE_SIGNAL)
         until, size = monotonic() + PATIENCE, -1
         while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:
@@ -311,8 +311,8 @@ class Worker(Serial):
 def can_fork() -> bool:
     """Return True if forks of this process can compute, after importing the modules that they need.
 
-    Outside Linux, with several threads or a GPU, it returns False and imports nothing: new
-    interpreters import torch at the same time as this process.
+    Outside Linux, with several threads or a GPU, it returns False and imports nothing. New
+    interpreters are then needed, and import torch at the same time as this process.
     """
     if sys.platform != "linux" or threading.active_count() > 1 or any(map(os.path.exists, GPUS)):
         return False

@@ -24,9 +24,9 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Setting that a process applies before its first task.
+    """Settings that a worker process applies before its first task.
 
-    ``extractors`` are pairs of a model's spec and its feature space. ``threads`` are torch's.
+    ``extractors`` has pairs of a model's spec and its feature space. ``threads`` is for torch.
     ``plugins`` are the user's files with samplers. ``peers`` is a folder with other libraries.
     """
 
@@ -69,9 +69,9 @@ class LoadedModel(NamedTuple):
 
 
 class WorkerContext:
-    """Models for tasks, by name: those of ``models``, and the latest one that :meth:`load` loaded.
+    """Models for tasks, by name: the given ``models``, and the last one from :meth:`load`.
 
-    ``references`` or ``extractors`` have the feature extractors of ``models``, by name.
+    The given models have their feature extractors in ``references`` or ``extractors``, by name.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class WorkerContext:
     def recording_files_of(self, name: str, *, foreign: bool = False) -> Iterator[None]:
         """Record the user's files that the block opens; they count as files of the model ``name``.
 
-        For a loaded built-in model, they are recorded only if the block runs a plugin's sampler
-        (``foreign``).
+        Nothing is recorded for a loaded built-in model and extractor, unless the block runs a
+        plugin's sampler (``foreign``).
         """
         loaded = self._find(name)
         files = loaded and (loaded.model.read, getattr(loaded.extractor, "read", None))
@@ -141,7 +141,7 @@ class WorkerContext:
 
 
 def hashes_of_files(stamps: Mapping[str, Stamp | None]) -> dict[str, str]:
-    """Return the SHA-256 of files by absolute path; "" for one that changed since its stamp."""
+    """Return the SHA-256 of files by absolute path; "" if size or times differ from the stamp."""
     return {
         path: (file_hash(path) or "") if stamp_of(path) == stamp else ""
         for path, stamp in stamps.items()
