@@ -32,7 +32,7 @@ def front(
     Samplers of plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
-        ValueError: no row has both columns.
+        ValueError: no row has both ``metric`` and ``cost``.
     """
     whole = pareto(table.ok.frame, metric, cost)
     parts = {
