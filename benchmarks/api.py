@@ -68,7 +68,7 @@ def plan(
 ) -> list[Cell]:
     """Return the cells that a suite would run, without running them.
 
-    Some schedules, and the sampler ``auto``, are searched on the model now, and cached.
+    Searches that schedules or the sampler ``auto`` need on a model run now, and are cached.
 
     Args:
         suite: see :func:`run`.
@@ -199,8 +199,7 @@ def run_suite(
         device: "cpu" or "cuda".
         console: where to report progress.
         executor: where samplers run; None for this process.
-        time_limit: seconds that a shard of up to 512 samples may take; 0 for no limit, None for a
-            limit from the measured speed. In this process there is no limit.
+        time_limit: seconds that a shard of 512 samples or fewer may take; None for a forecast, 0 for no limit.
         retry: True to repeat cells that failed before.
         fresh: True to set aside the folder's results and the cached measurements on models.
         join: True to draw samples for another process that runs in the folder, unless the suite has
@@ -284,7 +283,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Result of :func:`tune`: tuned entries, failed (sampler, steps), the hold-out model's name."""
+    """Result of :func:`tune`: entries, failures by (sampler, steps), and the hold-out model's name."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]

@@ -61,7 +61,7 @@ def load_installed() -> None:
 
 
 def list_of(samplers: Iterable[Any]) -> list[Any]:
-    """Return samplers as a list. Raises a ValueError for one spec, or if it is no iterable."""
+    """Return ``samplers`` as a list. Raises a ValueError for a single spec or other object."""
     if isinstance(samplers, str | Mapping) or not isinstance(samplers, Iterable):
         raise ValueError(f"samplers are a list such as ['heun'], not a {type(samplers).__name__}")
     return list(samplers)
@@ -82,10 +82,10 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return a model's spec: a given spec unchanged, or the name of an object, now registered.
+    """Return a model's spec: a given spec, or the name under which an object is now registered.
 
-    An object with ``name`` "" gets its own name. Raises a ValueError if the object is no model, or
-    the name is malformed or belongs to a built-in model.
+    With ``name`` "", this is the object's own name. Raises a ValueError if the object is no model,
+    or the name is malformed or belongs to a built-in model.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -111,7 +111,7 @@ def make_sampler(sampler: Any) -> Sampler:
 
 
 def sampler_spec(sampler: Any) -> Any:
-    """Return a sampler's spec: a given spec unchecked, or the spec of a class, now registered."""
+    """Return a sampler's spec: a given spec unchecked, or the spec of a class, which is registered."""
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)

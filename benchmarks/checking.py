@@ -42,11 +42,11 @@ LARGE = 1 << 30  # bytes; larger checkpoints take too much memory to try other s
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
-    """Run the checks that apply to a sampler, such as order of convergence, and repeatability.
+    """Run the checks that apply to a sampler, such as order of convergence and repeatability.
 
     Args:
         sampler: a spec, an object or a class.
-        fast: True to measure the order on two, not four, pairs of a test problem and a grid.
+        fast: True to measure the order on two instead of four pairs (test problem, grid).
 
     Returns:
         All checks, with ``passed``, ``failures``, and ``why``, the likely causes of failures.

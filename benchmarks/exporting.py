@@ -25,8 +25,8 @@ def export(
     """Return noise levels, or a sampler with noise levels, in the form that another library takes.
 
     Args:
-        sigmas: noise levels in falling order, or a text such as "karras(rho=7):10:0.002:80" (schedule,
-            steps, least and largest level); None for a schedule on a model's range.
+        sigmas: noise levels in falling order, or a text such as "karras(rho=7):10:0.002:80" (its
+            schedule, steps, least and largest level); None for a schedule on a model's range.
         to: "diffusers" or "k-diffusion"; with a sampler "comfyui", "comfyui-node" and "python" too.
         schedule: schedule on the range of ``model``; None for the model's own levels, or karras if it has none.
         steps: number of steps of the schedule.

@@ -68,7 +68,7 @@ def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ..
 
 
 def headline_row(findings: Findings) -> BestRow | None:
-    """Return the best row at the budget nearest to 10 where it is not the baseline's; or None."""
+    """Return a budget's best row that differs from the baseline, nearest to budget 10; or None."""
     distinct = [best for best in findings.best if best.standing != "the same"]
     return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
 
@@ -114,9 +114,9 @@ def _level_samplers(best: BestRow) -> str:
 
 
 def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
-    """Return a clause on the best row against the baseline, or on a lack of the baseline.
+    """Return a clause that compares the best row with the baseline, or says that there is none.
 
-    It is "" if the best row is not shown to be better. If its ties are too, it is about all.
+    It is "" if the row is not shown to be better. It includes the ties if all are shown better.
     """
     if best.standing == "alone":
         return f"this run has no {best.against} to compare with"

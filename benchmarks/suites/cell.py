@@ -67,7 +67,7 @@ class Start:
     def states(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return states at ``sigma`` from latents ``x`` ``(batch, *event)`` at ``sigma_max``.
 
-        A state does not depend on the rest of its batch, to the bit. If each class has a mean, ``labels`` ``(batch,)`` are the samples' classes.
+        A state does not depend on the rest of its batch. If each class has a mean, ``labels`` ``(batch,)`` are needed.
         """
         if self.gaussian is None and self.sigma != self.sigma_max:
             x = x * (self.sigma / self.sigma_max)
@@ -260,6 +260,6 @@ class Cell:
 
 
 def file_name(text: str, digest: str) -> str:
-    """Return the safe file name TEXT-DIGEST: the last 80 letters, with hyphens for unsafe ones."""
+    """Return file name TEXT-DIGEST: the last 80 letters of ``text``, with hyphens for unsafe ones."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
     return f"{readable or 'x'}-{digest}"

@@ -56,7 +56,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _read_toml(path: Path) -> str:
-    """Return a file's text. Raises a ValueError beyond LARGEST_FILE or MOST_POINTS, or for no UTF-8."""
+    """Return a file's text. Raises a ValueError above LARGEST_FILE or MOST_POINTS, or if no UTF-8."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(
             f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
@@ -101,7 +101,7 @@ def _resolve_entry(entry: Any, folder: Path) -> Any:
 
 
 def _resolve(value: Any, folder: Path) -> Any:
-    """Return a text, or a table of texts, with the relative path of a file put into ``folder``."""
+    """Return a text, or a table of texts, with relative paths of files joined to ``folder``."""
     if isinstance(value, Mapping):
         return {key: _resolve(item, folder) for key, item in value.items()}
     if not isinstance(value, str) or not _FILE.search(value):

@@ -84,7 +84,7 @@ class Until(StrictTable):
             and schedule; None for no comparison.
         metric: column to compare; None for fd_conv if there is a baseline, else fid_proxy.
         margin: difference that does not matter, as a share of the baseline's value.
-        target_se: standard error, in the metric's units, that is small enough to end a row undecided; None for none.
+        target_se: standard error, in the metric's units, at which a row ends undecided; None for no such limit.
         max_samples: most samples of a row; None for 16 times its first number.
     """
 
@@ -309,7 +309,7 @@ def _model_entry(place: int, entry: object) -> object:
 
 
 def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
-    """Return an entry for each model and network dtype. Raises a ValueError for no text as dtype."""
+    """Return an entry for each model and network dtype. Raises a ValueError if a dtype is no text."""
     dtypes = dtypes if dtypes and isinstance(dtypes, list | tuple) else [dtypes]
     if wrong := [dtype for dtype in dtypes if not isinstance(dtype, str)]:
         raise ValueError(f"network_dtype: a dtype is a text such as 'bfloat16', not {wrong[0]!r}")

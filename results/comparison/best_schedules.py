@@ -54,7 +54,7 @@ def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
 def entries_at_best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """Return each model's entry of each sampler and budget at the best of the common schedules.
+    """Return one entry for each model, sampler and budget: at the best of the common schedules.
 
     The best schedule has the lowest value on the first half of the samples. The estimates of all
     returned entries are from the second half, also for samplers that take no schedule.

@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Data frame with a row per line. Tuned rows add columns ``tuning_…`` and ``baseline_tuning_…``."""
+        """Data frame of the lines. Tuned rows add columns ``tuning_…`` and ``baseline_tuning_…``."""
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
         columns = dict.fromkeys([*names, *(name for row in rows for name in row)])
@@ -93,8 +93,8 @@ def compare_with(
 ) -> Comparison:
     """Compare the rows of a run with rows of one of its samplers, the baseline.
 
-    Two compared rows agree in :data:`.pairing.SETTING`. They agree in the schedule too, unless one
-    sampler brings its own levels. A table in memory has no arrays, so its rows are not compared sample by sample.
+    Two compared rows agree in :data:`.pairing.SETTING`, and in the schedule unless a sampler brings
+    its own. A table in memory has no arrays, so its rows are not compared sample by sample.
     ``sampler`` is a registry or curve name. ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:

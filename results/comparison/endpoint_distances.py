@@ -40,7 +40,7 @@ EXACT = 1e-12
 class TypicalError(NamedTuple):
     """Typical error ``value`` of n samples, from :func:`typical_error`.
 
-    ``influence`` ``(n,)`` has each sample's effect on log ``value``, ``df`` its degrees of freedom.
+    ``influence`` ``(n,)`` has each sample's effect on log ``value``. ``df`` is for its interval.
     """
 
     value: float
@@ -105,7 +105,7 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
 
 
 def why_carried_by_few(distances: Array) -> str:
-    """Return a warning, a clause, if few samples make up half of the mean square; else ""."""
+    """Return a warning (a clause) if few samples make up half of the mean square; else ""."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

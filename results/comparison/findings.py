@@ -115,10 +115,7 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings of a table: by problem title (None without values), and lines by row index.
-
-    A line compares the row with its baseline row.
-    """
+    """Findings by problem title (None without values), and each row's line, by row index."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]

@@ -85,7 +85,7 @@ def row_with_folder(row: Record, homes: Homes | None) -> Entry:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run or table: its name, ``run.json`` or {}, finished rows (``entries``), other rows (``failed``)."""
+    """Run or table: name, ``run.json`` or {}, finished rows (``entries``), other rows (``failed``)."""
 
     name: str
     run: Mapping[str, Any]
@@ -225,7 +225,7 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
-    """Match a cell's rows of baseline (``ours``) and candidate (``theirs``); add to ``matches``."""
+    """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
         setup = _column_texts(item.record, CONDITION_COLUMNS)

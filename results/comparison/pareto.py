@@ -52,7 +52,7 @@ class Point(NamedTuple):
 
 
 class FrontPosition(NamedTuple):
-    """Point of a row, and if it is on the front: ``on_front`` by values, ``front`` given errors."""
+    """Membership of a point in the Pareto front: ``on_front`` by values, ``front`` given errors."""
 
     point: Point
     on_front: bool

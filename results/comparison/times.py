@@ -61,7 +61,7 @@ def order_statistics_outside(n: int) -> int:
 def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
     """Return True if the median's 95 % interval is within ± ``half_width`` times the median.
 
-    This needs at least ``fewest`` times, and :data:`FEWEST`.
+    With fewer than ``fewest`` times, or than :data:`FEWEST`, it is False.
     """
     if len(times) < max(fewest, FEWEST):
         return False
@@ -145,7 +145,7 @@ Speed = Literal["same", "faster", "slower", "ambiguous"]
 class SpeedVerdict(NamedTuple):
     """Verdict on speed, and the ratio of times, candidate over baseline, with its 95 % interval.
 
-    The ratio is by the first clock. The verdict is "ambiguous" unless the second clock agrees.
+    The ratio is by the first of two clocks. The verdict is "ambiguous" unless both agree on it.
     ``reason`` says why a clock gives no ratio; "" if both give one.
     """
 
@@ -175,7 +175,7 @@ def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
 def _ratio_by_clock(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> Interval | NoRatio:
-    """Return the ratio of the times under ``name``; of times side by side, the median over rounds."""
+    """Return the ratio of the times under ``name``; by rounds if they are of one pass."""
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
     if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")

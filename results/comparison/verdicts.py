@@ -75,7 +75,7 @@ class Judgement:
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
     """Return the judgement on two rows by a quantity; None if a row has no value of the quantity.
 
-    The margin is ``share`` of the baseline's value, or of ten times its resolution if larger. For
+    The margin is ``share`` of the baseline's value or, if larger, of ten times the resolution. For
     shares of samples the margin is ``share`` itself. For values in dB, ``share`` is a share of the
     error before the logarithm. Identical rows differ by 0 with error 0, so they are equivalent.
     """
@@ -91,7 +91,7 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
-    """Return True if influence or other columns show that equal estimates are of equal samples."""
+    """Return True if influence or other columns show that equal estimates share their samples."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # equal shares do not show equal samples, as of two samplers without flips

@@ -70,7 +70,7 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
 def _free_place(
     axes: Axes, steepest: int, paths: Sequence[Polyline]
 ) -> tuple[float, float, float] | None:
-    """Return ``(u, v, size)`` for :func:`_draw_fan` with no path in the fan; None if none fits."""
+    """Return the place ``(u, v, size)`` of a fan that covers no path; None if there is none."""
     (left, right), (bottom, top) = _log_limits(axes)
     shares = axes.transScale + axes.transLimits
     dots = np.concatenate([_points_along(shares.transform(path)) for path in paths])

@@ -261,7 +261,7 @@ def _bare_spec(spec: str) -> str:
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield a row's comparison with each published FID of equal cost; without any, one reason."""
+    """Yield a row's comparison with each published FID of equal cost, or one with a reason."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"

@@ -162,7 +162,7 @@ def _warn_of_broken_metrics() -> None:
 
 
 def find(name: str) -> Quantity:
-    """Return the quantity of column ``name``; an unknown column gets a plain one with ``NAME_se``."""
+    """Return the quantity of column ``name``, or a new one with error "se" if there is none."""
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     return match or Quantity(name=name, meaning="", error="se")
 

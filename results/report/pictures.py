@@ -54,7 +54,7 @@ class Tile:
 class SampleGrid:
     """Pictures of one problem: a row for each curve, best first, with a tile for each budget.
 
-    ``limits`` are pictures of converged samples. ``jump`` is True if the rows of the first budget have one step.
+    ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is of one step.
     ``are_points`` is True if pictures are plots of points. A picture has up to ``shown`` samples.
     """
 
@@ -159,7 +159,7 @@ class KeptSamples:
         return cls(title, entries, stacks, ends, are_points, ranked_curves(rows))
 
     def limits(self, most: int) -> dict[int, np.ndarray]:
-        """Return converged samples by row index, for rows with enough for a picture of ``most``."""
+        """Return converged samples by row index, if enough for a picture of ``most`` images."""
         counts = {index: len(self.stacks[index]) for index in self.ends}
         needed = {i: n // 2 if self.are_points else min(most, n) for i, n in counts.items()}
         return {i: end for i, end in self.ends.items() if len(end) >= max(1, needed[i])}

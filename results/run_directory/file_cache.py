@@ -104,7 +104,7 @@ class Contents:
     def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
         """Defer writing ``run`` if only start time, command or conditions differ from ``before``.
 
-        Return True if it is deferred, to the next change of a file. This needs :meth:`exclusive`.
+        Return True if it is deferred until a file changes, as is possible in :meth:`exclusive`.
         """
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None

@@ -72,7 +72,7 @@ def shard_place(cell: str, start: int, stop: int) -> str:
 
 
 def shard_ranges(samples: int, size: int) -> list[tuple[int, int]]:
-    """Return ``(start, stop)`` of shards that cover [0, samples): ``size`` each, the last less."""
+    """Return ``(start, stop)`` of shards that cover [0, samples), of at most ``size`` each."""
     return [(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 

@@ -185,7 +185,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return, by name, the SHA-256 of files that a model opened after loading; "" for changed ones."""
+        """Return the SHA-256, by name, of files that a model opened late; "" for changed files."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}

@@ -251,7 +251,7 @@ class RunDir(RunReader):
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return (name, ``made.json``) of a cell's set-aside folders in which it is sound, latest first."""
+        """Return (name, ``made.json``) of a cell's set-aside folders, if sound, latest first."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),

@@ -102,7 +102,7 @@ def _values(rows: list[Record], name: str) -> set[Any]:
 
 
 def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
-    """Return the samplers with one schedule only, which is their own or the most frequent one."""
+    """Return the samplers with one schedule only: their own, or the most frequent one of ``rows``."""
     counts = Counter(row["schedule"] for row in rows if row["schedule"] not in (None, OWN))
     most = max(counts.values(), default=0)
     usual = [name for name, count in counts.items() if count == most]

@@ -116,7 +116,7 @@ def rows_of_run(run: RunDir) -> list[Record]:
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row. Columns of quality.json win over cell.json, and these over timing.json."""
+    """Return a cell's row, or None; quality.json overrides cell.json, which overrides timing.json."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

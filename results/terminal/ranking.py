@@ -70,7 +70,7 @@ class Ranking:
         return Text(f"{shown_number(self.metric, value)}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """Return the ranking in ``width`` letters (>= 30), and the number of budgets left out."""
+        """Return a table of ``width`` letters (>= 30), and the number of budgets left out of it."""
         slots = sorted({slot for _, slot in self.cells})
         values = {curve: [self.value(curve, slot) for slot in slots] for curve, _ in self.cells}
         loss = find(self.metric).loss
