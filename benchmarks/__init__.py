@@ -1,12 +1,12 @@
 """Harness of the benchmark: what runs, how it is measured, and the command line.
 
-In a notebook or a script, functions do what the commands of the same names do:
+In a notebook or a script, functions replace the commands:
 
 >>> from samplerbench.benchmarks import check_sampler, load_suite, plan
 >>> check_sampler("euler", fast=True).passed
 True
 >>> suite = load_suite("smoke").replaced(models=["gmm-2d"], samplers=["heun"])
->>> [cell.steps for cell in plan(suite, device="cpu")]  # of the budgets 1, 5 and 9
+>>> [cell.steps for cell in plan(suite, device="cpu")]  # at budgets of 1, 5 and 9 evaluations
 [1, 3, 5]
 
 ``run(suite, "folder")`` returns a :class:`samplerbench.results.ResultTable`.

@@ -1,4 +1,4 @@
-"""Python interface: functions that do what the commands of the same names do.
+"""Python interface of the commands ``plan``, ``run``, ``advise``, ``tune`` and ``export``.
 
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
@@ -68,14 +68,14 @@ def plan(
 ) -> list[Cell]:
     """Return the cells that a suite would run, without running them.
 
-    Searches for noise levels and for rules of ``auto`` run now, and write to the cache.
+    Searches that schedules or the sampler ``auto`` need on a model run now, and are cached.
 
     Args:
         suite: see :func:`run`.
         models: see :func:`run`.
         samplers: see :func:`run`.
         device: where the suite would run; "auto" takes a CUDA GPU if there is one.
-        **replaced: values that replace the suite's own, by its keys.
+        **replaced: values for keys of the suite, such as ``nfe=[5, 10]``, in place of its own.
 
     Returns:
         One cell for each row of the result table, grouped by model. If a cell cannot run, its
@@ -95,7 +95,7 @@ def plan(
 def plan_cells(
     suite: Suite, device: str
 ) -> tuple[dict[str, Denoiser], dict[str, Reference | None], list[Cell]]:
-    """Return a suite's models and their references, both by model name, and its cells."""
+    """Return a suite's models by name, their reference statistics by name, and its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
@@ -120,11 +120,11 @@ def run(
 
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None if keywords
-            give everything. A suite with ``until`` draws samples until its comparison is decided.
+            define all of it. With ``until``, rows get samples until their comparison is decided.
         out: run directory; None for one under ``results/runs`` with the suite's name and digest.
-        models: specs such as ``"fashion"``, or a mapping. Its keys name objects: denoisers, or
-            anything a factory in a Python file may return. Specs keep their own names. An object is
-            measured again if its outputs differ from those in the last run under its name.
+        models: list of specs such as ``"fashion"``, or mapping from names to objects. An object is a
+            denoiser, or anything a factory in a Python file may return. It is measured again if its
+            outputs have changed since the last run. Specs in a mapping keep their own names.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None to report in a terminal or a notebook only.
@@ -166,10 +166,11 @@ def run(
 
 
 class RunResult(NamedTuple):
-    """Result of :func:`run_suite`; ``table`` is None if another process writes it.
+    """Result of :func:`run_suite`: the table, and facts about the run.
 
-    ``cells`` are the keys of the suite's cells. ``analyses`` are the interim analyses, for a suite
-    with ``until``. ``doubt`` warns of users' samplers that fail ``samplerbench check``, or is "".
+    ``table`` is None if another process still runs in the folder, and will write the table.
+    ``analyses`` are the interim analyses of a suite with ``until``, else None. ``doubt`` names users'
+    samplers that fail ``samplerbench check``, or is "". ``cells`` are the keys of the suite's cells.
     """
 
     table: ResultTable | None
@@ -193,15 +194,16 @@ def run_suite(
     """Run a suite's cells that are missing in a run directory.
 
     Args:
-        suite: complete suite; one with ``until`` is sampled until its comparison is decided.
+        suite: suite to run. With ``until``, rows get samples until their comparison is decided.
         folder: run directory.
         device: "cpu" or "cuda".
         console: where to report progress.
         executor: where samplers run; None for this process.
-        time_limit: seconds for 512 samples or fewer; None derives it from the speed, 0 is none.
+        time_limit: seconds that a shard of 512 samples or fewer may take; None for a forecast, 0 for no limit.
         retry: True to repeat cells that failed before.
-        fresh: True to set aside the folder's contents and the cached measurements on models.
-        join: True to help another process that runs in the folder; False raises a BusyError for it.
+        fresh: True to set aside the folder's results and the cached measurements on models.
+        join: True to draw samples for another process that runs in the folder, unless the suite has
+            ``until``. Otherwise a BusyError is raised if there is such a process.
     """
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     if executor is not None and suite.timing.enabled:
@@ -250,8 +252,8 @@ def advise(
         only: samplers to compare; empty for all.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         **options: options of :func:`samplerbench.benchmarks.advice.advise`: ``minutes`` to spend (10 by
-            default), ``ms`` for a sample (milliseconds, instead of ``nfe``), ``library``, ``default``,
-            ``extractor``, ``seed``, ``executor``, and ``progress`` (called with each stage, in words).
+            default), ``ms`` (milliseconds that a sample may take, instead of ``nfe``), ``library`` (to
+            recommend for), ``default`` (present sampler), ``extractor``, ``seed``, ``executor``, ``progress``.
 
     Raises:
         ValueError: an argument is invalid, or the time is too short.
@@ -281,7 +283,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Result of :func:`tune`: entries, failures by (sampler, steps), name of the hold-out model."""
+    """Result of :func:`tune`: entries, failures by (sampler, steps), and the hold-out model's name."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]
@@ -319,13 +321,13 @@ def tune(
         test_latents: number of further latents, which only measure the error of the result.
         seed: root seed of the latents.
         objective: mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
-        what: "grid" (the noise levels), "coefficients", "both", or "ratios" (of dynamic compensation).
-        also: further numbers to tune: "network-levels" and "sums" (:data:`~.tuned_file.Also`).
+        what: "grid" (the noise levels), "coefficients", "both", or "ratios" (of DC-Solver's time shifts).
+        also: further numbers to tune: "network-levels" (levels given to the network), or "sums" of coefficients.
         loss: extractor in whose features distances are minimised; None for distances of samples.
-        holdout_model: another model to score the result on; None for a built-in one.
+        holdout_model: other model, on which the result is scored too; None for one of :data:`HOLDOUTS`.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         executor: where samplers run; None for this process.
-        progress: called with each stage, in words.
+        progress: function that is called with the name of each stage.
 
     Raises:
         ValueError: an argument is invalid, something does not exist, or a sampler cannot be tuned.

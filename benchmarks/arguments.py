@@ -34,7 +34,7 @@ def suite_of(
 ) -> Suite:
     """Return a suite in which models, samplers and the keys of ``replaced`` are replaced.
 
-    If ``suite`` is None, the arguments give everything. Model and sampler objects are registered.
+    If ``suite`` is None, the other arguments define it. Objects are registered under names.
 
     Raises:
         ValueError: there is no such suite, a value is invalid, or an object is no model or sampler.
@@ -67,7 +67,7 @@ def load_installed() -> None:
 
 
 def list_of(samplers: Iterable[Any]) -> list[Any]:
-    """Return samplers as a list. Raises a ValueError for a single spec, and for no iterable."""
+    """Return ``samplers`` as a list. Raises a ValueError for a single spec or other object."""
     if isinstance(samplers, str | Mapping) or not isinstance(samplers, Iterable):
         raise ValueError(f"samplers are a list such as ['heun'], not a {type(samplers).__name__}")
     return list(samplers)
@@ -88,10 +88,10 @@ def _model_specs(models: Models) -> list[Any]:
 
 
 def model_spec(model: Any, name: str = "") -> Any:
-    """Return a spec unchanged; register an object, and return its name.
+    """Return a model's spec: a given spec, or the name under which an object is now registered.
 
-    The name is ``name``, or the object's own if that is "". Raises a ValueError if the object is no
-    model, or the name is malformed or a built-in model's.
+    With ``name`` "", this is the object's own name. Raises a ValueError if the object is no model,
+    or the name is malformed or belongs to a built-in model.
     """
     if isinstance(model, str | Mapping):
         return model
@@ -117,7 +117,7 @@ def make_sampler(sampler: Any) -> Sampler:
 
 
 def sampler_spec(sampler: Any) -> Any:
-    """Return a spec unchecked; register the class of an object or a class, and return its spec."""
+    """Return a sampler's spec: a given spec unchecked, or the spec of a class, which is registered."""
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)

@@ -42,11 +42,11 @@ LARGE = 1 << 30  # bytes; larger checkpoints take too much memory to try other s
 
 
 def check(sampler: Any, *, fast: bool = False) -> Conformance:
-    """Check a sampler: order, evaluations, repeatability, batch independence, moments, end at 0.
+    """Run the checks that apply to a sampler, such as order of convergence and repeatability.
 
     Args:
         sampler: a spec, an object or a class.
-        fast: True to measure orders on two of the four pairs of problem and grid.
+        fast: True to measure the order on two instead of four pairs (test problem, grid).
 
     Returns:
         All checks, with ``passed``, ``failures``, and ``why``, the likely causes of failures.
@@ -87,8 +87,8 @@ def check_model(
     Args:
         model: a spec, such as a name or the path of a checkpoint, or an object.
         images: clean images that the model was trained on: a folder, .npy, .npz, or a data set;
-            latents, for a model of latents. None uses the model's own data or, without any, samples
-            that the model generates. A check on generated samples alone never passes.
+            latents, if the model works on latents. None stands for the model's own data or, without
+            any, for samples that it generates. A check on generated samples alone never passes.
         teacher: model that a few-step map was distilled from.
         samples: largest number of images or samples to use, >= 2.
         device: where to run; "auto" takes a CUDA GPU if there is one.
@@ -128,7 +128,7 @@ def _check_checkpoint(
     described: Opening,
     say: Callable[[str], None],
 ) -> Checked:
-    """Check a checkpoint; if all checks pass, cache the settings that its files left open."""
+    """Check a checkpoint. If all checks pass, cache the settings that its files do not state."""
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
     recognised = specify_checkpoint(opened, named)
@@ -213,7 +213,7 @@ def _check_loaded_model(
 def _with_range_check(
     result: Checked, limits: tuple[float, float] | None, clean: Tensor
 ) -> Checked:
-    """Return the result with a check of the images' range put first; unchanged without limits."""
+    """Return ``result`` with one more check, the first: ``clean`` images lie within ``limits``."""
     if limits is None:
         return result
     return replace(result, checks=(check_range(limits, clean), *result.checks))
@@ -224,7 +224,7 @@ def _load_teacher(
 ) -> Denoiser | None:
     """Return the denoiser that a map was distilled from; None for no name.
 
-    ``kinds`` and ``events`` are the possible kinds and sample shapes of the map. Raises a ValueError if
+    ``kinds`` and ``events`` are the kinds and sample shapes that the checked model may have. Raises a ValueError if
     no kind is "map", or if the teacher is a map or has a shape outside ``events``.
     """
     if name is None:
@@ -244,10 +244,11 @@ def _load_teacher(
 def _read_images(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Return at most ``most`` samples in the first shape that fits, their classes, and a note.
+    """Return at most ``most`` samples, their classes, and a note.
 
-    Samples are latents for a model of latents, or None if the autoencoder is missing. The note says
-    how images were scaled or encoded, or is "". Raises a ValueError if no shape fits.
+    Samples have the first of the model's possible shapes that fits. For a model of latents they are latents, or None
+    if its autoencoder is missing. The note says how images were scaled or encoded, or why not; "" if they were not.
+    Raises a ValueError if no shape fits.
     """
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
     limits, note = spec.limits, ""

@@ -25,15 +25,15 @@ def export(
     """Return noise levels, or a sampler with noise levels, in the form that another library takes.
 
     Args:
-        sigmas: falling levels, or their text, such as "karras(rho=7):10:0.002:80"; None for a
-            schedule on a model's range.
+        sigmas: noise levels in falling order, or a text such as "karras(rho=7):10:0.002:80" (its
+            schedule, steps, least and largest level); None for a schedule on a model's range.
         to: "diffusers" or "k-diffusion"; with a sampler "comfyui", "comfyui-node" and "python" too.
         schedule: schedule on the range of ``model``; None for the model's own levels, or karras if it has none.
         steps: number of steps of the schedule.
         model: a spec or an object.
         sampler: sampler to export together with the levels; needs ``model``.
         out: folder for a table of coefficients and the code that runs it: a scheduler for "diffusers", a node
-            for "comfyui-node". Other files in the folder stay.
+            for "comfyui-node". Other files in the folder are kept.
 
     Returns:
         A dictionary with ``library``. With a sampler it has ``code`` (the lines to paste), ``remark`` (what the

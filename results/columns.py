@@ -1,6 +1,6 @@
-"""Columns of the result table that every row has: its identity and its conditions.
+"""Columns that every result table has: identity of a row (ROW), and its conditions (AROUND).
 
-The measured columns stand between the two (:func:`.quantities.columns`).
+Columns of measured quantities stand between them (:func:`.quantities.columns`).
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def style(sampler: str, origin: str = "") -> Style:
 
 
 def _family_and_position(sampler: str, origin: str) -> tuple[Family, int]:
-    """Return a sampler's family and its method's index there, a hash for an unknown method."""
+    """Return a sampler's family, and its method's index there (a hash for an unknown method)."""
     # the method without its order: dpmpp_m_sde for dpmpp_2m_sde
     stem = re.sub(r"_+", "_", re.sub(r"\d", "", sampler.removesuffix(VARIANT))).strip("_")
     matches = [

@@ -55,7 +55,7 @@ DOMINATED = (
 
 
 def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """Return a section's opening sentences; ``crossings`` is its ``headline_of_problem``."""
+    """Return a section's opening sentences; ``crossings`` is from ``headline_of_problem(rows)``."""
     best = headline_row(findings)
     if best is None:
         return ("At these budgets all samplers give the same result.",)
@@ -68,7 +68,7 @@ def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ..
 
 
 def headline_row(findings: Findings) -> BestRow | None:
-    """Return the best row that differs from the baseline, at the budget nearest to 10; or None."""
+    """Return a budget's best row that differs from the baseline, nearest to budget 10; or None."""
     distinct = [best for best in findings.best if best.standing != "the same"]
     return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
 
@@ -114,9 +114,9 @@ def _level_samplers(best: BestRow) -> str:
 
 
 def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
-    """Return a clause that compares the best row with the baseline; "" without a claim.
+    """Return a clause that compares the best row with the baseline, or says that there is none.
 
-    If the best row's ties are shown to be better than the baseline too, the clause is about all.
+    It is "" if the row is not shown to be better. It includes the ties if all are shown better.
     """
     if best.standing == "alone":
         return f"this run has no {best.against} to compare with"
@@ -143,7 +143,7 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
 
 
 def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
-    """Return baseline's lower end / rows' largest upper end, rounded down; 0 if undefined."""
+    """Return baseline's lower end / rows' largest upper end, rounded down to two digits; or 0."""
     low, *ends = (interval_bounds(row, name) for row in (baseline, *rows))
     high = max((end[1] for end in ends if end), default=0.0)
     if low is None or not all(ends) or high <= 0 or not 0 < low[0] / high < math.inf:

@@ -95,7 +95,7 @@ def escape_markdown(words: str) -> str:
 
 
 def unquote_csv_text(words: str) -> str:
-    """Return a CSV field without the apostrophe that :func:`csv_field` put before formulas.
+    """Return a CSV field without the apostrophe that :func:`csv_field` put before a formula.
 
     >>> unquote_csv_text("'=1+1"), unquote_csv_text("''=1+1"), unquote_csv_text("'tis")
     ('=1+1', "'=1+1", "'tis")

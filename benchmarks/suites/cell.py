@@ -37,11 +37,11 @@ LARGEST = 4096
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Map from latents, states at ``sigma_max``, to the first states of a run, at ``sigma``.
+    """Start of a run: map from latents at level ``sigma_max`` to the states at ``sigma``, where grids begin.
 
     "noise" scales the latents by sigma / sigma_max, "mean" also adds the data's mean, and "gaussian" follows the
     probability flow of a Gaussian, which costs no evaluation. At levels far above the spread of the data, a denoiser
-    depends on little but the data's mean and covariance. For x0 ~ N(mean, sum_k c_k u_k u_k^T) the flow from level S
+    depends almost only on the data's mean and covariance. For x0 ~ N(mean, sum_k c_k u_k u_k^T) the flow from level S
     to s has a closed form,
 
         x(s) = mean + sum_k sqrt((c_k + s^2) / (c_k + S^2)) u_k u_k^T (x(S) - mean),
@@ -51,12 +51,12 @@ class Start:
 
     Attributes:
         sigma_max: level of the latents.
-        sigma: level of the states, where grids begin: sigma_max, the end of the Gaussian flow, or the
+        sigma: level of the first states: sigma_max, the end of the Gaussian flow, or the
             first level of the model's own scheduler.
         means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; None for "noise".
         gaussian: Gaussian with the first mean and the data's covariance, for start "gaussian".
-        skip: reason why the model has no such start; "" if it has one. With a reason, ``sigma`` is
-            sigma_max.
+        skip: reason why this start is impossible for the model; "" if it is possible. With a reason, ``sigma``
+            is sigma_max.
     """
 
     name: StartName
@@ -69,7 +69,7 @@ class Start:
     def states(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return states at ``sigma`` from latents ``x`` ``(batch, *event)`` at ``sigma_max``.
 
-        States are bit-identical in any batch. If each class has a mean, ``labels`` ``(batch,)`` are the samples' classes.
+        A state does not depend on the rest of its batch. If each class has a mean, ``labels`` ``(batch,)`` are needed.
         """
         if self.gaussian is None and self.sigma != self.sigma_max:
             x = x * (self.sigma / self.sigma_max)
@@ -87,9 +87,10 @@ class Start:
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
-    """Return the start called ``name`` for a model, with states on ``device`` or, if impossible, a reason in ``skip``.
+    """Return the start called ``name`` for a model. If it is impossible, its ``skip`` has the reason.
 
-    The Gaussian flow ends at ``level``; if None, at :data:`SPREADS` standard deviations, but at most at sigma_max.
+    The Gaussian flow is on ``device``, and ends at ``level``. None stands for :data:`SPREADS` standard deviations, at
+    most sigma_max.
     """
     top = model.sigma_max
     if name == "noise":
@@ -115,7 +116,7 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
 
 
 def moments_of(model: Denoiser) -> Moments | None:
-    """Return means and covariance of a model's data; None if unknown or over LARGEST dimensions."""
+    """Return (means, covariance) of a model's data; None if unknown, or above LARGEST dimensions."""
     return model.moments() if math.prod(model.event) <= LARGEST else None
 
 
@@ -127,33 +128,33 @@ _COLUMNS_OUTSIDE_KEY = ("suite", "samples", "batch_size", "origin")
 
 
 class GridMaker(Protocol):
-    """Interface of a schedule that cells use."""
+    """Interface of a schedule, as far as cells need it."""
 
     @property
     def label(self) -> str:
-        """Name and options as on the command line."""
+        """Name and options as on the command line, such as ``karras(rho=5)``."""
         ...
 
     def facts(self, n: int) -> Record:
-        """Return columns of the table about the grid of ``n`` steps."""
+        """Return columns of the result table that describe the grid of ``n`` steps, by name."""
         ...
 
     def without_search_results(self) -> GridMaker:
-        """Return the schedule without its search results."""
+        """Return the schedule without levels that were searched on a model."""
         ...
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Future row of the table: a model, a sampler on a grid, and a number of samples.
+    """Row of the result table before it is measured: model, sampler, grid, number of samples.
 
     Attributes:
         end: last level, "zero" or "sigma_min".
-        noise: "white" or "brownian"; None for a deterministic sampler.
+        noise: noise in the steps, "white" or "brownian"; None for a deterministic sampler.
         grid: noise levels; None if there is nothing to run, as when one step costs more than the budget.
         steps: number of steps, each an interval of levels; None for an adaptive sampler, or if no step fits.
         budget: most evaluations per sample; None for a suite that gives steps, or an adaptive sampler.
-        identity: identities of the model and of the extractor.
+        identity: texts that identify the model and the extractor.
         device: "cpu" or "cuda".
         skip: reason why the cell does not run; "" if it runs.
         space: feature space as the suite names it, followed by the suite's reference, if it has one.
@@ -190,12 +191,12 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """Sampler and options as on the command line."""
+        """Sampler and options as on the command line, such as ``ddim(eta=0.5)``."""
         return label_of(self.sampler)
 
     @cached_property
     def facts(self) -> Record:
-        """Further columns about the schedule and the fitted sampler."""
+        """Further columns of the row by name, about the schedule and the fitted sampler."""
         facts = dict(getattr(self.sampler, "facts", {}))
         if self.steps is None or self.grid is None:
             return facts
@@ -241,8 +242,8 @@ class Cell:
         """Name of the cell's folder: readable, with a hash of the configuration.
 
         The hash leaves out the suite's name and the number of samples: more samples extend the cell. The batch size
-        counts only for a sampler that couples the samples of a batch. The hash covers no code, and of files only the
-        numbers of tuned and published solvers. Other changes keep the name; :mod:`..identity.admission` detects them.
+        counts only for a sampler that couples the samples of a batch. The hash covers no code. Of files, it covers only
+        the numbers of tuned and published solvers. :mod:`..identity.admission` detects changes that it does not cover.
         """
         left_out = (*_COLUMNS_OUTSIDE_KEY, *self._implied_columns)
         identity = {k: v for k, v in self.record("").items() if k not in left_out}
@@ -261,6 +262,6 @@ class Cell:
 
 
 def file_name(text: str, digest: str) -> str:
-    """Return a safe file name: the end of ``text``, hyphens for unsafe signs, and ``digest``."""
+    """Return file name TEXT-DIGEST: the last 80 letters of ``text``, with hyphens for unsafe ones."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
     return f"{readable or 'x'}-{digest}"

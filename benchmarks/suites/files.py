@@ -1,4 +1,4 @@
-"""TOML files of suites: built-in suites, relative paths, and files for trusted suites only."""
+"""TOML files of suites: reading, relative paths in them, and refusal of untrusted suites."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _read_toml(path: Path) -> str:
-    """Return a file's text; raise a ValueError over LARGEST_FILE or MOST_POINTS, or if no UTF-8."""
+    """Return a file's text. Raises a ValueError above LARGEST_FILE or MOST_POINTS, or if no UTF-8."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(
             f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
@@ -89,7 +89,7 @@ def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
 
 
 def _resolve_entry(entry: Any, folder: Path) -> Any:
-    """Return a suite's model or schedule, a text or table, with paths resolved in ``folder``."""
+    """Return an entry of ``models`` or ``schedules`` with relative paths resolved in ``folder``."""
     if isinstance(entry, str):
         try:
             spec = parse_spec(entry)
@@ -101,7 +101,7 @@ def _resolve_entry(entry: Any, folder: Path) -> Any:
 
 
 def _resolve(value: Any, folder: Path) -> Any:
-    """Return a text, or a table of texts, with relative paths resolved in ``folder``."""
+    """Return a text, or a table of texts, with relative paths of files joined to ``folder``."""
     if isinstance(value, Mapping):
         return {key: _resolve(item, folder) for key, item in value.items()}
     if not isinstance(value, str) or not _FILE.search(value):
@@ -111,7 +111,7 @@ def _resolve(value: Any, folder: Path) -> Any:
 
 
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
-    """Yield (key in the suite, text) of its models and extractors, and of ``schedules``."""
+    """Yield (key, text) for each text in a suite's models and extractors, and in ``schedules``."""
     for entry in suite.models:
         yield from (("models", text) for text in _texts(parse_spec(entry.name)))
     for spec in schedules:

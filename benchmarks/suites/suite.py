@@ -46,12 +46,12 @@ class Timing(StrictTable):
 
     Attributes:
         enabled: False for a suite without times.
-        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 takes the cell's.
+        batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 for the cell's size.
             The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size, unless ``min_rounds`` take longer.
         min_rounds, max_rounds: fewest rounds, and most undisturbed times, of each cell.
-        half_width: largest half-width of a median's 95 % interval, as a share of the median, at which a cell is done.
-        energy_seconds: seconds in which a cell's energy is measured, on a GPU with NVML; 0 for none.
+        half_width: share of the median; a cell is done when its median's 95 % interval is within ± this share.
+        energy_seconds: seconds for which a cell's energy is measured, on a GPU with NVML; 0 for no measurement.
         minutes: most wall time over all models and batch sizes; the next run times the remaining cells. 0 for no limit.
         sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
             model's first cell, and ends when throughput stops growing.
@@ -77,14 +77,14 @@ class Timing(StrictTable):
 
 
 class Until(StrictTable):
-    """Rule by which a row has enough samples (``benchmarks.running.sequential_sampling``).
+    """Rule that says when a row has enough samples (``benchmarks.running.sequential_sampling``).
 
     Attributes:
         baseline: name of the sampler that each row is compared with, at the same model, budget, start, end
             and schedule; None for no comparison.
         metric: column to compare; None for fd_conv if there is a baseline, else fid_proxy.
         margin: difference that does not matter, as a share of the baseline's value.
-        target_se: standard error, in the metric's units, at which a row ends without a decision; None to go on.
+        target_se: standard error, in the metric's units, at which a row ends undecided; None for no such limit.
         max_samples: most samples of a row; None for 16 times its first number.
     """
 
@@ -117,7 +117,7 @@ class ModelEntry(StrictTable):
 
     Attributes:
         name: built-in model, file or checkpoint, with options.
-        samples, steps, nfe, batch_size, reference_samples, extractor: in place of the suite's; None takes the suite's.
+        samples, steps, nfe, batch_size, reference_samples, extractor: values for this model; None takes the suite's.
         published: the model's name among published numbers, for ``compare --published``; no number depends on it.
     """
 
@@ -158,7 +158,7 @@ class Suite(StrictTable):
         dtype: dtype of the states; None takes the model's. The key ``network_dtype`` with one or more dtypes is short
             for this option of every model (:mod:`samplerbench.models.rounding`).
         reference_samples: number of samples that are compared with their converged endpoints.
-        keep: number of images stored as pictures; in two dimensions, 512 points unless it is 0.
+        keep: number of images of each cell to store for reports; of points in the plane, 512 are stored unless it is 0.
         converged_samples: number of converged samples for fd_conv, where the model's card has none.
         extractor: feature space of the Fréchet distance and similar metrics: ``card`` for the model's own, ``card:32``
             for 32 axes of it, or one of :func:`samplerbench.models.extractors.make_extractor`.
@@ -297,7 +297,7 @@ class Suite(StrictTable):
 
 
 def _model_entry(place: int, entry: object) -> object:
-    """Return a model's table, or one made of a name. Raises a ValueError for another object."""
+    """Return a model's entry as a table; a text is its ``name``. Raises a ValueError for others."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping | ModelEntry):
@@ -309,7 +309,7 @@ def _model_entry(place: int, entry: object) -> object:
 
 
 def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
-    """Return models' entries once for each network dtype. Raises a ValueError if one is no text."""
+    """Return an entry for each model and network dtype. Raises a ValueError if a dtype is no text."""
     dtypes = dtypes if dtypes and isinstance(dtypes, list | tuple) else [dtypes]
     if wrong := [dtype for dtype in dtypes if not isinstance(dtype, str)]:
         raise ValueError(f"network_dtype: a dtype is a text such as 'bfloat16', not {wrong[0]!r}")
@@ -324,7 +324,10 @@ def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
 
 
 def _replacement_entry(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry of ``name``; a checkpoint keeps settings of a suite's only checkpoint."""
+    """Return the entry of a model ``name`` that replaces a suite's ``models``.
+
+    A checkpoint takes the settings of the suite's only model, if that is a checkpoint too.
+    """
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     path = str(replaced["name"]).partition("?")[0]
     is_checkpoint = path.startswith(CHECKPOINT) or os.path.exists(path)
@@ -343,7 +346,7 @@ def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:
-    """Return the suite of these data; messages name their source ``where``.
+    """Return the suite that ``data`` describe; messages name their source ``where``.
 
     Raises a ValueError, which describes the first mistake in the data.
     """

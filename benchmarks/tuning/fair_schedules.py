@@ -196,9 +196,10 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 
 
 def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
-    """Return, by model, the untuned schedules that the run has for each sampler that takes one.
+    """Return, by model, the untuned schedules that all its samplers share in a run.
 
-    Raises a ValueError if a model has fewer than two such schedules, or no sampler takes one.
+    Samplers that take no schedule do not count. Raises a ValueError if a model has fewer than two
+    such schedules, or no sampler takes one.
     """
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
@@ -224,7 +225,7 @@ def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
 def entries_at_best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """Return, for each model, solver and budget, the entry at the best of the common schedules.
+    """Return one entry for each model, sampler and budget: at the best of the common schedules.
 
     The best schedule has the lowest value on the first half of the samples. The estimates of all
     returned entries are from the second half, also for samplers that take no schedule.

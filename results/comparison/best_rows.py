@@ -1,7 +1,7 @@
-"""Best rows at each budget, and the order and choice of curves on a page.
+"""Best rows at each budget, and the choice and order of the curves that a report shows.
 
 Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.ComparedRows`). Two
-rows without a verdict on the pair count as different if their 95 % intervals are disjoint.
+rows that get no verdict count as different if their 95 % intervals are disjoint.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def ranked_curves(rows: pd.DataFrame) -> list[str]:
 
 
 def _curves_by_rank(finished: pd.DataFrame, quantity: Quantity, by: list[str]) -> list[str]:
-    """Return curves sorted by ``by``, the "best" and "mean" of their ranks at the budgets."""
+    """Return curves sorted by the ranks in ``by``: the "best" and the "mean" over the budgets."""
     values = finished.groupby("slot", dropna=False)[quantity.name]
     rank = values.rank(method="min", ascending=quantity.lower)
     by_curve = rank.astype("Float64").groupby(finished["curve"])
@@ -83,8 +83,9 @@ def best_places(
     """Return the (curve, budget) pairs whose row is not shown to be worse than the budget's best.
 
     The keys are the titles of :func:`.comparable_parts`. ``metric`` None stands for each part's
-    default quantity. Of equal pairs, the row with the most evaluations counts. ``homes`` has the
-    path of each run by its name. The correction of verdicts counts ``unseen`` further rows.
+    default quantity. Of several rows at one pair, the row with the most evaluations counts.
+    ``homes`` has the path of each run by its name. ``unseen`` is the number of rows left out of
+    ``frame``, which the correction of verdicts counts too.
     """
     groups: dict[str, ComparedRows] = {}
     for title, rows in comparable_parts(frame):

@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Data frame with a row per line. Tuned rows add ``tuning_…`` and ``baseline_tuning_…``."""
+        """Data frame of the lines. Tuned rows add columns ``tuning_…`` and ``baseline_tuning_…``."""
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
         columns = dict.fromkeys([*names, *(name for row in rows for name in row)])
@@ -63,7 +63,7 @@ def compare(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of two runs that have the same model, sampler and settings.
+    """Compare two runs row by row: rows with the same model, sampler and settings.
 
     Args:
         baseline: run directory or table file.
@@ -93,8 +93,8 @@ def compare_with(
 ) -> Comparison:
     """Compare the rows of a run with rows of one of its samplers, the baseline.
 
-    Two compared rows agree in :data:`.pairing.SETTING`, and in the schedule unless a row has levels
-    of its own. A table in memory has no arrays, so its rows are not compared sample by sample.
+    Two compared rows agree in :data:`.pairing.SETTING`, and in the schedule unless a sampler brings
+    its own. A table in memory has no arrays, so its rows are not compared sample by sample.
     ``sampler`` is a registry or curve name. ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:
@@ -161,7 +161,7 @@ def compare_matches(
 def pairs_with_default_quantity(
     pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Return each pair with its model's default quantity; leave out models without a quantity."""
+    """Return (pair, default quantity of its model) for each pair whose model has such a quantity."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]

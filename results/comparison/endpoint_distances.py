@@ -11,7 +11,7 @@ N samples need not contain a flip. Three summaries separate flips from ordinary 
 * **Root mean square**: its interval follows from the mean of e². The upper end allows for
   :data:`IMAGINARY_FLIPS` unseen flips. For N samples without a flip, Clopper and Pearson's upper
   bound on the rate is 3.7 / N. Here it is 1.96 * 2.5 / N = 4.9 / N, which covers small counts too.
-* **Flips**, which :mod:`.shares` counts.
+* **Flips**, whose share :mod:`.sample_shares` compares.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ EXACT = 1e-12
 
 
 class TypicalError(NamedTuple):
-    """Typical error of n samples, with each sample's influence ``(n,)`` on log ``value``.
+    """Typical error ``value`` of n samples, from :func:`typical_error`.
 
-    ``df`` is the number of degrees of freedom.
+    ``influence`` ``(n,)`` has each sample's effect on log ``value``. ``df`` is for its interval.
     """
 
     value: float
@@ -52,7 +52,7 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
     """Return the trimmed geometric mean of distances ``(n,)`` >= 0, with each sample's influence.
 
     ``apart`` is the RMS distance between the endpoints of two different latents. Distances below
-    :data:`EXACT` times ``apart`` are raised to that product.
+    :data:`EXACT` times ``apart`` are raised to that product, so that their logarithms are finite.
     """
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
@@ -64,7 +64,7 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
 
 
 def largest_flip_square(distances: Array, apart: float) -> float:
-    """Return the largest square of a flip's distance: max(``apart``, largest distance)²."""
+    """Return an upper estimate of a flip's squared distance: max(``apart``, largest distance)²."""
     return max(float(np.square(distances).max()), apart**2)
 
 
@@ -105,7 +105,7 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
 
 
 def why_carried_by_few(distances: Array) -> str:
-    """Return a clause if few samples make up half of the mean square of distances; else ""."""
+    """Return a warning (a clause) if few samples make up half of the mean square; else ""."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

@@ -50,7 +50,7 @@ class Estimate:
         reference: ``(m,)`` contribution of each reference sample; None if there are none.
         reach: longer half of the 95 % interval, divided by 1.96; 0 without an interval.
         summary: statistic over the samples.
-        jump: largest ``influence`` of a sample in another mode; 0 for means and shares.
+        jump: ``influence`` of a flip, a sample that ends in another mode; 0 for means and shares.
     """
 
     value: float
@@ -179,9 +179,9 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:
-    """Return (b - a) / (mean of b - mean of a) for two summaries of distances and their means.
+    """Return the slope (b - a) / (m_b - m_a) of two summaries of distances over their means m.
 
-    For equal values, this is the derivative of the summary with respect to its mean.
+    The means are of squares or logarithms. For equal summaries, the slope is the derivative.
     """
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":

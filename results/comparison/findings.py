@@ -84,11 +84,11 @@ class BestRow:
 
 @dataclass(frozen=True)
 class Plateau:
-    """Smallest budget such that no larger budget's best row is shown to be better than its own.
+    """Smallest budget whose best row is not shown to be beaten at any larger budget.
 
     ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse.
     It is "open" if a verdict on these rows is inconclusive. It is "falling" if ``budget`` is the
-    largest budget: there is no plateau.
+    largest budget, so that there is no plateau.
     """
 
     budget: int
@@ -115,7 +115,7 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by problem title (None without values), and comparison lines by row index."""
+    """Findings by problem title (None without values), and each row's line, by row index."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -166,7 +166,7 @@ def lines_against_baseline(entries: Sequence[Entry], baseline: str, unseen: int)
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
-    """Return the rows with a value of the default quantity; None if no such row has a budget."""
+    """Return the rows with a value of their default quantity; None if no such row has a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None

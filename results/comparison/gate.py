@@ -1,9 +1,9 @@
 """Gate for continuous integration: tests whether a candidate is worse than a baseline by a margin.
 
-Each check is a pair of one-sided tests, corrected by Holm over all checks. If "worse by at most the
-margin" is rejected, the check is a regression. If "worse by the margin or more" is rejected, it is
-a pass. Otherwise the check is inconclusive, which does not fail the gate. A change without effect
-fails at most one gate in twenty.
+Each check is a pair of one-sided tests, corrected by Holm over all checks. If the hypothesis "worse
+by at most the margin" is rejected, the check is a regression. If "worse by the margin or more" is
+rejected, it is a pass. Otherwise the check is inconclusive, which does not fail the gate. A change
+without effect fails at most one gate in twenty.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Check of a row's metric, "time" or "status" (``what``); ``detail`` has values or a reason."""
+    """Check of a row: ``what`` is a metric, "time" or "status"; ``detail`` has values or a reason."""
 
     row: str
     what: str
@@ -158,7 +158,7 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return checks of rows that only the baseline finished; a failed row is a regression."""
+    """Return checks of rows that only the baseline finished: failed ones are regressions."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

@@ -51,7 +51,7 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
         Columns :data:`COLUMNS`. ``nfe_to_floor`` has the 95 % interval ``low`` to ``high``. It is
         inf if ``largest``, the most nfe tried, is too small. It is ``smallest``, the least, if this
         suffices. ``shown`` is the crossing as text, ``flag`` why to distrust it. ``verdict`` is
-        "worse" if the curve is shown to need more than the model's first curve (verdict "").
+        against the model's first curve: "worse" if the curve is shown to need more evaluations.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]
@@ -142,7 +142,8 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def _evidence_from_intervals(first: Mapping[str, Any], other: Mapping[str, Any]) -> Evidence | None:
     """Return evidence that row ``other`` (:data:`COLUMNS`) needs more evaluations than ``first``.
 
-    Return None if a row is flagged, ``first`` has no finite interval, or their gap is unknown.
+    Return None if a row is flagged, or the interval of ``first`` is not finite. Also if ``other``
+    crosses nowhere, but was tried with no more evaluations than ``first`` needs.
     """
     value, high = first["nfe_to_floor"], first["high"]
     if first["flag"] or other["flag"] or high == math.inf or value == math.inf:

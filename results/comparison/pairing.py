@@ -28,7 +28,8 @@ class Entry:
     """Row of a table with its saved arrays and times.
 
     ``record`` is the row, with ``curve`` and ``slot`` (:mod:`..table.curves`). ``run`` is the run
-    directory with the row's cell, or None. ``estimates``, by quantity, replace the row's own values.
+    directory with the row's files, or None. ``estimates``, by quantity name, are used instead of
+    the row's values; None for the row's values.
     """
 
     record: Record
@@ -84,7 +85,7 @@ def row_with_folder(row: Record, homes: Homes | None) -> Entry:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Run or table: name, ``run.json`` or {}, finished rows (``entries``), others (``failed``)."""
+    """Run or table: name, ``run.json`` or {}, finished rows (``entries``), other rows (``failed``)."""
 
     name: str
     run: Mapping[str, Any]
@@ -184,10 +185,10 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 def match_with_sampler(
     entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False
 ) -> Matches:
-    """Match each row of another sampler with the most similar row of ``sampler`` that fits.
+    """Match each row of the other samplers with the most similar comparable row of ``sampler``.
 
-    Two rows fit if they agree in :data:`SETTING` and in the schedule. Schedules may differ with
-    ``any_schedule``, or if a row has levels of its own. ``sampler`` is a registry name or a
+    Comparable rows agree in :data:`SETTING` and in the schedule. Schedules may differ with
+    ``any_schedule``, or if one sampler brings its own levels. ``sampler`` is a registry name or a
     curve's name. Raises a ValueError if no row is of ``sampler``.
     """
     baselines = [entry for entry in entries if entry.is_of(sampler)]
@@ -224,7 +225,7 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
-    """Match the rows of one cell, and add pairs and unmatched rows to ``matches``."""
+    """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
         setup = _column_texts(item.record, CONDITION_COLUMNS)

@@ -42,17 +42,17 @@ class Point(NamedTuple):
     high: float
 
     def is_surely_cheaper(self, other: Point) -> bool:
-        """Return True if the 95 % interval of the cost ends below the interval of the other's."""
+        """Return True if the 95 % interval of the cost ends below the other point's interval."""
         return self.high < other.low
 
     def is_no_dearer(self, other: Point) -> bool:
-        """Return True if this surely costs no more; for times by disjoint intervals."""
+        """Return True if the cost is at most the other point's; for times, if surely cheaper."""
         are_counts = self.low == self.high and other.low == other.high
         return self.cost <= other.cost if are_counts else self.is_surely_cheaper(other)
 
 
 class FrontPosition(NamedTuple):
-    """Membership in the Pareto front: ``on_front`` by values alone, ``front`` given errors."""
+    """Membership of a point in the Pareto front: ``on_front`` by values, ``front`` given errors."""
 
     point: Point
     on_front: bool
@@ -66,7 +66,7 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     since a frame has none. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
-        ValueError: the frame lacks one of the columns.
+        ValueError: the frame lacks a column ``metric`` or ``cost``.
     """
     check_columns(frame, metric, cost)
     quantity = find(metric)
@@ -102,7 +102,7 @@ Key = TypeVar("Key")
 
 
 def _undominated_points(points: Mapping[Key, Point]) -> list[Key]:
-    """Return the keys of the points that no other point dominates, in their order."""
+    """Return the keys of the points that no other point dominates, in the given order."""
     front: dict[Key, Point] = {}
     last: Point | None = None
     for key, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
@@ -152,7 +152,7 @@ def _front_membership(
 def _is_harmless(
     other: Entry, entry: Entry, points: Mapping[Entry, Point], group: ComparedRows
 ) -> bool:
-    """Return True if ``other`` is shown to be worse than ``entry``, or has its value and cost."""
+    """Return True if ``other`` is shown worse than ``entry``, or equals it in value and cost."""
     decided = not (group.is_refused(other) or group.is_refused(entry))
     if decided and group.verdict(other, entry) == "worse":
         return True

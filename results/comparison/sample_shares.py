@@ -55,24 +55,24 @@ class PairedShares(Evidence):
 
     @property
     def p_difference(self) -> float:
-        """Two-sided p value of the hypothesis of no difference."""
+        """Two-sided p value of H0: candidate's share = baseline's share."""
         return min(1.0, 2 * _tail_probability(max(self.gained, self.lost), self.gained + self.lost))
 
     @property
     def p_equivalence(self) -> float:
-        """P value of the hypothesis of a difference by the margin or more, in either direction."""
+        """P value of H0: |candidate's - baseline's share| >= margin."""
         return max(self.p_within, self._smallest_level(self.lost, self.gained, self.margin))
 
     @property
     def p_beyond(self) -> float:
-        """P value of the hypothesis that the candidate's share is larger by at most the margin."""
+        """P value of H0: candidate's - baseline's share <= margin."""
         if self.margin == 0:
             return _tail_probability(self.gained, self.gained + self.lost)
         return self._smallest_level(self.lost, self.gained, -self.margin)
 
     @property
     def p_within(self) -> float:
-        """P value of the hypothesis that the candidate's share is larger by the margin or more."""
+        """P value of H0: candidate's - baseline's share >= margin."""
         return self._smallest_level(self.gained, self.lost, self.margin)
 
     def _smallest_level(self, more: int, less: int, bound: float) -> float:

@@ -54,12 +54,12 @@ class Evidence:
 
     @property
     def p_difference(self) -> float:
-        """Two-sided p value of the hypothesis of no difference."""
+        """Two-sided p value of H0: difference = 0."""
         return min(1.0, 2 * upper_tail_probability(abs(self.difference), self.se))
 
     @property
     def p_equivalence(self) -> float:
-        """P value of the hypothesis that the size of the difference is the margin or more."""
+        """P value of H0: |difference| >= margin."""
         if self.identical:
             return 0.0
         if not self.margin > 0:
@@ -68,12 +68,12 @@ class Evidence:
 
     @property
     def p_beyond(self) -> float:
-        """P value of the hypothesis that the candidate is worse by at most the margin."""
+        """P value of H0: difference <= margin."""
         return upper_tail_probability(self.difference - self.margin, self.se)
 
     @property
     def p_within(self) -> float:
-        """P value of the hypothesis that the candidate is worse by the margin or more."""
+        """P value of H0: difference >= margin."""
         if self.identical:
             return 0.0
         return upper_tail_probability(self.margin - self.difference, self.se)
@@ -121,8 +121,8 @@ def judge_table(evidence: Sequence[Evidence | None], *, unseen: int = 0) -> list
 def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     """Return the verdict of a pair by itself, at a given level.
 
-    Without evidence it is "no verdict". A difference within the margin is "inconclusive" or
-    "equivalent", so that no pair is "better" here and "equivalent" by :func:`judge_table`.
+    Without evidence it is "no verdict". A significant difference within the margin is
+    "inconclusive". So no pair is "better" here, but "equivalent" by :func:`judge_table`.
     """
     if evidence is None:
         return "no verdict"

@@ -75,7 +75,7 @@ class Judgement:
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
     """Return the judgement on two rows by a quantity; None if a row has no value of the quantity.
 
-    The margin is ``share`` of the baseline's value, or of ten resolutions if these are larger. For
+    The margin is ``share`` of the baseline's value or, if larger, of ten times the resolution. For
     shares of samples the margin is ``share`` itself. For values in dB, ``share`` is a share of the
     error before the logarithm. Identical rows differ by 0 with error 0, so they are equivalent.
     """
@@ -91,7 +91,7 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
-    """Return True if equal estimates come from equal samples, by influence or by other columns."""
+    """Return True if influence or other columns show that equal estimates share their samples."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # equal shares do not show equal samples, as of two samplers without flips
@@ -104,7 +104,7 @@ def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bo
 
 @dataclass(frozen=True, eq=False)
 class ComparedRows:
-    """Rows, by their index in a table, of which any two can be compared by one quantity.
+    """Rows of a table, by index, of which any two can be compared by one quantity.
 
     Verdicts on rows of one budget are corrected for ``within_budget`` tests, verdicts on rows of
     two budgets for ``across_budgets`` tests. :func:`correct_together` sets both numbers.
@@ -166,7 +166,7 @@ class Line:
     ``difference`` is candidate less baseline, ``time_ratio`` candidate over baseline. ``verdict``
     is corrected for the number of lines. The 95 % intervals (``low`` to ``high``, ``time_low`` to
     ``time_high``) and :func:`.times.speed_verdict` are uncorrected. ``paired`` counts samples from
-    shared latents, 0 without pairs. ``tuning`` and ``baseline_tuning`` are None if not tuned.
+    shared latents, 0 without pairs. ``tuning`` and ``baseline_tuning`` are None for untuned rows.
     """
 
     model: str

@@ -38,7 +38,7 @@ NAME_SIZE = 6.5
 
 
 def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Make both axes logarithmic, around ``places`` (x, with ticks at some) and ``values`` (y)."""
+    """Make both axes logarithmic, and show all ``places`` (x, some with ticks) and ``values`` (y)."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -59,7 +59,7 @@ def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float])
 
 
 def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return low and high, moved apart by a ``share`` of the log length each; by × 1.5 if equal."""
+    """Return a range widened at each end by ``share`` of its log length; × 1.5 if low == high."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 
@@ -73,7 +73,7 @@ def size_in_inches(axes: Axes) -> tuple[float, float]:
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
     """Return ticks at some ``places``, at least a ``share`` of the logarithmic axis apart.
 
-    First and last place have ticks. The most frequent other places come next.
+    The smallest and the largest place have ticks. Then the most frequent places with room get one.
 
     >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]
@@ -89,7 +89,7 @@ def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
 
 
 def draw_floor_line(axes: Axes, level: float, meaning: str) -> None:
-    """Draw a dashed line at y = ``level``, with its meaning at the left, if within the axes."""
+    """Draw a dashed line at y = ``level``, labelled ``meaning``, if the axes include the level."""
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
@@ -128,7 +128,7 @@ GAP, REACH = 0.035, 0.09
 
 
 def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return positions near the ``wanted`` ones, in the same order and at least ``gap`` apart.
+    """Return positions in [low, high] near ``wanted``, in the same order and at least ``gap`` apart.
 
     ``gap * rank`` is subtracted, a non-decreasing sequence is fitted (isotonic regression) and
     clipped to the range, and ``gap * rank`` is added again.
@@ -168,9 +168,9 @@ def draw_quality_against_cost(
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Draw a panel for each of ``parts`` by title; ``draw`` draws it and returns curves to name.
+    """Draw a panel for each of ``parts``, which are by title, and name its curves.
 
-    Raises a ValueError without parts.
+    ``draw`` draws a part, and returns the curves to name. Raises a ValueError without parts.
     """
     if not parts:
         raise ValueError(

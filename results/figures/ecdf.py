@@ -51,7 +51,7 @@ def ecdf(
     positive value. Without ``metric``, the first of :data:`METRICS` that has values is drawn.
 
     Raises:
-        ValueError: no row has both columns, or higher is better.
+        ValueError: no row has both ``metric`` and ``cost``, or ``metric`` is better when higher.
     """
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)
@@ -91,7 +91,7 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
     no costs. For example, a stochastic sampler has no distance to the solution of the ODE.
 
     Raises:
-        ValueError: no row has both columns, or higher is better.
+        ValueError: no row has both ``metric`` and ``cost``, or ``metric`` is better when higher.
     """
     if not find(metric).lower:
         raise ValueError(f"{metric} has no targets here; choose a metric of which lower is better")
@@ -132,8 +132,8 @@ def _draw_shares(
 ) -> Sheet:
     """Draw the distribution of each curve's ``numbers`` (costs or ratios) on a logarithmic axis.
 
-    The number is inf for a target that is never reached. ``titles`` are for the figure and the
-    axis. Of many curves, only curves of plugins and the best are named.
+    A number is inf if its target is never reached. ``titles`` are for the figure and the x axis.
+    Of many curves, only curves of plugins and the best are named.
     """
     known = [n for some in numbers.values() for n in some[np.isfinite(some)].tolist()]
     right = max(known) * BEYOND

@@ -55,8 +55,8 @@ def write_figures(
         source: run directory or table.
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
-        kinds: some of :data:`KINDS`. Kinds without data in the run are left out. With all kinds, so
-            are "ecdf" and "profile" of metrics of which higher is better.
+        kinds: some of :data:`KINDS`. Kinds without data in the run are left out. If all kinds are
+            given, so are "ecdf" and "profile" of metrics that are better when higher.
         metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, and in
             kinds "ecdf" and "profile" for :func:`.ecdf.default_metric`.
         models: models to draw; empty for all.
@@ -178,7 +178,7 @@ def draw(
 ) -> Sheet:
     """Draw quality against cost, as the figure ``kind`` of :data:`DRAWN`.
 
-    Raises a ValueError if ``kind`` is unknown, or no row has both columns.
+    Raises a ValueError if ``kind`` is unknown, or no row has both ``metric`` and ``cost``.
     """
     if kind not in DRAWN:
         raise ValueError(f"there is no figure {kind!r}; choose from {', '.join(DRAWN)}")

@@ -61,7 +61,7 @@ def ranking(
 
 
 def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[str, list[Record]]:
-    """Return, by panel title, each curve's row at a budget, if it has the ``needed`` columns.
+    """Return each curve's row at a budget, by panel title. Rows need values in ``needed`` columns.
 
     ``budget`` None stands for each model's budget nearest to :data:`NEAR`, by ratio.
     """
@@ -79,7 +79,7 @@ def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[
 
 
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
-    """Draw a line for each row between its ranks at both sides; ``wide`` is the width in inches."""
+    """Join each row's ranks by metrics ``left`` and ``right``; ``wide`` is the width in inches."""
     sides = [[number(row, name) for row in rows] for name in (left, right)]
     signs = [find(name).loss(1.0) for name in (left, right)]
     losses = [sign * pd.Series(v, dtype=float) for sign, v in zip(signs, sides, strict=True)]

@@ -58,7 +58,7 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row as a point; ``limit`` is True if ``y`` is an upper limit of a value <= 0."""
+    """Row as a point (cost, value) of a curve. With ``limit``, y is an upper limit of a value <= 0."""
 
     x: float
     y: float
@@ -121,7 +121,7 @@ def curve_label(words: str) -> str:
 
 
 def curves_to_name(series: list[Series], most: int, metric: str = "") -> list[Series]:
-    """Return up to ``most`` curves to name: plugins', best at some cost, one per family, others."""
+    """Return up to ``most`` curves to name: plugins' first, then best ones, then one a family."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

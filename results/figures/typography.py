@@ -22,7 +22,7 @@ from ..run_directory.files import write_bytes
 def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
     """Return an SVG file as an HTML element, with unique ids, and without prologue and size.
 
-    ``variables`` maps colours, as the file has them, to names of CSS variables (without dashes).
+    ``variables`` maps colours in the file to names of CSS variables (without ``--``).
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -94,7 +94,7 @@ class Sheet(Figure):
 
 
 def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
-    """Return ``draw`` as a function that draws with the fonts, colours and widths in :data:`RC`."""
+    """Decorate ``draw``, so that it draws with the fonts, colours and widths in :data:`RC`."""
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -105,7 +105,7 @@ def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:
-    """Return a figure and its axes: panels ``height`` inches high; several give double width."""
+    """Return a figure with axes, each ``height`` inches high. Several axes give double width."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank_sheet("double" if panels > 1 else width, height * down)

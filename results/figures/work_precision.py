@@ -60,7 +60,7 @@ def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Polyline]) -> N
 
 
 def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
-    """Draw the lines of all orders with their lower left corner at ``(u, v)``, in axes' shares."""
+    """Draw the fan of order lines, its lower left corner at shares ``(u, v)`` of the axes."""
     (left, right), (bottom, top) = _log_limits(axes)
     steepest = exponent * max(ORDERS)
     run = _fan_width(axes, steepest, size)
@@ -76,7 +76,7 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
 def _free_place(
     axes: Axes, steepest: int, paths: Sequence[Polyline]
 ) -> tuple[float, float, float] | None:
-    """Return corner and relative size ``(u, v, size)`` for :func:`_draw_fan`; None if none fits."""
+    """Return the place ``(u, v, size)`` of a fan that covers no path; None if there is none."""
     (left, right), (bottom, top) = _log_limits(axes)
     shares = axes.transScale + axes.transLimits
     dots = np.concatenate([_points_along(shares.transform(path)) for path in paths])
@@ -133,7 +133,7 @@ def work_precision(
     are named. ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
 
     Raises:
-        ValueError: no row has both columns.
+        ValueError: no row has both ``metric`` and ``cost``.
     """
     parts = {
         title: (series, rows)
@@ -167,7 +167,7 @@ def _draw_panel(
 
 
 def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """Return paths along the floor's line and label, to avoid; [] if it is outside the axes."""
+    """Return paths on the floor's line and label, which the fan avoids; [] if outside the axes."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
@@ -214,7 +214,7 @@ def front(
     Samplers of plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
 
     Raises:
-        ValueError: no row has both columns.
+        ValueError: no row has both ``metric`` and ``cost``.
     """
     whole = pareto(table.ok.frame, metric, cost)
     parts = {

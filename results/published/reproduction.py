@@ -40,7 +40,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class ProtocolDifference:
-    """Difference of two protocols in the point ``what``; "" for a side that does not state it."""
+    """Point ``what`` in which run and paper differ, with both statements; "" for no statement."""
 
     what: str
     run: str
@@ -172,7 +172,7 @@ class Reproduction:
 
     @property
     def other_method(self) -> list[str]:
-        """Names of the known differences that concern the method (:data:`METHOD`)."""
+        """Points in which the run's method is known to differ from the paper's (:data:`METHOD`)."""
         return [
             item.what for item in self.differences if item.both_are_stated and item.what in METHOD
         ]
@@ -261,7 +261,7 @@ def _bare_spec(spec: str) -> str:
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield a row's comparison with each published FID of equal cost, or one with the reason."""
+    """Yield a row's comparison with each published FID of equal cost, or one with a reason."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"
@@ -284,7 +284,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
-    """Return True if a row has a paper's ``nfe`` or ``depth``; without both, if it is adaptive."""
+    """Return True if the costs agree. A paper without ``nfe`` and ``depth`` fits adaptive rows."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:
@@ -331,7 +331,7 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
 def _fid_at_published_size(
     row: Record, paper: Published
 ) -> tuple[float, float | None, float | None, float]:
-    """Return the run's FID at the paper's N, its 95 % interval, and 1.96 se of the paper's."""
+    """Return (FID at the paper's N, low, high, 1.96 standard errors of the paper's FID)."""
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None
     if plain is None:

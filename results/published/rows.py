@@ -33,11 +33,11 @@ class Published:
         samples: number of generated samples.
         seeds: seeds of the samples, or the choice among several sets.
         end: end of the grid, "zero" or "sigma_min".
-        labels: how class labels are drawn; "none" for an unconditional model.
+        labels: "random" class labels, or "none" for an unconditional model.
         quantisation: conversion to 8 bits, "round" or "truncate".
         extractor: origin of the Inception code.
         thresholding: thresholding of data predictions, "dynamic" or "none".
-        afs: "yes" if the first step is analytic, else "no".
+        afs: "yes" if the first step is analytic, "no" if it is not.
         fit: cost of fitting the solver or its schedule to the model, in the source's words and units.
         also: further sources with the same FID.
         remark: further facts that a reader needs.

@@ -121,7 +121,7 @@ def column_kinds() -> dict[str, Kind]:
 
 
 class Installed(NamedTuple):
-    """Metric of an installed package: the loaded object ``found``, or the ``fault`` in loading it."""
+    """Metric of an installed package: loaded object ``found`` or None, and its ``fault`` or ""."""
 
     name: str
     package: str
@@ -162,7 +162,7 @@ def _warn_of_broken_metrics() -> None:
 
 
 def find(name: str) -> Quantity:
-    """Return the quantity of column ``name``; for an unknown column, a new one with error "se"."""
+    """Return the quantity of column ``name``, or a new one with error "se" if there is none."""
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     return match or Quantity(name=name, meaning="", error="se")
 

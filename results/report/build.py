@@ -40,9 +40,9 @@ from .timing import throughput_of, times_by_batch_size
 
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return the head of a page. ``runs`` are pairs of a run's name and its ``run.json``.
+    """Return the title of a page. ``runs`` are pairs of a run's name and its ``run.json``.
 
-    The head has a ``heading``, phrases ``facts`` on all runs, and name and day of several ``runs``.
+    Items are ``heading``, ``facts`` (phrases), and ``runs`` (name and day of each, if several).
     """
     suites = description.names_in_words(description.distinct_texts(frame["suite"]) or [""])
     days = [
@@ -151,9 +151,10 @@ def render_page(
     baseline: str = BASELINE,
     unseen: int = 0,
 ) -> str:
-    """Return the page as HTML, from the shown rows, their CSV text and findings (``page``).
+    """Return the report's page as HTML.
 
-    ``unseen`` is the number of further rows that are not shown.
+    It shows the rows of ``table``, their text ``csv`` and their findings ``page``. ``unseen`` is the
+    number of further rows, which are not shown.
     """
     frame, homes = table.frame, _path_by_run_name(sources)
     rows = rows_as_dicts(with_curves(frame))
@@ -219,7 +220,7 @@ def packed_plotly() -> str:
 
 @cache
 def _template_environment() -> Environment:
-    """Return the report's Jinja environment."""
+    """Return the Jinja environment of ``report.html``, with the functions that it calls."""
     environment = template_environment()
     environment.globals.update(
         number=number,

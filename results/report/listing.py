@@ -29,7 +29,7 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def table_columns() -> list[str]:
-    """Return the table's columns. After a quantity comes its floor of perfect samples, if any."""
+    """Return the columns of the table of all rows. A floor of perfect samples follows its quantity."""
     measured = []
     for quantity in quantities():
         if quantity.listed:
@@ -52,7 +52,7 @@ ListingCell = tuple[str, float | None]
 
 
 class ListedRow(NamedTuple):
-    """Line of the table; ``where`` has parameters, schedule, budget, steps and seed in words."""
+    """Row as a line of the table; ``where`` has options, schedule, budget, steps, seed in words."""
 
     row: Record
     cells: list[ListingCell]
@@ -62,7 +62,7 @@ class ListedRow(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Table of all rows. ``same`` has the values of columns that do not vary, by name."""
+    """Table of all rows. ``same`` has, by name, the values of columns in which no rows differ."""
 
     heads: list[ColumnHead]
     lines: list[ListedRow]
@@ -97,7 +97,7 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(rows: list[Record], name: str) -> str:
-    """Return the only value of column ``name``, if all finished rows have it, as text; else ""."""
+    """Return the only value of column ``name`` as text; "" if it varies, or always has a column."""
     if len(rows) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {row[name] for row in rows} - {None}

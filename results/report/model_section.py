@@ -118,9 +118,9 @@ def model_section(
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> dict[str, Any]:
-    """Return the section of one problem from its rows, findings, styles and pictures.
+    """Return one problem's section of the report, as items for the template.
 
-    The page leaves out None and empty items.
+    The page leaves out items that are None or empty.
     """
     best = headline_row(findings) if findings else None
     model = text(rows.iloc[0].to_dict(), "model")

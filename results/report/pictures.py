@@ -39,7 +39,7 @@ DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
 
 @dataclass(frozen=True)
 class Tile:
-    """Picture as a ``data:`` address, or the reason ``missing``.
+    """Tile of a grid: a picture as a ``data:`` address, or the reason why it is ``missing``.
 
     ``limit`` is the index of the converged samples' picture in :attr:`SampleGrid.limits`.
     """
@@ -54,7 +54,7 @@ class Tile:
 class SampleGrid:
     """Pictures of one problem: a row for each curve, best first, with a tile for each budget.
 
-    ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is one step.
+    ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is of one step.
     ``are_points`` is True if pictures are plots of points. A picture has up to ``shown`` samples.
     """
 
@@ -129,7 +129,7 @@ class KeptSamples:
     Attributes:
         entries: rows with a budget.
         stacks: images ``(k, C, H, W)`` or points ``(k, 2)``.
-        ends: converged samples of the same latents, as ``stacks``.
+        ends: converged samples of the same latents, in the shape of ``stacks``.
         are_points: True if the samples are points, not images.
     """
 
@@ -159,20 +159,20 @@ class KeptSamples:
         return cls(title, entries, stacks, ends, are_points, ranked_curves(rows))
 
     def limits(self, most: int) -> dict[int, np.ndarray]:
-        """Return converged samples of the same latents by row index, for rows that kept enough."""
+        """Return converged samples by row index, if enough for a picture of ``most`` images."""
         counts = {index: len(self.stacks[index]) for index in self.ends}
         needed = {i: n // 2 if self.are_points else min(most, n) for i, n in counts.items()}
         return {i: end for i, end in self.ends.items() if len(end) >= max(1, needed[i])}
 
     def estimate_bytes(self, most: int, width: int) -> float:
-        """Estimate the bytes of all pictures at a detail of :data:`DETAIL`, from some of them."""
+        """Estimate the bytes of all pictures, given a pair (most, width) of :data:`DETAIL`."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
         draw = self.drawing_function(most, width)
         return len(stacks) * sum(len(draw(stack)) for stack in some) / len(some) if some else 0.0
 
     def drawing_function(self, most: int, width: int) -> Draw:
-        """Return a function that draws samples as a ``data:`` address, equal samples only once."""
+        """Return a function from samples to the ``data:`` address of their picture, with a cache."""
         pictures: dict[bytes, str] = {}
         box = common_box(stack for stack in self.stacks.values() if self.are_points)
 
@@ -241,7 +241,7 @@ GROUND = (128, 128, 128, 26)
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """Picture of one trajectory as a ``data:`` address: states and end, clean images below them."""
+    """Picture of a trajectory as a ``data:`` address: states above, denoised samples below."""
 
     curve: str
     image: str

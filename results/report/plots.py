@@ -49,14 +49,12 @@ def plot_data_of(
     first sentence is about. Its budget is marked. Its curve, baseline and three rivals stand out.
 
     Returns:
-        ``{"first", "budget", "auto", "measures": […], "work": [{"name", "title"}],
-            "curves": […]}``. ``auto`` is True if a curve is of sampler ``auto``. A measure has
-            ``name``, ``title``, ``caption``, ``note``, ``floor`` and ``power``. A curve has
-            ``name``, ``label``, ``main``, ``family`` (its index in
-            :data:`..palette.FAMILIES`), ``symbol``, ``dash``, ``own``, ``row`` (row indices of its
-            points), ``x[work]`` and ``y[quantity]``. ``y[quantity]`` has lists over the points:
-            ``text``, ``flagged``, and ``y``, ``low``, ``high`` and ``limit`` as
-            :func:`..printed_values.bar_on_log_axis` returns them.
+        Dictionary with ``first`` (name of a quantity), ``budget``, ``auto`` (True with a curve of
+            sampler ``auto``), and the lists ``measures`` (quantities), ``work`` (costs) and
+            ``curves``. A curve has ``family`` (its index in :data:`..palette.FAMILIES`), ``main``
+            (True if it stands out), ``row`` (row indices of its points), ``x`` (a list over points
+            for each cost) and ``y``. For each quantity, ``y`` has lists over points: ``text``,
+            ``flagged``, and the items of :func:`..printed_values.bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]

@@ -113,7 +113,7 @@ def command_of(run: Mapping[str, object]) -> str:
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
-    """Return a section "run" of the plain items of ``run.json``, and one for each nested object."""
+    """Return sections: plain items of ``run.json`` as "run", nested objects not shown elsewhere."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
     nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
     parts = [*([("run", loose)] if loose else []), *nested.items()]

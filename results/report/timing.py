@@ -104,7 +104,7 @@ def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tu
 
 
 def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[str, str]]:
-    """Yield the lines of the CSV files that exist, by column."""
+    """Yield the lines of all existing ``files`` (CSV), as texts by column."""
     for file in files:
         if file.is_file():
             with file.open(newline="", encoding="utf-8", errors=errors) as stream:

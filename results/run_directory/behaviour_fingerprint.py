@@ -40,7 +40,7 @@ class Numbers:
     atol: float
 
     def same(self, other: Numbers) -> bool:
-        """Return True if both have equally many numbers, equal within the larger tolerances."""
+        """Return True if both have equally many numbers, equal within the larger tolerance of both."""
         if len(self.numbers) != len(other.numbers):
             return False
         rtol = max(self.rtol, other.rtol)

@@ -41,7 +41,7 @@ class Contents:
 
     @contextmanager
     def exclusive(self, lead: Lead) -> Iterator[None]:
-        """Cache files while in the block. Each change of a file there must call :meth:`forget`."""
+        """Cache files during the block, in which each change of a file must call :meth:`forget`."""
         self._cache, self.pending_run, self.lead = {}, None, lead
         try:
             yield
@@ -104,14 +104,14 @@ class Contents:
     def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
         """Defer writing ``run`` if only start time, command or conditions differ from ``before``.
 
-        Return True if the write is deferred, which is possible within :meth:`exclusive` only.
+        Return True if it is deferred until a file changes, as is possible in :meth:`exclusive`.
         """
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None
         return same
 
     def open(self, place: str) -> OpenedFile:
-        """Return a file from the cache or the disk, an ``.npz`` file without its arrays."""
+        """Return a file's seal and content, cached or read; an ``.npz`` file's without its arrays."""
         if place in self._cache:
             return self._cache[place]
         path = self._folder / place
@@ -123,7 +123,7 @@ class Contents:
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """Return a file's content after checking its seal, unless the run predates checksums."""
+        """Return a file's content. Its seal is checked, unless the run is older than checksums."""
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None

@@ -57,9 +57,9 @@ class UnusualFileError(OSError):
 
 
 def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file by ``fill``, completely or not at all. A missing folder is created.
+    """Write a file, completely or not at all. A missing folder is created.
 
-    ``fill`` is called again if another process deletes the ``*.part`` file meanwhile.
+    ``fill`` writes the content to an open file. It is called again if the ``*.part`` file vanishes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES - 1):

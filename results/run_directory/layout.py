@@ -72,17 +72,17 @@ def shard_place(cell: str, start: int, stop: int) -> str:
 
 
 def shard_ranges(samples: int, size: int) -> list[tuple[int, int]]:
-    """Return ``(start, stop)`` of shards of ``size`` samples that cover [0, ``samples``)."""
+    """Return ``(start, stop)`` of shards that cover [0, samples), of at most ``size`` each."""
     return [(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
 def pictures_place(cell: str) -> str:
-    """Return the relative path of the few samples of a cell that reports show."""
+    """Return the relative path of the file with a cell's samples for reports."""
     return f"samples/{check_file_name(cell)}.npz"
 
 
 def trajectories_place(cell: str) -> str:
-    """Return the relative path of the few trajectories of a cell that reports show."""
+    """Return the relative path of the file with a cell's trajectories for reports."""
     return f"samples/{check_file_name(cell)}-path.npz"
 
 

@@ -40,8 +40,8 @@ Value = TypeVar("Value")
 class RunReader:
     """Run directory that can be read, file by file; made by :meth:`open`.
 
-    ``model`` is the digest of the model whose reference data are read (:meth:`of_model`).
-    ``extractor`` is the digest of the reference features' extractor. "" stands for no digest.
+    ``model`` and ``extractor`` are the digests of the model whose reference data are read, and of
+    the extractor of their features (:meth:`of_model`). "" stands for none.
     """
 
     path: Path
@@ -78,11 +78,11 @@ class RunReader:
         return self.path / shard_place(cell, start, stop)
 
     def pictures_path(self, cell: str) -> Path:
-        """Return the path of the file with the few samples of a cell that reports show."""
+        """Return the path of the file with a cell's samples for reports."""
         return self.path / pictures_place(cell)
 
     def trajectories_path(self, cell: str) -> Path:
-        """Return the path of the file with the few trajectories of a cell that reports show."""
+        """Return the path of the file with a cell's trajectories for reports."""
         return self.path / trajectories_place(cell)
 
     def cells(self) -> list[str]:
@@ -185,7 +185,7 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return SHA-256 by name of files that a model opened after loading; "" if one changed."""
+        """Return the SHA-256, by name, of files that a model opened late; "" for changed files."""
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}

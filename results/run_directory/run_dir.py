@@ -171,15 +171,15 @@ class RunDir(RunReader):
         return shard.is_file()
 
     def write_pictures(self, cell: str, arrays: Arrays) -> None:
-        """Write the few samples of a cell that reports show."""
+        """Write a cell's samples for reports, as arrays by name."""
         self._write_npz(pictures_place(cell), arrays, self.made_by(cell))
 
     def write_trajectories(self, cell: str, arrays: Arrays) -> None:
-        """Write the few trajectories of a cell that reports show."""
+        """Write a cell's trajectories for reports, as arrays by name."""
         self._write_npz(trajectories_place(cell), arrays, self.made_by(cell))
 
     def write_reference(self, name: str, arrays: Arrays) -> None:
-        """Write reference data under a name."""
+        """Write reference data, arrays by name, under a name for :meth:`read_reference`."""
         self._write_npz(self._reference(name), arrays)
 
     def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
@@ -251,7 +251,7 @@ class RunDir(RunReader):
         return {path.name.rpartition(".")[0] for path in (self.path / ASIDE).glob("*.*")}
 
     def folders_set_aside(self, cell: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return (name, sound ``made.json``) of a cell's set-aside folders, latest first."""
+        """Return (name, ``made.json``) of a cell's set-aside folders, if sound, latest first."""
         folders = sorted(
             (self.path / ASIDE).glob(f"{check_file_name(cell)}.*"),
             key=lambda path: (len(path.name), path.name),

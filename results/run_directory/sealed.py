@@ -240,7 +240,7 @@ def _parse_arrays(data: bytes) -> Arrays:
 
 
 def _verified_seal(data: bytes, words: Any, of: str, start: int = 0) -> Seal:
-    """Return ``words`` as a seal; raise a DamagedError if they do not fit ``data`` and ``of``."""
+    """Return the seal in ``words``; raise a DamagedError if it does not fit ``data`` and ``of``."""
     digest = words.get("sha256") if isinstance(words, dict) else None
     if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
         raise DamagedError("its seal is damaged")
@@ -270,7 +270,7 @@ class StoredArray:
     """Reader of an array in a file whose seal was checked before.
 
     A read skips the checksum, which would need the whole file. The read fails if the file's size or
-    time of change differs from ``stamp``.
+    time of change is not the ``stamp`` that :meth:`from_file` took.
     """
 
     path: Path

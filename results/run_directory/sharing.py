@@ -46,7 +46,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """Leases held by this object; touching the file ``clock`` gives the file system's time."""
+    """Leases that this object holds. It touches the file ``clock`` to get the file system's time."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
@@ -86,7 +86,7 @@ class Leases:
         return False
 
     def renew_periodically(self, path: Path) -> None:
-        """Touch a file that holds :attr:`owner` every few seconds from now on, in a thread."""
+        """Start touching a file every few seconds, in a thread, while it contains :attr:`owner`."""
         with self._lock:
             self._renewed_at[path] = _uptime_seconds()
             if not self._beats and not self._stopped.is_set():
@@ -94,7 +94,7 @@ class Leases:
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Return True if this object holds a lease; read the file if the last touch is old."""
+        """Return True if this object holds a lease. The file is read only if the last touch is old."""
         with self._lock:
             touched = self._renewed_at.get(path)
         if touched is None:
@@ -300,7 +300,7 @@ class Claims:
         self._leases.renew_periodically(self._plan)
 
     def planned_cells(self) -> set[str] | None:
-        """Return the cells in the leader's plan; None if no leader is alive."""
+        """Return the keys of the cells in the leader's plan; None if no leader is alive."""
         plan = read_json(self._plan)
         if plan is None or self._leases.is_stale(self._plan):
             return None

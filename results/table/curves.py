@@ -77,7 +77,7 @@ Place = tuple[str, int]
 
 
 def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
-    """Return the rows with a budget by their place; of several at one, the most evaluations count."""
+    """Return the rows with a budget, by (curve, budget); of several, the row with most evaluations."""
     placed = rows.dropna(subset=["slot"]).sort_values("nfe", kind="stable")
     return {
         (text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_as_dicts(placed)
@@ -102,7 +102,7 @@ def _values(rows: list[Record], name: str) -> set[Any]:
 
 
 def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
-    """Return the samplers whose only schedule is their own, or the most frequent of the rows."""
+    """Return the samplers with one schedule only: their own, or the most frequent one of ``rows``."""
     counts = Counter(row["schedule"] for row in rows if row["schedule"] not in (None, OWN))
     most = max(counts.values(), default=0)
     usual = [name for name, count in counts.items() if count == most]
@@ -115,7 +115,7 @@ def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
 
 
 def _has_several_tunings(rows: list[Record], varying: list[str]) -> bool:
-    """Return True if rows of equal curve and steps have different tuned levels."""
+    """Return True if rows that would share a curve, at equal steps, have different tuned levels."""
     tunings = defaultdict[tuple[object, ...], set[object]](set)
     for row in rows:
         if row.get(TUNED) is not None:
@@ -186,7 +186,7 @@ TUNED_SCHEDULE = "tuned"
 
 @dataclass(frozen=True)
 class Tuning:
-    """Tuning of a row's schedule, from its columns ``tuning_…`` (:mod:`..record`)."""
+    """Tuning of a row's schedule, from its columns ``tuning_…`` (:mod:`..columns`)."""
 
     teacher: int
     search: int

@@ -41,7 +41,7 @@ def heading_of(frame: pd.DataFrame) -> str:
 
 
 def why_no_distance_to_data(rows: pd.DataFrame) -> str:
-    """Return why finished rows lack distances to the data; "" if one has any, or without rows."""
+    """Return why no finished row has a distance to the data; "" if one has, or none is finished."""
     finished = rows.loc[rows["status"] == "ok"]
     if finished.empty or not all(
         finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")

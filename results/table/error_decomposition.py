@@ -120,7 +120,7 @@ def _order_between(before: Record, row: Record) -> Record:
 
 
 def _resolved_error(row: Record) -> tuple[float, float, float]:
-    """Return evaluations, typical error and its error; NaN if missing or below resolution."""
+    """Return (nfe, typical error, its standard error); NaN if missing or below the resolution."""
     n, error, se = (number(row, name) for name in ("nfe", "typical_error", "typical_error_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan

@@ -56,7 +56,7 @@ def latex_tables(
         frame: rows of a result table. Only finished rows are used.
         metric: column of the values. ``METRIC_se`` has the standard errors.
         budgets: budgets of the columns; None for all budgets of a model.
-        bold: (curve, budget) of bold values, by problem title; unused at a budget with one curve.
+        bold: (curve, budget) of bold values, by problem title. A column of one curve has none.
 
     Raises:
         ValueError: ``frame`` has no column ``metric``.

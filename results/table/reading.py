@@ -110,13 +110,13 @@ def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) ->
 
 
 def rows_of_run(run: RunDir) -> list[Record]:
-    """Return a row for each planned cell of a run; ``status`` is not "ok" without results."""
+    """Return a row for each planned cell of a run; its ``status`` is "missing" before it has run."""
     kinds = column_kinds()
     return [row for cell in run.cells() if (row := _row_of_cell(run, cell, kinds)) is not None]
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row: quality overrides the plan, and the plan times; None if unplanned."""
+    """Return a cell's row, or None; quality.json overrides cell.json, which overrides timing.json."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

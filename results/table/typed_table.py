@@ -30,7 +30,7 @@ def _cells(values: Iterable[object]) -> list[object]:
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    """Return cells as a pandas array of a kind (None: the cells' kind). Texts are converted."""
+    """Return cells as a pandas array of a kind (None: a kind for all cells). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])
@@ -125,7 +125,7 @@ class TypedTable:
 
     @classmethod
     def _of_columns(cls, columns: Mapping[str, Iterable[object]], count: int) -> Self:
-        """Return the table of columns of ``count`` values, by name."""
+        """Return the table with ``columns``, by name, of ``count`` values each."""
         kinds = column_kinds()
         none: list[object] = [None] * count
         # older tables have one flag for both

@@ -62,7 +62,7 @@ def curvature_lines(record: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def first_curvature_lines(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """Return :func:`curvature_lines` of a model from the first run directory with any; or ()."""
+    """Return a model's :func:`curvature_lines` from the first run that has them; () without any."""
     for home in homes:
         about = read_run_record(home)
         try:

@@ -54,7 +54,7 @@ class Ranking:
         return number(row, self.metric) if row.get("status") == "ok" else None
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """Return value, flag, star if equal to ``best``, and sign of the verdict; or the status."""
+        """Return a cell's text: value, flag, star for ``best``, sign of the verdict; or the status."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -70,7 +70,7 @@ class Ranking:
         return Text(f"{shown_number(self.metric, value)}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """Return a table within ``width`` letters (>= 30), and the number of budgets left out."""
+        """Return a table of ``width`` letters (>= 30), and the number of budgets left out of it."""
         slots = sorted({slot for _, slot in self.cells})
         values = {curve: [self.value(curve, slot) for slot in slots] for curve, _ in self.cells}
         loss = find(self.metric).loss
