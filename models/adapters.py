@@ -123,8 +123,7 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return (A, B) such that A z + B p is the denoised image at an infinite level.
 
-    It is the limit of a x + b p for x = level z, with noise z and the network's prediction p.
-    Raises a ValueError unless ``prediction`` is x0, v or flow.
+    z is the noise, and p the prediction. Raises a ValueError unless that is of x0, v or flow.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -279,10 +278,7 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return a label ``(batch,)`` for each id; None without class weights and conditions.
-
-        Classes are drawn by ``class_weights``. A condition's number is id modulo ``conditions``.
-        """
+        """Return a label for each id: a class by weight, or id modulo ``conditions``; else None."""
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
