@@ -137,29 +137,33 @@ def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor) -> No
     """
     run, options = setup.directory, setup.suite.timing
     sizes = [*options.batch_size, *([None] if options.sweep else [])]
-    end = time.monotonic() + 60 * options.minutes if options.minutes else None
-    parts_left = len(setup.models) * len(sizes)
-    most = parts_left * options.seconds
+    begun = time.monotonic()
+    sampled = [
+        [cell for cell in setup.cells_of(name) if not is_skipped_or_failed(run, cell)]
+        for name in setup.models
+    ]
+    if not any(sampled):
+        return
+    try:
+        machine = executor.run(Call(conditions_for_times, (setup.device,)), setup.world)
+    except Failure as failure:
+        raise ValueError(
+            f"no times can be taken where they were to be: {failure.reason}; --no-timing "
+            "leaves them out"
+        ) from failure
+    parts = [
+        ([cell for cell in cells if cell.key in stamps], size, stamps)
+        for cells in sampled
+        for size in sizes
+        if (stamps := _stamps_of_pending(run, cells, options, size, machine))
+    ]
+    end = begun + 60 * options.minutes if options.minutes else None
+    most = len(parts) * options.seconds
     report.limit_time(min(most, 60 * options.minutes) if options.minutes else most)
-    for name in setup.models:
-        cells = [cell for cell in setup.cells_of(name) if not is_skipped_or_failed(run, cell)]
-        if not cells:
-            continue
-        try:
-            call = Call(conditions_for_times, (setup.device,))
-            machine = executor.run(call, setup.world)
-        except Failure as failure:
-            raise ValueError(
-                f"no times can be taken where they were to be: {failure.reason}; --no-timing "
-                "leaves them out"
-            ) from failure
-        for size in sizes:
-            if stamps := _stamps_of_pending(run, cells, options, size, machine):
-                # an equal share of the remaining seconds
-                within = None if end is None else max(0.0, end - time.monotonic()) / parts_left
-                parts_left -= 1
-                pending = [cell for cell in cells if cell.key in stamps]
-                _time_at_size(setup, pending, size, stamps, within, report, executor)
+    for done, (pending, size, stamps) in enumerate(parts):
+        # an equal share of the remaining seconds
+        within = None if end is None else max(0.0, end - time.monotonic()) / (len(parts) - done)
+        _time_at_size(setup, pending, size, stamps, within, report, executor)
 
 
 def conditions_for_times(device: str) -> Record:

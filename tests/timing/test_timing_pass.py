@@ -76,6 +76,19 @@ def test_a_second_run_times_nothing_again_and_another_size_is_timed(tmp_path):
     assert len(list(folder.glob("parts/*/timing-2.json"))) == 2
 
 
+def test_time_sampled_cells__batch_sizes_that_have_times_take_no_share_of_the_limit(
+    tmp_path, monkeypatch
+):
+    run(tmp_path, batch_size=[4], minutes=1)
+    shares = []
+    monkeypatch.setattr(
+        timing_stage, "_time_at_size", lambda *args: shares.append((args[2], args[4]))
+    )
+    run(tmp_path, batch_size=[4, 2, 1], minutes=1)
+    assert [size for size, _ in shares] == [2, 1]
+    assert 25 < shares[0][1] <= 30 < 50 < shares[1][1] <= 60
+
+
 def test_times_of_another_batch_size_are_taken_again(tmp_path):
     for size in (4, 2):
         (file, *_) = run(tmp_path, batch_size=size).glob("parts/*/timing.json")
