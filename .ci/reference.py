@@ -65,20 +65,21 @@ def commands() -> str:
     parts = ["# Commands\n\n`samplerbench COMMAND -h` prints the same in a terminal.\n"]
     rows = ([f"[`{k}`](#{k})", prose(c.get_short_help_str(300))] for k, c in shown.items())
     parts.append(table(("Command", "Purpose"), rows))
+    parent = group.make_context("samplerbench", ["list"])  # without it a command forgets its -h
     for name, command in shown.items():
-        parts += [f"## {name}\n", *_command(f"samplerbench {name}", command)]
+        parts += [f"## {name}\n", *_command(f"samplerbench {name}", command, parent)]
     return "\n".join(parts)
 
 
-def _command(name: str, command: Any) -> Iterator[str]:
+def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
     """Yield the parts of a command's section: help, usage, arguments, options, examples."""
-    context = command.context_class(command, info_name=name)
+    context = command.context_class(command, info_name=name, parent=parent)
     yield f"{prose(command.help or '')}\n"
     yield f"```text\n{' '.join([name, *command.collect_usage_pieces(context)])}\n```\n"
     panels: dict[str, list[list[str]]] = {"Arguments": []}
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None and not record[0].startswith("--help"):
+        if record is not None and "--help" not in record[0]:
             default = "Arguments" if parameter.param_type_name == "argument" else "Options"
             panel = getattr(parameter, "rich_help_panel", None) or default
             panels.setdefault(panel, []).append([code(record[0]), plain(record[1])])
