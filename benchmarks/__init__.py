@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .conformance import Check, Conformance, check_sampler
     from .frozen.boards import board
     from .frozen.submitting import submit
-    from .gaussian_distance import frechet_distance
+    from .metrics.fid import frechet_distance
     from .planning.authors import authors_schedules_of
     from .planning.schedules import make_schedule
     from .sampling.shard import unseeded_draws
@@ -68,7 +68,7 @@ _HOMES = {
     "check_model": "checking",
     "check_sampler": "conformance",
     "export": "api",
-    "frechet_distance": "gaussian_distance",
+    "frechet_distance": "metrics.fid",
     "load_suite": "suites.files",
     "make_schedule": "planning.schedules",
     "plan": "api",

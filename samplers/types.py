@@ -131,7 +131,7 @@ class Source:
     """Paper or code from which the formulas of a sampler or a schedule come.
 
     Attributes:
-        key: BibTeX key in ``references.bib``.
+        key: BibTeX key, of an entry in ``references.bib`` if it is a publication known here.
         where: algorithm, equation or function in this source.
         url: address of the paper or code; "" without one.
         deviations: every intentional difference from the source, one sentence for each.

@@ -154,7 +154,8 @@ class ConvergedEndpoints:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
         ``start`` is the id of the first sample. Samples that are not finite have distance inf.
-        Distances below ``resolution``, or ``EXACT`` times the endpoints' RMS, are raised to it.
+        A smaller RMS than ``resolution`` or than :data:`EXACT` times the endpoints' RMS, whichever is
+        larger, counts as that limit.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):

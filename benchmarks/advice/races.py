@@ -125,8 +125,9 @@ def forecast_errors_of_table(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return forecast errors ``(K,)`` of ``steps`` on the probe's K trajectories, and corrections.
 
-    An error is the RMS distance of the last state from the trajectory's image at sigma_min. Corrections ``(K,)``
-    are the second-order terms that errors lack. ``share`` is the grid's first level over the probe's first level.
+    An error is the first-order forecast of the RMS distance of the last state from the trajectory's image at sigma_min.
+    Corrections ``(K,)``, >= 0, estimate the size of the terms of second order; a careful forecast adds a multiple of
+    them. ``share`` is the grid's first level over the probe's first level.
     """
     low = float(probe.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])

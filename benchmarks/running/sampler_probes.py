@@ -58,10 +58,10 @@ class SamplerProbes:
         return self._fingerprints[cell.key]
 
     def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:
-        """Return a sentence that names the user's samplers that fail ``samplerbench check``, or "".
+        """Return a sentence on the user's samplers that fail a quick ``samplerbench check``, or "".
 
-        Built-in and other libraries' samplers are not checked. Samplers without a result in
-        the table are not checked either, since they may hang.
+        The check is quick: some of its problems and grids. Not checked are built-in samplers, other
+        libraries' samplers, and samplers without a result in the table, which may hang.
         """
         finished = set(table.ok.frame["cell"])
         cells = [cell for cell in cells if cell.key in finished]

@@ -23,9 +23,9 @@ from ...results.text import csv_lines
 from ...results.values import Record
 from ..suites.cell import Cell
 from ..suites.suite import Timing
+from ..timing.cell_timing import sweep_record
 from ..timing.cells import time_cells
 from ..timing.machine import describe_device, package_version
-from ..timing.sweep import sweep_record
 from .cell_states import is_skipped_or_failed
 from .executors import Call, Executor, Failure, InProcess, Task, Tell, WorkerContext
 from .executors.executor import ignore_progress
@@ -88,7 +88,7 @@ class TimesTask:
         cells, device = [part.cell for part in self.parts], world.setting.device
         model, records = world.load(cells[0].model).model, dict[str, Record]()
 
-        def done(key: str, record: Record) -> None:
+        def store_and_tell(key: str, record: Record) -> None:
             records[key] = record
             tell((key, record))
 
@@ -100,7 +100,7 @@ class TimesTask:
                 device,
                 batch_size=self.size,
                 progress=lambda share, label: tell(f" {share:.0%} {label}"),
-                done=done,
+                done=store_and_tell,
                 within=self.within,
             )
             return records

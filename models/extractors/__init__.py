@@ -18,11 +18,10 @@ from dataclasses import dataclass
 
 from ..loaders.schemes import Schemes
 from ..reference import Extractor, Reference
-from .checked import CheckedExtractor
 
 ENTRY_POINTS = "samplerbench.extractors"
 
-EXTRACTORS = Schemes("extractor", ENTRY_POINTS, __name__)
+EXTRACTORS = Schemes("extractor", ENTRY_POINTS, __name__, round="quantised", truncate="quantised")
 """Table of the loaders of extractors by scheme."""
 
 extractor = EXTRACTORS.register
@@ -72,6 +71,8 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         )
     if not scheme.origin:
         return scheme.load(rest, samples)
+    from .python_file import CheckedExtractor
+
     loaded = scheme.load_value(rest, samples)
     if isinstance(loaded.value, Reference):
         problem = f"{spec}: {scheme.origin} returned a reference"

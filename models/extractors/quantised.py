@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..reference import Extractor, FloatArray, Reference
-from . import Samples
+from . import Samples, extractor
 from .rgb import RgbNetwork, known_limits
 
 Quantisation = Literal["round", "truncate"]
@@ -72,3 +72,15 @@ def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor 
     if isinstance(inner, RgbNetwork) and how == "round":
         return inner  # it rounds to grey levels by itself
     return Quantised(inner, how, limits)
+
+
+@extractor("round", usage="round:EXTRACTOR")
+def load_rounded(rest: str, samples: Samples) -> Extractor | Reference:
+    """Load an extractor for samples that are rounded to grey levels, as by EDM's scripts."""
+    return load_quantised("round", rest, samples)
+
+
+@extractor("truncate", usage="truncate:EXTRACTOR")
+def load_truncated(rest: str, samples: Samples) -> Extractor | Reference:
+    """Load an extractor for samples that are truncated to grey levels, as by ADM's scripts."""
+    return load_quantised("truncate", rest, samples)

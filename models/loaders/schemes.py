@@ -97,17 +97,18 @@ class Schemes:
         kind: noun for the loaded objects in messages, such as ``model``.
         group: group of the entry points by which installed packages add schemes. The entry point's name is the scheme.
         package: package that contains this project's schemes; the scheme ``some-net`` is in its file ``some_net.py``.
+        **modules: other files by the names of their schemes, such as ``round="quantised"``.
     """
 
-    def __init__(self, kind: str, group: str, package: str) -> None:
-        self._kind, self._group, self._package = kind, group, package
+    def __init__(self, kind: str, group: str, package: str, **modules: str) -> None:
+        self._kind, self._group, self._package, self._modules = kind, group, package, modules
         self._known: dict[str, Scheme] = {}
         self._loaded: dict[tuple[str, str, str], Scheme] = {}
 
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
         """Return a decorator that registers a function of this package as the loader of ``name``.
 
-        The function's module is named like the scheme, with "_" for "-". ``usage`` is the syntax for
+        :class:`Schemes` says how the function's module is called. ``usage`` is the syntax for
         messages, by default ``name:…``. A name that another module registered raises a ValueError.
         """
 
@@ -175,8 +176,9 @@ class Schemes:
         return f"did you mean {matches[0]!r}? " if matches else ""
 
     def _built_in(self, name: str) -> Scheme | None:
-        file = f"{self._package}.{name.replace('-', '_')}"
-        if name.replace("-", "_").isidentifier() and importlib.util.find_spec(file) is not None:
+        module = self._modules.get(name, name.replace("-", "_"))
+        file = f"{self._package}.{module}"
+        if module.isidentifier() and importlib.util.find_spec(file) is not None:
             importlib.import_module(file)
         return self._known.get(name)
 

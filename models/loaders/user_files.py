@@ -66,7 +66,7 @@ _hook_added = False
 
 
 def source_of(path: str) -> str:
-    """Return the source file of a compiled module ``.pyc``; return any other path unchanged."""
+    """Return the source file of a module compiled into ``__pycache__``, or else ``path``."""
     try:
         return source_from_cache(path) if path.endswith(".pyc") else path
     except ValueError:

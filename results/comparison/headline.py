@@ -95,7 +95,10 @@ def _interpolated_crossing(
 
 
 def crossing_in_words(crossing: Interval, smallest: float, largest: float) -> str:
-    """Return a crossing as text, ``12 [10, 15]``, with ``≤`` or ``>`` outside measured budgets."""
+    """Return a crossing as text, such as ``12 [10, 15]``; without brackets if the interval is a point.
+
+    A value up to the ``smallest`` measured budget becomes ``≤ smallest``, and inf ``> largest``.
+    """
 
     def format_bounded(value: float) -> str:
         if value == math.inf:

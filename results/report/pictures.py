@@ -195,7 +195,11 @@ WIDEST, WIDTH = 8, 256
 
 
 class SampleRows(NamedTuple):
-    """Samples from the same noise, as rows ``(label, data: address, alternative text)``."""
+    """Pictures of one model's samples at one budget, all from the same noise.
+
+    ``rows`` has (label, URL with the picture's data, alternative text) of each configuration.
+    ``are_points`` is True for plots of points, False for images. ``budget`` is in evaluations.
+    """
 
     rows: tuple[tuple[str, str, str], ...]
     are_points: bool

@@ -252,5 +252,8 @@ def _has_expected_type(key: str, value: Any) -> bool:
 
 
 def read_run_record(path: Path) -> dict[str, Any]:
-    """Return ``run.json`` of a run directory or a table file's folder; {} if missing or damaged."""
+    """Return ``run.json`` of a run directory or a table file's folder; {} if missing or damaged.
+
+    Items of a wrong type are left out.
+    """
     return RunReader(path if path.is_dir() else path.parent).run()

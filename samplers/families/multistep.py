@@ -176,7 +176,7 @@ class Multistep(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state, and the memo for later steps: None if no later step reads it."""
+        """Return the next state, and the memo for later steps: None without ``history``."""
         if isinstance(row, StartRow):
             before = x.clone() if row.p else x
             x, images = run_stages(x, row.stages, denoise)

@@ -127,7 +127,7 @@ class SEEDS3(SEEDS):
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return the weights of images at ``levels``; of three images, the second has weight 0."""
+        """Return weights of images at ``levels`` in the state at ``to``; the second of three is 0."""
         if len(levels) == 3:
             first, third = data_weights(levels[0], to, (levels[0], levels[2]), self.eta)
             return (first, 0.0, third)

@@ -93,14 +93,14 @@ class WarpedAB(Multistep):
     Attributes:
         knee: k > 0 of the process y = (1 - u) x0 + k u z.
         scale, power, exponent: parameters of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
-        corrector: True if an evaluation corrects the step before, by the polynomial through one
-            memo more, as in UniPC (:mod:`.unipc`). This raises the order by one. A deferred first
+        corrector: True if an evaluation corrects the previous step, by a polynomial that goes
+            through its memo too, as in UniPC (:mod:`.unipc`). This raises the order by one. A deferred first
             step already uses that evaluation, so it is not corrected.
         deferred: True to redo the first step by :func:`defer_first_step`; needs ``analytic_first``.
             ``spread`` then only sets the state at which the second step evaluates.
         spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
-        end: level >= 0 at which a step to 0 with ``through_zero`` takes the denoised image,
-            extrapolated from memos at higher levels. This equals x(0) if ``end`` is 0 or below the
+        end: level >= 0 for a step to 0 with ``through_zero``. The step's result is the denoised
+            image at ``end``, extrapolated from higher levels. This equals x(0) if ``end`` is 0 or below the
             data's finest detail. A step to 0 from ``end`` or below is x <- d.
     """
 

@@ -7,7 +7,7 @@ One family a file; each schedule has its source.
 'eq. (5)'
 """
 
-from . import comfyui, composed, lists  # noqa: F401 - registers the schedules
+from . import comfyui, composed  # noqa: F401 - registers the schedules
 from .closed import edm_ve, flow_shift, karras, polyexponential, sohl_dickstein_1503, uniform_lambda
 from .discrete import discrete_leading, discrete_linspace, discrete_trailing, edm_iddpm
 from .native import Process, beta, edm_vp, quadratic_time, uniform_time

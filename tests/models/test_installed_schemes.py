@@ -250,11 +250,12 @@ def test_two_with_one_scheme_are_refused_with_both_origins(installed, target):
     assert make_model("gaussian").event == (16,)
 
 
-def test_a_scheme_of_this_package_is_a_file_of_its_name():
+def test_a_scheme_of_this_package_is_found_in_a_new_process_without_the_others():
     for table in (LOADERS, EXTRACTORS):
         assert table.usages()
         for name, scheme in table._known.items():
-            assert scheme.load.__module__ == f"{table._package}.{name.replace('-', '_')}"
+            file = table._modules.get(name, name.replace("-", "_"))
+            assert scheme.load.__module__ == f"{table._package}.{file}"
     with pytest.raises(ValueError, match="two model schemes are called 'perturbed'"):
         loader("perturbed")(test_two_with_one_scheme_are_refused_with_both_origins)
 

@@ -6,7 +6,11 @@ from quiet_runs import quiet_run
 from timing_rig import Machine, Network, Working, cell_of
 
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing.sweep import SweepPoint, knee_batch_size, sweep_batch_sizes
+from samplerbench.benchmarks.timing.cell_timing import (
+    SweepPoint,
+    knee_batch_size,
+    sweep_batch_sizes,
+)
 from samplerbench.results.run_directory.files import read_json
 
 

@@ -77,9 +77,10 @@ class Coordinates:
 
     @property
     def wrapped_network(self) -> str:
-        """Code that calls a user's ``net`` as the pipeline's network; "" if both are equal.
+        """Expression of ``x`` and ``timestep`` that calls a user's ``net`` as the pipeline needs it.
 
-        For a ``net`` that takes levels, the code has the level ``sigma`` in place of ``timestep``.
+        If ``net`` takes levels, the expression has the level ``sigma`` for ``timestep``. "" means that
+        ``net`` can be called as it is.
         """
         if self.kind == "edm" or self.model.time.of != "t":
             if self.kind == "edm" and self.model.time == _EDM_TIME:

@@ -182,9 +182,9 @@ def candidate_on_samples(
 
 
 def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return ``labels`` on ``device``; None if the network takes none, or works without them.
+    """Return ``labels`` on ``device``; None for a network that takes no labels.
 
-    Raises a ValueError if the network needs labels and ``labels`` is None.
+    ``labels`` None stay None if the network has a null label; else they raise a ValueError.
     """
     if not (model.classes or model.conditions):
         return None

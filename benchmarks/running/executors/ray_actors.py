@@ -235,7 +235,7 @@ class WorkerGroup:
         """Return the actors with a task."""
         return [m for m in self.members if m.stream is not None]
 
-    def waiting(self) -> list[Member]:
+    def requested(self) -> list[Member]:
         """Return the requested actors that have not started yet."""
         return [m for m in self.members if m.starting is not None]
 

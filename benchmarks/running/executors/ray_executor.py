@@ -117,7 +117,7 @@ class Ray(Executor):
         finally:
             group.dismiss(group.busy())
             if not self._connection.is_private:  # else the cluster would grow for nothing
-                group.dismiss(group.waiting())
+                group.dismiss(group.requested())
 
     def check(self) -> None:
         """Check that a cluster can be reached (:meth:`.Connection.check`), without joining it."""
@@ -213,7 +213,7 @@ def _result_or_raise(message: Message) -> Any:
 
 def _waiting_since(group: WorkerGroup, since: float) -> float:
     """Return the start of the wait for a first actor; infinity after a warning of a long wait."""
-    if len(group.waiting()) < len(group.members) or not group.members:
+    if len(group.requested()) < len(group.members) or not group.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:
         log.warning(

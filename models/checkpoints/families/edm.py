@@ -47,7 +47,10 @@ NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """Preconditioned network at the key ``entry`` of a pickle; "" if the pickle itself is one."""
+    """Preconditioned network in a pickle.
+
+    ``entry`` is the network's key in the pickle; "" if the whole pickle is the network.
+    """
 
     network: PersistentObject
     entry: str
