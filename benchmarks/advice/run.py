@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..running.executors import Executor, Failure
 from ..scoring.feature_references import CARD
-from .tasks import SamplesTask
+from .tasks import SamplingTask
 
 if TYPE_CHECKING:
     from ..running.executors.worker_context import WorkerContext
@@ -201,7 +201,7 @@ class Run:
         """Yield keys and samples, features in ``space`` or failures, in the order of completion."""
         keys, tasks, limits = list(entries), [], []
         for entry in entries.values():
-            tasks.append(SamplesTask(replace(entry.cell, samples=stop), start, stop, space))
+            tasks.append(SamplingTask(replace(entry.cell, samples=stop), start, stop, space))
             seconds = self.forecast_seconds(entry, stop - start)
             limits.append(max(SHORTEST, GENEROUS * self.executor.size * seconds))
         for which, outcome in self.executor.map(

@@ -50,7 +50,7 @@ class PooledPixels:
 
 
 @dataclass(frozen=True)
-class SamplesTask(CellTask):
+class SamplingTask(CellTask):
     """Task that makes samples ``start`` … ``stop - 1`` of a configuration.
 
     ``space`` is "" for the samples themselves. Otherwise it names the features to return: "model"
@@ -79,7 +79,7 @@ def solve_latents(
 ) -> NDArray | None:
     """Return endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or features ``(n, d)``.
 
-    ``space`` names the features (:class:`SamplesTask`). If ``steps`` is 0, the endpoints are exact, or
+    ``space`` names the features (:class:`SamplingTask`). If ``steps`` is 0, the endpoints are exact, or
     the result is None if the model does not know them.
     """
     model, own = in_full_precision(subject.model), subject.extractor

@@ -112,7 +112,7 @@ def run(
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
     """Show what would run, and how long it takes here. Only the cache is written."""
     from ..api import plan_cells
-    from ..planning.native import warn_of_drowned
+    from ..planning.native import warn_if_noise_hides_data
     from ..running.executors.shard_limits import expected_evaluations
     from ..running.forecast import forecast_suite
     from ..running.setup import default_run_folder
@@ -120,7 +120,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     announce(f"Planning the suite {suite}: loading PyTorch and the models …")
     resolved, device = resolve_suite(suite, options)
     models, references, cells = plan_cells(resolved, device)
-    warn_of_drowned(cells, models)
+    warn_if_noise_hides_data(cells, models)
     if as_json:
         rows = [
             {

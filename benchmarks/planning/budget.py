@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...samplers import Grid, SampleNoise, Sampler, karras
 from ..sampling.batch import without_first_level
-from ..sampling.execution import has_varying_cost
+from ..sampling.execution import has_cost_by_level
 
 if TYPE_CHECKING:
     from ...models.denoiser import Denoiser
@@ -49,7 +49,7 @@ def evaluations_by_steps(
                 "or, if it ignores the steps, let it declare adaptive = True"
             )
         first = model.passes_at(math.inf) if infinite else 0
-        if rest is None or sampler.own_grid or not has_varying_cost(model, rest):
+        if rest is None or sampler.own_grid or not has_cost_by_level(model, rest):
             return first + model.passes * says
         return first + sum(map(model.passes_at, levels_called(sampler, rest)))
 

@@ -15,15 +15,15 @@ from ..suites.cell import Cell
 
 NATIVE, USUAL = "native", "karras"
 """Default schedules: for models that come with levels, and for other models."""
-DROWNED = 100.0
-"""Ratio of level to data spread above which the noise hides ("drowns") all but the data's mean.
+HIDDEN = 100.0
+"""Ratio of level to data spread above which the noise hides all but the data's mean.
 
 For Gaussian data with mean m and spread s, E[x0 | x] - m = s² / (s² + sigma²) (x - m). For sigma
 much larger than s this is about s² / sigma in size. So at this ratio it is a hundredth of the
 spread.
 """
 MOST = 0.5
-"""Smallest share of drowned levels for a warning; the first level and 0 are not counted."""
+"""Smallest share of such levels for a warning; the first level and 0 are not counted."""
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
@@ -67,29 +67,31 @@ def _native_grid(
     return Grid((*levels, 0.0) if to_zero else (*levels[:-1], sigma_min))
 
 
-def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
-    """Log a warning (:func:`warning_if_drowned`) once for each model and schedule of the cells."""
+def warn_if_noise_hides_data(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
+    """Log the warnings of :func:`warning_if_noise_hides_data`, once for each model and schedule."""
     warned = set()
     for cell in cells:
         key = (cell.model, cell.schedule.label)
         if cell.grid is None or cell.skip or cell.sampler.own_grid or key in warned:
             continue
-        if warning := warning_if_drowned(cell.grid, models[cell.model], cell.schedule.label):
+        if warning := warning_if_noise_hides_data(
+            cell.grid, models[cell.model], cell.schedule.label
+        ):
             warned.add(key)
             log.warning("%s", warning)
 
 
-def warning_if_drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a warning if half of the inner levels exceed DROWNED times the data spread, or ""."""
+def warning_if_noise_hides_data(grid: Grid, model: Denoiser, name: str) -> str:
+    """Return a warning if half of the inner levels exceed HIDDEN times the data spread, or ""."""
     spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
-    high = sum(level > DROWNED * spread for level in inner)
+    high = sum(level > HIDDEN * spread for level in inner)
     if not inner or high < MOST * len(inner):
         return ""
     remedy = f" --schedule {NATIVE} or" if model.native_levels(1) and name != NATIVE else ""
     return (
-        f"{high} of the {len(inner)} levels of {name} after the first lie above {DROWNED * spread:.4g}, "
-        f"{DROWNED:.0f} times the spread of the data of {model.name}, where nothing but their mean is left; "
+        f"{high} of the {len(inner)} levels of {name} after the first lie above {HIDDEN * spread:.4g}, "
+        f"{HIDDEN:.0f} times the spread of the data of {model.name}, where nothing but their mean is left; "
         f"take{remedy} --sampler auto"
     )
 

@@ -141,7 +141,7 @@ def why_not_searchable(solver: Any) -> str:
         row.gain is not None or row.sigma != s for row, s in zip(rows, grid.sigma, strict=False)
     ):
         return "does not evaluate the network at the level of each step"
-    row_of = row_function(solver, grid.sigma[-2])
+    row_of = coefficients_by_step(solver, grid.sigma[-2])
     early = range(_TRIAL_STEPS - 3)  # the last steps may have lower orders
     if any(rows[i] != row_of(grid.sigma[: i + 1], grid.sigma[i + 1]) for i in early):
         return "has coefficients that depend on the number of the step"
@@ -167,7 +167,10 @@ def _search(
             f"oss: the trajectories of {teacher.name} on model {model.name} are not finite; "
             "choose another teacher"
         )
-    row_of, rows = row_function(solver, grid.sigma[-1]), torch.arange(latents, device=device)
+    row_of, rows = (
+        coefficients_by_step(solver, grid.sigma[-1]),
+        torch.arange(latents, device=device),
+    )
     found = [
         best_paths(bound.take(row.expand(teacher_steps)), own, grid.sigma, solver, row_of, steps)
         for row, own in zip(rows.split(1), targets, strict=True)
@@ -176,7 +179,7 @@ def _search(
     return {"levels": list(grid.sigma), "paths": paths, "evaluations": meter.rows}
 
 
-def row_function(solver: GridSampler, last: float) -> RowOf:
+def coefficients_by_step(solver: GridSampler, last: float) -> RowOf:
     """Return the function that gives a step's coefficients, from the levels so far and the next.
 
     Some solvers lower the order of their last steps. So each path is planned with further steps to
@@ -221,7 +224,7 @@ def best_paths(
         targets: states of the teacher at the levels, ``(len(levels), *event)``.
         levels: sigma_i, falling.
         solver: the linear method that ``row_of`` was made for.
-        row_of: coefficients of a step (:func:`row_function`).
+        row_of: coefficients of a step (:func:`coefficients_by_step`).
         steps: largest number of steps, 1 … ``len(levels) - 1``.
 
     Raises:

@@ -27,7 +27,7 @@ from . import (  # noqa: F401 - registers the schedules
     published_schedule,
 )
 from . import tuned_schedule as tuned
-from .native import default_schedule, warning_if_drowned
+from .native import default_schedule, warning_if_noise_hides_data
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Processes by their names, the values of an option ``process``; the first is the default."""
@@ -261,7 +261,11 @@ def levels_of_schedule(
     spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model).for_sampler(sampler or make("euler"))
     grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
-    warning = "" if sampler and sampler.own_grid else warning_if_drowned(grid, model, chosen.label)
+    warning = (
+        ""
+        if sampler and sampler.own_grid
+        else warning_if_noise_hides_data(grid, model, chosen.label)
+    )
     if warning:
         log.warning("%s", warning)
     return grid.sigma, sampler and chosen.sampler_at(sampler, steps)

@@ -21,7 +21,7 @@ from ...samplers import karras
 from ..identity.admission import Admission, ModelFingerprints, without_levels
 from ..identity.model import extractor_fingerprint, first_fingerprint, outputs_at, runs_users_code
 from ..identity.sampler import files_of_sampler
-from ..planning.native import warn_of_drowned
+from ..planning.native import warn_if_noise_hides_data
 from ..planning.planner import load_models, plan
 from ..sampling.shard import unseeded_draws
 from ..scoring.converged_endpoints import CONVERGED_STEPS
@@ -117,7 +117,7 @@ def set_up(
             if model.read is not None:
                 opened.enter_context(watch.recording_files_of(name))
         cells = plan(suite, models, references, device)
-    warn_of_drowned(cells, models)
+    warn_if_noise_hides_data(cells, models)
     for sampler in {cell.sampler.name: cell.sampler for cell in cells}.values():
         watch.watch_files(files_of_sampler(sampler))
     for reference in references.values():

@@ -16,7 +16,7 @@ from ...samplers.noise import NoNoise, SampleNoise
 from ...samplers.types import Denoise, Noise, Pair
 from ..suites.cell import Cell
 from .counting import Meter, ObservedDenoiser
-from .execution import has_varying_cost
+from .execution import has_cost_by_level
 from .failure import Failure
 
 HIGHEST = 1e300
@@ -112,7 +112,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
         levels = sigma.expand(len(x)).tolist() if isinstance(sigma, Tensor) else [sigma] * len(x)
         saved += sum(model.passes - model.passes_at(level) for level in levels)
 
-    varies = has_varying_cost(model, cell.grid, infinite=cell.infinite)
+    varies = has_cost_by_level(model, cell.grid, infinite=cell.infinite)
     denoise = ObservedDenoiser(bound, count_saved) if varies else bound
     out = solve_cell(cell, denoise, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:

@@ -59,7 +59,7 @@ def why_not_executable(
         return ""
     if is_captured(execution) and not _is_capturable(model):
         return f"model {model.name} says that it cannot be captured (capturable = False)"
-    if has_varying_cost(model, grid):
+    if has_cost_by_level(model, grid):
         return (
             f"execution {execution} needs evaluations of one cost, and model {model.name} is guided at "
             "some levels only"
@@ -76,7 +76,7 @@ def _is_capturable(model: Denoiser) -> bool:
     return model.capturable and (not isinstance(model, Wrapper) or _is_capturable(model.inner))
 
 
-def has_varying_cost(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
+def has_cost_by_level(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
     """Return True if some levels need fewer than ``passes``; ``infinite`` adds the level inf."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)

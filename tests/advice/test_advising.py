@@ -16,7 +16,7 @@ from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.races import forecast_errors_of_table, order_by_forecast
 from samplerbench.benchmarks.advice.request import load_subject
 from samplerbench.benchmarks.advice.run import OutOfTime
-from samplerbench.benchmarks.advice.tasks import SamplesTask
+from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
@@ -107,7 +107,7 @@ def test_the_answer_is_read_again(answered):
 
 def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
     out, first = answered
-    monkeypatch.setattr(SamplesTask, "__call__", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(SamplingTask, "__call__", lambda *_: pytest.fail("measured again"))
     again = advise("gaussian", (5, 10), out=out, minutes=5, only=FEW, default="euler on karras")
     assert [b.best["python"].choice.error for b in again.budgets] == [
         b.best["python"].choice.error for b in first.budgets
@@ -153,7 +153,7 @@ def test_advise__refuses_a_library_before_anything_is_evaluated(tmp_path, monkey
 
 @pytest.mark.slow
 def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, monkeypatch):
-    plain, made = SamplesTask.__call__, []
+    plain, made = SamplingTask.__call__, []
 
     def interrupted(self, world, tell):
         made.append(self)
@@ -161,7 +161,7 @@ def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, mon
             raise OutOfTime
         return plain(self, world, tell)
 
-    monkeypatch.setattr(SamplesTask, "__call__", interrupted)
+    monkeypatch.setattr(SamplingTask, "__call__", interrupted)
     found = advise("gaussian", (5, 10), out=tmp_path, minutes=5, only=FEW)
     (one,) = found.budgets
     assert one.nfe == 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from samplerbench.benchmarks.planning.oss import best_paths, row_function
+from samplerbench.benchmarks.planning.oss import best_paths, coefficients_by_step
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, SampleNoise, integrate, karras, make
 from samplerbench.samplers.peers.locate import import_without_package
@@ -57,7 +57,7 @@ def test_the_same_steps(peer, search, steps, name):
     )
     states = [x]
     integrate(solver, bound, x, grid, NoNoise(), on_step=lambda _i, _s, y: states.append(y))
-    targets, row_of = torch.stack(states, 1), row_function(solver, grid.sigma[-1])
+    targets, row_of = torch.stack(states, 1), coefficients_by_step(solver, grid.sigma[-1])
     for i, expected in enumerate(theirs):
         known = bound.take(torch.full((FINE,), i))
         found = best_paths(known, targets[i], grid.sigma, solver, row_of, steps)[-1].path

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from samplerbench.benchmarks.planning.native import (
     default_schedule,
-    warn_of_drowned,
-    warning_if_drowned,
+    warn_if_noise_hides_data,
+    warning_if_noise_hides_data,
 )
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import levels_of_schedule, make_schedule
@@ -131,7 +131,7 @@ def test_drowned__warns_once_for_a_cosine_table_on_karras(caplog):
     model = network(COSINE)
     asked = cells(model, schedules=("karras", "native"), steps=(8, 20), samplers=("euler", "heun"))
     with caplog.at_level(logging.WARNING, "samplerbench"):
-        warn_of_drowned(asked, {"m": model})
+        warn_if_noise_hides_data(asked, {"m": model})
     (said,) = [record.message for record in caplog.records]
     assert said.startswith("4 of the 7 levels of karras after the first lie above 100")
     assert said.endswith("take --schedule native or --sampler auto")
@@ -142,8 +142,8 @@ def test_drowned__is_silent_on_usual_ranges(steps):
     edm, ddpm = network(EDM(), "edm"), network(DDPM)
     for model in (edm, ddpm, make_model("gmm-2d"), make_model("digits")):
         grid = karras(steps, model.sigma_min, model.sigma_max)
-        assert warning_if_drowned(grid, model, "karras") == ""
-    assert warning_if_drowned(Grid((157.0, 0.0)), ddpm, "karras") == ""
+        assert warning_if_noise_hides_data(grid, model, "karras") == ""
+    assert warning_if_noise_hides_data(Grid((157.0, 0.0)), ddpm, "karras") == ""
 
 
 class _Shifting(Wrapper):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from looping import each
 
-from samplerbench.benchmarks.planning.oss import best_paths, median_path, row_function
+from samplerbench.benchmarks.planning.oss import best_paths, coefficients_by_step, median_path
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, integrate, karras, make
@@ -48,7 +48,9 @@ def error_of(solver, levels, targets, bound, path):
 def test_best_paths__have_the_errors_of_real_runs(spec, gmm):
     levels, targets, bound = problem(gmm, FINE)
     solver = make(spec)
-    found = best_paths(bound, targets, levels, solver, row_function(solver, levels[-1]), FINE)
+    found = best_paths(
+        bound, targets, levels, solver, coefficients_by_step(solver, levels[-1]), FINE
+    )
     for steps, student in enumerate(found, 1):
         assert len(student.path) == steps + 1
         real = error_of(solver, levels, targets, bound, student.path)
@@ -60,7 +62,7 @@ def test_best_paths__one_and_two_steps_are_the_best_of_all(row, gmm):
     """From three steps on, a level keeps one state only, and the search is no longer exhaustive."""
     levels, targets, bound = problem(gmm, FINE, row)
     solver = make("euler")
-    found = best_paths(bound, targets, levels, solver, row_function(solver, levels[-1]), 3)
+    found = best_paths(bound, targets, levels, solver, coefficients_by_step(solver, levels[-1]), 3)
     for steps, student in enumerate(found, 1):
         errors = {
             (0, *inner, FINE): error_of(solver, levels, targets, bound, (0, *inner, FINE))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from quiet_runs import quiet_run, quiet_setup
 
-from samplerbench.benchmarks.advice.tasks import SamplesTask
+from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.sampling.engine import Engine
@@ -102,5 +102,5 @@ def test_export_samples__draws_each_sample_once_in_low_precision(tmp_path, monke
     export_samples(model, cell, tmp_path / "x.npz", "round")
     assert drawn == [2, 2]
     world = SimpleNamespace(load=lambda _: (model, None))
-    assert SamplesTask(cell, 0, 4)(world, lambda _: None).shape == (4, 1, 8, 8)
+    assert SamplingTask(cell, 0, 4)(world, lambda _: None).shape == (4, 1, 8, 8)
     assert drawn == [2, 2, 2, 2]

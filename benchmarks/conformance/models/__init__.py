@@ -1,7 +1,7 @@
 """Checks that a model is E[x0 | x] or a few-step map, and a search for its wrong settings."""
 
 from .checking import Checked, check_checkpoint, check_denoiser
-from .samples import check_range, read_images, read_latents
+from .clean_samples import check_range, read_images, read_latents
 
 __all__ = [
     "Checked",

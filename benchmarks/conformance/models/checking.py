@@ -31,6 +31,7 @@ from .alternative_readings import (
     readings_of_scale,
     readings_of_specifications,
 )
+from .clean_samples import candidate_on_samples, limit_time
 from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
 from .label_and_time_checks import (
     check_labels,
@@ -50,7 +51,6 @@ from .reading_comparison import (
     check_readings,
     is_better,
 )
-from .samples import candidate_on_samples, limit_time
 from .user_models import adapter_of, readings_of_time, readings_of_user_model
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from defects import Exact, Mixture
 
-from samplerbench.benchmarks.conformance.models import Checked, check_checkpoint, samples
+from samplerbench.benchmarks.conformance.models import Checked, check_checkpoint, clean_samples
 from samplerbench.benchmarks.conformance.models.alternative_readings import (
     alternative_specifications,
 )
@@ -204,13 +204,13 @@ def test_limit_time__a_long_search_without_images_is_refused_with_the_remedy(mon
             asked, exact(specification(half="first")), images, samples=16, progress=shown.append
         )
 
-    monkeypatch.setattr(samples, "ANNOUNCED_MINUTES", 0.0)
+    monkeypatch.setattr(clean_samples, "ANNOUNCED_MINUTES", 0.0)
     assert checked(None).verdict == "not decided"
     assert "to try 2 readings on the model's own samples takes about" in shown[0]
     assert "give --images FOLDER, which decides more" in shown[0]
     assert shown[1] == "trying reading 1 of 2: half=first"
     assert re.fullmatch(r"trying reading 2 of 2, about \d+ s left: half=second", shown[2])
-    monkeypatch.setattr(samples, "MOST_MINUTES", 0.0)
+    monkeypatch.setattr(clean_samples, "MOST_MINUTES", 0.0)
     with pytest.raises(
         ValueError, match=r"give --images FOLDER.*, or state answers behind the path"
     ):
