@@ -160,7 +160,7 @@ def advise(
 def _measure_rates(
     request: AdviceRequest, executor: Executor, world: WorkerContext
 ) -> tuple[float, float]:
-    """Return evaluations a second: all workers together at :data:`RATED`, one at batch size 1."""
+    """Return evaluations a second: of all workers at batch size RATED, of one at batch size 1."""
     task = request.task(measure_speeds, (1, RATED), 0.3)
     rates = []
     for _, outcome in executor.map([task] * executor.size, world):
@@ -173,10 +173,10 @@ def _measure_rates(
 def _budgets_of(
     request: AdviceRequest, asked_for: Sequence[int], ms: float | None, unit_rate: float
 ) -> list[int]:
-    """Return the budgets ``asked_for``, rising; with ``ms``, only the largest that it allows.
+    """Return the budgets to race at, rising: ``asked_for``, or the only one that takes ``ms``.
 
-    ``unit_rate`` is evaluations a second at batch size 1. Raises a ValueError if a budget allows no step,
-    or if ``ms`` allows fewer than 2 evaluations.
+    ``ms`` are milliseconds a sample; None takes ``asked_for``. ``unit_rate`` is evaluations a second at batch
+    size 1. Raises a ValueError if a budget is too small for one step, or if ``ms`` allows fewer than 2 evaluations.
     """
     passes = request.model.passes
     if ms is None:

@@ -75,7 +75,7 @@ def describe_configuration(sampler: str, schedule: str, *, coefficients: bool) -
 
 @dataclass(frozen=True)
 class Value:
-    """Number with a 95 % interval; if it is unreliable, ``flag`` says why. Exact if low == high."""
+    """Number with a 95 % interval; exact if low == high. ``flag`` is a reason for distrust, or ""."""
 
     value: float
     low: float
@@ -192,7 +192,7 @@ class Budget:
     def plain_lines(self, library: str) -> str:
         """Return code for the recommended steps in plain PyTorch; "" if there is none.
 
-        There is code for "python" if k-diffusion can take the same steps, but has no function for them.
+        Only library "python" has such code: the lines for k-diffusion, if they write the same steps as numbers.
         """
         mine, other = self.best.get("python"), self.best.get("k-diffusion")
         code = other.lines.code if mine and other and mine.choice == other.choice else ""

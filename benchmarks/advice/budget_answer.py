@@ -185,7 +185,7 @@ def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
 def add_times(
     run: Run, answers: Sequence[Budget], results: Sequence[BudgetResult]
 ) -> tuple[list[Budget], int]:
-    """Return the answers with milliseconds a sample, and batch size 1; 0 if nothing was timed."""
+    """Return answers with milliseconds a sample, and the batch size: 1, or 0 if none was timed."""
     times: dict[tuple[int, str], float] = {}
     for one in results:
         for entry in {e.label: e for e in _entries_to_show(run, one).values()}.values():

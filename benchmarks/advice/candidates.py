@@ -90,7 +90,7 @@ def variants(name: str) -> list[dict[str, Any]]:
 
 
 def is_stochastic_candidate(spec: Any) -> bool:
-    """Return True for stochastic samplers of fixed cost unless batch-coupled, alias or for maps."""
+    """Return True if stochastic and of fixed cost, but not batch-coupled, an alias or for maps."""
     s = samplers.make(parse_spec(spec))
     free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
     return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free
@@ -159,9 +159,9 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """Return a sampler and a grid that take the same steps, with all levels in the grid.
+    """Return a sampler and a grid that take the same steps.
 
-    A sampler that sets its own levels is replaced by its table of weights, if it has one.
+    A sampler that sets its own levels becomes its table of weights on them, if it has one. Others are unchanged.
     """
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid

@@ -78,8 +78,8 @@ def estimate_distances(
 ) -> dict[int, FrechetEstimate]:
     """Measure Fréchet distances of entries to converged samples; return them by index.
 
-    Rounds add samples until ``late()``. Each drops entries shown to be farther than the best, but none of the
-    first ``keep``.
+    Rounds add samples until ``late()`` is True. Each round drops entries shown to be farther than the best,
+    but none of the first ``keep``.
     """
     alive, start = list(range(len(entries))), 0
     known: dict[int, NDArray[np.float64]] = {}
@@ -155,6 +155,6 @@ def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:
-    """Return when each key's turn ends, as a share of a time divided in proportion to weights."""
+    """Return the end of each key's turn, if turns of lengths ``weights`` fill 0 … 1 in order."""
     total = sum(weights.values())
     return {key: at / total for key, at in zip(weights, accumulate(weights.values()), strict=True)}

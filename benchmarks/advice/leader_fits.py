@@ -117,7 +117,7 @@ OF_EACH = 2
 
 
 class FitTarget(NamedTuple):
-    """Fit to make at a budget: a sampler's leading entries, numbers to fit, fields they lead in."""
+    """Fit to make: ``kind`` of numbers, entries of one sampler, fields of a race that they lead."""
 
     budget: int
     entries: list[Entry]
@@ -153,7 +153,7 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
 
 
 def share_for_fits(run: Run) -> float:
-    """Return the share of the time limit to keep for fits; 0 if it is too short at every budget."""
+    """Return the share of the time limit to keep for fits; 0 if no budget's fits have time."""
     total, seconds = 60 * run.clock.minutes, [_seconds_for_fits(run, [n]) for n in run.budgets]
     available = SHARE * max(run.end_of_races - run.clock.share_spent, 0.0)
     if min(filter(None, seconds), default=math.inf) > available * total:

@@ -131,9 +131,7 @@ class ConvergedEndpoints:
         """Set ``resolution``, and ``steps`` so that endpoints are more exact than measured samples.
 
         ``measured`` are samples ``(FIRST, *event)`` of the first latents, one array for each configuration.
-
-        Raises:
-            Failure: the model fails, or an endpoint is not finite.
+        Raises Failure if the model fails, or an endpoint is not finite.
         """
         if self.steps is None:
             self.solve(0, FIRST, 0)
@@ -153,9 +151,9 @@ class ConvergedEndpoints:
     def squared_distances(self, x: NDArray, start: int) -> Squares:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
-        ``start`` is the id of the first sample. Samples that are not finite have distance inf.
-        A smaller RMS than ``resolution`` or than :data:`EXACT` times the endpoints' RMS, whichever is
-        larger, counts as that limit.
+        ``start`` is the id of the first sample. Samples that are not finite have distance inf. Distances too small
+        to be resolved are replaced by the square of ``resolution``, or of :data:`EXACT` times the endpoints' RMS if
+        this is larger.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -312,7 +312,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return name, title and (row, recommendation) pairs of each library, the page's first."""
+    """Return (name, title, [(row, recommendation), …]) of each library; the page's own is first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:

@@ -121,7 +121,7 @@ Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
 
 
 def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: int) -> set[int]:
-    """Return the configurations not shown to be worse than the leader after round ``turn``."""
+    """Return members of ``ranked`` not shown to be worse than its first, after round ``turn``."""
     level, leader = level_of_test(turn, 1, LEVEL), values[ranked[0]]
     return {number for number in ranked if not is_worse(values[number], leader, level)}
 
@@ -148,7 +148,7 @@ class Race(Generic[Measurements]):
         score: function from measurements to a score; the smallest score is best.
         join: function that joins earlier measurements (None if there are none) with further measurements.
         late: function that returns True if the time is up; called after each round.
-        to_the_end: True to measure lone survivors on all latents too.
+        to_the_end: True to measure on all latents, even if each field has one survivor earlier.
         least: number of latents up to which rounds continue even if the time is up.
         measurements: measurements by configuration, dropped ones included.
         failed: configurations that have no samples.

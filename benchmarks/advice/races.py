@@ -227,8 +227,8 @@ def race_fits(
 ) -> list[BudgetResult]:
     """Race each race's survivors against the entries ``fitted`` at its budget; return the results.
 
-    Once a share ``until`` of the time limit is over, only a first round runs. For fitted entries and leaders,
-    rounds of up to :data:`SURE` latents also run.
+    Once a share ``until`` of the time limit is over, survivors other than leaders run in the first round only. Fitted
+    entries and leaders also run in rounds of up to :data:`SURE` latents, but no more than the earlier race used.
     """
     results, endpoints = [], run.endpoints
     finest = (endpoints.steps or 0, endpoints.resolution)
@@ -277,12 +277,15 @@ def race_again(run: Run, race: BudgetResult, tuned: Sequence[Entry], late: Late)
 
 
 def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Return the survivors by field, the best first, without fields that have none."""
+    """Return the survivors by field, best first, without empty fields; ``some`` have raced."""
     return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
 
 
 def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Set steps and resolution of ``run.endpoints``, from the store or by errors of ``entries``."""
+    """Set the steps of ``run.endpoints``; endpoints become more exact than samples of ``entries``.
+
+    Steps that were stored for the same ``budget`` and ``suffix`` are used again.
+    """
     key = f"settled {budget} {suffix}".rstrip()
     stored = run.store.get(key)
     if stored is None:
@@ -294,7 +297,7 @@ def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str 
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
-    """Return entries in order of trial: the first, each field's first, small fields, others."""
+    """Return entries in order of trial: first few, a few of each field, small fields, others."""
     first = list(entries[:FIRST_ENTRIES])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:

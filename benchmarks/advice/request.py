@@ -159,7 +159,7 @@ class AdviceRequest:
         )
 
     def alternatives(self, budget: int) -> list[Entry]:
-        """Return other usual solvers: the library's or, if it has none, diffusers' schedulers."""
+        """Return other usual solvers: the library's, or else diffusers' for a pipeline."""
         specs: Sequence[Any] = exports.target(self.library).SOLVERS
         if not specs and _has_scheduler(self.model):
             specs = [
@@ -172,7 +172,7 @@ class AdviceRequest:
         return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return deterministic entries, usual ones first; before them "auto", if ``auto``."""
+        """Return deterministic entries, usual ones first, after "auto" if ``auto`` is True."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         names = set(filter(candidates.is_candidate, samplers.names()))
         names -= set() if flow else {candidates.IN_FLOW_TIME}

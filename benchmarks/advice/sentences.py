@@ -44,7 +44,8 @@ def conclusions(
     """Return the conclusions as sentences, most important first. The first is the headline.
 
     ``budgets`` has at least one answer, by number of evaluations, rising. ``default`` describes the present sampler.
-    ``halves`` are :data:`SavingRatios`. ``span`` is the difference of the data's highest and lowest value, or None.
+    ``halves`` are ratios of errors to the default at twice the budget or more (:data:`SavingRatios`). ``span`` is the
+    difference of the data's highest and lowest value, or None.
     """
     reader = shown_library(budgets, library)
     pairs = [(budget, budget.best[reader]) for budget in budgets if reader in budget.best]

@@ -20,7 +20,7 @@ NO_LIMIT = "no upper limit"
 
 
 def verdict(ratio: Value | None) -> Verdict:
-    """Return the verdict on a ratio of errors; "open" if it may be 1, is flagged or None."""
+    """Return "closer" for a ratio shown to be below 1, "farther" above, else (or None) "open"."""
     if ratio is None or ratio.flag or not math.isfinite(ratio.value):
         return "open"
     if ratio.high < 1:
@@ -29,7 +29,7 @@ def verdict(ratio: Value | None) -> Verdict:
 
 
 def compare_intervals(first: Value, other: Value) -> Verdict:
-    """Return the verdict on two distances; "open" if their intervals overlap or one is flagged."""
+    """Return "closer" or "farther", for ``first``; "open" if intervals overlap or are flagged."""
     if first.flag or other.flag or (first.low <= other.high and other.low <= first.high):
         return "open"
     return "closer" if first.value < other.value else "farther"
@@ -217,7 +217,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
 
 
 def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
-    """Return ``words`` with the choice's evaluations for ``{}``; "" for the budget or 0."""
+    """Return ``words`` with the choice's evaluations for ``{}``; "" if 0 or all of the budget."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
@@ -254,7 +254,7 @@ def _in_distribution(best: Best, default: Choice) -> TableCell:
 
 
 def compare_with_own_solvers(budget: Budget, library: str) -> TableCell:
-    """Return the cell that compares with :func:`best_usual_solver`; empty without one."""
+    """Return the cell that compares the recommendation with the best usual solver, or NOTHING."""
     rival = best_usual_solver(budget, library)
     if rival is None or rival.ratio is None:
         return NOTHING

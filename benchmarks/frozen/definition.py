@@ -45,7 +45,7 @@ def settings() -> dict[str, Any]:
 
 
 def fingerprints() -> dict[str, Any]:
-    """Return latents, outputs of problems and networks, and floors, as JSON values by name.
+    """Return latents, outputs and networks' smallest significant distances, as JSON by name.
 
     Numbers are compared within tolerances, since rounding differs between machines.
     """

@@ -118,7 +118,7 @@ class _Message(BaseModel):
 
 
 class _Server:
-    """Server that forks solvers' processes; its environment variables reveal no problem."""
+    """Server that forks solvers' processes. Its environment variables say nothing of problems."""
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
@@ -204,7 +204,7 @@ def _ask(
     *tensors: Tensor,
     serve: Callable[[_Message], None] | None = None,
 ) -> _Message:
-    """Send a command, serve requests until its answer, return it; raise ValueError on failure."""
+    """Send a command, serve requests until ``answer`` comes, return it; else raise ValueError."""
     send(pipe, command, *tensors)
     while True:
         try:
@@ -282,8 +282,7 @@ def _call(function: Callable[..., Tensor], *args: Any) -> Tensor:
 def describe_file(path: Path, sampler: str = "", seconds: float = 60.0) -> SolverFacts:
     """Return the facts about a file, which a process of its own imports in ``seconds`` at most.
 
-    Raises:
-        ValueError: the file cannot be imported, or ``sampler`` does not choose one of its samplers.
+    Raises a ValueError if the import fails or is late, or ``sampler`` does not choose one sampler.
     """
     with _solver_process(path, seconds) as pipe:
         return _load(pipe, path, sampler)
@@ -294,7 +293,7 @@ def run_isolated(job: Job, denoise: RowDenoise, draw: Callable[[int], Tensor]) -
 
     Args:
         job: the run.
-        denoise: called in this process for each request of the solver.
+        denoise: :data:`RowDenoise`, called in this process for each request of the solver.
         draw: returns n initial states at sigma_max for ``tune``, from latents that are not scored.
 
     Raises:

@@ -202,7 +202,7 @@ def _measure_problem(solve: Solve, instance: Instance, seed: int, *, moved: bool
 
 
 def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
-    """Return the median distance to ``truth`` in units of ``unit``; None if missing or >= 1e30."""
+    """Return the median distance to ``truth`` over ``unit``; None if >= 1e30, or shapes differ."""
     if result.samples is None or result.samples.shape != truth.shape:
         return None
     x = result.samples.double().numpy()
@@ -340,7 +340,7 @@ class NetworkReference(NamedTuple):
 
 @cache
 def network_reference(name: str) -> NetworkReference:
-    """Return the converged samples of a shipped network, from this folder or else from its card."""
+    """Return a shipped network's converged samples, from the suite's file or else its card."""
     reference = load_model(name).model.reference()
     assert reference is not None
     path = Path(__file__).with_name(f"{name}.safetensors")

@@ -54,7 +54,7 @@ Progress = Callable[[str], object]
 
 
 class _Subject(NamedTuple):
-    """Solver as the board describes it, function that runs it, claims in its code, and its file."""
+    """Solver to submit: description, function that runs it, default claims, and Python file."""
 
     solver: Solver
     solve: Solve
@@ -253,7 +253,7 @@ def _submitted_subject(old: Submission, folder: Path) -> _Subject:
 
 
 def _check_in_words(path: Path, sampler: str) -> str:
-    """Return what ``samplerbench check``, in a new process, finds wrong with a file's sampler."""
+    """Return the faults that ``samplerbench check`` finds in a file's sampler; "" for none."""
     main = "from samplerbench.benchmarks.cli import main; main()"
     command = [sys.executable, "-c", main, "check", sampler, "--plugin", str(path), "--json"]
     try:

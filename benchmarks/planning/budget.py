@@ -59,7 +59,7 @@ def evaluations_by_steps(
 def grid_to_count(
     schedule: Schedule, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
 ) -> Grid:
-    """Return a grid of ``n`` steps to count evaluations on: the schedule's, or karras levels."""
+    """Return the schedule's grid of ``n`` steps; karras if it has none or needs a sampler."""
     with suppress(ValueError):  # trials of a budget have more steps than fit in it
         if not schedule.needs_sampler:  # tuned levels may be missing
             return schedule(n, sigma_min, sigma_max, to_zero=to_zero)

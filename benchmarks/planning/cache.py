@@ -75,7 +75,7 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
 def search_key(
     model: Denoiser, cache: Path | None, device: str, seed: int, version: int
 ) -> dict[str, Any]:
-    """Return the cache key of a search on a model; callers add the search's options."""
+    """Return the cache key of a ``version`` of a search; callers add the search's options."""
     return {
         "model": model.name,
         "identity": model.identity,

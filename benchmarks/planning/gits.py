@@ -150,7 +150,7 @@ def make_teacher(schedule: str, spec: str) -> GridSampler:
 def bind_latents(
     model: Denoiser, count: int, seed: int, device: str
 ) -> tuple[Bound, Tensor, Meter]:
-    """Return denoiser, states ``(count, *event)`` at sigma_max and meter, for search latents."""
+    """Return denoiser, states ``(count, *event)`` at sigma_max and meter, for unscored latents."""
     ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + count, device=device), Meter()
     noise = SampleNoise(seed, ids, model.event, model.dtype)
     x = model.sigma_max * model.place_noise(noise.initial())

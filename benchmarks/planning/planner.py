@@ -165,7 +165,7 @@ def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...])
 
 
 def _check_start(start: Start, schedule: Schedule) -> Start:
-    """Return the start, with a reason to skip it if the schedule cannot begin at its level."""
+    """Return the start; if the schedule cannot begin at its level, with a reason to skip it."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
     reason = (

@@ -100,7 +100,10 @@ def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return the Fréchet distance of each half of a cell's features, and the second half's flag."""
+    """Return the Fréchet distance on each half of a cell's features.
+
+    The last item says why the second distance is unreliable; "" if it is not.
+    """
     fixed = references[text(entry.record, "model")]
     first, second = (
         estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))
@@ -110,7 +113,7 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return a metric on each half of a cell's stored distances, and the second half's flag."""
+    """Return a metric on halves of a cell's stored distances; last item as in ``frechet_halves``."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(
@@ -260,9 +263,8 @@ def entries_at_schedules(
 def entries_at_tuned_levels(source: Source) -> list[Entry]:
     """Return the entries at tuned schedules.
 
-    Raises:
-        ValueError: no entry has a tuned schedule, a sampler has several for equal options and
-            steps, or the samplers of a model were tuned in different ways.
+    Raises a ValueError if no entry has a tuned schedule, a sampler has several for equal options
+    and steps, or the samplers of a model were tuned in different ways.
     """
     entries = [entry for entry in source.entries if is_tuned(entry.record)]
     if not entries:

@@ -136,7 +136,7 @@ ROOM = 2**26
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted sampler and grid, and errors on unfitted latents; ``ended`` is False if cut short."""
+    """Fitted sampler and grid; errors on unfitted latents; ``ended``, False if time ran out."""
 
     sampler: Sampler
     grid: Grid
@@ -158,6 +158,7 @@ def fit(
 ) -> Fit:
     """Fit the free numbers of a sampler to the least power mean of its distances.
 
+    ``differences_of(sampler, grid, part)`` returns samples of the latents ``part`` minus endpoints.
     ``power`` is at most 2; 0 is the geometric mean. The first ``equations`` latents are fitted, and
     the other latents choose among the steps of the fit. If ``late()`` is True before a run, the fit
     stops with its best result.
@@ -205,7 +206,7 @@ def power_mean_of_rows(differences: Floats, power: int) -> float:
 
 
 def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
-    """Return the damped step of z to the least power mean of the model of :func:`_linearise`."""
+    """Return the damped step of z to the least power mean, from the linear model of _linearise."""
     if not len(squares):
         return np.full(pulls.shape[1], np.nan)
     least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)

@@ -58,7 +58,7 @@ class Teacher:
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """Return exact or solved endpoints ``(n, *event)``; raise a ValueError unless finite."""
+        """Return exact or solved endpoints; raise a ValueError if solved ones are not finite."""
         if self.exact is not None:
             return self.exact
         if steps not in self._solved:

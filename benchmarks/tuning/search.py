@@ -73,7 +73,8 @@ def search_levels(
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
     evaluation at sigma_min, mostly in vain. So grids of one step more without sigma_min are tried
     too, and descents start from the best :data:`STARTS` of all grids. With ``begun``, a result
-    with coarser endpoints, descent starts from its grid only.
+    with coarser endpoints, descent starts from its grid only. ``objective`` is a key of
+    :data:`.OBJECTIVES`, the means of distances that can be minimised.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -119,8 +120,9 @@ def fit_coefficients(
 ) -> SearchResult:
     """Fit numbers of the kinds ``what`` and ``also``, to bring samples nearest to the endpoints.
 
-    The result is never worse than ``begun``, a result with coarser endpoints. Without ``begun``, it is never
-    worse than the best built-in schedule.
+    ``objective`` is a key of :data:`.OBJECTIVES`, the means of distances that can be minimised. The
+    result is never worse than ``begun``, a result with coarser endpoints, or without ``begun`` than
+    the best built-in schedule.
     """
     model, power = problem.model, OBJECTIVES[objective]
 

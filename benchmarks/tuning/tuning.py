@@ -69,7 +69,7 @@ class Target(NamedTuple):
         return label_of(self.sampler)
 
     def __reduce__(self) -> tuple[Callable[..., Target], tuple[Any, ...]]:
-        """Pickle the sampler as a SentSampler."""
+        """Pickle the sampler as its description, from which another process makes it again."""
         return _unpickle_target, (SentSampler.of(self.sampler), self.steps)
 
 
@@ -82,7 +82,7 @@ MOST_TABULATED = 30
 
 
 def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ()) -> None:
-    """Raise a ValueError if the sampler has nothing to tune, or the steps are too few or many."""
+    """Raise a ValueError if ``what`` or ``also`` has no numbers, or steps are too few or many."""
     if reason := why_untunable(target.sampler):
         raise ValueError(
             f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
@@ -121,9 +121,10 @@ def targets_of(
     what: What = "grid",
     also: Sequence[Also] = (),
 ) -> list[Target]:
-    """Return a target for each sampler and number of steps; without ``steps``, for each budget.
+    """Return a target for each sampler and number of steps, without duplicates.
 
-    Raises a ValueError if one cannot be tuned.
+    If ``steps`` is None, the numbers are the most steps of the sampler within each budget. Raises a
+    ValueError if a target cannot be tuned, or a step costs more than a budget.
     """
     karras = make_schedule("karras")
     targets = []
@@ -148,7 +149,8 @@ class ModelTuning:
     """Tuning of samplers on a model, with shared endpoints, and scoring on another model.
 
     ``latents`` (2 or more) are tuned on. ``test_latents`` (2 or more) measure the train-test gap.
-    ``loss`` is the extractor in whose features distances are minimised; None for distances of samples.
+    ``what`` and ``also`` are the kinds of numbers to tune (:mod:`.tuned_file`). ``loss`` is the
+    extractor in whose features distances are minimised; None for distances of samples.
     """
 
     subject: NamedModel

@@ -29,7 +29,7 @@ Column = Literal["area", "early", "networks"]
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Solver on a board: submission, its file, stem of page names, scores for each production."""
+    """Solver on a board: submission, file, stem of page names, scores by :data:`PRODUCTIONS`."""
 
     submission: Submission
     path: Path
@@ -100,7 +100,7 @@ class Board:
         return found
 
     def track_scores(self, track: Track, column: Column, place: int = USUAL) -> dict[str, Score]:
-        """Return the scores ``column`` of a track's solvers at ``PRODUCTIONS[place]``, by stem."""
+        """Return a track's scores ``column`` by stem; PRODUCTIONS[place] samples share a search."""
         return {
             entry.stem: entry.scores[place][column]
             for entry in self.entries
@@ -116,7 +116,7 @@ class Board:
         return found
 
     def best(self, column: Column) -> Score:
-        """Return the score ``column`` of all tracks' virtual best, at the usual production."""
+        """Return the score of the virtual best: at each target, the best of all solvers."""
         usual = [entry.scores[USUAL] for entry in self.entries]
         problems = self.networks if column == "networks" else self.problems
         return virtual_best([scores[column] for scores in usual if column in scores], problems)

@@ -129,7 +129,7 @@ def _answer_of(board: Board, track: Track) -> dict[str, Any]:
 def _lines_of(
     board: Board, baseline: Entry, entries: Sequence[Entry], column: Column, home: str = ""
 ) -> list[Line]:
-    """Return the curves of the first few solvers, the baseline and the virtual best."""
+    """Return curves of the first few, baseline and virtual best; pages are in folder ``home``."""
     few = [entry for entry in entries if entry is not baseline][:FEW]
     kinds = [*zip(few, ("first", "second", "third"), strict=False), (baseline, "baseline")]
     names = [entry.submission.solver.name for entry, _ in kinds]

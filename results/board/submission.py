@@ -65,7 +65,7 @@ class Solver(_Table):
 
     Attributes:
         name: name on the board.
-        sampler, schedule: specs, as on the command line.
+        sampler, schedule: specs, as on the command line; no schedule ("") if the file has ``tune``.
         stochastic: True if the solver draws noise after the latent.
         fingerprint: SHA-256 of the source, or the version of the package that has the solver.
         source: text of the Python file; "" for a solver of the package.

@@ -100,10 +100,8 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
     """Return the lines with which a library takes a sampler's steps on a grid.
 
     Levels are sigma in x = x0 + sigma z. Settings that are searched for a model must be in the sampler already.
-    ``spec`` is a value of ``--model``.
-
-    Raises:
-        ValueError: there is no such library, :func:`missing` gives a reason, or the library cannot use this grid.
+    ``spec`` is a value of ``--model``. Raises a ValueError if there is no such library, if :func:`missing` gives a
+    reason, or if the library cannot use this grid.
     """
     if reason := missing(library, sampler, model):
         raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
@@ -111,10 +109,9 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
 
 
 def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
-    """Return the folder, for ``path``, with which a library runs a sampler as a table of weights.
+    """Return files, and lines that load them from ``path``, to run a sampler as a table of weights.
 
-    Raises:
-        ValueError: the library takes no folder, :func:`missing` gives a reason, or the steps are no table.
+    Raises a ValueError if the library takes no folder, :func:`missing` gives a reason, or the steps are no table.
     """
     module = target(library)
     if not hasattr(module, "folder"):

@@ -91,7 +91,10 @@ _CLAMP = "; clamp samples to {:g} … {:g} before you save them"
 
 
 def given_lines(model: Denoiser) -> list[str]:
-    """Return lines that describe ``noise``, and define ``model`` by a user's ``net`` if known."""
+    """Return code: a comment on ``noise``, and ``model(x, sigma)``, which calls a user's ``net``.
+
+    If the network's formula is unknown, a comment says what ``model`` has to return.
+    """
     limits = model.limits if model.decoded_event == model.event else None
     noise = _NOISE + (_CLAMP.format(*limits) if limits else "")
     if not isinstance(model, NativeDenoiser) or not _has_formula(model):
@@ -141,5 +144,5 @@ def time_code(time: NetworkTime, of: str) -> str:
 
 
 def product_code(factor: float, code: str) -> str:
-    """Return the code ``factor * code``, or only ``code`` for a factor of 1."""
+    """Return the code ``factor * code``, or only ``code`` or ``-code`` for a factor of 1 or -1."""
     return {1.0: code, -1.0: f"-{code}"}.get(factor, f"{factor!r} * {code}")

@@ -165,7 +165,7 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
 
 
 def _multistep_key(sampler: Sampler) -> Any:
-    """Return a sampler's algorithm, order and any solver type in :data:`_BY_DPM`, or None."""
+    """Return algorithm, order and any solver type of diffusers' equal multistep solver, or None."""
     canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None

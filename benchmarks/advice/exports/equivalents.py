@@ -26,7 +26,7 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name and non-default options of a sampler; options named in ENDS are ``ends``."""
+    """Canonical name and non-default options; ``ends`` change first or last steps."""
 
     name: str
     options: dict[str, Any]
@@ -90,7 +90,7 @@ class Steps(NamedTuple):
 
 
 class _Draws:
-    """Noise whose k-th new draw is ``of(k)``; a repeated step and number give the same draw."""
+    """Noise for a sampler, whose k-th draw is ``of(k)``. A draw that is repeated is the same."""
 
     def __init__(self, of: Callable[[int], Tensor]) -> None:
         self.of, self.seen = of, {}
@@ -103,7 +103,10 @@ class _Draws:
 
 
 def why_no_table(sampler: Sampler) -> str:
-    """Return why a sampler's steps are no table of weights; "" if only a trial can show it."""
+    """Return why a sampler's steps are no table of weights; "" if no reason is known beforehand.
+
+    With "", :func:`tabulate_steps` can still fail on a grid.
+    """
     if sampler.for_maps:
         return "it is for few-step maps"
     if getattr(sampler, "of_checkpoint", False):
@@ -122,11 +125,9 @@ def tabulate_steps(
 ) -> Steps:
     """Return the steps of a sampler on a grid as a table of weights.
 
-    ``weights`` turns outputs of the network into clean images; by default, outputs are clean images. Steps are sums
-    of outputs, because these sums lose fewer digits at high levels than sums of clean images.
-
-    Raises:
-        ValueError: the sampler is not linear in its evaluations (:func:`why_no_table`), or cannot use the grid.
+    ``weights`` gives p and q of the clean image d = p x + q output at a level. By default, d is the output.
+    Steps are sums of outputs, because these sums lose fewer digits at high levels than sums of clean images.
+    Raises a ValueError if the sampler is not linear in its evaluations, or cannot use the grid.
     """
     if reason := why_no_table(sampler):
         raise ValueError(f"{sampler.name} is no table of numbers: {reason}")

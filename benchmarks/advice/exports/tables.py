@@ -39,7 +39,7 @@ class Folder(NamedTuple):
 
 
 def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
-    """Return a table's solver and model; ``guidance`` is 1 without it, None if it varies."""
+    """Return a table's solver, model, shift and guidance scale (None if it is no single number)."""
     return {
         "solver": label_of(sampler),
         "fitted": name_and_options(sampler) is None,
@@ -64,8 +64,8 @@ def rows_in(
 ) -> list[NumberRow]:
     """Return a table's rows for states of another scale.
 
-    The state before a row is multiplied by ``scale(sigma)``, the last state by ``end``. ``level``
-    turns sigma into a row's level or time.
+    The state before a row is multiplied by ``scale(sigma)``, the state after the last row by
+    ``end``. ``level`` turns sigma into a row's level or time.
     """
     scales = [*(scale(row.sigma) for row in steps.rows), end]
     return [

@@ -23,7 +23,7 @@ def describe(table):
 
 
 def why_not(table, guider, sigmas, any_guidance):
-    """Return what the table needs, but guider or sigmas do not offer; "" if it can run."""
+    """Return what the table needs and lacks, or ""; ``any_guidance`` allows any guidance scale."""
     sampling, fitted = guider.inner_model.model_sampling, table["fitted"]
     kinds = [cls.__name__ for cls in type(sampling).__mro__]
     known = ("EDM", "V_PREDICTION", "X0", "EPS", "CONST")  # classes before their bases
@@ -80,7 +80,7 @@ def sample_table(
 
 
 class TableSampler(KSAMPLER):
-    """Sampler that begins with sigma z. At the highest level, KSAMPLER would scale z by more."""
+    """Sampler whose first state is sigma z, also at the highest level, unlike KSAMPLER's."""
 
     def max_denoise(self, model_wrap, sigmas):
         return False
