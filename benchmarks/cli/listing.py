@@ -29,7 +29,7 @@ LONGEST_PROFILE = 1000  # most steps whose orders are listed
 
 
 def list_samplers() -> list[Row]:
-    """Return a row per registered sampler: declarations, measured orders, author's schedules."""
+    """Return a row per sampler: declared facts, measured orders, options, author's schedules."""
     return [_sampler_row(name, shipped_entries().get(name, {})) for name in samplers.names()]
 
 
@@ -108,9 +108,9 @@ def list_schedules() -> list[Row]:
 
 
 def list_models() -> list[Row]:
-    """Return a row per built-in model, one for a perturbed model, and one per plugin's prefix.
+    """Return a row per built-in model, for ``perturbed:gmm-2d``, and per prefix of plugins' models.
 
-    Plugins add models with a prefix, as in ``prefix:name``. They are not imported.
+    Plugins' models are named ``prefix:name``. The plugins are not imported.
     """
     rows = []
     for name in (*model_names(), "perturbed:gmm-2d"):
@@ -148,7 +148,7 @@ def list_extractors() -> list[Row]:
 
 
 def list_metrics() -> list[Row]:
-    """Return a row per measured column; ``metric`` is its metric's name in suites, or None."""
+    """Return a row per result column; ``metric`` names its metric, None if every run has it."""
     settings = ("sigma_min", "sigma_max")
     measured_by = {
         column.name: name

@@ -160,7 +160,7 @@ def _print_checks(result: Checked) -> None:
 
 
 def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, ...]]:
-    """Yield (level, mean error, defect, standard error of the defect) for each level of a fit."""
+    """Yield (level, error, defect, standard error of defect) by level; E[x0 | x] has defect 0."""
     columns = (fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se)
     return zip(*(column.tolist() for column in columns), strict=True)
 

@@ -202,7 +202,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
 
 
 def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """Return the execution mode in a tuple, as ("compile+cuda-graph",); None if both are False."""
+    """Return ("compile",), ("cuda-graph",) or ("compile+cuda-graph",); None if both are False."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 

@@ -197,11 +197,11 @@ STUDIES = ("explain", "calibrate", "frontier", "validate")
 
 
 def add_installed_commands(app: Typer) -> None:
-    """Add the commands of installed packages; the command of a missing study only gives a hint.
+    """Add the commands of installed packages, and hidden ones for studies that are not installed.
 
     An entry point of the group ``samplerbench.commands`` names a function; typer reads its
     signature. ``EXAMPLES`` of the function's module end the command's help. A command that cannot
-    be loaded causes a warning.
+    be loaded causes a warning. A hidden command only says how to install its study.
     """
     missing = set(STUDIES)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

@@ -66,7 +66,7 @@ def show(
 
 
 def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
-    """Return a list with the words of ``compare``; [] if the run lacks the default baseline."""
+    """Return [words of a ``compare`` command]; [] without the default baseline or other samplers."""
     from ...results.comparison.findings import BASELINE
 
     names = set(table.ok.frame["sampler"])
@@ -99,7 +99,10 @@ def write_report_page(
 def print_ranking(
     table: Any, folder: Path, metric: str | None = None, baseline: str = "", marks: Any = None
 ) -> None:
-    """Print each model's ranking by ``metric``, or by its default, with the verdicts ``marks``."""
+    """Print each model's ranking by ``metric``; None takes the model's default metric.
+
+    ``marks`` are verdicts against ``baseline``, as ``verdicts_of`` returns them; None for none.
+    """
     from ...results.table.curves import comparable_parts
     from ...results.table.description import why_no_distance_to_data
     from ...results.terminal.ranking import print_table
@@ -111,7 +114,7 @@ def print_ranking(
 
 
 def rankable_columns(table: Any) -> list[str]:
-    """Return the columns to rank by: quantities with errors, times and energy, if they have values."""
+    """Return the filled columns to rank by: with a standard error, times, and a few others."""
     from ...results.table.typed_table import filled_columns
 
     filled = filled_columns(table.frame)
@@ -228,7 +231,10 @@ def print_errors(
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
-    """Return a sentence on where a model's own error dominates; "" if not ``measured``."""
+    """Return a sentence on the budget from which a model's own error dominates.
+
+    If ``whole`` is empty, it says that samples are too few, or is "" if not ``measured``.
+    """
     from ...results.text import format_number
 
     if not len(whole):

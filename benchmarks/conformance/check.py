@@ -23,11 +23,11 @@ _LOOP = _OURS.parents[1] / "samplers"
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check; ``asserted`` is False if it only reports a measurement."""
+    """Result of one check; ``asserted`` is False if it only reports the measurements ``data``."""
 
     name: str
     passed: bool
-    detail: str = ""
+    detail: str = ""  # sentence on the result
     data: dict[str, Any] = field(default_factory=dict)
     asserted: bool = True
 
@@ -49,7 +49,7 @@ class Conformance:
     params: dict[str, Any]
     order: int | None
     checks: list[Check]
-    seconds: float
+    seconds: float  # duration of the checks
     why: list[str] = field(default_factory=list)
 
     @property

@@ -28,10 +28,10 @@ def label_of(result: Conformance) -> str:
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Return the results of all checks as an entry of the file; values not measured are None.
+    """Return a summary of the results, an entry of the file; values not measured are None.
 
-    ``measured`` is the range of orders over problems and grids, as text. ``weak`` and ``strong``
-    are orders of a stochastic sampler. ``nfe_per_step`` comes from counts at 3 and at 10 steps.
+    ``measured`` is the range of orders as text, None if no order is declared. ``weak`` and
+    ``strong`` are a stochastic sampler's orders. ``nfe_per_step`` is counted, not declared.
     """
     data = {check.name: check.data for check in result.checks}
     slopes = [pair["slope"] for pair in data.get("order", {}).values()]

@@ -41,7 +41,7 @@ It returns {draw: {name of the normal: weight}}.
 
 
 def white_noise_units(draws: Collection[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return each draw as one independent standard normal, in the form of :data:`Units`."""
+    """Return {draw: {name: 1.0}}: each draw is a standard normal of its own (:data:`Units`)."""
     return {key: {key[:2]: 1.0} for key in draws}
 
 
@@ -53,7 +53,7 @@ class ImpulseNoise:
     asked: dict[Key, None] = field(default_factory=dict)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Return the draw function of a step; if no interval is given, draw 0 covers the step."""
+        """Return a step's draw function; draw 0 without an interval is over (``cur``, ``nxt``)."""
         whole = cur, nxt
 
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
@@ -93,7 +93,7 @@ def exact_moments(
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
 
     def impulse(first: int) -> Tensor:
-        """Return ``(rows + 1, d)``: unit vectors from row ``first``, a random mixture last."""
+        """Return ``(rows + 1, d)``: identity from row ``first``, mixed numbers last, else 0."""
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
         z[first : first + d] = eye
         z[-1] = mixed[first - 1 : first - 1 + d]

@@ -84,10 +84,10 @@ class ExactStart(GridSampler):
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     """Yield checks of the order of whole runs, single steps, plain runs, and uneven steps.
 
-    Whole runs from exact start values need the declared order. Single steps need one order more,
-    unless whole runs reach the declared order without it, or the sampler chooses its grid. Plain
-    runs, with the sampler's own first steps, need the declared order, but at most 2. Uneven steps,
-    of alternating length, need order 1. Orders may be off by :data:`MARGIN`. A sampler without a
+    Whole runs from exact start values need the declared order. Single steps should have one order
+    more, but cannot fail if whole runs pass, or if the sampler chooses its grid. Plain runs, with
+    the sampler's own first steps, need the declared order, but at most 2. Uneven steps, of
+    alternating length, need order 1. Orders may be off by :data:`MARGIN`. A sampler without a
     declared order cannot fail.
     """
     _prepare_truths(getattr(sampler, "history", 0))

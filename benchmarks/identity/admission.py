@@ -29,7 +29,7 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 class ModelFingerprints(NamedTuple):
     """Fingerprints of a model and its extractor; ``extractor`` is None without a reference.
 
-    Files that the model opens after loading have names relative to ``folder``.
+    ``folder`` is the model's folder; files that the model opens are named relative to it.
     """
 
     model: Fingerprint
@@ -230,7 +230,7 @@ def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def _recorded_fingerprint(stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-    """Return the sampler's fingerprint from ``made.json``, or ``now`` if equal; None if damaged."""
+    """Return the sampler's fingerprint in ``made.json``: ``now`` if equal; None if damaged."""
     record = stored.get("sampler")
     return now if record == now.to_json() else _parse_fingerprint(record)
 

@@ -117,11 +117,11 @@ def layers_of(model: Denoiser) -> Iterator[Denoiser]:
 def outputs_at(
     model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
 ) -> dict[str, Numbers]:
-    """Return outputs of a model for fixed noise at each level, reduced to short lists.
+    """Return outputs of a model for fixed noise: a short list of numbers by the name of each level.
 
-    There are :data:`MANY_ROWS` samples; or :data:`ROWS`, other ones at each level, if samples have
-    more than :data:`LARGE` elements. Keys name the levels. States have ``dtype``, not always the
-    model's.
+    The outputs at a level are of the same :data:`MANY_ROWS` samples. If samples have more than
+    :data:`LARGE` elements, they are of :data:`ROWS` samples, which differ between levels. States
+    have ``dtype``, even if it is not the model's.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(coarsest_dtype(model), dtype, key=lambda each: torch.finfo(each).eps)
@@ -137,7 +137,7 @@ def outputs_at(
 
 
 def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """Return the SHA-256 of files ``read`` and ``later`` by FILE + name; {} if ``read`` is None."""
+    """Return {FILE + name: SHA-256} of the files in ``read`` and ``later``; {} without ``read``."""
     if read is None:
         return {}
     return {FILE + name: digest for name, digest in (read | later).hashes.items()}

@@ -99,7 +99,7 @@ def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
 
 
 def _first_states(start: Start, means: Tensor) -> Numbers:
-    """Return two reduced start states of ``start``; ``means`` gives their shape."""
+    """Return two start states of ``start``, as short lists; a row of ``means`` has their shape."""
     ids = torch.arange(2)
     z = SampleNoise(PROBE_SEED, ids, tuple(means.shape[1:]), torch.float64).initial()
     labels = (ids % len(means)).to(means.device)
@@ -127,7 +127,7 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
 
 
 def _file_hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
-    """Return hashes of a plugin's code and of files that it opened; {} for ``module`` = None."""
+    """Return {FILE + name: hash} of a plugin's code and opened files; {} if ``module`` is None."""
     if module is None:
         return {}
     folder = Path(module_file(module.__name__) or ".").parent

@@ -71,10 +71,10 @@ def _failure_inputs(cell: Cell) -> Record:
 
 
 def other_cells(setup: Setup) -> Iterator[tuple[str, Record, str | None, list[Cell] | None]]:
-    """Yield (key, identity columns, feature space, planned cells) of cells of earlier runs only.
+    """Yield (key, identity columns, feature space, planned) of each stored cell not in this run.
 
-    The space is None if unknown. The planned cells are [cell] if the cell can be planned now, else
-    [], or None if this run has not loaded its model.
+    The feature space is None if unknown. ``planned`` is [cell] if the cell can be planned from its
+    columns, else []. It is None if this run has not loaded the cell's model.
     """
     run, requested = setup.directory, {cell.key for cell in setup.cells}
     for key in run.cells():
@@ -101,11 +101,11 @@ did not request it, and its fingerprints cannot be compared.
 
 
 class CellState(NamedTuple):
-    """State of a cell: key ``cell``, columns of its row, state, and reason ``why`` as a clause."""
+    """State of the cell with the key ``cell``; ``why`` is a clause with the reason, or ""."""
 
     cell: str
     model: str
-    sampler: str
+    sampler: str  # with options
     steps: Any
     state: State
     why: str = ""
@@ -145,7 +145,11 @@ def make_scorer(
     trajectories_of: TrajectorySource,
     report: Reporter,
 ) -> Scorer:
-    """Return the scorer of a model's cells; ``digests`` is from :attr:`.Admission.digests`."""
+    """Return the scorer of ``cells``, which are of the model ``name``.
+
+    ``digests`` is the model's item of :attr:`.Admission.digests`. ``trajectories_of(cell, count)``
+    records the trajectories of a cell's first ``count`` samples.
+    """
     return Scorer(
         setup.directory.of_model(*digests),
         setup.suite,

@@ -42,8 +42,7 @@ class FileWatch:
     def recording_files_of(self, name: str) -> Iterator[None]:
         """Record the files that the block opens; they count as files of the model ``name``.
 
-        Raises:
-            ValueError: at the end of the block, if one of the files changed since its first opening.
+        At its end, raises a ValueError if one of the files changed since its first opening.
         """
         with self.recording_opened_files() as recorder:
             try:
@@ -65,10 +64,8 @@ class FileWatch:
         """Record files that were opened for the model ``name``.
 
         ``opened`` maps absolute paths to the SHA-256, or to "" for a file that changed since its
-        opening. If results depend on the files already (``made``), a changed one is recorded as "".
-
-        Raises:
-            ValueError: a file changed since its first opening.
+        opening. A changed file is recorded, with "" as its hash, only if ``made`` is True: results
+        depend on it already. At the end, a changed file raises a ValueError.
         """
         late, other = self._late.setdefault(name, {}), ""
         for path, content in opened.items():
@@ -87,7 +84,7 @@ class FileWatch:
             raise ValueError(_changed_file_message(other))
 
     def add_model(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
-        """Register a model's fingerprint record, and add to it the hashes of files opened later.
+        """Register a model's fingerprint record, to which :meth:`add_files` adds file hashes.
 
         ``digest`` names the record. Files are named relative to ``folder``. Files whose hashes the
         fingerprints ``made`` contain are not added.

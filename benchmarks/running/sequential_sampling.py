@@ -74,7 +74,8 @@ row. "failed": the cell failed, so that the row lacks the numbers of earlier ana
 class InterimAnalyses:
     """Results of a run's interim analyses, by the keys of the cells.
 
-    ``question`` has the settings and first numbers of samples; results for other ones are void.
+    ``question`` has the settings and first numbers of samples; stored results for another question
+    are not used.
     ``made`` has the columns ``made_by`` of the cells; {} if no analyses were stored.
     """
 
@@ -324,7 +325,7 @@ def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
 
 
 def _precision_columns(entry: Entry, until: Until) -> Row:
-    """Return "verdict" ("precise" or "undecided") and "reason"; {} without a requested error."""
+    """Return "verdict" ("precise" or "undecided") and "reason"; {} without target or estimate."""
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:

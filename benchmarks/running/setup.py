@@ -64,7 +64,7 @@ class Setup:
     batches: FittingBatchSizes = field(default_factory=FittingBatchSizes)
 
     def watch_files_of_models(self, admission: Admission) -> None:
-        """Register models' fingerprint records with ``watch``, which records files opened later."""
+        """Let ``watch`` add to a model's record the files that it opens after its fingerprint."""
         for name, (model, extractor, folder) in self.makers.items():
             prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
@@ -238,8 +238,7 @@ def default_run_folder(suite: Suite) -> Path:
 def resolve_device(device: str, suite: Suite | None = None) -> str:
     """Return "cpu" or "cuda"; "auto" becomes "cuda" if torch sees a GPU.
 
-    Raises:
-        ValueError: "cuda" without a GPU; or "auto" without one, for a suite that needs one.
+    Raises a ValueError for "cuda" without a GPU, or "auto" without one if the suite needs one.
     """
     if device == "cpu" or torch.cuda.is_available():
         return "cuda" if device == "auto" else device

@@ -195,11 +195,8 @@ class _OthersShards:
 def draw_for_leader(setup: Setup, report: Reporter) -> bool:
     """Draw samples for the leader, the process that runs in the directory, until none is missing.
 
-    Returns:
-        True if the leader has ended, so that another process must lead.
-
-    Raises:
-        BusyError: the leader has no samples for this process to draw.
+    Returns True if the leader has ended, so that another process must lead. Raises a BusyError if
+    the leader has no samples for this process to draw.
     """
     directory = setup.directory
     claims = Claims(directory.path)

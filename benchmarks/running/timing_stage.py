@@ -65,7 +65,7 @@ THROUGHPUT = (
 
 @dataclass(frozen=True)
 class TimesTask:
-    """Task that times cells of one model.
+    """Task that times cells of one model; ``parts`` has a task for each cell.
 
     ``size`` is the batch size, 0 for each cell's own; None times the first cell at many batch sizes
     (:func:`.sweep_record`). ``within`` limits the total seconds.
@@ -81,7 +81,7 @@ class TimesTask:
         self.parts[0].prepare(world)
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
-        """Return the columns of each cell by its key; a sweep without points has none.
+        """Return the columns of each cell by its key; {} for a sweep that timed no batch size.
 
         ``tell`` gets texts on the progress, and (key, columns) of each cell whose timing has ended.
         """
@@ -130,10 +130,8 @@ def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor) -> No
     """Time the sampled cells whose times are missing or outdated, and sweep batch sizes if asked.
 
     ``executor`` is from :meth:`.Executor.alone`, or :class:`TimedHere`. A cell that cannot be timed
-    gets the column ``timing_reason``.
-
-    Raises:
-        ValueError: a model's files changed, or the executor runs no task.
+    gets the column ``timing_reason``. Raises a ValueError if a model's files changed, or if the
+    executor fails at its first task.
     """
     run, options = setup.directory, setup.suite.timing
     sizes = [*options.batch_size, *([None] if options.sweep else [])]

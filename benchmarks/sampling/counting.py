@@ -56,7 +56,7 @@ class Metered(Wrapper):
         return self.inner.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return ``inner``'s :meth:`.Denoiser.endpoint`; count an ODE solver's evaluations."""
+        """Return the inner model's endpoint, and count the evaluations of an ODE solver for it."""
         inner = self.inner
         if isinstance(inner, ExactModel):
             inner = inner.with_observer(self.meter.add)
@@ -64,7 +64,10 @@ class Metered(Wrapper):
 
 
 class ObservedDenoiser:
-    """Bound denoiser that calls ``observe(denoise, x, sigma, images)`` after each evaluation."""
+    """Bound denoiser that calls ``observe(denoise, x, sigma, images)`` after each evaluation.
+
+    ``images`` has the results of the evaluation: the guided and the unguided image.
+    """
 
     def __init__(
         self, denoise: Denoise, observe: Callable[[Denoise, Tensor, float | Tensor, Pair], None]

@@ -55,7 +55,7 @@ class Engine:
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """Return an engine for a cell; the latest with a CUDA graph is reused for an equal cell."""
+    """Return an engine for a cell; with CUDA graphs, the last one if model and cell are equal."""
     return _recording_engine(model, cell) if is_captured(cell.execution) else Engine(model, cell)
 
 
@@ -129,8 +129,8 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     """Return the functions to be timed, on one batch of a cell.
 
     The sampler runs once; in a mode with CUDA graphs it is warmed up and recorded first. One more
-    run stores the sampler's calls of the model for ``network``: at least one, else up to ``room``
-    bytes.
+    run stores the sampler's calls of the model for ``network``. Their states take up to ``room``
+    bytes, but one call is always stored.
     """
     model = model_for_execution(model, cell.execution)
     bound = model.bind(ids, cell.seed)

@@ -77,7 +77,7 @@ def _is_capturable(model: Denoiser) -> bool:
 
 
 def has_cost_by_level(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
-    """Return True if some levels need fewer than ``passes``; ``infinite`` adds the level inf."""
+    """Return True if a level of the grid, or inf if ``infinite``, needs fewer than ``passes``."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)
 

@@ -69,7 +69,7 @@ def sample_shard(
         ``precise``, for a cell in low precision: ``endpoint`` of the same run in full precision. For each batch:
         ``sizes``, ``nfe`` and, with features, the share of ``clamped`` values. ``depth``: most sequential calls. With
         features: ``features`` (n, d), float16 or float32, and for d <= :data:`SHARD` exact float64 ``moments_*``.
-        ``own_label`` (n,), if labels are classes: True for a sample in the class of its label.
+        ``own_label`` (n,), if the model can classify samples: True for one in the class of its label.
 
     Raises:
         Failure: the engine raises one, a value is not below 1e30, or the sampler draws from a global generator, which
@@ -184,7 +184,7 @@ class GlobalDraws:
 
     @property
     def sources(self) -> list[str]:
-        """Names of generators drawn from since the snapshot; none of a GPU first used after it."""
+        """Names of generators drawn from since the snapshot, apart from a GPU first used later."""
         return [
             name
             for name, state in _generator_states().items()

@@ -27,7 +27,10 @@ Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
 
 
 def picture_count(model: Denoiser, images: int) -> int:
-    """Return the number of samples to show: ``images`` of images, POINTS of 2-D points, else 0."""
+    """Return the number of samples that a report shows: ``images`` for a model of images.
+
+    For 2-D points it is POINTS, or 0 if ``images`` is 0. Other samples are not shown: 0.
+    """
     if len(model.decoded_event) == 3:
         return images
     return POINTS if math.prod(model.decoded_event) == 2 and images else 0
@@ -38,7 +41,7 @@ def picture_arrays(
 ) -> dict[str, NDArray]:
     """Return samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points``.
 
-    ``converged`` are converged samples of the same latents, in order; the first k are returned.
+    ``converged`` are converged samples of the same latents, in order; the first k are added by this name.
     """
     name = "images" if len(model.decoded_event) == 3 else "points"
     arrays = {name: as_report_values(model, reference, x)}
@@ -60,7 +63,7 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return the values of black and white: ``reference.clamp``, mean ± 3 stds, or -1 and 1."""
+    """Return black and white values: the reference's clamp, else its mean ± 3 stds, else ± 1."""
     if reference is not None and reference.clamp is not None:
         return reference.clamp
     if reference is None or reference.moments is None:  # no moments of values

@@ -79,7 +79,7 @@ class CellTiming:
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def is_interval_narrow(self, options: Timing) -> bool:
-        """Return True if >= ``min_rounds`` times give the median to a share of ``half_width``."""
+        """Return True if >= ``min_rounds`` times give the median to ± ``half_width``, a share."""
         visits = self.counted_visits
         return is_settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
@@ -180,7 +180,11 @@ def sweep_record(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """Time batch sizes, and return ``points``, ``knee`` and the reason why the sweep ``ended``."""
+    """Time a cell's sampler in growing batches, up to ``options.sweep`` samples.
+
+    Returns ``points`` of :func:`sweep_batch_sizes`, their ``knee`` (:func:`knee_batch_size`), and
+    the reason why the sweep ``ended``.
+    """
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         points, ended = sweep_batch_sizes(
             model, cell, Clock(device).time, options.sweep, progress=progress, within=within

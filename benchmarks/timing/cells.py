@@ -133,7 +133,7 @@ def time_cells(
             cannot be timed, the only column is ``timing_reason``.
         clock: function that times a call; by default :meth:`.Clock.time` of the device.
         within: seconds for all cells; None for no limit. A cell begins only if there is time for
-            enough visits.
+            enough visits; else ``done`` receives nothing for it.
     """
     until = None if within is None else time.monotonic() + within
     gpu = Gpu.of_current_device() if device.startswith("cuda") else None
@@ -161,13 +161,13 @@ class _TimingPass:
     done: Done
     clock: Stopwatch
     gpu: Gpu | None
-    warm_up_ms: float
-    about: Record
-    until: float | None
+    warm_up_ms: float  # most milliseconds of a cell's warm-up
+    about: Record  # columns that all cells share
+    until: float | None  # end of the pass, by the monotonic clock; None for no end
     unfinished: list[CellTiming] = field(default_factory=list)
     begun: float = 0.0
     rounds: int = 0
-    cold: torch.Tensor | None = None
+    cold: torch.Tensor | None = None  # tensor whose writing empties the caches
 
     def run(self, waiting: deque[CellTiming]) -> None:
         """Take cells off ``waiting`` as memory and time allow, time them in rounds, and report."""
@@ -205,8 +205,8 @@ class _TimingPass:
     def _has_time(self, a_round: float, longest: float) -> bool:
         """Return True if there is time to add a cell, and then for ``min_rounds`` rounds.
 
-        ``a_round`` and ``longest``: seconds of a round so far, and of the longest first visit. A
-        first cell needs no more than time left.
+        ``a_round`` and ``longest``: seconds of a round so far, and of the longest first visit.
+        The first cell is added unless the time is over.
         """
         if self.until is None or not self.unfinished:
             return not self._is_late()
@@ -228,7 +228,7 @@ class _TimingPass:
         )
 
     def _visit(self, timing: CellTiming, room: float = 0.0) -> None:
-        """Time a cell once more, and conclude it if its times suffice or an error occurs."""
+        """Time a cell once more, and report it if its times suffice or an error occurs."""
         share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
         self.progress(min(1.0, share), timing.cell.label)
         try:
@@ -248,7 +248,7 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin(self, timing: CellTiming, room: float) -> None:
-        """Prepare and warm up the calls of a cell, and set the columns known before its rounds."""
+        """Prepare a cell's calls, storing ``room`` bytes of states; warm up, set early columns."""
         ids = torch.arange(timing.batch, device=self.device)
         timing.work = run = prepare_timed_work(self.model, timing.cell, ids, room=room)
         timing.warm = warm_up(run.sample, self.clock, self.warm_up_ms)

@@ -152,7 +152,7 @@ def observe_block(device: str, gpu: Gpu | None) -> Iterator[BlockObservations]:
 def doubts_of_blocks(
     blocks: Sequence[BlockObservations], readings: Sequence[CallTimes]
 ) -> list[str]:
-    """Return the reasons to distrust the times of some blocks, each in a few words; empty for none.
+    """Return the reasons to distrust the times ``readings`` taken in ``blocks``; empty for none.
 
     Blocks are judged together, as disturbances can be too small to show in a single block.
     """

@@ -166,7 +166,7 @@ class RequiredPackage(NamedTuple):
 
 
 def required_packages(requirements: list[str] | None = None) -> list[RequiredPackage]:
-    """Return the packages in ``requirements``, by extra; None takes samplerbench's own metadata."""
+    """Return the packages in ``requirements``, sorted by extra; None takes samplerbench's own."""
     if requirements is None:
         try:
             requirements = importlib.metadata.requires(NAME) or []
@@ -196,8 +196,8 @@ class Diagnosis:
 
     version: str
     machine: dict[str, Any]
-    conditions: dict[str, Any]
-    device: dict[str, Any]
+    conditions: dict[str, Any]  # load averages
+    device: dict[str, Any]  # the GPU if torch sees one, else the CPU
     counters: dict[str, Any]
     threads: int
     packages: list[RequiredPackage]

@@ -70,7 +70,7 @@ class ExecutorOptions:
 
     @property
     def isolation_option(self) -> str:
-        """Option for messages: "--isolation" if ``isolation`` is True, else "--no-isolation"."""
+        """Option shown in errors: "--isolation" if ``isolation`` is True, else "--no-isolation"."""
         return "--isolation" if self.isolation else "--no-isolation"
 
     @property
@@ -108,9 +108,10 @@ def pick_executor(
 
 
 def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> Executor:
-    """Make the executor that ``executor`` or ``isolation`` names, other than a pool or Ray.
+    """Make the executor that ``executor`` or ``isolation`` names; without both, the default one.
 
-    Raises a ValueError for an unknown name, two names, or a limit that the executor cannot keep.
+    Pools and Ray are made elsewhere. Raises a ValueError for an unknown name, two different names,
+    or a limit that the executor cannot keep.
     """
     name, memory_limit = options.executor, options.memory_limit
     short = {None: None, True: "worker", False: "in-process"}[options.isolation]
@@ -139,7 +140,7 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
 def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
     """Make the executor "ray" or "ray:ADDRESS".
 
-    Raises a ValueError as :func:`pick_executor` does, or if the cluster cannot be joined.
+    Raises a ValueError as :func:`pick_executor` does, or if Ray is missing or no cluster answers.
     """
     name, address, gpus = str(options.executor), options.ray_address, options.gpus_per_worker
     given = name.partition(":")[2]
@@ -170,7 +171,7 @@ def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
 
 
 def _number_of_jobs(jobs: str | None) -> int | None:
-    """Return the number in ``--jobs``, None for "auto" or None; else raise a ValueError."""
+    """Return ``jobs`` as a number; None for "auto" and for None. Raises a ValueError for others."""
     if jobs in (None, "auto"):
         return None
     if not jobs.isascii() or not jobs.isdecimal() or not 0 < int(jobs) <= MOST_JOBS:
@@ -223,7 +224,7 @@ def start_early(where: Executor) -> None:
 
 
 def looks_new(suite: str, folder: Path | None) -> bool:
-    """Return True if ``folder`` has no run yet; None is for all default folders of the suite."""
+    """Return True if ``folder`` has no run; for None, if no default folder of the suite has one."""
     if folder is not None:
         return not (folder / "run.json").exists()
     return not any(Path("results", "runs").glob(f"{Path(suite).stem}-*/run.json"))

@@ -32,6 +32,7 @@ def setting(
     """Return the default value that declares a parameter or dataclass field as an option.
 
     ``names`` has one name or several, and a word in capitals for the value, as in "--seed N".
+    ``text`` is the help, ``panel`` its heading there. ``limits`` are typer's ``min`` and ``max``.
     """
     *words, value = names.split()
     if value.startswith("-"):
@@ -121,7 +122,7 @@ def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """Return the whole numbers >= 1 of a comma-separated text; None for None.
 
-    Raises a ValueError for any other text, and for a number that is too large.
+    Raises a ValueError, which names ``option``, for other texts and for too large numbers.
     """
     if text is None:
         return None
@@ -142,7 +143,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def check_choice(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice:
-    """Return ``value`` if it is one of ``allowed``, or else raise a ValueError."""
+    """Return ``value`` if it is ``allowed``; else raise a ValueError that names ``option``."""
     if value not in allowed:
         raise ValueError(f"{option} {value!r}: choose one of {', '.join(allowed)}")
     return allowed[allowed.index(value)]
@@ -160,7 +161,7 @@ def parse_share(text: str, option: str) -> float:
 
 
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
-    """Load installed plugins and the user's ``files``; set the folder of other libraries."""
+    """Load installed plugins and ``files``; take other libraries from ``peers_path`` if given."""
     from .... import samplers
     from ....models.loaders.user_files import record_files
 

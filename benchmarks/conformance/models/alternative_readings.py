@@ -213,7 +213,7 @@ def _denoise_rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) 
 
 
 def readings_of_scale(stated: Candidate) -> Readings:
-    """Yield (settings, denoiser) with a rescaled output, if one factor is best at all levels."""
+    """Yield (settings, denoiser) with a rescaled output, if a factor fits better at all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = with_changes(model, factor=-model.factor)
@@ -242,8 +242,9 @@ def _denoise_with_scaled_output(
 def _best_multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
     """Return the factor of the network's output that fits clean samples best; None if about 1.
 
-    The result is also None if the best factor varies with the level, or is not positive. The part
-    ``without_output(x, level, labels, d)`` of the denoised samples ``d`` is not multiplied.
+    The result is also None if the best factor varies with the level, or is not positive. The
+    factor c makes b + c (d - b) of the denoised samples d. Here b, which
+    ``without_output(x, level, labels, d)`` returns, is the part without the network's output.
     """
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few_samples, []

@@ -135,7 +135,7 @@ class Checked:
 
     @property
     def verdict_in_words(self) -> str:
-        """Verdict with the undecided questions, or with user's answers that a pass relies on."""
+        """Verdict, and the settings that it depends on, as "passed, given attention=1-head"."""
         undecided = [q for q in next(iter(self.alike), ()) if len({a[q] for a in self.alike}) > 1]
         names = {"passed": self.given, "not decided": undecided}.get(self.verdict, ())
         link = ", given " if self.passed else ": "
@@ -260,8 +260,7 @@ def check_denoiser(
 ) -> Checked:
     """Check any model, such as one of a Python file; see :func:`check_checkpoint` for arguments.
 
-    Raises:
-        ValueError: the images lack the model's shape or labels that it needs, or are all alike.
+    Raises a ValueError if images lack the model's shape or labels that it needs, or are all alike.
     """
     if images is not None and tuple(images.shape[1:]) != model.event:
         raise _shape_error(images, model.event)

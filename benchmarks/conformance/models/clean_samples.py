@@ -128,8 +128,9 @@ ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
 def limit_time(
     models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
 ) -> None:
-    """Announce a check without images that may take over a minute, judged by the smallest model.
+    """Pass a warning to ``show`` if a check without images may take over a minute.
 
+    The smallest model is timed; larger ones are expected to need as long per value of a sample.
     Raises a ValueError if there are several models, and they may take over MOST_MINUTES in all.
     """
     model, seconds = min(models, key=lambda m: math.prod(m.event)), 0.0
@@ -161,7 +162,7 @@ def candidate_on_samples(
 ) -> Candidate:
     """Return a candidate with its fit to images; without images, to ``samples`` of the model.
 
-    Raises a ValueError for images that are all alike, such as a single one.
+    Raises a ValueError for images that are all alike, such as a single one, or lack needed labels.
     """
     if images is not None:
         clean = images.to(device, model.dtype)

@@ -163,10 +163,10 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 
 @torch.no_grad()
 def check_noise_left(model: Denoiser, device: str) -> Check:
-    """Check how much of pure noise at a high level remains in the output.
+    """Check that the output for pure noise at a high level keeps a possible share of the noise.
 
-    The Jacobian of E[x0 | x] is the posterior covariance divided by sigma². So on average E[x0 | x]
-    leaves a share between 0 and 1 of the noise, or less if the data's range is known and small.
+    The Jacobian of E[x0 | x] is the posterior covariance divided by sigma². So E[x0 | x] keeps a
+    share from 0 to 1 on average, and at most ((high - low) / (2 sigma))² for data in [low, high].
     """
     level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()

@@ -72,7 +72,7 @@ def is_a_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> bool:
 
 
 def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
-    """Check that a map leaves states ``x`` at sigma_min where they are."""
+    """Check that a map hardly moves states ``x`` at sigma_min, compared with the data's ``std``."""
     moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
     text = (
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
@@ -223,7 +223,7 @@ def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
 def check_one_path(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
-    """Check that a map takes states on a path of the denoiser ``teacher`` to the path's end."""
+    """Check that a map takes states on a path of ``teacher`` to its end; ``std`` is the data's."""
     z = noise_of(model, clean)
     high = min(model.sigma_max, teacher.sigma_max, HIGHEST_LEVEL * std)
     low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)

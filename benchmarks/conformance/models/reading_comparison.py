@@ -70,7 +70,7 @@ class Candidate:
 
     @property
     def may_be_right(self) -> bool:
-        """True if the settings may be right and the network poorly trained."""
+        """True if the error and defect fit right settings, perhaps of a poorly trained network."""
         return self.error_ratio <= MOST_ERROR_RATIO and self.fit.has_small_defect(LARGE_DEFECT)
 
     @property
@@ -149,10 +149,10 @@ def check_readings(
 ) -> Check:
     """Check that no alternative settings fit better, and that the outputs are not broken.
 
-    ``broken`` is a fault of the outputs, or "". It is ignored if the stated settings may be right
-    and no others fit better. The check is undecided if the stated settings may be right, and others
-    fit better but have a large defect. ``observation`` describes the outputs, for the message that
-    no settings fit.
+    Settings that may be right pass if no others fit better, even with broken outputs. If others fit
+    better, but all in ``better.failing``, the check is undecided. In other cases it fails.
+    ``broken`` is a fault of the outputs, or "". If it is not "" and others fit better, it fails.
+    ``observation`` describes the outputs, for the message that no settings fit.
     """
     passed: bool | None = False
     count = len(better.tried)
@@ -198,8 +198,9 @@ def check_denoises(candidate: Candidate) -> Check:
 def check_pythagoras(candidate: Candidate, *, own: bool) -> Check:
     """Check that the defect is about 0.
 
-    A defect up to LARGE_DEFECT passes too, if the network is no mere multiple of its input. A
-    larger defect fails on clean samples; on the model's own samples (``own``) it is undecided.
+    A defect up to LARGE_DEFECT passes if the network does more than scale its input, else it is
+    undecided. A larger defect fails; on the model's own samples (``own``) it is undecided. On clean
+    samples a few-step map fails with a defect above SMALL_DEFECT.
     """
     fit, passed = candidate.fit, None
     worst = int(abs(fit.defect).argmax())

@@ -40,8 +40,7 @@ class Task(Protocol):
     def prepare(self, world: WorkerContext) -> None:
         """Load what the task needs, before its time limit begins.
 
-        Raises:
-            ValueError: something cannot be loaded; the message is for the user.
+        Raises a ValueError, whose message is for the user, if something cannot be loaded.
         """
         ...
 
@@ -131,10 +130,8 @@ class Executor(ABC):
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
         """Return an executor for timing, whose tasks have a "cpu" or "cuda" device to themselves.
 
-        The result is None if this process should take the times, after it has called :meth:`close`.
-
-        Raises:
-            ValueError: the devices are shared, or of several types.
+        None means: call :meth:`close` to end the executor's processes, and time in this process.
+        Raises a ValueError if the devices are shared, or of several types.
         """
         return None
 

@@ -112,7 +112,7 @@ class Share(NamedTuple):
 
 
 class HostInfo(NamedTuple):
-    """First message of an actor: its machine's name, versions, and a clause on a missing folder."""
+    """First message of an actor: machine, versions; ``lacks`` names a missing folder, or ""."""
 
     node: str
     versions: Mapping[str, str]
@@ -143,7 +143,7 @@ class Host:
     def run(
         self, sent: tuple[bytes, bytes], limit: float | None
     ) -> Iterator[tuple[list[Any], str, Any]]:
-        """Run a :func:`.packed` task; yield each :class:`Message` without its ``member``."""
+        """Run a :func:`.packed` task; yield (news, kind, value) as in :class:`Message`."""
         news, answer = list[Any](), list[Any]()
 
         def work() -> None:
@@ -171,6 +171,7 @@ class Member:
 
     ``starting`` is Ray's future of the :class:`HostInfo`, or None once the actor has started.
     ``stream`` yields Ray's futures of the present task's messages; it is None without a task.
+    ``node`` and ``lacks`` are as in :class:`HostInfo`, and "" before the start.
     """
 
     actor: Any
@@ -181,10 +182,10 @@ class Member:
 
 
 class Message(NamedTuple):
-    """Message about an actor's task: progress, kind and value.
+    """Message about the task of ``member``; ``news`` has the progress since the last message.
 
-    While the task runs, the kind is "" and the value None. If it is "done", the value is the
-    pickled result. If the task is "unprepared" or the actor "lost", the value is the reason.
+    While the task runs, ``kind`` is "" and ``value`` None. For "done" the value is the pickled
+    result. For "unprepared" (the task failed to load) and "lost" (the actor) it is the reason.
     """
 
     member: Member
@@ -246,8 +247,7 @@ class WorkerGroup:
     def messages(self, seconds: float) -> Iterator[Message]:
         """Wait for at most ``seconds``, and yield the messages about tasks that have arrived.
 
-        Raises:
-            ValueError: a machine has other versions, or no actor can start.
+        Raises a ValueError if a machine has other versions, or no actor can start.
         """
         members = {m.starting if m.stream is None else m.stream: m for m in self.members}
         members.pop(None, None)

@@ -136,7 +136,7 @@ def ray_on_this_machine() -> Any:
     """Import and return ``ray``, restricted to localhost and to clients with a secret token.
 
     On Linux, Ray binds its ports to all interfaces unless clusters of several machines are
-    disabled. Ray reads its variables at its import; after an earlier import there is no token.
+    disabled. Ray reads its variables at its import: if it was imported before, there is no token.
     """
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:

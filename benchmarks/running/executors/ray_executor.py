@@ -127,9 +127,7 @@ class Ray(Executor):
         """Return an executor with one actor, which has a whole GPU of one type.
 
         The result is None on "cpu" without an ``accelerator``: this process then takes the times.
-
-        Raises:
-            ValueError: actors share GPUs, or the cluster has GPUs of several types.
+        Raises a ValueError if actors share GPUs, or the cluster has GPUs of several types.
         """
         if self._gpus is not None and self._gpus < 1:
             raise ValueError(
@@ -212,7 +210,7 @@ def _result_or_raise(message: Message) -> Any:
 
 
 def _waiting_since(group: WorkerGroup, since: float) -> float:
-    """Return the start of the wait for a first actor; infinity after a warning of a long wait."""
+    """Return the start of the wait for an actor: now if one runs, infinity after a warning."""
     if len(group.requested()) < len(group.members) or not group.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:

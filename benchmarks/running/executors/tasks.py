@@ -77,7 +77,7 @@ class CellTask:
     cell: Cell
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the model; raises a ValueError if its files changed since the plan."""
+        """Load model and extractor; raises a ValueError if their files changed since the plan."""
         with world.recording_files_of(self.cell.model):
             model, extractor = world.load(self.cell.model)
         identity = (model.identity, extractor.identity if extractor else "")

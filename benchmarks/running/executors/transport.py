@@ -42,8 +42,7 @@ def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
 def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
     """Return a prepared task and its context from the pickles of :func:`packed`.
 
-    Raises:
-        ValueError: the setting or the task cannot be loaded or prepared.
+    Raises a ValueError if the setting or the task cannot be loaded or prepared.
     """
     from .worker_context import WorkerContext
 

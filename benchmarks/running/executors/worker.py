@@ -66,7 +66,7 @@ class _Process(NamedTuple):
 
 @dataclass(eq=False)
 class _WorkerEnd(Exception):  # noqa: N818
-    """End of the worker process: a clause that describes it, and its cause.
+    """End of the worker process, which the clause ``ending`` describes, and its cause.
 
     ``begun`` is True if the task was running, ``killed`` if another process ended the worker.
     ``memory`` is True if the kernel killed the worker because memory ran out; None if unknown.
@@ -280,7 +280,7 @@ class Worker(Serial):
                 )
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
-        """End the worker, and raise a Failure; ``{place}`` in ``reason`` is where the task was."""
+        """End the worker and raise a Failure; the task's place in the code replaces ``{place}``."""
         worker.process.send_signal(TRACE_SIGNAL)
         until, size = monotonic() + PATIENCE, -1
         while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:

@@ -123,8 +123,7 @@ class WorkerContext:
     def load(self, name: str) -> LoadedModel:
         """Return the model with the spec ``name``, and its extractor, loaded if necessary.
 
-        Raises:
-            ValueError: the model cannot be made.
+        Raises a ValueError if the model cannot be made.
         """
         if loaded := self._find(name):
             return loaded
