@@ -331,7 +331,7 @@ class Wrapper(Denoiser):
         return self.inner.place_noise(z)
 
     def passes_at(self, sigma: float) -> int:
-        """Return ``passes`` if it is not the inner ``passes``, else the inner ``passes_at(sigma)``."""
+        """Return ``passes`` if it is not the inner model's, else the inner ``passes_at(sigma)``."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:

@@ -77,7 +77,7 @@ class Linear(Formula):
 
     @property
     def text(self) -> str:
-        """Text of the scale; in a subclass also of the name, and of options that are not defaults."""
+        """Text of the scale; in a subclass also of the name and of options other than defaults."""
         changed = [
             f"{f.name}={value}"
             for f in fields(self)
