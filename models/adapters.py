@@ -123,7 +123,7 @@ def _prediction_weights(
 def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
     """Return (A, B) such that A z + B p is the denoised image at an infinite level.
 
-    z is the noise, and p the prediction. Raises a ValueError unless that is of x0, v or flow.
+    z is the noise, p the prediction. Raises a ValueError if ``prediction`` is not x0, v or flow.
     """
     nu = float(getattr(process, "noise_scale", 1.0))
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
@@ -278,7 +278,10 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return a label for each id: a class by weight, or id modulo ``conditions``; else None."""
+        """Return classes drawn by ``class_weights``, or ids modulo ``conditions``, ``(batch,)``.
+
+        Without either, the result is None, which means "no label" for a network with classes.
+        """
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
@@ -331,10 +334,10 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _terms_at_infinity(self) -> tuple[float, FloatArray, float, float]:
-        """Return, at level inf: the noise's scale, time input, weights of noise and of output.
+        """Return (s, t, A, B): at level inf, noise z is denoised to A z + B F(s z, t).
 
-        Raises a ValueError if the process has no time for level inf, the prediction has no limit
-        there, or the time input depends on the level.
+        F is the network. Raises a ValueError if the process has no time for level inf, the
+        prediction has no limit there, or the time input t depends on the level.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
@@ -358,7 +361,7 @@ class NativeDenoiser(Denoiser):
     def _network_time(
         self, time: FloatArray, level: FloatArray, requested: float | None
     ) -> FloatArray:
-        """Return the network's time input at ``requested``, else at the nearest trained time."""
+        """Return the time input of ``requested``; if None, of the trained time nearest ``time``."""
         if requested is not None:
             time = np.array([requested])
         elif self.times is not None:
@@ -367,7 +370,7 @@ class NativeDenoiser(Denoiser):
         return self.time.network_input(time, level)
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """Return the trained time nearest to each ``time``; ``time`` itself if any is allowed."""
+        """Return trained times, nearest to ``time`` or ``level``; ``time`` if all are allowed."""
         if self.times is None:
             return time
         if self.nearest == "level":
@@ -375,7 +378,7 @@ class NativeDenoiser(Denoiser):
         return self.times[_nearest_indices(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
-        """Return ``labels``; if None, "no label" for each row, but None for a model without labels.
+        """Return ``labels``; if None and the model has labels, "no label" for each row.
 
         Raises a ValueError for ``labels`` None if the model has conditions and no null label.
         """

@@ -28,7 +28,7 @@ class OwnSampling(NamedTuple):
         sampler: spec of the equivalent sampler on ``levels``.
         levels: falling noise levels; the last may be 0.
         start: standard deviation of the initial noise: s, sqrt(1 + s²) or 1 + s at first level s.
-        end: factor from the last state x to the scheduler's result, such as x_t = alpha x.
+        end: number that the last state is multiplied by to get the scheduler's result.
         clip: c of the range [-c, c] to which denoised images are clamped; None for no clamping.
         told: description of the scheduler and the spacing of its levels, for tables.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
@@ -159,7 +159,7 @@ class Denoiser(ABC):
         return x if self.decoder is None else decode_in_batches(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return a label for each id, by id and seed alone; None for a model without labels.
+        """Return a label for each id, by id and seed alone; None if the model draws no labels.
 
         Labels are ``(batch,)`` numbers of classes or conditions for a model with ``classes`` or
         ``conditions``, else any tensor ``(batch, …)``.
@@ -204,7 +204,7 @@ class Denoiser(ABC):
         return None
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return a run's first state / ``sigma_max`` by standard normal ``z``; by default ``z``."""
+        """Return a run's first state divided by ``sigma_max`` for noise ``z``; by default ``z``."""
         return z
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
@@ -299,7 +299,7 @@ class Wrapper(Denoiser):
         return twin
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Return this wrapper around the instrumented inner model."""
+        """Return a copy of this wrapper whose innermost model is replaced by ``wrap(model)``."""
         return self.rewrapped(self.inner.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
@@ -307,51 +307,51 @@ class Wrapper(Denoiser):
         return self.rewrapped(self.inner.to(device))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return the inner model's labels."""
+        """Return the inner model's label for each id; None if it draws no labels."""
         return self.inner.draw_labels(ids, seed)
 
     def reference(self) -> Reference | None:
-        """Return the inner model's reference."""
+        """Return the reference of the inner model's samples; None without one."""
         return self.inner.reference()
 
     def data(self, n: int, seed: int) -> Tensor | None:
-        """Return samples of the inner model's data."""
+        """Return ``n`` samples of the inner model's data, by ``seed``; None without data."""
         return self.inner.data(n, seed)
 
     def moments(self) -> Moments | None:
-        """Return the inner model's moments, which hold roughly under guidance too."""
+        """Return mean and covariance of the inner model's data, only rough under guidance."""
         return self.inner.moments()
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the inner model's endpoint; override it together with :meth:`denoise`."""
+        """Return the end of the inner model's ODE path; override it with :meth:`denoise`."""
         return self.inner.endpoint(x, labels)
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return the inner model's first state / ``sigma_max`` for standard normal ``z``."""
+        """Return the inner model's first state, divided by ``sigma_max``, for noise ``z``."""
         return self.inner.place_noise(z)
 
     def passes_at(self, sigma: float) -> int:
-        """Return the inner ``passes_at``, or ``passes`` if this wrapper has changed ``passes``."""
+        """Return ``passes`` if it is not the inner model's, else the inner ``passes_at(sigma)``."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return the steps of the inner model's own scheduler."""
+        """Return ``steps`` steps of the inner model's own scheduler; None without one."""
         return self.inner.own_sampling(steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return the inner model's native levels."""
+        """Return ``steps`` falling levels by the inner model's schedule; None if it has none."""
         return self.inner.native_levels(steps)
 
     def own_shift(self) -> float | None:
-        """Return the inner model's shift."""
+        """Return the shift of flow times by the inner model's scheduler; None if it is unknown."""
         return self.inner.own_shift()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the inner model's modes of ``x``."""
+        """Return each clean sample's mode, by the inner model; None without modes."""
         return self.inner.mode_of(x)
 
     def classes_of(self, modes: Tensor) -> Tensor:
-        """Return the inner model's classes."""
+        """Return the class of each mode, by the inner model."""
         return self.inner.classes_of(modes)
 
 

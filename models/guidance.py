@@ -80,7 +80,7 @@ def is_guided(interval: Interval | None, sigma: float) -> bool:
 def guided_rows(
     interval: Interval | None, sigma: float | Tensor, x: Tensor
 ) -> Tensor | slice | None:
-    """Return the rows with levels in ``interval``: all as a slice, or indices; None for no row."""
+    """Return the rows with levels in ``interval``, as a slice or int64 indices; None for no row."""
     if interval is None or not isinstance(sigma, Tensor):
         return slice(None) if interval is None or is_guided(interval, float(sigma)) else None
     inside = ((sigma > interval[0]) & (sigma <= interval[1])).expand(len(x))
@@ -283,11 +283,11 @@ class Autoguided(_Guided):
         return guide_both(d, worse, x, sigma, rows, self.formula, self.channels)
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Return a copy with both networks instrumented."""
+        """Return a copy in which ``wrap`` replaces the innermost models of inner and guide."""
         return self._around(self.inner.instrumented(wrap), self.guide.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Return a copy with both models on ``device``."""
+        """Return a copy with ``inner`` and ``guide`` on ``device``."""
         return self._around(self.inner.to(device), self.guide.to(device))
 
     def _around(self, inner: Denoiser, guide: Denoiser) -> Denoiser:

@@ -48,7 +48,7 @@ class Formula(ABC):
 
     @property
     def infinite(self) -> bool:
-        """True if the formula holds at an infinite level, where only images can be combined."""
+        """True if the formula can be used at an infinite level: if ``prediction`` is x0."""
         return self.prediction == "x0"
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Linear(Formula):
 
     @property
     def text(self) -> str:
-        """Text of the scale and, in subclasses, of the name and options other than defaults."""
+        """Text of the scale; in a subclass also of the name and of options other than defaults."""
         changed = [
             f"{f.name}={value}"
             for f in fields(self)
@@ -148,7 +148,7 @@ class ZeroStar(Linear):
 
     @property
     def infinite(self) -> bool:
-        """True if the formula holds at an infinite level: for images, without ``zero_above``."""
+        """True if it can be used at an infinite level: ``prediction`` is x0, ``zero_above`` inf."""
         return super().infinite and self.zero_above == math.inf
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class Rescaled(Formula):
 
     @property
     def infinite(self) -> bool:
-        """True if this and the inner formula hold at an infinite level, as for images."""
+        """True if this formula and the inner one can both be used at an infinite level."""
         return super().infinite and self.formula.infinite
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:

@@ -250,7 +250,7 @@ Spread = Callable[[Tensor, Tensor, float], Tensor]
 def tabulate_curve(
     spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
 ) -> MMSECurve:
-    """Return the curve of ``spread`` at x0 + z / sqrt(gamma); x0 and z are ``(n, *event)``."""
+    """Return the curve of ``spread(x0, x, sigma)`` for x = x0 + sigma z, sigma² = 1 / ``gamma``."""
     with torch.no_grad():
         columns = [
             spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()

@@ -66,7 +66,7 @@ def check_shape(name: str, output: Tensor, x: Tensor) -> None:
 
 
 def networks_in(holder: Any) -> Iterator[nn.Module]:
-    """Yield ``holder`` if it is an ``nn.Module``, else every module that it holds.
+    """Yield ``holder`` if it is an ``nn.Module``, else each module that it holds, no submodules.
 
     The search is four levels deep. It covers attributes; entries of lists, tuples and dictionaries;
     parts of a ``functools.partial`` and of a method; and a function's closure, positional defaults
@@ -124,7 +124,7 @@ def freeze(network: Net) -> Net:
 
 
 def copy_to_device(holder: Any, device: torch.device | str) -> Any:
-    """Return a copy of ``holder`` with its networks on ``device``.
+    """Return a copy of ``holder`` with its networks on ``device``; ``holder`` if nothing can move.
 
     Weights are copied directly to ``device``. Then the copy's ``to``, if any, moves all else. If
     copying fails, the result is ``holder.to(device)``, which may change ``holder`` itself.
@@ -157,7 +157,7 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy, even of a function; ``value`` if it has no network and no ``to``."""
+    """Return a deep copy (``memo``: see ``copy.deepcopy``); ``value`` without network or ``to``."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

@@ -78,7 +78,7 @@ def make_model(spec: str, **params: Any) -> Denoiser:
             of classifier-free guidance. The model's factory or loader gets all other options.
 
     Returns:
-        The model on the CPU.
+        The model on the CPU; an object given to :func:`use_model` stays on its device.
 
     Raises:
         ValueError: the model is unknown, does not take an option, or has no classes to guide by;

@@ -79,7 +79,7 @@ def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 class Precision(NamedTuple):
-    """Precision of a network: the weights' dtype by name, the dtypes of arithmetic and level."""
+    """Dtypes of a network: of its weights (a name), its arithmetic, and the level that it gets."""
 
     weights: str
     computing: torch.dtype
@@ -109,7 +109,7 @@ class LowPrecision(Wrapper):
         return self.inner.denoise_both(x, sigma, labels)
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy with both models on ``device``."""
+        """Return a copy on ``device``, together with the model in full precision."""
         twin = self.rewrapped(self.inner.to(device))
         twin.precise = self.precise.to(device)
         return twin
@@ -133,7 +133,7 @@ def in_full_precision(model: Denoiser) -> Denoiser:
 
 
 def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
-    """Return a copy of an innermost model in low precision; a RoundedFormula without a network."""
+    """Return a low-precision copy of a model; a :class:`RoundedFormula` if it has no network."""
     if not called_networks(model):
         return RoundedFormula(model, precision, predicts or PREDICTED[0])
     if predicts is not None:
@@ -174,7 +174,7 @@ def called_networks(model: Denoiser) -> list[nn.Module]:
 
 
 def _without_preconditioning(module: nn.Module, ran: set[nn.Module]) -> nn.Module:
-    """Return the module inside wrappers, which only call one child and have no parameters."""
+    """Return the network in wrappers without parameters; ``ran`` are all modules that ran."""
     while True:
         children = list(module.children())
         alone = len(children) == 1 and children[0] in ran  # a ModuleList is never called

@@ -204,7 +204,7 @@ class CardDecoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Return latents, in the images' dtype, of ``images`` ``(n, *event)`` on ``device``."""
+        """Return latents of ``images`` ``(n, *event)`` on the decoder's device, in their dtype."""
         return self.network.encode(images.float()).to(images.dtype)
 
     def to(self, device: torch.device | str) -> CardDecoder:

@@ -55,7 +55,7 @@ TEST_OF = 7
 
 
 class Emoji(NamedTuple):
-    """Class, code points and name of one emoji."""
+    """Emoji: its class, as an index in :data:`GROUPS`, its code points and its English name."""
 
     label: int
     code_points: tuple[int, ...]

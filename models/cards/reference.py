@@ -41,7 +41,10 @@ class FashionExtractor:
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Whitening axes of real features: columns ``(dim, dim)``, widest first; and file hash."""
+        """Principal axes of real features, columns ``(dim, dim)``; and the hash of their file.
+
+        Axes are in the order of falling variance, each divided by the standard deviation along it.
+        """
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:

@@ -51,13 +51,13 @@ def note_passed_check(model: Denoiser) -> None:
 
 
 def has_passed_check(model: Denoiser) -> bool:
-    """Return True if the model inside any guidance passed ``check-model`` with the same files."""
+    """Return True if ``model``, without guidance, passed ``check-model`` with the same files."""
     path = _passed_file(model)
     return path is not None and path.exists()
 
 
 def _passed_file(model: Denoiser) -> Path | None:
-    """Return the file that exists if the check was passed; None for a model made without a file."""
+    """Return the file that marks a passed check; None for a model made without a file."""
     network, read = innermost_model(model), model.read
     # a checkpoint's identity contains the hash of its files; another model's may be the user's text
     if not hasattr(network, "spec") and read is None:

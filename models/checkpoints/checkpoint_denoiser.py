@@ -158,7 +158,7 @@ def _why_unusable(spec: Specification) -> str:
 
 
 def _highest_finite_level(spec: Specification, process: Process) -> float:
-    """Return ``sigma_max``; if infinite, the lower of CAP and a table's last finite level."""
+    """Return ``sigma_max``; if infinite, :data:`CAP` or a table's last finite level, the lower."""
     if math.isfinite(spec.sigma_max):
         return spec.sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]

@@ -95,9 +95,9 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 
 
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
-    """Read the tensors in the file of a specification's ``embeddings``; {} if it has none.
+    """Read the tensors in the file of a specification's ``embeddings``; {} if the field is empty.
 
-    Raises a CheckpointError if no file is given, or it is unreadable or differs from its hash.
+    Raises a CheckpointError if the field names no file, or the file is unreadable or has changed.
     """
     if not embeddings:
         return {}

@@ -263,7 +263,7 @@ def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]
 
 
 def _index_of_folder(folder: Path) -> Path | None:
-    """Return a folder's only index of weight files; None if not one, or in a diffusers folder."""
+    """Return a folder's index of weight files; None without one, with several, or for diffusers."""
     indices = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
     return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 

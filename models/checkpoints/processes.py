@@ -36,7 +36,7 @@ VP_LINEAR = {"process": {"name": "vp_linear"}, **range_of_process(VPLinear())}
 
 
 def ve_fields(low: float, high: float) -> dict[str, Any]:
-    """Return ``Specification`` fields for VE in [low, high]: minus noise, time input ln(sigma)."""
+    """Return ``Specification`` fields for VE in [low, high]: output minus noise, time ln(sigma)."""
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
         "prediction": "eps",

@@ -57,7 +57,7 @@ def training_answers() -> Answers:
 
 @dataclass(frozen=True)
 class Port:
-    """Input or output of a program. A size in ``shape`` is None if any size is accepted."""
+    """Input or output of a program; a size in its ``shape`` is None if any size is accepted."""
 
     name: str
     shape: tuple[int | None, ...]

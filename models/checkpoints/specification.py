@@ -54,12 +54,12 @@ SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
-    """Return answers to the question ``size``: each of ``sides`` that 2^(levels - 1) divides."""
+    """Return answers to ``size``: [channels, s, s] for each side s that 2^(levels - 1) divides."""
     return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
 
 
 def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
-    """Return answers to the question ``heads``: the class ``network`` with each of ``counts``."""
+    """Return answers to ``heads``: class ``network`` with ``arguments`` and each of ``counts``."""
     return {
         str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
         for n in counts
@@ -72,7 +72,8 @@ class Specification:
 
     Attributes:
         family: name of a module of :mod:`samplerbench.models.checkpoints.families`.
-        network: ``class`` of the network, and its ``arguments``; for diffusers ``folder``, ``call`` or ``pixels``.
+        network: ``class`` of the network, and its ``arguments``. For diffusers, in place of arguments: its ``folder``;
+            ``call`` if its pipeline has to call it; ``pixels`` per latent along a side if it gets sizes of images.
         weights: ``file``, and for most families the ``entry`` of the file with the set of weights, such as ``ema``; for
             diffusers ``variant``.
         event: shape of one sample. It is empty if only the user can give it; sides are 0 while ``size`` is open.
@@ -163,8 +164,8 @@ class Specification:
     def answered(self, question: str, answer: str, source: str) -> Specification:
         """Return a copy in which ``question`` has the ``answer``, and is no longer open.
 
-        The changed fields get the source ``source``, but ``QUESTION=ANSWER`` in place of ``user``. An unknown question
-        or answer raises a ValueError.
+        The changed fields get the source ``source``; if that is ``user``, they get ``QUESTION=ANSWER`` instead. An
+        unknown question or answer raises a ValueError.
         """
         if question not in self.open:
             problem = f"{question!r} is no open question of this checkpoint ({self.family})"
@@ -325,7 +326,7 @@ def read_value(text: str) -> Value:
 
 
 def _typed_values(changes: Mapping[str, Value]) -> dict[str, Value]:
-    """Return ``changes``, values of JSON, with tuples and infinities as :class:`Specification`."""
+    """Return ``changes``, values of JSON, with lists of some fields as tuples and "inf" as inf."""
     typed = dict(changes)
     for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
@@ -368,7 +369,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
 
 
 def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Raise a ValueError if ``name``, a field or part such as ``time.of``, cannot be ``value``."""
+    """Raise a ValueError with ``text`` if the field or part ``name`` cannot be ``value``."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"{name}={text} is none of {', '.join(map(repr, _CHOICES[name]))}")

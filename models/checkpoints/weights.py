@@ -88,7 +88,7 @@ def entry_by_name(sets: Sets, name: Any, opened: Opened) -> dict[str, Tensor]:
 
 
 def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a sentence, in a tuple, that names the first of ``sets``, in use; () for one set."""
+    """Return (sentence,), which says that the first of ``sets`` is used; () for a single set."""
     first, *others = sets
     if not others:
         return ()
@@ -99,7 +99,7 @@ def choice_in_words(sets: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def chosen_set_in_words(spec: Specification) -> str:
-    """Return a clause on the set of weights in use; "" for a single set, or the user's choice."""
+    """Return a clause on the set of weights in use; "" for a single set or one that users chose."""
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""

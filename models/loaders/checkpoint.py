@@ -237,7 +237,7 @@ def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Ch
 
 
 def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
-    """Return the model of ``spec`` after settings and cached answers, as :func:`load` does."""
+    """Apply ``settings``, then cached answers, to ``spec``; return its model (:func:`load`)."""
     spec = spec.overridden(settings)
     return build_model(with_cached_answers(spec, opened.sha256) if spec.open else spec, opened)
 

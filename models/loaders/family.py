@@ -83,7 +83,7 @@ class Moved(ExactModel):
         self.closed_form = inner.closed_form
 
     def place_noise(self, z: Tensor) -> Tensor:
-        """Return R z + c / sigma_max: times sigma_max, it is s R x + c, x an inner first state."""
+        """Return R z + c / sigma_max: the inner model's first state, moved, over ``sigma_max``."""
 
         def place_rows(z: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return row_stable_matmul(z, self._rotation.T) + self._shift / self.sigma_max
@@ -147,7 +147,7 @@ class Moved(ExactModel):
         return self.inner.mode_of(self.inner_states(x.flatten(1).double()).reshape(x.shape))
 
     def with_observer(self, observer: Callable[[int], object]) -> Self:
-        """Return a copy whose inner model has the observer."""
+        """Return a copy whose :meth:`flow` calls ``observer(n)`` at each evaluation of n rows."""
         twin = copy.copy(self)
         twin.inner = self.inner.with_observer(observer)
         return twin

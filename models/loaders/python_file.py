@@ -281,7 +281,7 @@ class FileModel(Denoiser):
         return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """Return the user's ``moments``, or else moments of samples (None for latents)."""
+        """Return the user's ``moments``, or else moments of samples (not of latents), or None."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         return self._exact_moments()

@@ -60,7 +60,7 @@ class Scheme:
         return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """Return the identity of a result: short spec, package, version and ``digest``."""
+        """Return a result's identity: short spec, package, version, and ``digest`` of its files."""
         return f"{self.short_spec(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def short_spec(self, rest: str) -> str:

@@ -31,7 +31,7 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
     """Return the SHA-256 of each source file of a module and of the user's modules that it imports.
 
     Keys are paths relative to the folder that holds the module or, for a module in a package, the
-    top package. Of installed modules, only those in package ``own`` count, by default the module's.
+    top package. Of installed packages, only ``own`` counts, by default the package of the module.
     """
     package, dot, _ = module.__name__.partition(".")
     top = Path(module_file(package) or module_file(module.__name__) or ".")
@@ -42,8 +42,8 @@ def hashes_of_code(module: ModuleType, own: str | None = None) -> dict[str, str]
 def files_of_modules(module: ModuleType, package: str | None = None) -> list[str]:
     """List the source files of a module, and of loaded user modules that its code imports anywhere.
 
-    Imports in these modules count too. Of installed modules, only those in ``package`` count, by
-    default the module's.
+    Imports in these modules count too. Of installed packages, only ``package`` counts, by
+    default the package of the module.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
@@ -221,7 +221,7 @@ def _importable_names(folder: Path) -> set[str]:
 
 
 def _is_replaceable(name: str) -> bool:
-    """Return True for a module to reload: a user's, without its file, or a namespace package."""
+    """Return True for a module of the user or of a deleted file, and for a namespace package."""
     module, file = sys.modules[name], module_file(name)
     top, own = name.partition(".")[0], __name__.partition(".")[0]
     if top in ("__main__", own) or not isinstance(module, ModuleType):

@@ -119,7 +119,7 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return a clause on the first file in ``folder`` whose hash differs from ``opened``, or ""."""
+    """Return a clause on the first file whose hash is not ``opened[name]``; "" if none changed."""
     for name, before in opened.items():
         now = file_hash(os.path.join(folder, name)) or ""
         if now != before:
@@ -128,7 +128,7 @@ def change_in_words(folder: Path, opened: Mapping[str, str]) -> str:
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """Return a file's :data:`Stamp`, which every edit changes; None if there is no such file."""
+    """Return a file's size, inode and times of change (:data:`Stamp`); None if it is missing."""
     try:
         stat = os.stat(path)
     except OSError:
@@ -176,7 +176,10 @@ class FilesRead:
 
 @dataclass(eq=False)
 class FileRecorder:
-    """Record of files that threads open, except ``ignored_threads``, with stamps at first use."""
+    """Record of the files that threads open, except the threads ``ignored_threads``.
+
+    Keys of ``opened``, with stamps at the first opening, and ``written`` are absolute paths.
+    """
 
     ignored_threads: frozenset[int | None]
     opened: dict[str, Stamp | None] = field(default_factory=dict)
@@ -200,7 +203,7 @@ class FileRecorder:
 
 @contextlib.contextmanager
 def record_files() -> Iterator[FileRecorder]:
-    """Yield a recorder of files that this thread and threads started later read in the context."""
+    """Yield a recorder of the files that this thread and new threads read in this context."""
     global _hook_added
     now = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}

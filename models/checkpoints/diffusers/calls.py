@@ -194,9 +194,9 @@ CONVENTIONS = {
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
-    """Return the further inputs of a network; ``time_ids`` None is replaced by the image's sizes.
+    """Return ``spec.scalars``; a ``time_ids`` of None becomes the six sizes of an uncropped image.
 
-    The image is uncropped, and has the height and width of the sample, times ``pixels``.
+    The sides of the image are the sides of a sample, times ``pixels``.
     """
     if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
         return dict(spec.scalars)

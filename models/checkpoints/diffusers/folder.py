@@ -45,7 +45,7 @@ class Folder:
         decoder: class, folder and scaling of the decoder; empty if there is none.
         decode: True if the decoder's class is supported and its weights are in the folder.
         by_pipeline: reason why only the pipeline itself can call the network; "" if its convention is known.
-        prompts: True if ``model_index.json`` names a part in :data:`TEXT`, such as a text encoder, even as null.
+        prompts: True if ``model_index.json`` names a part in :data:`TEXT`, such as a text encoder, even if null.
     """
 
     pipeline: str

@@ -253,7 +253,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decoder's settings; LightningDiT's ``mean`` and ``std`` become shift and scale.
 
-    The class VA-VAE is left out: it names the encoder of the latents, and no class of the library.
+    The class VA-VAE is left out, since the library has no class of this name.
     """
     others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
     if "std" in others:

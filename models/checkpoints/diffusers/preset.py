@@ -114,7 +114,7 @@ def _algorithm_and_solver(scheduler: Settings) -> tuple[str, str]:
 
 
 def sampler_with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return the spec of a preset's sampler, with orders of its ``count`` steps where needed.
+    """Return a preset's sampler spec for ``count`` steps, with the steps' orders if they differ.
 
     ``dropped`` is True if the last step is omitted, because it does not change the state.
     """

@@ -122,8 +122,8 @@ def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
 def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
     """Check that each step of DDIM or PNDM ends at the time of the next evaluation.
 
-    These schedulers step over (times in the table) // (number of steps) times. Raises a ValueError if ``times``, at
-    which they evaluate, are spaced otherwise. Other schedulers pass.
+    With n times in the table, DDIM and PNDM always take n // (number of steps) times in a step. Raises a ValueError
+    if the ``times`` of their evaluations have another spacing. For other schedulers, nothing is checked.
     """
     if kind not in ("DDIM", "PNDM"):
         return
@@ -188,7 +188,7 @@ def _steps_of_distillation(spec: Specification, process: Process, count: int) ->
 def _training_times(
     settings: Settings, kind: str, total: int, last: int, count: int
 ) -> list[float]:
-    """Return ``count`` of ``total`` times, falling (Lin et al. 2024, arXiv:2305.08891, Table 2)."""
+    """Return ``count`` of ``total`` times, falling from ``last`` (arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
@@ -263,7 +263,7 @@ def own_shift(spec: Specification) -> float | None:
 
 
 def _shift_of(spec: Specification, key: str) -> float:
-    """Return the scheduler's dynamic shift if it uses one, else its fixed shift, setting ``key``.
+    """Return the dynamic shift if the scheduler uses one, else the fixed shift, setting ``key``.
 
     Pipelines compute the dynamic shift from the number of tokens (after arXiv:2403.03206, section
     5.3.2). Raises a ValueError if this number is unknown.

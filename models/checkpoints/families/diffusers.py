@@ -101,7 +101,7 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """Return ``Specification.network``: ``class``, ``folder``, and ``call`` or ``pixels``."""
+    """Return ``Specification.network``: ``class``, ``folder``; ``call`` or ``pixels`` if needed."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
         entry["call"] = PIPELINE

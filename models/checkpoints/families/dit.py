@@ -189,7 +189,7 @@ def possible_heads(width: int, published: Mapping[int, int]) -> tuple[int, ...]:
 
 
 def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
-    """Return the key in TRAININGS by the training arguments in the file; "" if it is unknown."""
+    """Return the key in TRAININGS by training arguments, a REPA one if ``repa``; "" if unknown."""
     path = str(settings.get("path_type", "")).lower()
     if repa or "proj_coeff" in settings:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")

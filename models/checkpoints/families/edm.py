@@ -57,12 +57,12 @@ class PersistentNetwork:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """Arguments of the preconditioning's constructor, overridden by its numbers and texts."""
+        """Arguments of the preconditioning, overridden by attributes that are numbers or text."""
         plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
         return {**arguments_of(self.network), **plain}
 
     def evidence(self, classes: str) -> tuple[str, ...]:
-        """Return sentences for ``Specification.evidence``, such as one that names ``classes``."""
+        """Return sentences of evidence; ``classes`` is, say, "EDMPrecond around SongUNet"."""
         source = hashlib.sha256(self.network.source.encode()).hexdigest()
         half = "it was trained in float16 and runs in float32 here"
         return (
@@ -73,7 +73,7 @@ class PersistentNetwork:
 
 
 def persistent_network(opened: Opened) -> PersistentNetwork | None:
-    """Return the network in NVIDIA's pickle: its entry ``ema``, or all of it; else None.
+    """Return the network in a pickle of NVIDIA, alone or as entry ``ema``; None for other files.
 
     Raises a CheckpointError for a training state, whose weights are not averaged.
     """
@@ -156,7 +156,7 @@ def _edm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vp_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``Specification`` fields for VP: noise, time input 999 t (Karras et al., Table 1)."""
+    """Return ``Specification`` fields for VP. Output: noise; time input: 999 t (EDM, Table 1)."""
     of_process = {
         "beta_d": arguments.get("beta_d", 19.9),
         "beta_min": arguments.get("beta_min", 0.1),
@@ -171,13 +171,13 @@ def _vp_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ve_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``Specification`` fields for VE: minus noise, time ln(sigma / 2) (EDM, Table 1)."""
+    """Return ``Specification`` fields for VE. Output: minus noise; time input: ln(sigma / 2)."""
     fields = ve_fields(arguments.get("sigma_min", 0.02), arguments.get("sigma_max", 100.0))
     return {**fields, "time": {"of": "log_level", "scale": 1.0, "offset": -math.log(2)}}
 
 
 def _iddpm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``Specification`` fields for iDDPM: noise, in the first half of the channels.
+    """Return ``Specification`` fields for iDDPM. Output: noise, in the first half of the channels.
 
     The time input is the number of the nearest level in the file's table ``u``, from 0 for the lowest level.
     """

@@ -181,7 +181,7 @@ def _network_answers(
     context: int,
     heads: Mapping[str, Heads],
 ) -> Answers:
-    """Return answers to ``attention``: a network for each division of channels among heads."""
+    """Return answers to ``attention``: a network for each of ``heads`` that fits the widths."""
     answers: Answers = {}
     for name, of in heads.items():
         try:

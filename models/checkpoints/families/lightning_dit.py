@@ -72,7 +72,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
-    """Return the arguments of ``RotaryDiT``, except its number of heads, by the weights' shapes."""
+    """Return ``RotaryDiT``'s arguments but heads; see :func:`.dit.read_transformer_arguments`."""
     arguments = read_transformer_arguments(tensors, stem, opened)
     return {
         **arguments,

@@ -125,7 +125,7 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
 def rename_weights(
     tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Return ``tensors`` renamed for ``SongUNet``, with filters from its state dict ``network``."""
+    """Return ``tensors`` under SongUNet's names, with filters of its state dict ``network``."""
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules_with_weights(tensors))
     for name, module in zip(_module_names(arguments), modules, strict=False):
