@@ -50,7 +50,7 @@ class Timing(StrictTable):
             The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size, unless ``min_rounds`` take longer.
         min_rounds: fewest rounds; a round times each unfinished cell once.
-        max_rounds: number of times after which a cell is done; times of disturbed rounds do not count.
+        max_rounds: number of measured times after which a cell is done; disturbed rounds do not count.
         half_width: a cell is done when half the width of its median's 95 % interval is <= this share of the median.
         energy_seconds: seconds for which a cell's energy is measured, on a GPU with NVML; 0 for no measurement.
         minutes: most wall time over all models and batch sizes; the next run times the remaining cells. 0 for no limit.

@@ -139,7 +139,7 @@ def compare_matches(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Return the comparison of matched rows. ``baseline`` is a name for ``a``; "" takes its own name.
+    """Return the comparison of matched rows. ``baseline`` renames ``a`` in it; "" keeps its name.
 
     ``metrics``, ``margin`` and the errors for them are as in :func:`compare`.
     """

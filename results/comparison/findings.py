@@ -117,7 +117,7 @@ class Findings:
 class TableFindings:
     """Findings by problem title, and comparisons of rows with the baseline by row index.
 
-    The findings are None for a problem without values.
+    The findings are None for a problem without a measured row at a budget.
     """
 
     by_title: Mapping[str, Findings | None]
@@ -156,7 +156,7 @@ Lines = Mapping[Entry, tuple[Pair, Line]]
 
 
 def lines_against_baseline(entries: Sequence[Entry], baseline: str, unseen: int) -> Lines:
-    """Return by entry the pair with its baseline row, and the comparison of the two.
+    """Return, by entry, its pair with a baseline row and the comparison of both rows.
 
     Entries without a comparable baseline row are left out. Verdicts allow for ``unseen`` more rows.
     """

@@ -52,7 +52,7 @@ class Point(NamedTuple):
 
 
 class FrontPosition(NamedTuple):
-    """Membership in the front: by values, and given errors (``front``: "on", "off", "uncertain")."""
+    """Membership in the front: ``on_front`` by values, ``front`` (on, off, uncertain) given errors."""
 
     point: Point
     on_front: bool

@@ -148,7 +148,7 @@ class ComparedRows:
 
 
 def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
-    """Return the groups with verdicts corrected for all pairs of these and ``unseen`` more rows."""
+    """Return the groups, corrected for all pairs of rows, as if there were ``unseen`` more rows."""
     groups = list(groups)
     rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget

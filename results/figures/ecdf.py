@@ -49,7 +49,7 @@ def ecdf(
     or failed row reaches nothing. A model's targets are evenly spaced in the logarithm, from its
     largest value of the metric to the metric's floor. Without a floor, they end at the smallest
     positive value. Without ``metric``, the first of :data:`METRICS` that has values is drawn.
-    Raises a ValueError if no row has both ``metric`` and ``cost``, or higher ``metric`` is better.
+    Raises a ValueError if no row has both ``metric`` and ``cost``, or higher values are better.
     """
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)
@@ -83,7 +83,7 @@ def default_metric(table: TypedTable) -> str:
 
 
 def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, dict[str, Style]]:
-    """Return costs to each (model, target), inf for one not reached, and the style, both by curve.
+    """Return, by curve, the costs to all (model, target) pairs (inf if not reached); and styles.
 
     A curve without a finished row reaches nothing. A curve whose finished rows lack the metric has
     no costs. For example, a stochastic sampler has no distance to the solution of the ODE.

@@ -56,8 +56,8 @@ def write_figures(
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
         kinds: some of :data:`KINDS`. Kinds without data in the run are left out. "ecdf" and
-            "profile" of a metric that is better when higher are an error, but if all kinds are
-            given they are left out.
+            "profile" cannot draw a metric that is better when higher: they leave it out if all
+            kinds are given; otherwise it is an error.
         metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, and in
             kinds "ecdf" and "profile" for :func:`.ecdf.default_metric`.
         models: models to draw; empty for all.
