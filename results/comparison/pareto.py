@@ -52,7 +52,7 @@ class Point(NamedTuple):
 
 
 class FrontPosition(NamedTuple):
-    """Membership in the front: ``on_front`` by values, ``front`` (on, off, uncertain) given errors."""
+    """Membership in the front: ``on_front`` by values, ``front`` given errors (see module)."""
 
     point: Point
     on_front: bool

@@ -261,7 +261,7 @@ def _bare_spec(spec: str) -> str:
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield comparisons of a row with published FIDs of equal cost, or one that has only a reason."""
+    """Yield comparisons of a row with published FIDs of equal cost, or one with only a reason."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"
