@@ -95,7 +95,7 @@ def plan(
 def plan_cells(
     suite: Suite, device: str
 ) -> tuple[dict[str, Denoiser], dict[str, Reference | None], list[Cell]]:
-    """Return a suite's models by name, their reference statistics by name, and its cells."""
+    """Return a suite's models and reference statistics (None without data), both by name, and its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
@@ -199,11 +199,11 @@ def run_suite(
         device: "cpu" or "cuda".
         console: where to report progress.
         executor: where samplers run; None for this process.
-        time_limit: seconds that a shard of 512 samples or fewer may take; None for a forecast, 0 for no limit.
+        time_limit: most seconds for a shard of up to 512 samples; 0 for no limit, None for a multiple of a forecast.
         retry: True to repeat cells that failed before.
         fresh: True to set aside the folder's results and the cached measurements on models.
-        join: True to draw samples for another process that runs in the folder, unless the suite has
-            ``until``. Otherwise a BusyError is raised if there is such a process.
+        join: True to draw samples for a process that already runs in the folder. Without ``join``, and for a
+            suite with ``until``, a BusyError is raised if there is such a process.
     """
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     if executor is not None and suite.timing.enabled:
@@ -283,7 +283,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Result of :func:`tune`: entries, failures by (sampler, steps), and the hold-out model's name."""
+    """Result of :func:`tune`: tuned levels or coefficients, failures by (sampler, steps), hold-out model's name."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]

@@ -67,7 +67,7 @@ def load_installed() -> None:
 
 
 def list_of(samplers: Iterable[Any]) -> list[Any]:
-    """Return ``samplers`` as a list. Raises a ValueError for a single spec or other object."""
+    """Return ``samplers`` as a list. Raises a ValueError for one spec, class or sampler object."""
     if isinstance(samplers, str | Mapping) or not isinstance(samplers, Iterable):
         raise ValueError(f"samplers are a list such as ['heun'], not a {type(samplers).__name__}")
     return list(samplers)
@@ -117,7 +117,7 @@ def make_sampler(sampler: Any) -> Sampler:
 
 
 def sampler_spec(sampler: Any) -> Any:
-    """Return a sampler's spec: a given spec unchecked, or the spec of a class, which is registered."""
+    """Return the spec of a sampler object or class, which is registered; or a given spec, unchecked."""
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)

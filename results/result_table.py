@@ -58,9 +58,7 @@ class ResultTable(TypedTable):
         ``columns`` may also be "nfe" or "steps". "budget" is the evaluation budget that a row fits
         in (:func:`.table.curves.with_curves`), so that rows of adaptive samplers have a budget. Of
         several rows with the same line and column, the row with the most evaluations is used.
-
-        Raises:
-            ValueError: the table has no column ``metric``.
+        Raises a ValueError if the table has no column ``metric``.
         """
         check_columns(self.frame, metric)
         frame = with_curves(self.ok.frame).rename(columns={"budget": "asked", "slot": "budget"})
@@ -73,9 +71,7 @@ class ResultTable(TypedTable):
         """Return the finished rows rearranged, as by ``DataFrame.pivot``.
 
         If several rows have the same index and column, the first non-empty value is used.
-
-        Raises:
-            ValueError: the table lacks a given column.
+        Raises a ValueError if the table lacks a given column.
         """
         check_columns(self.frame, *([index] if isinstance(index, str) else index), columns, values)
         return self.ok.frame.pivot_table(
@@ -86,9 +82,7 @@ class ResultTable(TypedTable):
         """Return for each model and budget the finished row with the best ``metric``.
 
         The columns are the columns of the table, ``curve``, and ``slot`` (the budget).
-
-        Raises:
-            ValueError: the table has no column ``metric``.
+        Raises a ValueError if the table has no column ``metric``.
         """
         check_columns(self.frame, metric)
         frame = with_curves(self.ok.frame).dropna(subset=["slot", metric])
@@ -160,7 +154,7 @@ class ResultTable(TypedTable):
             A matplotlib figure, which notebooks display.
 
         Raises:
-            ValueError: no row has values of both columns, or ``kind`` is unknown.
+            ValueError: no row has values of both columns, or ``kind`` is unknown or unfit for them.
         """
         from .figures import draw  # importing matplotlib is slow
 

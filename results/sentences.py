@@ -68,7 +68,10 @@ def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ..
 
 
 def headline_row(findings: Findings) -> BestRow | None:
-    """Return a budget's best row that differs from the baseline, nearest to budget 10; or None."""
+    """Return the best row of the budget nearest to 10; None without a budget that counts.
+
+    A budget does not count if the baseline and another curve share its best value.
+    """
     distinct = [best for best in findings.best if best.standing != "the same"]
     return min(distinct, key=lambda best: _distance_to_typical(best.budget), default=None)
 
@@ -143,7 +146,10 @@ def _comparison_with_baseline(best: BestRow, quantity: Quantity) -> str:
 
 
 def _least_factor(rows: Sequence[Record], baseline: Record, name: str) -> int:
-    """Return baseline's lower end / rows' largest upper end, rounded down to two digits; or 0."""
+    """Return the least factor from any row's value up to the baseline's, by their 95 % intervals.
+
+    It is the ratio of the nearest ends, rounded down to two digits; 0 if one is not positive.
+    """
     low, *ends = (interval_bounds(row, name) for row in (baseline, *rows))
     high = max((end[1] for end in ends if end), default=0.0)
     if low is None or not all(ends) or high <= 0 or not 0 < low[0] / high < math.inf:

@@ -123,7 +123,7 @@ def csv_field(value: object) -> str:
 
 
 def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
-    """Return a hint for an unknown name: up to 3 similar options, then the first ``most``."""
+    """Return a hint for an unknown name: up to 3 similar options, and the first ``most`` of all."""
     names = list(options)
     close = difflib.get_close_matches(name, names, n=3)
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -54,7 +54,7 @@ class Start:
         sigma: level of the first states: sigma_max, the end of the Gaussian flow, or the
             first level of the model's own scheduler.
         means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; None for "noise".
-        gaussian: Gaussian with the first mean and the data's covariance, for start "gaussian".
+        gaussian: Gaussian with ``means[0]`` and the data's covariance, for start "gaussian"; else None.
         skip: reason why this start is impossible for the model; "" if it is possible. With a reason, ``sigma``
             is sigma_max.
     """
@@ -196,7 +196,7 @@ class Cell:
 
     @cached_property
     def facts(self) -> Record:
-        """Further columns of the row by name, about the schedule and the fitted sampler."""
+        """Columns of the row, by name, that describe its schedule and its fitted sampler."""
         facts = dict(getattr(self.sampler, "facts", {}))
         if self.steps is None or self.grid is None:
             return facts

@@ -56,7 +56,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _read_toml(path: Path) -> str:
-    """Return a file's text. Raises a ValueError above LARGEST_FILE or MOST_POINTS, or if no UTF-8."""
+    """Return a file's text. Raises a ValueError if it is no UTF-8, too large, or a line has too many dots."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(
             f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
@@ -111,7 +111,7 @@ def _resolve(value: Any, folder: Path) -> Any:
 
 
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
-    """Yield (key, text) for each text in a suite's models and extractors, and in ``schedules``."""
+    """Yield (key of the suite, text) for all names and options of models, extractors, ``schedules``."""
     for entry in suite.models:
         yield from (("models", text) for text in _texts(parse_spec(entry.name)))
     for spec in schedules:

@@ -49,8 +49,9 @@ class Timing(StrictTable):
         batch_size: samples per timed batch, or several sizes to be timed one after the other; 0 for the cell's size.
             The result table has the times of the first size, ``timing.csv`` the times of all.
         seconds: most wall time per model and batch size, unless ``min_rounds`` take longer.
-        min_rounds, max_rounds: fewest rounds, and most undisturbed times, of each cell.
-        half_width: share of the median; a cell is done when its median's 95 % interval is within ± this share.
+        min_rounds: fewest rounds; a round times each unfinished cell once.
+        max_rounds: number of measured times after which a cell is done; disturbed rounds do not count.
+        half_width: a cell is done when half the width of its median's 95 % interval is <= this share of the median.
         energy_seconds: seconds for which a cell's energy is measured, on a GPU with NVML; 0 for no measurement.
         minutes: most wall time over all models and batch sizes; the next run times the remaining cells. 0 for no limit.
         sweep: largest batch of a sweep over batch sizes 1, 2, 4, …; 0 for no sweep. A sweep times each
@@ -85,7 +86,7 @@ class Until(StrictTable):
         metric: column to compare; None for fd_conv if there is a baseline, else fid_proxy.
         margin: difference that does not matter, as a share of the baseline's value.
         target_se: standard error, in the metric's units, at which a row ends undecided; None for no such limit.
-        max_samples: most samples of a row; None for 16 times its first number.
+        max_samples: most samples of a row; None for 16 times as many as at its first interim analysis.
     """
 
     baseline: str | None = None
@@ -108,7 +109,7 @@ class Until(StrictTable):
 
     @property
     def column(self) -> str:
-        """Column of the metric to compare, or to measure to ``target_se``."""
+        """Column that the rule is about: ``metric`` or, if it is None, its default."""
         return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
 
 
@@ -240,10 +241,10 @@ class Suite(StrictTable):
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that identify the settings of the samples.
+        """Eight hexadecimal digits that identify the suite's settings, for the default run directory.
 
-        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Newer keys do
-        not count at their defaults, so that older runs keep their folders.
+        ``until`` and ``timing.minutes`` do not count, since a run can be continued. Nor does ``published``.
+        Newer keys do not count at their defaults, so that older runs keep their folders.
         """
         young = {
             name

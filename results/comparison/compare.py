@@ -139,7 +139,10 @@ def compare_matches(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Return the comparison of matched rows; raise a ValueError as :func:`compare_with` does."""
+    """Return the comparison of matched rows. ``baseline`` renames ``a`` in it; "" keeps its name.
+
+    ``metrics``, ``margin`` and the errors for them are as in :func:`compare`.
+    """
     check_margin(margin)
     quantities = quantities_in_all((a, b), judged())
     chosen = choose_quantities(metrics, quantities)
@@ -161,7 +164,10 @@ def compare_matches(
 def pairs_with_default_quantity(
     pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Return (pair, default quantity of its model) for each pair whose model has such a quantity."""
+    """Return (pair, default quantity of its model) for each pair whose model has such a quantity.
+
+    The default is one of ``quantities``; None stands for all quantities with verdicts.
+    """
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]

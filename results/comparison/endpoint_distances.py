@@ -40,7 +40,7 @@ EXACT = 1e-12
 class TypicalError(NamedTuple):
     """Typical error ``value`` of n samples, from :func:`typical_error`.
 
-    ``influence`` ``(n,)`` has each sample's effect on log ``value``. ``df`` is for its interval.
+    ``influence`` ``(n,)`` has each sample's effect on log ``value``, ``df`` the degrees of freedom.
     """
 
     value: float

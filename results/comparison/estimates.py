@@ -140,11 +140,12 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
     """Return ``b - a`` with its standard error.
 
     ``same_latents`` is True if sample i of both starts from the same latent, False for independent
-    runs, None if unknown. The error is paired if the latents are the same and both sides have
-    influence values. Otherwise the errors add up; for independent runs, their squares add up.
+    runs, None if unknown. The error is paired, from influence values, if the latents are the same
+    and both sides have these values. For independent runs, it is the root of the sum of both
+    squared errors. In all other cases it is the sum of both errors, the largest possible error.
 
-    A surplus of samples on one side is unpaired and may add variance. Paired differences of shares
-    use only shared samples. Paired differences of means do so if this lowers the error.
+    A paired difference of shares uses only the samples that both sides have. A paired difference of
+    means does so if this lowers its error.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:

@@ -86,9 +86,9 @@ class BestRow:
 class Plateau:
     """Smallest budget whose best row is not shown to be beaten at any larger budget.
 
-    ``kind`` is "none" if the best rows of all larger budgets are shown to be equivalent or worse.
-    It is "open" if a verdict on these rows is inconclusive. It is "falling" if ``budget`` is the
-    largest budget, so that there is no plateau.
+    ``kind`` says what more evaluations bring. "none": nothing, as the best rows of all larger
+    budgets are shown to be equivalent or worse. "open": not known, as a verdict is inconclusive.
+    "falling": ``budget`` is the largest budget, so that there is no plateau.
     """
 
     budget: int
@@ -115,7 +115,10 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """Findings by problem title (None without values), and each row's line, by row index."""
+    """Findings by problem title, and comparisons of rows with the baseline by row index.
+
+    The findings are None for a problem without a measured row at a budget.
+    """
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -153,9 +156,9 @@ Lines = Mapping[Entry, tuple[Pair, Line]]
 
 
 def lines_against_baseline(entries: Sequence[Entry], baseline: str, unseen: int) -> Lines:
-    """Return, by row, the pair of the row and its baseline row, and the pair's corrected line.
+    """Return, by entry, its pair with a baseline row and the comparison of both rows.
 
-    Rows without a comparable baseline row are left out.
+    Entries without a comparable baseline row are left out. Verdicts allow for ``unseen`` more rows.
     """
     if not any(entry.is_of(baseline) for entry in entries):
         return {}

@@ -158,7 +158,10 @@ def _correct_checks(drafts: Sequence[Draft]) -> list[Check]:
 
 
 def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
-    """Return checks of rows that only the baseline finished: failed ones are regressions."""
+    """Return checks of rows that only the baseline finished.
+
+    A row that failed in the candidate is a regression. A missing or skipped row is inconclusive.
+    """
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failed_check(pair) for pair in without.pairs]
     return failures + [

@@ -48,10 +48,10 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     curves with the fewest evaluations come first.
 
     Returns:
-        Columns :data:`COLUMNS`. ``nfe_to_floor`` has the 95 % interval ``low`` to ``high``. It is
-        inf if ``largest``, the most nfe tried, is too small. It is ``smallest``, the least, if this
-        suffices. ``shown`` is the crossing as text, ``flag`` why to distrust it. ``verdict`` is
-        against the model's first curve: "worse" if the curve is shown to need more evaluations.
+        Columns :data:`COLUMNS`. ``nfe_to_floor`` has the 95 % interval ``low`` to ``high``. It lies
+        between the least and the most nfe tried, ``smallest`` and ``largest``. It is inf if
+        ``largest`` is too small. ``shown`` is the number as text, ``flag`` why to distrust it.
+        ``verdict`` is "worse" if a curve is shown to need more than the first curve of its model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]
@@ -59,7 +59,7 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
 
 
 def headline_of_problem(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the part of :func:`headline_table` for rows of one model and estimator, with curves."""
+    """Return :func:`headline_table` for rows of one model and estimator with a column ``curve``."""
     return pd.DataFrame(_headline_rows(rows), columns=list(COLUMNS))
 
 

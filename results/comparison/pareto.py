@@ -46,13 +46,13 @@ class Point(NamedTuple):
         return self.high < other.low
 
     def is_no_dearer(self, other: Point) -> bool:
-        """Return True if the cost is at most the other point's; for times, if surely cheaper."""
+        """Return True if the cost is no higher: counts as they are, times only if surely lower."""
         are_counts = self.low == self.high and other.low == other.high
         return self.cost <= other.cost if are_counts else self.is_surely_cheaper(other)
 
 
 class FrontPosition(NamedTuple):
-    """Membership of a point in the Pareto front: ``on_front`` by values, ``front`` given errors."""
+    """Membership in the front: ``on_front`` by values, ``front`` given errors (see module)."""
 
     point: Point
     on_front: bool
@@ -64,9 +64,7 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
 
     The rows are grouped by model and estimator, and sorted by cost. Influence values are not used,
     since a frame has none. ``cost`` is "nfe" or "ms_per_sample".
-
-    Raises:
-        ValueError: the frame lacks a column ``metric`` or ``cost``.
+    Raises a ValueError if the frame lacks a column ``metric`` or ``cost``.
     """
     check_columns(frame, metric, cost)
     quantity = find(metric)

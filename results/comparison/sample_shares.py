@@ -76,7 +76,7 @@ class PairedShares(Evidence):
         return self._smallest_level(self.gained, self.lost, self.margin)
 
     def _smallest_level(self, more: int, less: int, bound: float) -> float:
-        """Return the smallest level at which (more - less) / n is shown to be below ``bound``, or 1."""
+        """Return the p value of H0: (share of ``more``) - (share of ``less``) >= ``bound``."""
 
         def is_shown(level: float) -> bool:
             (_, high), (low, _) = (share_interval(k, self.n, level) for k in (more, less))

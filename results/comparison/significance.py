@@ -122,7 +122,7 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     """Return the verdict of a pair by itself, at a given level.
 
     Without evidence it is "no verdict". A significant difference within the margin is
-    "inconclusive". So no pair is "better" here, but "equivalent" by :func:`judge_table`.
+    "inconclusive", since :func:`judge_table` may find the same pair "equivalent".
     """
     if evidence is None:
         return "no verdict"

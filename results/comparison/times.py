@@ -59,7 +59,7 @@ def order_statistics_outside(n: int) -> int:
 
 
 def is_settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if the median's 95 % interval is within ± ``half_width`` times the median.
+    """Return True if the median's 95 % interval has half-width <= ``half_width`` times the median.
 
     With fewer than ``fewest`` times, or than :data:`FEWEST`, it is False.
     """
@@ -145,8 +145,9 @@ Speed = Literal["same", "faster", "slower", "ambiguous"]
 class SpeedVerdict(NamedTuple):
     """Verdict on speed, and the ratio of times, candidate over baseline, with its 95 % interval.
 
-    The ratio is by the first of two clocks. The verdict is "ambiguous" unless both agree on it.
-    ``reason`` says why a clock gives no ratio; "" if both give one.
+    The ratio is of milliseconds. A second clock, such as cycles, must give the same verdict.
+    Otherwise, or without a second clock, it is "ambiguous". ``reason`` says why a clock gives no
+    ratio; "" if both give one.
     """
 
     verdict: Speed
@@ -175,7 +176,7 @@ def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
 def _ratio_by_clock(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> Interval | NoRatio:
-    """Return the ratio of the times under ``name``; by rounds if they are of one pass."""
+    """Return the ratio of two cells' times ``name``: within rounds of one pass, else of medians."""
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
     if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")

@@ -91,7 +91,7 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
-    """Return True if influence or other columns show that equal estimates share their samples."""
+    """Return True if columns and arrays show that two equal estimates are of the same samples."""
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # equal shares do not show equal samples, as of two samplers without flips
@@ -133,7 +133,7 @@ class ComparedRows:
         return bool(_row_refusal(entry.record, self.quantity))
 
     def judgement(self, candidate: Entry, baseline: Entry) -> Judgement | None:
-        """Return the judgement on two rows, with the larger margin; None if a value is missing."""
+        """Return the judgement on two rows by the larger of both margins; None without a value."""
         item = judge(Pair(baseline, candidate), self.quantity)
         back = item and _margin_of_value(item.pair, self.quantity, item.candidate, MARGIN)
         # symmetric, so that the order of the two rows decides nothing
@@ -148,7 +148,7 @@ class ComparedRows:
 
 
 def correct_together(groups: Iterable[ComparedRows], unseen: int = 0) -> list[ComparedRows]:
-    """Return the groups with verdicts corrected for all pairs of rows, and ``unseen`` more rows."""
+    """Return the groups, corrected for all pairs of rows, as if there were ``unseen`` more rows."""
     groups = list(groups)
     rows = unseen + sum(len(group.entries) for group in groups)
     within = across = math.comb(rows, 2) if unseen else 0  # unseen rows might all be at one budget

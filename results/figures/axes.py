@@ -59,7 +59,7 @@ def set_log_scales(axes: Axes, places: Iterable[float], values: Iterable[float])
 
 
 def padded_range(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return a range widened at each end by ``share`` of its log length; × 1.5 if low == high."""
+    """Return the range widened at each end by factor (high / low) ** share; 1.5 if low == high."""
     extra = (high / low) ** share if high > low else 1.5
     return low / extra, high * extra
 

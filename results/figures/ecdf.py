@@ -49,9 +49,7 @@ def ecdf(
     or failed row reaches nothing. A model's targets are evenly spaced in the logarithm, from its
     largest value of the metric to the metric's floor. Without a floor, they end at the smallest
     positive value. Without ``metric``, the first of :data:`METRICS` that has values is drawn.
-
-    Raises:
-        ValueError: no row has both ``metric`` and ``cost``, or ``metric`` is better when higher.
+    Raises a ValueError if no row has both ``metric`` and ``cost``, or higher values are better.
     """
     metric = metric or default_metric(table)
     costs, styles = costs_to_targets(table, metric, cost)
@@ -85,13 +83,11 @@ def default_metric(table: TypedTable) -> str:
 
 
 def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, dict[str, Style]]:
-    """Return two mappings by curve: costs to all targets of a table, and styles.
+    """Return, by curve, the costs to all (model, target) pairs (inf if not reached); and styles.
 
     A curve without a finished row reaches nothing. A curve whose finished rows lack the metric has
     no costs. For example, a stochastic sampler has no distance to the solution of the ODE.
-
-    Raises:
-        ValueError: no row has both ``metric`` and ``cost``, or ``metric`` is better when higher.
+    Raises a ValueError as :func:`ecdf` does.
     """
     if not find(metric).lower:
         raise ValueError(f"{metric} has no targets here; choose a metric of which lower is better")

@@ -55,8 +55,9 @@ def write_figures(
         source: run directory or table.
         out: folder, created if it does not exist.
         formats: some of :data:`FORMATS`.
-        kinds: some of :data:`KINDS`. Kinds without data in the run are left out. If all kinds are
-            given, so are "ecdf" and "profile" of metrics that are better when higher.
+        kinds: some of :data:`KINDS`. Kinds without data in the run are left out. "ecdf" and
+            "profile" cannot draw a metric that is better when higher: they leave it out if all
+            kinds are given; otherwise it is an error.
         metrics: columns to draw; empty for all of :data:`DEFAULT_METRICS` that have values, and in
             kinds "ecdf" and "profile" for :func:`.ecdf.default_metric`.
         models: models to draw; empty for all.

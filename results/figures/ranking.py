@@ -39,9 +39,7 @@ def ranking(
 
     Equal values have successive ranks. In Spearman's correlation ρ they share their mean rank.
     ``budget`` is in evaluations, by default the budget nearest to 10.
-
-    Raises:
-        ValueError: no model has two samplers with both metrics at the budget.
+    Raises a ValueError if no model has two samplers with both metrics at the budget.
     """
     parts = rows_at_budget(table, budget, left, right)
     parts = {title: rows for title, rows in parts.items() if len(rows) > 1}
@@ -129,9 +127,7 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     """Draw a panel for each model: milliseconds per sample at one budget, least overhead first.
 
     ``budget`` is in evaluations, by default the budget nearest to 10.
-
-    Raises:
-        ValueError: no row of the budget was timed.
+    Raises a ValueError if no row of the budget was timed.
     """
     parts = rows_at_budget(table, budget, "ms_per_sample", "model_ms_per_sample")
     parts = {title: rows for title, rows in parts.items() if rows}

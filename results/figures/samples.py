@@ -34,9 +34,7 @@ def samples(
     """Draw a figure for each model with kept samples. Return pairs of model title and figure.
 
     ``run`` is a run directory. ``rows`` are rows of its table, by default all finished rows.
-
-    Raises:
-        ValueError: ``run`` is not a run directory.
+    Raises a ValueError if ``run`` is not a run directory.
     """
     folder = RunDir.open(run)
     parts = [

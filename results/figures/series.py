@@ -79,7 +79,7 @@ class Series:
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     """Return the curves of one problem, sorted by the value of their last point, lowest first.
 
-    A value <= 0 becomes a limit: the upper end of its interval if positive, else the smallest y.
+    A value <= 0 becomes a limit: its interval's upper end if positive, else the smallest y of all.
     """
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
@@ -121,7 +121,11 @@ def curve_label(words: str) -> str:
 
 
 def curves_to_name(series: list[Series], most: int, metric: str = "") -> list[Series]:
-    """Return up to ``most`` curves to name: plugins' first, then best ones, then one a family."""
+    """Return up to ``most`` curves to name, in the order of ``series``.
+
+    Curves of plugins are chosen first, then the best curve at each cost, then one of each family.
+    The best is by ``metric``; "" means that lower is better.
+    """
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

@@ -49,7 +49,7 @@ ALONG = 24
 
 
 def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Polyline]) -> None:
-    """Draw lines with the slopes of orders 1, 2 and 3 times ``exponent``, away from ``paths``."""
+    """Draw lines of slope -p * ``exponent`` for orders p = 1, 2 and 3, where they cover no path."""
     steepest = exponent * max(ORDERS)
     place = _free_place(axes, steepest, paths)
     if place is None:
@@ -131,9 +131,7 @@ def work_precision(
     The dashed line is the metric's floor (:class:`..quantities.Floor`). The fan of lines has the
     slopes of orders 1, 2 and 3. Of many curves, only curves of plugins, the best and one per family
     are named. ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
-
-    Raises:
-        ValueError: no row has both ``metric`` and ``cost``.
+    Raises a ValueError if no row has both ``metric`` and ``cost``.
     """
     parts = {
         title: (series, rows)
@@ -212,9 +210,7 @@ def front(
     A filled marker means that a row is surely on the front, an open marker that it is there by its
     value alone (:mod:`..comparison.pareto`). A sampler is named at its last point on the front.
     Samplers of plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
-
-    Raises:
-        ValueError: no row has both ``metric`` and ``cost``.
+    Raises a ValueError if no row has both ``metric`` and ``cost``.
     """
     whole = pareto(table.ok.frame, metric, cost)
     parts = {

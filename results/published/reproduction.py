@@ -40,7 +40,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class ProtocolDifference:
-    """Point ``what`` in which run and paper differ, with both statements; "" for no statement."""
+    """Point ``what`` of the protocol, with differing values of run and paper ("" if not stated)."""
 
     what: str
     run: str
@@ -261,7 +261,7 @@ def _bare_spec(spec: str) -> str:
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield a row's comparison with each published FID of equal cost, or one with a reason."""
+    """Yield comparisons of a row with published FIDs of equal cost, or one with only a reason."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"

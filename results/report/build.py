@@ -70,7 +70,8 @@ def _day_in_words(started: object) -> str:
 def comparisons_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
     """Return comparisons of each further run with the first, by all metrics.
 
-    Each has ``notes``. If two runs cannot be compared, the note is the reason.
+    Items are ``baseline`` and ``candidate`` (names of runs), ``lines``, ``counts`` of verdicts, and
+    ``notes``. If two runs cannot be compared, ``lines`` is empty, and the note is the reason.
     """
     (baseline, first), *further = _names_and_paths(sources)
     comparisons = []

@@ -64,7 +64,7 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
 
 
 def common_box(clouds: Iterable[NDArray[Any]]) -> Box:
-    """Return a square window for clouds ``(k, 2)``: median of their 0.5 and 99.5 % quantiles."""
+    """Return a square window for clouds ``(k, 2)``, by their median 0.5 and 99.5 % quantiles."""
     corners = []
     for cloud in clouds:
         finite = cloud[np.isfinite(cloud).all(1)].astype(np.float64)

@@ -97,7 +97,7 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(rows: list[Record], name: str) -> str:
-    """Return the only value of column ``name`` as text; "" if it varies, or always has a column."""
+    """Return the value that all rows share as text; "" if it varies, or is listed for every row."""
     if len(rows) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {row[name] for row in rows} - {None}

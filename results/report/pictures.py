@@ -54,8 +54,9 @@ class Tile:
 class SampleGrid:
     """Pictures of one problem: a row for each curve, best first, with a tile for each budget.
 
-    ``limits`` are pictures of converged samples. ``jump`` is True if the first budget is of one step.
-    ``are_points`` is True if pictures are plots of points. A picture has up to ``shown`` samples.
+    ``rows`` are pairs (curve, tiles). ``limits`` are pictures of converged samples, as ``data:``
+    addresses. ``jump`` is True if all rows of the first budget have one step. ``are_points`` is
+    True if pictures are plots of points. A picture has up to ``shown`` samples.
     """
 
     budgets: tuple[int, ...]
@@ -159,13 +160,13 @@ class KeptSamples:
         return cls(title, entries, stacks, ends, are_points, ranked_curves(rows))
 
     def limits(self, most: int) -> dict[int, np.ndarray]:
-        """Return converged samples by row index, if enough for a picture of ``most`` images."""
+        """Return converged samples by row index, if enough to fill a picture of ``most`` images."""
         counts = {index: len(self.stacks[index]) for index in self.ends}
         needed = {i: n // 2 if self.are_points else min(most, n) for i, n in counts.items()}
         return {i: end for i, end in self.ends.items() if len(end) >= max(1, needed[i])}
 
     def estimate_bytes(self, most: int, width: int) -> float:
-        """Estimate the bytes of all pictures, given a pair (most, width) of :data:`DETAIL`."""
+        """Estimate the bytes of all pictures: ``most`` images, or plots ``width`` pixels wide."""
         stacks = list(self.stacks.values())
         some = stacks[:: max(1, len(stacks) // 12)]
         draw = self.drawing_function(most, width)

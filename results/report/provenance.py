@@ -113,7 +113,7 @@ def command_of(run: Mapping[str, object]) -> str:
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
-    """Return sections: plain items of ``run.json`` as "run", nested objects not shown elsewhere."""
+    """Return ``run.json`` as sections: plain items as "run"; nested objects not shown elsewhere."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
     nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
     parts = [*([("run", loose)] if loose else []), *nested.items()]
@@ -148,7 +148,7 @@ def _flat_pairs(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> dict[str, Any]:
     """Return the citations of ``samplers`` from the ``run.json`` of all runs.
 
-    These are ``sources`` (sampler, place, key, address), ``bibtex``, and samplers without a source.
+    Items: ``sources`` (sampler, place, key, address), ``bibtex``, ``unknown`` (uncited samplers).
     """
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:

@@ -115,7 +115,8 @@ def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dic
 class Throughput:
     """Throughput by batch size, as ``points``, and the reason why the sweep ``ended``.
 
-    A point is (batch size, samples per second, % of the most, True at the knee).
+    A point is (batch size, samples per second, % of the largest throughput, True at the knee). The
+    knee is the smallest batch with at least 90 % of the largest throughput.
     """
 
     title: str

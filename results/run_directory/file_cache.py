@@ -102,9 +102,10 @@ class Contents:
             self.forget(name)
 
     def defer_run(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Defer writing ``run`` if only start time, command or conditions differ from ``before``.
+        """Keep ``run`` for later, if only start time, command or conditions differ from ``before``.
 
-        Return True if it is deferred until a file changes, as is possible in :meth:`exclusive`.
+        Return True if it is kept; the next change of a file writes it. Outside :meth:`exclusive`,
+        nothing is kept.
         """
         same = self.lead is not None and _without_time(run) == _without_time(before)
         self.pending_run = dict(run) if same else None

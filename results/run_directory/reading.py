@@ -185,7 +185,10 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
-        """Return the SHA-256, by name, of files that a model opened late; "" for changed files."""
+        """Return the SHA-256, by name, of the files that a model opened after loading.
+
+        It is "" for a file that changed during the run.
+        """
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
             read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}

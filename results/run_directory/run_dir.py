@@ -342,7 +342,7 @@ class RunDir(RunReader):
             )
 
     def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
-        """Move a file or a folder; with ``free``, append the next free number to the target."""
+        """Move a file or folder to TARGET.N with the first free N, or to TARGET if not ``free``."""
         place = source.relative_to(self.path).as_posix()
         self._prepare_change(place)
         self._contents.forget_folder(place)

@@ -64,8 +64,7 @@ class Leases:
     def take(self, path: Path) -> bool:
         """Create a lease or take over an expired one. Return True if this object holds it now.
 
-        Raises:
-            FileNotFoundError: the folder of ``path`` is gone.
+        Raises a FileNotFoundError if the folder of ``path`` is gone.
         """
         for _ in range(2):
             try:
@@ -86,7 +85,7 @@ class Leases:
         return False
 
     def renew_periodically(self, path: Path) -> None:
-        """Start touching a file every few seconds, in a thread, while it contains :attr:`owner`."""
+        """Start touching a file every few seconds, in a thread, while this object owns it."""
         with self._lock:
             self._renewed_at[path] = _uptime_seconds()
             if not self._beats and not self._stopped.is_set():

@@ -116,7 +116,7 @@ def rows_of_run(run: RunDir) -> list[Record]:
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return a cell's row, or None; quality.json overrides cell.json, which overrides timing.json."""
+    """Return the row of a cell from its JSON files; None without a readable ``cell.json``."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

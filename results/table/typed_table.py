@@ -30,7 +30,7 @@ def _cells(values: Iterable[object]) -> list[object]:
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    """Return cells as a pandas array of a kind (None: a kind for all cells). Texts are converted."""
+    """Return cells as a pandas array of a kind (None: one that fits all). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])

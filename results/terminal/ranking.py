@@ -188,7 +188,7 @@ def verdicts_of(
     :data:`..comparison.findings.BASELINE`. If there are no verdicts, the returned name is "".
 
     Raises:
-        ValueError: ``baseline`` is given, but no row is comparable, or ``metric`` has no verdicts.
+        ValueError: ``baseline`` is given, and has no rows, or ``metric`` has no verdicts or values.
     """
     names = [quantity.name for quantity in judged()]
     if metric is not None and metric not in names:
