@@ -95,7 +95,7 @@ class CFGpp(GridSampler):
     def step(
         self, x: Tensor, row: UnguidedRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the wrapped sampler's step on images f, plus g, and the memo that this step gives."""
+        """Return the wrapped sampler's step on images f, plus g, and that step's memo."""
         unguided = _Unguided(denoise)
         x, memo = _make(self.sampler).step(x, row.row, past, unguided, noise)
         return (x if unguided.guidance is None else x + unguided.guidance), memo
