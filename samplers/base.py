@@ -106,7 +106,7 @@ def bind_inputs(
     """Return ``denoise``, ``grid`` and ``noise`` converted to a :class:`.Denoise`, Grid and Noise.
 
     A seed or generator becomes white noise (:func:`.noise_like`). None becomes a noise whose draws
-    raise an error. Levels that make no grid raise a ValueError (:func:`.as_grid`).
+    raise an error that names ``sampler``. Levels that are no grid raise a ValueError.
     """
     if isinstance(noise, int | Integral | torch.Generator):
         noise = noise_like(x, noise)
@@ -116,7 +116,7 @@ def bind_inputs(
 
 
 class Declared(Sampler):
-    """Base class of samplers that are no :class:`.GridSampler`; define :meth:`solve`, ``nfe``."""
+    """Base class of samplers whose method :meth:`solve` makes all steps; define it and ``nfe``."""
 
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
@@ -152,7 +152,7 @@ def non_default(sampler: object) -> dict[str, Any]:
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
-    """Return, by name, the fields that the harness has set for a model (marked :data:`FOUND`)."""
+    """Return, by name, the fields that the harness has set for a model, such as a fitted rule."""
     return {f.name: v for f, v in _non_default_fields(sampler) if f.metadata.get("found")}
 
 

@@ -162,7 +162,7 @@ class BrownianTree:
         return torch.lerp(before, after, share).add_(self._draw_normal(low, width).mul_(scale))
 
     def _draw_normal(self, low: Sequence[int], width: int) -> Tensor:
-        """Return standard normals ``(len(low), batch, *event)``, one set per interval."""
+        """Return normals ``(len(low), batch, *event)`` for intervals as in :meth:`_draw_bridge`."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
         ids, count = self.ids.repeat(len(low)), math.prod(self.event)
         z = normal(self.seed, ids, words[:, None], _TREE + width, count)
@@ -170,7 +170,7 @@ class BrownianTree:
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """Return float64 or int64 ``values`` on ``device``; a single value does not wait for it."""
+    """Return ``values`` as float64 or int64; making a single one does not wait for ``device``."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
     if len(values) == 1:
         return torch.full((1,), values[0], dtype=dtype, device=device)

@@ -53,7 +53,7 @@ def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[f
 
 
 def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float:
-    """Return the integral of ``f`` from ``lo`` to ``hi``, by 12 Gauss-Legendre points a panel."""
+    """Return the integral of ``f`` from ``lo`` to ``hi``, by 12 Gauss nodes per :data:`PANEL`."""
     panels = max(1, math.ceil(abs(hi - lo) / PANEL))
     half = (hi - lo) / panels / 2
     middles = (lo + half * (2 * k + 1) for k in range(panels))

@@ -27,8 +27,8 @@ class OtherName(NamedTuple):
         kind: "sampler" or "schedule".
         theirs: the name there.
         label: name in the program's menu; "" if the menu shows ``theirs``.
-        ours: our spec of the same method, or "".
-        nearest: our spec of the most similar method where ``ours`` is empty, or "".
+        ours: our spec of the same method; "" if we have none.
+        nearest: our spec of a similar method; "" if ``ours`` is set or no method is similar.
         note: difference, or the reason why there is no such method here; else "".
     """
 
@@ -60,7 +60,7 @@ def spec_of_other_name(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def describe_other_name(kind: Kind, name: str) -> str:
-    """Return a sentence on a name that another program has but we have not; "" for other names."""
+    """Return a sentence on a program whose method of this name is missing here; "" if none is."""
     for row in _rows_called(kind, name):
         if not row.ours:
             return f"{row.library} has one of this name: {row.remark}"

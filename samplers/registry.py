@@ -243,14 +243,14 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """Return the value of the ``watch()`` context in which ``module`` was imported, or None."""
+    """Return what ``watch()`` yielded at the import of a plugin's ``module``; None for others."""
     return _WATCHED.get(module)
 
 
 def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 
-    Each is imported inside ``watch()`` (:func:`seen_at_import`). A broken one does not stop others.
+    Each is imported in a context ``watch()`` (:func:`seen_at_import`). A broken one stops no other.
 
     Returns:
         A sentence for each plugin that could not be loaded, by entry point.
@@ -279,7 +279,7 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
 def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     """Register every sampler class that a Python file defines; return their names.
 
-    The file is imported inside ``watch()``, whose value :func:`seen_at_import` returns.
+    The file is imported in a context ``watch()``, whose value :func:`seen_at_import` returns.
 
     Raises:
         PluginError: there is no such file, it raises at import, or a sampler is missing or invalid.

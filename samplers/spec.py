@@ -100,7 +100,7 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 
 def _literal(value: ast.expr) -> Any:
-    """Return the value of a literal or bare word, a text; ValueError for words such as nan."""
+    """Return the value of a literal, or a bare word as text; ValueError for words such as nan."""
     if isinstance(value, ast.Name) and value.id.lower() not in _NOT_TEXTS:
         return value.id
     return ast.literal_eval(value)

@@ -139,7 +139,7 @@ class AdaptiveSampler(Tolerant, ABC):
     def _accept_or_reject(
         self, sample: _Progress, level: float, error: float, *, d_is_known: bool
     ) -> None:
-        """Accept a step if ``error`` <= 1; set the next length; RuntimeError if too short."""
+        """Accept the step if ``error`` <= 1; set the next length; RuntimeError if that is tiny."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
             present = max(error, 1e-10) ** (-(1 - self.beta) / k)

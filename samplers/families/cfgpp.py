@@ -32,18 +32,16 @@ class CFGpp(GridSampler):
         x <- d + nxt (x - f) / cur = [(nxt / cur) x + (1 - nxt / cur) f] + (d - f).
 
     The brackets hold Euler's step on f. Any other step on f can take its place, also with several
-    evaluations, history or noise: x <- step(x, f) + g. g is from the step's first evaluation. In a
-    flow's coordinates the weight of g is the scale of the data at the end of the step.
+    evaluations, history or noise: x <- step(x, f) + g. g is from the step's first evaluation.
 
     With d = f + w (c - f), c the conditional image, Euler's step is usual guidance with the scale
 
         w / (1 - nxt / cur).
 
     So CFG++ is guidance whose scale depends on the level and grows with the number of steps. It has
-    no limit as steps become small, and hence no order. It does not tend to converged samples of the
-    guided model. With w in proportion to 1 - nxt / cur, every method converges to guidance of one
-    scale. The order is then 1, since g is added once a step, as in a splitting. On a model without
-    guidance, the steps are the sampler's own.
+    no limit as steps become small, and hence no order. With w in proportion to 1 - nxt / cur, every
+    method converges to guidance of one scale. The order is then 1, since g is added once a step, as
+    in a splitting. On a model without guidance, the steps are the sampler's own.
 
     Attributes:
         sampler: spec of the sampler, such as ``dpmpp_2m``.
@@ -73,7 +71,7 @@ class CFGpp(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier steps whose memos a step of the wrapped sampler reads."""
+        """Number of earlier memos (second results of its steps) that the wrapped sampler reads."""
         return _make(self.sampler).history
 
     @property
@@ -91,13 +89,13 @@ class CFGpp(GridSampler):
         return _make(self.sampler).nfe(grid)
 
     def plan(self, grid: Grid) -> list[UnguidedRow]:
-        """Return the rows of the wrapped sampler's plan, each in an :class:`.UnguidedRow`."""
+        """Return the wrapped sampler's plan, with each row of coefficients in an UnguidedRow."""
         return [UnguidedRow(row) for row in _make(self.sampler).plan(grid)]
 
     def step(
         self, x: Tensor, row: UnguidedRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the wrapped sampler's step on images f, with g added, and its memo."""
+        """Return the wrapped sampler's step on images f, plus g, and that step's memo."""
         unguided = _Unguided(denoise)
         x, memo = _make(self.sampler).step(x, row.row, past, unguided, noise)
         return (x if unguided.guidance is None else x + unguided.guidance), memo

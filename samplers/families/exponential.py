@@ -52,7 +52,7 @@ def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Return weights of images at ``levels`` in a step that integrates their polynomial in lam."""
+    """Return weights of images at ``levels`` that integrate their polynomial in lam in a step."""
     lam = [math.log(cur / level) for level in levels]
     return monomial_weights(lam, data_moments(cur, nxt, len(levels), kappa))
 

@@ -117,5 +117,5 @@ class FlowTime(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the next state and the memo, by the step of ``method``."""
+        """Return the next state by the step of ``method``, and its memo for later steps."""
         return self.inner.step(x, row, past, denoise, noise)

@@ -38,7 +38,7 @@ class LinearRow(NamedTuple):
 
 
 class UnguidedRow(NamedTuple):
-    """Coefficients of a step on unguided images, after which ``cfgpp`` adds the guidance."""
+    """Another sampler's ``row``, whose step sees unguided images; ``cfgpp`` adds the guidance."""
 
     row: Any
 
@@ -51,7 +51,7 @@ def jump(sigma: float) -> LinearRow:
 def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
-    """Overwrite ``x`` with the state after the step ``row``; return it and the memo p x + q d."""
+    """Overwrite ``x`` by the step ``row`` on memos ``past``, newest first; return x and a memo."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
     memo = compute_memo(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
@@ -85,6 +85,6 @@ class LinearMultistep(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state, and its memo for later steps: None without ``history``."""
+        """Return the next state, and the memo p x + q d for later steps; None if history is 0."""
         x, memo = linear_step(x, row, past, denoise, noise)
         return x, memo if self.history else None

@@ -34,7 +34,7 @@ HIGHEST = 3
 
 
 class StartRow(NamedTuple):
-    """Coefficients of a single step that starts a multistep method, with the memo p x + q d.
+    """Coefficients ``stages`` of a single step that starts a multistep method; memo p x + q d.
 
     x and d are the state and the denoised image at the beginning of the step.
     """
@@ -142,7 +142,10 @@ class Multistep(GridSampler):
 
     @abstractmethod
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first."""
+        """Return the coefficients of the step from ``levels[0]`` to ``nxt``.
+
+        It combines the memos of the evaluations at ``levels``, newest first (:class:`.LinearRow`).
+        """
 
     def order_at(self, i: int) -> int:
         """Return the order of step ``i``, from 0, unless ``last`` or a step to 0 lowers it."""
@@ -163,7 +166,7 @@ class Multistep(GridSampler):
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """Return the coefficients of step ``i``: x <- d, a startup step, or ``row``'s result."""
+        """Return the row of step ``i``: x <- d, a startup step, or a step of order ``order``."""
         cur, nxt = grid.sigma[i : i + 2]
         if nxt == 0 and not self.through_zero:
             return jump(cur)
@@ -176,7 +179,7 @@ class Multistep(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state, and the memo for later steps: None without ``history``."""
+        """Return the next state, and the memo p x + q d for later steps; None if history is 0."""
         if isinstance(row, StartRow):
             before = x.clone() if row.p else x
             x, images = run_stages(x, row.stages, denoise)
@@ -245,9 +248,9 @@ class Form(Protocol):
 
 
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
-    """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first.
+    """Return the coefficients of the step from ``levels[0]`` to ``nxt``, on memos at ``levels``.
 
-    The row keeps x - c d, or d, as its memo: the weights include the scale (:class:`Form`).
+    Steps store a memo of :class:`Form` without its scale, as x - c d or d. The weights include it.
     """
     cur = levels[0]
     weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
@@ -277,7 +280,7 @@ class AdamsBashforth(Multistep, Form):
     startup: Startup = "ramp"
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the coefficients of a step to ``nxt`` from memos at ``levels``, newest first."""
+        """Return the step from ``levels[0]`` to ``nxt`` on memos at ``levels`` (newest first)."""
         return adams_row(self, levels, nxt)
 
 

@@ -91,8 +91,7 @@ def with_disjoint_noise(row: NoisyRow) -> NoisyRow:
     sum of new normals: (W(b) - W(a)) / sqrt|b - a| of one Brownian path W over its interval (a, b).
     The path's time is sigma, as in k-diffusion's BrownianTreeNoiseSampler. Let a stage cover the
     share r of a step of length h in lam. Its noise and the step's noise have the correlation
-    sqrt(r) + O(h), as weak order 2 requires. Another time of the path changes only the term O(h),
-    which matters for large steps.
+    sqrt(r) + O(h), as weak order 2 requires. Another time of the path changes only the term O(h).
     """
     levels = sorted({level for span in row.spans for level in span}, reverse=True)
     parts = list(pairwise(levels))

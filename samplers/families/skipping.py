@@ -33,7 +33,10 @@ _make: Any = lru_cache(maxsize=256)(make)
 
 
 class Made(NamedTuple):
-    """Denoiser call that is evaluated: the memo p x + q d replaces the ``stale`` newest memos."""
+    """Denoiser call that is evaluated; its memo p x + q d is stored for forecasts.
+
+    It replaces the ``stale`` newest memos, from evaluations at levels not above its own.
+    """
 
     p: float
     q: float
@@ -41,14 +44,14 @@ class Made(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """Denoiser call that is extrapolated, at the state x: a x + sum_j b_j memo_j, newest first."""
+    """Denoiser call that is not made: its image is a x + sum_j b_j memo_j, newest memo first."""
 
     a: float
     b: tuple[float, ...]
 
 
 class SkipRow(NamedTuple):
-    """Coefficients of one step of the inner sampler, and an answer to each denoiser call in it.
+    """Coefficients ``row`` of the inner sampler's step, and ``answers`` to its denoiser calls.
 
     A call is evaluated (:class:`Made`), or its result is extrapolated (:class:`Forecast`).
     """
@@ -62,11 +65,10 @@ class SkipRow(NamedTuple):
 class Skip(GridSampler):
     """Steps of another sampler, with some network outputs extrapolated from earlier ones.
 
-    A sampler with a cache of the network's whole output makes the same steps. Where the pattern
-    leaves out an evaluation, a polynomial in the variable ``clock`` gives the output. It passes
-    through at most the last ``taylor`` + 1 outputs that were evaluated, so degree 0 is reuse. The
-    denoised image follows from this output and the present state. The order is at most taylor + 1,
-    and at most m + 1 with m evaluations before the first forecast.
+    Where the pattern leaves out an evaluation, a polynomial in the variable ``clock`` gives the
+    output. It passes through at most the last ``taylor`` + 1 outputs that were evaluated, so degree
+    0 is reuse. The denoised image follows from this output and the present state. The order is at
+    most taylor + 1, and at most m + 1 with m evaluations before the first forecast.
 
     Euler's method with reuse is Euler's method on the levels that are evaluated. With forecasts it
     approximates Adams-Bashforth on these levels, its integral by a Riemann sum.
@@ -76,7 +78,7 @@ class Skip(GridSampler):
     it evaluates and resets the sum. Its mean over a batch would make a sample depend on others.
     Here the input is (x0 + sigma z) / sqrt(1 + sigma²), with x0 and z of unit variance. It moves by
     2 sin(|phi - phi'| / 2) in the root mean square, with tan(phi) = sigma. Small moves add up to
-    |phi - phi'|. The threshold is the least with which at most one evaluation in K is made.
+    |phi - phi'|. The threshold is the least that evaluates at most 1 / K of the calls, rounded up.
 
     Attributes:
         sampler: spec of a sampler with steps along a grid.
@@ -140,7 +142,7 @@ class Skip(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier steps whose memos a step of ``sampler`` reads, at least 1."""
+        """Number of earlier memos that a step of ``sampler`` reads, at least 1 to hold outputs."""
         return max(_make(self.sampler).history, 1)
 
     @property
@@ -187,7 +189,7 @@ class Skip(GridSampler):
         return [must or digits[(i - begin) % len(digits)] == "1" for i, must in enumerate(always)]
 
     def _memo(self, level: float) -> tuple[float, float]:
-        """Return (p, q) of the memo p x + q d: d, or another :attr:`output` times ``level``."""
+        """Return (p, q) of the memo p x + q d: d for "data", else level times :attr:`output`."""
         if self.output == "data":
             return 0.0, 1.0
         return 1.0, -1.0 - (level if self.output == "velocity" else 0.0)
@@ -204,7 +206,7 @@ class Skip(GridSampler):
     def step(
         self, x: Tensor, row: SkipRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the next state, and the pair (memo of ``sampler``, memos of network outputs)."""
+        """Return the next state and, as memo, the pair (memo of ``sampler``, memos of outputs)."""
         outputs: tuple[Tensor, ...] = past[0][1] if past else ()
         answers = iter(row.answers)
 

@@ -258,7 +258,7 @@ class Churned(LinearStages):
 
 
 class Tableau(NamedTuple):
-    """Coefficients of one step; exactness for constant d gives the first evaluation's weights.
+    """Coefficients of a step but for its first evaluation, whose weights make constant d exact.
 
     Attributes:
         c: nodes of the second, third, … evaluation: fractions of the step in lam.

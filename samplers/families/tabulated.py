@@ -153,7 +153,7 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
 
 
 def table_of_rows(rows: Sequence[LinearRow], grid: Grid) -> Table:
-    """Return the table of linear steps without noise on a grid; only the first may have a gain.
+    """Return the table of linear steps without noise; only the first may lack its evaluation.
 
     If the level of a row is not the grid's, the table gives the row's level to the network.
     """
@@ -196,7 +196,7 @@ def move_coefficients(table: Table | None, old_grid: Grid, new_grid: Grid) -> Ta
 
 
 def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
-    """Return, for each step, the weight of its image in the correction of the previous step.
+    """Return, for each step i, the part of image d_i's weight that corrects step i - 1; 0 for none.
 
     Raises:
         ValueError: no table represents the steps, the sampler has no corrector, or a memo is not
@@ -231,7 +231,7 @@ def compensate(
 
     Args:
         table: n rows, all with an evaluation.
-        corrections: weights of d_i in the correction of step i - 1, ``(n,)``.
+        corrections: weights of d_i that correct step i - 1 (:func:`correction_weights`), ``(n,)``.
         times: distinct times of the evaluations, ``(n,)``.
         ratios: r_i from step 2 on, ``(n - 2,)``.
     """

@@ -233,7 +233,7 @@ _ADAPTIVE_SOURCE = _paper(
 
 
 def attempt_of_pair(tolerance: Tolerant, x: Tensor, low: Tensor, high: Tensor) -> Attempt:
-    """Return the attempt ``high``, with error (high - low) / max(atol, rtol max(|low|, |x|))."""
+    """Return ``high`` as an attempt with error (high - low) / max(atol, rtol max(|low|, |x|))."""
     scale = (torch.maximum(low.abs(), x.abs()) * tolerance.rtol).clamp(min=tolerance.atol)
     return Attempt(high, (high - low) / scale)
 

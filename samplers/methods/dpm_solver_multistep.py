@@ -101,7 +101,10 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return three memos' weights in the integral of their parabola with its curvature halved."""
+    """Return weights of the memos at three ``levels`` in the integral of their parabola in lam.
+
+    Half of its curvature is left out. ``moments[k]`` is the integral of (lam - lam_cur)^k / k!.
+    """
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 

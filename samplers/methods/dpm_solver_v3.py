@@ -41,10 +41,10 @@ class StatisticsRow(NamedTuple):
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
-        keep: 1 - l at ``sigma``.
+        keep: 1 - l, with l the statistic in the module's docstring, at ``sigma``.
         state, image: means of the states and of the denoised images at ``sigma``.
-        nxt: mean of the states at the end of the step.
-        a: weight of the deviation y of the state.
+        nxt: mean of the states at the end of the step, where the state is ``nxt`` + y.
+        a: weight of the deviation y = x - ``state``.
         b: weights of the memos n = (1 - l) y - (d - image), newest first. They include the
             correction of the step before.
     """
@@ -67,8 +67,8 @@ class DPMSolverV3(GridSampler):
 
     Attributes:
         points: evaluations through which a step's polynomial goes, 1, 2 or 3.
-        corrector: "plain" corrects each step by the next evaluation: a polynomial goes through its memo and
-            ``points`` - 1 older ones. "pseudo" takes one memo more, and has at most order 2 (see ``pseudo``).
+        corrector: "plain" corrects a step of order k > 1 by the next evaluation: a polynomial goes through its
+            memo and k - 1 older ones. "pseudo" takes one memo more, also for k = 1, and has at most order 2.
             "" corrects nothing. The authors advise "plain" up to 6 steps on small images, "pseudo" on large.
         pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of as few memos
             as it needs. The order is then 2 at most. The authors advise it at 5 steps.
@@ -186,9 +186,9 @@ class DPMSolverV3(GridSampler):
         return ConstantStatistics() if self.found is None else self.found
 
     def _correction(self, levels: Sequence[float], order: int) -> list[Array]:
-        """Return memos' weights, newest first, in the corrector's change of y at ``levels[-1]``.
+        """Return the weights of memos, newest first, that correct y at ``levels[-1]``; [] for none.
 
-        ``order`` is the order of the step that ended there.
+        A step of order ``order`` ended there. ``levels`` are the grid's from its first on, falling.
         """
         count = order + int(self.corrector == "pseudo")
         if not self.corrector or count < 2:

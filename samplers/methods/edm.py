@@ -109,7 +109,7 @@ class HeunPP2(LinearStages):
         levels: tuple[float, ...] = (),
         first: float = 1.0,
     ) -> Any:
-        """Return the state at ``nxt`` by slopes at ``levels``; ``first`` begins the grid."""
+        """Return the state at ``nxt`` by slopes at ``levels``; ``first`` is the class's sigma_0."""
         y, slope = x, (x - denoise(x, cur)) / cur
         start = mean = slope
         for level, to in pairwise(levels):

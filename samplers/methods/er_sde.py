@@ -69,7 +69,7 @@ class ERSDE(Multistep):
         return 1.0 if self.scale == "sde" else None
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return the weights of d at levels cur + ``nodes``, from moments of (s - cur)^j / j!."""
+        """Return weights of d at levels cur + ``nodes``, from the moments in the module's text."""
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -161,7 +161,7 @@ class ERSDE3Published(ERSDE):
     )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Return the weights of d, with the slope of the last two and the curvature of three."""
+        """Return weights as in ERSDE, by the slope of the last two d and the curvature of three."""
         line = monomial_weights(nodes[:2], moments[:2])
         if len(nodes) < 3:
             return line

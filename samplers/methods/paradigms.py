@@ -75,7 +75,7 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """Return f_j of each window's p steps, ``(batch, p, *event)``; 0 after the last step."""
+        """Return f_j ``(batch, p, *event)`` of the p steps from ``done[k]`` on; 0 past the grid."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])

@@ -26,7 +26,7 @@ class Cycle(NamedTuple):
 
 
 class RestartRow(NamedTuple):
-    """Coefficients of a step of the main process and of the cycles from the level where it ends."""
+    """Coefficients of one step ``main`` along the grid, and the restart ``cycles`` at its end."""
 
     main: StagesRow
     cycles: tuple[Cycle, ...]

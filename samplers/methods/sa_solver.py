@@ -47,8 +47,9 @@ class SASolver(Multistep):
         predictor: evaluations that the predictor interpolates, 1 to 4.
         corrector: evaluations that the corrector interpolates, the newest included, 1 to
             ``predictor`` + 1; 0 for no corrector.
-        last_corrector: largest numbers of evaluations in the correctors of the last steps, like
-            ``last``. On grids to 0, ComfyUI has last=(2, 1, 1), last_corrector=(3, 2, 1, 1).
+        last_corrector: largest numbers of evaluations in the correctors of the last steps. The last
+            number has no effect, since the last step is not corrected. On grids to 0, ComfyUI has
+            last=(2, 1, 1), last_corrector=(3, 2, 1, 1).
         tau: amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
         tau_start, tau_end: a step has noise if the level where it ends is in [tau_end, tau_start].
     """
@@ -151,7 +152,7 @@ def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
 
 
 class _PECERow(NamedTuple):
-    """Coefficients of a prediction to ``level``, and weights of d to correct it, or ()."""
+    """Coefficients of a prediction to ``level``, and weights of d to correct it; () for none."""
 
     predictor: LinearRow
     level: float

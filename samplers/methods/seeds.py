@@ -44,7 +44,7 @@ class SEEDS(NoisyStages):
         check_eta(self.name, self.eta)
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of images at ``levels`` in the state at ``to``; here for one level."""
+        """Return the weight of the image at ``levels[0]``, the only one, in the state at ``to``."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -97,7 +97,7 @@ class SEEDS2(SEEDS):
         check_choice(self, "weighting", "phi_1", "phi_2")
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of images at ``levels`` in the state at ``to``, for one level or two."""
+        """Return weights of the images at one or two ``levels`` in the state at level ``to``."""
         if len(levels) == 2 and self.weighting == "phi_1":
             total, share = 1 - decay(levels[0], to, self.eta), 1 / (2 * self.c2)
             return (total * (1 - share), total * share)
@@ -127,7 +127,7 @@ class SEEDS3(SEEDS):
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """Return weights of images at ``levels`` in the state at ``to``; the second of three is 0."""
+        """Return weights of images at 1 to 3 ``levels`` in the state at ``to``; of 3, d_2 has 0."""
         if len(levels) == 3:
             first, third = data_weights(levels[0], to, (levels[0], levels[2]), self.eta)
             return (first, 0.0, third)

@@ -101,7 +101,7 @@ class Stork2(VelocityAB):
             raise ValueError(f"stork_2: stages must be a whole number >= 2, got {self.stages}")
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return exact moments, but the third is multiplied by 3 :func:`gegenbauer_moment`."""
+        """Return VelocityAB's moments, the third multiplied by 3 :func:`gegenbauer_moment`."""
         exact = super().moments(cur, nxt, count)
         return [*exact[:2], *(m * 3 * gegenbauer_moment(self.stages) for m in exact[2:])]
 

@@ -30,7 +30,7 @@ class UniPC(Multistep):
 
     Both integrate a polynomial of m, which is d or eps, from lam_i to lam_i + h. UniP's polynomial
     goes through the last p values, UniC's also through the value at the end. Integrals are exact,
-    except for one in UniP-2 and in UniC-1, which is B(h) / 2 (``variant``). For d, -B(h) / 2 weighs
+    but one difference of values has the weight -B(h) / 2 for d, -nxt B(h) / 2 for eps. It is
     (m_i - m_{i-1}) h / h_{i-1} in UniP-2, and the end's value minus the start's in UniC-1.
 
     Attributes:
@@ -68,7 +68,7 @@ class UniPC(Multistep):
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the coefficients of UniP's step to ``nxt``, without the correction before it."""
+        """Return UniP's step from ``levels[0]`` to ``nxt`` on memos at ``levels``, uncorrected."""
         weights = self._memo_weights(self._predictor_weights(levels, nxt), levels)
         if self.prediction == "data":
             return LinearRow(levels[0], nxt / levels[0], weights)
@@ -86,7 +86,7 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` with the correction of the previous step, which began at ``before[0]``."""
+        """Return ``row`` with a correction of the step before, which read memos at ``before``."""
         corrector = self._corrector_weights(before, row.sigma)
         predictor = (0.0, *self._predictor_weights(before, row.sigma))
         change = [c - p for c, p in zip(corrector, predictor, strict=True)]
@@ -116,7 +116,7 @@ class UniPC(Multistep):
         return monomial_weights(lam, self._moments(cur, nxt, len(levels)))
 
     def _integral_weight(self, cur: float, nxt: float) -> float:
-        """Return the weight in UniP-2 and UniC-1: -B(h) / 2 for data, -nxt B(h) / 2 for noise."""
+        """Return the weight of the difference in UniP-2 and UniC-1, by the class's formula."""
         h = math.log(cur / nxt)
         if self.prediction == "data":
             return (h if self.variant == "bh1" else -math.expm1(-h)) / 2

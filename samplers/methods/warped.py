@@ -25,9 +25,10 @@ M1, M0 = 1 + 0j, 1j
 
 
 def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
-    """Return a plan that redoes its analytic first step with the evaluation of the second step.
+    """Return a plan that redoes its first step, made without an evaluation, in the second step.
 
-    The redone step is Euler's. Rows that read the memo of the second step also read the first's.
+    The first row guesses d = gain x. The second row evaluates d at the state that the guess gives,
+    and replaces the first step by Euler's with this d. Rows that read memo 1 also read memo 0.
 
     Args:
         rows: linear rows, the first with a ``gain``, the second without. A single row is unchanged.
@@ -160,7 +161,7 @@ class WarpedAB(Multistep):
         return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` with the correction of the previous step, which began at ``before[0]``."""
+        """Return ``row`` with a correction of the step before, which read memos at ``before``."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = memo_weights(self, levels, cur, moments)
@@ -265,7 +266,7 @@ class Auto(Declared):
     def levels(self, grid: Grid) -> Grid:
         """Return the rule's grid between the ends of ``grid``; a grid of one step is unchanged.
 
-        It has one step more than ``grid`` if the rule defers the first step.
+        It has one step more than ``grid`` if the rule's first step takes no evaluation (deferred).
         """
         if len(grid) == 1:
             return grid

@@ -66,7 +66,7 @@ class PeerBatch:
         return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """Return a new standard normal for levels ``cur`` to ``nxt``, by default for ``step``.
+        """Return a new standard normal for the levels (cur, nxt), by default for the step ``step``.
 
         A peer that gives levels expects increments of a Brownian path. Intervals inside one step of
         the grid share a path with the time sigma, as in k-diffusion. An interval begins a new path

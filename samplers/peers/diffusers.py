@@ -58,6 +58,8 @@ class SchedulerCoordinates(NamedTuple):
 def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
     """Set our levels in a scheduler after ``set_timesteps(len(grid))``; return its coordinates.
 
+    ``kind`` is the name of its class without "Scheduler".
+
     Raises:
         ValueError: the scheduler can only end at 0, and the grid does not.
     """
@@ -349,7 +351,7 @@ def _silence_diffusers() -> Iterator[None]:
 
 
 def load_library(name: str) -> ModuleType:
-    """Return the module ``diffusers.schedulers``, whose classes load on access."""
+    """Return the module ``diffusers.schedulers``; an error without it names the peer ``name``."""
     return import_installed(name, LIBRARY, "diffusers.schedulers")
 
 

@@ -72,7 +72,7 @@ def clone_file(name: str) -> Path:
     """Return the path of the file with the code of a peer such as ``edm:edm_sampler``, in a clone.
 
     Raises:
-        ValueError: the file is missing (the message says how to clone it) or no clone has it.
+        ValueError: no clone has the file (the message says how to clone it, if that is possible).
     """
     library = name.partition(":")[0]
     if library not in _FILES:

@@ -194,7 +194,7 @@ class EDM(Peer):
         return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Return the states after EDM's function, which gets our levels by ``round_sigma``."""
+        """Return the states after EDM's function, whose hook ``round_sigma`` returns our levels."""
         if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
         levels = batch.levels(x, batch.grid.positive)

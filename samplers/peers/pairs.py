@@ -269,9 +269,9 @@ def translate(library: str, kind: Kind = "sampler") -> list[dict[str, Any]]:
 
     Keys are ``label``, ``theirs``, ``ours``, ``steps``, ``end``, ``within`` and ``note``. In user
     interfaces, a label followed by "Karras" means that sampler on the schedule ``karras``. A
-    library's last steps can depend on the number of steps; a method then has several rows. Tests
-    (``pytest -m parity``) check that both samplers agree to ``within``, which is inf for similar
-    methods and None without such a test. ``note`` says what differs, or why the method is not here.
+    pair holds for ``steps`` ("up to 14") and grids with this ``end``; "" is any. Tests (``pytest -m
+    parity``) check that both samplers agree to ``within``, which is inf for similar methods and
+    None without such a test. ``note`` says what differs, or why the method is not here.
 
     Raises:
         ValueError: unknown library.

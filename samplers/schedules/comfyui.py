@@ -66,7 +66,7 @@ def sgm_uniform(
 def _by_rows(
     name: str, summary: str, source: Source, rows_of: Callable[[int, int], Sequence[int]]
 ) -> Callable[..., Grid]:
-    """Register and return a schedule: levels in the rows ``rows_of(n, T)``, falling, of T rows."""
+    """Register and return a schedule: falling rows ``rows_of(n, T)`` of the T rows in the range."""
 
     def make(
         n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
@@ -153,7 +153,7 @@ _SCALED = "A curve is scaled so as to end at sigma_min if that were above its la
 
 
 def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
-    """Return the grid ``sigma_max`` × ``shape``, which falls from 1 to 0, kept >= sigma_min."""
+    """Return the grid sigma_max × ``shape`` (1 to 0), scaled if a level > 0 is below sigma_min."""
     *inner, low = shape[1:-1] if to_zero else shape[1:]
     if low * sigma_max < sigma_min:
         scale = (1 - sigma_min / sigma_max) / (1 - low)

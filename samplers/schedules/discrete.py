@@ -163,8 +163,8 @@ def levels_in_range(
 ) -> list[float]:
     """Return a table's levels in the range, rising; the range's ends replace the outer two.
 
-    A level that is outside by at most the fraction ``near`` counts; an infinite level counts too.
-    Raises a ValueError if fewer than two levels lie within the range.
+    A level counts if it is in the range, outside by at most the fraction ``near``, or infinite.
+    Raises a ValueError for fewer than two such levels, a bad range, or ``n`` < 1.
     """
     check_range(n, sigma_min, sigma_max)
     low, high = sigma_min * (1 - near), sigma_max * (1 + near)
@@ -180,9 +180,9 @@ def levels_in_range(
 def grid_at_times(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """Return the levels at falling ``times``: indices into ``rows``, interpolated or rounded.
+    """Return the grid at falling ``times``: indices into levels ``rows``, interpolated or rounded.
 
-    The first level is the last of ``rows`` in any case. Two equal levels raise a ValueError.
+    The first level is ``rows[-1]`` for any ``times[0]``. Two equal levels raise a ValueError.
     """
     inner = (level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]

@@ -30,7 +30,7 @@ Matrix = NDArray[np.float64]
 
 @cache
 def read_lists() -> dict[str, Any]:
-    """Return ``lists.json``: lists by schedule, and the levels to which the lists of GITS refer."""
+    """Return ``lists.json``: lists by schedule, and the levels to which GITS's indices refer."""
     return json.loads((Path(__file__).parent / "lists.json").read_text(encoding="utf-8"))
 
 
@@ -43,7 +43,7 @@ def choose_list(name: str, key: str) -> Any:
 
 
 def _inner_levels(known: list[float], n: int, low: float, high: float) -> list[float]:
-    """Return ``n`` - 1 levels between a list's ends, log-linear in the index, in (low, high)."""
+    """Return ``n`` - 1 inner levels of ``known``, log-interpolated, stretched if too wide."""
     logs, ends = np.log(known), np.log([low, high])
     inner = np.interp(np.arange(1, n) * (len(known) - 1) / n, np.arange(len(known)), logs)
     if n > 1 and not (ends[0] < inner[-1] and inner[0] < ends[1]):
@@ -349,8 +349,8 @@ def align_your_steps(
 
     ``model`` names the list: "sd15", "sdxl" or "svd", of 10 steps. Without ``to_zero``, 10 steps
     over the range of such a list are the list itself. Forge's lists are "sd15_32" and "sdxl_32", of
-    32 levels, and "sd15_gits" and "sdxl_gits", from GITS. With ``replace_last``, 0 takes the place
-    of the list's last level. The other arguments are as in :func:`~.closed.karras`.
+    32 levels, and "sd15_gits" and "sdxl_gits", from GITS. With ``replace_last`` and ``to_zero``,
+    0 replaces the list's last level. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: the list is unknown, or ``n`` or the range is invalid.
