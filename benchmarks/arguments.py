@@ -111,8 +111,7 @@ def make_sampler(sampler: Any) -> Sampler:
             load_installed()
         return methods.make(spec)
     made = sampler() if isinstance(sampler, type) else sampler
-    if ":" not in getattr(made, "name", ""):  # another library's sampler has a name already
-        methods.spec_of(made)
+    methods.spec_of(made)
     return made
 
 

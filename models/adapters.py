@@ -278,10 +278,7 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return classes drawn by ``class_weights``, or ids modulo ``conditions``, ``(batch,)``.
-
-        Without either, the result is None, which means "no label" for a network with classes.
-        """
+        """Return classes drawn by ``class_weights``, or ids modulo ``conditions``; else None."""
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)

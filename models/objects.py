@@ -103,6 +103,8 @@ def from_network(
     Raises:
         ValueError: the prediction is unknown, or does not fit the process.
     """
+    from .checkpoints.checkpoint_denoiser import highest_finite_level
+
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
     return NativeDenoiser(
@@ -113,6 +115,7 @@ def from_network(
         event=tuple(event),
         identity=f"{name}-{digest_of_object(network, prediction, tuple(event), process, limits)}",
         times=times,
+        sigma_max=highest_finite_level(process, process.level(process.t_max)),
         limits=limits,
     )
 
@@ -211,7 +214,7 @@ def _accept_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
     called = network.forward if isinstance(network, nn.Module) else network
     try:
         inspect.signature(called).bind("x_t", "t", "labels")
-    except TypeError:
+    except (TypeError, ValueError):  # a traced function has no signature
         return _LabelIgnoringNetwork(network)
     return network
 

@@ -58,7 +58,10 @@ def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ..
     """Return a section's opening sentences; ``crossings`` is from ``headline_of_problem(rows)``."""
     best = headline_row(findings)
     if best is None:
-        return ("At these budgets all samplers give the same result.",)
+        if all(are_all_alike(best, findings.quantity.name) for best in findings.best):
+            return ("At these budgets all samplers give the same result.",)
+        against = findings.best[0].against
+        return (f"At these budgets no sampler is better than {against}, and others are its equal.",)
     sentences = (
         _sentence_of_advice(best, findings.quantity),
         _sentence_on_plateau(findings),

@@ -67,7 +67,8 @@ def register(cls: Any) -> Any:
 def spec_of(sampler: Any) -> dict[str, Any]:
     """Return the name and non-default options of a sampler, and register its class if necessary.
 
-    A class that a notebook redefines replaces the earlier one.
+    A class that a notebook redefines replaces the earlier one. Other libraries' samplers
+    (``library:name``) are known without.
 
     Raises:
         PluginError: the class cannot be registered (:func:`register`).
@@ -76,7 +77,7 @@ def spec_of(sampler: Any) -> dict[str, Any]:
     other = _REGISTRY.get(getattr(cls, "name", ""))
     if other and (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__):
         del _REGISTRY[cls.name]
-    if _UNLISTED.get(getattr(cls, "name", "")) is not cls:
+    if ":" not in getattr(cls, "name", "") and _UNLISTED.get(getattr(cls, "name", "")) is not cls:
         register(cls)
     return {"name": cls.name, **non_default(sampler)}
 

@@ -69,7 +69,7 @@ class Checkpoint(NativeDenoiser):
             factor=spec.factor,
             half=spec.half or None,  # type: ignore[arg-type]
             sigma_min=spec.sigma_min,
-            sigma_max=_highest_finite_level(spec, process),
+            sigma_max=highest_finite_level(process, spec.sigma_max),
             infinite=math.isinf(spec.sigma_max),
             limits=spec.limits,
             kind=spec.kind,
@@ -157,10 +157,10 @@ def _why_unusable(spec: Specification) -> str:
     return ""
 
 
-def _highest_finite_level(spec: Specification, process: Process) -> float:
+def highest_finite_level(process: Process, sigma_max: float) -> float:
     """Return ``sigma_max``; if infinite, :data:`CAP` or a table's last finite level, the lower."""
-    if math.isfinite(spec.sigma_max):
-        return spec.sigma_max
+    if math.isfinite(sigma_max):
+        return sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
     return min([CAP, *levels[-1:]])
 

@@ -155,7 +155,9 @@ class Multistep(GridSampler):
     def profile(self, grid: Grid) -> list[int]:
         """Return the order of each step: the number of evaluations, old and new, that it uses."""
         orders = lower_last([self.order_at(i) for i in range(len(grid))], self.last)
-        return [*orders[:-1], 1] if grid.to_zero and not self.through_zero else orders
+        if grid.to_zero:  # a step to 0 has no single steps at its start
+            return [*orders[:-1], min(orders[-1], len(grid)) if self.through_zero else 1]
+        return orders
 
     def plan(self, grid: Grid) -> list[Any]:
         """Return the coefficients of each step, which has the order that :meth:`profile` says."""

@@ -6,7 +6,8 @@ import pickle
 
 import torch
 
-from samplerbench.models.objects import _bytes_of, digest_of_object
+from samplerbench.models.objects import _bytes_of, digest_of_object, from_network
+from samplerbench.models.process import Trigonometric
 
 
 class Ensemble:
@@ -19,3 +20,10 @@ def test_digest_of_object__tensors_in_containers_count_by_their_numbers():
     assert first == same != other
     plain = {"a": [1, 2.5, None], "b": (torch.float32, "text")}
     assert _bytes_of(plain) == pickle.dumps(plain)  # digests of earlier runs stay
+
+
+def test_from_network__an_infinite_level_is_capped_and_a_network_without_signature_is_called():
+    model = from_network(lambda x, t: 0 * x, "v", event=(2,), process=Trigonometric())  # noqa: ARG005
+    assert model.sigma_max == 1e4
+    assert torch.isfinite(model.denoise(torch.ones(1, 2), model.sigma_max, None)).all()
+    assert from_network(torch.mul, event=(2,)).denoise(torch.ones(1, 2), 1.0, None).shape == (1, 2)

@@ -109,6 +109,10 @@ def led(frame, crossings):
             "(dominated by the model's own error; see fd_conv).",
         ),
         (
+            [row("euler", 10.0), row("heun", 10.0), row("ddpm", 90.0)],
+            "At these budgets no sampler is better than Euler, and others are its equal.",
+        ),
+        (
             [row("euler", 10.0), row("heun", 10.0)],
             "At these budgets all samplers give the same result.",
         ),

@@ -337,3 +337,9 @@ def test_multistep__weights_of_equal_steps_are_of_first_order_on_random_ones(nam
     assert slope(STEPS, [error(sampler, problem, n) for n in STEPS]) == pytest.approx(
         order, abs=0.25
     )
+
+
+def test_profile__a_single_step_to_zero_has_order_one():
+    sampler = make("zab_3(startup='singlestep',through_zero=True)")
+    assert sampler.profile(Grid((10.0, 0.0))) == [1]
+    assert sampler.profile(Grid((10.0, 5.0, 2.0, 0.0))) == [3, 3, 3]

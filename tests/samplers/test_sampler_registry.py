@@ -381,4 +381,6 @@ def test_load_peer_module__a_peer_of_a_package_is_refused_in_a_sentence():
 def test_spec_of__an_unlisted_sampler_stays_unlisted():
     before = names()
     assert spec_of(make("cfgpp"))["name"] == "cfgpp"
+    of_library = type("X", (get("euler"),), {"name": "azula:X"})
+    assert spec_of(of_library())["name"] == "azula:X"
     assert names() == before
