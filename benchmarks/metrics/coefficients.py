@@ -40,7 +40,7 @@ def coefficient_distances(
         Ratios ``(d,)`` > 0, about 1 / n or more if the n samples are exact.
 
     Raises:
-        ValueError: shapes do not fit, there is no sample, or a value is not finite.
+        ValueError: shapes do not fit, there is no sample, or a coefficient is not finite.
     """
     rows = as_rows(x)
     if len(rows) == 0 or any(
@@ -67,9 +67,9 @@ def coefficient_distances(
 def quantile_cell_means(
     n: int, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return means ``(n, d)`` of d mixtures' quantiles over n equal parts of (0, 1).
+    """Return means ``(n, d)`` of d mixtures' quantile functions over n equal parts of (0, 1).
 
-    Arguments are ``(K, d)``, as for :func:`coefficient_distances`.
+    Row i is the mean from i / n to (i + 1) / n. Weights, means and stds are ``(K, d)``.
     """
     from scipy.special import ndtr  # imported here, since a finished run does not need it
 

@@ -42,7 +42,7 @@ BACKBONES = {11: ("alex", 31), 3: ("vgg", 16)}
 
 
 def image_pairs(cell: Context) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (decoded samples, decoded endpoints) in blocks; nothing if ``cell.limits`` is None."""
+    """Yield (decoded samples, decoded endpoints) in blocks; nothing for data without a range."""
     ends = cell.solution.x
     x = cell.whole[: len(ends)]
     for start in range(0, len(x) if cell.limits else 0, BLOCK):
@@ -100,7 +100,7 @@ def _load_file(path: Path, *_changes: int) -> tuple[Any, str, int]:
 
 @metric("psnr_conv", version=1, needs=NEEDS, quantities=(PSNR,), default=False)
 def psnr_conv(cell: Context) -> Measured:
-    """Measure the mean PSNR of samples to endpoints, in dB; empty without samples or limits."""
+    """Measure the mean PSNR of samples to endpoints, in dB; empty without samples or a data range."""
     limits = cell.limits or (0.0, 1.0)
     pairs = ((x.cpu().numpy(), r.cpu().numpy()) for x, r in image_pairs(cell))
     each = np.concatenate([[], *(peak_signal_to_noise(x, r, limits) for x, r in pairs)])
@@ -115,7 +115,8 @@ def psnr_conv(cell: Context) -> Measured:
 def lpips_conv(cell: Context) -> Measured:
     """Measure the mean LPIPS of decoded samples to decoded endpoints.
 
-    The result is empty without a range, for small images, and for images neither grey nor RGB.
+    The result is empty without samples or a data range, and for images that are too small for the
+    backbone, or neither grey nor RGB.
     """
     (network, name, side), (low, high) = load_lpips(), cell.limits or (0.0, 1.0)
     blocks: list[Any] = [[]]
@@ -132,7 +133,7 @@ def lpips_conv(cell: Context) -> Measured:
 
 
 def _mean_of(values: FloatArray, name: str, **beside: object) -> Measured:
-    """Return the mean of values ``(n,)``, its error and the columns ``beside``; empty for n = 0."""
+    """Return columns ``name`` (mean of ``values``), its error, ``beside``; empty without values."""
     if not len(values):
         return Measured({})
     se = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan

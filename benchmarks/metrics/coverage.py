@@ -104,7 +104,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return arrays ``values`` summed over groups of modes with ``expected`` counts >= FEWEST."""
+    """Return ``values`` summed over groups of modes; ``expected`` sums to >= FEWEST in each."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):

@@ -104,7 +104,7 @@ def flip_fraction(
 
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def measure_endpoint_distances(cell: Context) -> Measured:
-    """Measure distances of samples to ODE endpoints, and the share in other modes than these."""
+    """Measure distances of samples to ODE endpoints, and the share that ended in another mode."""
     x, error = _distances(cell)
     columns: dict[str, object] = {
         **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
@@ -148,10 +148,11 @@ def endpoint_distance(x: ArrayLike) -> float:
 def distance_columns(
     distances: FloatArray, apart: float, quantities: Sequence[Quantity]
 ) -> dict[str, object]:
-    """Return columns that summarise distances ``(n,)`` of samples: value, error, 95 % interval.
+    """Return columns that summarise distances ``(n,)`` of samples for each of ``quantities``.
 
-    ``quantities`` name the columns. ``apart`` is the RMS distance between two endpoints
-    (:func:`endpoint_distance`). A quantity without a column for ``apart`` gives only its flag.
+    They are value, error, ends of the 95 % interval, and ``apart``, the RMS distance between two
+    endpoints (:func:`endpoint_distance`). A quantity that names no column for ``apart`` has none
+    of these. A quantity that names a flag has a warning there if a few samples dominate.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:

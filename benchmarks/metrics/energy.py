@@ -34,12 +34,11 @@ MINUS_DISTANCE = Kernel(_minus_distance, lambda x: np.zeros(len(x)))
 def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> KernelEstimate:
     """Estimate the energy distance between the distributions of two independent sets.
 
+    The value is in the units of the features, and unbiased, so it may be negative.
+
     Args:
         features: ``(n, d)`` of the generated samples, n >= 4.
         reference_features: ``(m, d)`` of samples of the truth, m >= 4.
-
-    Returns:
-        Estimate in the units of the features. It is unbiased, so its value may be negative.
 
     Raises:
         ValueError: dimensions differ, a side has fewer than four samples, or a value is not finite.

@@ -7,9 +7,9 @@ reference samples y_1 … y_m,
 
 the U-statistic on all samples. Random subsets are not used: their spread is no standard error.
 
-**Variance.** Hoeffding's decomposition of the three means has uncorrelated terms. Let a(x) = E k(x,
-X) - E k(x, Y) and b(y) = E k(y, Y) - E k(y, X). Let V be the variance of a kernel matrix after
-subtracting the means of its rows and columns. Then
+**Variance.** Hoeffding's decomposition of the three means has uncorrelated terms. For a random
+sample X and a random reference sample Y, let a(x) = E k(x, X) - E k(x, Y) and b(y) = E k(y, Y) - E
+k(y, X). Let V be the variance of a kernel matrix after subtracting row and column means. Then
 
     Var = 4 Var a / n + 4 Var b / m + 2 V_xx / (n (n-1)) + 2 V_yy / (m (m-1)) + 4 V_xy / (n m).
 
@@ -143,9 +143,9 @@ class KernelEstimate:
         value: unbiased squared maximum mean discrepancy, around 0 for equal distributions.
         se: standard error of ``value``, to second order, from the noise of both sets.
         low, high: ends of the 95 % interval, >= 0, which account for the skewness of the noise.
-        influence: influence of each sample ``(n,)``, in order, mean 0. An error from influences is
-            √2 times ``se`` for equal distributions, and ``se`` for very different ones.
-        reference_influence: influence of each reference sample ``(m,)``, mean 0.
+        influence: influence u of each sample ``(n,)``, in order, mean 0. The error sqrt(var u / n +
+            var v / m) is √2 ``se`` for equal distributions, and ``se`` for very different ones.
+        reference_influence: influence v of each reference sample ``(m,)``, mean 0.
     """
 
     value: float

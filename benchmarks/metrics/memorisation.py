@@ -52,7 +52,7 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
 
     Args:
         x: samples ``(n, ...)``.
-        training: examples ``(m, ...)``, m >= 2.
+        training: examples ``(m, ...)``, m >= 2, or m >= 3 if ``same``.
         same: True if ``x`` is ``training``; then no example is its own neighbour.
 
     Raises:
@@ -74,12 +74,12 @@ def memorised_threshold(
     """Return quantile ``level`` of :func:`distance_ratio` over data outside the training set.
 
     Args:
-        training: examples ``(m, ...)``.
-        held_out: other data ``(k, ...)`` of the same kind. None holds out each example in turn.
+        training: examples ``(m, ...)``, m >= 2, or m >= 3 for ``held_out`` None.
+        held_out: k >= 1 other data ``(k, ...)`` of the same kind. None holds out each example in
+            turn.
         level: level of the quantile, in (0, 1).
 
-    Raises:
-        ValueError: :func:`distance_ratio` raises.
+    Raises the errors of :func:`distance_ratio`.
     """
     fresh = training if held_out is None else held_out
     ratio = distance_ratio(fresh, training, same=held_out is None)
@@ -140,5 +140,5 @@ def memorised(cell: Context) -> Measured:
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
 def duplicates(cell: Context) -> Measured:
-    """Measure the share of exact repeats among samples stored without rounding, if any are."""
+    """Measure the share of exact repeats among samples stored unrounded; empty without these."""
     return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

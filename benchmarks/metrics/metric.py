@@ -159,10 +159,7 @@ class Context(Protocol):
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, means and stds ``(K, d)`` of the exact mixture of each Haar coefficient.
-
-        Need: "coefficients".
-        """
+        """Weights, means, stds ``(K, d)`` of Haar coefficients' mixtures. Need: "coefficients"."""
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:
@@ -189,7 +186,13 @@ class Context(Protocol):
 
 
 class Measured(NamedTuple):
-    """Result of a metric: values by column name, and samples' influences ``(n,)`` by array name."""
+    """Result of a metric.
+
+    Attributes:
+        columns: values by column name.
+        influence: one number per sample ``(n,)`` by array name, to compare configurations: the
+            sample's influence on the value, or its own distance or score.
+    """
 
     columns: Mapping[str, object]
     influence: Mapping[str, FloatArray] = {}
@@ -207,8 +210,8 @@ class Metric:
         measure: decorated function. An ArithmeticError or ValueError from a built-in metric fails
             the row of the cell. An error from a plugin leaves only its own columns empty.
         default: False for a metric that is measured only if a suite names it.
-        weights: function that loads the user's file of weights and returns a text with its hash. If
-            it raises a ValueError, no run with the metric starts. None for a metric without a file.
+        weights: function that loads the user's file of weights and returns its name and hash. If it
+            raises a ValueError, no run with the metric starts. None for a metric without a file.
     """
 
     name: str

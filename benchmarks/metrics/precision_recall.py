@@ -4,12 +4,10 @@ The ball of a real sample reaches its k-th nearest real neighbour. These balls a
 union estimates the real manifold. The balls G of generated samples are made likewise.
 
     precision = share of generated samples in some ball of R,   recall = share of real samples in some ball of G,          k = 3
-                                                                  (Kynkäänniemi et al. 2019,
-                                                                  arXiv:1904.06991, eqs. 1 and 2)
+                                        (Kynkäänniemi et al. 2019, arXiv:1904.06991, eqs. 1 and 2)
     density   = (mean number of balls of R around a generated sample) / k,
     coverage  = share of balls of R that hold a generated sample,                                                        k = 5
-                                                                  (Naeem et al. 2020,
-                                                                  arXiv:2002.09797, eqs. 5 and 6)
+                                        (Naeem et al. 2020, arXiv:2002.09797, eqs. 5 and 6)
 
 All four depend on the numbers of samples n and m, since radii shrink as sets grow. Compare only
 values from equal numbers. For two sets from one distribution the expected density is 1. Their

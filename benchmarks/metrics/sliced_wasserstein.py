@@ -98,14 +98,14 @@ def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return x's rows, y's rows and the lengths of intervals where both quantiles are constant."""
+    """Return (rows of x, rows of y, lengths) of intervals of (0, 1) with constant quantiles."""
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Return the influence ``(n,)`` of each sample from sorted columns; ``order`` sorted ``x``."""
+    """Return influences ``(n,)`` in the order of samples; ``order`` has sorted ``x`` ``(n, l)``."""
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
     target = (y[(at - 1) // n] + y[at // n]) / 2  # mid-jump if i / n is at a jump of G^{-1}

@@ -44,11 +44,11 @@ MARGIN = 1e-5
 
 
 class Doubling(NamedTuple):
-    """Stopping rule for doubling the steps of a reference solution, from ``first`` to ``last``.
+    """Rule to double the steps of a reference solution, from ``first``, until it is accurate.
 
-    Each doubling is assumed to move the solution ``gain`` times less than the doubling before.
-    Doubling ends if the next RMS move would be at most :data:`MARGIN`, or at most ``negligible``
-    times the smallest error of samples that is to be measured with the solution.
+    Its error is estimated as the RMS change by the last doubling, divided by ``gain``. Doubling
+    ends once the error is at most :data:`MARGIN`, or at most ``negligible`` times the RMS distance
+    of the closest sampler's samples to the solution. It ends at ``last`` steps in any case.
     """
 
     first: int
@@ -64,7 +64,10 @@ def endpoints_by_doubling(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return :func:`solve_by_doubling` of ``solve``; solutions are stored in ``run`` by ``tag``."""
+    """Return endpoints by :func:`solve_by_doubling`; every solution is stored in ``run``.
+
+    File names are ``tag`` and the steps. Doubling restarts at half of the most steps stored.
+    """
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -84,8 +87,8 @@ def solve_by_doubling(
 ) -> Endpoints:
     """Return endpoints ``solve(steps)``; ``steps`` is doubled from ``first`` until ``rule`` is met.
 
-    ``measured`` are arrays of samples ``(k, *event)`` of the same latents. The smallest RMS
-    distance of one to the solution is the smallest error to measure. The result has ``modes`` None.
+    ``measured`` are arrays ``(k, *event)``, each with a sampler's samples of the same latents. In
+    ``rule`` the array closest to the solution counts. ``modes`` of the result is None.
     """
     steps, previous = first, None
     while True:
@@ -203,7 +206,10 @@ def converged_path_endpoints(
 def converged_features(
     run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples: the reference's, or of ``count`` drawn."""
+    """Return features ``(m, d)`` of converged samples: ``reference``'s, or of ``count`` new ones.
+
+    New ones start from latents that no run uses; their features are stored in ``run``.
+    """
     if reference.converged is not None:
         return reference.converged
     tag = _truth_tag(model, cell, count, reference.extractor.identity, run.extractor)
@@ -237,7 +243,7 @@ def _truth_tag(model: Denoiser, cell: Cell, *what: object) -> str:
 
 
 def file_tag(model: Denoiser, *what: object) -> str:
-    """Return a file name with the model's name and a hash of its identity, levels and ``what``."""
+    """Return a file name: the model's name and a hash of its identity, sigma range and ``what``."""
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 

@@ -87,7 +87,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor that :func:`load_references` gives a model; None for no reference."""
+    """Return the extractor of the reference that :func:`load_references` gives a model, or None."""
     own = _call_of_model(name, model.reference)
     space = _choose_feature_space(name, model, own, spec)
     if space == CARD:
@@ -97,7 +97,7 @@ def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor |
 
 
 def _choose_feature_space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """Return ``spec``; but PIXELS for CARD if a small model has no reference and draws its data."""
+    """Return ``spec``; but PIXELS for CARD if ``own`` is None, and a small model draws its data."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _call_of_model(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -189,10 +189,10 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 def _pixel_reference(
     model: Denoiser, own: Reference | None, extractor: Identity
 ) -> Reference | None:
-    """Return a pixel reference from the exact moments of a model's data; None if unknown.
+    """Return a pixel reference with the exact moments of a model's data; None if unknown.
 
-    Held-out data are unclamped samples, if the model draws any. The result is also None if ``own``,
-    the model's own reference, is None.
+    Held-out data are drawn by the model, unclamped; there are none if it draws no data. The result
+    is also None if ``own``, the model's own reference, is None.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:

@@ -140,7 +140,7 @@ def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> 
 def converged_curvature(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """Return :func:`curvature_arrays` at growing :data:`STEPS`, until more steps add little."""
+    """Return :func:`curvature_arrays` at the first of :data:`STEPS` with small ``missing``, or the last."""
     arrays: Arrays = {}
     for steps in STEPS:
         arrays = curvature_arrays(model, ids, seed, dtype, batch, unit, steps)
@@ -183,7 +183,8 @@ def curvature_summary(arrays: Arrays) -> dict[str, Any]:
         ``curvature`` (arc length of d), ``jump``, ``deviation`` and ``straightness``, each with a
         standard error ``_se`` (None for one sample). ``resolution`` is the mean of ``missing``.
         ``half`` has the levels at 1/4 and 3/4 of the arc. ``profile`` is the arc length per unit
-        of lam = -log sigma, between levels ``edges``. ``samples`` is the number of samples.
+        of lam = -log sigma, between levels ``edges``. ``samples`` is the number of samples;
+        ``steps`` and ``unit`` are copied.
     """
     whole = {"curvature": arrays["way"][:, -1]} | {
         name: arrays[name] for name in ("jump", "deviation", "straightness")

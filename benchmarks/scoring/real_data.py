@@ -49,7 +49,7 @@ SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
 
 
 class RealData(NamedTuple):
-    """Real samples ``(n, *event)`` for moments, further ones held out, and their source's name."""
+    """Real samples ``(n, *event)``, ``reference`` for moments and others held out; their source."""
 
     reference: Tensor
     held_out: Tensor

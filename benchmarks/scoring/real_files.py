@@ -52,12 +52,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 def read_array(
     path: Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int | None = None
 ) -> Tensor:
-    """Read the samples of a file, ``(n, …)`` float32: all, or ``most`` spread evenly over the file.
+    """Read the samples of a file, ``(n, …)`` float32: all, or at most ``most``, evenly spread.
 
-    The file is ``.npy``, or ``.npz`` with one array, or with ``x`` or ``arr_0``. Values must be in
-    the model's range. Only bytes (uint8) of images are rescaled, from 0 … 255 to ``limits``. Their
-    shape may be ``(n, h, w)`` or ``(n, h, w, channels)``; channels become the second axis. Raises
-    a ValueError for a missing, damaged or ambiguous file; other shapes are not checked.
+    The file is ``.npy``, or ``.npz`` with one array, or with ``x`` or ``arr_0``. Bytes (uint8) of
+    images are rescaled from 0 … 255 to ``limits``, unless this is None. Their shape may be ``(n, h,
+    w)`` or ``(n, h, w, channels)`` in place of ``(n, *event)``. Other shapes and ranges are not
+    checked. Raises a ValueError for a missing, damaged or ambiguous file.
     """
     if not path.is_file():
         raise ValueError(

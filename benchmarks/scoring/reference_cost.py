@@ -39,7 +39,7 @@ class _EvaluatedError(Exception):
 def reference_evaluations(
     suite: Suite, model: Denoiser, reference: Reference | None, cells: Sequence[Cell]
 ) -> float:
-    """Return the expected evaluations for a model's references if none is stored; 0 for a map."""
+    """Return the expected single-sample evaluations if no reference is stored; 0 for a map."""
     if not cells or model.kind == "map":  # a map has no reference solution
         return 0.0
     total, endpoints = 0.0, max(endpoint_count(suite, cell) for cell in cells)

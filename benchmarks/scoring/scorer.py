@@ -282,7 +282,7 @@ class Scorer:
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
-        """Return the settings and references whose change makes the score of a cell outdated."""
+        """Return settings, endpoints and reference, whose change makes a cell's score outdated."""
         return {
             "samples": cell.samples,
             "reference_steps": truth.steps if truth else None,

@@ -93,7 +93,8 @@ class StatisticsFile:
     ) -> RealStatistics:
         """Return the first statistics that fit an extractor's features of samples in ``limits``.
 
-        Number and, where known, identity and space are equal. Raises a ValueError if none fit.
+        They fit if they have as many features, and the same identity and space where these are
+        known. Raises a ValueError if none fit.
         """
         name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")
@@ -138,8 +139,8 @@ def features_identity(extractor: Extractor, limits: tuple[float, float] | None) 
 def read_statistics(source: str) -> StatisticsFile | None:
     """Read the statistics in a file; None for a source without any, such as an array of samples.
 
-    ``source`` is a value of ``--reference``. Raises a ValueError if a file with statistics is
-    damaged, or if a pickle or ``.pt`` file has none.
+    ``source`` is a value of ``--reference``. An ``.npz`` that cannot be opened also gives None.
+    Raises a ValueError for invalid statistics, or for a pickle or ``.pt`` file without any.
     """
     path = Path(source)
     if not path.is_file() or path.suffix not in (".npz", ".pkl", ".pickle", ".pt", ".pth"):

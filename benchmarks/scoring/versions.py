@@ -89,7 +89,7 @@ def check_results(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
     """Return a plugin's results as a record and arrays.
 
     Raises a ValueError for values of another kind than their column, and for influence values that
-    are not finite or not ``(n,)``.
+    are not finite or not one-dimensional.
     """
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns

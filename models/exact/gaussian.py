@@ -52,12 +52,12 @@ class Gaussian(ExactModel):
         return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Return the mean and the covariance Q diag(variances) Q^T."""
+        """Return the mean ``(d,)`` and the covariance Q diag(variances) Q^T, ``(d, d)``."""
         mean, cov = to_numpy(self._mean, self._basis * self._variances @ self._basis.T)
         return mean, cov
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T of x0 given ``x``."""
+        """Return means ``(batch, d)`` and covariances Q diag(v sigma^2 / (v + sigma^2)) Q^T."""
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
         square = level_per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)

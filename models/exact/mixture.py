@@ -19,7 +19,7 @@ from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul, 
 
 
 class ComponentTerms(NamedTuple):
-    """Intermediate values of :class:`GaussianMixture` for n rows and K components."""
+    """Terms in the formulas of :class:`GaussianMixture`, for n rows x and K components."""
 
     coords: Tensor  # (n, K, r): U_k^T (x - mu_k)
     square: Tensor  # (n, 1): sigma^2
@@ -155,7 +155,7 @@ class GaussianMixture(ExactModel):
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and covariance of x0 given ``x``, by the law of total covariance.
+        """Return mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x``.
 
         Given component k, the covariance is sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
         """

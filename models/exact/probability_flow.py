@@ -166,7 +166,7 @@ def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
-    """Return DOP853's error of each row's step, relative to ``allowed``, in the maximum norm."""
+    """Return DOP853's largest error in each row's step, as a multiple of ``allowed``: ``(n,)``."""
     fifth, third = (
         (weighted_sum(weights, stages).abs() / allowed).amax(1) for weights in (FIFTH, THIRD)
     )
@@ -175,7 +175,7 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the next step's length over the last one's, in [0.2, 5], given the last ``error``."""
+    """Return the next step's length over the last one's, in [0.2, 5], given its :func:`step_error`."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))

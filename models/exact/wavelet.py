@@ -256,11 +256,7 @@ class Wavelet(ExactModel):
         return self._to_pixels(mean[None])[0].cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and covariance of x0 given ``x``, in pixels.
-
-        A coefficient's variance follows from the law of total variance. The covariance is dense: d²
-        elements per sample.
-        """
+        """Return mean ``(batch, d)`` and dense covariance ``(batch, d, d)`` of x0 given ``x``."""
 
         def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return self._posterior_coefficients(self._to_coefficients(x), sigma)[1]

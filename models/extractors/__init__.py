@@ -55,7 +55,7 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         samples: properties of the samples.
 
     Returns:
-        The extractor; from a scheme that knows the data, such as ``card``, a reference with it.
+        The extractor, or a reference that contains it if the scheme knows the data (``card``).
 
     Raises:
         ValueError: the extractor or its file is missing or invalid, or its package is broken.

@@ -21,7 +21,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """Return the model's own reference, in its first ``count`` principal axes if not ""."""
+    """Return the model's own reference, on its first ``count`` principal axes unless it is ""."""
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
         what = f"'card:{count}' asks for no number of features"
@@ -34,7 +34,7 @@ def load(count: str, samples: Samples) -> Reference:
 
 
 class ProjectedExtractor:
-    """Extractor of ``inner``'s features times ``axes`` ``(d, k)``, whose hash is ``digest``."""
+    """Extractor of ``inner``'s features times ``axes`` ``(d, k)``; ``digest`` hashes their file."""
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
         self._inner, self.axes = inner, axes

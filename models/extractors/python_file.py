@@ -86,6 +86,6 @@ class CheckedExtractor:
 
 @extractor("python_file", usage="file.py:factory")
 def load(spec: str, samples: Samples) -> CheckedExtractor:
-    """Load the extractor that a user's function returns when it is called without arguments."""
+    """Load the extractor that the call ``factory()`` returns; ``spec`` is ``file.py:factory``."""
     loaded = call_function(spec, "extractor")
     return CheckedExtractor(loaded, Path(spec).name, samples.event, samples.limits)

@@ -76,11 +76,11 @@ def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor 
 
 @extractor("round", usage="round:EXTRACTOR")
 def load_rounded(rest: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor for samples that are rounded to grey levels, as by EDM's scripts."""
+    """Load extractor ``rest`` for samples that are rounded to grey levels, as by EDM's scripts."""
     return load_quantised("round", rest, samples)
 
 
 @extractor("truncate", usage="truncate:EXTRACTOR")
 def load_truncated(rest: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor for samples that are truncated to grey levels, as by ADM's scripts."""
+    """Load extractor ``rest`` for samples truncated to grey levels, as by ADM's scripts."""
     return load_quantised("truncate", rest, samples)

@@ -113,7 +113,7 @@ def _make_norm(width: int, *, rms: bool) -> nn.Module:
 
 
 def _modulate(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
-    """Scale and shift tokens ``(batch, tokens, width)`` by vectors ``(batch, width)``."""
+    """Return tokens times 1 + ``scale``, plus ``shift`` (None: 0), both ``(batch, width)``."""
     scaled = x * (1 + scale[:, None])
     return scaled if shift is None else scaled + shift[:, None]
 
@@ -157,7 +157,7 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Output layer, which maps each token to the values of its patch."""
+    """Output layer, which maps each token to the ``numbers`` values of its patch."""
 
     def __init__(self, width: int, numbers: int, *, rms: bool) -> None:
         super().__init__()
@@ -166,13 +166,13 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)``, ``(batch, width)`` to ``(batch, tokens, numbers)``."""
+        """Map ``(batch, tokens, width)``, given ``emb``, to ``(batch, tokens, numbers)``."""
         shift, scale = self.adaLN_modulation(emb).chunk(2, 1)
         return self.linear(_modulate(self.norm_final(x), shift, scale))
 
 
 def patch_embedding(channels: int, width: int, patch: int, narrow: int = 0) -> nn.Sequential:
-    """Return a layer from patches to ``width`` channels, through ``narrow`` if this is not 0."""
+    """Return layers from an image to ``width`` channels a patch, through ``narrow`` if not 0."""
     if not narrow:
         return nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, patch, patch)))
     first = nn.Conv2d(channels, narrow, patch, patch, bias=False)

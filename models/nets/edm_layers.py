@@ -276,7 +276,7 @@ class LevelUNet(nn.Module):
         return torch.cat([x, earlier], dim=1)
 
     def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``x``, plus ``image`` if a layer adds it, and the image for the next level."""
+        """Return ``x``, plus ``image`` if level ``at`` adds it, and the next level's image."""
         if f"{at}_aux_skip" in self.enc:
             image = self.enc[f"{at}_aux_down"](image)
             return x + self.enc[f"{at}_aux_skip"](image), image

@@ -133,7 +133,7 @@ class SongUNet(LevelUNet):
         return image
 
     def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return ``image`` upsampled, plus an image of state ``x`` if there is a layer for it."""
+        """Return ``image`` upsampled to level ``at``, plus an image of ``x`` if it makes one."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:

@@ -68,7 +68,7 @@ class ResBlock(nn.Module):
         self.skip = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1, bias=False)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h, w)``."""
+        """Map ``(batch, c_in, h, w)``, ``(batch, embedding)`` to ``(batch, c_out, h, w)``."""
         h = x
         for layer in self.main:
             h = layer(h, emb) if isinstance(layer, AdaptiveNorm) else layer(h)
@@ -86,7 +86,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, channels, h, w)`` to the same shape."""
+        """Map ``(batch, channels, h, w)`` and ``(batch, embedding)`` to the shape of ``x``."""
         n, c, height, width = x.shape
         parts = self.qkv_proj(self.norm_in(x, emb)).reshape(
             n, 3, self.heads, c // self.heads, height * width
@@ -121,7 +121,7 @@ class Stage(nn.ModuleList):
     """Blocks at one resolution, after (encoder) or before (decoder) a change of resolution."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to the channels and resolution that the next stage takes."""
+        """Map ``(batch, c, h, w)`` and ``(batch, embedding)`` to the input of the next stage."""
         for layer in self:
             x = layer(x, emb) if isinstance(layer, ResBlock | Attention) else layer(x)
         return x
@@ -135,7 +135,7 @@ class _EncoderDecoder(nn.Module):
         self.d_blocks, self.u_blocks = nn.ModuleList(down), nn.ModuleList(up)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c, h, w)`` to the same shape."""
+        """Map ``(batch, c, h, w)`` and ``(batch, embedding)`` to the shape of ``x``."""
         skips = []
         for stage in self.d_blocks:
             x = stage(x, emb)

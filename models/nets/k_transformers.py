@@ -59,7 +59,7 @@ class Perceptron(nn.Module):
         self.down_proj = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor, *emb: Tensor) -> Tensor:
-        """Map ``(…, width)`` to the same shape."""
+        """Map ``(…, width)`` to the same shape; ``emb`` are the arguments of :class:`Norm`."""
         passed, gate = self.up_proj(self.norm(x, *emb)).chunk(2, -1)
         return x + self.down_proj(passed * F.gelu(gate))
 
@@ -130,7 +130,7 @@ class AttentionV1(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, h, w, width)``, at coordinates ``at`` ``(h, w, 2)``, to its shape."""
+        """Map ``x`` ``(batch, h, w, width)`` at ``at`` ``(h, w, 2)``, given ``emb``, to its shape."""
         q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         log = self.qk_norm["scale"].clamp(max=self.LARGEST)[:, None, None, None]
         scale = torch.exp(0.5 * log - 0.25 * math.log(HEAD))
@@ -178,7 +178,7 @@ class AttentionV2(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, h, w, width)``, at coordinates ``at`` ``(h, w, 2)``, to its shape."""
+        """Map ``x`` ``(batch, h, w, width)`` at ``at`` ``(h, w, 2)``, given ``emb``, to its shape."""
         q, k, v = _split_heads(self.qkv_proj(self.norm(x, emb)), self.heads)
         frequencies = self.pos_emb.get_buffer("freqs")
         angle = rotation_angles(at, frequencies, frequencies)
@@ -208,12 +208,15 @@ class Layer(nn.Module):
         self.ff = Perceptron(width, hidden, emb)
 
     def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
-        """Map ``x`` ``(batch, h, w, width)``, at coordinates ``at`` ``(h, w, 2)``, to its shape."""
+        """Map ``x`` ``(batch, h, w, width)`` at ``at`` ``(h, w, 2)``, given ``emb``, to its shape."""
         return self.ff(x if self.self_attn is None else self.self_attn(x, at, emb), emb)
 
 
 def _gather_patches(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Merge patches of ``(batch, h, w, c)`` into tokens, by channel if ``channels_first``."""
+    """Merge each patch[0] × patch[1] positions of ``(batch, h, w, c)`` into one token.
+
+    A token's values are in the order (c, row, column) if ``channels_first``, else (row, column, c).
+    """
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)

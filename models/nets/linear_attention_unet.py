@@ -29,7 +29,7 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """3 × 3 convolution, normalisation (by channels if ``groups`` is 0), scale and shift, SiLU."""
+    """3 × 3 convolution, normalisation (``groups`` 0: by channels), scale and shift, then SiLU."""
 
     def __init__(self, c_in: int, c_out: int, groups: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, scale: Tensor | float = 0.0, shift: Tensor | float = 0.0
     ) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h, w)``."""
+        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h, w)``, scaled by 1 + ``scale``."""
         return F.silu(self.norm(self.proj(x)) * (1 + scale) + shift)
 
 

@@ -63,7 +63,7 @@ class ResBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h, w)``."""
+        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h, w)``."""
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.affine(emb)[:, :, None, None].chunk(2, dim=1)
         h = self.conv2(F.silu(torch.addcmul(shift, self.norm2(h), scale + 1)))

@@ -14,7 +14,7 @@ from .edm_layers import SinusoidalNoise
 
 
 class Block(nn.Module):
-    """Transformer block; if ``skips``, a linear layer first merges in an earlier output."""
+    """Transformer block; if ``skips``, a linear layer first merges in an earlier block's output."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, bias: bool, skips: bool) -> None:
         super().__init__()

@@ -2,20 +2,23 @@ r"""Expansion of the Fréchet distance to a fixed reference: value, influence an
 
     FD = |mu2 - mu1|² + tr Sigma1 + tr Sigma2 - 2 tr (Sigma1 Sigma2)^½                       (Dowson and Landau 1982)
 
-With Sigma1 = R R^T the last trace is sum_i s_i, where M = R^T Sigma2 R = Q diag(s²) Q^T. This is a
-symmetric eigenproblem, which needs no complex number and no matrix square root.
+The reference has the moments mu1 and Sigma1, the N samples x have mu2 and Sigma2. With Sigma1 = R
+R^T the last trace is sum_i s_i, where the s_i² are the eigenvalues of M = R^T Sigma2 R = Q diag(s²)
+Q^T. This symmetric eigenproblem needs no complex number and no matrix square root.
 
-**First order.** Let c = x - mu2 and z = diag(1/s) Q^T R^T c (whitened: E z z^T = I). Moving a
-fraction t of the mass to x changes mu2 by t c and Sigma2 by t (c c^T - Sigma2), to first order in
-t. It changes tr M^½ by tr(½ M^{-½} dM). Hence the influence function
+**First order.** The influence IF(x) is the rate at which FD changes when mass moves to x. Let c = x
+- mu2 and z = diag(1/s) Q^T R^T c (whitened: E z z^T = I). Moving a fraction t of the mass to x
+changes mu2 by t c and Sigma2 by t (c c^T - Sigma2), to first order in t. A change dM of M changes
+tr M^½ by tr(½ M^{-½} dM). Hence
 
     IF(x) = a(x) - E a,    a(x) = 2 (mu2 - mu1)^T c + |c|² - sum_i s_i z_i².
 
-**Second order.** The unbiased covariance has E[dM] = 0. So the bias comes from |d mu2|², which
-gives tr(Sigma2) / N, and from the curvature of the root. The second derivative of tr f(M) along E
-is sum_ij E_ij² f'[λi, λj], with E in the eigenbasis of M and f'[,] the divided difference of f'.
-For f = sqrt this divided difference is -1 / (2 s_i s_j (s_i + s_j)). Here E_ij = s_i s_j (mean of
-z_i z_j - δ_ij), whose variance is s_i² s_j² (E[z_i² z_j²] - δ_ij) / N. Hence
+**Second order.** The bias is the mean of FD over sets of N samples, less the true FD. An unbiased
+Sigma2 has E[dM] = 0. So the bias comes from |d mu2|², which gives tr(Sigma2) / N, and from the
+curvature of the root. The second derivative of tr f(M) along a matrix H is sum_ij H_ij² f'[λi, λj],
+with H in the eigenbasis of M and f'[,] the divided difference of f'. For f = sqrt it is -1 / (2 s_i
+s_j (s_i + s_j)). Here H_ij = s_i s_j (mean of z_i z_j - δ_ij), whose variance is s_i² s_j² (E[z_i²
+z_j²] - δ_ij) / N. Hence
 
     bias = E q(x) / N,    q(x) = |c|² + ½ sum_ij w_ij (z_i z_j - δ_ij)²,    w_ij = s_i s_j / (s_i + s_j).
 
@@ -28,31 +31,30 @@ order of the bias is larger, a part in N / d. A covariance with 1/N would shift 
 direction in which Sigma2 nearly vanishes adds nearly nothing. A sampler that collapses Sigma2 is
 measured as well as any other. :func:`resolved` leaves out eigenvalues at the level of rounding.
 
-**Leverage: terms beyond second order.** A sample x with whitened coordinates z is part of the
-covariance that x is compared with. Without its mass 1/n the cross term is S (I - z z^T / n) S with
-S = diag(s). If the s_i are equal, or there is only one s_i, the root is known. With the leverage g
-= |z|² / n, r = sqrt(1 - g) and p = sum_i s_i z_i²,
+**Leverage: terms beyond second order.** Each sample x has the mass 1 / N in Sigma2, so an outlier
+is compared with a covariance that it has inflated. Without x, M = S² becomes S (I - z z^T / N) S,
+with S = diag(s). Its root is known if all s_i are equal, or if there is only one. With the leverage
+g = |z|² / N, r = sqrt(1 - g) and p = sum_i s_i z_i²,
 
-* the influence of x on the distance of the *others* has p / r, not p, which adds p (1 - r) / r;
-* the mass of x adds (p / n) (1 - r) / (r (1 + r)) to the distance beyond first order.
+* IF(x) at the moments of the other samples has p / r in place of p: it is lower by p (1 - r) / r;
+* the mass of x adds (p / N) (1 - r) / (r (1 + r)) to the distance beyond first order.
 
-Their leading terms, p g / 2 and p g / (4 n), are the second-order terms: 2 q / n in the influence
-and q / n² in the bias. If the s_i differ, the leading terms agree for
+Of these, 2 q / N and q / N² already contain the parts of second order, p g / 2 and p g / (4 N). If
+the s_i differ, the same holds for
 
-    g = 2 sum_ij w_ij z_i² z_j² / (n p),
+    g = 2 sum_ij w_ij z_i² z_j² / (N p),
 
-which is at most |z|² / n < 1, since w_ij <= (s_i + s_j) / 4.
+which is at most |z|² / N < 1, since w_ij <= (s_i + s_j) / 4.
 
-The series in g fails for heavy tails, whose largest samples have g > ½ at 15 samples a feature. For
-light tails all samples have a leverage of about d / n. Their terms form a power series in 1 / n,
-which the extrapolation of :mod:`.frechet` removes better, as it includes pairs of samples. So the
-terms of a sample of mean leverage are subtracted here.
+The rest matters for heavy tails, where a few samples have g > ½ even at 15 samples a feature. For
+light tails all samples have a leverage of about d / N. There the rest is a power series in 1 / N,
+which the extrapolation of :mod:`.frechet` removes better, as it includes pairs of samples. So only
+the difference to a sample of mean leverage is corrected here.
 
-**Covariance of the other samples.** Without its own mass, x is compared with the root of the
-covariance of the other n - 1 samples. The inverse root of a sample covariance S (I + D) S with E D
-= 0 is too large: E (I + D)^{-½} = I + 3/8 E D². For elliptical samples and equal s_i this is I (1 +
-3/8 G), with G the mean leverage weighted by p. The influence along the radius, where heavy tails
-vary, is then too small: 3/8 G p is added.
+**Covariance of the other samples.** IF(x) at their moments contains the inverse root of their
+covariance S (I + D) S, with E D = 0. This root is too large on average: E (I + D)^{-½} = I + 3/8 E
+D². For elliptical samples and equal s_i it is I (1 + 3/8 G), with G the mean leverage weighted by
+p. So IF(x) has too large a p, and 3/8 G p is added to it.
 """
 
 from __future__ import annotations
@@ -70,11 +72,10 @@ from .second_order import Blocks, Noise, compute_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return terms ``(n,)`` for bias and influence that are due to each sample's leverage (module).
+    """Return corrections ``(n,)`` to bias and influence for samples of uneven leverage (module).
 
-    Add the sum of the first to the bias; subtract the second from the influence. Terms of a sample
-    of mean leverage are left out, and the second includes -3/8 G p. ``along`` is p, and ``pairs``
-    is sum_ij w_ij z_i² z_j².
+    Add the sum of the first to the bias, and subtract the second from the influences. The second
+    includes -3/8 G p. ``along`` ``(n,)`` is p, and ``pairs`` ``(n,)`` is sum_ij w_ij z_i² z_j².
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -87,7 +88,7 @@ def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArr
 
 
 def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return (1 - r) / (r (1 + r)) - g / 4 and (1 - r) / r - g / 2 (module), g = ``leverage``."""
+    """Return (1 - r) / (r (1 + r)) - g / 4, (1 - r) / r - g / 2 for g = ``leverage`` (module)."""
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
 
@@ -152,9 +153,9 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """Return the Fréchet distance to a set of samples with the given ``mean`` ``(d,)``.
+        """Return the Fréchet distance to samples of mean ``mean`` ``(d,)`` and covariance Sigma2.
 
-        ``trace`` is tr Sigma2 of the set, and ``cross`` is tr (Sigma1 Sigma2)^½ (see module).
+        ``trace`` is tr Sigma2. ``cross`` is tr (Sigma1 Sigma2)^½, with Sigma1 this reference's.
         """
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
@@ -166,9 +167,9 @@ class Side(NamedTuple):
     Attributes:
         raw: plug-in value.
         bias: estimated bias of ``raw``: second order, and :func:`leverage_corrections`.
-        influence: influence of each sample ``(n,)`` on the distance, mean 0, less 2 q / n and the
-            leverage term (:mod:`.frechet`).
-        flags: reasons not to trust an interval.
+        influence: influence of each sample ``(n,)`` on the distance, mean 0, corrected so that
+            sd / sqrt(n) is the distance's standard error (:mod:`.frechet`).
+        flags: reasons not to trust an interval; empty if there are none.
         noise: moments of the distance's noise, for an interval; None unless requested.
     """
 
@@ -215,10 +216,10 @@ def expand(
 
 
 def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
-    """Return s ``(k,)`` (see module), and a function that yields (slice, centred samples, z).
+    """Return s ``(k,)`` (module), and a function that yields (slice, c ``(m, d)``, z ``(m, k)``).
 
-    If n <= rank, they come from the ``(n, n)`` matrix A A^T / (n - 1), A being centred samples · R.
-    It has the eigenvalues s² of M, and the unit eigenvectors z / sqrt(n - 1).
+    For n <= rank, s and z come from the ``(n, n)`` matrix A A^T / (n - 1), with A the samples' c R.
+    Its eigenvalues are those of M, the s², and its unit eigenvectors are z / sqrt(n - 1).
     """
     n, rank = moments.n, reference.rank
     if n > rank:
@@ -250,7 +251,7 @@ def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def _flags(reference: FrechetReference, n: int, trace: float, resolved: int) -> tuple[str, ...]:
-    """Return the reasons not to trust the interval, a short phrase each."""
+    """Return the reasons not to trust an interval of ``n`` samples in ``resolved`` directions."""
     flags = []
     wanted = SAMPLES_PER_FEATURE * reference.rank
     if n < wanted:

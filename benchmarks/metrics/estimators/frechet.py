@@ -4,28 +4,28 @@ There are two estimands, never to be mixed. :func:`estimate` takes the reference
 (the field's convention). :func:`population_estimate` takes both sides as samples of unknown
 distributions.
 
-The influence function IF, the bias of second order, and its q(x) come from :mod:`.expansion`.
+:mod:`.expansion` explains the influence function IF and the bias of second order, mean q(x) / N.
 
 **Third order.** The bias beyond second order falls as 1 / N². For heavy tails it can exceed the
-standard error. Let D_N be the value without the second-order bias, and D_{N/2} the mean of such
-values over two halves of the samples. Then
+standard error. Let D_N be the plug-in distance without the second-order bias, and D_{N/2} the mean
+of such distances of two halves of the samples. Then
 
     value = (4 D_N - D_{N/2}) / 3
 
 has no 1 / N² term (Richardson). A fixed seed draws the halves, since every second sample could be
 of one class. The noise of first order is unchanged, since the halves' noise averages to the noise
-of the whole. The variance of second order grows to (16 + 2 - 8) V / 9 = 10/9 V: it is V for the
-whole and 2 V for the mean of the halves, with covariance V.
+of the whole. The noise of second order has the variance V in D_N and 2 V in D_{N/2}, and their
+covariance is V. So its variance in the value is (16 V + 2 V - 8 V) / 9 = 10/9 V.
 
-**Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i,
-x_j) / 2, where h(x, x) = 2 q(x). IF at the samples' own moments estimates IF(x_i) + mean_j h(x_i,
-x_j) including j = i, since each sample is part of the covariance. The U-statistic lacks this own
-term, which is therefore subtracted,
+**Standard error.** To second order the value is a U-statistic: the true distance + mean IF(x_i) +
+mean_{i≠j} h(x_i, x_j) / 2. Here h is the effect of a pair of samples, and h(x, x) = 2 q(x). IF at
+the samples' own moments estimates IF(x_i) + mean_j h(x_i, x_j). It includes j = i, since x_i is
+part of the covariance. The U-statistic has no such term, so it is subtracted:
 
     SE = sd(IF - 2 q / N - …) / sqrt(N),
 
-where … are the terms of :func:`.leverage_corrections` for outlying samples. This SE counts the
-variance of second order twice; the interval of :mod:`.second_order` subtracts the excess.
+where … are the corrections of :func:`.leverage_corrections`. This SE counts the variance of second
+order twice; the interval of :mod:`.second_order` subtracts the excess.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class FrechetEstimate:
         bias: estimated bias of ``raw``.
         n: number of generated samples.
         flag: reasons not to trust the interval; "" if there are none.
-        influence: influence of each generated sample ``(n,)``, mean 0, less 2 q / N (see module).
+        influence: influence of each generated sample ``(n,)``, mean 0; its sd / sqrt(n) enters ``se``.
         reference_influence: influences of reference samples ``(m,)``; None for a fixed reference.
     """
 
@@ -132,8 +132,7 @@ def population_estimate(
         features_a: ``(n, d)`` of the generated samples, n >= 2.
         features_b: ``(m, d)`` of converged samples from other latents, m >= 2.
 
-    Raises:
-        ValueError: see :func:`estimate`.
+    Raises the same errors as :func:`estimate`.
     """
     rows_a, rows_b = rows_of(features_a), rows_of(features_b)
     a, b = _expand_both(rows_a, rows_b, with_noise=True)

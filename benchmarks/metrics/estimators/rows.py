@@ -167,7 +167,7 @@ class Rows(ABC):
         return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """Return the rows at indices ``numbers``, sorted by block, in the given order in a block.
+        """Return the rows at indices ``numbers``, block by block; in a block, in the given order.
 
         For rows of several blocks, do not call :meth:`take` or :meth:`moments_of` on the result.
         """

@@ -1,16 +1,16 @@
 r"""Second-order noise of a squared distance, and an interval that accounts for it.
 
-To second order the value of a Fréchet distance is F + mean IF(x_i) + ½ mean_{i≠j} h(x_i, x_j), with
-(notation of :mod:`.expansion`)
+To second order the value of a Fréchet distance is F + mean IF(x_i) + ½ mean_{i≠j} h(x_i, x_j). F is
+the true distance, IF the influence of a sample, and h the effect of a pair of samples:
 
-    h(x, y) = 2 c_x · c_y + sum_ij w_ij (z_i z_j - δ_ij)_x (z_i z_j - δ_ij)_y .
+    h(x, y) = 2 c_x · c_y + sum_ij w_ij (z_i z_j - δ_ij)_x (z_i z_j - δ_ij)_y ,
 
-A kernel distance (:mod:`.kernel`) has this form exactly.
+in the notation of :mod:`.expansion`. A kernel distance (:mod:`.kernel`) has this form exactly.
 
-**Variance.** The second sum has the variance K = E h² / (2 n²), or 10 K / 9 after the extrapolation
-of :mod:`.frechet`. The error se comes from influences at the samples' own moments, IF(x_i) + mean_j
-h(x_i, x_j), whose variance counts 2 K. The excess, K or 8 K / 9, is subtracted as far as the
-variance of first order is visible:
+**Variance.** The sum over pairs has the variance K = E h² / (2 n²), or 10 K / 9 after the
+extrapolation of :mod:`.frechet`. The error se comes from influences at the samples' own moments,
+IF(x_i) + mean_j h(x_i, x_j), whose variance counts 2 K. The excess is K, or 8 K / 9. The interval
+takes sigma: se without the excess, as far as the variance of first order is visible:
 
     sigma² = se² - excess clip((se² - 2 K) / K, 0, 1).
 
@@ -65,9 +65,9 @@ class Noise(NamedTuple):
 
     Attributes:
         second: variance of second order, K.
-        third: E IF³ / n², in units of ``unit``³.
-        cross: E IF IF h / n², in units of ``unit``³.
-        unit: distance > 0 of the size of the error, so that cubes do not overflow float64.
+        third: E IF³ / n², divided by ``unit``³.
+        cross: E IF(x) IF(y) h(x, y) / n², divided by ``unit``³.
+        unit: distance > 0, about the standard error. Without it, cubes could overflow float64.
     """
 
     second: float
@@ -85,9 +85,9 @@ def compute_noise(
 ) -> Noise:
     """Return the moments of a distance's noise that is due to one set of samples.
 
-    In the notation of :mod:`.expansion`, ``influence`` ``(n,)`` is IF(x_i), with mean 0,
-    ``weights`` is w_ij, and ``own`` is q(x_i). All moments are 0 for fewer than 4 samples, or if
-    every influence is 0.
+    In the notation of :mod:`.expansion`, ``influence`` ``(n,)`` is IF(x_i), with mean 0.
+    ``blocks`` yields c and z, ``weights`` ``(k, k)`` is w_ij, and ``own`` ``(n,)`` is q(x_i). All
+    moments are 0 for fewer than 4 samples, or if every influence is 0.
     """
     n = len(influence)
     unit = float(influence.std()) / math.sqrt(n)
@@ -114,7 +114,7 @@ def compute_noise(
 
 
 def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
-    """Return E h² over pairs of samples, after centring h in both arguments."""
+    """Return E h² over pairs of samples of given c and z, after centring h in both arguments."""
     # s_i s_j / (s_i + s_j) is positive and of low numerical rank
     values, vectors = np.linalg.eigh(weights)
     h = 2 * centred @ centred.T
@@ -126,9 +126,10 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
 
 
 def centred_variance(sums: FloatArray, squares: float) -> float:
-    """Return the variance V (:mod:`.kernel`) of a symmetric matrix, n >= 4, with a diagonal of 0.
+    """Return the variance V of a symmetric matrix after subtracting row and column means.
 
-    ``sums`` ``(n,)`` are the matrix's row sums, and ``squares`` is the sum of its squared elements.
+    The matrix is ``(n, n)`` with n >= 4 and a diagonal of 0. ``sums`` ``(n,)`` are its row sums,
+    and ``squares`` is the sum of its squared elements. For the formula see :mod:`.kernel`.
     """
     n, total = len(sums), float(sums.sum())
     v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (
@@ -148,16 +149,15 @@ def sum_of_noise(sides: Sequence[Noise]) -> Noise:
 def interval(
     value: float, se: float, noise: Noise, excess: float = 1.0, z: float = Z95
 ) -> tuple[float, float]:
-    """Return the lower and the upper end of the interval of a squared distance, both >= 0.
+    """Return the lower and the upper end of the interval of a squared distance, both cut at 0.
 
-    A value below 0 is outside its interval. Both ends are 0 if the value is too far below 0.
+    So a value below 0 is outside its interval, and far below 0 both ends are 0.
 
     Args:
-        value: distance without bias.
-        se: standard error from influences.
+        value: squared distance without bias, which may be negative.
+        se: standard error from influences, which counts second-order variance twice.
         noise: noise of all sides together.
-        excess: variance of second order that ``se²`` counts in excess, in units of
-            ``noise.second``.
+        excess: variance that ``se²`` counts too much, as a multiple of ``noise.second``.
         z: half-width in standard errors, > 0; 95 % by default.
     """
     first_order = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
@@ -169,6 +169,9 @@ def interval(
 
 
 def end_shift(shift: float, z: float = Z95) -> float:
-    """Return the rise >= 0 of the upper end ``z``, in standard errors, for delta = ``shift``."""
+    """Return the rise >= 0 of the upper end by skewness delta = ``shift`` > 0, in standard errors.
+
+    ``z`` is the distance of the end from the value before it rises, in standard errors.
+    """
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)
