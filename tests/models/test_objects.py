@@ -23,7 +23,7 @@ def test_digest_of_object__tensors_in_containers_count_by_their_numbers():
 
 
 def test_from_network__an_infinite_level_is_capped_and_a_network_without_signature_is_called():
-    model = from_network(lambda x, t: 0 * x, "v", event=(2,), process=Trigonometric())  # noqa: ARG005
+    model = from_network(lambda x, t: 0 * x, "v", event=(2,), process=Trigonometric())
     assert model.sigma_max == 1e4
     assert torch.isfinite(model.denoise(torch.ones(1, 2), model.sigma_max, None)).all()
     assert from_network(torch.mul, event=(2,)).denoise(torch.ones(1, 2), 1.0, None).shape == (1, 2)
