@@ -333,7 +333,7 @@ def _load(pipe: Connection, path: Path, sampler: str) -> SolverFacts:
 def _levels_within(
     job: Job, schedule: Schedule, facts: SolverFacts, pipe: Connection
 ) -> list[float]:
-    """Return levels of the most steps within the budget; [max, min, 0] for an adaptive solver."""
+    """Return levels with as many steps as the budget allows; [max, min, 0] if steps are adaptive."""
     if facts.adaptive:
         return [job.sigma_max, job.sigma_min, 0.0]
 

@@ -40,7 +40,7 @@ Steps = Sequence[tuple[float, TableRow]]
 
 
 class _Trajectory(NamedTuple):
-    """Run of a table of coefficients: states before steps, images of evaluations, final samples."""
+    """Samples of one table of coefficients: state and denoised image of each step, and the ends."""
 
     steps: Steps
     states: Sequence[Tensor]

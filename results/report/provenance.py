@@ -148,7 +148,8 @@ def _flat_pairs(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> dict[str, Any]:
     """Return the citations of ``samplers`` from the ``run.json`` of all runs.
 
-    Items: ``sources`` (sampler, place, key, address), ``bibtex``, ``unknown`` (uncited samplers).
+    Items: ``sources``, rows (sampler, equation or section, BibTeX key, address of the paper);
+    ``bibtex``, the entries; ``unknown``, samplers without a citation.
     """
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
