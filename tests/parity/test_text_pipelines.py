@@ -6,6 +6,7 @@ import pytest
 import tiny_text
 import torch
 from own_pipeline import pipeline_sampled
+from safetensors.torch import load_file, save_file
 
 from samplerbench.models.checkpoints.diffusers.library import make_captured_network
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
@@ -122,3 +123,9 @@ def test_a_text_pipeline_that_nobody_wrote(tmp_path, monkeypatch):
     assert (d - (x - sigma * p)).abs().max() < 1e-4
     with pytest.raises(CheckpointError, match="takes no strength; its arguments are: prompt"):
         load(path, settings | {"scalars.strength": "1"})
+    weights = path / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors.pop("proj_out.weight")
+    save_file(tensors, weights)
+    with pytest.raises(CheckpointError, match=r"1 tensors are missing.*proj_out.weight"):
+        load(path, settings)

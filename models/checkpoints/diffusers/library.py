@@ -74,10 +74,11 @@ def make_captured_network(spec: Specification, opened: Opened) -> PipelineNetwor
             f"{opened.path}: {what} is not of the diffusers that is installed, and code of other places is "
             "not run; wrap the network in a Python file (docs/how-to/adding-a-model.md)"
         )
-    left_out = {part: None for part in index if part.startswith(TEXT)}
-    pipeline = _from_pretrained(
-        cls, opened.path, spec.weights["file"], spec.weights["variant"], opened.path, **left_out
-    )
+    parts: dict[str, Any] = {part: None for part in index if part.startswith(TEXT)}
+    folder, file, variant = spec.network["folder"], spec.weights["file"], spec.weights["variant"]
+    # the pipeline would fill tensors that the file lacks with random numbers
+    parts[folder] = load_pretrained(spec.network["class"], opened.path, folder, file, variant)
+    pipeline = _from_pretrained(cls, opened.path, file, variant, opened.path, **parts)
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
             part.float().eval().requires_grad_(False)
