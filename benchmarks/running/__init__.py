@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Setup", "run", "set_up"]
 
-_HOMES = {"Setup": "setup", "run": "runner", "set_up": "setup"}
+_HOMES = {"runner": "run", "setup": "Setup set_up"}
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -40,6 +40,6 @@ __all__ = [
 
 
 # worker_context imports the models
-_HOMES = {"WorkerConfig": "worker_context", "WorkerContext": "worker_context"}
+_HOMES = {"worker_context": "WorkerConfig WorkerContext"}
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)
