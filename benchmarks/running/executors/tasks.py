@@ -20,7 +20,7 @@ from ...sampling.shard import Arrays, FeatureExtraction, sample_shard
 from ...sampling.trajectories import Trajectories, record_trajectories
 from ...suites.cell import Cell
 from .executor import Tell
-from .shard_limits import evaluations_per_second
+from .shard_limits import ENOUGH, evaluations_per_second
 from .worker_context import WorkerContext
 
 OPENED = "opened"
@@ -157,9 +157,11 @@ class TrajectoryTask(CellTask):
 
 
 class ThroughputTask(CellTask):
-    """Task that measures a model's evaluations per second, for about 0.1 s."""
+    """Task that measures a model's evaluations per second, for 0.1 s at most."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the evaluations per second at the cell's batch size."""
         model, cell = world.load(self.cell.model).model, self.cell
-        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=0.1)
+        return evaluations_per_second(
+            model, cell.batch_size, cell.device, seconds=0.1, enough=ENOUGH
+        )
