@@ -8,7 +8,6 @@ from typing import Any
 
 from ...models import Denoiser
 from ...samplers import Grid, Sampler, make
-from ...samplers.methods.pipeline import Preset
 from ..suites.cell import Start
 from .native import NATIVE
 from .schedules import Schedule
@@ -61,6 +60,8 @@ def configure_pipeline(
     if reason := why_sampler_cannot_run(model, make(own.sampler)):
         return sampler, reason
     ends = (own.start, own.end, own.clip, own.told, own.times, model.map_end)
+    from ...samplers.methods.pipeline import Preset
+
     return sampler.fitted(Preset(own.sampler, own.levels, *ends)), ""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache, partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import samplers
 from ...models.denoiser import Denoiser
@@ -21,7 +22,6 @@ from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import evaluations_by_steps, most_steps_within
 from .cache import default_cache
-from .fitting import Pilot
 from .model_loading import NamedModel, load_model
 from .native import NATIVE, default_schedule
 from .own_scheduler import (
@@ -30,9 +30,11 @@ from .own_scheduler import (
     pipeline_evaluations_by_steps,
     why_sampler_cannot_run,
 )
-from .remedy import tuning_command
 from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError
+
+if TYPE_CHECKING:
+    from .fitting import Pilot
 
 FIXED_GRID = "fixed-grid"
 """Keyword for all samplers on a fixed grid, without synonyms and samplers for few-step maps."""
@@ -76,7 +78,7 @@ def plan(
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         try:
             own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
-            pilot = Pilot(model, default_cache(), device)
+            pilot = cache(partial(_make_pilot, model, device))
             for start, sampler, execution in product(starts, configured, suite.execution):
                 suited = [schedule for schedule in own if schedule.suits(sampler)] or own
                 if not named:
@@ -91,6 +93,8 @@ def plan(
                     own_schedule = schedule.for_sampler(sampler)
                     cells += _plan_cells(suite, entry, subject, sampler, own_schedule, end)
         except UntunedError as missing:
+            from .remedy import tuning_command
+
             what_to_do = tuning_command(
                 missing, NamedModel(name, model), configured, *_steps_and_budgets(suite, entry)
             )
@@ -182,6 +186,12 @@ def _check_start(start: Start, schedule: Schedule) -> Start:
     return replace(start, sigma=start.sigma_max, skip=reason)
 
 
+def _make_pilot(model: Denoiser, device: str) -> Pilot:
+    from .fitting import Pilot  # few samplers need it
+
+    return Pilot(model, default_cache(), device)
+
+
 class ModelRun(NamedTuple):
     """Model of a run with its reference, start, execution mode and pilot, which its cells share."""
 
@@ -191,7 +201,7 @@ class ModelRun(NamedTuple):
     device: str
     start: Start
     execution: ExecutionName
-    pilot: Pilot
+    pilot: Callable[[], Pilot]
 
     def fit_sampler(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
         """Return the sampler fitted to the model and the grid, and the reason to skip it or ""."""
@@ -202,7 +212,9 @@ class ModelRun(NamedTuple):
             return configure_pipeline(sampler, self.model, grid, self.start)
         if sampler.for_maps and hasattr(sampler, "ending_at"):
             return sampler.ending_at(self.model.map_end), ""  # type: ignore[attr-defined]
-        return self.pilot.fitted(sampler, grid), ""
+        if getattr(sampler, "needs_look", False) or getattr(sampler, "needs_statistics", False):
+            return self.pilot().fitted(sampler, grid), ""
+        return sampler, ""
 
 
 def _plan_cells(

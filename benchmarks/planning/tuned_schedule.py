@@ -18,10 +18,10 @@ from ...samplers import Grid, Sampler, Source
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.schedules import schedule
 from ...samplers.spec import label_of
-from .tuned_file import Tuned, read_tuned
 
 if TYPE_CHECKING:
     from .published_tables import PublishedTable
+    from .tuned_file import Tuned
 
 LEAST = 1e-3
 """Smallest gap of levels, as a share of the range in log sigma; 1 % of a level for 80 to 0.002."""
@@ -109,6 +109,8 @@ def tuned(*, file: str = "tuned.json") -> Callable[[Denoiser, Path | None, str],
     """Levels that ``samplerbench tune`` found for a model, a sampler and a number of steps."""
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedGrids:
+        from .tuned_file import read_tuned  # few runs need it
+
         try:
             entries = read_tuned(Path(file))
         except OSError as error:

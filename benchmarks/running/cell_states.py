@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ...results.run_directory.layout import CELL, MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
@@ -12,11 +12,13 @@ from ...results.values import Record
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
 from ..scoring.reference_cost import endpoint_count
-from ..scoring.scorer import Scorer, TrajectorySource
 from ..suites.cell import Cell
 from ..timing.machine import package_version
 from .progress import Reporter
 from .setup import Setup
+
+if TYPE_CHECKING:
+    from ..scoring.scorer import Scorer, TrajectorySource
 
 
 def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
@@ -144,6 +146,8 @@ def make_scorer(
     report: Reporter,
 ) -> Scorer:
     """Return the scorer of a model's cells; ``digests`` are its :attr:`.Admission.digests`."""
+    from ..scoring.scorer import Scorer  # samples are drawn first
+
     return Scorer(
         setup.directory.of_model(*digests),
         setup.suite,

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
-from ...samplers.brownian import BrownianNoise
 from ...samplers.types import Denoise, Pair
 from ..suites.cell import Cell
 from .counting import Meter, ObservedDenoiser
@@ -90,6 +89,8 @@ def noise_of(cell: Cell, ids: Tensor, event: tuple[int, ...]) -> Noise:
     """Return the noise source of a cell's sampler for samples ``ids``, on the device of ``ids``."""
     dtype = getattr(torch, cell.dtype)
     if cell.noise == "brownian":
+        from ...samplers.brownian import BrownianNoise
+
         return BrownianNoise(cell.seed, ids, event, cell.sigma_max, cell.sigma_min, dtype)
     return NoNoise() if cell.noise is None else SampleNoise(cell.seed, ids, event, dtype)
 

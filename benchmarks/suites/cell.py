@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,12 +15,14 @@ from torch import Tensor
 
 from ... import samplers
 from ...models.denoiser import Denoiser
-from ...models.exact.gaussian import Gaussian
 from ...models.reference import Moments
 from ...results.values import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import canonical_json, label_of
 from .suite import ExecutionName, NoiseName, StartName
+
+if TYPE_CHECKING:
+    from ...models.exact.gaussian import Gaussian
 
 SPREADS = 3.0
 """Level where the Gaussian flow ends, in standard deviations along the data's first principal axis.
@@ -107,6 +109,8 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
             f"{model.name}, {model.sigma_min:g} to {top:g}"
         )
         return Start(name, top, top, skip=reason)
+    from ...models.exact.gaussian import Gaussian  # few runs need it
+
     axes, squares = torch.from_numpy(basis), torch.from_numpy(variances.clip(min=0))
     gaussian = Gaussian("start", means[0].flatten(), axes, squares)
     return Start(name, top, sigma, means, gaussian.to(device))
