@@ -40,6 +40,4 @@ __all__ = [
 
 
 # worker_context imports the models
-_HOMES = {"worker_context": "WorkerConfig WorkerContext"}
-
-__getattr__, __dir__ = lazy(__name__, _HOMES)
+__getattr__, __dir__ = lazy(__name__, {"worker_context": "WorkerConfig WorkerContext"})
