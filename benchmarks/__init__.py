@@ -57,25 +57,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cell": "suites.cell",
-    "Check": "conformance",
-    "Conformance": "conformance",
-    "Suite": "suites.suite",
-    "advise": "api",
-    "authors_schedules_of": "planning.authors",
-    "board": "frozen.boards",
-    "check": "checking",
-    "check_model": "checking",
-    "check_sampler": "conformance",
-    "export": "api",
-    "frechet_distance": "metrics.fid",
-    "load_suite": "suites.files",
-    "make_schedule": "planning.schedules",
-    "plan": "api",
-    "run": "api",
-    "submit": "frozen.submitting",
-    "tune": "api",
-    "unseeded_draws": "sampling.shard",
+    "api": "advise export plan run tune",
+    "checking": "check check_model",
+    "conformance": "Check Conformance check_sampler",
+    "frozen.boards": "board",
+    "frozen.submitting": "submit",
+    "metrics.fid": "frechet_distance",
+    "planning.authors": "authors_schedules_of",
+    "planning.schedules": "make_schedule",
+    "sampling.shard": "unseeded_draws",
+    "suites.cell": "Cell",
+    "suites.files": "load_suite",
+    "suites.suite": "Suite",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from ..models.denoiser import Denoiser
 from ..models.reference import Reference
-from ..results.result_table import ResultTable
 from ..results.run_directory.layout import explain_write_errors
 from ..results.run_directory.reading import log
 from ..results.run_directory.run_dir import RunDir
@@ -42,7 +41,6 @@ from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
 from .running.executors import Executor, Failure, InProcess
-from .running.sequential_sampling import InterimAnalyses, run_until_decided
 from .running.setup import default_run_folder, set_up
 from .sampling.execution import check_executions
 from .scoring.feature_references import load_references
@@ -50,8 +48,10 @@ from .suites.cell import Cell, file_name
 from .suites.suite import Suite
 
 if TYPE_CHECKING:
+    from ..results.result_table import ResultTable
     from .advice import Advice
     from .planning.tuned_file import Also, Tuned, What
+    from .running.sequential_sampling import InterimAnalyses
     from .tuning.tuning import Target
 
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
@@ -226,6 +226,8 @@ def run_suite(
         )
         analyses = None
         if suite.until:
+            from .running.sequential_sampling import run_until_decided  # few runs need it
+
             table, analyses = run_until_decided(setup, suite.until, retry=retry)
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)

@@ -49,15 +49,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Estimate": "mmse",
-    "MMSECurve": "mmse",
-    "denoising_loss": "mmse",
-    "estimate_mean": "mmse",
-    "exact_mmse": "mmse",
-    "from_function": "objects",
-    "from_network": "objects",
-    "gammas": "mmse",
-    "normal_like": "mmse",
+    "mmse": "Estimate MMSECurve denoising_loss estimate_mean exact_mmse gammas normal_like",
+    "objects": "from_function from_network",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -9,7 +9,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -93,6 +93,7 @@ class Denoiser(ABC):
             different identities do not mix.
         read: the user's files from which the model was made; None for a model of this package or
             one made in Python.
+        users_code: True for the class of a model that calls a user's or an installed package's code.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Denoiser(ABC):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     infinite: bool = False
+    users_code: ClassVar[bool] = False
     classes: int = 0
     conditions: int = 0
     null_label: bool = True

@@ -31,14 +31,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "csv_lines": "text",
-    "format_number": "text",
-    "markdown_table": "text",
-    "ResultTable": "result_table",
-    "columns": "quantities",
-    "compare": "comparison.compare",
-    "compare_with": "comparison.compare",
-    "load": "result_table",
+    "comparison.compare": "compare compare_with",
+    "quantities": "columns",
+    "result_table": "ResultTable load",
+    "text": "csv_lines format_number markdown_table",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

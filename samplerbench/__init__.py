@@ -74,30 +74,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "advise": "benchmarks",
-    "benchmarks": "",
-    "board": "benchmarks",
-    "check": "benchmarks",
-    "check_model": "benchmarks",
-    "check_sampler": "benchmarks",
-    "compare": "results",
-    "compare_with": "results",
-    "export": "benchmarks",
-    "frechet_distance": "benchmarks",
-    "from_function": "models",
-    "from_network": "models",
-    "karras": "samplers",
-    "load": "results",
-    "load_suite": "benchmarks",
-    "make": "samplers",
-    "make_model": "models",
-    "models": "",
-    "plan": "benchmarks",
-    "results": "",
-    "run": "benchmarks",
-    "samplers": "",
-    "submit": "benchmarks",
-    "tune": "benchmarks",
+    "": "benchmarks models results samplers",
+    "benchmarks": "advise board check check_model check_sampler export frechet_distance load_suite plan run submit tune",
+    "models": "from_function from_network make_model",
+    "results": "compare compare_with load",
+    "samplers": "karras make",
 }
 
 __getattr__, __dir__ = _lazy(__name__, _HOMES)

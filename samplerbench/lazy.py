@@ -12,18 +12,20 @@ if TYPE_CHECKING:
 
 
 def lazy(
-    package: str, homes: Mapping[str, str]
+    package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for a package, which import its names at first use.
 
     Args:
         package: ``__name__`` of the package, which must define ``__all__``.
-        homes: for each name, the module in the package that defines it; "" if the name is a module.
+        modules: names by the module in the package that defines them, separated by spaces; the
+            names of "" are modules themselves.
 
-    >>> get, names = lazy("samplerbench.results", {"load": "result_table", "text": ""})
+    >>> get, names = lazy("samplerbench.results", {"result_table": "load", "": "text"})
     >>> get("load").__name__, get("text").__name__, "compare" in names()
     ('load', 'samplerbench.results.text', True)
     """
+    homes = {name: module for module, names in modules.items() for name in names.split()}
 
     def get(name: str) -> Any:
         if name == "__version__":

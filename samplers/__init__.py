@@ -7,25 +7,13 @@
 35
 """
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from ..lazy import lazy
 from . import methods
 from .base import Declared, Sampler, found_for_model, non_default
-from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
-from .families.cfgpp import CFGpp
 from .families.linear import LinearMultistep, LinearRow, jump
-from .families.multistep import (
-    AdamsBashforth,
-    AdamsBashforthToZero,
-    Multistep,
-    MultistepToZero,
-    SelfStarting,
-    StartRow,
-    Startup,
-)
-from .families.skipping import Skip
-from .families.stages import ExponentialRungeKutta, LinearStages, Tableau
-from .families.tabulated import tabulate
 from .grid import Grid
 from .loop import GridSampler, integrate
 from .noise import NoNoise, SampleNoise
@@ -47,6 +35,22 @@ from .registry import (
 )
 from .schedules import karras, uniform_lambda, uniform_time
 from .types import Denoise, Noise, Source, StepNoise, bibtex
+
+if TYPE_CHECKING:
+    from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
+    from .families.cfgpp import CFGpp
+    from .families.multistep import (
+        AdamsBashforth,
+        AdamsBashforthToZero,
+        Multistep,
+        MultistepToZero,
+        SelfStarting,
+        StartRow,
+        Startup,
+    )
+    from .families.skipping import Skip
+    from .families.stages import ExponentialRungeKutta, LinearStages, Tableau
+    from .families.tabulated import tabulate
 
 __all__ = [
     "AdamsBashforth",
@@ -102,22 +106,34 @@ __all__ = [
     "uniform_time",
 ]
 
+_HOMES = {
+    "families.adaptive": "AdaptiveSampler Attempt Tolerant",
+    "families.cfgpp": "CFGpp",
+    "families.multistep": (
+        "AdamsBashforth AdamsBashforthToZero Multistep MultistepToZero SelfStarting StartRow Startup"
+    ),
+    "families.skipping": "Skip",
+    "families.stages": "ExponentialRungeKutta LinearStages Tableau",
+    "families.tabulated": "tabulate",
+}
+_get_public, _ = lazy(__name__, _HOMES)
 
-_CLASSES = {cls.__name__: cls for cls in map(get, names())}
-"""Built-in samplers by the names of their classes, such as ``Heun`` and ``DPMpp2M``."""
+
+@cache
+def _built_in_classes() -> dict[str, Any]:
+    """Return built-in samplers by the names of their classes, such as ``Heun`` and ``DPMpp2M``."""
+    return {cls.__name__: cls for cls in map(get, names()) if cls.__module__.startswith(__name__)}
 
 
 def __getattr__(name: str) -> Any:
-    """Return the class of a built-in sampler, or samplerbench's version for ``__version__``."""
-    if name in _CLASSES:
-        return _CLASSES[name]
-    if name != "__version__":
+    """Return a public name, the class of a built-in sampler, or the distribution's version."""
+    if name in __all__ or name == "__version__":
+        return _get_public(name)
+    if name.startswith("_") or name not in _built_in_classes():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version
-
-    return version("samplerbench")
+    return _built_in_classes()[name]
 
 
 def __dir__() -> list[str]:
     """Return ``__all__`` and the class names of built-in samplers, for tab completion."""
-    return sorted([*__all__, *_CLASSES, "__version__"])
+    return sorted([*__all__, *_built_in_classes(), "__version__"])

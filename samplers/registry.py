@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .base import Declared, Sampler, non_default
-from .other_names import describe_other_name, spec_of_other_name
 from .spec import parse_spec, short_repr
 from .types import Source
 
@@ -26,6 +28,7 @@ _UNLISTED: dict[str, Any] = {}
 _ORIGIN: dict[str, str] = {}
 _PLUGIN_FILE: dict[str, Path] = {}
 _WATCHED: dict[str, Any] = {}
+_HERE = Path(__file__).parent
 _DECLARATIONS = [name for name in Sampler.__annotations__ if hasattr(Sampler, name)]
 """Declarations of a sampler that have a default."""
 
@@ -54,6 +57,8 @@ def register(cls: Any) -> Any:
             f"sampler {name!r} must be a frozen dataclass: decorate it with "
             "@dataclass(frozen=True, kw_only=True)"
         )
+    if not cls.__module__.startswith(f"{__package__}."):
+        _import_built_in(name)
     other = _REGISTRY.get(name)
     if other is not None and other is not cls:
         raise PluginError(
@@ -91,15 +96,16 @@ def register_unlisted(cls: Any) -> Any:
 def register_family(base: type, name: str, *, title: str = "", **declared: object) -> None:
     """Register, as ``name``, a new subclass of ``base`` with ``declared`` attributes and defaults.
 
-    So that it can be pickled, the class lives in the module of ``base``. Its name there is
-    ``title``, by default ``name`` in CamelCase.
+    So that it can be pickled, the class lives in the module that calls this function. Its name there
+    is ``title``, by default ``name`` in CamelCase.
     """
+    home = sys._getframe(1).f_globals["__name__"]
     title = title or "".join(part.capitalize() for part in name.split("_"))
-    body = {"name": name, "__module__": base.__module__, "__doc__": base.__doc__, **declared}
+    body = {"name": name, "__module__": home, "__doc__": base.__doc__, **declared}
     # a dataclass takes a new default of an inherited field only with its annotation
     body["__annotations__"] = {f.name: f.type for f in fields(base) if f.name in declared}
     cls = dataclass(frozen=True, kw_only=True)(type(title, (base,), body))
-    setattr(sys.modules[base.__module__], title, register(cls))
+    setattr(sys.modules[home], title, register(cls))
 
 
 def _missing_part(cls: Any) -> str:
@@ -133,8 +139,27 @@ def _missing_part(cls: Any) -> str:
     return ""
 
 
+def _import_built_in(name: str) -> None:
+    """Import the file of ``methods`` that has ``name = "..."``, unless the name is known; else all."""
+    if name in _REGISTRY or name in _UNLISTED:
+        return
+    for file in _HERE.glob("methods/*.py"):
+        if f'\n    name = "{name}"\n' in file.read_text(encoding="utf-8"):
+            importlib.import_module(f".methods.{file.stem}", __package__)
+    if name not in _REGISTRY and name not in _UNLISTED:
+        _import_all_built_in()
+
+
+@cache
+def _import_all_built_in() -> None:
+    for package in ("families", "methods"):
+        for module in pkgutil.iter_modules([str(_HERE / package)]):
+            importlib.import_module(f".{package}.{module.name}", __package__)
+
+
 def names() -> list[str]:
     """Return the names of all listed samplers, sorted."""
+    _import_all_built_in()
     return sorted(_REGISTRY)
 
 
@@ -154,12 +179,15 @@ def get(name: str) -> Any:
         cls = resolve(name)
         _ORIGIN[name] = getattr(cls, "origin", "")
         return cls
+    _import_built_in(name)
     if name in _UNLISTED:
         return _UNLISTED[name]
     if name not in _REGISTRY:
         hint = "samplerbench list samplers shows what there is"
         if close := difflib.get_close_matches(name, _REGISTRY, n=3):
             hint = f"did you mean {' or '.join(close)}?"
+        from .other_names import describe_other_name
+
         known = _how_to_load(name) or describe_other_name("sampler", name)
         raise ValueError(f"unknown sampler {name!r}; {known or hint}")
     return _REGISTRY[name]
@@ -197,8 +225,12 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
     values |= options
     name = values.pop("name")
-    if name not in _REGISTRY and (elsewhere := spec_of_other_name("sampler", name)):
-        name, values = elsewhere.pop("name"), elsewhere | values
+    _import_built_in(name)
+    if name not in _REGISTRY:
+        from .other_names import spec_of_other_name
+
+        if elsewhere := spec_of_other_name("sampler", name):
+            name, values = elsewhere.pop("name"), elsewhere | values
     cls = get(name)
     options_of = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
     for key, value in values.items():
@@ -231,6 +263,11 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 def origin(name: str) -> str:
     """Return the package or file of a loaded plugin or peer, with version or hash; else ""."""
     return _ORIGIN.get(name, "")
+
+
+def plugin_origins() -> dict[str, str]:
+    """Return the origins of all loaded plugins by name, sorted."""
+    return {name: _ORIGIN[name] for name in sorted(_ORIGIN) if name in _REGISTRY and _ORIGIN[name]}
 
 
 def plugin_file(name: str) -> Path | None:

@@ -64,9 +64,10 @@ def run(
 ) -> None:
     """Run a suite and write its table and report. Existing results are reused."""
     if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
-        # waiting threads of OpenMP spin by default, and on a busy machine take the core from the
-        # thread that computes (30 s instead of 3 s). GNU's OpenMP reads this when torch is imported
+        # waiting threads of OpenMP and OpenBLAS spin by default, and on a busy machine take the core
+        # from the thread that computes (30 s instead of 3 s). They read this when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     if options.device != "cpu":
         executors.take_gpu_of_rank()
     executor = executors.pick_executor(execution, jobs, options.device, time_limit)

@@ -283,7 +283,7 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
 def _shared_paths() -> tuple[BrownianNoise, CachedNoise]:
     """Return the Brownian paths for measuring strong orders, and a cache around them."""
     paths = BrownianNoise(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
-    return paths, CachedNoise(paths)  # most samplers draw over the same intervals
+    return paths, CachedNoise(paths, of_levels=True)  # most samplers draw over the same intervals
 
 
 def _end_on_paths(sampler: Sampler, n: int) -> Tensor:

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["BUDGETS", "draw_part", "measure_exact", "solve_entry"]
 
 _HOMES = {
-    "BUDGETS": "constants",
-    "draw_part": "instances",
-    "measure_exact": "measuring",
-    "solve_entry": "measuring",
+    "constants": "BUDGETS",
+    "instances": "draw_part",
+    "measuring": "measure_exact solve_entry",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

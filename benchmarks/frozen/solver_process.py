@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...samplers import Grid, PluginError, SampleNoise, get, load_file, make
+from ...samplers import Grid, PluginError, SampleNoise, get, load_file, make, names
 from ...samplers.base import non_default
 from ...samplers.grid import as_grid
 from ...samplers.spec import format_spec, parse_spec
@@ -153,6 +153,7 @@ def serve(control: int) -> None:
         sys.platform == "linux"
     ):  # PR_SET_CHILD_SUBREAPER: orphans of a job are children of the server
         ctypes.CDLL(None).prctl(36, ctypes.c_ulong(1), 0, 0, 0)
+    names()  # imports all samplers: not in each child
     for name in ("heun", "ddpm"):  # first operations of torch are slow: not in each child
         make(name).sample(lambda x, sigma: x / sigma, torch.ones(1, 1), Grid((1.0, 0.5, 0.0)), 0)
     gc.collect()

@@ -31,13 +31,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "extractor_fingerprint": "model",
-    "first_fingerprint": "model",
-    "model_fingerprint": "model",
-    "origin_of": "sampler",
-    "outputs_at": "model",
-    "runs_users_code": "model",
-    "sampler_fingerprint": "sampler",
+    "model": "extractor_fingerprint first_fingerprint model_fingerprint outputs_at runs_users_code",
+    "sampler": "origin_of sampler_fingerprint",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 import torch
 
 from ...models.denoiser import Denoiser
-from ...models.loaders.python_file import FileModel, ForeignDenoiser
 from ...models.loaders.source_file import imported_names
 from ...models.loaders.user_files import (
     FilesRead,
@@ -102,7 +101,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 def runs_users_code(model: Denoiser) -> bool:
     """Return True if a model calls a user's code, or code of an installed package."""
-    return any(isinstance(layer, FileModel | ForeignDenoiser) for layer in layers_of(model))
+    return any(layer.users_code for layer in layers_of(model))
 
 
 def layers_of(model: Denoiser) -> Iterator[Denoiser]:

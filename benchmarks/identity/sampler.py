@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 from torch import Tensor
@@ -23,13 +23,15 @@ from ...models.loaders.source_file import files_of_modules, hashes_of_code
 from ...models.loaders.user_files import FileRecorder, module_file, named_hashes, record_files
 from ...results.run_directory.behaviour_fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
-from ...samplers.brownian import BrownianNoise
 from ...samplers.loop import cached_plan
 from ...samplers.types import Pair, StepNoise
 from ..sampling.batch import noise_of
 from ..suites.cell import Cell, Start
 from .model import MANY_ROWS
 from .reduced_numbers import flatten_value, reduce_plan, reduce_rows
+
+if TYPE_CHECKING:
+    from ...samplers.brownian import BrownianNoise
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
 """Class attributes that affect how a sampler runs, or that are columns of the result table."""
@@ -194,10 +196,13 @@ class ProbeDenoiser:
 
 
 class CachedNoise:
-    """Cache around a noise source, for probes that draw the same tensors again and again."""
+    """Cache around a noise source, for probes that draw the same tensors again and again.
 
-    def __init__(self, source: SampleNoise | BrownianNoise) -> None:
-        self._source = source
+    ``of_levels`` is True if the source's draws depend on the levels of a step.
+    """
+
+    def __init__(self, source: SampleNoise | BrownianNoise, *, of_levels: bool = False) -> None:
+        self._source, self._of_levels = source, of_levels
         self._drawn: dict[tuple[object, ...], Tensor] = {}
 
     def initial(self) -> Tensor:
@@ -207,7 +212,7 @@ class CachedNoise:
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return a function for the noise of a step from ``cur`` to ``nxt``, with cached draws."""
         source = self._source.at(step, cur, nxt)
-        where = (step, cur, nxt) if isinstance(self._source, BrownianNoise) else (step,)
+        where = (step, cur, nxt) if self._of_levels else (step,)
 
         def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
             return self._cached((*where, draw, cur, nxt), lambda: source(draw, cur=cur, nxt=nxt))
@@ -237,5 +242,7 @@ def _noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
         return NoNoise()
     if kind != "brownian":
         return _WHITE
+    from ...samplers.brownian import BrownianNoise
+
     path = BrownianNoise(PROBE_SEED, _IDS, EVENT, sigma_max, sigma_min, torch.float64)
-    return CachedNoise(path)
+    return CachedNoise(path, of_levels=True)

@@ -23,8 +23,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ...models.checkpoints.opening import hash_of_file, open_checkpoint, state_dict
-from ...models.extractors.rgb import explain_errors, import_optional
 from ...results.quantities.endpoints import LPIPS, PSNR
 from ...results.run_directory.reading import log
 from .estimators.rows import VALUES, FloatArray, as_rows
@@ -86,6 +84,9 @@ def lpips_name() -> str:
 
 @lru_cache(maxsize=1)
 def _load_file(path: Path, *_changes: int) -> tuple[Any, str, int]:
+    from ...models.checkpoints.opening import hash_of_file, open_checkpoint, state_dict
+    from ...models.extractors.rgb import explain_errors, import_optional
+
     library = import_optional("lpips", "metric lpips_conv needs lpips", "'samplerbench[lpips]'")
     tensors = state_dict(open_checkpoint(path).value)
     problem = f"{path.name} does not hold torchvision's weights of AlexNet or VGG-16"

@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pilot", "Schedule", "default_cache", "plan"]
 
-_HOMES = {"Pilot": "fitting", "Schedule": "schedules", "default_cache": "cache", "plan": "planner"}
+_HOMES = {"cache": "default_cache", "fitting": "Pilot", "planner": "plan", "schedules": "Schedule"}
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ...models.denoiser import Denoiser
 from ...models.exact.base import ExactModel
-from ...models.mmse import MMSECurve, denoising_loss, exact_mmse, gammas
 from ...samplers import NoNoise, Source, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, staircase_costs
 from .cache import cached_result, search_key
 from .gits import Search, bind_latents
+
+if TYPE_CHECKING:
+    from ...models.mmse import MMSECurve
 
 _NODES = 65
 _SEED = 0
@@ -70,6 +72,8 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
         stored = cached_result(
             cache, "mmse", key, lambda: _measure_mmse_curve(model, samples, device)
         )
+        from ...models.mmse import MMSECurve
+
         curve = MMSECurve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
         levels, cost = _step_costs(curve, fine_steps, end, model.sigma_min, model.sigma_max)
         return Searched(levels, cost, 1.0, stored["evaluations"], "optimal_kl", "fine_steps")
@@ -81,6 +85,8 @@ def _step_costs(
     curve: MMSECurve, fine_steps: int, end: float, sigma_min: float, sigma_max: float
 ) -> tuple[tuple[float, ...], np.ndarray]:
     """Return the ``m`` levels of the fine grid, and costs ``(m, m)`` of steps between them."""
+    from ...models.mmse import gammas
+
     stop = max(end, sigma_min)
     below = (sigma_min,) if stop > sigma_min else ()
     gamma = gammas(stop, sigma_max, fine_steps + 1 - len(below))
@@ -101,6 +107,8 @@ def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str,
 
     For a network, ``mmse`` is the denoising loss on samples that it generates.
     """
+    from ...models.mmse import denoising_loss, exact_mmse, gammas
+
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import samplers
 from ...models.denoiser import Denoiser
@@ -15,7 +15,6 @@ from ...models.process import RectifiedFlow
 from ...models.reference import Reference
 from ...results.values import Record
 from ...samplers import Grid, Sampler, make
-from ...samplers.methods.pipeline import Preset
 from ...samplers.spec import parse_spec
 from ..sampling.batch import HIGHEST, is_start_at_infinity, without_first_level
 from ..sampling.execution import check_executions, why_not_executable
@@ -23,12 +22,13 @@ from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import evaluations_by_steps, most_steps_within
 from .cache import default_cache
-from .fitting import Pilot
 from .model_loading import NamedModel, load_model
 from .native import NATIVE, default_schedule
-from .remedy import tuning_command
 from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError
+
+if TYPE_CHECKING:
+    from .fitting import Pilot
 
 FIXED_GRID = "fixed-grid"
 """Keyword for all samplers on a fixed grid, without synonyms and samplers for few-step maps."""
@@ -72,7 +72,7 @@ def plan(
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         try:
             own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
-            pilot = Pilot(model, default_cache(), device)
+            pilot = cache(partial(_make_pilot, model, device))
             for start, sampler, execution in product(starts, configured, suite.execution):
                 suited = [schedule for schedule in own if schedule.suits(sampler)] or own
                 if not named:
@@ -87,6 +87,8 @@ def plan(
                     own_schedule = schedule.for_sampler(sampler)
                     cells += _plan_cells(suite, entry, subject, sampler, own_schedule, end)
         except UntunedError as missing:
+            from .remedy import tuning_command
+
             what_to_do = tuning_command(
                 missing, NamedModel(name, model), configured, *_steps_and_budgets(suite, entry)
             )
@@ -178,6 +180,12 @@ def _check_start(start: Start, schedule: Schedule) -> Start:
     return replace(start, sigma=start.sigma_max, skip=reason)
 
 
+def _make_pilot(model: Denoiser, device: str) -> Pilot:
+    from .fitting import Pilot  # few samplers need it
+
+    return Pilot(model, default_cache(), device)
+
+
 class ModelRun(NamedTuple):
     """Model of a run with its reference, start, execution mode and pilot, which its cells share."""
 
@@ -187,7 +195,7 @@ class ModelRun(NamedTuple):
     device: str
     start: Start
     execution: ExecutionName
-    pilot: Pilot
+    pilot: Callable[[], Pilot]
 
     def fit_sampler(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
         """Return the sampler fitted to the model and the grid, and the reason to skip it or ""."""
@@ -198,7 +206,9 @@ class ModelRun(NamedTuple):
             return configure_pipeline(sampler, self.model, grid, self.start)
         if sampler.for_maps and hasattr(sampler, "ending_at"):
             return sampler.ending_at(self.model.map_end), ""  # type: ignore[attr-defined]
-        return self.pilot.fitted(sampler, grid), ""
+        if getattr(sampler, "needs_look", False) or getattr(sampler, "needs_statistics", False):
+            return self.pilot().fitted(sampler, grid), ""
+        return sampler, ""
 
 
 def _plan_cells(
@@ -328,6 +338,8 @@ def configure_pipeline(
     if reason := why_sampler_cannot_run(model, make(own.sampler)):
         return sampler, reason
     ends = (own.start, own.end, own.clip, own.told, own.times, model.map_end)
+    from ...samplers.methods.pipeline import Preset  # few runs need it
+
     return sampler.fitted(Preset(own.sampler, own.levels, *ends)), ""
 
 

@@ -8,15 +8,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler, Source
 from ...samplers.families.tabulated import FromSchedule, Tabulated, move_coefficients
 from ...samplers.schedules import schedule
 from ...samplers.spec import canonical_json, label_of
-from .published_tables import PublishedTable, read_tables
 from .tuned_schedule import carry_grid
+
+if TYPE_CHECKING:
+    from .published_tables import PublishedTable
 
 NEAR = 0.05
 """Largest difference in log sigma between a table's ends and the model's without ``carry``."""
@@ -51,6 +53,8 @@ def published(
     """
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> PublishedGrids:
+        from .published_tables import read_tables  # few runs need it
+
         paths = sorted(glob.glob(file)) or [file]
         tables: dict[int, PublishedTable] = {}
         for table in (t for path in paths for t in read_tables(Path(path), part, model.sigma_max)):

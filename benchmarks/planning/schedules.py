@@ -13,7 +13,6 @@ from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...results.run_directory.reading import log
 from ...samplers import Grid, Sampler, make
-from ...samplers.other_names import describe_other_name, spec_of_other_name
 from ...samplers.schedules import SCHEDULES
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from ..suites.suite import LARGEST
@@ -157,9 +156,11 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     """
     options = parse_spec(spec)
     name = options.pop("name")
-    if name not in SCHEDULES and (elsewhere := spec_of_other_name("schedule", name)):
-        name, options = elsewhere.pop("name"), elsewhere | options
     if name not in SCHEDULES:
+        from ...samplers.other_names import describe_other_name, spec_of_other_name
+
+        if elsewhere := spec_of_other_name("schedule", name):
+            return make_schedule(elsewhere | options)
         close = difflib.get_close_matches(name, SCHEDULES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(SCHEDULES)}"
         hint = describe_other_name("schedule", name) or hint

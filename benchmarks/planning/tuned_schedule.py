@@ -20,10 +20,10 @@ from ...samplers.grid import Grid
 from ...samplers.schedules import schedule
 from ...samplers.spec import label_of
 from ...samplers.types import Source
-from .tuned_file import Tuned, read_tuned
 
 if TYPE_CHECKING:
     from .published_tables import PublishedTable
+    from .tuned_file import Tuned
 
 LEAST = 1e-3
 """Smallest gap of levels, as a share of the range in log sigma; 1 % of a level for 80 to 0.002."""
@@ -111,6 +111,8 @@ def tuned(*, file: str = "tuned.json") -> Callable[[Denoiser, Path | None, str],
     """Levels that ``samplerbench tune`` found for a model, a sampler and a number of steps."""
 
     def read(model: Denoiser, _cache: Path | None, _device: str) -> TunedGrids:
+        from .tuned_file import read_tuned  # few runs need it
+
         try:
             entries = read_tuned(Path(file))
         except OSError as error:

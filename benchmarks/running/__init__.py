@@ -12,6 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Setup", "run", "set_up"]
 
-_HOMES = {"Setup": "setup", "run": "runner", "set_up": "setup"}
-
-__getattr__, __dir__ = lazy(__name__, _HOMES)
+__getattr__, __dir__ = lazy(__name__, {"runner": "run", "setup": "Setup set_up"})

@@ -10,13 +10,13 @@ from ...results.run_directory.sealed import DamagedError
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
 from ..scoring.reference_cost import endpoint_count
-from ..scoring.scorer import Scorer, TrajectorySource
 from ..timing.machine import package_version
 from .progress import Reporter
 
 if TYPE_CHECKING:
     from ...results.run_directory.run_dir import RunDir
     from ...results.values import Record
+    from ..scoring.scorer import Scorer, TrajectorySource
     from ..suites.cell import Cell
     from .setup import Setup
 
@@ -150,6 +150,8 @@ def make_scorer(
     ``digests`` is the model's item of :attr:`.Admission.digests`. ``trajectories_of(cell, count)``
     records the trajectories of a cell's first ``count`` samples.
     """
+    from ..scoring.scorer import Scorer  # samples are drawn first
+
     return Scorer(
         setup.directory.of_model(*digests),
         setup.suite,

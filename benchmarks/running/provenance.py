@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ... import samplers
+from ...samplers.registry import plugin_origins
+from ...samplers.types import references
 from ..timing.machine import describe_device, describe_host, load_averages, package_version
 
 
@@ -28,8 +28,6 @@ def installed_versions() -> dict[str, str]:
     return dict(sorted(versions.items()))
 
 
-_ENTRY = re.compile(r"^@\w+\{([^,\s]+),.*?^\}", re.MULTILINE | re.DOTALL)
-
 NOISE = "philox4x32-10, Box-Muller in float64"
 
 
@@ -42,9 +40,7 @@ def provenance(device: str) -> dict[str, Any]:
         "command": ["samplerbench", *sys.argv[1:]],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "noise": NOISE,
-        "plugins": {
-            name: samplers.origin(name) for name in samplers.names() if samplers.origin(name)
-        },
+        "plugins": plugin_origins(),
         "machine": describe_host(),
         "conditions": load_averages(),
         "torch": {
@@ -62,7 +58,7 @@ def provenance(device: str) -> dict[str, Any]:
 
 def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
     """Return ``key``, ``where`` in the paper, ``url`` and ``bibtex`` of each sampler, by name."""
-    entries = bibtex_by_key()
+    entries = references()
     return {
         sampler.name: {
             "key": sampler.source.key,
@@ -72,12 +68,6 @@ def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
         }
         for sampler in sorted(samplers, key=lambda sampler: sampler.name)
     }
-
-
-def bibtex_by_key() -> dict[str, str]:
-    """Return the entries of ``samplers/references.bib`` by key."""
-    text = files("samplerbench.samplers").joinpath("references.bib").read_text(encoding="utf-8")
-    return {match[1]: match[0] for match in _ENTRY.finditer(text)}
 
 
 def _git_state() -> dict[str, Any] | None:

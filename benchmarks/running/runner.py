@@ -1,7 +1,7 @@
 """Run of a suite into a run directory, in six stages: plan, admit, sample, score, time, tabulate.
 
 The stages are :func:`.setup.set_up`, :func:`admit_cells`, :func:`.shards.draw_missing_samples`,
-:func:`score_model`, :func:`.time_sampled_cells` and :func:`.rebuild`. A run computes only what the
+:func:`score_model`, :func:`.time_sampled_cells` and :func:`.result_table.rebuild`. A run computes only what the
 directory lacks. A cell that fails becomes a row with the reason.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...results.result_table import ResultTable, rebuild
 from ...results.run_directory.layout import QUALITY, explain_write_errors
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
@@ -38,7 +37,9 @@ from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
 from .shards import draw_for_leader, draw_missing_samples
-from .timing_stage import TimedHere, time_sampled_cells, write_timings
+
+if TYPE_CHECKING:
+    from ...results.result_table import ResultTable
 
 
 @torch.no_grad()
@@ -54,7 +55,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             files changed, or the device to time is ambiguous or shared.
     """
     timed = timing and setup.suite.timing.enabled
-    timer = (setup.executor.alone(setup.device) if timed else None) or TimedHere()
+    timer = setup.executor.alone(setup.device) if timed else None
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
         explain_write_errors(directory.path),
@@ -84,19 +85,30 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
-                    table, changes_in_table = rebuild(directory), directory.changes
+                    table, changes_in_table = _tabulate(directory), directory.changes
             directory.check()  # fails if this process lost the lock
             claims.end()
             if timing:
                 setup.executor.close()  # its processes would disturb the times
             if timed:
-                with closing(timer):
-                    time_sampled_cells(setup, report, timer)
+                from .timing_stage import TimedHere, time_sampled_cells
+
+                with closing(timer or TimedHere()) as alone:
+                    time_sampled_cells(setup, report, alone)
         directory.check()
-        write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
+        if setup.suite.timing.enabled:
+            from .timing_stage import write_timings
+
+            write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         if table is None or changes_in_table != directory.changes:
-            table = rebuild(directory)
+            table = _tabulate(directory)
         return table
+
+
+def _tabulate(directory: RunDir) -> ResultTable:
+    from ...results.result_table import rebuild  # imports pandas, which samples do not wait for
+
+    return rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
@@ -257,7 +269,7 @@ def _rebuild_table_on_failure(run: RunDir, executor: Executor) -> Iterator[None]
         executor.close()
         with suppress(OSError, ValueError):
             run.check()
-            rebuild(run)
+            _tabulate(run)
         if isinstance(error, Exception) and is_out_of_memory(error):
             words = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(

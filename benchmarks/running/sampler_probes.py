@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import samplers
-from ...results.result_table import ResultTable
 from ...results.run_directory.behaviour_fingerprint import Fingerprint
 from ...results.run_directory.layout import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
@@ -18,6 +17,9 @@ from ..suites.cell import Cell
 from .executors import Executor, Failure, InProcess
 from .executors.tasks import CellTask, FingerprintTask, is_user_sampler
 from .executors.worker_context import WorkerContext
+
+if TYPE_CHECKING:
+    from ...results.result_table import ResultTable
 
 FAULT = "fault"  # key of the reason of a failed probe, among the facts of its fingerprint
 

@@ -26,7 +26,6 @@ from ..planning.planner import load_models, plan
 from ..sampling.shard import unseeded_draws
 from ..scoring.converged_endpoints import CONVERGED_STEPS
 from ..scoring.feature_references import load_references
-from ..scoring.real_data import held_out_samples
 from ..scoring.start_error import start_errors
 from ..scoring.versions import requested_metrics
 from ..suites.cell import Cell
@@ -187,8 +186,12 @@ def _check_and_fingerprint(
     """Return the fingerprints of a model and its extractor; raise a ValueError for a defect."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
-    data = held_out_samples(model, real) if real is not None else None
-    few = None if data is None else data[:REAL]
+    few = None
+    if real is not None:
+        from ..scoring.real_data import held_out_samples
+
+        data = held_out_samples(model, real)
+        few = None if data is None else data[:REAL]
     check_model(model, reference, data=few, denoising=is_users, device=device)
     try:
         extractor = reference and extractor_fingerprint(

@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "clamp", "engine_of", "latents"]
 
-_HOMES = {"Failure": "failure", "clamp": "shard", "engine_of": "engine", "latents": "batch"}
+_HOMES = {"batch": "latents", "engine": "engine_of", "failure": "Failure", "shard": "clamp"}
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

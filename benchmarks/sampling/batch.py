@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...models.denoiser import Bound, Denoiser
 from ...samplers.base import Sampler
-from ...samplers.brownian import BrownianNoise
 from ...samplers.grid import Grid
 from ...samplers.noise import NoNoise, SampleNoise
 from ...samplers.types import Denoise, Noise, Pair
@@ -92,6 +91,8 @@ def noise_of(cell: Cell, ids: Tensor, event: tuple[int, ...]) -> Noise:
     """Return the noise source of a cell's sampler for samples ``ids``, on the device of ``ids``."""
     dtype = getattr(torch, cell.dtype)
     if cell.noise == "brownian":
+        from ...samplers.brownian import BrownianNoise
+
         return BrownianNoise(cell.seed, ids, event, cell.sigma_max, cell.sigma_min, dtype)
     return NoNoise() if cell.noise is None else SampleNoise(cell.seed, ids, event, dtype)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ...samplers.cuda_graphs import CudaGraph, Recording, TensorLevels, capture
 from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter, ObservedDenoiser
 from .execution import is_captured, model_for_execution
@@ -19,6 +18,7 @@ from .failure import Failure
 if TYPE_CHECKING:
     from ...models.denoiser import Bound, Denoiser
     from ...samplers import Denoise, Noise
+    from ...samplers.cuda_graphs import Recording
     from ...samplers.types import Pair
     from ..suites.cell import Cell
 
@@ -139,6 +139,8 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     if is_captured(cell.execution):
         run = _record_run(model, cell, bound, ids)
         sample = partial(run, x, *_inputs_of_batch(bound, ids))
+        from ...samplers.cuda_graphs import TensorLevels
+
         denoise = TensorLevels(bound)
     else:
         sample, denoise = partial(solve_cell, cell, bound, x, noise), bound
@@ -148,6 +150,8 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     solve_cell(cell, ObservedDenoiser(denoise, calls.add), x, noise)
     network = calls.repeat
     if is_captured(cell.execution):
+        from ...samplers.cuda_graphs import CudaGraph, Recording
+
         network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
     return WorkToTime(
@@ -163,6 +167,7 @@ def wait_for_device(device: torch.device) -> None:
 
 def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recording:
     """Return a recording of a cell's run on a batch like ``ids``, or raise a Failure."""
+    from ...samplers.cuda_graphs import CudaGraph, capture
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
         return model.bind(ids, cell.seed, *labels), noise_of(cell, ids, model.event)

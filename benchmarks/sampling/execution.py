@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 
 from ...models.denoiser import Denoiser, Wrapper
-from ...samplers.cuda_graphs import as_level_tensor
-from ...samplers.cuda_graphs import why_not_capturable as cannot_record
 
 if TYPE_CHECKING:
     from ...samplers import Grid, Sampler
@@ -69,7 +67,11 @@ def why_not_executable(
             f"execution {execution} needs batches of one shape, and sampler "
             f"{sampler.name} chooses the samples that it evaluates"
         )
-    return cannot_record(sampler, grid) if is_captured(execution) else ""
+    if not is_captured(execution):
+        return ""
+    from ...samplers.cuda_graphs import why_not_capturable
+
+    return why_not_capturable(sampler, grid)
 
 
 def _is_capturable(model: Denoiser) -> bool:
@@ -91,13 +93,15 @@ class Compiled(Wrapper):
     """Compiled network; the first evaluation of each shape compiles it."""
 
     def __init__(self, inner: Denoiser) -> None:
+        from ...samplers.cuda_graphs import as_level_tensor
+
         super().__init__(inner)
-        self._program = torch.compile(inner.denoise, dynamic=False)
+        self._program, self._level = torch.compile(inner.denoise, dynamic=False), as_level_tensor
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Denoise with the compiled program."""
         # levels are tensors, because torch would compile another program for each float
-        return self._program(x, as_level_tensor(sigma, x), labels)
+        return self._program(x, self._level(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
         """Return a wrapper that compiles ``inner``."""

@@ -17,7 +17,6 @@ from torch import Tensor
 from ...models.denoiser import HALF, Denoiser
 from ...models.reference import Extractor
 from ...models.rounding import LowPrecision, in_full_precision
-from ..metrics.estimators.rows import Moments
 from ..suites.cell import Cell
 from .engine import Engine, engine_of
 from .failure import Failure
@@ -128,6 +127,8 @@ def sample_shard(
         arrays["features"] = rows.astype(np.float16 if half else np.float32)
         arrays["clamped"] = np.array(clamped)
         if exact:
+            from ..metrics.estimators.rows import Moments  # metrics come after samples
+
             moments = Moments.of(rows).as_dict()
             arrays |= {f"moments_{name}": value for name, value in moments.items()}
     return arrays

@@ -22,13 +22,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FRECHET_ESTIMATOR": "data",
-    "Doubling": "converged_endpoints",
-    "converged_samples": "converged_endpoints",
-    "load_references": "feature_references",
-    "solve": "converged_endpoints",
-    "solve_by_doubling": "converged_endpoints",
-    "training_set": "data",
+    "converged_endpoints": "Doubling converged_samples solve solve_by_doubling",
+    "data": "FRECHET_ESTIMATOR training_set",
+    "feature_references": "load_references",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -8,14 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ...models.checkpoints.opening import hash_of_file
 from ...models.denoiser import Denoiser
-from ...models.extractors import Samples, make_extractor
-from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Reference, Statistics
 from ...results.run_directory.behaviour_fingerprint import hash_of
 from ..identity.model import MANY_ROWS, runs_users_code
@@ -23,9 +20,10 @@ from ..identity.reduced_numbers import reduce_row
 from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache
 from ..sampling.shard import clamp
-from .real_data import HELD_OUT_SEED, RealData, features_of, load_real_data, real_features
-from .real_files import evenly_spread_places, read_array
-from .statistics_files import RealStatistics, StatisticsFile, read_statistics
+
+if TYPE_CHECKING:
+    from .real_data import RealData
+    from .statistics_files import RealStatistics, StatisticsFile
 
 Made = TypeVar("Made")
 
@@ -92,6 +90,8 @@ def make_scoring_extractor(name: str, model: Denoiser, spec: str) -> Extractor |
     space = _choose_feature_space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
+    from ...models.extractors import Samples, make_extractor
+
     space_extractor = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
     return space_extractor.extractor if isinstance(space_extractor, Reference) else space_extractor
 
@@ -100,6 +100,8 @@ def _choose_feature_space(name: str, model: Denoiser, own: Reference | None, spe
     """Return ``spec``; but PIXELS for CARD if ``own`` is None, and a small model draws its data."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
+    from .real_data import HELD_OUT_SEED
+
     return spec if _call_of_model(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
 
 
@@ -116,6 +118,9 @@ def _reference_in_space(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
     """Return the reference of a model in the feature space ``spec``, which is not CARD."""
+    from ...models.extractors import Samples, make_extractor
+    from ...models.extractors.quantised import Quantised
+
     samples = Samples(model.decoded_event, model.decoded_limits, own)
     try:
         extractor = make_extractor(spec, samples)
@@ -131,6 +136,9 @@ def _reference_in_space(
 def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
+    from .real_data import load_real_data, real_features
+    from .statistics_files import read_statistics
+
     limits, note = model.decoded_limits, ""
     if source is None and isinstance(extractor, Identity):
         if own is not None and isinstance(own.extractor, Identity):
@@ -194,6 +202,8 @@ def _pixel_reference(
     Held-out data are drawn by the model, unclamped; there are none if it draws no data. The result
     is also None if ``own``, the model's own reference, is None.
     """
+    from .real_data import HELD_OUT_SEED
+
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
         return None
@@ -230,6 +240,10 @@ def _reference_of_statistics(
     so ``disjoint`` is False, and there is no floor. If the file has neither, there are no held-out
     features. ``note`` names metrics without data.
     """
+    from ...models.checkpoints.opening import hash_of_file
+    from .real_data import features_of
+    from .real_files import evenly_spread_places, read_array
+
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
 

@@ -18,7 +18,6 @@ from ...models.loaders.source_file import hashes_of_code
 from ...results.columns import Kind
 from ...results.run_directory.behaviour_fingerprint import hash_of
 from ...results.run_directory.files import to_jsonable
-from ...results.table.typed_table import why_misfit
 from ...results.text import name_hint
 from ...results.values import Record
 from ..metrics.metric import Measured, Metric, metrics, origin
@@ -91,6 +90,8 @@ def check_results(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
     Raises a ValueError for values of another kind than their column, and for influence values that
     are not finite or not one-dimensional.
     """
+    from ...results.table.typed_table import why_misfit  # imports pandas
+
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns
     }

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["check_suite", "file_name", "format_spec", "label_of", "parse_spec"]
 
 _HOMES = {
-    "check_suite": "suite",
-    "file_name": "cell",
-    "format_spec": "..samplers.spec",
-    "label_of": "..samplers.spec",
-    "parse_spec": "..samplers.spec",
+    "..samplers.spec": "format_spec label_of parse_spec",
+    "cell": "file_name",
+    "suite": "check_suite",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ... import samplers
-from ...models.exact.gaussian import Gaussian
 from ...samplers.spec import canonical_json, label_of
 
 if TYPE_CHECKING:
     from ...models.denoiser import Denoiser
+    from ...models.exact.gaussian import Gaussian
     from ...models.reference import Moments
     from ...results.values import Record
     from ...samplers import Grid, Sampler
@@ -110,6 +110,8 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
             f"{model.name}, {model.sigma_min:g} to {top:g}"
         )
         return Start(name, top, top, skip=reason)
+    from ...models.exact.gaussian import Gaussian  # few runs need it
+
     axes, squares = torch.from_numpy(basis), torch.from_numpy(variances.clip(min=0))
     gaussian = Gaussian("start", means[0].flatten(), axes, squares)
     return Start(name, top, sigma, means, gaussian.to(device))

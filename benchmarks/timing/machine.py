@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from .gpu_state import Gpu
-
 CGROUP, CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu")
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
@@ -50,6 +48,8 @@ def describe_device(device: str) -> dict[str, Any]:
     """Return a device's type and name; for a GPU also bytes of memory, CUDA, driver, power cap."""
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
+    from .gpu_state import Gpu
+
     properties, gpu = torch.cuda.get_device_properties(0), Gpu.of_current_device()
     about = gpu.describe() if gpu else {"driver": None, "power_limit_w": None}
     return {

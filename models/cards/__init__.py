@@ -30,15 +30,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FashionExtractor": "reference",
-    "LatentNetwork": "network",
-    "datasets": "",
-    "NetworkDenoiser": "network",
-    "PROVENANCE": "datasets",
-    "clamped_features": "reference",
-    "digits": "datasets",
-    "extractor_of": "reference",
-    "fashion_mnist": "datasets",
+    "": "datasets",
+    "datasets": "PROVENANCE digits fashion_mnist",
+    "network": "LatentNetwork NetworkDenoiser",
+    "reference": "FashionExtractor clamped_features extractor_of",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

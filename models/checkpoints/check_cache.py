@@ -9,10 +9,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..denoiser import Denoiser, innermost_model
-from .checkpoint_denoiser import digest_of_value
-from .specification import CHECK, Specification
+
+if TYPE_CHECKING:
+    from .specification import Specification
 
 
 def cache_folder() -> Path:
@@ -26,6 +28,8 @@ def with_cached_answers(spec: Specification, content: str) -> Specification:
         answers = json.loads(_answers_file(spec, content).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return spec
+    from .specification import CHECK  # not above: many use the folder alone
+
     for question, answer in answers.items() if isinstance(answers, dict) else ():
         if isinstance(answer, str) and answer in spec.open.get(question, {}):
             spec = spec.answered(question, answer, CHECK)
@@ -62,5 +66,7 @@ def _passed_file(model: Denoiser) -> Path | None:
     # a checkpoint's identity contains the hash of its files; another model's may be the user's text
     if not hasattr(network, "spec") and read is None:
         return None
+    from .checkpoint_denoiser import digest_of_value
+
     files = {} if hasattr(network, "spec") or read is None else dict(read.hashes)
     return cache_folder() / f"passed-{digest_of_value([network.identity, files])[:16]}"

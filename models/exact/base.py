@@ -14,6 +14,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import Self, TypeVar
 
 import numpy as np
@@ -211,6 +212,14 @@ class ExactModel(Denoiser):
         """Return :meth:`evaluate_in_chunks` of these arguments, in the shape and dtype of ``x``."""
         return self.evaluate_in_chunks(rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
+    @cached_property
+    def _count_of_numbers(self) -> int:
+        """Count of numbers in the tensors of the model and of the models inside it."""
+        held = [*vars(self).values()]
+        return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
+            value._count_of_numbers for value in held if isinstance(value, ExactModel)
+        )
+
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
@@ -240,8 +249,12 @@ class ExactModel(Denoiser):
         flat = x.reshape(n, self.dim).double()
         level = level_per_row(sigma, x)
         parts = []
-        small = CHUNK * self.dim + _count_numbers(self) < SMALL
-        with one_thread() if small else nullcontext():
+        small = CHUNK * self.dim + self._count_of_numbers < SMALL
+        # inference mode saves a seventh of the time of small tensors; what leaves it is a new tensor
+        with (
+            one_thread() if small else nullcontext(),
+            torch.inference_mode(not torch.is_grad_enabled()),
+        ):
             for start in range(0, n, CHUNK):
                 part = slice(start, start + CHUNK)
                 which = None if labels is None else pad_to_chunk(labels[part])
@@ -260,14 +273,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _count_numbers(model: ExactModel) -> int:
-    """Return the count of numbers in the tensors of a model and of the models inside it."""
-    held = vars(model).values()
-    return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
-        _count_numbers(value) for value in held if isinstance(value, ExactModel)
-    )
 
 
 def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:

@@ -21,6 +21,7 @@ from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul, 
 class ComponentTerms(NamedTuple):
     """Terms in the formulas of :class:`GaussianMixture`, for n rows x and K components."""
 
+    x: Tensor  # (n, d): the rows, relative to the mean of the mixture
     coords: Tensor  # (n, K, r): U_k^T (x - mu_k)
     square: Tensor  # (n, 1): sigma^2
     across: Tensor  # (n, K): s_k^2 + sigma^2
@@ -79,6 +80,7 @@ class GaussianMixture(ExactModel):
         self._log_weights = self._weights_by_label().log()
         self._floor = noise.square()
         self._variances = singular.square() + self._floor[:, None]
+        self._above = self._variances - self._floor[:, None]
         # Coordinates relative to the mean of the mixture: |c|^2 is a difference of large numbers
         # far from the origin.
         self._centre = self._weights @ means
@@ -96,7 +98,7 @@ class GaussianMixture(ExactModel):
         along = chosen[:, :, None] * gain * terms.coords
         towards = (chosen * (1 - keep))[:, :, None]
         mixed = row_stable_matmul(torch.cat([along, towards], 2).reshape(len(x), -1), self._basis)
-        return (chosen * keep).sum(1, keepdim=True) * (x - self._centre) + mixed + self._centre
+        return (chosen * keep).sum(1, keepdim=True) * terms.x + mixed + self._centre
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
         """Return the log-density of noisy rows, by the log-sum-exp over the components."""
@@ -200,7 +202,7 @@ class GaussianMixture(ExactModel):
         )
         prior = self._log_weights[-1] if labels is None else self._log_weights[labels]
         log_joint = prior - 0.5 * (quadratic + volume)
-        return ComponentTerms(coords, square, across, along, log_joint)
+        return ComponentTerms(x, coords, square, across, along, log_joint)
 
     def _noisy_variances(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """Return s_k^2 + sigma^2 ``(n, K)``, v_k + sigma^2 ``(n, K, r)``, by sigma^2 ``(n, 1)``."""
@@ -213,8 +215,7 @@ class GaussianMixture(ExactModel):
 
         The arguments are sigma^2 and :meth:`_noisy_variances`.
         """
-        above = self._variances - self._floor[:, None]
-        return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
+        return self._floor / across, self._above * square[:, :, None] / (along * across[:, :, None])
 
     def _weights_by_label(self) -> Tensor:
         """Return component weights by label, ``(classes + 1, K)``; the last row is for no label."""

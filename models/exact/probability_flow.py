@@ -152,8 +152,9 @@ def flow_states(
         return denoise(states, sigma, labels if labels is None else labels[which]).flatten(1)
 
     rows = x.flatten(1).double()
-    ends = flow_rows(denoise_rows, rows, sigma_from, sigma_to, scale, tolerance)
-    return ends.reshape(x.shape).to(x.dtype)
+    with torch.inference_mode(not torch.is_grad_enabled()):
+        ends = flow_rows(denoise_rows, rows, sigma_from, sigma_to, scale, tolerance)
+    return ends.clone().reshape(x.shape).to(x.dtype)
 
 
 def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:

@@ -40,7 +40,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints.opening import error_in_words
 from ..denoiser import Denoiser, Kind, Wrapper
 from ..networks import check_call, check_shape, check_tensor, copy_to_device, parameter_dtype
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
@@ -95,6 +94,8 @@ def file_decoder(
         with torch.no_grad():
             image = model.decode(torch.zeros(1, *event))
     except Exception as error:
+        from ..checkpoints.opening import error_in_words
+
         raise ValueError(
             f"{name}: decode fails on a latent of zeros {(1, *event)} ({error_in_words(error, 200)})"
         ) from error
@@ -134,6 +135,8 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
 class ForeignDenoiser(Wrapper):
     """Wrapper of a Denoiser from a user's code, with another name and a longer identity."""
 
+    users_code = True
+
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
         self.name, self.identity = name, f"{identity}-{inner.identity}"
@@ -156,6 +159,8 @@ class FileModel(Denoiser):
     Raises:
         ValueError: the model is not callable with x and sigma, or an attribute is missing or invalid.
     """
+
+    users_code = True
 
     def __init__(self, model: Any, name: str, identity: str) -> None:
         for attribute, what in _REQUIRED.items():

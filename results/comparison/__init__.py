@@ -28,17 +28,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Entry": "pairing",
-    "Estimate": "estimates",
-    "Evidence": "significance",
-    "Pair": "pairing",
-    "read_source": "pairing",
-    "claim": "significance",
-    "difference": "estimates",
-    "estimate_of": "estimates",
-    "judge": "verdicts",
-    "typical_error": "endpoint_distances",
-    "judge_table": "significance",
+    "endpoint_distances": "typical_error",
+    "estimates": "Estimate difference estimate_of",
+    "pairing": "Entry Pair read_source",
+    "significance": "Evidence claim judge_table",
+    "verdicts": "judge",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

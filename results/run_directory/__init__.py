@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["read_npz", "write_npz", "write_text"]
 
-__getattr__, __dir__ = lazy(__name__, dict.fromkeys(__all__, "files"))
+__getattr__, __dir__ = lazy(__name__, {"files": "read_npz write_npz write_text"})

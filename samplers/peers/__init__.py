@@ -7,6 +7,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ...lazy import lazy
 from .locate import (
     ADAPTERS,
     available,
@@ -16,8 +19,10 @@ from .locate import (
     resolve,
     set_peers_path,
 )
-from .official import VarianceExploding
-from .pairs import export_sigmas, translate
+
+if TYPE_CHECKING:
+    from .official import VarianceExploding
+    from .pairs import export_sigmas, translate
 
 __all__ = [
     "ADAPTERS",
@@ -31,3 +36,7 @@ __all__ = [
     "set_peers_path",
     "translate",
 ]
+
+_HOMES = {"official": "VarianceExploding", "pairs": "export_sigmas translate"}
+
+__getattr__, __dir__ = lazy(__name__, _HOMES)

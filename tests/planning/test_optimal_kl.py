@@ -99,7 +99,7 @@ def test_the_curve_is_kept_and_counted(tmp_path, gmm, monkeypatch):
     first = make_schedule("optimal_kl(samples=4)").for_model(gmm, tmp_path)
     assert first.searched.evaluations == 4 * 65
     monkeypatch.setattr(
-        "samplerbench.benchmarks.planning.optimal_kl.exact_mmse",
+        "samplerbench.models.mmse.exact_mmse",
         lambda *_: pytest.fail("evaluated again"),
     )
     again = make_schedule("optimal_kl(samples=4)").for_model(gmm, tmp_path)

@@ -99,10 +99,11 @@ def test_the_others_are_bit_for_bit_those_of_a_run_without_it(frames):
 
 
 def test_run__threads_spin_shortly_unless_times_are_measured(samplerbench, monkeypatch):
-    monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that what the command sets is undone
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    for options, spins in (([], None), (["--no-timing"], "10000")):
-        monkeypatch.delenv("GOMP_SPINCOUNT")
+    names = "GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT"
+    for name in (*names, "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is undone
+    for options, values in (([], [None, None]), (["--no-timing"], ["10000", "4"])):
+        for name in (*names, "OMP_WAIT_POLICY"):
+            os.environ.pop(name, None)
         assert samplerbench("run", "smoke", "--sampler", "none_such", *options)[0] == 2
-        assert os.environ.get("GOMP_SPINCOUNT") == spins
-        monkeypatch.setenv("GOMP_SPINCOUNT", "")
+        assert [os.environ.get(name) for name in names] == values

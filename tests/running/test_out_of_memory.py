@@ -18,10 +18,10 @@ import torch
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench import samplers
-from samplerbench.benchmarks.running import cell_states
 from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, process_state
 from samplerbench.benchmarks.sampling.failure import Failure as Plain
 from samplerbench.benchmarks.sampling.failure import draw_in_batches, is_out_of_memory
+from samplerbench.benchmarks.scoring.scorer import Scorer
 from samplerbench.benchmarks.suites.suite import check_suite
 
 HUNGRY = Path(__file__).with_name("hungry.py")
@@ -241,7 +241,7 @@ def test_where_the_process_that_scores_has_too_little_it_says_so(tmp_path, monke
     def score(*_args, **_how):
         return np.empty(2**55)
 
-    monkeypatch.setattr(cell_states.Scorer, "score", score)
+    monkeypatch.setattr(Scorer, "score", score)
     sentence = (
         "the process that scores ran out of memory .Unable to allocate 256. PiB.*done is kept"
     )

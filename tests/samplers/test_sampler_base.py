@@ -1,5 +1,8 @@
 """The loop and the linear step: what they own, what they leave alone, and what they compute."""
 
+import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -125,3 +128,22 @@ def test_sampler__declarations_are_complete(name):
 def test_non_default_fields_are_the_configuration():
     assert non_default(make("ddim")) == {}
     assert non_default(make({"name": "ddim", "eta": 0.5})) == {"eta": 0.5}
+
+
+def test_a_new_process__imports_the_files_of_its_samplers_only():
+    code = (
+        "import pickle, sys; from dataclasses import dataclass; from samplerbench import samplers\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Mine(samplers.get('euler')): name = 'ddpm'\n"
+        "try: samplers.register(Mine)\n"
+        "except samplers.PluginError as error: print(str(error)[:32])\n"
+        "print(*(name.rpartition('.')[2] for name in sys.modules if '.methods.' in name))\n"
+        "print(len([*map(pickle.loads, pickle.load(sys.stdin.buffer))]))"
+    )
+    sent = pickle.dumps([pickle.dumps(make(name)) for name in names()])
+    shown = subprocess.run(
+        [sys.executable, "-c", code], input=sent, capture_output=True, check=True
+    )
+    first, files, count = shown.stdout.decode().splitlines()
+    assert first == "two samplers are called 'ddpm': "
+    assert (files, int(count)) == ("edm ancestral", len(names()))

@@ -12,7 +12,6 @@ from on_cuda import cuda
 from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import suite_options
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.sampling import engine as engines
 from samplerbench.benchmarks.sampling import execution
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
@@ -30,7 +29,7 @@ from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.guidance import ClassifierFree
-from samplerbench.samplers import karras, make
+from samplerbench.samplers import cuda_graphs, karras, make
 
 MODEL = make_model("gmm-2d")
 
@@ -201,7 +200,7 @@ def test_a_model_may_say_that_it_cannot_be_captured():
 def test_a_replaying_engine_gives_the_samples_and_the_counts_of_an_eager_one(
     sampler, model, monkeypatch
 ):
-    monkeypatch.setattr(engines, "CudaGraph", Again)
+    monkeypatch.setattr(cuda_graphs, "CudaGraph", Again)
     eager = a_cell("eager", samplers=[sampler])
     once, each = Engine(model, replace(eager, execution="cuda-graph")), Engine(model, eager)
     for first in (0, 4, 100):
@@ -228,13 +227,13 @@ def test_no_label_is_drawn_in_a_recording(monkeypatch):
             Draws.recording = False
             return self.output
 
-    monkeypatch.setattr(engines, "CudaGraph", Noted)
+    monkeypatch.setattr(cuda_graphs, "CudaGraph", Noted)
     engine, ids = Engine(Draws(), a_cell()), torch.arange(4)
     assert engine.sample(engine.bind(ids), ids).x.shape == (4, 3)
 
 
 def test_brownian_paths_are_those_of_the_batch(monkeypatch):
-    monkeypatch.setattr(engines, "CudaGraph", Again)
+    monkeypatch.setattr(cuda_graphs, "CudaGraph", Again)
     eager = a_cell("eager", samplers=["ddpm"], noise="brownian")
     once, each = Engine(MODEL, replace(eager, execution="cuda-graph")), Engine(MODEL, eager)
     for first in (0, 100):
@@ -247,7 +246,7 @@ def test_brownian_paths_are_those_of_the_batch(monkeypatch):
 
 
 def test_a_run_that_cannot_be_recorded_is_skipped(monkeypatch):
-    monkeypatch.setattr(engines, "CudaGraph", Waits)
+    monkeypatch.setattr(cuda_graphs, "CudaGraph", Waits)
     engine, ids = Engine(MODEL, a_cell()), torch.arange(4)
     with pytest.raises(Failure, match="it waits for the device") as failure:
         engine.sample(engine.bind(ids), ids)
@@ -273,7 +272,7 @@ def test_every_batch_has_one_shape_unless_it_is_eager(mode, sizes):
 
 
 def test_what_is_timed_is_the_run_and_its_calls_of_the_model_on_what_it_showed_it(monkeypatch):
-    monkeypatch.setattr(engines, "CudaGraph", Again)
+    monkeypatch.setattr(cuda_graphs, "CudaGraph", Again)
     cell, ids = a_cell("eager"), torch.arange(4)
     plain, recorded = (
         prepare_timed_work(MODEL, replace(cell, execution=mode), ids, room=math.inf)

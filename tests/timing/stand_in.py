@@ -20,7 +20,6 @@ import torch
 from replaying import Rerun
 from torch.overrides import TorchFunctionMode
 
-from samplerbench.benchmarks.sampling import engine
 from samplerbench.benchmarks.timing import cells, clock
 from samplerbench.benchmarks.timing import cells as energy
 from samplerbench.benchmarks.timing.disturbances import LoadCounters
@@ -171,7 +170,7 @@ def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda
         mock.patch.object(LoadCounters, "of_this_moment", LoadCounters),
         mock.patch.object(clock, "time", virtual),
         mock.patch.object(cells, "time", virtual),
-        mock.patch.object(engine, "CudaGraph", Rerun),
+        mock.patch("samplerbench.samplers.cuda_graphs.CudaGraph", Rerun),
         mock.patch.object(energy.joules_per_call, "__defaults__", (virtual.perf_counter,)),
     ]
     # mock.patch.dict would forget the modules that are imported within

@@ -42,9 +42,7 @@ __all__ = [
 
 
 # worker_context imports the models
-_HOMES = {"WorkerConfig": "worker_context", "WorkerContext": "worker_context"}
-
-__getattr__, __dir__ = lazy(__name__, _HOMES)
+__getattr__, __dir__ = lazy(__name__, {"worker_context": "WorkerConfig WorkerContext"})
 
 
 ENTRY_POINTS = "samplerbench.executors"

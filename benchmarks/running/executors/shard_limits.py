@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import inf
 
 import torch
 
@@ -19,6 +20,7 @@ ADAPTIVE_GUESS = 60  # expected evaluations of an adaptive sampler, for forecast
 ADAPTIVE_MOST = 10  # largest allowed multiple of that guess
 GENEROUS = 20  # largest allowed multiple of a shard's forecast: machines get busy, samplers do more
 SHORTEST, SHORTEST_COMPILED = 60.0, 900.0  # shortest time limits of a shard, in seconds
+ENOUGH = 1e5  # evaluations per second at which usual shards have the shortest limit
 
 
 def expected_evaluations(model: Denoiser, cell: Cell) -> float:
@@ -30,19 +32,24 @@ def expected_evaluations(model: Denoiser, cell: Cell) -> float:
 
 
 def evaluations_per_second(
-    model: Denoiser, batch: int, device: str, *, seconds: float = 0.5
+    model: Denoiser, batch: int, device: str, *, seconds: float = 0.5, enough: float = inf
 ) -> float:
-    """Return network evaluations (passes times samples) per second, measured for ``seconds``."""
+    """Return network evaluations (passes times samples) per second.
+
+    They are measured for ``seconds``, or until there are ``enough``.
+    """
     bound = model.bind(torch.arange(batch, device=device), 0)
     x = torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
     bound(x, 1.0)
-    begin, calls = time.perf_counter(), 0
+    begin, calls, of_call = time.perf_counter(), 0, batch * model.passes
     while (spent := time.perf_counter() - begin) < seconds or not calls:
+        if calls * of_call > enough * spent:
+            break
         bound(x, 1.0)
         if device != "cpu":
             torch.cuda.synchronize()
         calls += 1
-    return calls * batch * model.passes / spent if spent else float("inf")
+    return calls * of_call / spent if spent else inf
 
 
 @torch.no_grad()

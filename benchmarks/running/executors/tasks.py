@@ -16,7 +16,7 @@ from ...identity.sampler import sampler_fingerprint
 from ...sampling.failure import Failure, error_in_words, is_out_of_memory
 from ...sampling.shard import Arrays, FeatureExtraction, sample_shard
 from ...sampling.trajectories import Trajectories, record_trajectories
-from .shard_limits import evaluations_per_second
+from .shard_limits import ENOUGH, evaluations_per_second
 
 if TYPE_CHECKING:
     from ....results.run_directory.behaviour_fingerprint import Fingerprint
@@ -159,9 +159,11 @@ class TrajectoryTask(CellTask):
 
 
 class ThroughputTask(CellTask):
-    """Task that measures a model's evaluations per second, for about 0.1 s."""
+    """Task that measures a model's evaluations per second, for 0.1 s at most."""
 
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the evaluations per second at the cell's batch size."""
         model, cell = world.load(self.cell.model).model, self.cell
-        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=0.1)
+        return evaluations_per_second(
+            model, cell.batch_size, cell.device, seconds=0.1, enough=ENOUGH
+        )

@@ -27,11 +27,14 @@ from samplerbench.benchmarks.running.executors.shard_limits import (
     GENEROUS,
     SHORTEST,
     ShardTimeLimits,
+    evaluations_per_second,
 )
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 
 WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
@@ -231,3 +234,10 @@ def test_where_it_was_is_the_innermost_line_of_the_users_own():
         place_in_code(dump.replace("/home/me/mine.py", os.__file__)) == ", in walk (os.py, line 3)"
     )
     assert place_in_code("") == ""
+
+
+def test_evaluations_per_second__ends_when_there_are_enough():
+    model, calls = make_model("gaussian"), []
+    observed = Meter(tell=calls.append).attach(model)
+    assert evaluations_per_second(observed, 8, "cpu", seconds=60.0, enough=0.0) > 0
+    assert calls == [8, 8]  # one to warm up, one to measure
