@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
-import os
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -24,7 +21,7 @@ from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.significance import SIGNS
 from ..printed_values import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
 from ..result_table import ResultTable, load
-from ..run_directory.files import read_regular, write_bytes, write_text
+from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
 from ..sentences import DOMINATED, are_all_alike, markdown_summary
@@ -216,22 +213,11 @@ def _check_baseline(name: str, table: ResultTable) -> None:
 
 @cache
 def packed_plotly() -> Markup:
-    """Return Plotly's script, gzipped, as base64 text of a third of the script's size.
-
-    Packing takes 0.15 s, so the cache keeps its result. It is used if it unpacks to the script.
-    """
+    """Return Plotly's script, gzipped, as base64 text of two fifths of the script's size."""
     from plotly.offline import get_plotlyjs  # slow to import, and needed only here
 
-    script, packed = get_plotlyjs().encode(), b""
-    folder = os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench"
-    path = Path(folder, "plotly.js.gz")
-    with suppress(OSError, EOFError, ValueError, zlib.error):
-        stored = read_regular(path, most=len(script))
-        packed = stored if gzip.decompress(stored) == script else b""
-    if not packed:
-        packed = gzip.compress(script, mtime=0)
-        with suppress(OSError):
-            write_bytes(path, packed)
+    # level 4 takes 0.06 s, and level 9, which saves 4 % of the size, 0.15 s
+    packed = gzip.compress(get_plotlyjs().encode(), 4, mtime=0)
     return Markup(base64.b64encode(packed).decode())  # its letters need no escapes
 
 
