@@ -44,6 +44,13 @@ def test_import_samplerbench__takes_less_than_a_tenth_of_a_second():
     assert min(float(fresh_process(code)) for _ in range(3)) < 0.1
 
 
+@pytest.mark.parametrize("package", ["samplerbench", "samplerbench.benchmarks"])
+def test_package__is_a_command(package):
+    command = [sys.executable, "-m", package, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"samplerbench {samplers.__version__}\n"
+
+
 @pytest.mark.slow
 def test_samplers__need_torch_and_numpy_only():
     use = """

@@ -29,7 +29,6 @@ from .estimators.frechet import (
     paired_difference,
     population_estimate,
 )
-from .estimators.neighbours import neighbour_distances, square_distances
 from .estimators.rows import Moments, Rows, as_rows
 from .fid import dominated
 from .kernel import KERNEL_ESTIMATOR, KernelEstimate, kid
@@ -42,7 +41,12 @@ from .memorisation import (
     memorised_threshold,
 )
 from .metric import Context, Measured, Metric, metric, metrics
-from .precision_recall import PrecisionRecall, precision_recall
+from .precision_recall import (
+    PrecisionRecall,
+    neighbour_distances,
+    precision_recall,
+    square_distances,
+)
 from .sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 
 __all__ = [

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import DUPLICATES, MEMORISED
-from .estimators.neighbours import neighbour_distances
 from .estimators.rows import FloatArray, Rows, as_rows, rows_of
 from .metric import Context, Measured, metric
+from .precision_recall import neighbour_distances
 
 LEVEL = 0.01
 CONFIDENCE = 0.95

@@ -31,7 +31,7 @@ def measure_cpu_seconds(args: list[str]) -> float:
     """Run a command line, and return the CPU seconds of its process and of its children."""
     before = os.times()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([sys.executable, "-m", "samplerbench.benchmarks", *args], check=True, **quiet)
+    subprocess.run([sys.executable, "-m", "samplerbench", *args], check=True, **quiet)
     after = os.times()
     return (
         after.children_user + after.children_system - before.children_user - before.children_system

@@ -148,7 +148,7 @@ def _run_suite(run: Path, samplers: Sequence[str], seconds: float, call: Call) -
     """Run the suite ``gpu`` with these samplers (none: all), for at most ``seconds``."""
     chosen = [word for name in samplers for word in ("--sampler", name)]
     minutes = str(round(TIMING_SHARE * seconds / 60, 2))
-    command = ["-m", "samplerbench.benchmarks", "run", "gpu", "--out", str(run), "--device", "cuda"]
+    command = ["-m", "samplerbench", "run", "gpu", "--out", str(run), "--device", "cuda"]
     call([*command, "--timing-minutes", minutes, *chosen], None, seconds)
 
 

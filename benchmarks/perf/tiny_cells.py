@@ -62,7 +62,7 @@ timing = {{ enabled = false }}
 def measure_cost(command: Sequence[str]) -> Cost:
     """Run ``samplerbench`` and return its cost; raises a RuntimeError if the command fails."""
     before, begin = os.times(), time.perf_counter()
-    call = [sys.executable, "-m", "samplerbench.benchmarks", *command]
+    call = [sys.executable, "-m", "samplerbench", *command]
     done = subprocess.run(call, capture_output=True, text=True)
     wall, after = time.perf_counter() - begin, os.times()
     if done.returncode:

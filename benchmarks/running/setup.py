@@ -26,9 +26,8 @@ from ..planning.planner import load_models, plan
 from ..sampling.shard import unseeded_draws
 from ..scoring.converged_endpoints import CONVERGED_STEPS
 from ..scoring.feature_references import load_references
-from ..scoring.start_error import start_errors
 from ..scoring.versions import requested_metrics
-from ..suites.cell import Cell
+from ..suites.cell import Cell, start_errors
 from ..suites.suite import Suite
 from .executors import Executor, Failure, InProcess
 from .executors.shard_limits import SHORTEST_COMPILED, FittingBatchSizes, ShardTimeLimits

@@ -1,4 +1,4 @@
-"""Cell, which becomes a row of the table; its start; and the name of its folder."""
+"""Cell, which becomes a row of the table; its start, with the error of this; its folder's name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ... import samplers
@@ -267,3 +268,42 @@ def file_name(text: str, digest: str) -> str:
     """Return file name TEXT-DIGEST: the last 80 letters of ``text``, with hyphens for unsafe ones."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
     return f"{readable or 'x'}-{digest}"
+
+
+LARGEST_WITH_ERROR = 1024
+"""Largest dimension for start errors, whose covariance takes about a second."""
+
+
+def start_errors(model: Denoiser) -> dict[str, float]:
+    """Return the :func:`start_error` of each way to start: "noise", "mean" and "gaussian".
+
+    The result is empty for data of unknown moments, or of more than LARGEST_WITH_ERROR dimensions.
+    """
+    moments = moments_of(model) if math.prod(model.event) <= LARGEST_WITH_ERROR else None
+    if moments is None:
+        return {}
+    means, cov = moments
+    centred = start_error(np.zeros_like(means), cov, model.sigma_max)
+    whole = start_error(means, cov, model.sigma_max)
+    return {"noise": whole, "mean": centred, "gaussian": whole}
+
+
+def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
+    r"""Return the distance to Gaussian data of samples that start at sigma_max z, with exact steps.
+
+    No number of steps removes it. At sigma_max = S the noisy data are x0 + S z, and a run begins at
+    S z. For Gaussian data with mean m_k and variance c_k along their principal axes, the probability
+    flow maps x(S) to m_k + g_k (x_k - m_k), g_k = sqrt(c_k / (c_k + S²)). So samples have the mean
+    (1 - g_k) m_k and the deviation g_k S. Their Wasserstein-2 distance to the data, over sqrt(D), is
+
+        sqrt(1/D sum_k g_k² [m_k² + (sqrt(c_k + S²) - S)²]).
+
+    The start "mean" lacks the term m_k². The start "gaussian" transports S z, and has both terms.
+    ``means`` is ``(D,)``; with ``(classes, D)`` the result is the RMS over classes. ``cov`` ``(D,
+    D)`` is the covariance in a class.
+    """
+    variances, axes = np.linalg.eigh(cov)
+    c = variances.clip(min=0)
+    squares = np.square(np.asarray(means, float).reshape(-1, len(cov)) @ axes).mean(0)
+    excess = c / (np.sqrt(c + sigma_max**2) + sigma_max)  # sqrt(c + S²) - S, without cancellation
+    return float(np.sqrt(np.mean(c / (c + sigma_max**2) * (squares + excess**2))))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ..loaders.schemes import Schemes
 from ..reference import Extractor, Reference
+from .checked import CheckedExtractor
 
 ENTRY_POINTS = "samplerbench.extractors"
 
@@ -71,8 +72,6 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         )
     if not scheme.origin:
         return scheme.load(rest, samples)
-    from .python_file import CheckedExtractor
-
     loaded = scheme.load_value(rest, samples)
     if isinstance(loaded.value, Reference):
         problem = f"{spec}: {scheme.origin} returned a reference"

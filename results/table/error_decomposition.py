@@ -1,6 +1,6 @@
 r"""Error decomposition: columns for errors of start, discretisation, end, distribution and model.
 
-* **start**: samples begin at sigma_max z instead of x0 + sigma_max z. ``benchmarks.scoring.start_error``
+* **start**: samples begin at sigma_max z instead of x0 + sigma_max z. ``benchmarks.suites.cell.start_error``
   has the error in closed form for Gaussian data.
 * **discretisation**: typical error and root mean square of the distances to the converged endpoints,
   share of flips, and order of convergence p. Let r_1 and r_2 be the typical errors at successive

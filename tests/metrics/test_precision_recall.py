@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from samplerbench.benchmarks.metrics import precision_recall
-from samplerbench.benchmarks.metrics.estimators.neighbours import neighbour_distances
+from samplerbench.benchmarks.metrics.precision_recall import neighbour_distances
 
 exact = settings(derandomize=True, deadline=None, max_examples=25)
 

@@ -11,7 +11,7 @@ import torch
 
 from samplerbench.benchmarks.identity.model import extractor_fingerprint
 from samplerbench.models.extractors import Samples, make_extractor, rgb
-from samplerbench.models.extractors.python_file import CHUNK
+from samplerbench.models.extractors.checked import CHUNK
 from samplerbench.results.run_directory.behaviour_fingerprint import difference
 
 EVENT = (1, 8, 8)

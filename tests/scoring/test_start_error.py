@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.scoring.start_error import start_error, start_errors
+from samplerbench.benchmarks.suites.cell import start_error, start_errors
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
 

@@ -1,1 +1,1 @@
-"""Mathematics of the metrics: moments, Fréchet distances, nearest neighbours and intervals."""
+"""Mathematics of the metrics: moments, Fréchet distances and intervals."""

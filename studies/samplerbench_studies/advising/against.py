@@ -170,7 +170,7 @@ def run_advise(
     """
     path = out / "advice.json"
     if not path.is_file():
-        command = [sys.executable, "-m", "samplerbench.benchmarks", "advise", "--model", spec]
+        command = [sys.executable, "-m", "samplerbench", "advise", "--model", spec]
         command += ["--nfe", ",".join(map(str, budgets)), "--minutes", f"{minutes:g}"]
         command += ["--seed", str(seed), "--out", str(out)]
         command += [text for name in only for text in ("--sampler", name)]
