@@ -25,8 +25,8 @@ class GridSampler(Sampler, ABC):
     Subclasses are frozen dataclasses: no call changes them.
 
     Class attributes in addition to :class:`Sampler`'s:
-        history: number of earlier memos that a step may read. A memo is the second result of
-            :meth:`step`, such as a denoised image.
+        history: number of history entries that a step may read. An entry is what a step leaves for
+            later steps: the second result of :meth:`step`, such as a denoised image.
     """
 
     history: ClassVar[int] = 0
@@ -54,14 +54,14 @@ class GridSampler(Sampler, ABC):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the states and the memo after one step.
+        """Return the states and the history entry after one step.
 
         Args:
             x: ``(batch, *event)``, owned by the step: it may be overwritten and returned.
             row: this step's row of the plan.
-            past: memos of earlier steps, newest first, at most ``history``; never modify them.
+            past: entries of earlier steps, newest first, at most ``history``; never modify them.
             denoise: ``denoise(x, sigma)``, bound to this batch. Do not modify a result that is kept
-                in a memo.
+                in an entry.
             noise: this step's noise.
         """
 
@@ -99,7 +99,7 @@ def integrate(
 
     Raises:
         ValueError: the plan does not have one row per step.
-        TypeError: a step did not return a state and a memo.
+        TypeError: a step did not return a state and a history entry.
     """
     plan = cached_plan(sampler, grid)
     if len(plan) != len(grid):
@@ -113,8 +113,8 @@ def integrate(
             # a bare tensor with two rows would unpack silently
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(_bad_step_message(sampler, result))
-            x, memo = result
-            past = (memo, *past)[: sampler.history]
+            x, entry = result
+            past = (entry, *past)[: sampler.history]
             if on_step is not None:
                 on_step(i, nxt, x.clone())
     return x

@@ -154,9 +154,9 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
                 offs = [abs(part.a + math.fsum(part.b) - 1) for part in parts]
                 worst = float(np.max([worst, *offs]))  # max would drop a NaN
                 continue
-            memos, at_hand = len(row.b) - 1, min(i, sampler.history)
-            if memos > at_hand:
-                detail = f"row {i} reads {memos} memos of earlier steps, of {at_hand}"
+            entries, at_hand = len(row.b) - 1, min(i, sampler.history)
+            if entries > at_hand:
+                detail = f"row {i} reads {entries} memos of earlier steps, of {at_hand}"
                 yield Check("algebra", False, detail)
                 return
             if row.sigma != grid.sigma[i]:
@@ -167,7 +167,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
             total = row.a + math.fsum(weights)
             worst = max(worst, abs(total - 1))
             if not abs(total - 1) < CLOSE:
-                place = {"grid": name, "row": i, "sum": total, "memos": memos}
+                place = {"grid": name, "row": i, "sum": total, "memos": entries}
                 wrong.append({**place, "last": i == len(rows) - 1, "to_zero": grid.to_zero})
     if wrong:
         where = f"row {wrong[0]['row']} on {wrong[0]['grid']}"

@@ -77,8 +77,8 @@ class ExactStart(GridSampler):
     ) -> tuple[Tensor, Any]:
         """Take the inner step, and replace the state by the exact state if the row has one."""
         inner_row, exact = row
-        x, memo = self.inner.step(x, inner_row, past, denoise, noise)
-        return x if exact is None else torch.cat([exact, x[len(exact) :]]), memo
+        x, entry = self.inner.step(x, inner_row, past, denoise, noise)
+        return x if exact is None else torch.cat([exact, x[len(exact) :]]), entry
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:

@@ -143,7 +143,7 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 class HistoryWatcher(GridSampler):
     """Grid sampler that runs ``inner``; ``seen`` pairs history entries with immediate copies."""
 
-    name = "watch_memos"
+    name = "history_watcher"
     source: ClassVar[Source] = Source("", "", "")
     inner: GridSampler
     seen: list[tuple[Any, Any]] = field(default_factory=list, compare=False)
@@ -161,10 +161,10 @@ class HistoryWatcher(GridSampler):
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
         """Take the inner step; store its history entry and a copy if later steps read entries."""
-        x, memo = self.inner.step(x, row, past, denoise, noise)
+        x, entry = self.inner.step(x, row, past, denoise, noise)
         if self.history:
-            self.seen.append((memo, copy.deepcopy(memo)))
-        return x, memo
+            self.seen.append((entry, copy.deepcopy(entry)))
+        return x, entry
 
 
 def check_batch(sampler: Sampler) -> list[Check]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...models.denoiser import Denoiser
 from ...samplers import Denoise, Grid, GridSampler, Source, karras, make
-from ...samplers.families.linear import LinearRow, compute_memo
+from ...samplers.families.linear import LinearRow, compute_history_entry
 from ...samplers.families.tabulated import why_not_tabulable
 from ...samplers.numerics import as_column, level_tensor
 from ...samplers.schedules import schedule
@@ -239,12 +239,12 @@ def best_paths(
         images = known(states[starts], every[starts])
         least = torch.full((last + 1,), torch.inf, dtype=torch.float64, device=targets.device)
         origin = torch.full((last + 1,), -1, device=targets.device)
-        reached, memos = states.clone(), {}
+        reached, histories = states.clone(), {}
         for i, image in zip(starts.tolist(), images, strict=True):
             path = tuple(levels[j] for j in students[i].path)
             rows = [row_of(path, level) for level in levels[i + 1 :]]
-            memo = compute_memo(states[i], image, rows[0].p, rows[0].q)
-            terms = (memo, *students[i].past)
+            entry = compute_history_entry(states[i], image, rows[0].p, rows[0].q)
+            terms = (entry, *students[i].past)
             moved = as_column([row.a for row in rows], targets) * states[i]
             for weights, term in zip(
                 zip(*(row.b for row in rows), strict=True), terms, strict=False
@@ -255,10 +255,10 @@ def best_paths(
             for kept, new in ((least, error), (reached, moved)):
                 kept[i + 1 :][nearer] = new[nearer]
             origin[i + 1 :][nearer] = i
-            memos[i] = terms[: solver.history]
+            histories[i] = terms[: solver.history]
         states = reached
         students = {
-            j: StudentPath((*students[i].path, j), error, memos[i])
+            j: StudentPath((*students[i].path, j), error, histories[i])
             for j, (i, error) in enumerate(zip(origin.tolist(), least.tolist(), strict=True))
             if i >= 0
         }

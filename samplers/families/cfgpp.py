@@ -71,7 +71,7 @@ class CFGpp(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos (second results of its steps) that the wrapped sampler reads."""
+        """Number of history entries (second results of steps) that the wrapped sampler reads."""
         return _make(self.sampler).history
 
     @property
@@ -95,10 +95,10 @@ class CFGpp(GridSampler):
     def step(
         self, x: Tensor, row: UnguidedRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the wrapped sampler's step on images f, plus g, and that step's memo."""
+        """Return the wrapped sampler's step on images f, plus g, and that step's history entry."""
         unguided = _Unguided(denoise)
-        x, memo = _make(self.sampler).step(x, row.row, past, unguided, noise)
-        return (x if unguided.guidance is None else x + unguided.guidance), memo
+        x, entry = _make(self.sampler).step(x, row.row, past, unguided, noise)
+        return (x if unguided.guidance is None else x + unguided.guidance), entry
 
 
 class _Unguided:

@@ -117,5 +117,5 @@ class FlowTime(GridSampler):
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the next state by the step of ``method``, and its memo for later steps."""
+        """Return the next state by a step of ``method``, and a history entry for later steps."""
         return self.inner.step(x, row, past, denoise, noise)

@@ -17,14 +17,16 @@ from ..types import Denoise, StepNoise
 
 
 class LinearRow(NamedTuple):
-    """Coefficients of step i: x <- a x + sum_j b_j m_{i-j} + c z, with memos m_i = p x_i + q d_i.
+    """Coefficients of step i: x <- a x + sum_j b_j m_{i-j} + c z.
+
+    Step i leaves the history entry m_i = p x_i + q d_i for later steps.
 
     Attributes:
         sigma: level at which the denoiser is evaluated.
         a: weight of the state.
-        b: weights of the memos, newest first; at most ``history + 1``.
+        b: weights of the entries, newest first; at most ``history + 1``.
         c: standard deviation of the fresh noise.
-        p, q: (0, 1) makes the memo the denoised image; (1, -1) makes it x - d = sigma eps.
+        p, q: (0, 1) makes the entry the denoised image; (1, -1) makes it x - d = sigma eps.
         gain: if not None, the step makes no evaluation but has d = gain x.
     """
 
@@ -51,17 +53,17 @@ def jump(sigma: float) -> LinearRow:
 def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
-    """Overwrite ``x`` by the step ``row`` on memos ``past``, newest first; return x and a memo."""
+    """Overwrite ``x`` by step ``row`` on entries ``past``, newest first; return x and its entry."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
-    memo = compute_memo(x, d, row.p, row.q)
-    x = blend(x, row.a, row.b, (memo, *past), x)
+    entry = compute_history_entry(x, d, row.p, row.q)
+    x = blend(x, row.a, row.b, (entry, *past), x)
     if row.c:
         x = x.add_(noise(), alpha=row.c)
-    return x, memo
+    return x, entry
 
 
-def compute_memo(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
-    """Return the memo p x + q d; for p = 0 and q = 1 it is ``d`` itself, without a copy."""
+def compute_history_entry(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
+    """Return the history entry p x + q d: ``d`` itself, without a copy, if p = 0 and q = 1."""
     if p == 0 and q == 1:
         return d
     if p == 1:
@@ -85,6 +87,6 @@ class LinearMultistep(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state, and the memo p x + q d for later steps; None if history is 0."""
-        x, memo = linear_step(x, row, past, denoise, noise)
-        return x, memo if self.history else None
+        """Return the next state, and the history entry p x + q d; None if history is 0."""
+        x, entry = linear_step(x, row, past, denoise, noise)
+        return x, entry if self.history else None

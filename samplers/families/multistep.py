@@ -1,8 +1,8 @@
 """Multistep methods, with options for the orders of their first and last steps.
 
 Adams-Bashforth methods split dx/dsigma = (x - d) / sigma, with d the denoised image, into a linear
-part, which is solved exactly, and a slowly varying rest m. Its values at evaluations are kept as
-memos for later steps. With u a function of the level,
+part, which is solved exactly, and a slowly varying rest m. Steps leave its values at evaluations,
+the history entries, for later steps. With u a function of the level,
 
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
@@ -25,7 +25,7 @@ from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import monomial_weights
 from ..types import Denoise, Source, StepNoise
-from .linear import LinearRow, compute_memo, jump, linear_step
+from .linear import LinearRow, compute_history_entry, jump, linear_step
 from .stages import Evaluate, LinearStages, StagesRow, run_stages
 
 Startup = Literal["ramp", "singlestep"]
@@ -34,9 +34,9 @@ HIGHEST = 3
 
 
 class StartRow(NamedTuple):
-    """Coefficients ``stages`` of a single step that starts a multistep method; memo p x + q d.
+    """Coefficients ``stages`` of a single step that starts a multistep method.
 
-    x and d are the state and the denoised image at the beginning of the step.
+    Its history entry is p x + q d, with x and d the state and the denoised image at its beginning.
     """
 
     stages: StagesRow
@@ -49,10 +49,10 @@ class SingleStepStartup(LinearStages):
     """Single-step method that starts a multistep method, with the multistep method's weights.
 
     With k = ``stages``, evaluations are at the levels cur^{1 - j/k} nxt^{j/k}, j = 0 … k - 1. After
-    each evaluation, the polynomial through the step's memos gives the state at the next level, and
-    finally at nxt. The order is k for k = 2 and 3. For k = 3, the memo at 1/3 of the step has an
-    error of second order in the step length h. Its weight vanishes with h, since the line through
-    the memos at 0 and 2/3 integrates as well as a parabola (Radau).
+    each evaluation, the polynomial through the step's entries p x + q d gives the state at the next
+    level, and finally at nxt. The order is k for k = 2 and 3. For k = 3, the entry at 1/3 of the
+    step has an error of second order in the step length h. Its weight vanishes with h, since the
+    line through the entries at 0 and 2/3 integrates as well as a parabola (Radau).
 
     Attributes:
         method: the multistep method whose weights it takes.
@@ -65,24 +65,22 @@ class SingleStepStartup(LinearStages):
     stages: int
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Return the state at ``nxt``; each evaluation is at a state from all memos before it."""
-        levels, memos = [cur], [self._memo_at(x, denoise, cur, nxt)]
+        """Return the state at ``nxt``; each evaluation is at a state from all entries before it."""
+        levels, entries = [cur], [self._entry_at(x, denoise, cur, nxt)]
         for j in range(1, self.stages):
             level = cur ** (1 - j / self.stages) * nxt ** (j / self.stages)
-            y = self._state_from_memos(x, memos, levels, level)
-            memos.append(self._memo_at(y, denoise, level, nxt))
+            y = self._combine(x, entries, levels, level)
+            entries.append(self._entry_at(y, denoise, level, nxt))
             levels.append(level)
-        return self._state_from_memos(x, memos, levels, nxt)
+        return self._combine(x, entries, levels, nxt)
 
-    def _memo_at(self, y: Any, denoise: Evaluate, level: float, nxt: float) -> Any:
+    def _entry_at(self, y: Any, denoise: Evaluate, level: float, nxt: float) -> Any:
         row = self.method.row((level,), nxt)
         return row.p * y + row.q * denoise(y, level)
 
-    def _state_from_memos(
-        self, x: Any, memos: Sequence[Any], levels: Sequence[float], to: float
-    ) -> Any:
+    def _combine(self, x: Any, entries: Sequence[Any], levels: Sequence[float], to: float) -> Any:
         row = self.method.row(levels, to)
-        return sum((b * memo for b, memo in zip(row.b, memos, strict=True)), row.a * x)
+        return sum((b * entry for b, entry in zip(row.b, entries, strict=True)), row.a * x)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +142,7 @@ class Multistep(GridSampler):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """Return the coefficients of the step from ``levels[0]`` to ``nxt``.
 
-        It combines the memos of the evaluations at ``levels``, newest first (:class:`.LinearRow`).
+        It combines the history entries at ``levels``, newest first (:class:`.LinearRow`).
         """
 
     def order_at(self, i: int) -> int:
@@ -173,21 +171,21 @@ class Multistep(GridSampler):
         if nxt == 0 and not self.through_zero:
             return jump(cur)
         if order > i + 1 and nxt > 0:
-            memo, single = self.row((cur,), nxt), SingleStepStartup(method=self, stages=order)
-            return StartRow(single.row(cur, nxt), memo.p, memo.q)
+            row, single = self.row((cur,), nxt), SingleStepStartup(method=self, stages=order)
+            return StartRow(single.row(cur, nxt), row.p, row.q)
         points = min(order, i + 1)
         return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next state, and the memo p x + q d for later steps; None if history is 0."""
+        """Return the next state, and the history entry p x + q d; None if history is 0."""
         if isinstance(row, StartRow):
             before = x.clone() if row.p else x
             x, images = run_stages(x, row.stages, denoise)
-            return x, compute_memo(before, images[0], row.p, row.q)
-        x, memo = linear_step(x, row, past, denoise, noise)
-        return x, memo if self.history else None
+            return x, compute_history_entry(before, images[0], row.p, row.q)
+        x, entry = linear_step(x, row, past, denoise, noise)
+        return x, entry if self.history else None
 
     def nfe(self, grid: Grid) -> int:
         """Return the evaluations per sample: 1 a step, 0 for an analytic one, k for k stages."""
@@ -224,13 +222,13 @@ class SelfStarting(Multistep):
 class Form(Protocol):
     """Change of variables of the probability-flow ODE; define :meth:`variable` and :meth:`moments`.
 
-    A memo is the tensor that an evaluation leaves for later steps: the denoised image d, or scale
-    (x - c d). c and scale are functions of the level. By default the memo is eps = (x - d) / sigma,
-    which is dx/dsigma.
+    A history entry is what a step leaves for later steps: the denoised image d, or scale (x - c d).
+    c and scale are functions of the level. By default the entry is eps = (x - d) / sigma, which is
+    dx/dsigma.
     """
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
-        """Return (c, scale) at ``sigma``, where the memo is scale (x - c d); None if it is d."""
+        """Return (c, scale) at ``sigma``, where the entry is scale (x - c d); None if it is d."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
@@ -239,37 +237,37 @@ class Form(Protocol):
 
     @abstractmethod
     def variable(self, sigma: float) -> float:
-        """Return u at ``sigma``: the variable in which the memo is taken as a polynomial."""
+        """Return u at ``sigma``: the variable in which the entry is taken as a polynomial."""
 
     @abstractmethod
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """Return the integrals of kernel (u - u(cur))^k / k! over the step, k = 0 … ``count`` - 1.
 
-        The kernel is the weight of the memo in the exact solution x(nxt).
+        The kernel is the weight of the entry in the exact solution x(nxt).
         """
 
 
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
-    """Return the coefficients of the step from ``levels[0]`` to ``nxt``, on memos at ``levels``.
+    """Return the coefficients of the step from ``levels[0]`` to ``nxt``, on entries at ``levels``.
 
-    Steps store a memo of :class:`Form` without its scale, as x - c d or d. The weights include it.
+    Steps store an entry of :class:`Form` without scale, as x - c d or d; the weights include it.
     """
     cur = levels[0]
-    weights = memo_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
-    memos = [form.memo_coefficients(level) for level in levels]
-    if memos[0] is None:
+    weights = history_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
+    pairs = [form.memo_coefficients(level) for level in levels]
+    if pairs[0] is None:
         return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
-    scaled = tuple(w * memo[1] for w, memo in zip(weights, memos, strict=True) if memo)
-    return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
+    scaled = tuple(w * pair[1] for w, pair in zip(weights, pairs, strict=True) if pair)
+    return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-pairs[0][0])
 
 
-def memo_weights(
+def history_weights(
     form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
-    """Return weights w_j with sum_j w_j m_j = L[p], with m_j the memo at ``levels[j]``.
+    """Return weights w_j with sum_j w_j m_j = L[p], with m_j the history entry at ``levels[j]``.
 
-    p is the polynomial through the memos, in u = ``form.variable``. L is a linear functional, such
-    as an integral over the step. ``moments[k]`` is its value L[(u - u(cur))^k / k!].
+    p is the polynomial through the entries, in u = ``form.variable``. L is a linear functional,
+    such as an integral over the step. ``moments[k]`` is its value L[(u - u(cur))^k / k!].
     """
     origin = form.variable(cur)
     return monomial_weights([form.variable(level) - origin for level in levels], moments)
@@ -282,7 +280,7 @@ class AdamsBashforth(Multistep, Form):
     startup: Startup = "ramp"
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the step from ``levels[0]`` to ``nxt`` on memos at ``levels`` (newest first)."""
+        """Return the step from ``levels[0]`` to ``nxt`` on entries at ``levels`` (newest first)."""
         return adams_row(self, levels, nxt)
 
 

@@ -75,7 +75,7 @@ class NoisyStages(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, None]:
-        """Return the states after the step ``row``, and no memo."""
+        """Return the states after the step ``row``, and no history entry for later steps."""
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
         images: list[Tensor] = []
         for stage in row.stages:

@@ -22,7 +22,7 @@ from ..loop import GridSampler, cached_plan, integrate
 from ..numerics import blend
 from ..registry import make, register
 from ..types import Denoise, RowByRow, Source, StepNoise
-from .linear import UnguidedRow, compute_memo
+from .linear import UnguidedRow, compute_history_entry
 
 TRIAL = Grid(tuple(2.0 ** (-i / 4) for i in range(33)))
 """Grid on which samplers are tried, longer than the period of a sensible pattern."""
@@ -33,9 +33,9 @@ _make: Any = lru_cache(maxsize=256)(make)
 
 
 class Made(NamedTuple):
-    """Denoiser call that is evaluated; its memo p x + q d is stored for forecasts.
+    """Denoiser call that is evaluated; its history entry p x + q d is stored for forecasts.
 
-    It replaces the ``stale`` newest memos, from evaluations at levels not above its own.
+    It replaces the ``stale`` newest entries, from evaluations at levels not above its own.
     """
 
     p: float
@@ -44,7 +44,7 @@ class Made(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """Denoiser call that is not made: its image is a x + sum_j b_j memo_j, newest memo first."""
+    """Denoiser call that is not made: its image is a x + sum_j b_j m_j, entries m newest first."""
 
     a: float
     b: tuple[float, ...]
@@ -142,7 +142,7 @@ class Skip(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos that a step of ``sampler`` reads, at least 1 to hold outputs."""
+        """Number of history entries that steps of ``sampler`` read, at least 1 to hold outputs."""
         return max(_make(self.sampler).history, 1)
 
     @property
@@ -165,7 +165,7 @@ class Skip(GridSampler):
         calls = _levels_called(inner, grid)
         made = iter(self._choose(list(chain(*calls))))
         places = range(len(lams)) if self.clock == "step" else lams
-        points: list[tuple[float, float]] = []  # place and level of the memos, newest first
+        points: list[tuple[float, float]] = []  # place and level of the entries, newest first
 
         def answer(level: float) -> Made | Forecast:
             place = float(np.interp(-math.log(level), lams, places))
@@ -173,7 +173,7 @@ class Skip(GridSampler):
                 return self._forecast(points, place, level)
             stale = sum(round(place - point, DIGITS) <= 0 for point, _ in points)
             points[:] = [(place, level), *points[stale:]][: self.taylor + 1]
-            return Made(*self._memo(level), stale)
+            return Made(*self._entry_coefficients(level), stale)
 
         rows = zip(cached_plan(inner, grid), calls, strict=True)
         return [SkipRow(row, tuple(map(answer, levels))) for row, levels in rows]
@@ -188,14 +188,14 @@ class Skip(GridSampler):
         begin = self.first - 1 if found[1] else 0
         return [must or digits[(i - begin) % len(digits)] == "1" for i, must in enumerate(always)]
 
-    def _memo(self, level: float) -> tuple[float, float]:
-        """Return (p, q) of the memo p x + q d: d for "data", else level times :attr:`output`."""
+    def _entry_coefficients(self, level: float) -> tuple[float, float]:
+        """Return (p, q) of the entry p x + q d: d for "data", else level times :attr:`output`."""
         if self.output == "data":
             return 0.0, 1.0
         return 1.0, -1.0 - (level if self.output == "velocity" else 0.0)
 
     def _forecast(self, points: list[tuple[float, float]], place: float, level: float) -> Forecast:
-        (p, q), scales = self._memo(level), self.output != "data"
+        (p, q), scales = self._entry_coefficients(level), self.output != "data"
         weights = (
             math.prod((place - other) / (own - other) for other, _ in points if other != own)
             * (level / at if scales else 1.0)
@@ -206,7 +206,7 @@ class Skip(GridSampler):
     def step(
         self, x: Tensor, row: SkipRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """Return the next state and, as memo, the pair (memo of ``sampler``, memos of outputs)."""
+        """Return the next state and the pair (history entry of ``sampler``, entries of outputs)."""
         outputs: tuple[Tensor, ...] = past[0][1] if past else ()
         answers = iter(row.answers)
 
@@ -216,12 +216,12 @@ class Skip(GridSampler):
             if isinstance(found, Forecast):
                 return blend(x, found.a, found.b, outputs, take_buffer(x))
             d, older = denoise(x, sigma), outputs[found.stale :]
-            outputs = (compute_memo(x, d, found.p, found.q), *older)[: self.taylor + 1]
+            outputs = (compute_history_entry(x, d, found.p, found.q), *older)[: self.taylor + 1]
             return d
 
-        memos = tuple(memo for memo, _ in past[: _make(self.sampler).history])
-        x, memo = _make(self.sampler).step(x, row.row, memos, RowByRow(answer), noise)
-        return x, (memo, outputs)
+        entries = tuple(entry for entry, _ in past[: _make(self.sampler).history])
+        x, entry = _make(self.sampler).step(x, row.row, entries, RowByRow(answer), noise)
+        return x, (entry, outputs)
 
 
 def _why_not(inner: Any, output: str) -> str:

@@ -87,7 +87,7 @@ class LinearStages(GridSampler):
         denoise: Denoise,
         noise: StepNoise,
     ) -> tuple[Tensor, None]:
-        """Return the states after the step ``row``, and no memo."""
+        """Return the states after the step ``row``, and no history entry for later steps."""
         if row.before:
             x = x.add_(noise(0), alpha=row.before)
         x, _ = run_stages(x, row, denoise)

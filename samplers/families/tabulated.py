@@ -137,8 +137,8 @@ def why_not_tabulable(sampler: Sampler, grid: Grid) -> str:
 def tabulate(sampler: Sampler, grid: Grid) -> Table:
     """Return the table of coefficients that makes a linear method's steps on a grid.
 
-    Substituting the memos p x + q d makes every state a sum of the first state and denoised images.
-    Each state is then a multiple of the state before it plus denoised images.
+    Substituting the history entries p x + q d makes every state a sum of the first state and
+    denoised images. Each state is then a multiple of the state before it plus denoised images.
 
     Raises:
         ValueError: no table represents the steps (:func:`why_not_tabulable` says why).
@@ -199,8 +199,8 @@ def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
     """Return, for each step i, the part of image d_i's weight that corrects step i - 1; 0 for none.
 
     Raises:
-        ValueError: no table represents the steps, the sampler has no corrector, or a memo is not
-            the denoised image of its step.
+        ValueError: no table represents the steps, the sampler has no corrector, or a history
+            entry is not the denoised image of its step.
     """
     own = tabulate(sampler, grid)
     if not getattr(sampler, "corrector", False):

@@ -73,8 +73,9 @@ class RosenbrockEAB(Multistep):
     """Multistep method that is exact on N(0, s²): DPM-Solver-v3 without statistics of the model.
 
     The linear part is the denoiser of N(0, s²). With a = s² / (s² + sigma²), dx/dlam = -(1 - a) x +
-    (d - a x). The memo f = (a x - d) sqrt(s² + sigma²) / sigma is a polynomial in lam: x(nxt) =
-    sqrt((s² + nxt²) / (s² + cur²)) x - sqrt(s² + nxt²) int_0^h f sigma / (s² + sigma²) dlam.
+    (d - a x). The history entry, left for later steps, is f = (a x - d) sqrt(s² + sigma²) / sigma,
+    a polynomial in lam. So x(nxt) = sqrt((s² + nxt²) / (s² + cur²)) x - sqrt(s² + nxt²)
+    int_0^h f sigma / (s² + sigma²) dlam.
 
     Attributes:
         scale: s > 0, the standard deviation of the data.

@@ -23,8 +23,9 @@ _MEASURED_ORDER = "declared at its measured order, 2"
 def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
     """Return (cur, prev, w): the newest two ``levels``, and the weight w = h / (2 h_prev).
 
-    (1 + w) m_i - w m_{i-1} extrapolates memos to the middle of the step. h is the step to ``nxt``
-    in lam, and h_prev the step before. With a single level, prev is infinite and w is 0.
+    (1 + w) m_i - w m_{i-1} extrapolates history entries, which steps leave for later steps, to the
+    middle of the step. h is the step to ``nxt`` in lam, and h_prev the step before. With a single
+    level, prev is infinite and w is 0.
     """
     cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
     return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
@@ -101,7 +102,7 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return weights of the memos at three ``levels`` in the integral of their parabola in lam.
+    """Return weights of the entries at three ``levels`` in the integral of their parabola in lam.
 
     Half of its curvature is left out. ``moments[k]`` is the integral of (lam - lam_cur)^k / k!.
     """

@@ -6,9 +6,10 @@ be the integrals of l and s, and g = exp(-S) n, which changes slowly because dn/
 
     exp(L_t) y_t = exp(L_0) y_0 - int_0^t exp(L + S) g dlam.
 
-A step replaces g by a polynomial in lam through memos n at several levels. The mean at the end of the step is
-then added to y. Constant statistics give older methods: l = 1 and s = 0 the data prediction (DPM-Solver++,
-UniPC), l = 0 and s = -1 the noise prediction.
+A step replaces g by a polynomial in lam through history entries: n at several levels, which steps
+leave for later steps. The mean at the end of the step is then added to y. Constant statistics give
+older methods: l = 1 and s = 0 the data prediction (DPM-Solver++, UniPC), l = 0 and s = -1 the noise
+prediction.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class StatisticsRow(NamedTuple):
         state, image: means of the states and of the denoised images at ``sigma``.
         nxt: mean of the states at the end of the step, where the state is ``nxt`` + y.
         a: weight of the deviation y = x - ``state``.
-        b: weights of the memos n = (1 - l) y - (d - image), newest first. They include the
+        b: weights of the entries n = (1 - l) y - (d - image), newest first. They include the
             correction of the step before.
     """
 
@@ -67,11 +68,12 @@ class DPMSolverV3(GridSampler):
 
     Attributes:
         points: evaluations through which a step's polynomial goes, 1, 2 or 3.
-        corrector: "plain" corrects a step of order k > 1 by the next evaluation: a polynomial goes through its
-            memo and k - 1 older ones. "pseudo" takes one memo more, also for k = 1, and has at most order 2.
-            "" corrects nothing. The authors advise "plain" up to 6 steps on small images, "pseudo" on large.
-        pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of as few memos
-            as it needs. The order is then 2 at most. The authors advise it at 5 steps.
+        corrector: "plain" corrects a step of order k > 1: a polynomial goes through the next
+            evaluation's entry and k - 1 older ones. "pseudo" takes one entry more, also for k = 1,
+            and has at most order 2. "" corrects nothing. The authors advise "plain" up to 6 steps
+            on small images, "pseudo" on large.
+        pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of
+            as few entries as it needs. The order is at most 2. The authors advise it at 5 steps.
         last: orders that the last steps must not exceed, such as the authors' (2, 1).
         found: the statistics; None without a model. The harness sets it; users do not.
     """
@@ -170,23 +172,23 @@ class DPMSolverV3(GridSampler):
             return d, None
         keep, state, image, nxt, a = (_like(x, c) for c in row[1:-1])
         y = torch.sub(x, state, out=take_buffer(x))
-        memo = torch.mul(y, keep, out=take_buffer(x)).sub_(d).add_(image)
+        newest = torch.mul(y, keep, out=take_buffer(x)).sub_(d).add_(image)
         x = y.mul_(a).add_(nxt)
-        for weight, entry in zip(row.b, (memo, *past), strict=False):
+        for weight, entry in zip(row.b, (newest, *past), strict=False):
             share = _like(x, weight)
             x = (
                 x.addcmul_(entry, share)
                 if isinstance(share, Tensor)
                 else x.add_(entry, alpha=share)
             )
-        return x, memo
+        return x, newest
 
     @property
     def _statistics(self) -> Statistics | ConstantStatistics:
         return ConstantStatistics() if self.found is None else self.found
 
     def _correction(self, levels: Sequence[float], order: int) -> list[Array]:
-        """Return the weights of memos, newest first, that correct y at ``levels[-1]``; [] for none.
+        """Return weights of entries, newest first, that correct y at ``levels[-1]``; [] for none.
 
         A step of order ``order`` ended there. ``levels`` are the grid's from its first on, falling.
         """
@@ -207,8 +209,8 @@ class DPMSolverV3(GridSampler):
     ) -> tuple[Array, list[Array]]:
         """Return a and w of y_t = a y_0 - sum_j w_j n_j, for a step from ``nodes[0]`` to ``nxt``.
 
-        n_j is the memo at ``nodes[j]``. g is in Newton's form: it sums divided differences of the
-        first k + 1 memos times prod_{i<k} (lam - lam_i). With ``pseudo`` the product is (lam - lam_0)^k.
+        n_j is the entry at ``nodes[j]``. g, in Newton's form, sums divided differences of the first
+        k + 1 entries times prod_{i<k} (lam - lam_i). ``pseudo`` makes the product (lam - lam_0)^k.
         """
         lam, end = -np.log(np.array(nodes)), -np.log(nxt)
         inside = lam[0] + (end - lam[0]) * (1 + _NODES) / 2

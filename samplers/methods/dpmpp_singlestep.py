@@ -145,7 +145,7 @@ class SinglestepOnGrid(LinearMultistep):
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows: list[LinearRow] = []
-        # weights of the group's first state and memos in the present state
+        # weights of the group's first state and history entries p x + q d in the present state
         present: tuple[float, list[float]] = (1.0, [])
         for i, (cur, nxt) in enumerate(grid.intervals()):
             order = self.orders[i] if i < len(self.orders) else 1

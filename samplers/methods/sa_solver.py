@@ -144,7 +144,7 @@ class SASolver(Multistep):
 
 
 def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
-    """Return ``row`` with the state x replaced by x plus memos with the weights ``shift``."""
+    """Return ``row`` with x replaced by x plus history entries p x + q d, weighed by ``shift``."""
     if row.a == 0:
         return row
     b = tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))

@@ -1,9 +1,10 @@
 """UniPC: an exponential Adams-Bashforth predictor with an Adams-Moulton corrector.
 
 The corrector costs no evaluation of its own. A step evaluates the denoiser at the predicted state;
-that evaluation corrects the state, then predicts the next one. Predictor and corrector differ in
-the weights of the memos only. So the correction of the previous step, sum_j C_j m_{i-j}, is added
-at the start of step i. The whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
+that evaluation corrects the state, then predicts the next one. Predictor and corrector differ only
+in the weights of the history entries m, which steps leave for later steps. So the correction of
+the previous step, sum_j C_j m_{i-j}, is added at the start of step i. The whole method is a
+:class:`~samplerbench.samplers.LinearRow` a step.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class UniPC(Multistep):
         return self.points if self.corrector else self.points - 1
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return UniP's step from ``levels[0]`` to ``nxt`` on memos at ``levels``, uncorrected."""
-        weights = self._memo_weights(self._predictor_weights(levels, nxt), levels)
+        """Return UniP's step to ``nxt``, uncorrected, on entries at ``levels``, newest first."""
+        weights = self._rescale(self._predictor_weights(levels, nxt), levels)
         if self.prediction == "data":
             return LinearRow(levels[0], nxt / levels[0], weights)
         return LinearRow(levels[0], 1.0, weights, p=1.0, q=-1.0)
@@ -86,11 +87,11 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` with a correction of the step before, which read memos at ``before``."""
+        """Return ``row`` with a correction of the step before, which read entries at ``before``."""
         corrector = self._corrector_weights(before, row.sigma)
         predictor = (0.0, *self._predictor_weights(before, row.sigma))
         change = [c - p for c, p in zip(corrector, predictor, strict=True)]
-        weights = self._memo_weights(change, (row.sigma, *before))
+        weights = self._rescale(change, (row.sigma, *before))
         return row._replace(
             b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0))
         )
@@ -125,8 +126,8 @@ class UniPC(Multistep):
     def _moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
-    def _memo_weights(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-        """Return weights of memos (d or sigma eps) from ``weights`` of d or eps at ``levels``."""
+    def _rescale(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
+        """Return weights of entries (d or sigma eps) from ``weights`` of d or eps at ``levels``."""
         if self.prediction == "data":
             return tuple(weights)
         return tuple(w / s for w, s in zip(weights, levels, strict=True))

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..auto.rule import Fitted, Rule, Warp, read_rule, typical
 from ..base import FOUND, Declared
 from ..families.linear import LinearRow, jump
-from ..families.multistep import Multistep, Startup, adams_row, memo_weights
+from ..families.multistep import Multistep, Startup, adams_row, history_weights
 from ..grid import Grid
 from ..loop import integrate
 from ..numerics import FACTORIALS, integrate_panels
@@ -21,14 +21,15 @@ from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
 M1, M0 = 1 + 0j, 1j
-"""Memos of steps 1 and 0 as complex weights: real part for memo 1, imaginary part for memo 0."""
+"""History entries of steps 1 and 0 as complex weights: real for entry 1, imaginary for entry 0."""
 
 
 def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
     """Return a plan that redoes its first step, made without an evaluation, in the second step.
 
     The first row guesses d = gain x. The second row evaluates d at the state that the guess gives,
-    and replaces the first step by Euler's with this d. Rows that read memo 1 also read memo 0.
+    and replaces the first step by Euler's with this d. Entry i is what step i leaves for later
+    steps. Rows that read entry 1 also read entry 0.
 
     Args:
         rows: linear rows, the first with a ``gain``, the second without. A single row is unchanged.
@@ -41,8 +42,8 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
     first, second = rows[:2]
     if first.gain is None:
         raise ValueError("only an analytic first step can be deferred: plan with analytic_first")
-    memo = first.p + first.q * first.gain
-    x0, provided = M0 / memo, (first.a + first.b[0] * memo) * M0 / memo
+    entry = first.p + first.q * first.gain
+    x0, provided = M0 / entry, (first.a + first.b[0] * entry) * M0 / entry
     d = (M1 - second.p * provided) / second.q
     ratio = second.sigma / first.sigma
     x1 = ratio * x0 + (1 - ratio) * d
@@ -51,17 +52,15 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
     later = enumerate(zip(rows[1:], shifts, strict=False), 1)
     return [
         first,
-        *(_substitute_memos(row, i, m1, m0, row.a * shift) for i, (row, shift) in later),
+        *(_replace_entries(row, i, m1, m0, row.a * shift) for i, (row, shift) in later),
     ]
 
 
-def _substitute_memos(
-    row: LinearRow, i: int, m1: complex, m0: complex, shift: complex
-) -> LinearRow:
-    """Return the plan's row ``i`` with the memos of steps 1 and 0 replaced by ``m1`` and ``m0``.
+def _replace_entries(row: LinearRow, i: int, m1: complex, m0: complex, shift: complex) -> LinearRow:
+    """Return the plan's row ``i`` with the entries of steps 1 and 0 replaced by ``m1`` and ``m0``.
 
-    These are sums of the two memos: the real part weighs memo 1, the imaginary part memo 0. The
-    sum ``shift`` is added. A row that does not read memo 1 is unchanged.
+    These are sums of the two entries: the real part weighs entry 1, the imaginary part entry 0. The
+    sum ``shift`` is added. A row that does not read entry 1 is unchanged.
     """
     if len(row.b) < i:
         return row
@@ -95,8 +94,8 @@ class WarpedAB(Multistep):
         knee: k > 0 of the process y = (1 - u) x0 + k u z.
         scale, power, exponent: parameters of the :class:`~samplerbench.samplers.auto.rule.Warp` g.
         corrector: True if an evaluation corrects the previous step, by a polynomial that goes
-            through its memo too, as in UniPC (:mod:`.unipc`). This raises the order by one. A deferred first
-            step already uses that evaluation, so it is not corrected.
+            through its history entry too, as in UniPC (:mod:`.unipc`). This raises the order by
+            one. A deferred first step already uses that evaluation, so it is not corrected.
         deferred: True to redo the first step by :func:`defer_first_step`; needs ``analytic_first``.
             ``spread`` then only sets the state at which the second step evaluates.
         spread: s > 0, the data's standard deviation; an analytic step has eps = x / hypot(s, sigma).
@@ -145,7 +144,7 @@ class WarpedAB(Multistep):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos that a step may use; corrector and deferral each add one."""
+        """Number of history entries that a step may use; corrector and deferral each add one."""
         return self.points - 1 + int(self.corrector) + int(self.deferred)
 
     def plan(self, grid: Grid) -> list[Any]:
@@ -161,10 +160,10 @@ class WarpedAB(Multistep):
         return defer_first_step(rows) if self.deferred else rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` with a correction of the step before, which read memos at ``before``."""
+        """Return ``row`` with a correction of the step before, which read entries at ``before``."""
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
-        through = memo_weights(self, levels, cur, moments)
+        through = history_weights(self, levels, cur, moments)
         scaled = (w * self.memo_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
         change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
@@ -204,7 +203,7 @@ class WarpedAB(Multistep):
         step = adams_row(self, levels, self.end)
         distance = self.variable(self.end) - self.variable(cur)
         powers = [distance**j / FACTORIALS[j] for j in range(len(levels))]
-        ahead = memo_weights(self, levels, cur, powers)
+        ahead = history_weights(self, levels, cur, powers)
         weights = (
             (b - w * self.memo_coefficients(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
