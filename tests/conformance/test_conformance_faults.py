@@ -83,9 +83,9 @@ class Remembers:
     """Keeps the first denoised image it ever saw."""
 
     def step(self, x, row, past, denoise, noise):
-        x, memo = Euler.step(self, x, row, past, denoise, noise)
+        x, entry = Euler.step(self, x, row, past, denoise, noise)
         HISTORY.append(x[0, 0].clone())
-        return x.add_(HISTORY[-2] * 1e-3 if len(HISTORY) > 1 else 0), memo
+        return x.add_(HISTORY[-2] * 1e-3 if len(HISTORY) > 1 else 0), entry
 
 
 @faulty(Euler)
@@ -105,12 +105,12 @@ class OverwritesDenoised:
 
 
 @faulty(DPMpp2M)
-class OverwritesMemo:
+class OverwritesEntry:
     def step(self, x, row, past, denoise, noise):
-        x, memo = DPMpp2M.step(self, x, row, past, denoise, noise)
+        x, entry = DPMpp2M.step(self, x, row, past, denoise, noise)
         if past:
             past[0].mul_(1.5)
-        return x, memo
+        return x, entry
 
 
 @faulty(Euler)
@@ -157,8 +157,8 @@ class NotFinite:
     """NaN on the step to 0."""
 
     def step(self, x, row, past, denoise, noise):
-        x, memo = Euler.step(self, x, row, past, denoise, noise)
-        return (x * math.nan if row.a == 0 else x), memo
+        x, entry = Euler.step(self, x, row, past, denoise, noise)
+        return (x * math.nan if row.a == 0 else x), entry
 
 
 @faulty(Euler)
@@ -174,8 +174,8 @@ class Couples:
     """Uses the mean over the batch."""
 
     def step(self, x, row, past, denoise, noise):
-        x, memo = Euler.step(self, x, row, past, denoise, noise)
-        return x.add_(1e-6 * x.mean()), memo
+        x, entry = Euler.step(self, x, row, past, denoise, noise)
+        return x.add_(1e-6 * x.mean()), entry
 
 
 @faulty(DDPM)
@@ -269,7 +269,7 @@ class Mutable(Declared):
         (Remembers, "repeatable"),
         (DrawsElsewhere, "repeatable"),
         (OverwritesDenoised, "arguments untouched"),
-        (OverwritesMemo, "arguments untouched"),
+        (OverwritesEntry, "arguments untouched"),
         (OverwritesLatents, "arguments untouched"),
         (TensorRows, "plan"),
         (Drifts, "algebra"),
@@ -312,7 +312,7 @@ def test_a_sampler_that_raises_has_failed_with_the_reason() -> None:
     )
 
 
-def test_fewer_memos_are_available_at_the_start() -> None:
+def test_fewer_entries_are_available_at_the_start() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Greedy(LinearMultistep):
         name = "greedy"

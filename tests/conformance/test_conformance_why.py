@@ -106,12 +106,12 @@ class Overflows(Euler):
     """A factor that float32 does not hold."""
 
     def step(self, x, row, past, denoise, noise):
-        x, memo = Euler.step(self, x, row, past, denoise, noise)
-        return x.mul_(1e38).mul_(10.0).div_(10.0).div_(1e38), memo
+        x, entry = Euler.step(self, x, row, past, denoise, noise)
+        return x.mul_(1e38).mul_(10.0).div_(10.0).div_(1e38), entry
 
 
 @frozen
-class MemosDoNotCancel(DPMpp2M):
+class EntriesDoNotCancel(DPMpp2M):
     def plan(self, grid: Grid):
         return [
             row._replace(b=(row.b[0], row.b[1] * 1.001)) if len(row.b) > 1 else row
@@ -186,7 +186,7 @@ class SecretNoise(DDPM):
         ),
         (Overflows, "right in float64, wrong in float32"),
         (
-            MemosDoNotCancel,
+            EntriesDoNotCancel,
             "rows without memos of earlier steps sum to 1 and those with them do not",
         ),
         (TooQuiet, "the mean is right and the samples have 0."),
@@ -298,12 +298,12 @@ def test_an_exception_names_the_line():
     )
 
 
-def test_nan_is_not_taken_for_a_modified_memo():
+def test_nan_is_not_taken_for_a_modified_entry():
     @frozen
     class NaN(DPMpp2M):
         def step(self, x, row, past, denoise, noise):
-            x, memo = DPMpp2M.step(self, x, row, past, denoise, noise)
-            return x * math.nan, memo * math.nan
+            x, entry = DPMpp2M.step(self, x, row, past, denoise, noise)
+            return x * math.nan, entry * math.nan
 
     found = marks(check_sampler(NaN(), fast=True))
     assert found["finite"] == "FAIL"

@@ -318,8 +318,8 @@ class Clamped(Euler):
     name = "clamped"
 
     def step(self, x, row, past, denoise, noise):
-        x, memo = super().step(x, row, past, denoise, noise)
-        return x.clamp(-3, 3), memo
+        x, entry = super().step(x, row, past, denoise, noise)
+        return x.clamp(-3, 3), entry
 
 
 def test_a_sampler_that_is_not_linear_is_no_table():

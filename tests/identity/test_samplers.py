@@ -137,8 +137,8 @@ def test_an_edited_step_is_another(monkeypatch):
     cls = next(c for c in samplers.get("ddpm").__mro__ if "step" in vars(c))
 
     def edited(self, x, row, past, denoise, noise):
-        x, memo = step(self, x, row, past, denoise, noise)
-        return x * (1 + 1e-5), memo
+        x, entry = step(self, x, row, past, denoise, noise)
+        return x * (1 + 1e-5), entry
 
     monkeypatch.setattr(cls, "step", edited)
     assert (

@@ -36,9 +36,9 @@ class Exploder(Honest):
     name = "exploder"
 
     def step(self, x, row, past, denoise, noise):
-        x, memo = super().step(x, row, past, denoise, noise)
+        x, entry = super().step(x, row, past, denoise, noise)
         x[0] = torch.nan
-        return x, memo
+        return x, entry
 
 
 @dataclass(frozen=True, kw_only=True)

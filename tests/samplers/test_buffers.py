@@ -150,11 +150,11 @@ def test_elsewhere_there_is_none(like):
 
 
 @pytest.mark.parametrize("name", ["deis_tab_3", "ipndm", "unipc_2", "zab_3"])
-def test_memos_that_somebody_keeps_are_not_overwritten(name):
+def test_entries_that_somebody_keeps_are_not_overwritten(name):
     watched = HistoryWatcher(inner=make(name))
     integrate(watched, Moving(), STATE * 80, karras(8, 0.002, 80.0), NoNoise())
     assert len(watched.seen) == 8
-    assert all(torch.equal(memo, copy) for memo, copy in watched.seen)
+    assert all(torch.equal(entry, copy) for entry, copy in watched.seen)
 
 
 @pytest.mark.parametrize("name", ["heun", "deis_tab_3", "dpmpp_3s", "pndm"])

@@ -49,7 +49,7 @@ def test_constant_statistics_are_the_data_and_the_noise_prediction(found, others
 
 
 def test_without_linear_part_and_growth_it_is_adams_bashforth_in_log_sigma():
-    """With l = s = 0 the memo is d - x, the velocity in lam, and steps of equal length have classical weights."""
+    """If l = s = 0 the entry is d - x, the velocity in lam; equal steps have classical weights."""
     problem, h, x = ThreeModes(), 0.2, latents(20)
     levels = [float(np.exp(-h * i)) for i in range(4)]
     found = make("dpm_solver_v3", points=2, corrector="").fitted(ConstantStatistics(0.0, 0.0))
@@ -131,7 +131,7 @@ def test_measure_statistics__the_linear_part_is_the_mean_posterior_variance():
         assert torch.from_numpy(1 - found.linear[i]) == pytest.approx(exact, rel=3e-2)
 
 
-def test_measure_statistics__the_slope_minimises_the_change_of_the_memo(measured):
+def test_measure_statistics__the_slope_minimises_the_change_of_the_entry(measured):
     """No other number in place of s makes E|dn/dlam - s n|² smaller."""
     path = statistics.sample_trajectories(ThreeModes(), latents(16), *INTERIOR)
     lam = -np.log(measured.levels)

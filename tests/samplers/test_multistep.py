@@ -36,20 +36,20 @@ def close(a, b, tol=1e-12):
 
 
 class Remembers:
-    """A denoiser whose memo is a given polynomial in the family's own variable: the method of
+    """A denoiser whose entry is a given polynomial in the family's own variable: the method of
     that many points integrates it exactly.
     """
 
     def __init__(self, sampler: AdamsBashforth, degree: int) -> None:
         self.sampler, self.degree = sampler, degree
 
-    def memo(self, sigma):
+    def entry(self, sigma):
         u = self.sampler.variable(sigma)
         return sum((0.3 - 0.1 * k) * u**k for k in range(self.degree + 1))
 
     def __call__(self, x, sigma):
         kept = self.sampler.memo_coefficients(sigma)
-        m = self.memo(sigma)
+        m = self.entry(sigma)
         return torch.full_like(x, m) if kept is None else (x - m / kept[1]) / kept[0]
 
     def take(self, rows):
@@ -62,20 +62,20 @@ def test_multistep__a_polynomial_history_is_integrated_exactly(family, points):
     """From exact start values; the truth is the variation-of-constants formula by quadrature."""
     sampler = make(f"{family}_{points}")
     grid = karras(points + 3, 0.5, 3.0, to_zero=False)
-    memo = Remembers(sampler, points - 1)
+    problem = Remembers(sampler, points - 1)
     rows = sampler.plan(grid)
     levels = grid.sigma[points - 1 :: -1]
     cur, nxt = grid.sigma[points - 1 : points + 1]
     row = rows[points - 1]
     scales = [sampler.memo_coefficients(s) for s in levels]
     values = [
-        memo.memo(s) / (kept[1] if kept else 1) for s, kept in zip(levels, scales, strict=True)
+        problem.entry(s) / (kept[1] if kept else 1) for s, kept in zip(levels, scales, strict=True)
     ]
     moved = row.a * 1.0 + sum(b * v for b, v in zip(row.b, values, strict=True))
 
     def slope(lam, x):
         sigma = math.exp(-lam)
-        d = memo(torch.tensor(x, dtype=torch.float64), sigma)
+        d = problem(torch.tensor(x, dtype=torch.float64), sigma)
         return float(d) - x
 
     from scipy.integrate import solve_ivp
@@ -234,10 +234,10 @@ def test_an_analytic_first_step_costs_nothing_and_takes_eps_of_pure_noise(name):
 def test_a_chain_of_interpolations_is_the_weighted_sum(a, b):
     b = [*b, 1 - a - math.fsum(b)]
     g = torch.Generator().manual_seed(0)
-    x, *memos = torch.randn(len(b) + 1, 5, generator=g, dtype=torch.float64)
-    expected = a * x + sum(w * m for w, m in zip(b, memos, strict=True))
+    x, *entries = torch.randn(len(b) + 1, 5, generator=g, dtype=torch.float64)
+    expected = a * x + sum(w * m for w, m in zip(b, entries, strict=True))
     for out in (None, x):
-        assert close(blend(x, a, b, memos, out), expected, 1e-11)
+        assert close(blend(x, a, b, entries, out), expected, 1e-11)
 
 
 def test_quadrature_to_rounding():
@@ -272,7 +272,7 @@ def test_stork_integrates_polynomials_in_flow_time(name, points, degree, steps):
     grid = Grid(tuple(3.0 * math.exp(-lam) for lam in accumulate(steps, initial=0.0)))
     i = len(grid) - 1
     t = [s / (1 + s) for s in grid.sigma]
-    row = make(name).plan(grid)[i]  # its memo is sigma v
+    row = make(name).plan(grid)[i]  # its entry is sigma v
     weights = [b * grid.sigma[i - j] / (1 + grid.sigma[-1]) for j, b in enumerate(row.b)]
     for k in range(points):
         found = math.fsum(w * t[i - j] ** k for j, w in enumerate(weights))

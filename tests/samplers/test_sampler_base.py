@@ -43,8 +43,8 @@ class Fixed(LinearMultistep):
 
 ROWS = (
     LinearRow(2.0, a=0.5, b=(0.5,)),  # lerp
-    LinearRow(1.5, a=1.0, b=(-0.3, 0.1), p=1.0, q=-1.0),  # eps memo, no scaling
-    LinearRow(1.0, a=0.7, b=(0.2, 0.4, -0.1), c=0.25, p=0.5, q=2.0),  # general memo, noise
+    LinearRow(1.5, a=1.0, b=(-0.3, 0.1), p=1.0, q=-1.0),  # eps entry, no scaling
+    LinearRow(1.0, a=0.7, b=(0.2, 0.4, -0.1), c=0.25, p=0.5, q=2.0),  # general entry, noise
     jump(0.5),
 )
 GRID = Grid((2.0, 1.5, 1.0, 0.5, 0.0))
@@ -52,12 +52,12 @@ GRID = Grid((2.0, 1.5, 1.0, 0.5, 0.0))
 
 def by_formula(x, noise, denoise):
     """x <- a x + sum_j b_j m_{i-j} + c z, out of place."""
-    memos = []
+    entries = []
     for i, row in enumerate(ROWS):
-        memos.insert(0, row.p * x + row.q * denoise(x, row.sigma))
+        entries.insert(0, row.p * x + row.q * denoise(x, row.sigma))
         x = (
             row.a * x
-            + sum(b * m for b, m in zip(row.b, memos, strict=False))
+            + sum(b * m for b, m in zip(row.b, entries, strict=False))
             + row.c * noise.at(i, 0.0, 0.0)()
         )
     return x

@@ -75,7 +75,7 @@ def test_a_ramp_caps_the_order():
 
 
 @given(steps=STEPS)
-def test_memos_that_a_parabola_describes_are_followed_from_the_first_step_on(steps):
+def test_entries_that_a_parabola_describes_are_followed_from_the_first_step_on(steps):
     grid = grid_of(steps)
     exact = Moving().flow(latents(grid.sigma[0]), grid)
     assert apart(run(single("xeab_3"), grid, Moving()), exact) < 1e-11
@@ -108,7 +108,7 @@ def test_evaluations_are_counted_as_they_are(name, n, to_zero):
     assert len(recorder.outputs) == sampler.nfe(grid) == n + extra
 
 
-def test_single_steps_last_until_there_are_memos_enough():
+def test_single_steps_last_until_there_are_entries_enough():
     assert [type(row) for row in single("vab_4").plan(GRID)] == [StartRow] * 2 + [LinearRow] * 6
     assert [type(row) for row in single("dpmpp_2m").plan(GRID)] == [StartRow] + [LinearRow] * 7
     assert single("vab_4").profile(GRID) == [3, 3, 3, 4, 4, 4, 4, 1]
@@ -118,7 +118,7 @@ def test_single_steps_last_until_there_are_memos_enough():
 
 def test_a_step_through_zero_is_never_a_single_step():
     """There is no denoiser at 0 to make stages with, and the multistep formula holds there with
-    the memos that there are.
+    the entries that there are.
     """
     grid = karras(2, 0.02, 40.0)
     start, last = single("zab_3", through_zero=True).plan(grid)

@@ -67,11 +67,11 @@ def test_the_step_to_zero_gives_the_denoised_image_at_its_end(points):
     )
 
 
-def integrated(method, memos, cur, nxt):
+def integrated(method, entries, cur, nxt):
     """The integral of v dsigma / (k + sigma)² over a step, of the polynomial in the warped level
-    through ``memos``, pairs of a level and v there: by quadrature.
+    through ``entries``, pairs of a level and v there: by quadrature.
     """
-    nodes = [method.warp(level) for level, _ in memos]
+    nodes = [method.warp(level) for level, _ in entries]
 
     def weight(j):
         others = nodes[:j] + nodes[j + 1 :]
@@ -83,7 +83,7 @@ def integrated(method, memos, cur, nxt):
 
         return quad(inside, cur, nxt, epsabs=0, epsrel=1e-12, limit=200)[0]
 
-    return sum(weight(j) * v for j, (_, v) in enumerate(memos))
+    return sum(weight(j) * v for j, (_, v) in enumerate(entries))
 
 
 @pytest.mark.parametrize("points", [1, 2, 4])
@@ -92,15 +92,15 @@ def test_the_corrector_takes_each_step_again_with_the_evaluation_at_its_end(poin
     method = make(f"warped_ab_{points}", corrector=True, knee=knee)
     grid = karras(6, 0.05, 10.0, to_zero=False)
     latents = 10.0 * SampleNoise(0, torch.arange(8), (2,), torch.float64).initial()
-    predicted, corrected, memos = latents, latents, []
+    predicted, corrected, entries = latents, latents, []
     for i, (cur, nxt) in enumerate(pairwise(grid.sigma)):
         d = problem(predicted, cur)
-        memos.insert(0, (cur, (predicted - (1 + cur / knee) * d) * knee / cur))
+        entries.insert(0, (cur, (predicted - (1 + cur / knee) * d) * knee / cur))
         if i > 0:
-            before, used = grid.sigma[i - 1], memos[: min(i, points) + 1]
+            before, used = grid.sigma[i - 1], entries[: min(i, points) + 1]
             y = corrected / (knee + before) + integrated(method, used, before, cur)
             corrected = (knee + cur) * y
-        y = corrected / (knee + cur) + integrated(method, memos[:points], cur, nxt)
+        y = corrected / (knee + cur) + integrated(method, entries[:points], cur, nxt)
         predicted = (knee + nxt) * y
     got = method.sample(problem, latents, grid, NoNoise())
     torch.testing.assert_close(got, predicted, rtol=1e-9, atol=1e-10)
@@ -131,7 +131,7 @@ def test_a_deferred_first_step_is_not_corrected():
     assert rows[True][2] != rows[False][2]
 
 
-def test_the_corrector_needs_memos_of_all_steps():
+def test_the_corrector_needs_entries_of_all_steps():
     with pytest.raises(ValueError, match="leave out startup"):
         make("warped_ab_2", corrector=True, startup="singlestep")
 
@@ -167,15 +167,15 @@ class Constant:
 
 
 def by_hand(method, denoise, x0, grid):
-    """The definition, step by step: the second evaluation's d in the first step and in its memo."""
+    """The definition, step by step: the second evaluation's d in the first step and its entry."""
     first, *rows = method.plan(grid)
     s0, s1 = grid.sigma[:2]
     d = first.gain * x0
     d = denoise(first.a * x0 + first.b[0] * (first.p * x0 + first.q * d), s1)
-    x, memos = s1 / s0 * x0 + (1 - s1 / s0) * d, [first.p * x0 + first.q * d]
+    x, entries = s1 / s0 * x0 + (1 - s1 / s0) * d, [first.p * x0 + first.q * d]
     for i, row in enumerate(rows):
-        memos.insert(0, row.p * x + row.q * (d if i == 0 else denoise(x, row.sigma)))
-        x = row.a * x + sum(b * m for b, m in zip(row.b, memos, strict=False))
+        entries.insert(0, row.p * x + row.q * (d if i == 0 else denoise(x, row.sigma)))
+        x = row.a * x + sum(b * m for b, m in zip(row.b, entries, strict=False))
     return x
 
 
