@@ -131,7 +131,7 @@ def _bad_step_message(sampler: GridSampler, result: object) -> str:
     things = f"{len(result)} things" if isinstance(result, tuple) else f"a {type(result).__name__}"
     return (
         f"{sampler.name}: step(){place} returned {things}; it must return the next state and "
-        "a memo: return x, None"
+        "a history entry: return x, None"
     )
 
 

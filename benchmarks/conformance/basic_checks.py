@@ -156,7 +156,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
                 continue
             entries, at_hand = len(row.b) - 1, min(i, sampler.history)
             if entries > at_hand:
-                detail = f"row {i} reads {entries} memos of earlier steps, of {at_hand}"
+                detail = f"row {i} reads {entries} entries of earlier steps, of {at_hand}"
                 yield Check("algebra", False, detail)
                 return
             if row.sigma != grid.sigma[i]:

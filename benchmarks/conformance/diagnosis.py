@@ -108,7 +108,7 @@ def _explain_wrong_order(found: Findings) -> Iterator[str]:
             if local and local.passed and local.asserted and getattr(found.sampler, "history", 0):
                 cause += (
                     "; one step after exact states has the order that it should, so look at what is "
-                    "handed on: the memo, and how old memos are weighed"
+                    "handed on: the history entry, and how old ones are weighed"
                 )
             yield cause
 
@@ -118,7 +118,7 @@ def _explain_start(found: Findings) -> Iterator[str]:
     if found.passed("order") and found.passed(SHIPPED) is False:
         yield (
             "right from exact start values, wrong after its own start: the first steps, which have "
-            "fewer memos, are wrong (a first step of Euler's method would leave order 2)"
+            "fewer entries, are wrong (a first step of Euler's method would leave order 2)"
         )
 
 
@@ -157,8 +157,8 @@ def _explain_row_sums(found: Findings) -> Iterator[str]:
         return
     if all(entry["memos"] > 0 for entry in wrong):
         yield (
-            "rows without memos of earlier steps sum to 1 and those with them do not: the weights of "
-            "differences between memos must cancel"
+            "rows without entries of earlier steps sum to 1 and those with them do not: the weights of "
+            "differences between entries must cancel"
         )
     elif all(entry["last"] and entry["to_zero"] for entry in wrong):
         yield "only the step to 0 has weights that do not sum to 1; there it is a = 0 and b = (1,)"

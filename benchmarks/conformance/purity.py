@@ -62,7 +62,7 @@ def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
         return False, draws.sentence
     after = _attributes_in_words(sampler)
     if changed := sorted(key for key in before | after if before.get(key) != after.get(key)):
-        rule = "what is remembered from step to step is the memo's, and no more"
+        rule = "what is remembered from step to step is the history entry's, and no more"
         return False, f"a run changes self.{changed[0]}; {rule}"
     if not is_identical(first, again):
         where = "after a run on other samples and another grid"
@@ -87,7 +87,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
     if isinstance(sampler, GridSampler):
         watched = HistoryWatcher(inner=sampler)
         integrate(watched, Rational(), before, GRID, noise)
-        changes["memos of earlier steps"] = not all(
+        changes["history entries of earlier steps"] = not all(
             is_identical(leaf, copied)
             for pair in watched.seen
             for leaf, copied in zip(*map(_leaves_of, pair), strict=True)
@@ -95,7 +95,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
         )
     if names := [name for name, bad in changes.items() if bad]:
         return False, f"modifies {' and '.join(names)}"
-    return True, "latents, denoised images, memos"
+    return True, "latents, denoised images, history entries"
 
 
 def _is_value(sampler: Any) -> tuple[bool, str]:

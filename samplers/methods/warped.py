@@ -124,7 +124,7 @@ class WarpedAB(Multistep):
             )
         if self.corrector and self.startup != "ramp":
             raise ValueError(
-                f"{self.name}: the corrector needs memos of all steps; leave out startup="
+                f"{self.name}: the corrector needs entries of all steps; leave out startup="
                 f"{self.startup!r}"
             )
         if not (0 < self.knee < math.inf and 0 < self.spread < math.inf and self.end >= 0):

@@ -187,7 +187,7 @@ class SecretNoise(DDPM):
         (Overflows, "right in float64, wrong in float32"),
         (
             EntriesDoNotCancel,
-            "rows without memos of earlier steps sum to 1 and those with them do not",
+            "rows without entries of earlier steps sum to 1 and those with them do not",
         ),
         (TooQuiet, "the mean is right and the samples have 0."),
         (SecretNoise, "it draws noise: declare stochastic = True"),
@@ -278,10 +278,10 @@ def test_a_step_that_returns_the_state_alone_is_one_sentence_with_its_line():
     assert check.name == "runs"
     assert check.detail == (
         f"raised TypeError: euler: step() (test_conformance_why.py:{line}) returned a Tensor; "
-        "it must return the next state and a memo: return x, None"
+        "it must return the next state and a history entry: return x, None"
     )
     # two rows would unpack without a word
-    with pytest.raises(TypeError, match="it must return the next state and a memo"):
+    with pytest.raises(TypeError, match="it must return the next state and a history entry"):
         Alone().sample(lambda x, sigma: x, torch.ones(2, 3), [1.0, 0.0])
 
 
