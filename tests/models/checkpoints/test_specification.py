@@ -212,3 +212,12 @@ def test_a_path_its_family_and_its_settings(written, path, settings, family, mon
 def test_a_query_that_is_none_is_one_sentence():
     with pytest.raises(ValueError, match=r"'schedule' behind net\.pt is not setting=value"):
         split_settings("net.pt?schedule")
+
+
+def test_answered__what_the_user_set_stays_whoever_answers_later():
+    given = {"sigma_max": "80", "sign": "-1", "process.steps": "50", "time.scale": "2"}
+    late = SPEC.overridden(given).answered("schedule", "linear", "check")
+    early = SPEC.overridden({**given, "schedule": "linear"})
+    assert late.sigma_max == early.sigma_max == 80
+    assert late.process == early.process
+    assert (late.factor, late.time["scale"], late.source("sigma_max")) == (-1, 2, "user")
