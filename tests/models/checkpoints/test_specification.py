@@ -221,3 +221,14 @@ def test_answered__what_the_user_set_stays_whoever_answers_later():
     assert late.sigma_max == early.sigma_max == 80
     assert late.process == early.process
     assert (late.factor, late.time["scale"], late.source("sigma_max")) == (-1, 2, "user")
+
+
+def test_checkpoint__the_levels_are_those_of_a_process_that_the_user_changed():
+    table = {"schedule": "linear", "half": "all", "process.end": "0.012"}
+    model = made(SPEC.overridden(table))
+    ends = model.process.levels[0], model.process.levels[-1]
+    assert (model.sigma_min, model.sigma_max) == pytest.approx(ends)
+    assert made(SPEC.overridden({**table, "sigma_max": "15"})).sigma_max == 15
+    assert made(answered()).sigma_max == made(answered(sign="-1")).sigma_max == 150
+    flow = answered(prediction="flow", **{"process.name": "flow", "process.t_max": "0.9"})
+    assert made(flow).sigma_max == pytest.approx(9)
