@@ -224,6 +224,15 @@ def test_foreign_denoiser__gives_both_images_of_a_guided_model():
     assert not torch.equal(*both)
 
 
+def test_autoguided__refuses_a_map_as_guide_and_a_guide_that_ends_below_the_guided_levels():
+    for attribute, value, words in (("kind", "map", "same kind"), ("sigma_max", 2.0, "up to 2")):
+        guide = Wide(1.0)
+        setattr(guide, attribute, value)
+        with pytest.raises(ValueError, match=words):
+            Autoguided(Wide(0.5), guide, 2.0)
+    assert Autoguided(Wide(0.5), guide, 2.0, interval=(0.0, 2.0)).interval == (0.0, 2.0)
+
+
 @each(
     ("options", "said"),
     [
