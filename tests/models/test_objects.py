@@ -5,8 +5,9 @@ from __future__ import annotations
 import pickle
 
 import torch
+from torch import nn
 
-from samplerbench.models.objects import _bytes_of, digest_of_object, from_network
+from samplerbench.models.objects import _bytes_of, as_model, digest_of_object, from_network
 from samplerbench.models.process import Trigonometric
 
 
@@ -27,3 +28,24 @@ def test_from_network__an_infinite_level_is_capped_and_a_network_without_signatu
     assert model.sigma_max == 1e4
     assert torch.isfinite(model.denoise(torch.ones(1, 2), model.sigma_max, None)).all()
     assert from_network(torch.mul, event=(2,)).denoise(torch.ones(1, 2), 1.0, None).shape == (1, 2)
+
+
+class Scaled(nn.Module):
+    event, sigma_min, sigma_max = (2,), 0.01, 10.0
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.line, self._factor = nn.Linear(2, 2), factor
+
+    def forward(self, x, sigma):
+        return self._factor * self.line(x)
+
+    def to(self, device):  # in place, as many write it
+        self.line.to(device)
+
+
+def test_file_model__moves_by_a_method_that_returns_nothing():
+    model = as_model("mine", Scaled(1.0))
+    x = torch.ones(1, 2)
+    assert torch.equal(model.to("cpu").denoise(x, 1.0, None), model.denoise(x, 1.0, None))
