@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .adapters import NativeDenoiser, Prediction
 from .denoiser import Denoiser
 from .loaders.python_file import FileModel, ForeignDenoiser
-from .networks import networks_in
+from .networks import networks_in, parameter_dtype
 from .process import Discrete, Process
 
 Draw = Callable[[int, int], Tensor]
@@ -92,8 +92,8 @@ def from_network(
 
     Args:
         network: function of the state ``x_t`` = alpha x0 + sigma z and the native time ``t``
-            ``(batch,)``. A third argument, if it has one, is None. An ``nn.Module`` is put in
-            evaluation mode and frozen.
+            ``(batch,)``, in the dtype of its weights. A third argument, if it has one, is None. An
+            ``nn.Module`` is put in evaluation mode and frozen.
         prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
         process: noising process of the training; None for the 1,000 linear betas of Ho et al. 2020.
@@ -107,6 +107,7 @@ def from_network(
 
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
+    network_dtype = parameter_dtype(network) or torch.float32
     return NativeDenoiser(
         _accept_labels(network),
         process,
@@ -115,6 +116,8 @@ def from_network(
         event=tuple(event),
         identity=f"{name}-{digest_of_object(network, prediction, tuple(event), process, limits)}",
         times=times,
+        network_dtype=network_dtype,
+        dtype=torch.promote_types(network_dtype, torch.float32),
         sigma_max=highest_finite_level(process, process.level(process.t_max)),
         limits=limits,
     )

@@ -49,3 +49,15 @@ def test_file_model__moves_by_a_method_that_returns_nothing():
     model = as_model("mine", Scaled(1.0))
     x = torch.ones(1, 2)
     assert torch.equal(model.to("cpu").denoise(x, 1.0, None), model.denoise(x, 1.0, None))
+
+
+class Line(nn.Linear):
+    def forward(self, x, t):
+        return super().forward(x)
+
+
+def test_from_network__a_network_is_called_in_the_dtype_of_its_weights():
+    for dtype, state in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
+        model = from_network(Line(2, 2).to(dtype), event=(2,))
+        assert (model.network_dtype, model.dtype) == (dtype, state)
+        assert model.denoise(torch.ones(1, 2, dtype=state), 1.0, None).dtype == state
