@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import io
@@ -152,8 +153,8 @@ def as_model(name: str, given: Any) -> Denoiser:
 def digest_of_object(given: Any, *settings: object) -> str:
     """Return a hash, 16 hexadecimal digits, of an object's source, values and network weights.
 
-    Values are attributes, used globals, closures, defaults and ``settings``. Of a value that cannot
-    be pickled, only the type enters.
+    Values are attributes, used globals, closures, defaults, arguments of a ``functools.partial``, and
+    ``settings``. Of a value that cannot be pickled, only the type enters.
     """
     digest = hashlib.sha256(_bytes_of(settings))
     plain = inspect.isroutine(given) or inspect.isclass(given)
@@ -162,16 +163,21 @@ def digest_of_object(given: Any, *settings: object) -> str:
         digest.update(str(inspect.getsource(code)).encode())
     except (OSError, TypeError):  # typed into a console, or a callable that is no Python
         digest.update(repr(type(given)).encode())
-    values = {} if plain else dict(getattr(given, "__dict__", {}))
-    if isinstance(given, nn.Module):  # its weights follow, and its mode is set later
-        values = {
-            key: value for key, value in values.items() if key[0] != "_" and key != "training"
-        }
-    for function in (given, getattr(given, "denoise", None)):
-        if inspect.isfunction(function):
-            used = inspect.getclosurevars(function)
-            defaults = (function.__defaults__, function.__kwdefaults__)
-            values |= {**used.globals, **used.nonlocals, "defaults": defaults}
+    holder = given.__self__ if inspect.ismethod(given) else given
+    values = {} if plain and holder is given else dict(getattr(holder, "__dict__", {}))
+    if isinstance(holder, nn.Module):  # its weights follow, and its mode is set later
+        simple, own = bool | int | float | str | tuple | Tensor, vars(nn.Module())
+        inner = {k for k, value in values.items() if k[0] == "_" and not isinstance(value, simple)}
+        values = {key: value for key, value in values.items() if key not in {*own, *inner}}
+    called = getattr(given, "__func__", given)
+    if isinstance(given, functools.partial):
+        called, positional = given.func, {f"{i}": part for i, part in enumerate(given.args)}
+        values |= {"func": called, **positional, **given.keywords}
+    functions = [f for f in (called, getattr(given, "denoise", None)) if inspect.isfunction(f)]
+    for function in (*functions, *map(inspect.unwrap, functions)):
+        used = inspect.getclosurevars(function)
+        defaults = (function.__defaults__, function.__kwdefaults__)
+        values |= {**used.globals, **used.nonlocals, "defaults": defaults}
     for name, value in sorted(values.items()):
         if not isinstance(value, ModuleType | nn.Module):
             digest.update(name.encode() + _bytes_of(value))

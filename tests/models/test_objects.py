@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 
 import torch
@@ -30,6 +31,10 @@ def test_from_network__an_infinite_level_is_capped_and_a_network_without_signatu
     assert from_network(torch.mul, event=(2,)).denoise(torch.ones(1, 2), 1.0, None).shape == (1, 2)
 
 
+def scaled(x, sigma, factor):
+    return factor * x
+
+
 class Scaled(nn.Module):
     event, sigma_min, sigma_max = (2,), 0.01, 10.0
 
@@ -43,6 +48,26 @@ class Scaled(nn.Module):
 
     def to(self, device):  # in place, as many write it
         self.line.to(device)
+
+
+def decorated(factor: float):
+    @torch.no_grad()
+    def denoise(x, sigma):
+        return factor * x
+
+    return denoise
+
+
+def test_digest_of_object__differs_by_what_partials_methods_decorators_and_modules_hold():
+    kinds = (
+        lambda factor: functools.partial(scaled, factor=factor),
+        lambda factor: Scaled(factor).forward,
+        decorated,
+        Scaled,
+    )
+    for make in kinds:
+        first, same, other = (digest_of_object(make(factor)) for factor in (1.0, 1.0, 2.0))
+        assert first == same != other
 
 
 def test_file_model__moves_by_a_method_that_returns_nothing():
