@@ -212,6 +212,8 @@ def test_a_path_its_family_and_its_settings(written, path, settings, family, mon
 def test_a_query_that_is_none_is_one_sentence():
     with pytest.raises(ValueError, match=r"'schedule' behind net\.pt is not setting=value"):
         split_settings("net.pt?schedule")
+    with pytest.raises(ValueError, match="has a setting twice"):
+        split_settings("net.pt?schedule=linear&schedule=cosine")
 
 
 def test_answered__what_the_user_set_stays_whoever_answers_later():
