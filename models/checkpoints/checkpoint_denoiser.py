@@ -56,6 +56,10 @@ class Checkpoint(NativeDenoiser):
         if problem := _why_unusable(spec := with_range_of_process(spec)):
             raise ValueError(f"{name}: {problem}")
         process = process_of(spec)
+        top = max(getattr(process, "levels", (math.inf,)))
+        if spec.source("sigma_max") == USER and 1.001 * top < spec.sigma_max < math.inf:
+            problem = f"{name}: sigma_max={spec.sigma_max:g} is above the last level of its table"
+            raise ValueError(f"{problem}, {top:g}; leave out sigma_max")
         super().__init__(
             network,
             process,

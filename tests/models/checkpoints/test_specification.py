@@ -234,3 +234,10 @@ def test_checkpoint__the_levels_are_those_of_a_process_that_the_user_changed():
     assert made(answered()).sigma_max == made(answered(sign="-1")).sigma_max == 150
     flow = answered(prediction="flow", **{"process.name": "flow", "process.t_max": "0.9"})
     assert made(flow).sigma_max == pytest.approx(9)
+
+
+def test_checkpoint__a_level_above_its_table_is_refused():
+    with pytest.raises(
+        ValueError, match="sigma_max=1000 is above the last level of its table, 157"
+    ):
+        made(answered(sigma_max="1000"))
