@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..models.checkpoints.check_cache import cache_answers, note_passed_check
+from ..models.checkpoints.checkpoint_denoiser import with_range_of_process
 from ..models.checkpoints.diffusers.library import decoder_of
 from ..models.checkpoints.families import family
 from ..models.checkpoints.opening import open_checkpoint
@@ -132,7 +133,7 @@ def _check_checkpoint(
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
     recognised = specify_checkpoint(opened, named)
-    spec = recognised.overridden(settings)
+    spec = with_range_of_process(recognised.overridden(settings))
     stated = [
         (f"{question}={other}", recognised.overridden({**settings, question: other}))
         for question, answers in recognised.open.items()

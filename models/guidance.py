@@ -227,7 +227,8 @@ class Autoguided(_Guided):
 
     Args:
         inner: the model that is guided, of the estimate d_model.
-        guide: the worse model, of the same ``event``, and of the same or no classes and conditions.
+        guide: the worse model, of the same ``event`` and ``kind``, of the same or no classes and
+            conditions, that knows all guided levels.
         scale: guidance scale, or a formula that contains one; 1 is the inner model itself.
         channels, interval: as in :class:`ClassifierFree`.
 
@@ -244,13 +245,19 @@ class Autoguided(_Guided):
         channels: int | None = None,
         interval: Interval | None = None,
     ) -> None:
-        for attribute in ("event", "classes", "conditions"):
+        for attribute in ("event", "kind", "classes", "conditions"):
             own, other = getattr(inner, attribute), getattr(guide, attribute)
             if own != other and not (attribute != "event" and other == 0):
                 raise ValueError(
                     f"model {inner.name} has {attribute} {own}, and its guide {guide.name} {other}; take a guide "
-                    "that was trained on the same data"
+                    "of the same kind that was trained on the same data"
                 )
+        top = inner.sigma_max if interval is None else min(inner.sigma_max, interval[1])
+        if top > 1.001 * guide.sigma_max:
+            raise ValueError(
+                f"the guide {guide.name} knows levels up to {guide.sigma_max:.15g}, and would be called at {top:g}; "
+                f"give guidance_interval=[0,{guide.sigma_max:.15g}]"
+            )
         self.formula = scale if isinstance(scale, Formula) else Linear(scale=scale)
         words = describe_guidance(self.formula, channels, interval)
         super().__init__(inner, f"{words},guide={guide.name}")

@@ -144,7 +144,8 @@ def copy_to_device(holder: Any, device: torch.device | str) -> Any:
             raise
         twin = holder
     if hasattr(twin, "to"):
-        return twin.to(device)
+        moved = twin.to(device)
+        return twin if moved is None else moved  # a user's method may return nothing
     for network in networks_in(twin):
         network.to(device)  # weights of other kinds than tensors
     return twin

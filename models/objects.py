@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import io
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from .adapters import NativeDenoiser, Prediction
 from .denoiser import Denoiser
 from .loaders.python_file import FileModel, ForeignDenoiser
-from .networks import networks_in
+from .networks import networks_in, parameter_dtype
 from .process import Discrete, Process
 
 Draw = Callable[[int, int], Tensor]
@@ -92,8 +93,8 @@ def from_network(
 
     Args:
         network: function of the state ``x_t`` = alpha x0 + sigma z and the native time ``t``
-            ``(batch,)``. A third argument, if it has one, is None. An ``nn.Module`` is put in
-            evaluation mode and frozen.
+            ``(batch,)``, in the dtype of its weights. A third argument, if it has one, is None. An
+            ``nn.Module`` is put in evaluation mode and frozen.
         prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
         process: noising process of the training; None for the 1,000 linear betas of Ho et al. 2020.
@@ -107,6 +108,7 @@ def from_network(
 
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
+    network_dtype = parameter_dtype(network) or torch.float32
     return NativeDenoiser(
         _accept_labels(network),
         process,
@@ -115,6 +117,8 @@ def from_network(
         event=tuple(event),
         identity=f"{name}-{digest_of_object(network, prediction, tuple(event), process, limits)}",
         times=times,
+        network_dtype=network_dtype,
+        dtype=torch.promote_types(network_dtype, torch.float32),
         sigma_max=highest_finite_level(process, process.level(process.t_max)),
         limits=limits,
     )
@@ -149,8 +153,8 @@ def as_model(name: str, given: Any) -> Denoiser:
 def digest_of_object(given: Any, *settings: object) -> str:
     """Return a hash, 16 hexadecimal digits, of an object's source, values and network weights.
 
-    Values are attributes, used globals, closures, defaults and ``settings``. Of a value that cannot
-    be pickled, only the type enters.
+    Values are attributes, used globals, closures, defaults, arguments of a ``functools.partial``, and
+    ``settings``. Of a value that cannot be pickled, only the type enters.
     """
     digest = hashlib.sha256(_bytes_of(settings))
     plain = inspect.isroutine(given) or inspect.isclass(given)
@@ -159,16 +163,21 @@ def digest_of_object(given: Any, *settings: object) -> str:
         digest.update(str(inspect.getsource(code)).encode())
     except (OSError, TypeError):  # typed into a console, or a callable that is no Python
         digest.update(repr(type(given)).encode())
-    values = {} if plain else dict(getattr(given, "__dict__", {}))
-    if isinstance(given, nn.Module):  # its weights follow, and its mode is set later
-        values = {
-            key: value for key, value in values.items() if key[0] != "_" and key != "training"
-        }
-    for function in (given, getattr(given, "denoise", None)):
-        if inspect.isfunction(function):
-            used = inspect.getclosurevars(function)
-            defaults = (function.__defaults__, function.__kwdefaults__)
-            values |= {**used.globals, **used.nonlocals, "defaults": defaults}
+    holder = given.__self__ if inspect.ismethod(given) else given
+    values = {} if plain and holder is given else dict(getattr(holder, "__dict__", {}))
+    if isinstance(holder, nn.Module):  # its weights follow, and its mode is set later
+        simple, own = bool | int | float | str | tuple | Tensor, vars(nn.Module())
+        inner = {k for k, value in values.items() if k[0] == "_" and not isinstance(value, simple)}
+        values = {key: value for key, value in values.items() if key not in {*own, *inner}}
+    called = getattr(given, "__func__", given)
+    if isinstance(given, functools.partial):
+        called, positional = given.func, {f"{i}": part for i, part in enumerate(given.args)}
+        values |= {"func": called, **positional, **given.keywords}
+    functions = [f for f in (called, getattr(given, "denoise", None)) if inspect.isfunction(f)]
+    for function in (*functions, *map(inspect.unwrap, functions)):
+        used = inspect.getclosurevars(function)
+        defaults = (function.__defaults__, function.__kwdefaults__)
+        values |= {**used.globals, **used.nonlocals, "defaults": defaults}
     for name, value in sorted(values.items()):
         if not isinstance(value, ModuleType | nn.Module):
             digest.update(name.encode() + _bytes_of(value))

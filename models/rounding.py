@@ -134,7 +134,17 @@ def in_full_precision(model: Denoiser) -> Denoiser:
 
 def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
     """Return a low-precision copy of a model; a :class:`RoundedFormula` if it has no network."""
-    if not called_networks(model):
+    from .checkpoints.programs import ProgramNetwork
+
+    called = called_networks(model)
+    parts = [part for network in called for part in network.modules()]
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts)
+    if scripted or isinstance(getattr(model, "network", None), ProgramNetwork):
+        raise ValueError(
+            f"model {model.name} is an exported program, whose arithmetic cannot be changed; leave out "
+            f"network_dtype, or export the network in {precision.weights}"
+        )
+    if not called:
         return RoundedFormula(model, precision, predicts or PREDICTED[0])
     if predicts is not None:
         raise ValueError(

@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -52,9 +53,13 @@ class Checkpoint(NativeDenoiser):
         decoder: Decoder | None = None,
         scheduler: ModuleType | None = None,
     ) -> None:
-        if problem := _why_unusable(spec):
+        if problem := _why_unusable(spec := with_range_of_process(spec)):
             raise ValueError(f"{name}: {problem}")
         process = process_of(spec)
+        top = max(getattr(process, "levels", (math.inf,)))
+        if spec.source("sigma_max") == USER and 1.001 * top < spec.sigma_max < math.inf:
+            problem = f"{name}: sigma_max={spec.sigma_max:g} is above the last level of its table"
+            raise ValueError(f"{problem}, {top:g}; leave out sigma_max")
         super().__init__(
             network,
             process,
@@ -155,6 +160,24 @@ def _why_unusable(spec: Specification) -> str:
         ends = f"sigma_min={spec.sigma_min:g} is not below sigma_max={spec.sigma_max:g}"
         return f"{ends}; give levels that rise"
     return ""
+
+
+def with_range_of_process(spec: Specification) -> Specification:
+    """Return ``spec`` with the levels of its process, if the user changed this and gave no levels.
+
+    The scales ``sigma_data`` and ``noise_scale`` change no level that a network knows.
+    """
+    parts = {n for n, by in spec.sources.items() if by == USER and n.startswith("process.")}
+    parts -= {"process.sigma_data", "process.noise_scale"}
+    if not parts or spec.open:
+        return spec
+    process = process_of(spec)
+    top = highest_finite_level(process, process.level(process.t_max))
+    ends = {"sigma_min": ("process.t_max", process.level(process.t_min))}
+    ends["sigma_max"] = ("process.t_min", top)
+    # an end does not follow from the other end alone
+    levels = {n: v for n, (far, v) in ends.items() if spec.source(n) != USER and parts - {far}}
+    return replace(spec, **levels)  # type: ignore[arg-type]
 
 
 def highest_finite_level(process: Process, sigma_max: float) -> float:

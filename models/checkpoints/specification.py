@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
@@ -164,8 +164,8 @@ class Specification:
     def answered(self, question: str, answer: str, source: str) -> Specification:
         """Return a copy in which ``question`` has the ``answer``, and is no longer open.
 
-        The changed fields get the source ``source``; if that is ``user``, they get ``QUESTION=ANSWER`` instead. An
-        unknown question or answer raises a ValueError.
+        The changed fields get the source ``source``; if that is ``user``, they get ``QUESTION=ANSWER`` instead. Fields
+        and parts that the user set stay. An unknown question or answer raises a ValueError.
         """
         if question not in self.open:
             problem = f"{question!r} is no open question of this checkpoint ({self.family})"
@@ -178,8 +178,13 @@ class Specification:
         changes = _typed_values(answers[answer])
         by = f"{question}={answer}" if source == USER else source
         sources = {**self.sources, **dict.fromkeys(changes, by)}
-        spec = replace(self, **changes, sources=sources, open=remaining)
-        return spec._with_interval_of_kind()
+        for name in (name for name, of in self.sources.items() if of == USER):
+            top, dot, part = name.partition(".")
+            if top in changes:
+                own = getattr(self, top)
+                changes[top] = {**changes[top], part: own[part]} if dot else own
+                sources[name] = USER
+        return replace(self, **changes, sources=sources, open=remaining)._fitted_to_kind()
 
     def settled(self) -> Specification:
         """Return a copy in which each question with a single possible answer is answered."""
@@ -221,22 +226,23 @@ class Specification:
                 spec = _with_field(spec, "factor" if name == "sign" else name, text, source)
         if "decoder.folder" in settings and "decode" not in settings:
             spec = _with_field(spec, "decode", "1", source)
-        twin = _TWINS.get((spec.kind, spec.prediction))
-        spec = replace(spec, prediction=twin) if twin and "prediction" not in settings else spec
-        return spec._with_interval_of_kind()
+        return spec._fitted_to_kind(settings)
 
     def teacher(self) -> Specification | None:
         """Return a MeanFlow map's specification as an ordinary flow; None for other networks."""
-        denoiser = replace(self, kind="denoiser")._with_interval_of_kind()
+        denoiser = replace(self, kind="denoiser")._fitted_to_kind()
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
-    def _with_interval_of_kind(self) -> Specification:
-        """Return a copy whose MeanFlow ``interval`` fits ``kind``; ``self`` for other networks."""
-        arguments = self.network.get("arguments", {})
+    def _fitted_to_kind(self, given: Container[str] = ()) -> Specification:
+        """Return a copy whose ``prediction``, unless ``given``, and MeanFlow ``interval`` fit ``kind``."""
+        twin = _TWINS.get((self.kind, self.prediction))
+        stays = "prediction" in given or self.source("prediction") == USER
+        spec = replace(self, prediction=twin) if twin and not stays else self
+        arguments = spec.network.get("arguments", {})
         if not arguments.get("interval"):
-            return self
+            return spec
         arguments = {**arguments, "interval": "whole" if self.kind == "map" else "none"}
-        return replace(self, network={**self.network, "arguments": arguments})
+        return replace(spec, network={**spec.network, "arguments": arguments})
 
 
 def process_of(spec: Specification) -> Process:
@@ -355,15 +361,9 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
     "decode": (lambda value: isinstance(value, bool), "be 0 or 1"),
     "classes": (lambda value: type(value) is int and value >= 0, "be a whole number, 0 for none"),
     "null_label": (lambda value: value in (False, True), "be true or false"),
-    "limits": (
-        lambda value: value is None or is_range(value),
-        "be two numbers that rise, such as [-1,1]",
-    ),
+    "limits": (lambda v: v is None or is_range(v), "be two numbers that rise, such as [-1,1]"),
     "process.steps": (lambda value: type(value) is int, "be a whole number"),
-    "network.arguments": (
-        lambda value: isinstance(value, dict),
-        "be a JSON object of arguments by name",
-    ),
+    "network.arguments": (lambda v: isinstance(v, dict), "be a JSON object of arguments by name"),
 }
 """Conditions on values of fields and parts: a test, and words for the message."""
 

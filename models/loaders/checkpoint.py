@@ -274,7 +274,9 @@ def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError:
         raise ValueError(f"{query!r} behind {path} is not setting=value&…") from None
-    return Path(os.path.expanduser(path)), dict(pairs), None
+    if len(settings := dict(pairs)) < len(pairs):
+        raise ValueError(f"{query!r} behind {path} has a setting twice; give each once")
+    return Path(os.path.expanduser(path)), settings, None
 
 
 class WrittenCounts(NamedTuple):

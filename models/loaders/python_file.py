@@ -40,7 +40,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoiser import Denoiser, Kind, Wrapper
+from ..denoiser import Denoiser, Kind, Pair, Wrapper
 from ..networks import check_call, check_shape, check_tensor, copy_to_device, parameter_dtype
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
@@ -146,6 +146,12 @@ class ForeignDenoiser(Wrapper):
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the inner model's result, detached from its parameters."""
         return super().denoise(x, sigma, labels).detach()
+
+    @torch.no_grad()
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return the inner model's guided image and the image to guide away from, detached."""
+        guided, free = self.inner.denoise_both(x, sigma, labels)
+        return guided.detach(), free.detach()
 
     mode_of = torch.no_grad()(Wrapper.mode_of)
 

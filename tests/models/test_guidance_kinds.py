@@ -22,6 +22,7 @@ from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import Autoguided, ClassifierFree, ClassifierGuidance
 from samplerbench.models.guidance_formulas import Projected, Rescaled, ZeroStar
 from samplerbench.models.loaders.perturbed import Perturbed
+from samplerbench.models.objects import as_model
 from samplerbench.samplers import Grid, karras, make
 
 LOW, HIGH = 0.3, 2.0
@@ -214,6 +215,22 @@ def test_options_of_every_model():
     assert self_guided.name == "digits(guidance=3,guide=digits)"
     told = make_model(name, guidance=2, guidance_interval=[0.2, 5], guidance_channels=1).name
     assert told == "digits(guidance=2,channels=1,0.2<sigma<=5)"
+
+
+def test_foreign_denoiser__gives_both_images_of_a_guided_model():
+    given = ClassifierFree(MODEL, 3.0)
+    wanted, both = (m.denoise_both(X, 1.0, LABELS) for m in (given, as_model("mine", given)))
+    assert all(map(torch.equal, wanted, both))
+    assert not torch.equal(*both)
+
+
+def test_autoguided__refuses_a_map_as_guide_and_a_guide_that_ends_below_the_guided_levels():
+    for attribute, value, words in (("kind", "map", "same kind"), ("sigma_max", 2.0, "up to 2")):
+        guide = Wide(1.0)
+        setattr(guide, attribute, value)
+        with pytest.raises(ValueError, match=words):
+            Autoguided(Wide(0.5), guide, 2.0)
+    assert Autoguided(Wide(0.5), guide, 2.0, interval=(0.0, 2.0)).interval == (0.0, 2.0)
 
 
 @each(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 
 import torch
+from torch import nn
 
-from samplerbench.models.objects import _bytes_of, digest_of_object, from_network
+from samplerbench.models.objects import _bytes_of, as_model, digest_of_object, from_network
 from samplerbench.models.process import Trigonometric
 
 
@@ -27,3 +29,60 @@ def test_from_network__an_infinite_level_is_capped_and_a_network_without_signatu
     assert model.sigma_max == 1e4
     assert torch.isfinite(model.denoise(torch.ones(1, 2), model.sigma_max, None)).all()
     assert from_network(torch.mul, event=(2,)).denoise(torch.ones(1, 2), 1.0, None).shape == (1, 2)
+
+
+def scaled(x, sigma, factor):
+    return factor * x
+
+
+class Scaled(nn.Module):
+    event, sigma_min, sigma_max = (2,), 0.01, 10.0
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.line, self._factor = nn.Linear(2, 2), factor
+
+    def forward(self, x, sigma):
+        return self._factor * self.line(x)
+
+    def to(self, device):  # in place, as many write it
+        self.line.to(device)
+
+
+def decorated(factor: float):
+    @torch.no_grad()
+    def denoise(x, sigma):
+        return factor * x
+
+    return denoise
+
+
+def test_digest_of_object__differs_by_what_partials_methods_decorators_and_modules_hold():
+    kinds = (
+        lambda factor: functools.partial(scaled, factor=factor),
+        lambda factor: Scaled(factor).forward,
+        decorated,
+        Scaled,
+    )
+    for make in kinds:
+        first, same, other = (digest_of_object(make(factor)) for factor in (1.0, 1.0, 2.0))
+        assert first == same != other
+
+
+def test_file_model__moves_by_a_method_that_returns_nothing():
+    model = as_model("mine", Scaled(1.0))
+    x = torch.ones(1, 2)
+    assert torch.equal(model.to("cpu").denoise(x, 1.0, None), model.denoise(x, 1.0, None))
+
+
+class Line(nn.Linear):
+    def forward(self, x, t):
+        return super().forward(x)
+
+
+def test_from_network__a_network_is_called_in_the_dtype_of_its_weights():
+    for dtype, state in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
+        model = from_network(Line(2, 2).to(dtype), event=(2,))
+        assert (model.network_dtype, model.dtype) == (dtype, state)
+        assert model.denoise(torch.ones(1, 2, dtype=state), 1.0, None).dtype == state

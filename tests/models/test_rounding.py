@@ -1,6 +1,8 @@
 """Networks in low precision: casting, the formula on exact models, and what stays exact."""
 
 import copy
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 
 from samplerbench.models import make_model, use_model
 from samplerbench.models.adapters import NativeDenoiser
+from samplerbench.models.checkpoints.programs import Port, ProgramNetwork, signature_of
 from samplerbench.models.denoiser import Denoiser, level_per_row
 from samplerbench.models.process import EDM, RectifiedFlow
 from samplerbench.models.rounding import (
@@ -249,6 +252,16 @@ def test_use_model__gives_an_object_of_the_session_low_precision_and_leaves_it_a
 def test_add_rounding__refuses(name, options, fragment):
     with pytest.raises(ValueError, match=fragment):
         make_model(name, **options)
+
+
+def test_add_rounding__refuses_an_exported_program():
+    ports = [Port("x", (None, 2), torch.float32), Port("t", (None,), torch.float32)]
+    given = SimpleNamespace(classes=0)
+    program = ProgramNetwork(lambda x, t: x, signature_of(Path(), ports, ports[:1]), given)
+    model = NativeDenoiser(program, EDM(), "x0", name="own", event=(2,), identity="own-1")
+    for predicts in (None, "noise"):
+        with pytest.raises(ValueError, match="exported program"):
+            add_rounding(model, "bfloat16", network_predicts=predicts)
 
 
 def test_formula__needs_moments_for_edm():

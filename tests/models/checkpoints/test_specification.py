@@ -212,3 +212,32 @@ def test_a_path_its_family_and_its_settings(written, path, settings, family, mon
 def test_a_query_that_is_none_is_one_sentence():
     with pytest.raises(ValueError, match=r"'schedule' behind net\.pt is not setting=value"):
         split_settings("net.pt?schedule")
+    with pytest.raises(ValueError, match="has a setting twice"):
+        split_settings("net.pt?schedule=linear&schedule=cosine")
+
+
+def test_answered__what_the_user_set_stays_whoever_answers_later():
+    given = {"sigma_max": "80", "sign": "-1", "process.steps": "50", "time.scale": "2"}
+    late = SPEC.overridden(given).answered("schedule", "linear", "check")
+    early = SPEC.overridden({**given, "schedule": "linear"})
+    assert late.sigma_max == early.sigma_max == 80
+    assert late.process == early.process
+    assert (late.factor, late.time["scale"], late.source("sigma_max")) == (-1, 2, "user")
+
+
+def test_checkpoint__the_levels_are_those_of_a_process_that_the_user_changed():
+    table = {"schedule": "linear", "half": "all", "process.end": "0.012"}
+    model = made(SPEC.overridden(table))
+    ends = model.process.levels[0], model.process.levels[-1]
+    assert (model.sigma_min, model.sigma_max) == pytest.approx(ends)
+    assert made(SPEC.overridden({**table, "sigma_max": "15"})).sigma_max == 15
+    assert made(answered()).sigma_max == made(answered(sign="-1")).sigma_max == 150
+    flow = answered(prediction="flow", **{"process.name": "flow", "process.t_max": "0.9"})
+    assert made(flow).sigma_max == pytest.approx(9)
+
+
+def test_checkpoint__a_level_above_its_table_is_refused():
+    with pytest.raises(
+        ValueError, match="sigma_max=1000 is above the last level of its table, 157"
+    ):
+        made(answered(sigma_max="1000"))
