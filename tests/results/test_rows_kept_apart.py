@@ -1,0 +1,43 @@
+"""Rows of one run that differ in a setting: none hides another, and none is compared with it."""
+
+from samplerbench.results.comparison.compare import compare_with
+from samplerbench.results.result_table import ResultTable
+
+ROW = {
+    "model": "m",
+    "sampler": "euler",
+    "schedule": "karras",
+    "start": "noise",
+    "sigma_start": 80.0,
+    "budget": 5,
+    "steps": 5,
+    "nfe": 5.0,
+    "seed": 0,
+    "status": "ok",
+}
+
+
+def table_of(*rows):
+    return ResultTable.of([ROW | row for row in rows])
+
+
+def test_with_curves__levels_of_start_gaussian_make_curves():
+    low, high = ({"start": "gaussian", "sigma_start": level} for level in (3.0, 10.0))
+    table = table_of(low | {"rmse": 1.0}, high | {"rmse": 2.0})
+    found = table.wide("rmse").loc["m"][5].to_dict()
+    assert found == {"euler · sigma_start 3": 1.0, "euler · sigma_start 10": 2.0}
+    both = table_of(low | {"rmse": 1.0}, {"rmse": 2.0}).wide("rmse").loc["m"]
+    assert sorted(both.index) == ["euler · gaussian", "euler · noise"]
+
+
+def test_compare_with__the_baseline_starts_at_the_same_level():
+    rows = [
+        {"start": "gaussian", "sigma_start": level, "sampler": sampler, "fid_proxy": value}
+        | {"estimator": "e", "fid_proxy_se": 0.1}
+        for level, sampler, value in (
+            *((3.0, "euler", 1.0), (10.0, "euler", 2.0)),
+            *((3.0, "heun", 3.0), (10.0, "heun", 4.0)),
+        )
+    ]
+    lines = compare_with(table_of(*rows), "euler").lines
+    assert sorted((line.value, line.baseline_value) for line in lines) == [(3.0, 1.0), (4.0, 2.0)]
