@@ -41,3 +41,21 @@ def test_compare_with__the_baseline_starts_at_the_same_level():
     ]
     lines = compare_with(table_of(*rows), "euler").lines
     assert sorted((line.value, line.baseline_value) for line in lines) == [(3.0, 1.0), (4.0, 2.0)]
+
+
+def test_result_table__estimators_are_kept_apart():
+    rows = [
+        {"estimator": estimator, "sampler": sampler, "budget": n, "nfe": nfe, "fid_proxy": value}
+        for n, nfe in ((5, 5.0), (10, 10.0))
+        for estimator, sampler, value in (
+            *(("large", "euler", 40.0), ("large", "heun", 30.0)),
+            *(("small", "euler", 0.3), ("small", "heun", 0.4)),
+        )
+    ]
+    table = table_of(*rows)
+    wide = table.wide("fid_proxy")
+    assert wide.loc["m · large"].loc["euler"].tolist() == [40.0, 40.0]
+    assert wide.loc["m · small"].loc["heun"].tolist() == [0.4, 0.4]
+    best = table.best_per_budget()[["estimator", "sampler"]].to_numpy().tolist()
+    assert best == [["large", "heun"]] * 2 + [["small", "euler"]] * 2
+    assert table._repr_html_().count("by evaluations") == 2
