@@ -1,7 +1,13 @@
 """Rows of one run that differ in a setting: none hides another, and none is compared with it."""
 
+import io
+
+from rich.console import Console
+
 from samplerbench.results.comparison.compare import compare_with
 from samplerbench.results.result_table import ResultTable
+from samplerbench.results.terminal.comparison import print_comparison
+from samplerbench.results.terminal.ranking import verdicts_of
 
 ROW = {
     "model": "m",
@@ -59,3 +65,23 @@ def test_result_table__estimators_are_kept_apart():
     best = table.best_per_budget()[["estimator", "sampler"]].to_numpy().tolist()
     assert best == [["large", "heun"]] * 2 + [["small", "euler"]] * 2
     assert table._repr_html_().count("by evaluations") == 2
+
+
+def test_print_comparison__a_table_for_each_estimator(tmp_path):
+    rows = [
+        {"estimator": estimator, "sampler": sampler, "fid_proxy": value, "fid_proxy_se": 0.1}
+        for estimator, sampler, value in (
+            *(("large", "euler", 40.0), ("large", "heun", 30.0)),
+            *(("small", "euler", 4.0), ("small", "heun", 5.0)),
+        )
+    ]
+    table_of(*rows).to_csv(tmp_path / "table.csv")
+    console = Console(file=io.StringIO(), width=120)
+    print_comparison(compare_with(tmp_path, "euler"), console)
+    words = console.file.getvalue()
+    assert words.count("Heun is worse than Euler.") == words.count("Heun is better than Euler.") == 1
+    assert "against euler · small" in words
+    assert verdicts_of(tmp_path)[1] == {
+        ("m", "large", "heun", 5): "better",
+        ("m", "small", "heun", 5): "worse",
+    }
