@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import zip_longest
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -231,13 +231,10 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
-    for item in ours:
-        setup = _column_texts(item.record, CONDITION_COLUMNS)
-        twin = next(
-            (entry for entry in right if _column_texts(entry.record, CONDITION_COLUMNS) == setup),
-            None,
-        )
-        if twin is not None:
+    for names, item in product(((*CONDITION_COLUMNS, "estimator"), CONDITION_COLUMNS), ours):
+        setup = _column_texts(item.record, names)
+        twin = next((entry for entry in right if _column_texts(entry.record, names) == setup), None)
+        if twin is not None and item in left:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
             right.remove(twin)

@@ -84,11 +84,13 @@ Place = tuple[str, int]
 
 
 def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
-    """Return the rows with a budget, by (curve, budget); of several, the row with most evaluations."""
-    placed = rows.dropna(subset=["slot"]).sort_values("nfe", kind="stable")
-    return {
-        (text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_as_dicts(placed)
-    }
+    """Return the rows with a budget, by (curve, budget).
+
+    Of several, it is a finished one, and of these the one with the most evaluations.
+    """
+    placed = rows_as_dicts(rows.dropna(subset=["slot"]).sort_values("nfe", kind="stable"))
+    placed.sort(key=lambda row: row["status"] == "ok")
+    return {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in placed}
 
 
 def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:

@@ -2,10 +2,12 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
-from samplerbench.results.comparison.compare import compare_with
+from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.result_table import ResultTable
+from samplerbench.results.table.curves import comparable_parts, rows_by_place
 from samplerbench.results.terminal.comparison import print_comparison
 from samplerbench.results.terminal.ranking import verdicts_of
 
@@ -85,3 +87,28 @@ def test_print_comparison__a_table_for_each_estimator(tmp_path):
         ("m", "large", "heun", 5): "better",
         ("m", "small", "heun", 5): "worse",
     }
+
+
+def test_rows_by_place__a_missing_row_hides_no_finished_one():
+    done = [{"budget": n, "nfe": float(n), "rmse": n, "estimator": "e"} for n in (5, 10)]
+    begun = [row | {"nfe": None, "rmse": None, "estimator": None} for row in done]
+    table = table_of(*done, *(row | {"status": "missing"} for row in begun))
+    ((_, rows),) = comparable_parts(table.frame)
+    assert [row["rmse"] for row in rows_by_place(rows).values()] == [5, 10]
+
+
+def test_compare__rows_of_one_estimator_are_matched(tmp_path):
+    def write(name, *estimators):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [{"estimator": e, "fid_proxy": 1.0, "fid_proxy_se": 0.1} for e in estimators]
+        table_of(*rows).to_csv(folder / "table.csv")
+        return folder
+
+    both, second = write("both", "e1", "e2"), write("second", "e2")
+    for sides in ((both, second), (second, both)):
+        found = compare(*sides)
+        assert [line.estimator for line in found.lines] == ["e2"]
+        assert len(found.unmatched) == 1
+    with pytest.raises(ValueError, match="cannot be compared: its estimator has 'e1'"):
+        compare(write("first", "e1"), second)
