@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare, compare_with
+from samplerbench.results.figures import write_figures
 from samplerbench.results.result_table import ResultTable
 from samplerbench.results.table.curves import comparable_parts, rows_by_place
 from samplerbench.results.terminal.comparison import print_comparison
@@ -112,3 +113,14 @@ def test_compare__rows_of_one_estimator_are_matched(tmp_path):
         assert len(found.unmatched) == 1
     with pytest.raises(ValueError, match="cannot be compared: its estimator has 'e1'"):
         compare(write("first", "e1"), second)
+
+
+def test_write_figures__two_models_with_like_names_have_files_of_their_own(tmp_path):
+    folder = "/data/" + "long/" * 12
+    rows = [{"model": f"{folder}{name}.pkl", "rmse": 1.0} for name in "ab"]
+    table_of(*rows).to_csv(tmp_path / "table.csv")
+    paths = write_figures(
+        tmp_path, tmp_path / "out", formats=["svg"], kinds=["work-precision"], metrics=["rmse"]
+    )
+    assert len(paths) == len(set(paths)) == 2
+    assert all(path.is_file() for path in paths)
