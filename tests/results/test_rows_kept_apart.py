@@ -8,6 +8,7 @@ from rich.console import Console
 from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.figures import write_figures
 from samplerbench.results.result_table import ResultTable
+from samplerbench.results.sentences import sentence_on_comparison
 from samplerbench.results.table.curves import comparable_parts, rows_by_place
 from samplerbench.results.terminal.comparison import print_comparison
 from samplerbench.results.terminal.ranking import verdicts_of
@@ -124,3 +125,17 @@ def test_write_figures__two_models_with_like_names_have_files_of_their_own(tmp_p
     )
     assert len(paths) == len(set(paths)) == 2
     assert all(path.is_file() for path in paths)
+
+
+def test_sentence_on_comparison__each_row_is_better_than_its_own_baseline():
+    rows = [
+        {"sampler": sampler, "schedule": schedule, "fid_proxy": value}
+        | {"estimator": "e", "fid_proxy_se": 0.01}
+        for schedule, sampler, value in (
+            *(("karras", "euler", 2.0), ("karras", "heun", 1.0)),
+            *(("linear", "euler", 5.0), ("linear", "heun", 3.0)),
+        )
+    ]
+    words = sentence_on_comparison(compare_with(table_of(*rows), "euler").lines)
+    # heun · linear is worse than euler · karras
+    assert words.endswith("Heun · karras and Heun · linear are better than their baselines.")
