@@ -386,7 +386,7 @@ def test_a_sweep_is_shown_with_its_knee_and_a_broken_one_is_not(tmp_path):
         f"m,euler,5.0,card,{b},1.0,{s},{b == 4},enough" for b, s in ((1, 10), (2, 20), (4, 40))
     ]
     (tmp_path / "throughput.csv").write_text("\n".join([heads, *lines]))
-    (found,) = throughput_of([tmp_path, tmp_path / "other"])
+    (found,) = throughput_of([tmp_path])
     assert (found.title, found.ended) == ("m, euler at 5 NFE, card", "enough")
     assert [point[2:] for point in found.points] == [(25.0, False), (50.0, False), (100.0, True)]
     (tmp_path / "throughput.csv").write_text(f"{heads}\nm,euler,5.0,card,1,1.0,fast,True,enough")

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.figures import write_figures
+from samplerbench.results.report.timing import throughput_of, times_by_batch_size
 from samplerbench.results.result_table import ResultTable
 from samplerbench.results.sentences import sentence_on_comparison
 from samplerbench.results.table.curves import comparable_parts, rows_by_place
@@ -139,3 +140,20 @@ def test_sentence_on_comparison__each_row_is_better_than_its_own_baseline():
     words = sentence_on_comparison(compare_with(table_of(*rows), "euler").lines)
     # heun · linear is worse than euler · karras
     assert words.endswith("Heun · karras and Heun · linear are better than their baselines.")
+
+
+def test_throughput_of__two_runs_make_two_sweeps(tmp_path):
+    head = "model,sampler,nfe,timing_device_name,batch,ms,samples_per_second,knee,ended"
+    homes = [tmp_path / name for name in ("a", "b")]
+    for home, pace in zip(homes, (10, 1000), strict=True):
+        home.mkdir()
+        (home / "throughput.csv").write_text(f"{head}\nm,euler,5,card,1,1,{pace},True,enough\n")
+        (home / "timing.csv").write_text("model,sampler,ms_per_sample\nm,euler,2.5\n")
+    found = {sweep.title: sweep.points for sweep in throughput_of(homes)}
+    assert found == {
+        "a: m, euler at 5 NFE, card": (("1", 10.0, 100.0, True),),
+        "b: m, euler at 5 NFE, card": (("1", 1000.0, 100.0, True),),
+    }
+    heads, lines = times_by_batch_size(homes)
+    assert [dict(zip(heads, line, strict=True))["run"] for line in lines] == ["a", "b"]
+    assert "run" not in times_by_batch_size(homes[:1])[0]
