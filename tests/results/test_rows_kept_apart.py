@@ -2,13 +2,16 @@
 
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare, compare_with
-from samplerbench.results.figures import write_figures
+from samplerbench.results.figures import samples, write_figures
+from samplerbench.results.report.pictures import grids_of
 from samplerbench.results.report.timing import throughput_of, times_by_batch_size
-from samplerbench.results.result_table import ResultTable
+from samplerbench.results.result_table import ResultTable, load
+from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.sentences import sentence_on_comparison
 from samplerbench.results.table.curves import comparable_parts, rows_by_place
 from samplerbench.results.terminal.comparison import print_comparison
@@ -157,3 +160,20 @@ def test_throughput_of__two_runs_make_two_sweeps(tmp_path):
     heads, lines = times_by_batch_size(homes)
     assert [dict(zip(heads, line, strict=True))["run"] for line in lines] == ["a", "b"]
     assert "run" not in times_by_batch_size(homes[:1])[0]
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_samples__each_seed_has_its_own_noise_and_limit(tmp_path, seeds):
+    run = RunDir.create(tmp_path)
+    for seed in seeds:
+        cell, points = f"c{seed}", np.full((8, 2), seed, np.float32)
+        run.plan(cell, {**ROW, "seed": seed})
+        run.write(cell, "quality.json", {"status": "ok", "nfe": 5.0})
+        run.write_pictures(cell, {"points": points, "converged": points})
+    ((_, figure),) = samples(tmp_path)
+    assert ("same latents" in figure.get_suptitle()) == (len(seeds) == 1)
+    last = [axes.lines[0].get_xdata()[0] for axes in figure.axes[1::2]]
+    assert last == list(seeds)
+    (grid,) = grids_of(comparable_parts(load(tmp_path).frame), {"": tmp_path})
+    assert grid is not None
+    assert grid.seeds == len(seeds)
