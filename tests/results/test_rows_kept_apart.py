@@ -177,3 +177,21 @@ def test_samples__each_seed_has_its_own_noise_and_limit(tmp_path, seeds):
     (grid,) = grids_of(comparable_parts(load(tmp_path).frame), {"": tmp_path})
     assert grid is not None
     assert grid.seeds == len(seeds)
+
+
+def test_load__runs_keep_their_names_in_files_and_beside_other_runs(tmp_path):
+    names = ("001", "01", "2024_01")
+    for value, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        table_of({"rmse": float(value)}).to_csv(tmp_path / name / "table.csv")
+    load([tmp_path / name for name in names[:2]]).to_csv(tmp_path / "both.csv")
+    both = ResultTable.from_csv(tmp_path / "both.csv")
+    assert both.frame["run"].tolist() == ["001", "01"]
+    wide = load([tmp_path / "both.csv", tmp_path / names[2]]).wide("rmse")[5]
+    assert wide.loc["m"].to_dict() == {
+        "euler · both.csv/001": 0.0,
+        "euler · both.csv/01": 1.0,
+        "euler · 2024_01": 2.0,
+    }
+    (tmp_path / "extra.csv").write_text("model,sampler,nfe,status,note\nm,euler,5,ok,1_000\n")
+    assert load(tmp_path / "extra.csv").frame["note"].tolist() == ["1_000"]
