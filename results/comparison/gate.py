@@ -128,7 +128,7 @@ def _time_check(pair: Pair, share: float) -> Draft | None:
         return None
     name, margin = row_in_words(pair.candidate.record), math.log1p(share)
     # a run against itself: identical measurements, not equal medians
-    if first == second:
+    if first == second and first.get("raw_total_ms"):
         detail, evidence = "the same times", Evidence(0.0, 0.0, margin)
     elif isinstance(ratio := time_ratio(first, second), NoRatio):
         if ratio.mismatch:
