@@ -187,4 +187,7 @@ def test_gate__a_value_that_the_candidate_lost_is_named(tmp_path):
     add(a, "heun", influence=np.arange(9.0))
     add(b, "heun", quality={"fid_proxy": float("inf")})
     (open_check,) = gate(a.path, b.path).checks_with_outcome("inconclusive")
-    assert (open_check.row, open_check.detail) == ("gmm-2d: heun at 10", "no value in the candidate")
+    assert (open_check.row, open_check.detail) == (
+        "gmm-2d: heun at 10",
+        "no value in the candidate",
+    )

@@ -87,7 +87,9 @@ def test_print_comparison__a_table_for_each_estimator(tmp_path):
     console = Console(file=io.StringIO(), width=120)
     print_comparison(compare_with(tmp_path, "euler"), console)
     words = console.file.getvalue()
-    assert words.count("Heun is worse than Euler.") == words.count("Heun is better than Euler.") == 1
+    assert (
+        words.count("Heun is worse than Euler.") == words.count("Heun is better than Euler.") == 1
+    )
     assert "against euler · small" in words
     assert verdicts_of(tmp_path)[1] == {
         ("m", "large", "heun", 5): "better",
