@@ -16,7 +16,7 @@ from .printed_values import printed_value
 from .quantities import find
 from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
-from .table.curves import with_curves
+from .table.curves import comparable_parts, with_curves
 from .table.latex import latex_tables
 from .table.reading import read_csv, read_parquet, read_table, rows_of_run
 from .table.typed_table import TypedTable, check_columns, filled_columns
@@ -55,13 +55,16 @@ class ResultTable(TypedTable):
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
         """Return ``metric`` of the finished rows: a line per model and curve, columns by budget.
 
+        A model with two estimators stands for two, as in :func:`.table.curves.comparable_parts`.
         ``columns`` may also be "nfe" or "steps". "budget" is the evaluation budget that a row fits
         in (:func:`.table.curves.with_curves`), so that rows of adaptive samplers have a budget. Of
         several rows with the same line and column, the row with the most evaluations is used.
         Raises a ValueError if the table has no column ``metric``.
         """
         check_columns(self.frame, metric)
-        frame = with_curves(self.ok.frame).rename(columns={"budget": "asked", "slot": "budget"})
+        parts = [rows.assign(model=title) for title, rows in comparable_parts(self.ok.frame)]
+        frame = pd.concat(parts or [with_curves(self.ok.frame)])
+        frame = frame.rename(columns={"budget": "asked", "slot": "budget"})
         frame = frame.sort_values("nfe", kind="stable").dropna(subset=[columns, metric])
         frame = frame.drop_duplicates(["model", "curve", columns], keep="last")
         wide = frame.pivot(index=["model", "curve"], columns=columns, values=metric)
@@ -79,7 +82,7 @@ class ResultTable(TypedTable):
         )
 
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
-        """Return for each model and budget the finished row with the best ``metric``.
+        """Return for each model, estimator and budget the finished row with the best ``metric``.
 
         The columns are the columns of the table, ``curve``, and ``slot`` (the budget).
         Raises a ValueError if the table has no column ``metric``.
@@ -87,8 +90,8 @@ class ResultTable(TypedTable):
         check_columns(self.frame, metric)
         frame = with_curves(self.ok.frame).dropna(subset=["slot", metric])
         frame = frame.sort_values(metric, kind="stable", ascending=find(metric).lower)
-        best = frame.drop_duplicates(["model", "slot"])
-        return best.sort_values(["model", "slot"], ignore_index=True)
+        best = frame.drop_duplicates(["model", "estimator", "slot"])
+        return best.sort_values(["model", "estimator", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
         """Return the finished rows that have ``metric`` and ``cost``, with Pareto front membership.
@@ -174,8 +177,8 @@ class ResultTable(TypedTable):
 
     def _rankings(self) -> Iterator[str]:
         """Yield an HTML table for each model with values: samplers by budgets, best first."""
-        for model in dict.fromkeys(self.ok.frame["model"]):
-            rows = self.ok.where(model=model)
+        for model, part in comparable_parts(self.ok.frame):
+            rows = type(self)(part.drop(columns=["curve", "slot"]))
             quantity = default_quantity(rows_as_dicts(rows.frame))
             if quantity is None:
                 continue
@@ -183,7 +186,7 @@ class ResultTable(TypedTable):
             ranks = wide.rank(ascending=quantity.lower).mean(axis="columns")
             title = escape(quantity.title or quantity.name)
             best_first = wide.loc[ranks.sort_values(kind="stable").index]
-            yield f"<p><b>{escape(str(model))}</b>: {title} by evaluations, {quantity.better} is better</p>"
+            yield f"<p><b>{escape(model)}</b>: {title} by evaluations, {quantity.better} is better</p>"
             texts = best_first.map(partial(_printed_cell, quantity.name), na_action="ignore")
             yield texts.rename_axis(None).to_html(max_rows=MOST_RANKED, na_rep="")
 

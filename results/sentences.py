@@ -99,7 +99,7 @@ def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
     at, name = _evaluations(best.budget), label_of_curve(best.curve)
     value = f"{quantity.title} {value_with_bounds(best.row, quantity.name)}"
     if not best.others:
-        return f"{at} {name} has {value}; no other sampler was run there."
+        return f"{at} {name} has {value}; no other sampler has a value there."
     if best.refusal:
         return f"{at} {name} has the {quantity.best} value, {value}, without a verdict ({best.refusal})."
     against = _comparison_with_baseline(best, quantity)
@@ -209,7 +209,10 @@ def sentence_on_comparison(lines: Sequence[Line]) -> str:
             against = "in the baseline" if itself else label_of_curve(chosen[0].baseline)
             subject = names_in_words(names) if len(names) <= NAMED else f"{len(names)} samplers"
             verb = "is" if len(names) == 1 else "are"
-            phrases.append(f"{subject} {verb} {words} {'it' if phrases else against}")
+            other = "it" if phrases else against
+            if not itself and len({line.baseline for line in chosen}) > 1:
+                other = "its baseline" if len(names) == 1 else "their baselines"
+            phrases.append(f"{subject} {verb} {words} {other}")
     return f"{_evaluations(budget)} {'; '.join(phrases)}." if budget and phrases else ""
 
 

@@ -30,6 +30,8 @@ from .significance import LEVEL, Evidence, holm_adjusted
 from .times import NoRatio, time_ratio
 from .verdicts import judge
 
+LOST = "no value in the candidate"
+
 Outcome = Literal["passed", "regression", "inconclusive"]
 
 
@@ -108,8 +110,10 @@ Draft = tuple[Check, Evidence | None]
 
 def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None:
     judgement = judge(pair, quantity, share)
-    if judgement is None:
-        return None
+    if judgement is None:  # a value that is not finite is stored as none
+        lost = pair.baseline.estimate(quantity) and not pair.candidate.estimate(quantity)
+        check = Check(row_in_words(pair.candidate.record), quantity.name, "inconclusive", LOST)
+        return (check, None) if lost else None
     sides, se = (judgement.baseline, judgement.candidate), judgement.gap.se
     detail = " → ".join(format_number(printed_value(quantity.name, side.value)) for side in sides)
     detail += f" ± {format_number(se, 2)}" if se is not None else ""
@@ -128,7 +132,7 @@ def _time_check(pair: Pair, share: float) -> Draft | None:
         return None
     name, margin = row_in_words(pair.candidate.record), math.log1p(share)
     # a run against itself: identical measurements, not equal medians
-    if first == second:
+    if first == second and first.get("raw_total_ms"):
         detail, evidence = "the same times", Evidence(0.0, 0.0, margin)
     elif isinstance(ratio := time_ratio(first, second), NoRatio):
         if ratio.mismatch:

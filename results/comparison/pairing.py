@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import zip_longest
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from ..quantities import Quantity
 from ..run_directory.behaviour_fingerprint import Fingerprint, difference
 from ..run_directory.layout import TIMING
 from ..run_directory.reading import RunReader, log, read_run_record
-from ..table.curves import with_curves
+from ..table.curves import start_level, with_curves
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
 from ..values import Record, number, rows_as_dicts, text
@@ -141,7 +141,7 @@ CONDITION_COLUMNS = ("seed", "device", "execution")
 """Columns of a run's conditions. Rows of a cell that agree in them are matched first."""
 
 SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
-"""Columns in which a row and its baseline row must agree."""
+"""Columns in which a row and its baseline row must agree, as in the :func:`.start_level`."""
 
 
 class Pair(NamedTuple):
@@ -201,12 +201,12 @@ def match_with_sampler(
     matches = Matches([], [], [])
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for baseline in baselines:
-        by_setting[_column_texts(baseline.record, SETTING)].append(baseline)
+        by_setting[_setting_of(baseline.record)].append(baseline)
     for entry in (entry for entry in entries if not entry.is_of(sampler)):
         row = entry.record
         fitting = [
             baseline
-            for baseline in by_setting[_column_texts(row, SETTING)]
+            for baseline in by_setting[_setting_of(row)]
             if _is_comparable(baseline.record, row, any_schedule)
         ]
         if fitting:
@@ -215,6 +215,10 @@ def match_with_sampler(
         else:
             matches.only_candidate.append(entry)
     return matches
+
+
+def _setting_of(row: Record) -> tuple[str, ...]:
+    return *_column_texts(row, SETTING), start_level(row)
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
@@ -227,13 +231,10 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
-    for item in ours:
-        setup = _column_texts(item.record, CONDITION_COLUMNS)
-        twin = next(
-            (entry for entry in right if _column_texts(entry.record, CONDITION_COLUMNS) == setup),
-            None,
-        )
-        if twin is not None:
+    for names, item in product(((*CONDITION_COLUMNS, "estimator"), CONDITION_COLUMNS), ours):
+        setup = _column_texts(item.record, names)
+        twin = next((entry for entry in right if _column_texts(entry.record, names) == setup), None)
+        if twin is not None and item in left:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
             right.remove(twin)

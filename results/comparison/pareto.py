@@ -29,6 +29,9 @@ from .verdicts import ComparedRows, correct_together
 
 FrontMembership = Literal["on", "off", "uncertain"]
 
+COUNTS = ("nfe", "steps")
+"""Costs without an error. That of other costs than these and ``ms_per_sample`` is unknown."""
+
 _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 """Standard error of the median of n normal values, times sqrt(n), per interquartile range."""
 
@@ -63,7 +66,7 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     """Return the rows with values of both columns, and new columns ``on_front`` and ``front``.
 
     The rows are grouped by model and estimator, and sorted by cost. Influence values are not used,
-    since a frame has none. ``cost`` is "nfe" or "ms_per_sample".
+    since a frame has none. ``cost`` is a column such as "nfe" or "ms_per_sample".
     Raises a ValueError if the frame lacks a column ``metric`` or ``cost``.
     """
     check_columns(frame, metric, cost)
@@ -113,7 +116,9 @@ def _cost_point(row: Record, quantity: Quantity, cost: str) -> Point | None:
     value, price = number(row, quantity.name), number(row, cost)
     if value is None or price is None:
         return None
-    low, high = (price, price) if cost == "nfe" else _time_interval(row, price)
+    low, high = (price, price) if cost in COUNTS else (-math.inf, math.inf)
+    if cost == "ms_per_sample":
+        low, high = _time_interval(row, price)
     return Point(quantity.loss(value), price, low, high)
 
 

@@ -105,8 +105,9 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
 
 def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
     """Return the reason against comparing the times in two ``timing.json``; None if there is none."""
-    if not all(timing.get("raw_total_ms") for timing in (baseline, candidate)):
-        return NoRatio("a run has no timings (--no-timing)")
+    for timing in (baseline, candidate):
+        if not timing.get("raw_total_ms"):
+            return NoRatio(timing.get("timing_reason") or "a run has no timings (--no-timing)")
     for name in CONDITIONS:
         a, b = (timing.get(name) for timing in (baseline, candidate))
         if a != b:

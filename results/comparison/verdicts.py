@@ -193,6 +193,7 @@ class Line:
     time_verdict: Speed
     tuning: Tuning | None = None
     baseline_tuning: Tuning | None = None
+    estimator: str = ""
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -271,4 +272,5 @@ def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
         speed_verdict(*timings).verdict,
         tuning_of(row),
         tuning_of(pair.baseline.record),
+        text(row, "estimator"),
     )

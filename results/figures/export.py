@@ -49,7 +49,8 @@ def write_figures(
     """Write the figures of a run, each of one model, as ``MODEL-KIND-METRIC-COST.FORMAT``.
 
     Kinds "ranking", "timing" and "samples" are named ``MODEL-KIND.FORMAT``. Kinds "ecdf" and
-    "profile" show all models together, as ``KIND-METRIC.FORMAT``.
+    "profile" show all models together, as ``KIND-METRIC.FORMAT``. Of equal names, the second ends
+    with "-2".
 
     Args:
         source: run directory or table.
@@ -95,8 +96,13 @@ def write_figures(
         raise ValueError(
             f"{source} has nothing to draw of {', '.join(kinds)}; choose other figures or metrics"
         )
+    # names of two models can have one slug
+    names = [name for name, _ in figures]
+    places = [names[:place].count(name) for place, name in enumerate(names)]
     return [
-        save(figure, Path(out) / f"{name}.{form}") for name, figure in figures for form in formats
+        save(figure, Path(out) / f"{name}{f'-{place + 1}' if place else ''}.{form}")
+        for (name, figure), place in zip(figures, places, strict=True)
+        for form in formats
     ]
 
 

@@ -62,9 +62,14 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     slots = sorted({slot for _, slot in pictures})
     saved = {place: arrays for place, (_, arrays) in pictures.items()}
     stacks = {place: arrays.get("images", arrays.get("points")) for place, arrays in saved.items()}
-    limit = next((arrays["converged"] for arrays in saved.values() if "converged" in arrays), None)
-    heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
-    drawn = [stack for stack in (*stacks.values(), limit) if stack is not None]
+    limits = {  # each seed has latents, and converged samples, of its own
+        text(row, "seed"): arrays["converged"]
+        for row, arrays in reversed(list(pictures.values()))
+        if "converged" in arrays
+    }
+    seeds = {text(row, "seed") for row, _ in pictures.values()}
+    heads = [str(slot) for slot in slots] + ["limit"] * bool(limits)
+    drawn = [stack for stack in (*stacks.values(), *limits.values()) if stack is not None]
     clouds = [stack[:, :2] for stack in drawn if stack.ndim == 2]
     box, across = common_box(clouds), 1 if clouds else ACROSS[width]
     names = LETTER * max(len(curve_label(curve)) for curve in curves) + 0.1
@@ -72,10 +77,11 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     figure = blank_sheet(width, 0.45 + len(curves) * tile / across)
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     grid = figure.subplots(len(curves), len(heads), squeeze=False)
-    heading = f"{title}: same latents, by evaluations"
+    heading = f"{title}: {'same latents' if len(seeds) == 1 else 'samples'}, by evaluations"
     figure.suptitle(heading, x=0.01, ha="left", fontsize=8, fontweight="bold")
     for line, curve in zip(grid, curves, strict=True):
-        tiles = [*(stacks.get((curve, slot)) for slot in slots), limit]
+        own = limits.get(text(rows[curve], "seed"))
+        tiles = [*(stacks.get((curve, slot)) for slot in slots), own]
         for axes, stack in zip(line, tiles, strict=False):
             _draw_samples(axes, stack, style_of(rows[curve]).colour, across, box)
         line[0].set_ylabel(curve_label(curve), rotation=0, ha="right", va="center")

@@ -113,10 +113,11 @@ def published_model_of(spec: str) -> str | None:
     >>> published_model_of("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), published_model_of("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
     """
-    parts = [spec, *re.split(r"[/\\:?]", spec)]
-    stems = {part.casefold() for part in parts}
-    stems |= {re.sub(r"\.[a-z]+$", "", stem) for stem in stems}
-    return next((model for model in model_names() if model.casefold() in stems), None)
+    names = {model.casefold(): model for model in model_names()}
+    # the file before its folders
+    parts = [spec, *reversed(re.split(r"[/\\:?]", spec))]
+    stems = (stem for part in parts for stem in (part, re.sub(r"\.[A-Za-z]+$", "", part)))
+    return next((names[stem.casefold()] for stem in stems if stem.casefold() in names), None)
 
 
 def rows_of_model(name: str) -> list[Published]:

@@ -151,11 +151,11 @@ def model_section(
 
 def reference_note_sentence(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
     """Return a sentence on the limits of a model's reference statistics; "" if none is recorded."""
-    first = rows.iloc[0].to_dict()
+    model, known = str(rows["model"].iloc[0]), [*rows["estimator"].dropna(), ""]
     for home in homes:
         references = read_run_record(home).get("references") or {}
-        about = references.get(text(first, "model")) or {}
-        named = f"reference {about.get('identity')};" in f"{text(first, 'estimator')};"
+        about = references.get(model) or {}
+        named = f"reference {about.get('identity')};" in f"{known[0]};"
         if named and about.get("note"):
             return f"Note on the reference statistics: {about['note']}."
     return ""

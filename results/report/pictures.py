@@ -56,7 +56,8 @@ class SampleGrid:
 
     ``rows`` are pairs (curve, tiles). ``limits`` are pictures of converged samples, as ``data:``
     addresses. ``jump`` is True if all rows of the first budget have one step. ``are_points`` is
-    True if pictures are plots of points. A picture has up to ``shown`` samples.
+    True if pictures are plots of points. A picture has up to ``shown`` samples. ``seeds`` is the
+    number of seeds of the rows, each of which has initial noise of its own.
     """
 
     budgets: tuple[int, ...]
@@ -65,6 +66,7 @@ class SampleGrid:
     are_points: bool
     shown: int
     limits: tuple[str, ...] = ()
+    seeds: int = 1
 
 
 def grids_of(
@@ -106,7 +108,8 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
         len(stack) if kept.are_points else math.prod(rectangle_for(min(most, len(stack))))
         for stack in stacks.values()
     )
-    return SampleGrid(budgets, jump, lines, kept.are_points, shown, limits)
+    seeds = len({text(entries[index].record, "seed") for index in stacks})
+    return SampleGrid(budgets, jump, lines, kept.are_points, shown, limits, seeds)
 
 
 def _tile_of_row(

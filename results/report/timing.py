@@ -16,6 +16,7 @@ from ..comparison.findings import BASELINE, Findings
 from ..comparison.pairing import Entry, Homes, row_with_folder
 from ..comparison.times import SpeedVerdict, speed_verdict
 from ..table.curves import label_of_curve
+from ..table.reading import run_names
 from ..values import Record, number, rows_by_index, text
 
 OPTIONAL = (
@@ -94,21 +95,29 @@ def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
 
 
 def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return column heads and lines of times at several batch sizes, from the runs' ``timing.csv``."""
+    """Return column heads and lines of times at several batch sizes, from the runs' ``timing.csv``.
+
+    Of several runs, the first column is the run's name.
+    """
+    lines = list(_csv_lines_by_run(paths, "timing.csv"))
     columns = (
+        *("run",) * any(run for run, _ in lines),
         *("model", "sampler", "budget", "steps", "timing_batch_size", "ms_per_sample", "overhead"),
         *("peak_memory_mb", "timing_flag"),
     )
-    records = _csv_lines_of(path / "timing.csv" for path in paths)
+    records = (line | {"run": run} for run, line in lines)
     return columns, [tuple(line.get(name) or "" for name in columns) for line in records]
 
 
-def _csv_lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[str, str]]:
-    """Yield the lines of all existing ``files`` (CSV), as texts by column."""
-    for file in files:
-        if file.is_file():
-            with file.open(newline="", encoding="utf-8", errors=errors) as stream:
-                yield from csv.DictReader(stream)
+def _csv_lines_by_run(
+    paths: Iterable[Path], name: str, errors: str = "strict"
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield run and line of all files ``name`` (CSV) in ``paths``; "" is the name of the only run."""
+    homes = list(paths)
+    for run, path in zip(run_names(homes), homes, strict=True):
+        if (path / name).is_file():
+            with (path / name).open(newline="", encoding="utf-8", errors=errors) as stream:
+                yield from ((run * (len(homes) > 1), line) for line in csv.DictReader(stream))
 
 
 @dataclass(frozen=True)
@@ -128,10 +137,10 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     """Return the throughputs in the runs' ``throughput.csv``. Damaged ones are left out."""
     group: dict[tuple[str, ...], list[dict[str, str]]] = {}
     about = ("model", "sampler", "nfe", "timing_device_name", "ended")
-    for line in _csv_lines_of((path / "throughput.csv" for path in paths), errors="replace"):
-        group.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
+    for run, line in _csv_lines_by_run(paths, "throughput.csv", errors="replace"):
+        group.setdefault((run, *(line.get(name) or "" for name in about)), []).append(line)
     sweeps = []
-    for (model, sampler, nfe, device, ended), lines in group.items():
+    for (run, model, sampler, nfe, device, ended), lines in group.items():
         with suppress(KeyError, TypeError, ValueError):
             paces = [float(line["samples_per_second"]) for line in lines]
             points = tuple(
@@ -139,6 +148,7 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
                 for line, pace in zip(lines, paces, strict=True)
             )
             title = f"{model}, {sampler} at {float(nfe):g} NFE" + (f", {device}" if device else "")
+            title = f"{run}: {title}" if run else title
             sweeps.append(Throughput(title, points, ended))
     return sweeps
 

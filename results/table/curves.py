@@ -24,8 +24,8 @@ OWN = "own"
 """Registry name of a schedule that a sampler brings itself."""
 
 _DISTINGUISHING = (
-    *("schedule", "start", "end", "noise", "sigma_max", "seed", "dtype", "device", "execution"),
-    "run",
+    *("schedule", "start", "sigma_start", "end", "noise", "sigma_max", "seed", "dtype", "device"),
+    *("execution", "run"),
 )
 _NEEDED = {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DISTINGUISHING}
 """Columns that determine the curve or the slot of a row."""
@@ -44,6 +44,7 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
     rows, models = rows_as_dicts(columns), defaultdict[object, list[int]](list)
     for place, row in enumerate(rows):
+        row["sigma_start"] = start_level(row) or None
         models[row["model"]].append(place)
     found: list[tuple[str, int | None]] = [("", None)] * len(rows)
     for places in models.values():
@@ -53,6 +54,12 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
         curve=pd.array([curve for curve, _ in found], dtype="string"),
         slot=pd.array([slot for _, slot in found], dtype="Int64"),
     ).sort_index()
+
+
+def start_level(row: Record) -> str:
+    """Return the level at which start "gaussian" ends, as text; "" for other starts."""
+    level = number(row, "sigma_start") if row.get("start") == "gaussian" else None
+    return "" if level is None else f"{level:.6g}"
 
 
 def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -77,11 +84,13 @@ Place = tuple[str, int]
 
 
 def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
-    """Return the rows with a budget, by (curve, budget); of several, the row with most evaluations."""
-    placed = rows.dropna(subset=["slot"]).sort_values("nfe", kind="stable")
-    return {
-        (text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_as_dicts(placed)
-    }
+    """Return the rows with a budget, by (curve, budget).
+
+    Of several, it is a finished one, and of these the one with the most evaluations.
+    """
+    placed = rows_as_dicts(rows.dropna(subset=["slot"]).sort_values("nfe", kind="stable"))
+    placed.sort(key=lambda row: row["status"] == "ok")
+    return {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in placed}
 
 
 def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:
@@ -127,9 +136,9 @@ def _has_several_tunings(rows: list[Record], varying: list[str]) -> bool:
 def _curve_label(row: Record, varying: list[str], is_plain: bool) -> str:
     parameters = _parameters_in_words(text(row, "params"), adaptive=row["steps"] is None)
     parts = [
-        f"{name} {text(row, name)}" if name in ("seed", "sigma_max") else text(row, name)
+        f"{name} {value}" if name in ("seed", "sigma_max", "sigma_start") else value
         for name in varying
-        if not (is_plain and name == "schedule")
+        if (value := text(row, name)) and not (is_plain and name == "schedule")
     ]
     return " · ".join(filter(None, (text(row, "sampler"), parameters, *parts)))
 

@@ -34,9 +34,10 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     if len(tables) == 1:
         return tables[0]
     frames = [
-        table.frame.assign(run=name).astype(object)
-        for name, table in zip(run_names(sources), tables, strict=True)
+        frame.assign(run=f"{name}/" + frame["run"].astype("string") if "run" in frame else name)
+        for name, frame in zip(run_names(sources), (table.frame for table in tables), strict=True)
     ]
+    frames = [frame.astype(object) for frame in frames]
     return TypedTable.typed(pd.concat(frames, ignore_index=True) if frames else pd.DataFrame())
 
 
@@ -68,7 +69,7 @@ def read_csv(path: Path | str) -> TypedTable:
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
-        kinds = column_kinds()
+        kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
         extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
         frame = frame.assign(**extra)
         return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)

@@ -70,7 +70,7 @@ def _to_int64(value: object) -> int:
 
 def parse_text(value: str) -> object:
     """Return the integer, float or flag that a text looks like, else the text."""
-    for read in (int, float):
+    for read in (int, float) if "_" not in value else ():  # Python reads 1_000 as a number
         try:
             return read(value)
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -110,15 +111,15 @@ _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print a comparison: a table per model and metric, then the tuning of rows, then notes."""
-    for (model, metric), lines in groupby(
-        comparison.lines, key=lambda line: (line.model, line.metric)
-    ):
-        heading = Text(
-            strip_control_characters(f"{model} · {metric} against {comparison.baseline}"),
-            style="bold",
-        )
-        of_model = list(lines)
+    """Print a comparison: a table per model, estimator and metric, then the tuning, then notes."""
+    tables: dict[tuple[str, str, str], list[Line]] = {}
+    for line in comparison.lines:
+        tables.setdefault((line.model, line.metric, line.estimator), []).append(line)
+    counts = Counter(key[:2] for key in tables)
+    for (model, metric, estimator), of_model in tables.items():
+        words = f"{model} · {metric} against {comparison.baseline}"
+        words += f" · {estimator}" if counts[model, metric] > 1 else ""
+        heading = Text(strip_control_characters(words), style="bold")
         console.print(heading, soft_wrap=not console.is_terminal)
         if sentence := sentence_on_comparison(of_model):
             console.print(Text(strip_control_characters(sentence)))

@@ -27,8 +27,8 @@ from ..text import strip_control_characters
 from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
-Marks = Mapping[tuple[str, str, int], Verdict]
-"""Verdicts against the baseline, by model, curve and budget."""
+Marks = Mapping[tuple[str, str, str, int], Verdict]
+"""Verdicts against the baseline, by model, estimator, curve and budget."""
 SHORT_STATUS = {name: name for name in ("failed", "skipped", "crashed", "killed", "damaged")}
 SHORT_STATUS |= {"diverged": "diverg.", "missing": "…", "timed out": "timeout"}
 PLAIN = str.maketrans(f"·…–†▲▼≈{BELOW}{BLOCKS}", f".~-!+-=-{ASCII}")
@@ -62,7 +62,7 @@ class Ranking:
         if value is None:
             return Text(SHORT_STATUS.get(text(row, "status"), "–"), style="dim")
         flag = "†" if interval_flag(row, self.metric) else ""
-        verdict = self.marks.get((text(row, "model"), curve, slot))
+        verdict = self.marks.get((text(row, "model"), text(row, "estimator"), curve, slot))
         mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
         style = "bold " if (curve, slot) in self.tied_with_best else ""
         style += "green" if verdict == "better" else ""
@@ -204,5 +204,5 @@ def verdicts_of(
             raise
         return "", {}
     placed = ((line, line.budget) for line in lines if line.budget is not None)
-    marks: Marks = {(line.model, line.sampler, budget): line.verdict for line, budget in placed}
+    marks: Marks = {(x.model, x.estimator, x.sampler, at): x.verdict for x, at in placed}
     return (baseline or BASELINE) if marks else "", marks

@@ -373,7 +373,7 @@ def check_terminal(path, table, judged, leads):
     """
     baseline, marks = verdicts_of(path)
     assert {
-        sampler + str(slot) + model: verdict for (model, sampler, slot), verdict in marks.items()
+        sampler + str(slot) + model: verdict for (model, _, sampler, slot), verdict in marks.items()
     } == judged
     console = Console(file=io.StringIO(), width=400, no_color=True)
     print_table(table, console, baseline=baseline, marks=marks)

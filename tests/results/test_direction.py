@@ -187,6 +187,8 @@ def test_report__heads_say_highest(run):
     assert '<th scope="col">Highest</th>' in page
     assert '<th scope="col">highest</th>' in page
     assert '<th scope="col">Lowest</th>' not in page
+    assert "Higher is better. NFE" in page
+    assert "Lower is better" not in page
     assert "Highest PSNR to the ODE" in page or "use Heun" in page
     assert "another row could be better or cheaper" in page
 

@@ -168,3 +168,26 @@ def test_a_change_without_effect_is_rarely_stopped(tmp_path):
         for _ in range(300)
     ]
     assert np.mean(stopped) < LEVEL + 3 * (LEVEL * (1 - LEVEL) / 300) ** 0.5
+
+
+def test_gate__two_rows_without_times_do_not_have_the_same_times(tmp_path):
+    pair = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    for run in pair:
+        cell = add(run, influence=np.arange(9.0))
+        run.write(cell, "timing.json", {"timing_reason": "memory held no batch of 8"})
+    report = gate(*(run.path for run in pair))
+    assert outcomes(report) == {"fid_proxy": "passed", "time": "inconclusive"}
+    assert report.checks_with_outcome("inconclusive")[0].detail == "memory held no batch of 8"
+
+
+def test_gate__a_value_that_the_candidate_lost_is_named(tmp_path):
+    a, b = (make_run(tmp_path / name) for name in "ab")
+    for run in (a, b):
+        add(run, "euler", influence=np.arange(9.0))
+    add(a, "heun", influence=np.arange(9.0))
+    add(b, "heun", quality={"fid_proxy": float("inf")})
+    (open_check,) = gate(a.path, b.path).checks_with_outcome("inconclusive")
+    assert (open_check.row, open_check.detail) == (
+        "gmm-2d: heun at 10",
+        "no value in the candidate",
+    )

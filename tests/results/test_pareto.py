@@ -135,3 +135,14 @@ def test_the_undominated_points_are_those_that_no_other_dominates(places):
         for n, point in points.items()
         if not any(dominates(other, point) for other in points.values())
     ]
+
+
+@pytest.mark.parametrize(("cost", "first"), [("steps", "on"), ("joules_per_sample", "uncertain")])
+def test_pareto__times_decide_no_front_by_another_cost(cost, first):
+    slow = {"ms_per_sample": 3.0, "ms_low": 2.9, "ms_high": 3.1}
+    fast = {name: value - 1 for name, value in slow.items()}
+    rows = (row("a", 10.0, 5, **slow, steps=5), row("b", 5.0, 10, **fast, steps=10))
+    rows = (
+        one | {"joules_per_sample": joules} for one, joules in zip(rows, (1.0, 2.0), strict=True)
+    )
+    assert fronts(*rows, cost=cost) == {"a": (True, first), "b": (True, "on")}

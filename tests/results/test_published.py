@@ -191,6 +191,9 @@ def test_the_suites_name_and_that_of_the_file_count(tmp_path):
     assert first(path).model == MODEL
     assert published_model_of(f"edm:/data/{MODEL}.pkl?x=1") == MODEL
     assert published_model_of("gmm-2d") is None
+    # folders may have the names of other models
+    for folder in ("edm-cifar10-32x32", "edm-cifar10-32x32-cond-vp"):
+        assert published_model_of(f"edm:/data/{folder}/{MODEL}.pkl") == MODEL
 
 
 def test_one_name_is_not_given_to_two_models(tmp_path):

@@ -92,7 +92,7 @@ def led(frame, crossings):
         ),
         (
             [row("euler", 10.0)],
-            "At 10 evaluations Euler has FID proxy 10 [8.04, 12]; no other sampler was run there.",
+            "At 10 evaluations Euler has FID proxy 10 [8.04, 12]; no other sampler has a value there.",
         ),
         (
             [row("dpmpp_2m", 10.0), row("heun", 20.0)],

@@ -16,7 +16,7 @@ from samplerbench.results.report.drawing import (
     side_by_side,
 )
 from samplerbench.results.report.listing import listing_of
-from samplerbench.results.report.model_section import fronts_of
+from samplerbench.results.report.model_section import fronts_of, reference_note_sentence
 from samplerbench.results.report.pictures import grids_of, sample_rows_of, trajectory_strips_of
 from samplerbench.results.report.plots import curve_styles, plot_data_of
 from samplerbench.results.report.timing import throughput_of, times_by_batch_size, timing_of
@@ -386,8 +386,14 @@ def test_a_sweep_is_shown_with_its_knee_and_a_broken_one_is_not(tmp_path):
         f"m,euler,5.0,card,{b},1.0,{s},{b == 4},enough" for b, s in ((1, 10), (2, 20), (4, 40))
     ]
     (tmp_path / "throughput.csv").write_text("\n".join([heads, *lines]))
-    (found,) = throughput_of([tmp_path, tmp_path / "other"])
+    (found,) = throughput_of([tmp_path])
     assert (found.title, found.ended) == ("m, euler at 5 NFE, card", "enough")
     assert [point[2:] for point in found.points] == [(25.0, False), (50.0, False), (100.0, True)]
     (tmp_path / "throughput.csv").write_text(f"{heads}\nm,euler,5.0,card,1,1.0,fast,True,enough")
     assert throughput_of([tmp_path]) == []
+
+
+def test_reference_note_sentence__is_there_if_the_first_row_failed(tmp_path):
+    RunDir.create(tmp_path).write_run({"references": {"m": {"identity": "r", "note": "few"}}})
+    rows = part(row("auto", status="failed", nfe=None), row(estimator="frechet; reference r; x"))
+    assert reference_note_sentence(rows, [tmp_path]).endswith(": few.")

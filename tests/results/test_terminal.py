@@ -163,7 +163,7 @@ def test_colour_and_letters_are_those_that_the_terminal_has(
         environment,
         encoding,
         baseline="euler",
-        marks={("fashion", "heun", 40): "better"},
+        marks={("fashion", "frechet-1 fashion-cnn 4f1c", "heun", 40): "better"},
     )
     assert ("32m" in text) == coloured  # what is shown to be better in green
     # the lowest is no better for that
@@ -214,7 +214,7 @@ def test_numbers_and_marks_are_never_cut_and_long_names_fold(width):
         for name in ("euler", LONG)
         for budget, value in values.items()
     ]
-    marks = {("m", LONG, budget): "better" for budget in values}
+    marks = {("m", "", LONG, budget): "better" for budget in values}
     lines = printed(ResultTable.of(rows), width, marks=marks, baseline="euler")
     assert max(map(len, lines)) <= width
     body = " ".join(lines)
