@@ -52,6 +52,11 @@ def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
     """Overwrite ``x`` by the step ``row`` on memos ``past``, newest first; return x and a memo."""
+    if len(row.b) > len(past) + 1:
+        raise ValueError(
+            f"a step from sigma = {row.sigma:.4g} has {len(row.b)} weights b, but {len(past)} earlier "
+            "memos are kept; set the class attribute history to the largest number that a step reads"
+        )
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
     memo = compute_memo(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
