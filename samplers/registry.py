@@ -59,7 +59,7 @@ def register(cls: Any) -> Any:
         )
     if not cls.__module__.startswith(f"{__package__}."):
         _import_built_in(name)
-    other = _REGISTRY.get(name)
+    other = _REGISTRY.get(name, _UNLISTED.get(name))
     if other is not None and other is not cls:
         raise PluginError(
             f"two samplers are called {name!r}: {other.__module__}.{other.__qualname__} "
