@@ -138,3 +138,7 @@ def _bad_step_message(sampler: GridSampler, result: object) -> str:
 @lru_cache(maxsize=256)
 def _plan_of_hashable(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
     return sampler.plan(grid)
+
+
+forget_plans = _plan_of_hashable.cache_clear
+"""Function that empties the cache of :func:`cached_plan`."""
