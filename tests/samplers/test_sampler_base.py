@@ -125,6 +125,12 @@ def test_linear_step__more_weights_than_kept_memos_are_refused_with_the_remedy()
         integrate(forgetful, Rational(), torch.ones(1, 2), GRID, NoNoise())
 
 
+def test_integrate__a_sampler_with_a_list_as_an_option_runs():
+    sampler = Fixed(rows=[jump(2.0), jump(1.0)])  # type: ignore[arg-type]
+    end = integrate(sampler, Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise())
+    assert end.isfinite().all()
+
+
 def test_spec_of__samplers_that_name_a_redefined_class_use_the_new_one(monkeypatch):
     monkeypatch.setattr(registry, "_REGISTRY", {**registry._REGISTRY})
     ends = []
