@@ -111,7 +111,8 @@ def bind_inputs(
     if isinstance(noise, int | Integral | torch.Generator):
         noise = noise_like(x, noise)
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
-    bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise)
+    both = getattr(denoise, "both", None)
+    bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise, both)
     return bound, as_grid(grid), source
 
 

@@ -77,9 +77,17 @@ class BrownianTree:
 
         A positive level outside of the path's range counts as the nearer end of the range.
         """
+        return self._value_at_place(self._place_of(sigma))
+
+    def is_apart(self, cur: float, nxt: float) -> bool:
+        """Return True if a node of the tree is at or between the levels, which fall."""
+        return math.ceil(self._place_of(cur)) <= self._place_of(nxt)
+
+    def _place_of(self, sigma: float) -> float:
+        """Return the place of a level in leaves from sigma_max, a whole number for a node."""
         whole = math.log(self.sigma_max / self.sigma_floor)
         place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))
-        return self._value_at_place(round(place) if abs(place - round(place)) < SNAP else place)
+        return round(place) if abs(place - round(place)) < SNAP else place
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
         """Return levels that cut part ``k`` of the range evenly in log sigma: falling, with ends.
@@ -207,7 +215,8 @@ class BrownianNoise:
 
         Draw 0 is the path's increment over the step, as a standard normal; later draws are white
         noise. A call with its own ``cur`` and ``nxt`` returns the increment between these levels.
-        Intervals outside the path's range, as in a step to 0, or rising ones give white noise.
+        Intervals outside the path's range, as in a step to 0, rising ones and those inside a leaf of
+        the tree (:data:`DEPTH`), where both values share their normal, give white noise.
         """
         white = self._white_noise.at(step, cur, nxt)
         whole = cur, nxt
@@ -241,4 +250,5 @@ class BrownianNoise:
         return SampleNoise(self.seed, self.ids, self.event, self.dtype)
 
     def _is_covered(self, cur: float, nxt: float) -> bool:
-        return self.sigma_max * (1 + SNAP) >= cur > nxt >= self.sigma_floor * (1 - SNAP)
+        inside = self.sigma_max * (1 + SNAP) >= cur > nxt >= self.sigma_floor * (1 - SNAP)
+        return inside and self.tree.is_apart(cur, nxt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -122,7 +122,11 @@ def integrate(
 
 def cached_plan(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
     """Return the sampler's plan for the grid, cached if the sampler is hashable."""
-    return _plan_of_hashable(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
+    try:
+        hash(sampler)  # a frozen dataclass has a hash, which fails if a field is a list
+    except TypeError:
+        return sampler.plan(grid)
+    return _plan_of_hashable(sampler, grid)
 
 
 def _bad_step_message(sampler: GridSampler, result: object) -> str:
@@ -138,3 +142,7 @@ def _bad_step_message(sampler: GridSampler, result: object) -> str:
 @lru_cache(maxsize=256)
 def _plan_of_hashable(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
     return sampler.plan(grid)
+
+
+forget_plans = _plan_of_hashable.cache_clear
+"""Function that empties the cache of :func:`cached_plan`."""

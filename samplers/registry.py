@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,7 +59,7 @@ def register(cls: Any) -> Any:
         )
     if not cls.__module__.startswith(f"{__package__}."):
         _import_built_in(name)
-    other = _REGISTRY.get(name)
+    other = _REGISTRY.get(name, _UNLISTED.get(name))
     if other is not None and other is not cls:
         raise PluginError(
             f"two samplers are called {name!r}: {other.__module__}.{other.__qualname__} "
@@ -82,6 +82,11 @@ def spec_of(sampler: Any) -> dict[str, Any]:
     other = _REGISTRY.get(getattr(cls, "name", ""))
     if other and (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__):
         del _REGISTRY[cls.name]
+        if other is not cls:  # samplers that name it, such as cfgpp, equal those made before
+            from .loop import forget_plans
+
+            make_once.cache_clear()
+            forget_plans()
     if ":" not in getattr(cls, "name", "") and _UNLISTED.get(getattr(cls, "name", "")) is not cls:
         register(cls)
     return {"name": cls.name, **non_default(sampler)}
@@ -244,6 +249,12 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         return cls(**values)
     except TypeError as error:
         raise ValueError(f"sampler {cls.name!r}: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def make_once(spec: str) -> Any:
+    """Return :func:`make` of a text: the same object until a notebook redefines a class."""
+    return make(spec)
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:

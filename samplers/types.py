@@ -91,8 +91,9 @@ class RowByRow:
     both: Callable[[Tensor, Any], Pair] | None = None
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """Return ``function(x, sigma)``."""
-        return self.function(x, sigma)
+        """Return ``function(x, sigma)``; a copy if it is ``x`` itself, which a step overwrites."""
+        d = self.function(x, sigma)
+        return d.clone() if d is x else d
 
     def take(self, rows: Tensor, /) -> Self:  # noqa: ARG002
         """Return this object, since the function serves any rows."""

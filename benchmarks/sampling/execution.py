@@ -57,6 +57,11 @@ def why_not_executable(
         return ""
     if is_captured(execution) and not _is_capturable(model):
         return f"model {model.name} says that it cannot be captured (capturable = False)"
+    if getattr(getattr(sampler, "found", None), "times", ()):
+        return (
+            f"execution {execution} turns levels into tensors, which lose the times at which "
+            f"{sampler.name} calls the network here; run it eagerly"
+        )
     if has_cost_by_level(model, grid):
         return (
             f"execution {execution} needs evaluations of one cost, and model {model.name} is guided at "

@@ -33,7 +33,9 @@ def load(folder: str, samples: Samples) -> rgb.RgbNetwork:
     network = _load_network(path)
     dim, side = network.config.projection_dim, network.config.image_size
     space = f"clip-vision-{dim}-pillow-bicubic"
-    made_of = f"clip-vision-{dim}-{hash_of_file(path / WEIGHTS)[:16]}-pillow-bicubic{side}"
+    act = network.config.hidden_act  # of config.json, and not in the hashed weights
+    used = "" if act == "quick_gelu" else f"-{act}"
+    made_of = f"clip-vision-{dim}-{hash_of_file(path / WEIGHTS)[:16]}{used}-pillow-bicubic{side}"
     return rgb.RgbNetwork(limits, network, _features, dim, made_of, space)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
 from ..grid import Grid
 from ..loop import GridSampler
-from ..registry import make, register_unlisted
+from ..registry import make_once as _make
+from ..registry import register_unlisted
 from ..types import Denoise, Source, StepNoise, denoise_both
 from .linear import LinearRow, UnguidedRow
 from .multistep import StartRow
@@ -19,7 +19,6 @@ from .stages import StagesRow
 
 KINDS = (LinearRow, NoisyRow, StagesRow, StartRow)
 TRIAL = Grid(tuple(2.0**-i for i in range(8)))
-_make: Any = lru_cache(maxsize=256)(make)
 
 
 @register_unlisted

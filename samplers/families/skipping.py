@@ -7,7 +7,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import chain, combinations
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, cast
@@ -21,6 +20,7 @@ from ..grid import Grid
 from ..loop import GridSampler, cached_plan, integrate
 from ..numerics import blend
 from ..registry import make, register
+from ..registry import make_once as _make
 from ..types import Denoise, RowByRow, Source, StepNoise
 from .linear import UnguidedRow, compute_history_entry
 
@@ -29,7 +29,6 @@ TRIAL = Grid(tuple(2.0 ** (-i / 4) for i in range(33)))
 DIGITS = 9
 """Decimals of differences of clock values and angles, so that rounding errors decide nothing."""
 PATTERN = re.compile(r"every ([1-9]\d{0,3})|change (\d{1,4}(?:\.\d{1,9})?)|1[01]*")
-_make: Any = lru_cache(maxsize=256)(make)
 
 
 class Made(NamedTuple):

@@ -181,7 +181,7 @@ class SASolverPECE(SASolver):
         return [_PECERow(row, level, weights) for row, level, weights in steps]
 
     def nfe(self, grid: Grid) -> int:
-        return 2 * len(grid) - 1 if self.corrector else len(grid)
+        return super().nfe(grid) + (len(grid) - 1 if self.corrector else 0)
 
     def step(
         self,

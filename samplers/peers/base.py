@@ -248,7 +248,7 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
         levels.append(sigma)
         return x / (1 + sigma * sigma)
 
-    x = torch.full((1, 1), grid.sigma[0], dtype=torch.float64)
+    x = torch.full((1, 1, 1, 1), grid.sigma[0], dtype=torch.float64)  # some options need images
     with torch.no_grad():
         try:
             sampler.integrate(PeerBatch(RowByRow(denoise), grid, _ZeroNoise(x), x.dtype), x)
@@ -258,6 +258,6 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
             message = f"{type(error).__name__}: {error}".rstrip(": ")
             raise ValueError(
                 f"peer {sampler.name!r} fails on a grid of {len(grid)} steps "
-                f"({message}); choose another number"
+                f"({message}); choose another number, or other options"
             ) from error
     return len(levels)

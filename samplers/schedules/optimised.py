@@ -102,7 +102,9 @@ def gits_lists(
     search. Other arguments are as in :func:`~.closed.karras`, errors as in :func:`optimal_steps`.
     """
     check_range(n, sigma_min, sigma_max)
-    chosen, nodes = choose_list("gits", f"{coefficient:.2f}"), read_lists()["gits_levels"]
+    key = f"{coefficient:.2f}"
+    chosen = choose_list("gits", key if float(key) == coefficient else str(coefficient))
+    nodes = read_lists()["gits_levels"]
     places = [0, *map(int, chosen[min(max(n, 2), 20) - 2].split()), -1]
     inner = _inner_levels([nodes[place] for place in places], n, sigma_min, sigma_max)
     return Grid((sigma_max, *inner, 0.0 if to_zero else sigma_min))

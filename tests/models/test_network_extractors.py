@@ -225,6 +225,11 @@ def test_clip_gives_the_embeddings_of_its_folder(tmp_path):
     np.savez(theirs, mu=np.zeros(16), sigma=np.eye(16))
     with pytest.raises(ValueError, match="has statistics of clip-vit-b-32-clean-fid-clean, but"):
         read_statistics(str(theirs)).choose_statistics(made, RGB.limits)
+    config = tmp_path / clip.CONFIG
+    config.write_text(config.read_text().replace("quick_gelu", "gelu"))
+    other = make_extractor(f"clip:{tmp_path}", RGB)
+    assert not np.allclose(made(x), other(x), atol=1e-5)
+    assert made.identity != other.identity
     (tmp_path / "model.safetensors").write_bytes(b"junk")
     with pytest.raises(ValueError, match="does not hold a CLIP model"):
         make_extractor(f"clip:{tmp_path}", RGB)

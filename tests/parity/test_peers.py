@@ -45,7 +45,7 @@ def sample_ordered(model, x, sigmas, extra_args=None, callback=None, disable=Non
     return model(x, sigmas[0])
 
 def sample_picky(model, x, sigmas, extra_args=None, callback=None, disable=None):
-    assert len(sigmas) > 3, "too few"
+    assert len(sigmas) > 3 and x.shape[2:], "too few"
     return model(x, sigmas[-2])
 """
 IDS = torch.arange(4)
@@ -96,9 +96,10 @@ def test_evaluations_are_counted_by_a_dry_run():
     sampler = make("k-diffusion:sample_plain")
     assert [sampler.nfe(karras(n, 0.02, 10.0)) for n in (1, 2, 7)] == [1, 2, 7]
     with pytest.raises(
-        ValueError, match=r"fails on a grid of 2 steps .*too few.*choose " r"another number"
+        ValueError, match=r"fails on a grid of 2 steps .*too few.*choose another number, or other"
     ):
         make("k-diffusion:sample_picky").nfe(karras(2, 0.02, 10.0))
+    assert make("k-diffusion:sample_picky").nfe(karras(4, 0.02, 10.0)) == 1, "it needs images"
 
 
 def test_unused_noise_is_silent_and_used_noise_is_ours():

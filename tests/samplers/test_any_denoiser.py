@@ -132,6 +132,15 @@ def test_a_denoiser_may_take_gradients_of_its_own(x):
     assert make("heun").sample(guided, x, LEVELS).isfinite().all()
 
 
+@each("name", ["heun", "dpmpp_2m", "pec_4", "dpm_2", "unipc_3"])
+def test_sample__a_function_may_return_the_states_themselves(name, x):
+    ends = [
+        make(name).sample(lambda x, s, same=same: same(x) if s < 1 else shrink(x, s), x, LEVELS)
+        for same in (lambda x: x, torch.clone)
+    ]
+    assert torch.equal(*ends)
+
+
 UNCOUPLED = [
     name for name in names() if not get(name).batch_coupled and not name.startswith("scipy")
 ]

@@ -126,6 +126,11 @@ def test_other_draws_and_intervals_without_a_path_are_white():
     assert torch.equal(step(3, cur=0.9, nxt=0.6), source.increment(0.9, 0.6))
 
 
+def test_an_interval_inside_a_leaf_has_the_variance_of_one_too():
+    for cur, nxt in ((1.0, 0.9996), (1.0, 0.99999), (TOP, TOP * (1 - 1e-5))):
+        assert float(noise().at(0, cur, nxt)().std()) == pytest.approx(1, abs=0.05)
+
+
 def test_dtype_is_that_of_the_state():
     single = BrownianNoise(5, torch.arange(4), (2,), TOP, FLOOR)
     assert single.at(0, 80.0, 1.0)().dtype == single.initial().dtype == torch.float32

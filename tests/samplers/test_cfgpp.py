@@ -268,6 +268,18 @@ def test_cfgpp__runs_that_count_time_or_draw_trajectories_see_both_images():
         assert_same(batch.x, torch.from_numpy(record_trajectories(guided, cell, len(IDS))[1]))
 
 
+def test_cfgpp__a_denoiser_with_both_images_needs_no_take():
+    class Pair:
+        def __call__(self, x, sigma):
+            return images(x, sigma)[0]
+
+        def both(self, x, sigma):
+            return images(x, sigma)
+
+    given = make("cfgpp").sample(Pair(), START * 12.0, GRID)
+    assert_same(given, make("cfgpp").sample(GUIDED.bind(IDS, 0, LABELS), START * 12.0, GRID))
+
+
 def test_cfgpp__refuses_what_it_cannot_step_and_has_no_table():
     for name in ("consistency", "rk45", "auto", "restart", "predictor_corrector"):
         with pytest.raises(ValueError, match=f"cfgpp has no steps of {name}"):

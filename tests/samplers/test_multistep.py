@@ -226,6 +226,12 @@ def test_an_analytic_first_step_costs_nothing_and_takes_eps_of_pure_noise(name):
     assert close(run(spec, only), ThreeModes()(x, only.sigma[0]))
 
 
+def test_sa_solver_pece__an_analytic_first_step_is_not_counted_as_an_evaluation():
+    sampler, calls = make("sa_solver_pece(tau=0, analytic_first=True)"), []
+    sampler.sample(lambda x, s: [x / (1 + s * s), calls.append(s)][0], latents(), GRID)
+    assert sampler.nfe(GRID) == len(calls) == 2 * len(GRID) - 2
+
+
 @given(
     a=st.floats(0.05, 1.0),
     b=st.lists(st.floats(-1.5, 2.5), min_size=1, max_size=4),

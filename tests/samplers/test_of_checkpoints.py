@@ -8,7 +8,10 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.benchmarks.sampling.execution import why_not_executable
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, make, names
+from samplerbench.samplers.methods.pipeline import Preset
 from samplerbench.samplers.types import RowByRow, TimedLevel
 
 GRID = Grid((8.0, 3.0, 1.0, 0.2, 0.0))
@@ -76,3 +79,13 @@ def test_singlestep_on_grid__a_step_to_zero_of_higher_order_is_refused():
 def test_a_level_with_a_time_is_the_level():
     level = TimedLevel(2.5, 17.0)
     assert (level, level * 2, level.time) == (2.5, 5.0, 17.0)
+
+
+def test_why_not_executable__a_scheduler_with_times_of_its_own_runs_eagerly():
+    model = make_model("gmm-2d")
+    for times, reason in (((), ""), (((8.0, 0.5),), "lose the times at which pipeline calls")):
+        sampler = make("pipeline").fitted(Preset("euler", GRID.sigma, 8.0, times=times))
+        assert why_not_executable("eager", sampler, model, GRID) == ""
+        why = why_not_executable("compile", sampler, model, GRID)
+        assert reason in why
+        assert bool(reason) == bool(why)

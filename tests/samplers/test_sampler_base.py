@@ -25,6 +25,8 @@ from samplerbench.samplers import (
     make,
     names,
     non_default,
+    registry,
+    spec_of,
 )
 
 
@@ -112,6 +114,37 @@ def test_a_plan_of_the_wrong_length_is_refused():
         integrate(
             Fixed(rows=(jump(1.0),)), Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise()
         )
+
+
+def test_linear_step__more_weights_than_kept_memos_are_refused_with_the_remedy():
+    rows = (*ROWS[:2], LinearRow(1.0, a=0.7, b=(0.2, 0.4, -0.1)), jump(0.5))
+    forgetful = type("Forgetful", (Fixed,), {"history": 1})(rows=rows)
+    with pytest.raises(
+        ValueError, match=r"has 3 weights b, but 1 earlier memos are kept; set .*history"
+    ):
+        integrate(forgetful, Rational(), torch.ones(1, 2), GRID, NoNoise())
+
+
+def test_integrate__a_sampler_with_a_list_as_an_option_runs():
+    sampler = Fixed(rows=[jump(2.0), jump(1.0)])  # type: ignore[arg-type]
+    end = integrate(sampler, Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise())
+    assert end.isfinite().all()
+
+
+def test_spec_of__samplers_that_name_a_redefined_class_use_the_new_one(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", {**registry._REGISTRY})
+    ends = []
+    for b in (0.5, 0.9):  # as a notebook's cell that is run again
+        rows = (LinearRow(2.0, a=1 - b, b=(b,)), jump(1.0))
+        made = type(
+            "Redefined", (Fixed,), {"name": "redefined", "plan": lambda *_, r=rows: list(r)}
+        )
+        spec_of(dataclass(frozen=True, kw_only=True)(made)())
+        specs = ("redefined", *(f"{w}='redefined')" for w in ("skip(sampler", "flow_time(method")))
+        ends.append(
+            [make(s).sample(lambda x, s: x / 9, torch.ones(1, 1), (2.0, 1.0, 0.0)) for s in specs]
+        )
+    assert all(not torch.equal(*pair) for pair in zip(*ends, strict=True))
 
 
 @each("name", names())

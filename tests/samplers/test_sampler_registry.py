@@ -338,6 +338,12 @@ def test_registering_twice_is_harmless_and_a_second_class_is_not():
         register(other)
 
 
+def test_register__the_name_of_an_unlisted_sampler_is_taken():
+    mine = dataclass(frozen=True, kw_only=True)(type("M", (get("euler"),), {"name": "pipeline"}))
+    with pytest.raises(PluginError, match="two samplers are called 'pipeline'"):
+        spec_of(mine())
+
+
 ENTRIES = references()
 
 

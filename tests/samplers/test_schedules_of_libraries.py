@@ -290,6 +290,7 @@ def test_gits_lists__are_those_of_the_node():
     [
         ("optimal_steps(model='sd3')", "choose one of flux, wan, chroma"),
         ("gits_lists(coefficient=2)", "no list '2.00'; choose one of 0.80"),
+        ("gits_lists(coefficient=1.204)", "no list '1.204'"),
         ("laplace(beta=0)", "beta must be positive"),
         ("shifted(shift=0)", "shift must be positive"),
         ("shifted(shift='own')", "'shift' must be a float"),
