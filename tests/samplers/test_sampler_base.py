@@ -120,7 +120,7 @@ def test_linear_step__more_weights_than_kept_memos_are_refused_with_the_remedy()
     rows = (*ROWS[:2], LinearRow(1.0, a=0.7, b=(0.2, 0.4, -0.1)), jump(0.5))
     forgetful = type("Forgetful", (Fixed,), {"history": 1})(rows=rows)
     with pytest.raises(
-        ValueError, match=r"has 3 weights b, but 1 earlier memos are kept; set .*history"
+        ValueError, match=r"has 3 weights b, but 1 earlier entries are kept; set .*history"
     ):
         integrate(forgetful, Rational(), torch.ones(1, 2), GRID, NoNoise())
 
