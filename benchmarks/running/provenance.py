@@ -37,7 +37,7 @@ def provenance(device: str) -> dict[str, Any]:
     return {
         "samplerbench": package_version(),
         "git": _git_state(),
-        "command": ["samplerbench", *sys.argv[1:]],
+        "command": _command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "noise": NOISE,
         "plugins": plugin_origins(),
@@ -54,6 +54,14 @@ def provenance(device: str) -> dict[str, Any]:
         "device": describe_device(device),
         "packages": installed_versions(),
     }
+
+
+def _command_line() -> list[str]:
+    """Return ``samplerbench`` and its arguments; for another program ``python`` and its arguments."""
+    program = Path(sys.argv[0])
+    as_module = ("samplerbench", "__main__.py"), ("benchmarks", "__main__.py")
+    is_ours = program.stem == "samplerbench" or program.parts[-2:] in as_module
+    return ["samplerbench", *sys.argv[1:]] if is_ours else ["python", *sys.argv]
 
 
 def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
