@@ -63,7 +63,7 @@ def run(
     ),
 ) -> None:
     """Run a suite and write its table and report. Existing results are reused."""
-    if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
+    if options.timing is False and "OMP_WAIT_POLICY" not in os.environ:
         # waiting threads of OpenMP and OpenBLAS spin by default, and on a busy machine take the core
         # from the thread that computes (30 s instead of 3 s). They read this when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")

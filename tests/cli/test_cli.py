@@ -289,3 +289,10 @@ def test_listings_are_readable_at_80_columns(samplerbench, monkeypatch, kind):
     starts = {line.split()[0] for line in lines if line and not line.startswith(" ")}
     assert {row["name"] for row in rows} <= starts  # a name is never broken
     assert "samplerbench " in lines[-1]
+
+
+def test_timing__is_taken_of_a_suite_without_times_if_asked(samplerbench, tmp_path):
+    keys = 'models = ["gmm-2d"]\nsamplers = ["euler"]\nnfe = [2]\nsamples = 2\n'
+    (tmp_path / "own.toml").write_text(f"{keys}timing = {{ enabled = false }}\n")
+    assert "timing" not in samplerbench("plan", "own.toml")[1]
+    assert "timing about" in samplerbench("plan", "own.toml", "--timing")[1]
