@@ -296,3 +296,10 @@ def test_timing__is_taken_of_a_suite_without_times_if_asked(samplerbench, tmp_pa
     (tmp_path / "own.toml").write_text(f"{keys}timing = {{ enabled = false }}\n")
     assert "timing" not in samplerbench("plan", "own.toml")[1]
     assert "timing about" in samplerbench("plan", "own.toml", "--timing")[1]
+
+
+def test_changes__cells_of_a_cpu_are_compared_on_a_cpu(samplerbench, monkeypatch):
+    run = ["--model", "gmm-2d", "--nfe", "2", "--sampler", "euler", *QUICK, "--no-isolation"]
+    samplerbench("run", "smoke", *run, "--out", "mine")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert samplerbench("status", "mine", "--changes")[1].startswith("1 cells: 1 up to date")
