@@ -139,6 +139,7 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir
     from ..running.cell_states import cell_states_of
+    from ..running.sequential_sampling import setup_of_last_analysis
     from ..running.setup import resolve_device, set_up
     from ..suites.files import refuse_untrusted
     from ..suites.suite import check_suite
@@ -153,7 +154,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
         refuse_untrusted(suite, f"{folder}/run.json")
     made_on = (about.get("provenance") or {}).get("device") or {}
     device = resolve_device("cpu" if made_on.get("type") == "cpu" else "auto", suite)
-    cells = cell_states_of(set_up(suite, folder, device=device, console=err, write=False))
+    setup = set_up(suite, folder, device=device, console=err, write=False)
+    cells = cell_states_of(setup_of_last_analysis(setup))
     if as_json:
         return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
     counts = Counter(cell.state for cell in cells)
