@@ -198,8 +198,7 @@ def _check_decoder(model: Denoiser, latents: Tensor) -> None:
 
 
 def _largest_difference(a: Tensor, b: Tensor) -> float:
-    """Return the largest absolute difference; NaN if a value is NaN, which no limit allows."""
-    return float((a - b).abs().max())
+    return float((a - b).abs().max())  # NaN if one value is, which no limit allows
 
 
 def has_altering_wrapper(model: Denoiser) -> bool:
