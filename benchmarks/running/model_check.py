@@ -79,10 +79,8 @@ def check_model(
         d = _call_checked(model, x.clone(), sigma, ids)
         _check_output(model, d, x, sigma)
         allowed = 10 * max(rtol, atol) * float(d.abs().max())
-        if (
-            not (off := _largest_difference(_call_checked(model, x.clone(), sigma, ids), d))
-            <= allowed
-        ):
+        again = _call_checked(model, x.clone(), sigma, ids)
+        if not (off := _largest_difference(again, d)) <= allowed:
             raise ValueError(
                 f"model {model.name} gives the same input other outputs (by up to "
                 f"{off:.2g} at sigma {sigma:.3g}); "

@@ -59,8 +59,8 @@ def provenance(device: str) -> dict[str, Any]:
 def _command_line() -> list[str]:
     """Return ``samplerbench`` and its arguments; for another program ``python`` and its arguments."""
     program = Path(sys.argv[0])
-    as_module = ("samplerbench", "__main__.py"), ("benchmarks", "__main__.py")
-    is_ours = program.stem == "samplerbench" or program.parts[-2:] in as_module
+    module = program.parent.name if program.name == "__main__.py" else ""
+    is_ours = program.stem == "samplerbench" or module in ("samplerbench", "benchmarks")
     return ["samplerbench", *sys.argv[1:]] if is_ours else ["python", *sys.argv]
 
 

@@ -187,9 +187,9 @@ def _write_run_json(setup: Setup) -> None:
         )
     rows = [run.read(key, CELL) or {} for key in run.cells()]
     names = {row.get(column) for row in rows for column in ("model", "sampler")}
-    earlier_names = names - about["models"].keys()
+    others = names - about["models"].keys()  # of earlier runs
     merged = {
-        part: {name: own for name, own in stored.get(part, {}).items() if name in earlier_names}
+        part: {name: own for name, own in stored.get(part, {}).items() if name in others}
         | about[part]
         for part in OF_ROWS
     }

@@ -170,9 +170,7 @@ def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
         **until.model_dump(exclude={"max_samples"}),
         "first": {cell.key: cell.samples for cell in cells},
         "converged_samples": setup.suite.converged_samples,
-        "version": next(
-            (m.version for m in metrics().values() if find(until.column) in m.quantities), None
-        ),
+        "version": [m.version for m in metrics().values() if find(until.column) in m.quantities],
     }
     # cells do not depend on the real samples of the comparison
     if setup.suite.reference is not None:

@@ -203,9 +203,7 @@ def _visible_gpus() -> list[str]:
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    words = takewhile(
-        lambda name: name != "-1", map(str.strip, named.split(","))
-    )  # CUDA stops at -1
+    words = takewhile("-1".__ne__, map(str.strip, named.split(",")))  # where CUDA stops
     return list(filter(None, words)) or list(map(str, range(torch.cuda.device_count())))
 
 
