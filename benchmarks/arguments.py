@@ -42,8 +42,7 @@ def suite_of(
     """
     load_installed()
     keys = dict(replaced)
-    if isinstance(keys.get("timing"), bool):
-        keys["timing"] = {"enabled": keys["timing"]}
+    timed = keys.pop("timing") if isinstance(keys.get("timing"), bool) else None
     if models is not None:
         keys["models"] = _model_specs(models)
     if samplers is not None:
@@ -57,6 +56,8 @@ def suite_of(
             keys = {key: v for key, v in keys.items() if key not in new}
     else:
         full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
+    if timed is not None:
+        keys["timing"] = full_suite.timing.model_dump() | {"enabled": timed}
     return full_suite.replaced(**keys) if keys else full_suite
 
 

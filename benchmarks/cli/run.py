@@ -63,7 +63,7 @@ def run(
     ),
 ) -> None:
     """Run a suite and write its table and report. Existing results are reused."""
-    if not options.timing and "OMP_WAIT_POLICY" not in os.environ:
+    if options.timing is False and "OMP_WAIT_POLICY" not in os.environ:
         # waiting threads of OpenMP and OpenBLAS spin by default, and on a busy machine take the core
         # from the thread that computes (30 s instead of 3 s). They read this when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -148,8 +148,11 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     if done := _done_part_in_words(folder, {cell.key for cell in cells}):
         out.print(done, markup=False)
     sampling, solving = sum(row.seconds for row in rows), sum(row.references for row in rows)
-    scoring, timing = sum(row.scoring for row in rows), duration_in_words(resolved.timing.seconds)
-    pace = f", and timing about {timing} a model" if resolved.timing.enabled else ""
+    scoring, times = sum(row.scoring for row in rows), resolved.timing
+    timing = times.seconds * (len(times.batch_size) + (times.sweep > 0))
+    if times.minutes:
+        timing = min(timing, 60 * times.minutes / len(rows))
+    pace = f", and timing about {duration_in_words(timing)} a model" if times.enabled else ""
     say(
         f"Sampling takes about {duration_in_words(sampling)} here, references {duration_in_words(solving)} and "
         f"scoring {duration_in_words(scoring)}{pace}."

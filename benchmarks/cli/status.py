@@ -139,19 +139,23 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     from ...results.run_directory.reading import read_run_record
     from ...results.run_directory.run_dir import RunDir
     from ..running.cell_states import cell_states_of
+    from ..running.sequential_sampling import setup_of_last_analysis
     from ..running.setup import resolve_device, set_up
     from ..suites.files import refuse_untrusted
     from ..suites.suite import check_suite
 
     RunDir.open(folder)
-    record = read_run_record(folder).get("suite")
+    about = read_run_record(folder)
+    record = about.get("suite")
     if not isinstance(record, dict):
         raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
     suite = check_suite(record, f"{folder}/run.json")
     if not trust:
         refuse_untrusted(suite, f"{folder}/run.json")
-    device = resolve_device("auto", suite)
-    cells = cell_states_of(set_up(suite, folder, device=device, console=err, write=False))
+    made_on = (about.get("provenance") or {}).get("device") or {}
+    device = resolve_device("cpu" if made_on.get("type") == "cpu" else "auto", suite)
+    setup = set_up(suite, folder, device=device, console=err, write=False)
+    cells = cell_states_of(setup_of_last_analysis(setup))
     if as_json:
         return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
     counts = Counter(cell.state for cell in cells)

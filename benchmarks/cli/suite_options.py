@@ -68,8 +68,8 @@ class SuiteOptions:
         "--network-dtype NAME", "Precision of the network, e.g. bfloat16 (repeatable).", EXECUTION
     )
     threads: ThreadsOption = None
-    timing: bool = setting(
-        "--timing/--no-timing", "Time the cells after sampling.", WHAT, default=True
+    timing: bool | None = setting(
+        "--timing/--no-timing", "Time the cells after sampling (default: as the suite says).", WHAT
     )
     timing_minutes: float | None = setting(
         "--timing-minutes MINUTES",
@@ -187,7 +187,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     if not options.trust_suite:
         refuse_untrusted(suite, name, replaced)
     suite = with_sequential_options(suite.replaced(**replaced), options)
-    timing: dict[str, Any] = {} if options.timing else {"enabled": False}
+    timing: dict[str, Any] = {} if options.timing is None else {"enabled": options.timing}
     if options.timing_minutes is not None:
         timing["minutes"] = options.timing_minutes
     if timing:

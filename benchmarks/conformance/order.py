@@ -201,8 +201,10 @@ def slope(steps: Sequence[int], errors: Sequence[float], floor: float = FLOOR) -
     """Return the measured order: minus the slope of log error against log N.
 
     The line is fitted to the last four finite errors above ``floor``. The result is NaN for fewer
-    than two.
+    than two, and if the last error is not finite.
     """
+    if not math.isfinite(errors[-1]):
+        return math.nan
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if floor < e < math.inf][-WINDOW:]
     if len(points) < 2:
@@ -214,7 +216,7 @@ def slope(steps: Sequence[int], errors: Sequence[float], floor: float = FLOOR) -
 def range_in_words(orders: Iterable[float]) -> str:
     """Return the range of orders in words, such as ``2.97 to 3.01``, or a single number."""
     values = list(orders)
-    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
+    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (np.min(values), np.max(values))))
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:

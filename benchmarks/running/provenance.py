@@ -37,7 +37,7 @@ def provenance(device: str) -> dict[str, Any]:
     return {
         "samplerbench": package_version(),
         "git": _git_state(),
-        "command": ["samplerbench", *sys.argv[1:]],
+        "command": _command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "noise": NOISE,
         "plugins": plugin_origins(),
@@ -54,6 +54,14 @@ def provenance(device: str) -> dict[str, Any]:
         "device": describe_device(device),
         "packages": installed_versions(),
     }
+
+
+def _command_line() -> list[str]:
+    """Return ``samplerbench`` and its arguments; for another program ``python`` and its arguments."""
+    program = Path(sys.argv[0])
+    module = program.parent.name if program.name == "__main__.py" else ""
+    is_ours = program.stem == "samplerbench" or module in ("samplerbench", "benchmarks")
+    return ["samplerbench", *sys.argv[1:]] if is_ours else ["python", *sys.argv]
 
 
 def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:

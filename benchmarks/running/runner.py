@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...results.run_directory.layout import QUALITY, explain_write_errors
+from ...results.run_directory.layout import CELL, QUALITY, explain_write_errors
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sharing import BusyError, Claims
@@ -40,6 +40,9 @@ from .shards import draw_for_leader, draw_missing_samples
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
+
+OF_ROWS = ("models", "references", "fingerprints", "start_errors", "citations")
+"""Items of ``run.json`` by model or sampler, which also keep those of an earlier run's rows."""
 
 
 @torch.no_grad()
@@ -182,8 +185,16 @@ def _write_run_json(setup: Setup) -> None:
             count,
             run.path,
         )
+    rows = [run.read(key, CELL) or {} for key in run.cells()]
+    names = {row.get(column) for row in rows for column in ("model", "sampler")}
+    others = names - about["models"].keys()  # of earlier runs
+    merged = {
+        part: {name: own for name, own in stored.get(part, {}).items() if name in others}
+        | about[part]
+        for part in OF_ROWS
+    }
     curvature_of_same = {name: own for name, own in curvature.items() if name in same}
-    run.write_or_defer_run({**about, CURVATURE: curvature_of_same, "earlier": earlier})
+    run.write_or_defer_run({**about, **merged, CURVATURE: curvature_of_same, "earlier": earlier})
 
 
 def _settings_that_tell_runs_apart(run: Mapping[str, Any]) -> tuple[object, ...]:

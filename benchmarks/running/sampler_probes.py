@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from ...results.run_directory.layout import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ..identity.sampler import origin_of
 from ..planning.cache import cached_result, default_cache
+from ..planning.remedy import plugin_arguments
 from ..suites.cell import Cell
 from .executors import Executor, Failure, InProcess
 from .executors.tasks import CellTask, FingerprintTask, is_user_sampler
@@ -73,9 +75,10 @@ class SamplerProbes:
         if not failed:
             return ""
         failures = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
-        name = own[next(iter(failed))].sampler.name
-        file = samplers.plugin_file(name)
-        command = f"samplerbench check {name}" + (f" --plugin {file}" if file else "")
+        made = [own[label].sampler for label in failed]
+        words = ["samplerbench", "check", *failed, *plugin_arguments(made)]
+        is_known = all(samplers.origin(sampler.name) for sampler in made)  # to another process
+        command = shlex.join(words) if is_known else "samplerbench.check(SAMPLER)"
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
     def _probe(self, cell: Cell) -> Fingerprint:

@@ -47,6 +47,7 @@ from ...results.result_table import ResultTable
 from ...results.run_directory.layout import INTERIM
 from ...results.text import interval_ends
 from ...results.values import Record, number, text
+from ..metrics import metrics
 from ..suites.cell import Cell
 from ..suites.suite import Until
 from . import runner
@@ -168,6 +169,8 @@ def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
     question: dict[str, Any] = {
         **until.model_dump(exclude={"max_samples"}),
         "first": {cell.key: cell.samples for cell in cells},
+        "converged_samples": setup.suite.converged_samples,
+        "version": [m.version for m in metrics().values() if find(until.column) in m.quantities],
     }
     # cells do not depend on the real samples of the comparison
     if setup.suite.reference is not None:
@@ -179,6 +182,12 @@ def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
         return InterimAnalyses(until, question)
     fingerprints, samples, rows = stored.get("made") or {}, stored["samples"], stored["rows"]
     return InterimAnalyses(until, question, fingerprints, stored["look"], samples, rows)
+
+
+def setup_of_last_analysis(setup: Setup) -> Setup:
+    """Return the setup with the numbers of samples of the stored analyses, if its suite has any."""
+    until = setup.suite.until
+    return _with_samples(setup, stored_analyses(setup, until).samples) if until else setup
 
 
 def _check_question(until: Until, cells: list[Cell]) -> None:

@@ -21,6 +21,7 @@ from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
 from ...results.values import Record
+from ..sampling.failure import error_in_words
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from ..timing.cell_timing import sweep_record
@@ -104,9 +105,11 @@ class TimesTask:
                 within=self.within,
             )
             return records
-        swept = sweep_record(
-            model, cells[0], self.options, device, self.within, lambda n: tell(f", batches of {n}")
-        )
+        try:
+            how = self.options, device, self.within
+            swept = sweep_record(model, cells[0], *how, lambda n: tell(f", batches of {n}"))
+        except Exception as error:  # a sampler may refuse a batch; other cells are timed
+            raise Failure("failed", error_in_words(error)) from error
         return {cells[0].key: swept} if swept["points"] else {}
 
 

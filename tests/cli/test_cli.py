@@ -289,3 +289,27 @@ def test_listings_are_readable_at_80_columns(samplerbench, monkeypatch, kind):
     starts = {line.split()[0] for line in lines if line and not line.startswith(" ")}
     assert {row["name"] for row in rows} <= starts  # a name is never broken
     assert "samplerbench " in lines[-1]
+
+
+def test_timing__is_taken_of_a_suite_without_times_if_asked(samplerbench, tmp_path):
+    keys = 'models = ["gmm-2d"]\nsamplers = ["euler"]\nnfe = [2]\nsamples = 2\n'
+    (tmp_path / "own.toml").write_text(f"{keys}timing = {{ enabled = false }}\n")
+    assert "timing" not in samplerbench("plan", "own.toml")[1]
+    assert "timing about 60 s a model" in samplerbench("plan", "own.toml", "--timing")[1]
+
+
+def test_plan__counts_the_time_of_each_timed_batch_size(samplerbench, tmp_path):
+    keys = 'models = ["gmm-2d"]\nsamplers = ["euler"]\nnfe = [2]\nsamples = 2\n'
+    timing = "batch_size = [1, 8], seconds = 10.0, sweep = 64"
+    (tmp_path / "own.toml").write_text(f"{keys}timing = {{ {timing} }}\n")
+    assert "timing about 30 s a model" in samplerbench("plan", "own.toml")[1]
+    assert (
+        "timing about 6 s a model" in samplerbench("plan", "own.toml", "--timing-minutes", "0.1")[1]
+    )
+
+
+def test_changes__cells_of_a_cpu_are_compared_on_a_cpu(samplerbench, monkeypatch):
+    run = ["--model", "gmm-2d", "--nfe", "2", "--sampler", "euler", *QUICK, "--no-isolation"]
+    samplerbench("run", "smoke", *run, "--out", "mine")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert samplerbench("status", "mine", "--changes")[1].startswith("1 cells: 1 up to date")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.basic_checks import check_algebra
+from samplerbench.benchmarks.conformance.moments import check_moments, check_noise
+from samplerbench.benchmarks.conformance.order import check_order
+from samplerbench.benchmarks.conformance.problems import GRIDS
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, StartRow, make
 from samplerbench.samplers.base import Declared
 from samplerbench.samplers.families.noisy_stages import NoisyRow
@@ -21,6 +25,7 @@ from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp2M
 from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
 from samplerbench.samplers.methods.edm import Euler, Heun
 from samplerbench.samplers.methods.ode_libraries import ScipyODE
+from samplerbench.samplers.methods.score_sde import EulerMaruyama
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 HISTORY: list[torch.Tensor] = []
@@ -341,3 +346,25 @@ def test_check_algebra__a_weight_of_a_first_step_that_is_no_number_is_found() ->
 
     assert [check.passed for check in check_algebra(sampler)] == [True]
     assert [check.passed for check in check_algebra(NotANumber())] == [False]
+
+
+@each(
+    ("base", "steps", "check", "name"),
+    [
+        (EulerMaruyama, 128, check_moments, "moments"),
+        (EulerMaruyama, 8, check_noise, "noise"),
+        (Euler, 384, partial(check_order, fast=True), "order"),
+    ],
+)
+def test_checks__samples_that_are_not_numbers_on_one_grid_fail(
+    base: Any, steps: int, check: Any, name: str
+) -> None:
+    @faulty(base)
+    class NotANumberOnKarras:
+        def plan(self, grid: Grid) -> list[LinearRow]:
+            *rows, last = base().plan(grid)
+            broken = last._replace(a=math.nan) if grid == GRIDS["karras"](steps) else last
+            return [*rows, broken]
+
+    for sampler, passes in ((base(), True), (NotANumberOnKarras(), False)):
+        assert {item.name: item.passed for item in check(sampler)}[name] is passes

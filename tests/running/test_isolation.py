@@ -30,7 +30,7 @@ BAD = {
     "leaks": (
         "crashed",
         r"its process held more than 0.684 GiB of memory, in step "
-        r"\(deadly.py, line \d+\), and was ended; --memory-limit GIB allows more",
+        r"\(deadly.py, line \d+\), and was ended; --retry --memory-limit GIB allows more",
     ),
     "raises": ("failed", r"ZeroDivisionError: a step went wrong"),
     "spawns": (

@@ -3,6 +3,7 @@ refused in one sentence.
 """
 
 import logging
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,6 +54,13 @@ class Normalised(Right):
 class Coupled(Right):
     def __call__(self, x, sigma):
         return super().__call__(x, sigma) - 0.01 * x.mean(0)
+
+
+class LostInPairs(Right):
+    """As of a mean over the rows but two."""
+
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma) + (0.0 if len(x) > 2 else math.nan)
 
 
 class Broken(Right):
@@ -160,6 +168,7 @@ WRONG = {
     Dropout: "gives the same input other outputs .* eval mode",
     Normalised: "another output in another batch",
     Coupled: "another output in another batch",
+    LostInPairs: r"another output in another batch \(by up to nan",
     Broken: "NaN or infinity for 4 of 4 samples at sigma 0.002",
     Writes: "writes into its input",
     Raises: r"fails on 4 samples at sigma 80 \(RuntimeError: out of luck\)",

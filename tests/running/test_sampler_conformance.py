@@ -1,8 +1,12 @@
 """``run`` says which of the user's own samplers fail ``check``."""
 
+from dataclasses import dataclass
+
 import pytest
 
+import samplerbench
 from samplerbench.benchmarks import conformance
+from samplerbench.samplers.methods.edm import Euler
 
 RUN = ("run", "smoke", "--model", "gmm-2d", "--nfe", "5", "--samples", "16", "--no-timing")
 PLUGIN = """
@@ -22,6 +26,14 @@ class Honest(LinearMultistep):
 class Boastful(Honest):
     name = "boastful"
     order = 3
+
+@dataclass(frozen=True, kw_only=True)
+class Optional(Honest):
+    name = "optional"
+    off: float = 0.0
+
+    def plan(self, grid):
+        return [row._replace(a=row.a + self.off) for row in super().plan(grid)]
 
 @dataclass(frozen=True, kw_only=True)
 class Broken(Boastful):
@@ -71,3 +83,19 @@ def test_run__checks_a_sampler_once_and_none_without_a_result(samplerbench, monk
 
 def test_run__says_nothing_where_all_pass(samplerbench):
     assert asked(samplerbench, "honest", "euler") == []
+
+
+def test_run__the_command_that_says_why_has_the_options(samplerbench):
+    (line,) = asked(samplerbench, "optional(off=0.1)")
+    assert line.endswith("; samplerbench check 'optional(off=0.1)' --plugin own.py says why.")
+
+
+def test_run__the_call_that_says_why_takes_an_object(caplog, tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class Lofty(Euler):
+        name = "lofty"
+        order = 3
+
+    suite = {"samplers": [Lofty()], "nfe": [5], "samples": 16, "timing": False, "device": "cpu"}
+    samplerbench.run(out=tmp_path / "run", models=["gmm-2d"], **suite)
+    assert caplog.messages[-1].endswith("; samplerbench.check(SAMPLER) says why.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +12,14 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.suite_options import SEQUENTIAL, with_sequential_options
-from samplerbench.benchmarks.running import runner
+from samplerbench.benchmarks.metrics import metrics
+from samplerbench.benchmarks.running import runner, sequential_sampling
+from samplerbench.benchmarks.running.cell_states import cell_states_of
 from samplerbench.benchmarks.running.sequential_sampling import (
     analyse_open_rows,
     judged_rows,
     run_until_decided,
+    setup_of_last_analysis,
     stored_analyses,
 )
 from samplerbench.benchmarks.suites.suite import Until, check_suite
@@ -123,11 +127,22 @@ def test_a_kill_between_looks_loses_no_decision(finished, tmp_path, monkeypatch)
     )
 
 
-def test_another_question_starts_over(finished):
+def test_another_question_starts_over(finished, monkeypatch):
     out, *_ = finished
     assert on_record(out).number > 0
     assert on_record(out, UNTIL.model_copy(update={"margin": 0.05})).number == 0
     assert on_record(out, samplers=["euler", "heun"]).number == 0
+    assert on_record(out, converged_samples=1024).number == 0  # remedy of a futile row
+    frechet = replace(metrics()["frechet"], version=999)
+    monkeypatch.setattr(sequential_sampling, "metrics", lambda: {"frechet": frechet})
+    assert on_record(out).number == 0
+
+
+def test_cell_states_of__rows_that_were_extended_are_up_to_date(finished):
+    out, *_ = finished
+    extended = setup_of_last_analysis(setup(out, until=UNTIL.model_dump()))
+    assert {cell.samples for cell in extended.cells} > {128}
+    assert {cell.state for cell in cell_states_of(extended)} == {"up to date"}
 
 
 def test_a_standard_error_that_is_small_enough_closes_a_row(tmp_path):

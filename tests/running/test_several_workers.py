@@ -158,6 +158,13 @@ def _seen():
     return torch.get_num_threads(), os.environ["CUDA_VISIBLE_DEVICES"]
 
 
+def test_pick_executor__hidden_gpus_leave_a_worker_for_each_core(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    options = executor_options.ExecutorOptions(*[None] * 6)
+    executor = executor_options.pick_executor(options, "auto", "auto")
+    assert executor.size == executor_options.cores()
+
+
 @pytest.mark.parametrize(
     ("environment", "seen"),
     [

@@ -311,3 +311,9 @@ def test_suite_of__keywords_replace_keys_of_a_dictionary_as_of_a_suite():
         assert (replaced.samples, replaced.models[0].samples) == (128, None)
         assert (replaced.steps, replaced.nfe) == ((4,), None)
     assert suite_of(keys, None, ["heun"], {}).models[0].samples == 64
+
+
+def test_suite_of__timing_on_keeps_the_other_settings_of_times():
+    assert suite_of("exact", None, None, {"timing": True}).timing == load_suite("exact").timing
+    off = suite_of({**MINIMAL, "timing": {"minutes": 2.0}}, None, None, {"timing": False}).timing
+    assert (off.enabled, off.minutes) == (False, 2.0)

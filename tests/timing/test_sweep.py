@@ -5,6 +5,7 @@ import torch
 from quiet_runs import quiet_run
 from timing_rig import Machine, Network, Working, cell_of
 
+from samplerbench.benchmarks.running import timing_stage
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing.cell_timing import (
     SweepPoint,
@@ -86,3 +87,17 @@ def test_a_run_keeps_its_sweep_and_makes_no_second_one(tmp_path):
     assert lines[0].startswith("model,sampler,nfe,timing_device_name,batch,ms,samples_per_second")
     quiet_run(suite, tmp_path / "run")
     assert part.read_bytes() == before
+
+
+def test_a_sweep__that_fails_leaves_the_times_of_other_models(tmp_path, monkeypatch, caplog):
+    def refuse(*_args, **_options):
+        raise ValueError("I take pairs")
+
+    monkeypatch.setattr(timing_stage, "sweep_record", refuse)
+    suite = {"name": "t", "models": ["gaussian", "gmm-2d"], "samplers": ["euler"], "nfe": [2]}
+    suite |= {"samples": 4, "keep": 0, "reference_samples": 2, "converged_samples": 4}
+    timing = {"sweep": 2, "seconds": 0.1, "max_rounds": 2, "min_rounds": 1}
+    table = quiet_run(check_suite({**suite, "timing": timing}, "t"), tmp_path)
+    assert table.frame["ms_per_sample"].notna().all()
+    assert [message.partition(": ")[0] for message in caplog.messages] == ["gaussian", "gmm-2d"]
+    assert caplog.messages[0].endswith("throughput of euler: ValueError: I take pairs.")

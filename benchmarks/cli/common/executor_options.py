@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -202,8 +203,8 @@ def _visible_gpus() -> list[str]:
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = [name.strip() for name in named.split(",") if name.strip()]
-    return names or list(map(str, range(torch.cuda.device_count())))
+    words = takewhile("-1".__ne__, map(str.strip, named.split(",")))  # where CUDA stops
+    return list(filter(None, words)) or list(map(str, range(torch.cuda.device_count())))
 
 
 def workers(jobs: int) -> Executor:

@@ -333,7 +333,8 @@ def _checks_on_samples(
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        broken = why_outputs_are_broken(best) if fits else behaviour.said
+        fault = FAILS if behaviour.passed else behaviour.said
+        broken = why_outputs_are_broken(best) if fits else fault
         observation = noise_and_defect_in_words(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:
@@ -345,6 +346,7 @@ def _checks_on_samples(
     return checks, tried
 
 
+FAILS = "on noisy images of these it fails, or its outputs are not finite"
 UNUSABLE = Check(
     "samples",
     False,

@@ -58,6 +58,8 @@ def read_images(
         )
     if source not in SETS:
         labels = _classes_by_folder(path) if path.is_dir() else _classes_in_file(path)
+    if labels is not None and len(labels) != len(samples):
+        raise ValueError(f"--images {path} has {len(samples)} samples and {len(labels)} classes")
     chosen = torch.linspace(0, len(samples) - 1, min(most, len(samples))).round().long()
     return samples[chosen], None if labels is None else labels[chosen]
 
@@ -190,7 +192,13 @@ def labels_for_network(model: Denoiser, labels: Tensor | None, device: str) -> T
     if not (model.classes or model.conditions):
         return None
     if labels is not None:
-        return labels.to(device)
+        count, (least, most) = model.classes or model.conditions, labels.aminmax()
+        if len(labels) != labels.numel() or least < 0 or most >= count + bool(model.null_label):
+            raise ValueError(
+                f"the classes of the images, of shape {tuple(labels.shape)} and from {least:g} to {most:g}, are no "
+                f"numbers of the network's classes; give one from 0 to {count - 1} for each image"
+            )
+        return labels.flatten().to(device)
     if model.null_label:
         return None
     if model.conditions:

@@ -40,12 +40,13 @@ def evaluations_per_second(
     """
     bound = model.bind(torch.arange(batch, device=device), 0)
     x = torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
-    bound(x, 1.0)
+    level = min(max(1.0, model.sigma_min), model.sigma_max)
+    bound(x, level)
     begin, calls, of_call = time.perf_counter(), 0, batch * model.passes
     while (spent := time.perf_counter() - begin) < seconds or not calls:
         if calls * of_call > enough * spent:
             break
-        bound(x, 1.0)
+        bound(x, level)
         if device != "cpu":
             torch.cuda.synchronize()
         calls += 1

@@ -260,7 +260,7 @@ class Worker(Serial):
             before = now
             if self._memory and memory_of(worker.process.pid) > self._memory:
                 held = f"its process held more than {self._memory / 2**30:.3g} GiB of memory"
-                remedy = "and was ended; --memory-limit GIB allows more"
+                remedy = "and was ended; --retry --memory-limit GIB allows more"
                 self._end(worker, "crashed", f"{held}{{place}}, {remedy}", SHRINK)
             # a pause of either process does not count, up to STOPPED if the task caused it
             gap = now - since > GAP

@@ -7,7 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from samplerbench.benchmarks.conformance.models import read_images
+from samplerbench.benchmarks.conformance.models import check_denoiser, read_images
+from samplerbench.benchmarks.conformance.models.checking import FAILS
+from samplerbench.benchmarks.conformance.models.clean_samples import labels_for_network
+from samplerbench.models import from_function, make_model
 
 EVENT, LIMITS = (3, 4, 5), (-1.0, 1.0)
 PIXELS = np.arange(6 * 4 * 5 * 3, dtype=np.uint8).reshape(6, 4, 5, 3)
@@ -42,3 +45,28 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((3, 7)))
     with pytest.raises(ValueError, match=r"shape \(7,\), but the model's are \(3, 4, 5\)"):
         read_images(tmp_path / "x.npy", EVENT, LIMITS, 10)
+
+
+def test_read_images__other_numbers_of_classes_than_samples_are_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, *EVENT), np.float32), y=np.arange(3))
+    with pytest.raises(ValueError, match="has 4 samples and 3 classes"):
+        read_images(tmp_path / "x.npz", EVENT, LIMITS, 10)
+
+
+def test_labels_for_network__are_a_number_of_the_network_for_each_image():
+    model = make_model("digits")  # which has a null label beside its ten
+    assert labels_for_network(model, torch.tensor([[0], [10]]), "cpu").tolist() == [0, 10]
+    with pytest.raises(ValueError, match=r"from 5 to 14, .*; give one from 0 to 9 for each image"):
+        labels_for_network(model, torch.tensor([5, 14]), "cpu")
+    with pytest.raises(ValueError, match=r"of shape \(4, 4\) and from 0 to 1, are no"):
+        labels_for_network(model, torch.eye(4), "cpu")
+
+
+def test_check_denoiser__a_network_that_fails_on_images_is_not_called_finite():
+    def denoise(x, sigma):
+        return x / (1 + sigma**2) / (len(x) <= 8)
+
+    images = torch.rand(16, 2)
+    result = check_denoiser(from_function(denoise, event=(2,)), images)
+    (check,) = [check for check in result.checks if check.name == "usual mistakes"]
+    assert check.said.endswith("however it is read: " + FAILS)

@@ -34,7 +34,7 @@ from samplerbench.benchmarks.running.executors.worker_context import WorkerConfi
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.models import make_model
+from samplerbench.models import from_function, make_model
 
 WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
@@ -241,3 +241,12 @@ def test_evaluations_per_second__ends_when_there_are_enough():
     observed = Meter(tell=calls.append).attach(model)
     assert evaluations_per_second(observed, 8, "cpu", seconds=60.0, enough=0.0) > 0
     assert calls == [8, 8]  # one to warm up, one to measure
+
+
+def test_evaluations_per_second__is_measured_at_a_level_of_the_model():
+    levels = []
+    model = from_function(
+        lambda x, sigma: levels.append(float(sigma)) or x, event=(2,), sigma_min=2.0
+    )
+    evaluations_per_second(model, 8, "cpu", seconds=0.0)
+    assert set(levels) == {2.0}
