@@ -137,6 +137,7 @@ def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
     from .real_data import load_real_data, real_features
+    from .real_files import evenly_spread_places
     from .statistics_files import read_statistics
 
     limits, note = model.decoded_limits, ""
@@ -163,11 +164,17 @@ def _reference_for(
         _check_range(data, limits, source)
     features, name = real_features(extractor, data, limits, cache)
     mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
-    statistics = Statistics(mean, cov, lambda n: held_out[:n])
+    # the model's own samples are in random order; files and data sets may be sorted by class
+    spread = source is not None
+    statistics = Statistics(
+        mean,
+        cov,
+        lambda n: held_out[evenly_spread_places(len(held_out), n) if spread else slice(n)],
+    )
     return Reference(
         extractor,
         len(data.reference),
-        f"{name}-{extractor.identity}",
+        f"{name}{'-spread' * spread}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
         note=note,
