@@ -35,6 +35,8 @@ PRECISE = "precise"
 """Name of a shard's array with the samples of the same run in full precision."""
 
 _FLOAT16_MAX = 6e4
+_MOST_ROUNDING = 1e-3
+"""Largest rounding error of features in float16, as a share of their variance."""
 _LARGEST = 1e30  # squares of larger values overflow float32
 
 
@@ -123,7 +125,7 @@ def sample_shard(
         rows = np.concatenate(features)
         # moments are stored too, unless they would be larger than the features
         exact = rows.shape[1] <= SHARD
-        half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
+        half = exact and _fits_float16(rows)
         arrays["features"] = rows.astype(np.float16 if half else np.float32)
         arrays["clamped"] = np.array(clamped)
         if exact:
@@ -132,6 +134,14 @@ def sample_shard(
             moments = Moments.of(rows).as_dict()
             arrays |= {f"moments_{name}": value for name, value in moments.items()}
     return arrays
+
+
+def _fits_float16(rows: NDArray) -> bool:
+    """Return True if features ``(n, d)`` in float16 keep their differences, also far from 0."""
+    if not np.abs(rows).max() < _FLOAT16_MAX:
+        return False
+    error = np.square(rows - rows.astype(np.float16)).sum()
+    return bool(error <= _MOST_ROUNDING * np.square(rows - rows.mean(axis=0)).sum())
 
 
 def is_rounded(model: Denoiser, dtype: str | None) -> bool:
