@@ -262,9 +262,14 @@ def _image_shape_and_range(
     """
     path = Path(source)
     if path.is_dir():
-        with open_image(image_files(path)[0]) as image:
-            channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
-            return (channels, image.height, image.width), BYTES
+        channels, size = 1, (0, 0)
+        for file in image_files(path):
+            with open_image(file) as image:
+                size = image.height, image.width
+                if image.mode not in ("1", "L", "I", "F", "I;16"):
+                    channels = 3  # one image in colour makes all be read as RGB
+                    break
+        return (channels, *size), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
         samples = _samples_in_file(path)
         if samples is not None and samples.dtype == np.uint8:
