@@ -79,9 +79,11 @@ def memorised_threshold(
             turn.
         level: level of the quantile, in (0, 1).
 
-    Raises the errors of :func:`distance_ratio`.
+    Raises a ValueError without held-out data, and the errors of :func:`distance_ratio`.
     """
     fresh = training if held_out is None else held_out
+    if not len(as_rows(fresh)):
+        raise ValueError("no held-out data have no threshold: pass at least one, or None")
     ratio = distance_ratio(fresh, training, same=held_out is None)
     return float(np.quantile(ratio, level))
 

@@ -82,6 +82,8 @@ def test_what_cannot_be_measured_is_refused():
         memorisation(np.zeros((0, 4)), TRAINING, 0.5)
     with pytest.raises(ValueError, match="no samples"):
         duplicate_share(np.zeros((0, 4)))
+    with pytest.raises(ValueError, match="no held-out data"):
+        memorised_threshold(TRAINING, np.zeros((0, 4)))
     with pytest.raises(ValueError, match="examples of 4"):
         distance_ratio(np.zeros((2, 3)), TRAINING)
     with pytest.raises(ValueError, match="2 neighbours"):
