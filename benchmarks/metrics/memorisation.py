@@ -130,7 +130,7 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
     return low, high
 
 
-@metric("memorised", version=8, needs={"samples", "training set"}, quantities=(MEMORISED,))
+@metric("memorised", version=9, needs={"samples", "training set"}, quantities=(MEMORISED,))
 def memorised(cell: Context) -> Measured:
     """Measure the share of near-copies of training examples; no result without samples."""
     if not len(cell.known_rows):
