@@ -311,3 +311,9 @@ def test_suite_of__keywords_replace_keys_of_a_dictionary_as_of_a_suite():
         assert (replaced.samples, replaced.models[0].samples) == (128, None)
         assert (replaced.steps, replaced.nfe) == ((4,), None)
     assert suite_of(keys, None, ["heun"], {}).models[0].samples == 64
+
+
+def test_suite_replaced__a_precision_replaces_those_that_the_suite_compares():
+    data = MINIMAL | {"models": ["digits"], "network_dtype": ["float32", "bfloat16"]}
+    found = check_suite(data, "mine.toml").replaced(network_dtype=["float16", "float32"]).models
+    assert [entry.name["network_dtype"] for entry in found] == ["float16", "float32"]
