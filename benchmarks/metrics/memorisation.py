@@ -103,7 +103,8 @@ def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: floa
     if len(rows) == 0:
         raise ValueError("the memorisation of no samples is undefined: pass at least one")
     ratio = np.concatenate([distance_ratio(block, training) for _, block in rows.blocks()])
-    hits = int((ratio < threshold).sum())
+    # a threshold of 0, of examples that occur twice, still finds exact copies
+    hits = int(((ratio < threshold) | (ratio == 0)).sum())
     low, high = binomial_interval(hits, len(rows))
     return Memorisation(hits / len(rows), low, high, threshold, ratio)
 
