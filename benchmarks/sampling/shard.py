@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...models.denoiser import HALF, Denoiser
 from ...models.reference import Extractor
-from ...models.rounding import LowPrecision, in_full_precision
+from ...models.rounding import in_full_precision
 from ..suites.cell import Cell
 from .engine import Engine, engine_of
 from .failure import Failure
@@ -146,7 +146,8 @@ def _fits_float16(rows: NDArray) -> bool:
 
 def is_rounded(model: Denoiser, dtype: str | None) -> bool:
     """Return True if a model, or states of a dtype (None for the model's), are in low precision."""
-    return isinstance(model, LowPrecision) or (dtype is not None and getattr(torch, dtype) in HALF)
+    in_half = dtype is not None and getattr(torch, dtype) in HALF
+    return in_half or in_full_precision(model) is not model
 
 
 def precise_engine_of(model: Denoiser, cell: Cell) -> Engine | None:
