@@ -163,16 +163,12 @@ def _reference_for(
     features, name = real_features(extractor, data, limits, cache)
     mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
     # the model's own samples are in random order; files and data sets may be sorted by class
-    spread = source is not None
-    statistics = Statistics(
-        mean,
-        cov,
-        lambda n: held_out[evenly_spread_places(len(held_out), n) if spread else slice(n)],
-    )
+    places = slice if source is None else partial(evenly_spread_places, len(held_out))
+    statistics = Statistics(mean, cov, lambda n: held_out[places(n)])
     return Reference(
         extractor,
         len(data.reference),
-        f"{name}{'-spread' * spread}-{extractor.identity}",
+        f"{name}{'' if source is None else '-spread'}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
         note=note,
