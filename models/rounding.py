@@ -128,8 +128,14 @@ class LowPrecision(Wrapper):
 
 
 def in_full_precision(model: Denoiser) -> Denoiser:
-    """Return the full-precision model of a model in low precision, else ``model`` itself."""
-    return model.precise if isinstance(model, LowPrecision) else model
+    """Return the full-precision model of one in low precision, also in wrappers; else ``model``."""
+    if isinstance(model, LowPrecision):
+        return model.precise
+    if not isinstance(model, Wrapper) or (inner := in_full_precision(model.inner)) is model.inner:
+        return model
+    twin = model.rewrapped(inner)
+    twin.identity = f"{model.identity} in full precision"
+    return twin
 
 
 def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:

@@ -95,10 +95,10 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
             f"counts {a.shape} and what they are held against {b.shape} must "
             "be vectors of one length"
         )
-    if not (a.sum() > 0 and b.sum() > 0 and a.min() >= 0 and b.min() >= 0):
+    if not (0 < a.sum() < np.inf and 0 < b.sum() < np.inf and a.min() >= 0 and b.min() >= 0):
         raise ValueError(
             "the modes of no samples cannot be tested: pass at least one "
-            "sample, and proportions >= 0"
+            "sample, and finite proportions >= 0"
         )
     return a, b
 

@@ -79,9 +79,11 @@ def memorised_threshold(
             turn.
         level: level of the quantile, in (0, 1).
 
-    Raises the errors of :func:`distance_ratio`.
+    Raises a ValueError without held-out data, and the errors of :func:`distance_ratio`.
     """
     fresh = training if held_out is None else held_out
+    if not len(as_rows(fresh)):
+        raise ValueError("no held-out data have no threshold: pass at least one, or None")
     ratio = distance_ratio(fresh, training, same=held_out is None)
     return float(np.quantile(ratio, level))
 
@@ -101,7 +103,8 @@ def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: floa
     if len(rows) == 0:
         raise ValueError("the memorisation of no samples is undefined: pass at least one")
     ratio = np.concatenate([distance_ratio(block, training) for _, block in rows.blocks()])
-    hits = int((ratio < threshold).sum())
+    # a threshold of 0, of examples that occur twice, still finds exact copies
+    hits = int(((ratio < threshold) | (ratio == 0)).sum())
     low, high = binomial_interval(hits, len(rows))
     return Memorisation(hits / len(rows), low, high, threshold, ratio)
 
@@ -128,7 +131,7 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
     return low, high
 
 
-@metric("memorised", version=8, needs={"samples", "training set"}, quantities=(MEMORISED,))
+@metric("memorised", version=9, needs={"samples", "training set"}, quantities=(MEMORISED,))
 def memorised(cell: Context) -> Measured:
     """Measure the share of near-copies of training examples; no result without samples."""
     if not len(cell.known_rows):

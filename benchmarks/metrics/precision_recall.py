@@ -85,7 +85,7 @@ MOST = 5_000
 """Largest number of samples of a side that are compared; the first samples are taken."""
 
 
-@metric("precision_recall", version=8, needs={"features"}, quantities=MANIFOLDS)
+@metric("precision_recall", version=9, needs={"features"}, quantities=MANIFOLDS)
 def measure_precision_recall(cell: Context) -> Measured:
     """Measure precision, recall, density and coverage of features against as many held-out ones.
 
@@ -102,10 +102,11 @@ def square_distances(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield rows of the ``(n, m)`` matrix |x_i - y_j|², as (slice of the rows, values).
 
-    The values are |x|² - 2 x·y + |y|², with the mean of ``y`` subtracted from both sets. Values as
-    small as the rounding error become 0, so that equal points have distance 0.
+    The values are |x|² - 2 x·y + |y|², with a median of ``y`` subtracted from both sets. Values as
+    small as their rounding error become 0, so that equal points have distance 0. A median and each
+    pair's own error keep the other distances if a point is very far away.
     """
-    centre = y.mean(axis=0)
+    centre = np.median(y[:BLOCK], axis=0)
     y = y - centre
     norms = np.einsum("ij,ij->i", y, y)
     noise = 8 * np.finfo(np.float64).eps * np.sqrt(y.shape[1])
@@ -116,7 +117,7 @@ def square_distances(
         square *= -2
         square += own
         square += norms
-        square[square <= noise * (own + norms.max(initial=0.0))] = 0.0
+        square[square <= noise * (own + norms)] = 0.0
         yield slice(start, start + len(rows)), square
 
 

@@ -63,9 +63,12 @@ def sliced_wasserstein(
         seed: seed of the directions. Compare only distances with the same seed.
 
     Raises:
-        ValueError: dimensions differ, a side has fewer than two samples, or a value is not finite.
+        ValueError: dimensions differ, a side has fewer than two samples, a value is not finite, or
+            there is no direction.
     """
     x, y = as_rows(features), as_rows(reference_features)
+    if projections < 1:
+        raise ValueError(f"{projections} projections give no distance: ask for at least one")
     if x.shape[1] != y.shape[1]:
         raise ValueError(
             f"features of {x.shape[1]} dimensions cannot be compared with "

@@ -55,6 +55,11 @@ class Metered(Wrapper):
         self.meter.add(len(x) * self.inner.passes)
         return self.inner.denoise(x, sigma, labels)
 
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Count one call, and return both images of a network with guidance of its own."""
+        self.meter.add(len(x) * self.inner.passes)
+        return self.inner.denoise_both(x, sigma, labels)
+
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """Return the inner model's endpoint, and count the evaluations of an ODE solver for it."""
         inner = self.inner

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...models.denoiser import HALF, Denoiser
 from ...models.reference import Extractor
-from ...models.rounding import LowPrecision, in_full_precision
+from ...models.rounding import in_full_precision
 from ..suites.cell import Cell
 from .engine import Engine, engine_of
 from .failure import Failure
@@ -35,6 +35,8 @@ PRECISE = "precise"
 """Name of a shard's array with the samples of the same run in full precision."""
 
 _FLOAT16_MAX = 6e4
+_MOST_ROUNDING = 1e-3
+"""Largest rounding error of features in float16, as a share of their variance."""
 _LARGEST = 1e30  # squares of larger values overflow float32
 
 
@@ -123,7 +125,7 @@ def sample_shard(
         rows = np.concatenate(features)
         # moments are stored too, unless they would be larger than the features
         exact = rows.shape[1] <= SHARD
-        half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
+        half = exact and _fits_float16(rows)
         arrays["features"] = rows.astype(np.float16 if half else np.float32)
         arrays["clamped"] = np.array(clamped)
         if exact:
@@ -134,9 +136,18 @@ def sample_shard(
     return arrays
 
 
+def _fits_float16(rows: NDArray) -> bool:
+    """Return True if features ``(n, d)`` in float16 keep their differences, also far from 0."""
+    if not np.abs(rows).max() < _FLOAT16_MAX:
+        return False
+    error = np.square(rows - rows.astype(np.float16)).sum()
+    return bool(error <= _MOST_ROUNDING * np.square(rows - rows.mean(axis=0)).sum())
+
+
 def is_rounded(model: Denoiser, dtype: str | None) -> bool:
     """Return True if a model, or states of a dtype (None for the model's), are in low precision."""
-    return isinstance(model, LowPrecision) or (dtype is not None and getattr(torch, dtype) in HALF)
+    in_half = dtype is not None and getattr(torch, dtype) in HALF
+    return in_half or in_full_precision(model) is not model
 
 
 def precise_engine_of(model: Denoiser, cell: Cell) -> Engine | None:

@@ -58,16 +58,18 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
         x = model.decode(latents).numpy().reshape(*before, *model.decoded_event)
     if len(model.decoded_event) != 3:
         return x.reshape(*x.shape[: x.ndim - len(model.decoded_event)], -1).astype(np.float32)
-    low, high = display_range(reference)
+    low, high = display_range(reference, model.decoded_limits)
     return ((x - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8)
 
 
-def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return black and white values: the reference's clamp, else its mean ± 3 stds, else ± 1."""
+def display_range(
+    reference: Reference | None, limits: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Return black and white: the reference's clamp, its mean ± 3 stds, ``limits``, or else ± 1."""
     if reference is not None and reference.clamp is not None:
         return reference.clamp
     if reference is None or reference.moments is None:  # no moments of values
-        return -1.0, 1.0
+        return limits or (-1.0, 1.0)
     mean, cov = reference.moments
     center = float(mean.mean())
     spread = 3 * float(np.sqrt(np.mean(np.diag(cov) + (mean - center) ** 2)))

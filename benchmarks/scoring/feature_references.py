@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ...models.denoiser import Denoiser
-from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Reference, Statistics
+from ...models.reference import Extractor, Identity, Reference, Statistics
 from ...results.run_directory.behaviour_fingerprint import hash_of
 from ..identity.model import MANY_ROWS, runs_users_code
 from ..identity.reduced_numbers import reduce_row
 from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache
-from ..sampling.shard import clamp
 
 if TYPE_CHECKING:
-    from .real_data import RealData
     from .statistics_files import RealStatistics, StatisticsFile
 
 Made = TypeVar("Made")
@@ -136,7 +134,8 @@ def _reference_in_space(
 def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
-    from .real_data import load_real_data, real_features
+    from .real_data import check_range, load_real_data, real_features
+    from .real_files import evenly_spread_places
     from .statistics_files import read_statistics
 
     limits, note = model.decoded_limits, ""
@@ -160,38 +159,20 @@ def _reference_for(
             return _reference_of_statistics(file, moments, model, extractor, cache)
     data = load_real_data(model, source)
     if source is not None:
-        _check_range(data, limits, source)
+        check_range(data.reference, limits, source)
     features, name = real_features(extractor, data, limits, cache)
     mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
-    statistics = Statistics(mean, cov, lambda n: held_out[:n])
+    # the model's own samples are in random order; files and data sets may be sorted by class
+    places = slice if source is None else partial(evenly_spread_places, len(held_out))
+    statistics = Statistics(mean, cov, lambda n: held_out[places(n)])
     return Reference(
         extractor,
         len(data.reference),
-        f"{name}-{extractor.identity}",
+        f"{name}{'' if source is None else '-spread'}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
         note=note,
     )
-
-
-def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
-    """Raise a ValueError if many real values are outside ``limits``, or all in one half of it."""
-    if limits is None:
-        return
-    low, high = limits
-    outside = clamp(data.reference, limits)[1]
-    if outside > MOST_OUTSIDE:
-        raise ValueError(
-            f"{outside:.0%} of the values of --reference {source} are outside the data's range "
-            f"[{low:g}, {high:g}]; scale them to it"
-        )
-    smallest, largest = float(data.reference.min()), float(data.reference.max())
-    if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
-        raise ValueError(
-            f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
-            f"one half of the data's range [{low:g}, {high:g}]; "
-            "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
-        )
 
 
 def _pixel_reference(

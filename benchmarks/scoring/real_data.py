@@ -16,7 +16,7 @@ from ...models.cards.datasets import digits, emoji, fashion_mnist
 from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
 from ...models.loaders.user_files import change_in_words, file_hash, record_files
-from ...models.reference import Extractor, FloatArray, Reference
+from ...models.reference import MOST_OUTSIDE, Extractor, FloatArray, Reference
 from ...results.run_directory.behaviour_fingerprint import Fingerprint, difference
 from ...results.run_directory.files import read_npz, write_npz
 from ..identity.model import extractor_fingerprint
@@ -135,6 +135,26 @@ def _check_samples(samples: Tensor, event: tuple[int, ...], source: str, whose: 
     return samples
 
 
+def check_range(samples: Tensor, limits: tuple[float, float] | None, source: str) -> None:
+    """Raise a ValueError if many values of real samples are outside ``limits``, or all in one half of it."""
+    if limits is None:
+        return
+    low, high = limits
+    outside = clamp(samples, limits)[1]
+    if outside > MOST_OUTSIDE:
+        raise ValueError(
+            f"{outside:.0%} of the values of --reference {source} are outside the data's range "
+            f"[{low:g}, {high:g}]; scale them to it"
+        )
+    smallest, largest = float(samples.min()), float(samples.max())
+    if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
+        raise ValueError(
+            f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
+            f"one half of the data's range [{low:g}, {high:g}]; "
+            "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
+        )
+
+
 MADE_BY = "made_by"
 """Name of the array in a cache file with the fingerprint of the extractor, as JSON."""
 OPENED = "opened"
@@ -248,6 +268,8 @@ def make_statistics(
     space = make_extractor(spec, Samples(event, limits, own))
     extractor = space.extractor if isinstance(space, Reference) else space
     samples, _ = read_samples(source, event, limits, "the data" if model is None else model.name)
+    if model is not None:
+        check_range(samples, limits, source)
     features = extractor(clamp(samples, limits)[0])
     write_statistics(out, features, extractor, limits)
     return WrittenStatistics(len(features), extractor)
@@ -262,9 +284,14 @@ def _image_shape_and_range(
     """
     path = Path(source)
     if path.is_dir():
-        with open_image(image_files(path)[0]) as image:
-            channels = 1 if image.mode in ("1", "L", "I", "F", "I;16") else 3
-            return (channels, image.height, image.width), BYTES
+        channels, size = 1, (0, 0)
+        for file in image_files(path):
+            with open_image(file) as image:
+                size = image.height, image.width
+                if image.mode not in ("1", "L", "I", "F", "I;16"):
+                    channels = 3  # one image in colour makes all be read as RGB
+                    break
+        return (channels, *size), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
         samples = _samples_in_file(path)
         if samples is not None and samples.dtype == np.uint8:

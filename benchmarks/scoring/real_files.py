@@ -131,8 +131,12 @@ def name_of_samples(arrays: Mapping[str, Any]) -> str:
 
 
 def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
-    """Return indices of at most ``n`` evenly spread samples, since files may be sorted by class."""
-    return np.linspace(0, available - 1, min(n, available)).round().astype(int)
+    """Return indices of at most ``n`` evenly spread samples, since files may be sorted by class.
+
+    They are in a fixed random order, so that the first and the second half are alike, too.
+    """
+    places = np.linspace(0, available - 1, min(n, available)).round().astype(int)
+    return np.random.default_rng(0).permutation(places)
 
 
 def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

@@ -287,6 +287,9 @@ class Suite(StrictTable):
                 for name in changes["models"]
             ]
         data |= changes
+        if "network_dtype" in changes:  # in place of the precisions that models have
+            entries = {canonical_json(_in_any_precision(m["name"])): m for m in data["models"]}
+            data["models"] = [m | {"name": _in_any_precision(m["name"])} for m in entries.values()]
         cleared = {"samples", "batch_size", "reference_samples", "extractor"} & set(changes)
         if {"steps", "nfe"} & set(changes):
             data |= {key: changes.get(key) for key in ("steps", "nfe")}
@@ -307,6 +310,10 @@ def _model_entry(place: int, entry: object) -> object:
         f"models.{place}: a model is a text such as 'gmm-2d', not a {type(entry).__name__}; write "
         "the class into a file, and give 'my_model.py:MyClass' (docs/how-to/adding-a-model.md)"
     )
+
+
+def _in_any_precision(name: Spec) -> dict[str, Any]:
+    return {key: value for key, value in parse_spec(name).items() if key != "network_dtype"}
 
 
 def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:

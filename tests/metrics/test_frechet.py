@@ -376,6 +376,8 @@ def test_mistakes_are_refused() -> None:
         frechet_distance(ref, Moments.of(sample(20, 100, 5)))
     with pytest.raises(ValueError, match="at least two"):
         estimate(ref, x[:1])
+    with pytest.raises(ValueError, match="no samples"):
+        estimate(ref, x[:0])
     with pytest.raises(ValueError, match="not finite"):
         estimate(ref, np.full((10, 4), np.inf))
     with pytest.raises(ValueError, match="not those of the moments"):

@@ -82,7 +82,18 @@ def test_what_cannot_be_measured_is_refused():
         memorisation(np.zeros((0, 4)), TRAINING, 0.5)
     with pytest.raises(ValueError, match="no samples"):
         duplicate_share(np.zeros((0, 4)))
+    with pytest.raises(ValueError, match="no held-out data"):
+        memorised_threshold(TRAINING, np.zeros((0, 4)))
     with pytest.raises(ValueError, match="examples of 4"):
         distance_ratio(np.zeros((2, 3)), TRAINING)
     with pytest.raises(ValueError, match="2 neighbours"):
         distance_ratio(np.zeros((2, 4)), TRAINING[:1])
+
+
+def test_memorisation__copies_are_found_although_examples_occur_twice():
+    """More than 1 % of the examples have a copy, so that the threshold is 0."""
+    training = np.concatenate([TRAINING, TRAINING[: len(TRAINING) // 20]])
+    threshold = memorised_threshold(training)
+    assert threshold == 0.0
+    assert memorisation(TRAINING[:10], training, threshold).share == 1.0
+    assert memorisation(TRAINING[:10] + 0.1, training, threshold).share == 0.0

@@ -88,6 +88,8 @@ def test_what_cannot_be_counted_is_refused():
         mode_counts([0, 3], 3)
     with pytest.raises(ValueError, match="one length"):
         against_counts([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="finite"):
+        against_proportions([1, 2], [np.inf, 1])
     with pytest.raises(ValueError, match="no samples"):
         against_counts([0, 0], [1, 2])
     assert mode_counts(np.zeros(0, int), 2).tolist() == [0, 0]

@@ -85,6 +85,17 @@ def test_copies_are_inside_even_balls_of_no_size():
     assert precision_recall(y.copy(), y) == pytest.approx((1, 1, 6 / 5, 1))
 
 
+@pytest.mark.parametrize("far", [1e7, 1e9, 1e12])
+def test_precision_recall__one_sample_far_away_takes_nothing_from_the_others(far):
+    """Distances within the rounding error of the largest were 0, and so were all radii."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 200, 16))
+    x[7] = 1e3
+    expected = precision_recall(x, y)
+    x[7] = far
+    assert precision_recall(x, y) == expected
+
+
 @exact
 @given(st.integers(0, 99), st.integers(1, 30))
 def test_neighbours_are_those_of_brute_force(seed, block):

@@ -97,3 +97,8 @@ def test_it_grows_with_a_corruption():
 def test_what_cannot_be_measured_is_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         sliced_wasserstein(x, y)
+
+
+def test_sliced_wasserstein__no_directions_are_refused():
+    with pytest.raises(ValueError, match="0 projections"):
+        sliced_wasserstein(np.eye(3), np.eye(3), projections=0)

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from samplerbench.benchmarks.sampling.shard import is_rounded
 from samplerbench.models import make_model, use_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.checkpoints.programs import Port, ProgramNetwork, signature_of
 from samplerbench.models.denoiser import Denoiser, level_per_row
+from samplerbench.models.objects import as_model
 from samplerbench.models.process import EDM, RectifiedFlow
 from samplerbench.models.rounding import (
     Precision,
@@ -193,6 +195,16 @@ def test_low_precision__has_the_truth_of_full_precision_and_an_identity_of_its_o
     assert low.identity != exact.identity
     assert in_full_precision(low).identity == exact.identity
     assert not torch.equal(low.denoise(x, 1.0, None), exact.denoise(x, 1.0))
+
+
+def test_in_full_precision__finds_a_model_in_low_precision_inside_wrappers():
+    """An object of a script has a wrapper, so its own endpoints were the truth."""
+    low, exact = make_model("gmm-2d", network_dtype="bfloat16"), make_model("gmm-2d")
+    x = torch.full((1, 2), 0.3, dtype=torch.float64)
+    for model in (as_model("mine", low), as_model("mine", exact)):
+        precise = in_full_precision(model)
+        torch.testing.assert_close(precise.denoise(x, 1.0, None), exact.denoise(x, 1.0, None))
+        assert is_rounded(model, None) == (precise is not model) == (model.inner is low)
 
 
 def test_low_precision__gives_a_row_the_same_bits_in_any_batch():

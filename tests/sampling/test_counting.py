@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.sampling.counting import Meter
+from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.registry import make_model
 from samplerbench.samplers import NoNoise, karras, make
 
@@ -35,3 +36,24 @@ def test_repeats_and_subsets_are_counted_as_what_they_are():
     rows = torch.tensor([0, 0, 1, 2, 2])
     bound.take(rows)(torch.zeros(5, 2, dtype=torch.float64), 1.0)
     assert meter.rows == 5
+
+
+class OwnGuidance(Denoiser):
+    """A user's model that guides itself."""
+
+    name = identity = "own"
+    event, passes = (2,), 2
+
+    def denoise(self, x, sigma, labels):
+        return self.denoise_both(x, sigma, labels)[0]
+
+    def denoise_both(self, x, sigma, labels):
+        return 2 * x, x
+
+
+def test_metered__a_network_with_guidance_of_its_own_keeps_both_images():
+    meter, x = Meter(), torch.ones(3, 2)
+    guided, free = meter.attach(OwnGuidance()).denoise_both(x, 1.0, None)
+    assert torch.equal(guided, 2 * x)
+    assert torch.equal(free, x)
+    assert (meter.rows, meter.calls) == (6, 1)

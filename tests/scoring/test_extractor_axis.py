@@ -14,7 +14,7 @@ from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.running.sequential_sampling import run_until_decided, stored_analyses
-from samplerbench.benchmarks.sampling.trajectories import display_range
+from samplerbench.benchmarks.sampling.trajectories import as_report_values, display_range
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.real_data import (
     HELD_OUT_SEED,
@@ -27,6 +27,7 @@ from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import CONVERGED, REFERENCE, WEIGHTS, Card
+from samplerbench.models.objects import from_function
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.comparison.compare import compare
 from samplerbench.results.result_table import load
@@ -299,6 +300,7 @@ def test_pictures_do_not_take_their_greys_from_features():
     statistics = Statistics(np.full(2, 500.0), np.eye(2) * 1e4, lambda n: np.empty((0, 2)))
     reference = Reference(SimpleNamespace(identity="x", dim=2), 10, "r", lambda: statistics)
     assert display_range(reference) == (-1.0, 1.0)
+    assert display_range(reference, (0.0, 255.0)) == (0.0, 255.0)
     low, high = display_range(replace(reference, extractor=Identity((2,))))
     assert low < 500 < high
 
@@ -382,3 +384,10 @@ def test_a_user_s_model_states_its_range_for_inception(tmp_path, monkeypatch, ca
     assert "range[0,1]" in row["estimator"]
     assert row["fid_proxy_raw"] > 0
     assert row["clamped"] > 0.05, "of a Gaussian with the data's variance, 1 / 12, 8 % are outside"
+
+
+def test_as_report_values__a_model_without_data_has_the_black_and_white_of_its_limits():
+    """In [0, 1], black was grey: half of 255."""
+    model = from_function(lambda x, _: x, event=(1, 2, 2), limits=(0.0, 1.0))
+    values = np.array([0.0, 0.0, 1.0, 0.5]).reshape(1, 1, 2, 2)
+    assert as_report_values(model, None, values).ravel().tolist() == [0, 0, 255, 128]

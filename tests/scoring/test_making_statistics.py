@@ -79,3 +79,19 @@ def test_what_cannot_be_made_is_one_sentence(sources, tmp_path):
         with pytest.raises(ValueError, match=message):
             make_statistics(str(source), spec, tmp_path / out)
         assert (tmp_path / "out.npz").read_bytes() == b"earlier statistics"
+
+
+def test_make_statistics__a_grey_first_image_does_not_make_a_folder_grey(sources, tmp_path):
+    Image.fromarray(np.stack([BYTES[0], BYTES[1], BYTES[2]], -1)).save(f"{sources[0]}/{N:03}.png")
+    make_statistics(sources[0], "pixels", tmp_path / "out.npz")
+    assert np.load(tmp_path / "out.npz")["mu"].shape == (3 * 8 * 8,)
+
+
+@pytest.mark.parametrize("values", [BYTES[:, None].astype(float), BYTES[:, None] / 255])
+def test_make_statistics__numbers_of_another_range_are_refused(values, tmp_path):
+    """They were clamped: of all images in 0 … 255, white ones were left."""
+    np.save(tmp_path / "x.npy", values)
+    with pytest.raises(ValueError, match=r"the data's range \[-1, 1\]"):
+        make_statistics(
+            str(tmp_path / "x.npy"), "pixels", tmp_path / "out.npz", make_model("digits")
+        )

@@ -14,11 +14,14 @@ from sealed_archives import write_npz
 
 from samplerbench.benchmarks.metrics.estimators import rows
 from samplerbench.benchmarks.metrics.metric import metrics
+from samplerbench.benchmarks.planning.planner import plan
+from samplerbench.benchmarks.sampling.shard import FeatureExtraction, sample_shard
 from samplerbench.benchmarks.scoring import context as shards
 from samplerbench.benchmarks.scoring.context import CellContext, gather_shards
 from samplerbench.benchmarks.scoring.data import ModelData, ScoringReference
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
+from samplerbench.models.reference import Identity
 from samplerbench.results.run_directory.sealed import DamagedError, StoredArray
 
 SUITE = {
@@ -135,3 +138,20 @@ def test_an_array_is_read_without_the_rest_of_its_file(tmp_path, order) -> None:
     path.unlink()
     with pytest.raises(DamagedError, match="cannot be read"):
         stored.read()
+
+
+@pytest.mark.parametrize("offset", [0.0, 2000.0])
+def test_sample_shard__features_far_from_0_keep_their_differences(offset):
+    """float16 has steps of 1 at 2000, about the spread of these features."""
+
+    class Shifted(Identity):
+        def __call__(self, x):
+            return super().__call__(x) + offset
+
+    model = make_model("gmm-2d")
+    (cell,) = plan(check_suite(SUITE, "test"), {"gmm-2d": model}, {"gmm-2d": None})
+    extraction = FeatureExtraction(Shifted((2,)), None)
+    shard = sample_shard(model, extraction, cell, 0, 32, "cpu", 0, 32, lambda _: None)
+    apart = shard["features"].astype(float) - offset - shard["endpoint"]
+    assert np.abs(apart).max() < 2e-3
+    assert (shard["features"].dtype == np.float16) == (offset == 0)

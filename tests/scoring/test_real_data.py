@@ -51,3 +51,22 @@ def test_missing_data_are_one_sentence(tmp_path):
         load_real_data(make_model("gmm-2d"), str(tmp_path / "none.npy"))
     with pytest.raises(ValueError, match=r"--reference FILE\.npy"):
         load_real_data(make_model("digits"), None)
+
+
+def test_load_references__held_out_samples_of_a_sorted_file_are_like_the_file(tmp_path):
+    """Samples sorted by class: both halves of the few that are compared need all classes."""
+    x = np.repeat(np.arange(10.0), 120)[:, None] + np.zeros(2)
+    np.save(tmp_path / "sorted.npy", x)
+    models = {"gmm-2d": make_model("gmm-2d")}
+    real = load_references(models, "pixels", str(tmp_path / "sorted.npy"), tmp_path)["gmm-2d"]
+    first, second = np.split(real.held_out(60)[:, 0], 2)
+    for half in (first, second):
+        assert abs(half.mean() - 4.5) < 1.5
+        assert half.std() > 2
+
+
+def test_card_reference__the_first_emoji_held_out_are_of_all_classes():
+    """The file is sorted by class: its first 100 features were 3 times as far from the moments."""
+    reference = make_model("emoji").reference()
+    few = [np.square(reference.held_out(n).mean(0) - reference.mean).sum() for n in (100, 10**6)]
+    assert few[0] < 3 * np.trace(reference.cov) / 100 + few[1]

@@ -317,3 +317,9 @@ def test_suite_of__timing_on_keeps_the_other_settings_of_times():
     assert suite_of("exact", None, None, {"timing": True}).timing == load_suite("exact").timing
     off = suite_of({**MINIMAL, "timing": {"minutes": 2.0}}, None, None, {"timing": False}).timing
     assert (off.enabled, off.minutes) == (False, 2.0)
+
+
+def test_suite_replaced__a_precision_replaces_those_that_the_suite_compares():
+    data = MINIMAL | {"models": ["digits"], "network_dtype": ["float32", "bfloat16"]}
+    found = check_suite(data, "mine.toml").replaced(network_dtype=["float16", "float32"]).models
+    assert [entry.name["network_dtype"] for entry in found] == ["float16", "float32"]

@@ -205,6 +205,8 @@ class Rows(ABC):
     @cached_property
     def moments(self) -> Moments:
         """Moments of all rows, merged from the blocks."""
+        if not len(self):
+            raise ValueError("moments of no samples are undefined: pass at least one")
         return reduce(Moments.merge, (Moments.of(rows) for _, rows in self.blocks()))
 
     def _check(self) -> Blocks:
