@@ -96,6 +96,8 @@ DOUBTS = (0.03, 1.0)
 
 def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries by their best rank in several forecasts; the last have no forecast."""
+    if not entries:
+        return []
     costs = np.array([_forecast_errors(probe, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
