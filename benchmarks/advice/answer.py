@@ -91,7 +91,7 @@ class Choice:
         label, sampler: configuration in words; its sampler in the command line's notation.
         schedule: schedule; "" if the sampler sets its own levels, "tuned levels" for fitted levels.
         nfe, steps: evaluations per sample; number of steps of the grid, None without a grid.
-        levels: noise levels of the grid, falling.
+        levels: noise levels of the grid, falling; empty if the first is infinite.
         error: geometric mean of the distances. It is None for stochastic and failed samplers, if time ran out,
             and for the configuration in ``Budget.in_distribution``.
         rms, median: root mean square and median of the distances; None where ``error`` is None.

@@ -87,7 +87,7 @@ def to_choice(run: Run, entry: Entry, squares: Squares | None, fd_conv: Value | 
         schedule="" if sampler.own_grid else cell.schedule.label,
         nfe=math.nan if cell.grid is None else expected_evaluations(run.request.model, cell),
         steps=cell.steps,
-        levels=() if grid is None else tuple(grid.sigma),
+        levels=() if grid is None or cell.infinite else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
         error=None if squares is None else log_error(squares).interval(),
         rms=None if squares is None else float(np.sqrt(squares.mean())),

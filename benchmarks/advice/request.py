@@ -223,6 +223,9 @@ class AdviceRequest:
     def export_lines(self, library: str, cell: Cell) -> exports.Export:
         """Return the lines with which a library takes a cell's steps, or no code and the reason."""
         assert cell.grid is not None
+        if cell.infinite:
+            why = "lines cannot begin at an infinite level; advise on the model without sigma_max=inf"
+            return exports.Export(library, "", why)
         try:
             return exports.export(library, cell.sampler, cell.grid, self.model, self.spec)
         except ValueError as error:

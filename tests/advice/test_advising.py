@@ -23,6 +23,8 @@ from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
+from samplerbench.models.adapters import NativeDenoiser
+from samplerbench.models.process import RectifiedFlow
 
 FEW = ("euler", "heun", "dpmpp_2m", "ipndm")
 
@@ -257,6 +259,34 @@ def test_what_is_forecast_to_do_well_comes_first():
 
     errors = [error(entry) for entry in (*found[:5], *found[-5:])]
     assert np.median(errors[:5]) < 0.2 * np.median(errors[5:])
+
+
+def test_order_by_forecast__takes_no_entries_as_with_only_auto():
+    assert order_by_forecast(Pilot(make_model("gaussian"), None).probe, []) == []
+
+
+def test_lines_of_a_start_at_infinity_are_refused_as_they_would_lack_the_first_step():
+    """They began with pure noise at the second level, where the sampler has a step behind it."""
+
+    class Network(torch.nn.Module):
+        def forward(self, x_t, t, labels=None):  # noqa: ARG002
+            return x_t / 2
+
+    model = NativeDenoiser(
+        Network(), RectifiedFlow(), "flow", name="f", event=(2,), identity="f-1", infinite=True,
+        sigma_max=1e4,
+    )  # fmt: skip
+    asked = request.AdviceRequest("f", model, "cpu", 0)
+    (cell,) = asked.plan_cells(["euler"], ["uniform_time(process='flow')"], 5)
+    assert cell.infinite
+    assert cell.grid.sigma[0] < 10
+    lines = asked.export_lines("k-diffusion", cell)
+    assert not lines.code
+    assert "sigma_max=inf" in lines.remark
+    made = make_model("gaussian")
+    plain = request.AdviceRequest("gaussian", made, "cpu", 0)
+    (cell,) = plain.plan_cells(["euler"], ["karras"], 5)
+    assert plain.export_lines("k-diffusion", cell).code
 
 
 def test_truth__is_no_finer_than_there_is_time_for():
