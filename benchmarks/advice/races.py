@@ -286,16 +286,20 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
     """Set the steps of ``run.endpoints``; endpoints become more exact than samples of ``entries``.
 
-    Steps that were stored for the same ``budget`` and ``suffix`` are used again.
+    Steps that were stored for the same ``budget`` and ``suffix`` are used again, unless there are new entries, or
+    the steps were limited to at most a quarter of what there is time for now.
     """
     key = f"settled {budget} {suffix}".rstrip()
+    names, ends = [entry.cell.key[-10:] for entry in entries], run.endpoints
     stored = run.store.get(key)
-    if stored is None:
+    if stored is None or {*names} - {*stored[2]} or stored[0] >= stored[3] <= ends.most / 4:
         samples = [x for _, x in run.draw_samples(dict(enumerate(entries)), 0, FIRST)]
-        run.endpoints.set_steps([x for x in samples if not isinstance(x, Failure)])
-        run.store.put(key, [run.endpoints.steps, run.endpoints.resolution])
-    else:
-        run.endpoints.steps, run.endpoints.resolution = stored
+        ends.set_steps([x for x in samples if not isinstance(x, Failure)])
+        stored = [ends.steps, ends.resolution, names, ends.most]
+        run.store.put(key, stored)
+    ends.steps, ends.resolution, _, most = stored
+    if ends.steps >= most:  # limited by the time then, which the answer says
+        ends.most = min(ends.most, most)
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:

@@ -21,6 +21,7 @@ from samplerbench.benchmarks.advice.race import (
     log_error,
     log_ratio,
 )
+from samplerbench.benchmarks.advice.races import find_steps_for
 from samplerbench.benchmarks.advice.run import BudgetResult, Clock, OutOfTime
 
 RUNGS = (4, 8, 16, 32, 64)
@@ -248,3 +249,23 @@ def test_store__a_line_that_a_kill_cut_costs_no_further_value(tmp_path):
     store = MeasurementStore(tmp_path, {})
     assert (store.get("first"), store.get("second")) == ([1.0], [3.0])
     assert len(log.read_text().splitlines()) == 3
+
+
+def test_find_steps_for__does_not_keep_what_less_time_or_coarser_samplers_settled(tmp_path):
+    """A longer run in the same folder kept the coarse endpoints, and no longer said that they are coarse."""
+    seen = []
+
+    def settle(name, most):
+        ends = SimpleNamespace(steps=None, resolution=0.1, most=most)
+        ends.set_steps = lambda _: seen.append(name) or setattr(ends, "steps", min(most, 512))
+        run = SimpleNamespace(store=MeasurementStore(tmp_path, {}), endpoints=ends)
+        run.draw_samples = lambda *_: []
+        find_steps_for(run, [SimpleNamespace(cell=SimpleNamespace(key=name))], 4)
+        return ends.steps, ends.most
+
+    assert settle("euler", 128) == (128, 128)
+    assert settle("euler", 256) == (128, 128)  # still limited
+    assert settle("euler", 1024) == (512, 1024)
+    assert settle("euler", 512) == (512, 512)
+    assert settle("auto", 1024) == (512, 1024)
+    assert seen == ["euler", "euler", "auto"]
