@@ -38,12 +38,11 @@ def read_pictures(folder: Path) -> Pictures | None:
     return read_npz(folder / PICTURES)
 
 
-def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
+def as_8_bit_images(images: NDArray, low: float, high: float) -> Pictures8:
     """Return images ``(n, 1 or 3, height, width)`` as bytes ``(n, height, width[, 3])``.
 
-    ``limits`` become 0 and 255, and values beyond them are clamped. None takes the images' extremes.
+    ``low`` and ``high`` become 0 and 255, and values beyond them are clamped.
     """
-    low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
     whole = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
     return whole[:, 0] if whole.shape[1] == 1 else np.moveaxis(whole, 1, -1)

@@ -20,7 +20,6 @@ from .answer import (
     Best,
     Budget,
     Choice,
-    Pictures8,
     Value,
     as_8_bit_images,
 )
@@ -221,16 +220,18 @@ def draw_pictures(run: Run, results: Sequence[BudgetResult]) -> bool:
         return False
     run.progress("pictures")
 
-    def pictured(x: NDArray) -> Pictures8:
-        task = run.request.task(decode_states, x)
-        return as_8_bit_images(run.executor.run(task, run.world), model.decoded_limits)
+    def decoded(x: NDArray) -> NDArray:
+        return run.executor.run(run.request.task(decode_states, x), run.world)
 
-    converged = run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32")
-    pictures = {"converged": pictured(converged)}
+    converged = decoded(run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
+    low, high = model.decoded_limits or (-math.inf, math.inf)
+    if not math.isfinite(high - low):  # the same grey levels in all pictures
+        low, high = float(converged.min()), float(converged.max())
+    pictures = {"converged": as_8_bit_images(converged, low, high)}
     for one in results:
         shown = _entries_to_show(run, one)
         for kind, outcome in list(run.draw_samples(shown, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                pictures[f"{kind}_{one.budget}"] = pictured(outcome)
+                pictures[f"{kind}_{one.budget}"] = as_8_bit_images(decoded(outcome), low, high)
     write_npz(run.out / PICTURES, pictures)
     return True

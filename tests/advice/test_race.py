@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.budget_answer import keep_common_latents, score_on_fresh_latents
+from samplerbench.benchmarks.advice.answer import read_pictures
+from samplerbench.benchmarks.advice.budget_answer import (
+    draw_pictures,
+    keep_common_latents,
+    score_on_fresh_latents,
+)
 from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
@@ -269,3 +274,29 @@ def test_find_steps_for__does_not_keep_what_less_time_or_coarser_samplers_settle
     assert settle("euler", 512) == (512, 512)
     assert settle("auto", 1024) == (512, 1024)
     assert seen == ["euler", "euler", "auto"]
+
+
+@pytest.mark.parametrize("limits", [None, (0.0, math.inf)])
+def test_draw_pictures__have_one_grey_scale_without_limits(tmp_path, limits):
+    """An outlier made one strip paler than the others; an infinite limit made all black."""
+    ends = np.linspace(0, 1, 384).reshape(6, 1, 8, 8)
+    far = ends.copy()
+    far[0, 0, 0, 0] = 50
+    run = SimpleNamespace(
+        request=SimpleNamespace(
+            model=SimpleNamespace(decoded_event=(1, 8, 8), decoded_limits=limits),
+            task=lambda _, x: x,
+            library="python",
+        ),
+        progress=lambda _: None,
+        executor=SimpleNamespace(run=lambda x, _: x),
+        world=None,
+        endpoints=SimpleNamespace(fetch=lambda *_: ends),
+        draw_samples=lambda shown, *_: [(kind, far) for kind in shown],
+        out=tmp_path,
+    )
+    entry = SimpleNamespace(has_steps=True)
+    assert draw_pictures(run, [SimpleNamespace(leaders={}, default=entry, budget=4)])
+    pictures = read_pictures(tmp_path)
+    assert pictures["converged"].max() == 255
+    np.testing.assert_array_equal(pictures["default_4"][1:], pictures["converged"][1:])
