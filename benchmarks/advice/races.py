@@ -234,13 +234,15 @@ def race_fits(
     """
     results, endpoints = [], run.endpoints
     finest = (endpoints.steps or 0, endpoints.resolution)
-    for race in races:
-        if tuned := fitted.get(race.budget):
-            run.progress(f"{race.budget} evaluations: racing what was fitted")
-            race = race_again(run, race, tuned, run.clock.late_after(until))
-        results.append(race)
-        finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
-    endpoints.steps, endpoints.resolution = finest
+    try:
+        for race in races:
+            if tuned := fitted.get(race.budget):
+                run.progress(f"{race.budget} evaluations: racing what was fitted")
+                race = race_again(run, race, tuned, run.clock.late_after(until))
+            results.append(race)
+            finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
+    finally:  # also where the time is over at a race with coarser endpoints
+        endpoints.steps, endpoints.resolution = finest
     return results
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samplerbench.benchmarks.advice import races
 from samplerbench.benchmarks.advice.answer import read_pictures
 from samplerbench.benchmarks.advice.budget_answer import (
     draw_pictures,
@@ -300,3 +301,18 @@ def test_draw_pictures__have_one_grey_scale_without_limits(tmp_path, limits):
     pictures = read_pictures(tmp_path)
     assert pictures["converged"].max() == 255
     np.testing.assert_array_equal(pictures["default_4"][1:], pictures["converged"][1:])
+
+
+def test_race_fits__out_of_time_leaves_the_finest_endpoints(monkeypatch):
+    """The scores of all budgets were beside the endpoints of the race that was broken off."""
+    ends = SimpleNamespace(steps=512, resolution=1e-4)
+
+    def broken_off(*_):
+        ends.steps, ends.resolution = 64, 1e-2
+        raise OutOfTime
+
+    monkeypatch.setattr(races, "race_again", broken_off)
+    run = SimpleNamespace(endpoints=ends, clock=Clock(1.0), progress=lambda _: None)
+    with pytest.raises(OutOfTime):
+        races.race_fits(run, [SimpleNamespace(budget=4)], {4: [object()]}, 0.5)
+    assert (ends.steps, ends.resolution) == (512, 1e-4)
