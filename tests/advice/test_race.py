@@ -28,7 +28,8 @@ from samplerbench.benchmarks.advice.race import (
     log_ratio,
 )
 from samplerbench.benchmarks.advice.races import find_steps_for
-from samplerbench.benchmarks.advice.run import BudgetResult, Clock, OutOfTime
+from samplerbench.benchmarks.advice.run import BudgetResult, Clock, OutOfTime, Run
+from samplerbench.benchmarks.running.executors import Failure
 
 RUNGS = (4, 8, 16, 32, 64)
 
@@ -316,3 +317,26 @@ def test_race_fits__out_of_time_leaves_the_finest_endpoints(monkeypatch):
     with pytest.raises(OutOfTime):
         races.race_fits(run, [SimpleNamespace(budget=4)], {4: [object()]}, 0.5)
     assert (ends.steps, ends.resolution) == (512, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        (Failure("failed", "it raised"), False),
+        (Failure("killed", "by another process"), True),
+        (Failure("timed out", "on a busy machine"), True),
+        (Failure("failed", "out of memory", shrink=2), True),
+    ],
+)
+def test_measure_squares__stores_no_failure_of_the_machine(tmp_path, failure, again):
+    """A later run in the folder took such a failure for the sampler's."""
+    made = []
+    entry = SimpleNamespace(cell=SimpleNamespace(key="heun"))
+    for _ in range(2):
+        run = object.__new__(Run)
+        run.endpoints = SimpleNamespace(steps=64, solve=lambda *_: None)
+        run.store, run.failures = MeasurementStore(tmp_path, {}), {}
+        run.draw_samples = lambda todo, *_: made.append(1) or [(key, failure) for key in todo]
+        assert list(run.measure_squares({0: entry}, 0, 4, bool)) == [(0, None)]
+        assert run.failures == {"heun": failure.reason}
+    assert len(made) == 1 + again
