@@ -92,7 +92,8 @@ def to_choice(run: Run, entry: Entry, squares: Squares | None, fd_conv: Value | 
         rms=None if squares is None else float(np.sqrt(squares.mean())),
         median=None if squares is None else float(np.median(np.sqrt(squares))),
         fd_conv=fd_conv,
-        failed=cell.skip or run.failures.get(cell.key, ""),
+        # with an error, it was only features that failed
+        failed=cell.skip or ("" if squares is not None else run.failures.get(cell.key, "")),
         search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
         draws_noise=bool(sampler.stochastic),
     )

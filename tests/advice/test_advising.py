@@ -128,6 +128,24 @@ def test_stochastic_samplers_are_compared_in_distribution(tmp_path):
     assert "its samples are nearer to the converged samples" in found.sentences[0]
 
 
+def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, monkeypatch):
+    """The default was said to fail beside its error, and there to be no time for the distances."""
+    plain = SamplingTask.__call__
+
+    def without_features(self, world, tell):
+        if self.space:
+            raise RuntimeError("it takes 3 channels")
+        return plain(self, world, tell)
+
+    monkeypatch.setattr(SamplingTask, "__call__", without_features)
+    found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=FEW[:1], default="heun on karras")
+    assert found.budgets[0].default.error is not None
+    assert not found.budgets[0].default.failed
+    undecided = " ".join(found.undecided)
+    assert "have no fd_conv: RuntimeError: it takes 3 channels." in undecided
+    assert "no time to compare all samplers" not in undecided
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
