@@ -282,16 +282,17 @@ def load_subject(
     """Load the model of a spec, check it, and return the request for advice on it.
 
     Raises:
-        ValueError: the model cannot be loaded or has a defect, ``only`` cannot be raced, ``default`` is unknown,
-            or ``library`` cannot run the model.
+        ValueError: the model cannot be loaded or has a defect, ``only`` or ``default`` cannot be raced, or
+            ``library`` cannot run the model.
     """
-    if default is not None:
-        parse_current_sampler(default)  # before a model is loaded, which may take minutes
     chosen = [samplers.make(parse_spec(text)) for text in only]
-    for text, sampler in zip(only, chosen, strict=True):
+    named = [(f"--sampler {text}", sampler) for text, sampler in zip(only, chosen, strict=True)]
+    if default is not None:  # before a model is loaded, which may take minutes
+        named.append((f"--default {default}", parse_current_sampler(default)[0]))
+    for option, sampler in named:
         if sampler.adaptive or sampler.for_maps or sampler.nfe(candidates.TRIAL_GRID) is None:
             raise ValueError(
-                f"--sampler {text}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
+                f"{option}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
                 "samplerbench run"
             )
     if chosen and all(sampler.stochastic for sampler in chosen):

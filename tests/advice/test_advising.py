@@ -156,6 +156,7 @@ def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, m
         ({"only": ("hein",)}, "hein"),
         ({"only": ("ddpm",)}, "all of these draw noise"),
         ({"only": ("euler", "rk45")}, "whose cost a grid decides"),
+        ({"default": "rk45"}, "--default rk45: .* whose cost a grid decides"),  # it won with 60
         ({"ms": 1e-9}, "takes .* ms here, so that there is time for 0"),
     ],
 )
