@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import sys
@@ -351,6 +352,12 @@ def test_comfyui_has_names_for_its_own_levels():
     other = export("comfyui", make("dpmpp_2m"), karras(8, low, high, rho=5.0), model, "folder")
     assert "ManualSigmas" in other.code
     assert "noise that is 0.20% stronger" in other.remark
+    # ComfyUI's model keeps its own range, whatever range is sampled here
+    narrow = copy.copy(model)
+    narrow.sigma_min, narrow.sigma_max = 2 * low, high / 2
+    for known in (narrow, network("edm")):
+        grid = karras(8, known.sigma_min, known.sigma_max)
+        assert "ManualSigmas" in export("comfyui", make("dpmpp_2m"), grid, known, "folder").code
     lower = karras(8, low, 0.9 * high)
     assert export("comfyui", make("dpmpp_2m"), lower, model, "folder").remark == ""
     assert "do not end at 0" in export("comfyui", make("heun"), TO_MIN, model, "folder").remark
