@@ -115,6 +115,12 @@ class AdviceRequest:
         """Feature extractor for the model's samples; None if the model has none."""
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the samplers that the user named."""
+        texts = [*self.only, self.current_configuration.sampler]
+        return [str(parse_spec(text)["name"]) for text in texts]
+
     def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
         """Return the task that calls a function of :mod:`.tasks` with the model and arguments."""
         return ModelTask(self.spec, self.model.identity, self.device, function, arguments)

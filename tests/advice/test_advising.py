@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise, request
 from samplerbench.benchmarks.advice import measuring as truth
+from samplerbench.benchmarks.advice.advising import _question_of
 from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.races import forecast_errors_of_table, order_by_forecast
@@ -25,6 +26,7 @@ from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.process import RectifiedFlow
+from samplerbench.samplers import registry
 
 FEW = ("euler", "heun", "dpmpp_2m", "ipndm")
 
@@ -114,6 +116,16 @@ def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
     assert [b.best["python"].choice.error for b in again.budgets] == [
         b.best["python"].choice.error for b in first.budgets
     ]
+
+
+def test_question__covers_the_code_of_installed_plugins(monkeypatch):
+    """Changed code of a solver installed by pip got the measurements of the old code."""
+    asked = load_subject("gaussian", "cpu", 0, "card", ("heun", "euler"))
+    seen = []
+    for digest in ("a", "a", "b"):
+        monkeypatch.setitem(registry._ORIGIN, "heun", f"mine 0.1 sha256:{digest}")
+        seen.append(_question_of(asked))
+    assert seen[0] == seen[1] != seen[2]
 
 
 @pytest.mark.slow
