@@ -69,7 +69,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
         "batch": BATCH,
         "torch": torch.__version__,
         "code": _digest_of_code_files(),
-        "plugins": plugin_origins() | {name: samplers.origin(name) for name in request.names},
+        "plugins": plugin_origins() | request.foreign_samplers(),
     }
 
 

@@ -32,7 +32,9 @@ def describe_run(suite: Suite, part: str = PUBLIC, beacon: str = "") -> str:
     frozen = suite_of_part(load_suite(SUITE), part, beacon)
     ours, theirs = suite.model_dump(mode="json"), frozen.model_dump(mode="json")
     changed = [key for key in ours if key not in FREE and ours[key] != theirs[key]]
-    known = {canonical_json(parse_spec(e.name)): e.model_dump(include=OF_MODEL) for e in frozen.models}
+    known = {
+        canonical_json(parse_spec(e.name)): e.model_dump(include=OF_MODEL) for e in frozen.models
+    }
     changed += [
         f"model {format_spec(parse_spec(entry.name))}"
         for entry in suite.models

@@ -3,6 +3,7 @@ answered is said in a sentence.
 """
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.process import RectifiedFlow
-from samplerbench.samplers import registry
+from samplerbench.samplers import LinearMultistep, LinearRow, Source, registry
 
 FEW = ("euler", "heun", "dpmpp_2m", "ipndm")
 
@@ -118,14 +119,32 @@ def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
     ]
 
 
-def test_question__covers_the_code_of_installed_plugins(monkeypatch):
-    """Changed code of a solver installed by pip got the measurements of the old code."""
+def test_question__covers_the_code_of_other_samplers(monkeypatch):
+    """Changed code of a solver that pip installed, or of a notebook, got the measurements of the old code."""
     asked = load_subject("gaussian", "cpu", 0, "card", ("heun", "euler"))
     seen = []
     for digest in ("a", "a", "b"):
         monkeypatch.setitem(registry._ORIGIN, "heun", f"mine 0.1 sha256:{digest}")
         seen.append(_question_of(asked))
     assert seen[0] == seen[1] != seen[2]
+
+    def redefined(power):
+        @dataclass(frozen=True, kw_only=True)
+        class Mine(LinearMultistep):
+            name, order, history = "mine_of_a_notebook", 1, 0
+            source = Source("song2021ddim", "eq. 12", "https://arxiv.org/abs/2010.02502")
+
+            def plan(self, grid):
+                steps = [(cur, (nxt / cur) ** power) for cur, nxt in grid.intervals()]
+                return [LinearRow(cur, a=r, b=(1 - r,)) for cur, r in steps]
+
+        registry.spec_of(Mine())
+        return _question_of(load_subject("gaussian", "cpu", 0, "card", (Mine.name,)))
+
+    try:
+        assert redefined(1.0) == redefined(1.0) != redefined(1.1)
+    finally:
+        del registry._REGISTRY["mine_of_a_notebook"]
 
 
 @pytest.mark.slow
@@ -150,7 +169,9 @@ def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, m
         return plain(self, world, tell)
 
     monkeypatch.setattr(SamplingTask, "__call__", without_features)
-    found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=FEW[:1], default="heun on karras")
+    found = advise(
+        "gaussian", (4,), out=tmp_path, minutes=5, only=FEW[:1], default="heun on karras"
+    )
     assert found.budgets[0].default.error is not None
     assert not found.budgets[0].default.failed
     undecided = " ".join(found.undecided)
