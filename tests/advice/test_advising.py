@@ -321,7 +321,7 @@ def test_lines_of_a_start_at_infinity_are_refused_as_they_would_lack_the_first_s
     """They began with pure noise at the second level, where the sampler has a step behind it."""
 
     class Network(torch.nn.Module):
-        def forward(self, x_t, t, labels=None):  # noqa: ARG002
+        def forward(self, x_t, t, labels=None):
             return x_t / 2
 
     model = NativeDenoiser(
