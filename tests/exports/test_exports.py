@@ -65,6 +65,17 @@ def test_a_model_with_options_is_made_with_them():
     assert 'make_model("emoji", guidance=2.5)' in code
 
 
+def test_lines_for_python_begin_where_a_moved_model_does():
+    """Its first states are rotated and shifted; the lines began elsewhere, and gave other samples."""
+    spec = "family:modes(dim=3, seed=1, moved=2, std=0.5)"
+    model, run = make_model("family:modes", dim=3, seed=1, moved=2, std=0.5), {}
+    grid = karras(20, model.sigma_min, model.sigma_max)
+    exec(export("python", make("heun"), grid, model, spec).code, run)
+    noise = SampleNoise(0, torch.arange(16), model.event, model.dtype)
+    x = model.sigma_max * model.place_noise(noise.initial())
+    torch.testing.assert_close(run["samples"], make("heun").sample(model.bind(noise.ids, 0), x, grid))
+
+
 @pytest.mark.slow
 @each("kind", ["eps", "v", "x0", "flow", "edm"])
 @each("library", LIBRARIES)
