@@ -73,7 +73,9 @@ def test_lines_for_python_begin_where_a_moved_model_does():
     exec(export("python", make("heun"), grid, model, spec).code, run)
     noise = SampleNoise(0, torch.arange(16), model.event, model.dtype)
     x = model.sigma_max * model.place_noise(noise.initial())
-    torch.testing.assert_close(run["samples"], make("heun").sample(model.bind(noise.ids, 0), x, grid))
+    torch.testing.assert_close(
+        run["samples"], make("heun").sample(model.bind(noise.ids, 0), x, grid)
+    )
 
 
 @pytest.mark.slow
