@@ -21,7 +21,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
     return ""
 
 
-def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
+def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:
     """Return the lines, and no remark; raise ValueError for ``pipeline`` not fitted to a model."""
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
