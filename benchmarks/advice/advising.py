@@ -17,6 +17,7 @@ import torch
 from ... import models, samplers
 from ...results.run_directory.files import write_json
 from ...results.run_directory.sharing import hold_lead
+from ...samplers.registry import plugin_origins
 from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executors import Executor, Failure, InProcess
 from ..running.executors.executor import ignore_progress
@@ -68,10 +69,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
         "batch": BATCH,
         "torch": torch.__version__,
         "code": _digest_of_code_files(),
-        "plugins": [
-            hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
-            for file in samplers.plugin_files()
-        ],
+        "plugins": plugin_origins() | request.foreign_samplers(),
     }
 
 

@@ -38,12 +38,11 @@ def read_pictures(folder: Path) -> Pictures | None:
     return read_npz(folder / PICTURES)
 
 
-def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8:
+def as_8_bit_images(images: NDArray, low: float, high: float) -> Pictures8:
     """Return images ``(n, 1 or 3, height, width)`` as bytes ``(n, height, width[, 3])``.
 
-    ``limits`` become 0 and 255, and values beyond them are clamped. None takes the images' extremes.
+    ``low`` and ``high`` become 0 and 255, and values beyond them are clamped.
     """
-    low, high = limits or (float(images.min()), float(images.max()))
     scaled = (images - low) / max(high - low, 1e-12)
     whole = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
     return whole[:, 0] if whole.shape[1] == 1 else np.moveaxis(whole, 1, -1)
@@ -91,7 +90,7 @@ class Choice:
         label, sampler: configuration in words; its sampler in the command line's notation.
         schedule: schedule; "" if the sampler sets its own levels, "tuned levels" for fitted levels.
         nfe, steps: evaluations per sample; number of steps of the grid, None without a grid.
-        levels: noise levels of the grid, falling.
+        levels: noise levels of the grid, falling; empty if the first is infinite.
         error: geometric mean of the distances. It is None for stochastic and failed samplers, if time ran out,
             and for the configuration in ``Budget.in_distribution``.
         rms, median: root mean square and median of the distances; None where ``error`` is None.

@@ -20,7 +20,6 @@ from .answer import (
     Best,
     Budget,
     Choice,
-    Pictures8,
     Value,
     as_8_bit_images,
 )
@@ -87,13 +86,14 @@ def to_choice(run: Run, entry: Entry, squares: Squares | None, fd_conv: Value | 
         schedule="" if sampler.own_grid else cell.schedule.label,
         nfe=math.nan if cell.grid is None else expected_evaluations(run.request.model, cell),
         steps=cell.steps,
-        levels=() if grid is None else tuple(grid.sigma),
+        levels=() if grid is None or cell.infinite else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
         error=None if squares is None else log_error(squares).interval(),
         rms=None if squares is None else float(np.sqrt(squares.mean())),
         median=None if squares is None else float(np.median(np.sqrt(squares))),
         fd_conv=fd_conv,
-        failed=cell.skip or run.failures.get(cell.key, ""),
+        # with an error, it was only features that failed
+        failed=cell.skip or ("" if squares is not None else run.failures.get(cell.key, "")),
         search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
         draws_noise=bool(sampler.stochastic),
     )
@@ -221,16 +221,18 @@ def draw_pictures(run: Run, results: Sequence[BudgetResult]) -> bool:
         return False
     run.progress("pictures")
 
-    def pictured(x: NDArray) -> Pictures8:
-        task = run.request.task(decode_states, x)
-        return as_8_bit_images(run.executor.run(task, run.world), model.decoded_limits)
+    def decoded(x: NDArray) -> NDArray:
+        return run.executor.run(run.request.task(decode_states, x), run.world)
 
-    converged = run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32")
-    pictures = {"converged": pictured(converged)}
+    converged = decoded(run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
+    low, high = model.decoded_limits or (-math.inf, math.inf)
+    if not math.isfinite(high - low):  # the same grey levels in all pictures
+        low, high = float(converged.min()), float(converged.max())
+    pictures = {"converged": as_8_bit_images(converged, low, high)}
     for one in results:
         shown = _entries_to_show(run, one)
         for kind, outcome in list(run.draw_samples(shown, SCORED, SCORED + COUNT)):
             if not isinstance(outcome, Failure):
-                pictures[f"{kind}_{one.budget}"] = pictured(outcome)
+                pictures[f"{kind}_{one.budget}"] = as_8_bit_images(decoded(outcome), low, high)
     write_npz(run.out / PICTURES, pictures)
     return True

@@ -113,7 +113,7 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 
 
 def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
-    """Set ``distances`` and ``nearest`` of ``results``; return sentences on lack of time."""
+    """Set ``distances`` and ``nearest`` of ``results``; return sentences on lack of time, and failures."""
     first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
     space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
     if space is None:
@@ -125,7 +125,7 @@ def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
     for budget, entries in first.items():
         late = run.clock.late_after(begin + 0.5 * shares[budget] * (COMPARED - begin))
         estimate_distances(run, space, entries, len(entries), late)
-    begin, late_budgets = run.clock.share_spent, []
+    begin, late_budgets, failed = run.clock.share_spent, [], dict[str, str]()
     shares = _shares_of_time({budget: budget for budget in first})
     found: list[tuple[dict[str, Value], Entry | None]] = []
     for one in results:
@@ -134,7 +134,9 @@ def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
         labels = {entry.label for entry in entries}
         entries += [e for e in run.request.stochastic_entries(one.budget) if e.label not in labels]
         estimates = estimate_distances(run, space, entries, keep, late)
-        if len(estimates) < len(entries):
+        lacking = [e for n, e in enumerate(entries) if n not in estimates]
+        failed |= {why: e.label for e in lacking if (why := run.failures.get(e.cell.key))}
+        if any(e.cell.key not in run.failures for e in lacking):
             late_budgets.append(one.budget)
         best, level = one.leaders[LIBRARIES[0]].label, LEVEL / max(len(estimates), 1)
         own = next((e for n, e in estimates.items() if entries[n].label == best), None)
@@ -146,11 +148,13 @@ def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
         found.append((values, None if nearest is None else entries[nearest]))
     for one, (values, nearest) in zip(results, found, strict=True):
         one.distances, one.nearest = values, nearest
+    said = [f"Samples of {label} have no fd_conv: {why}." for why, label in failed.items()][:2]
     if not late_budgets:
-        return []
+        return said
     late_at = ", ".join(map(str, late_budgets))
     return [
-        f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv)."
+        f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv).",
+        *said,
     ]
 
 

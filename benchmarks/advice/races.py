@@ -96,6 +96,8 @@ DOUBTS = (0.03, 1.0)
 
 def order_by_forecast(probe: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries by their best rank in several forecasts; the last have no forecast."""
+    if not entries:
+        return []
     costs = np.array([_forecast_errors(probe, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
     ranks[~np.isfinite(costs).any(1)] = len(entries)
@@ -232,13 +234,15 @@ def race_fits(
     """
     results, endpoints = [], run.endpoints
     finest = (endpoints.steps or 0, endpoints.resolution)
-    for race in races:
-        if tuned := fitted.get(race.budget):
-            run.progress(f"{race.budget} evaluations: racing what was fitted")
-            race = race_again(run, race, tuned, run.clock.late_after(until))
-        results.append(race)
-        finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
-    endpoints.steps, endpoints.resolution = finest
+    try:
+        for race in races:
+            if tuned := fitted.get(race.budget):
+                run.progress(f"{race.budget} evaluations: racing what was fitted")
+                race = race_again(run, race, tuned, run.clock.late_after(until))
+            results.append(race)
+            finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
+    finally:  # also where the time is over at a race with coarser endpoints
+        endpoints.steps, endpoints.resolution = finest
     return results
 
 
@@ -284,16 +288,20 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
 def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
     """Set the steps of ``run.endpoints``; endpoints become more exact than samples of ``entries``.
 
-    Steps that were stored for the same ``budget`` and ``suffix`` are used again.
+    Steps that were stored for the same ``budget`` and ``suffix`` are used again, unless there are new entries, or
+    the steps were limited to at most a quarter of what there is time for now.
     """
     key = f"settled {budget} {suffix}".rstrip()
+    names, ends = [entry.cell.key[-10:] for entry in entries], run.endpoints
     stored = run.store.get(key)
-    if stored is None:
+    if stored is None or {*names} - {*stored[2]} or stored[0] >= stored[3] <= ends.most / 4:
         samples = [x for _, x in run.draw_samples(dict(enumerate(entries)), 0, FIRST)]
-        run.endpoints.set_steps([x for x in samples if not isinstance(x, Failure)])
-        run.store.put(key, [run.endpoints.steps, run.endpoints.resolution])
-    else:
-        run.endpoints.steps, run.endpoints.resolution = stored
+        ends.set_steps([x for x in samples if not isinstance(x, Failure)])
+        stored = [ends.steps, ends.resolution, names, ends.most]
+        run.store.put(key, stored)
+    ends.steps, ends.resolution, _, most = stored
+    if ends.steps >= most:  # limited by the time then, which the answer says
+        ends.most = min(ends.most, most)
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:

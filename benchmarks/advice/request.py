@@ -14,9 +14,11 @@ from ... import samplers
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.process import EDM, Process, RectifiedFlow
 from ...models.reference import Extractor
+from ...results.run_directory.behaviour_fingerprint import hash_of
 from ...samplers import Sampler
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.spec import label_of, parse_spec
+from ..identity.sampler import sampler_fingerprint
 from ..planning.model_loading import load_denoiser
 from ..planning.native import NATIVE, default_schedule
 from ..planning.planner import plan
@@ -24,6 +26,7 @@ from ..planning.schedules import make_schedule
 from ..running.executors import Tell
 from ..running.executors.worker_context import WorkerContext
 from ..running.model_check import check_model
+from ..sampling.failure import error_in_words
 from ..scoring.feature_references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
@@ -114,6 +117,19 @@ class AdviceRequest:
     def features(self) -> Extractor | None:
         """Feature extractor for the model's samples; None if the model has none."""
         return make_scoring_extractor(self.spec, self.model, self.extractor)
+
+    def foreign_samplers(self) -> dict[str, str]:
+        """Return digests of what named samplers do that are not of this package, by spec."""
+        digests = {}
+        for spec in (*self.only, self.current_configuration.sampler):
+            made = samplers.make(parse_spec(spec))
+            if samplers.origin(made.name) or not type(made).__module__.startswith("samplerbench."):
+                try:
+                    (cell, *_) = self.plan_cells([spec], ["karras"], 8 * self.model.passes)
+                    digests[spec] = hash_of(sampler_fingerprint(cell, self.model.event).to_json())
+                except Exception as error:  # raised by the sampler, whose runs will give the reason
+                    digests[spec] = error_in_words(error)
+        return digests
 
     def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
         """Return the task that calls a function of :mod:`.tasks` with the model and arguments."""
@@ -223,6 +239,11 @@ class AdviceRequest:
     def export_lines(self, library: str, cell: Cell) -> exports.Export:
         """Return the lines with which a library takes a cell's steps, or no code and the reason."""
         assert cell.grid is not None
+        if cell.infinite:
+            why = (
+                "lines cannot begin at an infinite level; advise on the model without sigma_max=inf"
+            )
+            return exports.Export(library, "", why)
         try:
             return exports.export(library, cell.sampler, cell.grid, self.model, self.spec)
         except ValueError as error:
@@ -279,16 +300,17 @@ def load_subject(
     """Load the model of a spec, check it, and return the request for advice on it.
 
     Raises:
-        ValueError: the model cannot be loaded or has a defect, ``only`` cannot be raced, ``default`` is unknown,
-            or ``library`` cannot run the model.
+        ValueError: the model cannot be loaded or has a defect, ``only`` or ``default`` cannot be raced, or
+            ``library`` cannot run the model.
     """
-    if default is not None:
-        parse_current_sampler(default)  # before a model is loaded, which may take minutes
     chosen = [samplers.make(parse_spec(text)) for text in only]
-    for text, sampler in zip(only, chosen, strict=True):
+    named = [(f"--sampler {text}", sampler) for text, sampler in zip(only, chosen, strict=True)]
+    if default is not None:  # before a model is loaded, which may take minutes
+        named.append((f"--default {default}", parse_current_sampler(default)[0]))
+    for option, sampler in named:
         if sampler.adaptive or sampler.for_maps or sampler.nfe(candidates.TRIAL_GRID) is None:
             raise ValueError(
-                f"--sampler {text}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
+                f"{option}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
                 "samplerbench run"
             )
     if chosen and all(sampler.stochastic for sampler in chosen):

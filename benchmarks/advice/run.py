@@ -89,6 +89,8 @@ class Clock:
 GENEROUS, SHORTEST = 20.0, 60.0
 """Time limit of a task: this multiple of its forecast, and at least this many seconds."""
 
+PASSING = ("killed", "timed out")
+"""States of failures that the machine may cause, as does memory that runs out: the next run measures again."""
 Late = Callable[[], bool]
 """Function that returns True once the time is up."""
 Progress = Callable[[str], None]
@@ -168,7 +170,9 @@ class Run:
                 if isinstance(outcome, Failure)
                 else self.endpoints.squared_distances(outcome, start).tolist()
             )
-            self.store.put(f"{self.endpoints.steps} {todo[key].cell.key} {suffix}", value)
+            passing = isinstance(outcome, Failure) and (outcome.status in PASSING or outcome.shrink)
+            if not passing:
+                self.store.put(f"{self.endpoints.steps} {todo[key].cell.key} {suffix}", value)
             yield key, self._read_squares(todo[key], value)
 
     def measure_features(

@@ -146,8 +146,8 @@ def _coverage(budgets: Sequence[Budget]) -> str:
     tried, fields = {budget.tried for budget in partial}, {budget.field for budget in partial}
     return (
         f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
-        f"{evaluations_in_words(*(budget.nfe for budget in partial))}. The others were forecast to be worse, or were "
-        "far behind with fewer evaluations."
+        f"{evaluations_in_words(*(budget.nfe for budget in partial))}. There was no time for the others, or they "
+        "were far behind with fewer evaluations."
     )
 
 

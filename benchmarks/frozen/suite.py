@@ -14,6 +14,8 @@ FREE = frozenset(
     | {"execution", "device", "batch_size", "path_curvature", "reference_samples"}
 )
 """Keys that change no number of the suite, or that a run may choose."""
+OF_MODEL = {"samples", "steps", "nfe", "extractor"}
+"""Keys of single models that change numbers."""
 
 
 def suite_of_part(suite: Suite, part: str = PUBLIC, beacon: str = "") -> Suite:
@@ -30,11 +32,13 @@ def describe_run(suite: Suite, part: str = PUBLIC, beacon: str = "") -> str:
     frozen = suite_of_part(load_suite(SUITE), part, beacon)
     ours, theirs = suite.model_dump(mode="json"), frozen.model_dump(mode="json")
     changed = [key for key in ours if key not in FREE and ours[key] != theirs[key]]
-    known = {canonical_json(parse_spec(entry.name)) for entry in frozen.models}
+    known = {
+        canonical_json(parse_spec(e.name)): e.model_dump(include=OF_MODEL) for e in frozen.models
+    }
     changed += [
         f"model {format_spec(parse_spec(entry.name))}"
         for entry in suite.models
-        if canonical_json(parse_spec(entry.name)) not in known
+        if known.get(canonical_json(parse_spec(entry.name))) != entry.model_dump(include=OF_MODEL)
     ]
     if changed:
         return f"This run is not {VERSION}: {', '.join(changed)} differ from it."

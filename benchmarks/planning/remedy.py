@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...samplers import plugin_file
+from ...samplers.families.tabulated import why_not_tabulable
 from ...samplers.peers import peers_path
 from ...samplers.spec import label_of
 from .budget import evaluations_by_steps, most_steps_within
@@ -30,7 +31,9 @@ def tuning_command(
     or else for any model. Samplers with the same sizes share a command.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
-    karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
+    karras, options = make_schedule("karras"), _tuning_options(missing.entries, subject)
+    levels = [pair for pair in options if pair[0] not in ("--what", "--also")]
+    groups = dict[tuple[tuple[int, ...], bool], dict[str, Any]]()
     for sampler in (one for one in made if not why_untunable(one)):
         cost = evaluations_by_steps(subject.model, sampler, karras, "zero")
         steps = {
@@ -38,14 +41,16 @@ def tuning_command(
         }
         fitting = tuple(size for size, n in steps.items() if n is not None and 2 <= n <= MOST_STEPS)
         if fitting:
-            groups.setdefault(fitting, {})[label_of(sampler)] = sampler
+            # levels alone where the sampler has no coefficients
+            able = options == levels or not why_not_tabulable(sampler, karras(8, 0.01, 10.0))
+            groups.setdefault((fitting, able), {})[label_of(sampler)] = sampler
     commands = []
-    for fitting, samplers in groups.items():
+    for (fitting, able), samplers in groups.items():
         axes = [
             ("--model", subject.name),
             *(("--sampler", label) for label in samplers),
             (flag, ",".join(map(str, fitting))),
-            *_tuning_options(missing.entries, subject),
+            *(options if able else levels),
             ("--out", missing.file),
         ]
         words = [

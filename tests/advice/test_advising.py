@@ -3,6 +3,7 @@ answered is said in a sentence.
 """
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise, request
 from samplerbench.benchmarks.advice import measuring as truth
+from samplerbench.benchmarks.advice.advising import _question_of
 from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.races import forecast_errors_of_table, order_by_forecast
@@ -23,6 +25,9 @@ from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
+from samplerbench.models.adapters import NativeDenoiser
+from samplerbench.models.process import RectifiedFlow
+from samplerbench.samplers import LinearMultistep, LinearRow, Source, registry
 
 FEW = ("euler", "heun", "dpmpp_2m", "ipndm")
 
@@ -114,6 +119,34 @@ def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
     ]
 
 
+def test_question__covers_the_code_of_other_samplers(monkeypatch):
+    """Changed code of a solver that pip installed, or of a notebook, got the measurements of the old code."""
+    asked = load_subject("gaussian", "cpu", 0, "card", ("heun", "euler"))
+    seen = []
+    for digest in ("a", "a", "b"):
+        monkeypatch.setitem(registry._ORIGIN, "heun", f"mine 0.1 sha256:{digest}")
+        seen.append(_question_of(asked))
+    assert seen[0] == seen[1] != seen[2]
+
+    def redefined(power):
+        @dataclass(frozen=True, kw_only=True)
+        class Mine(LinearMultistep):
+            name, order, history = "mine_of_a_notebook", 1, 0
+            source = Source("song2021ddim", "eq. 12", "https://arxiv.org/abs/2010.02502")
+
+            def plan(self, grid):
+                steps = [(cur, (nxt / cur) ** power) for cur, nxt in grid.intervals()]
+                return [LinearRow(cur, a=r, b=(1 - r,)) for cur, r in steps]
+
+        registry.spec_of(Mine())
+        return _question_of(load_subject("gaussian", "cpu", 0, "card", (Mine.name,)))
+
+    try:
+        assert redefined(1.0) == redefined(1.0) != redefined(1.1)
+    finally:
+        del registry._REGISTRY["mine_of_a_notebook"]
+
+
 @pytest.mark.slow
 def test_stochastic_samplers_are_compared_in_distribution(tmp_path):
     found = advise(
@@ -126,6 +159,26 @@ def test_stochastic_samplers_are_compared_in_distribution(tmp_path):
     assert "its samples are nearer to the converged samples" in found.sentences[0]
 
 
+def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, monkeypatch):
+    """The default was said to fail beside its error, and there to be no time for the distances."""
+    plain = SamplingTask.__call__
+
+    def without_features(self, world, tell):
+        if self.space:
+            raise RuntimeError("it takes 3 channels")
+        return plain(self, world, tell)
+
+    monkeypatch.setattr(SamplingTask, "__call__", without_features)
+    found = advise(
+        "gaussian", (4,), out=tmp_path, minutes=5, only=FEW[:1], default="heun on karras"
+    )
+    assert found.budgets[0].default.error is not None
+    assert not found.budgets[0].default.failed
+    undecided = " ".join(found.undecided)
+    assert "have no fd_conv: RuntimeError: it takes 3 channels." in undecided
+    assert "no time to compare all samplers" not in undecided
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -136,6 +189,7 @@ def test_stochastic_samplers_are_compared_in_distribution(tmp_path):
         ({"only": ("hein",)}, "hein"),
         ({"only": ("ddpm",)}, "all of these draw noise"),
         ({"only": ("euler", "rk45")}, "whose cost a grid decides"),
+        ({"default": "rk45"}, "--default rk45: .* whose cost a grid decides"),  # it won with 60
         ({"ms": 1e-9}, "takes .* ms here, so that there is time for 0"),
     ],
 )
@@ -257,6 +311,34 @@ def test_what_is_forecast_to_do_well_comes_first():
 
     errors = [error(entry) for entry in (*found[:5], *found[-5:])]
     assert np.median(errors[:5]) < 0.2 * np.median(errors[5:])
+
+
+def test_order_by_forecast__takes_no_entries_as_with_only_auto():
+    assert order_by_forecast(Pilot(make_model("gaussian"), None).probe, []) == []
+
+
+def test_lines_of_a_start_at_infinity_are_refused_as_they_would_lack_the_first_step():
+    """They began with pure noise at the second level, where the sampler has a step behind it."""
+
+    class Network(torch.nn.Module):
+        def forward(self, x_t, t, labels=None):
+            return x_t / 2
+
+    model = NativeDenoiser(
+        Network(), RectifiedFlow(), "flow", name="f", event=(2,), identity="f-1", infinite=True,
+        sigma_max=1e4,
+    )  # fmt: skip
+    asked = request.AdviceRequest("f", model, "cpu", 0)
+    (cell,) = asked.plan_cells(["euler"], ["uniform_time(process='flow')"], 5)
+    assert cell.infinite
+    assert cell.grid.sigma[0] < 10
+    lines = asked.export_lines("k-diffusion", cell)
+    assert not lines.code
+    assert "sigma_max=inf" in lines.remark
+    made = make_model("gaussian")
+    plain = request.AdviceRequest("gaussian", made, "cpu", 0)
+    (cell,) = plain.plan_cells(["euler"], ["karras"], 5)
+    assert plain.export_lines("k-diffusion", cell).code
 
 
 def test_truth__is_no_finer_than_there_is_time_for():

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.budget_answer import keep_common_latents, score_on_fresh_latents
+from samplerbench.benchmarks.advice import races
+from samplerbench.benchmarks.advice.answer import read_pictures
+from samplerbench.benchmarks.advice.budget_answer import (
+    draw_pictures,
+    keep_common_latents,
+    score_on_fresh_latents,
+)
 from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
@@ -21,7 +27,9 @@ from samplerbench.benchmarks.advice.race import (
     log_error,
     log_ratio,
 )
-from samplerbench.benchmarks.advice.run import BudgetResult, Clock, OutOfTime
+from samplerbench.benchmarks.advice.races import find_steps_for
+from samplerbench.benchmarks.advice.run import BudgetResult, Clock, OutOfTime, Run
+from samplerbench.benchmarks.running.executors import Failure
 
 RUNGS = (4, 8, 16, 32, 64)
 
@@ -248,3 +256,87 @@ def test_store__a_line_that_a_kill_cut_costs_no_further_value(tmp_path):
     store = MeasurementStore(tmp_path, {})
     assert (store.get("first"), store.get("second")) == ([1.0], [3.0])
     assert len(log.read_text().splitlines()) == 3
+
+
+def test_find_steps_for__does_not_keep_what_less_time_or_coarser_samplers_settled(tmp_path):
+    """A longer run in the same folder kept the coarse endpoints, and no longer said that they are coarse."""
+    seen = []
+
+    def settle(name, most):
+        ends = SimpleNamespace(steps=None, resolution=0.1, most=most)
+        ends.set_steps = lambda _: seen.append(name) or setattr(ends, "steps", min(most, 512))
+        run = SimpleNamespace(store=MeasurementStore(tmp_path, {}), endpoints=ends)
+        run.draw_samples = lambda *_: []
+        find_steps_for(run, [SimpleNamespace(cell=SimpleNamespace(key=name))], 4)
+        return ends.steps, ends.most
+
+    assert settle("euler", 128) == (128, 128)
+    assert settle("euler", 256) == (128, 128)  # still limited
+    assert settle("euler", 1024) == (512, 1024)
+    assert settle("euler", 512) == (512, 512)
+    assert settle("auto", 1024) == (512, 1024)
+    assert seen == ["euler", "euler", "auto"]
+
+
+@pytest.mark.parametrize("limits", [None, (0.0, math.inf)])
+def test_draw_pictures__have_one_grey_scale_without_limits(tmp_path, limits):
+    """An outlier made one strip paler than the others; an infinite limit made all black."""
+    ends = np.linspace(0, 1, 384).reshape(6, 1, 8, 8)
+    far = ends.copy()
+    far[0, 0, 0, 0] = 50
+    run = SimpleNamespace(
+        request=SimpleNamespace(
+            model=SimpleNamespace(decoded_event=(1, 8, 8), decoded_limits=limits),
+            task=lambda _, x: x,
+            library="python",
+        ),
+        progress=lambda _: None,
+        executor=SimpleNamespace(run=lambda x, _: x),
+        world=None,
+        endpoints=SimpleNamespace(fetch=lambda *_: ends),
+        draw_samples=lambda shown, *_: [(kind, far) for kind in shown],
+        out=tmp_path,
+    )
+    entry = SimpleNamespace(has_steps=True)
+    assert draw_pictures(run, [SimpleNamespace(leaders={}, default=entry, budget=4)])
+    pictures = read_pictures(tmp_path)
+    assert pictures["converged"].max() == 255
+    np.testing.assert_array_equal(pictures["default_4"][1:], pictures["converged"][1:])
+
+
+def test_race_fits__out_of_time_leaves_the_finest_endpoints(monkeypatch):
+    """The scores of all budgets were beside the endpoints of the race that was broken off."""
+    ends = SimpleNamespace(steps=512, resolution=1e-4)
+
+    def broken_off(*_):
+        ends.steps, ends.resolution = 64, 1e-2
+        raise OutOfTime
+
+    monkeypatch.setattr(races, "race_again", broken_off)
+    run = SimpleNamespace(endpoints=ends, clock=Clock(1.0), progress=lambda _: None)
+    with pytest.raises(OutOfTime):
+        races.race_fits(run, [SimpleNamespace(budget=4)], {4: [object()]}, 0.5)
+    assert (ends.steps, ends.resolution) == (512, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        (Failure("failed", "it raised"), False),
+        (Failure("killed", "by another process"), True),
+        (Failure("timed out", "on a busy machine"), True),
+        (Failure("failed", "out of memory", shrink=2), True),
+    ],
+)
+def test_measure_squares__stores_no_failure_of_the_machine(tmp_path, failure, again):
+    """A later run in the folder took such a failure for the sampler's."""
+    made = []
+    entry = SimpleNamespace(cell=SimpleNamespace(key="heun"))
+    for _ in range(2):
+        run = object.__new__(Run)
+        run.endpoints = SimpleNamespace(steps=64, solve=lambda *_: None)
+        run.store, run.failures = MeasurementStore(tmp_path, {}), {}
+        run.draw_samples = lambda todo, *_: made.append(1) or [(key, failure) for key in todo]
+        assert list(run.measure_squares({0: entry}, 0, 4, bool)) == [(0, None)]
+        assert run.failures == {"heun": failure.reason}
+    assert len(made) == 1 + again

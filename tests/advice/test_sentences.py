@@ -302,6 +302,8 @@ def test_alternatives__are_not_claimed_to_be_farther_than_their_interval_shows()
 def test_coverage__is_said_with_the_best_that_was_tried():
     one = simple(8, (0.5, 0.4, 0.6), left_out=95, hopeless=5)
     assert any("40 of 140 with 8 evaluations." in text for text in said(one))
+    # on slow models nothing is forecast
+    assert not any("forecast" in text for text in said(one))
     more = simple(10, (0.5, 0.4, 0.6), tried=12, left_out=9)
     assert any(
         "12 to 40 of up to 140 with 8 and 10 evaluations." in text for text in said(one, more)

@@ -149,3 +149,12 @@ def test_export__the_nodes_of_a_flow_are_text_to_type():
         "ManualSigmas: the text of the next lines",
         "0.9999, 0.9, 0.75, 0.5, 0.0",
     ]
+
+
+def test_export__writes_levels_out_that_are_not_of_the_range_of_comfyui():
+    """ComfyUI's model keeps its own range, whatever range is sampled here."""
+    narrow = network("eps")
+    narrow.sigma_min, narrow.sigma_max = 2 * narrow.sigma_min, narrow.sigma_max / 2
+    for model in (narrow, network("edm")):
+        grid = karras(8, model.sigma_min, model.sigma_max)
+        assert "ManualSigmas" in export("comfyui", make("dpmpp_2m"), grid, model, "folder").code

@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from networks import network
 
-from samplerbench.benchmarks.advice.exports import comfyui, missing
+from samplerbench.benchmarks.advice.exports import comfyui, export, missing
 from samplerbench.benchmarks.advice.exports.diffusers import scaled_scheduler
 from samplerbench.benchmarks.advice.exports.diffusers_schedulers import (
     coordinates_of,
     own_scheduler,
 )
 from samplerbench.benchmarks.advice.exports.k_diffusion import find_function_call
-from samplerbench.samplers import karras, make, names
+from samplerbench.models import make_model
+from samplerbench.samplers import SampleNoise, karras, make, names
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "lines-to-paste.md"
@@ -111,3 +113,16 @@ def test_the_rows_of_the_page_are_rows_of_the_table_of_all_samplers():
     on_page = re.findall(r"^\| `.*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(on_page) >= 9
     assert set(on_page) <= printed
+
+
+def test_lines_for_python_begin_where_a_moved_model_does():
+    """Its first states are rotated and shifted; the lines began elsewhere, and gave other samples."""
+    spec = "family:modes(dim=3, seed=1, moved=2, std=0.5)"
+    model, run = make_model("family:modes", dim=3, seed=1, moved=2, std=0.5), {}
+    grid = karras(20, model.sigma_min, model.sigma_max)
+    exec(export("python", make("heun"), grid, model, spec).code, run)
+    noise = SampleNoise(0, torch.arange(16), model.event, model.dtype)
+    x = model.sigma_max * model.place_noise(noise.initial())
+    torch.testing.assert_close(
+        run["samples"], make("heun").sample(model.bind(noise.ids, 0), x, grid)
+    )

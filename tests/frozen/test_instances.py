@@ -77,6 +77,9 @@ def test_describe_run__names_what_differs():
     assert describe_run(few) == f"sb-2026.1 ({definition.digest()}), part public"
     assert "not sb-2026.1: samples" in describe_run(few.replaced(samples=64))
     assert "not sb-2026.1: model gmm-2d" in describe_run(few.replaced(models=["gmm-2d"]))
+    # the suite's own value, which also replaces those of the networks
+    for same in ({"samples": suite.samples}, {"nfe": suite.nfe}, {"extractor": suite.extractor}):
+        assert "not sb-2026.1: model fashion" in describe_run(suite.replaced(**same))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,10 @@ from tuned_home import TUNE, cells, fails, invoke
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app, main
-from samplerbench.benchmarks.planning.remedy import plugin_arguments
+from samplerbench.benchmarks.planning.model_loading import load_model
+from samplerbench.benchmarks.planning.remedy import plugin_arguments, tuning_command
 from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
+from samplerbench.benchmarks.planning.tuned_schedule import UntunedError
 from samplerbench.results.result_table import load
 from samplerbench.samplers import make
 from samplerbench.samplers.peers import set_peers_path
@@ -115,6 +117,20 @@ def test_the_command_keeps_to_the_way_in_which_the_file_was_tuned(home, monkeypa
     assert first == before
     assert second.setting == before.setting
     assert len(cells(samplers=["euler", "ipndm"], schedules=["tuned(file='way.json')"])) == 2
+
+
+def test_a_sampler_without_coefficients_is_tuned_by_its_levels_in_a_file_of_coefficients(home):
+    """The command that was printed for it failed: heun has no coefficients to tune."""
+    (entry, *_) = read_tuned(home / "tuned.json")
+    setting = entry.setting.model_copy(update={"what": "coefficients"})
+    missing = UntunedError(
+        "it is missing", "c.json", (entry.model_copy(update={"setting": setting}),)
+    )
+    made = [make("ipndm"), make("heun")]
+    words = tuning_command(missing, load_model("gmm-2d"), made, [4], None)
+    both, alone = words.split(" && ")
+    assert "--sampler ipndm --steps 4 --what coefficients" in both
+    assert "--sampler heun --steps 4 --objective" in alone
 
 
 def test_another_model_is_tuned_in_the_same_way_but_for_where_it_is_scored_too(home):

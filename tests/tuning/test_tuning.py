@@ -228,6 +228,21 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
     assert len(calls) == 5
 
 
+def test_tune_targets__tunes_a_class_of_a_notebook_again(gmm, tmp_path, monkeypatch):
+    """It was answered by the entry of a class of the same name, however it was defined then."""
+    calls, grid = [], karras(2, gmm.sigma_min, gmm.sigma_max)
+    monkeypatch.setattr(
+        "samplerbench.benchmarks.tuning.tuning.search_levels",
+        lambda _problem, sampler, *_: calls.append(sampler) or SearchResult(grid, "karras", grid),
+    )
+    tasks = [Target(EULER, 2)]
+    for calls_so_far, module in ((1, "__main__"), (2, "__main__"), (2, "samplerbench.samplers")):
+        monkeypatch.setattr(type(EULER), "__module__", module)
+        (entry,) = tuner(tmp_path / "t.json", gmm)(tasks)
+        assert len(calls) == calls_so_far
+        assert read_tuned(tmp_path / "t.json") == (entry,)
+
+
 @pytest.mark.slow
 def test_another_setting_is_tuned_again_and_takes_the_place(gmm, tmp_path):
     file, tasks = tmp_path / "t.json", targets_of([EULER], gmm, [2], None)

@@ -282,12 +282,15 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return ComfyUI's name of a scheduler that gives a grid's levels on a model; "" for none."""
-    if not grid.to_zero or len(grid) < 2:
+    """Return ComfyUI's name of a scheduler that gives a grid's levels on a model; "" for none.
+
+    ComfyUI takes the range from its own model: the ends of a table of levels; of other models it is not known.
+    """
+    table = getattr(getattr(innermost_model(model), "process", None), "levels", ())
+    if not table or math.isinf(table[-1]) or not grid.to_zero or len(grid) < 2:
         return ""
-    ends = (model.sigma_min, model.sigma_max)
     for name, schedule in (("karras", karras), ("exponential", uniform_lambda)):
-        levels = schedule(len(grid), *ends, to_zero=True).sigma
+        levels = schedule(len(grid), table[0], table[-1], to_zero=True).sigma
         if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(levels, grid.sigma, strict=True)):
             return name
     return ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from textwrap import indent
 from typing import Any
 
-from ....models.denoiser import Denoiser
+from ....models.denoiser import Denoiser, innermost_model
 from ....samplers import Grid, Sampler, found_for_model, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
@@ -21,7 +21,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
     return ""
 
 
-def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
+def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:
     """Return the lines, and no remark; raise ValueError for ``pipeline`` not fitted to a model."""
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
@@ -36,6 +36,8 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     loading = [f"load_file({literal(str(file))})"] if file else ["load_plugins()"] * installed
     classes: dict[type, None] = {}
     code = _sampler_code(sampler, classes)
+    placed = type(innermost_model(model)).place_noise is not Denoiser.place_noise
+    first = "model.place_noise(noise.initial())" if placed else "noise.initial()"
     names = ["Grid", "SampleNoise", *(call.partition("(")[0] for call in loading), "make"]
     return "\n".join(
         [
@@ -51,7 +53,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
             "",
             "ids, seed = torch.arange(16), 0  # the numbers of the samples, and the root of all noise",
             "noise = SampleNoise(seed, ids, model.event, model.dtype)",
-            "x = grid.sigma[0] * noise.initial()",
+            f"x = grid.sigma[0] * {first}",
             "samples = sampler.sample(model.bind(ids, seed), x, grid, noise)",
             "images = model.decode(samples)",
         ]
