@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoiser import Denoiser, level_per_row
+from ..denoiser import Denoiser, Pair, level_per_row
 from ..exact.base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
 from ..exact.probability_flow import flow_states
 from ..guidance import Altered
@@ -164,6 +164,12 @@ class Perturbed(Altered):
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the inner model's denoised images with the error added, in ``x``'s dtype."""
         return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
+
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return the inner model's guided and free images, with the same error added to both."""
+        error = self.error(x, sigma).to(x.dtype)
+        guided, free = self.inner.denoise_both(x, sigma, labels)
+        return guided + error, free + error
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the error ``(batch, *event)`` float64 that :meth:`denoise` adds at ``x``."""

@@ -16,6 +16,7 @@ from scipy.linalg import sqrtm
 from samplerbench.models import make_model
 from samplerbench.models.exact.base import CHUNK
 from samplerbench.models.exact.problems import gaussian, gmm_2d
+from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.perturbed import FEATURES, Perturbed, RandomField
 from samplerbench.samplers import NoNoise, karras
 from samplerbench.samplers.methods.edm import Heun
@@ -272,3 +273,16 @@ def test_a_model_of_one_s_own_needs_its_spread(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"give it as spread=1\.0"):
         make_model(f"perturbed:{path}:make")
     assert make_model(f"perturbed:{path}:make", spread=1.0).endpoint(normal(2, 2)) is None
+
+
+def test_perturbed__both_images_of_a_guided_model_have_the_error():
+    inner = ClassifierFree(make_model("digits"), 3.0)
+    model, x, labels = (
+        Perturbed(inner, 0.1, 0.5),
+        torch.randn(2, *inner.event),
+        torch.tensor([3, 7]),
+    )
+    both, plain = (m.denoise_both(x, 1.0, labels) for m in (model, inner))
+    assert (plain[0] - plain[1]).abs().max() > 0.01
+    torch.testing.assert_close(both[0] - both[1], plain[0] - plain[1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(both[0], model.denoise(x, 1.0, labels))
