@@ -244,10 +244,9 @@ def test_tune__takes_objects_and_gives_levels_that_are_better(tmp_path):
         assert len(entry.levels) == 5
         assert entry.train.tuned.error <= entry.train.untuned.error
     assert said
-    before = file.read_bytes()
     again = samplerbench.tune(model, ["euler", Mine], **small)
     assert [entry.levels for entry in again.entries] == [e.levels for e in tuning.entries]
-    assert file.read_bytes() == before
+    assert again.entries[0] == tuning.entries[0]  # a class of one's own is tuned again
     with pytest.raises(ValueError, match="one of them"):
         samplerbench.tune(model, ["euler"], out=file)
 

@@ -330,7 +330,7 @@ def test_fewer_entries_are_available_at_the_start() -> None:
             ]
 
     failures = {check.name: check.detail for check in check_sampler(Greedy(), fast=True).failures}
-    assert failures["algebra"] == "row 0 reads 1 entries of earlier steps, of 0"
+    assert "has 2 weights b, but 0 earlier entries are kept" in failures["runs"]
 
 
 def test_check_algebra__a_weight_of_a_first_step_that_is_no_number_is_found() -> None:
