@@ -318,8 +318,7 @@ def tune(
         samplers: samplers to tune: specs, objects or classes.
         nfe: evaluations per sample; or give ``steps``.
         steps: numbers of steps; or give ``nfe``.
-        out: JSON file for the schedule ``tuned(file=…)``. Entries of the same settings are reused,
-            but for samplers of a notebook or script, whose class may have changed.
+        out: JSON file for the schedule ``tuned(file=…)``. Entries of the same settings are reused.
         latents: number of latents to tune on, which no run uses.
         test_latents: number of further latents, which only measure the error of the result.
         seed: root seed of the latents.

@@ -48,12 +48,18 @@ def suite_of(
     if samplers is not None:
         keys["samplers"] = [sampler_spec(sampler) for sampler in list_of(samplers)]
     if suite is None or isinstance(suite, Mapping):
-        given, budgets = dict(suite or {}), {"steps", "nfe"}
-        replaces_budgets = budgets if budgets & given.keys() else set()
-        new = {key: v for key, v in keys.items() if key not in given.keys() | replaces_budgets}
+        # models of the call take the place of the dictionary's; empty values stand for none
+        given = {
+            key: value
+            for key, value in (suite or {}).items()
+            if value is not None
+            and (key not in keys or (key != "models" and value not in ([], ())))
+        }
+        budgets = {"steps", "nfe"} if given.keys() & {"steps", "nfe"} else set()
+        new = {key: value for key, value in keys.items() if key not in given.keys() | budgets}
         full_suite = check_suite({"name": "suite", **given, **new}, "the suite")
         if "models" not in given:  # else a new value also replaces the values of single models
-            keys = {key: v for key, v in keys.items() if key not in new}
+            keys = {key: value for key, value in keys.items() if key not in new}
     else:
         full_suite = suite if isinstance(suite, Suite) else _load_suite_argument(suite)
     if timed is not None:

@@ -93,7 +93,7 @@ def from_network(
 
     Args:
         network: function of the state ``x_t`` = alpha x0 + sigma z and the native time ``t``
-            ``(batch,)``, in the dtype of its weights. A third argument, if it has one, is None. An
+            ``(batch,)``, float32 unless its weights are float64. A third argument, if it has one, is None. An
             ``nn.Module`` is put in evaluation mode and frozen.
         prediction: type of the output, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
@@ -108,7 +108,9 @@ def from_network(
 
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
-    network_dtype = parameter_dtype(network) or torch.float32
+    # 16 bits would round the time, and a function may use networks of several dtypes
+    is_double = isinstance(network, nn.Module) and parameter_dtype(network) == torch.float64
+    dtype = torch.float64 if is_double else torch.float32
     return NativeDenoiser(
         _accept_labels(network),
         process,
@@ -117,8 +119,8 @@ def from_network(
         event=tuple(event),
         identity=f"{name}-{digest_of_object(network, prediction, tuple(event), process, limits)}",
         times=times,
-        network_dtype=network_dtype,
-        dtype=torch.promote_types(network_dtype, torch.float32),
+        network_dtype=dtype,
+        dtype=dtype,
         sigma_max=highest_finite_level(process, process.level(process.t_max)),
         limits=limits,
     )

@@ -16,6 +16,7 @@ MOVED = {
     "benchmarks.scoring.solutions": "benchmarks.scoring",
     "benchmarks.suites.spec": "samplers.spec",
     "results.run_directory.disk": "results.run_directory",
+    "samplers.families.adams": "samplers.families.multistep",
     "samplers.pilot": "samplers.auto",
 }
 """New names by old names, without ``samplerbench.``; modules inside a package keep their names."""

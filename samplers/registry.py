@@ -80,13 +80,17 @@ def spec_of(sampler: Any) -> dict[str, Any]:
     """
     cls = type(sampler)
     other = _REGISTRY.get(getattr(cls, "name", ""))
-    if other and (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__):
-        del _REGISTRY[cls.name]
-        if other is not cls:  # samplers that name it, such as cfgpp, equal those made before
-            from .loop import forget_plans
+    if (
+        other is not cls
+        and other
+        and (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
+    ):
+        # samplers that name it, such as cfgpp, equal those made before
+        from .loop import forget_plans
 
-            make_once.cache_clear()
-            forget_plans()
+        del _REGISTRY[cls.name]
+        make_once.cache_clear()
+        forget_plans()
     if ":" not in getattr(cls, "name", "") and _UNLISTED.get(getattr(cls, "name", "")) is not cls:
         register(cls)
     return {"name": cls.name, **non_default(sampler)}

@@ -255,7 +255,7 @@ def test_help_reads_well():
 
 def test_advise_and_tune__no_time_and_no_sampler_are_one_sentence(tmp_path):
     for minutes in (0, float("nan")):
-        with pytest.raises(ValueError, match="--minutes must be a time above 0"):
+        with pytest.raises(ValueError, match="--minutes must be a finite time above 0"):
             samplerbench.advise("gmm-2d", minutes=minutes, out=tmp_path)
     with pytest.raises(ValueError, match="no sampler to tune"):
         samplerbench.tune("gmm-2d", [], nfe=[5], out=tmp_path / "t.json")

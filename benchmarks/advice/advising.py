@@ -138,7 +138,7 @@ def advise(
         ValueError: an argument is invalid, the model fails, time is too short, or another process uses ``out``.
     """
     if not 0 < minutes < math.inf:
-        raise ValueError(f"--minutes must be a time above 0, got {minutes}")
+        raise ValueError(f"--minutes must be a finite time above 0, got {minutes}")
     clock = Clock(minutes, begun=begun)
     if library not in LIBRARIES:
         raise ValueError(f"there is no library {library!r}; choose one of {', '.join(LIBRARIES)}")

@@ -151,7 +151,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     scoring, times = sum(row.scoring for row in rows), resolved.timing
     timing = times.seconds * (len(times.batch_size) + (times.sweep > 0))
     if times.minutes:
-        timing = min(timing, 60 * times.minutes / len(rows))
+        timing = min(timing, 60 * times.minutes / max(len(rows), 1))
     pace = f", and timing about {duration_in_words(timing)} a model" if times.enabled else ""
     say(
         f"Sampling takes about {duration_in_words(sampling)} here, references {duration_in_words(solving)} and "

@@ -159,7 +159,7 @@ def _reference_for(
             return _reference_of_statistics(file, moments, model, extractor, cache)
     data = load_real_data(model, source)
     if source is not None:
-        check_range(data.reference, limits, source)
+        check_range(data.reference, limits, f"--reference {source}")
     features, name = real_features(extractor, data, limits, cache)
     mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
     # the model's own samples are in random order; files and data sets may be sorted by class

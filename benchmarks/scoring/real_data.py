@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -137,19 +138,19 @@ def _check_samples(samples: Tensor, event: tuple[int, ...], source: str, whose: 
 
 def check_range(samples: Tensor, limits: tuple[float, float] | None, source: str) -> None:
     """Raise a ValueError if many values of real samples are outside ``limits``, or all in one half of it."""
-    if limits is None:
+    if limits is None or not math.isfinite(limits[1] - limits[0]):
         return
     low, high = limits
     outside = clamp(samples, limits)[1]
     if outside > MOST_OUTSIDE:
         raise ValueError(
-            f"{outside:.0%} of the values of --reference {source} are outside the data's range "
+            f"{outside:.0%} of the values of {source} are outside the data's range "
             f"[{low:g}, {high:g}]; scale them to it"
         )
     smallest, largest = float(samples.min()), float(samples.max())
     if smallest >= (low + high) / 2 or largest <= (low + high) / 2:
         raise ValueError(
-            f"the values of --reference {source} are all in [{smallest:g}, {largest:g}], "
+            f"the values of {source} are all in [{smallest:g}, {largest:g}], "
             f"one half of the data's range [{low:g}, {high:g}]; "
             "scale them to the whole of it, as values x in [0, 1] by x * (high - low) + low"
         )

@@ -34,7 +34,11 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     if len(tables) == 1:
         return tables[0]
     frames = [
-        frame.assign(run=f"{name}/" + frame["run"].astype("string") if "run" in frame else name)
+        frame.assign(
+            run=(f"{name}/" + frame["run"].astype("string")).fillna(name)
+            if "run" in frame
+            else name
+        )
         for name, frame in zip(run_names(sources), (table.frame for table in tables), strict=True)
     ]
     frames = [frame.astype(object) for frame in frames]

@@ -54,10 +54,11 @@ def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
     """Overwrite ``x`` by step ``row`` on entries ``past``, newest first; return x and its entry."""
-    if len(row.b) > len(past) + 1:
+    if any(row.b[len(past) + 1 :]):
         raise ValueError(
             f"a step from sigma = {row.sigma:.4g} has {len(row.b)} weights b, but {len(past)} earlier "
-            "entries are kept; set the class attribute history to the largest number that a step reads"
+            "entries are kept; set the class attribute history to the largest number that a step "
+            "reads, and let first steps read fewer"
         )
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
     entry = compute_history_entry(x, d, row.p, row.q)

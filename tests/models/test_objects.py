@@ -81,8 +81,17 @@ class Line(nn.Linear):
         return super().forward(x)
 
 
-def test_from_network__a_network_is_called_in_the_dtype_of_its_weights():
-    for dtype, state in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
-        model = from_network(Line(2, 2).to(dtype), event=(2,))
-        assert (model.network_dtype, model.dtype) == (dtype, state)
-        assert model.denoise(torch.ones(1, 2, dtype=state), 1.0, None).dtype == state
+def test_from_network__weights_in_float64_are_called_in_it_and_16_bits_round_no_time():
+    model = from_network(Line(2, 2).double(), event=(2,))
+    assert model.network_dtype == model.dtype == torch.float64
+    assert model.denoise(torch.ones(1, 2, dtype=torch.float64), 1.0, None).dtype == torch.float64
+    times = []
+    low = torch.nn.Linear(2, 2, dtype=torch.bfloat16)
+
+    def network(x, t):
+        times.append(float(t))
+        return low(x.bfloat16()).float()
+
+    model = from_network(network, event=(2,))
+    model.denoise(torch.ones(1, 2), model.sigma_max, None)
+    assert times == [999.0]

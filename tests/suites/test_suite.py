@@ -311,6 +311,9 @@ def test_suite_of__keywords_replace_keys_of_a_dictionary_as_of_a_suite():
         assert (replaced.samples, replaced.models[0].samples) == (128, None)
         assert (replaced.steps, replaced.nfe) == ((4,), None)
     assert suite_of(keys, None, ["heun"], {}).models[0].samples == 64
+    empty = {"models": [], "samplers": [], "nfe": None}
+    found = suite_of(empty, [{"name": "gmm-2d", "samples": 32}], ["heun"], {"steps": [3]})
+    assert (found.models[0].samples, found.steps) == (32, (3,))
 
 
 def test_suite_of__timing_on_keeps_the_other_settings_of_times():
