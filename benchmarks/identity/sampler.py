@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from ... import samplers
 from ...models.loaders.schemes import is_package_data
 from ...models.loaders.source_file import files_of_modules, hashes_of_code
 from ...models.loaders.user_files import FileRecorder, module_file, named_hashes, record_files
-from ...results.run_directory.behaviour_fingerprint import FILE, Fact, Fingerprint, Numbers
+from ...results.run_directory.behaviour_fingerprint import FILE, Fact, Fingerprint, Numbers, hash_of
 from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.loop import cached_plan
 from ...samplers.types import Pair, StepNoise
@@ -106,6 +107,23 @@ def _first_states(start: Start, means: Tensor) -> Numbers:
     z = SampleNoise(PROBE_SEED, ids, tuple(means.shape[1:]), torch.float64).initial()
     labels = (ids % len(means)).to(means.device)
     return reduce_rows(start.states((start.sigma_max * z).to(means.device), labels), torch.float64)
+
+
+def origin_or_digest(sampler: Sampler, steps: int) -> str:
+    """Return the origin of an installed sampler or of a file; "" for a sampler of this package.
+
+    For a class of a notebook or script, which may change, it is a hash of samples with ``steps``
+    steps; "" if they fail, as the sampler's runs then do, with the reason.
+    """
+    origin = samplers.origin(sampler.name)
+    if origin or type(sampler).__module__.startswith("samplerbench."):
+        return origin
+    x = torch.linspace(-30, 30, 8, dtype=torch.float64).reshape(2, 4)
+    with suppress(Exception):
+        grid = samplers.karras(steps, 0.01, 10.0)
+        ends = sampler.sample(lambda x, s: (x + x.sin()) / (1 + s * s), x, grid, 0)
+        return hash_of(ends.tolist())
+    return ""
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:

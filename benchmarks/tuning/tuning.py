@@ -9,18 +9,16 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from ... import samplers
 from ...models.denoiser import Denoiser
-from ...results.run_directory.behaviour_fingerprint import hash_of
-from ...samplers import Grid, Sampler, karras
+from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import (
     correction_weights,
     move_coefficients,
     why_not_tabulable,
 )
 from ...samplers.spec import label_of
+from ..identity.sampler import origin_or_digest
 from ..planning.budget import evaluations_by_steps, most_steps_within
 from ..planning.model_loading import NamedModel
 from ..planning.schedules import make_schedule
@@ -290,7 +288,7 @@ class ModelTuning:
             sigma_min=model.sigma_min,
             sigma_max=model.sigma_max,
             sampler=target.label,
-            origin=samplers.origin(target.sampler.name) or _digest_of_own(target),
+            origin=origin_or_digest(target.sampler, target.steps),
             steps=target.steps,
         )
 
@@ -349,16 +347,6 @@ class TuneTask:
             return ModelTuning(subject, other, *self.options, device=world.setting.device)
 
         return world.once((self.models, self.options), make_tuning)
-
-
-def _digest_of_own(target: Target) -> str:
-    """Return a hash of samples by a class of a notebook or script, which may change; "" for ours."""
-    if type(target.sampler).__module__.startswith("samplerbench."):
-        return ""
-    x = torch.linspace(-30, 30, 8, dtype=torch.float64).reshape(2, 4)
-    grid = karras(target.steps, 0.01, 10.0)
-    ends = target.sampler.sample(lambda x, s: (x + x.sin()) / (1 + s * s), x, grid, 0)
-    return hash_of(ends.tolist())
 
 
 def tune_targets(

@@ -53,3 +53,12 @@ def test_a_wrong_kind_or_number_is_one_sentence():
         make_model("family:wavelet", dim=6)
     with pytest.raises(ValueError, match="dim >= 2, std > 0"):
         make_model("family:curve", std=-1.0)
+
+
+def test_make_model__an_option_that_must_be_a_number_is_one_sentence():
+    for name, option in (("wavelet", {"side": "32"}), ("family:curve", {"dim": 2.5})):
+        with pytest.raises(ValueError, match="must be a whole number, got"):
+            make_model(name, **option)
+    with pytest.raises(ValueError, match="std must be a number, got 'a'"):
+        make_model("family:curve", std="a")
+    assert make_model("family:curve", std=1, moved=None).event == (8,)

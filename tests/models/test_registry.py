@@ -392,12 +392,3 @@ def test_moments_may_require_gradients(write):
 def test_moments_alone_leave_nothing_held_out(write):
     text = GOOD.replace("def sample", "def other")
     assert make_model(f"{write(text)}:exact").reference().held_out(5).shape == (0, 3)
-
-
-def test_make_model__an_option_that_must_be_a_number_is_one_sentence():
-    for name, option in (("wavelet", {"side": "32"}), ("family:curve", {"dim": 2.5})):
-        with pytest.raises(ValueError, match="must be a whole number, got"):
-            make_model(name, **option)
-    with pytest.raises(ValueError, match="std must be a number, got 'a'"):
-        make_model("family:curve", std="a")
-    assert make_model("family:curve", std=1, moved=None).event == (8,)
