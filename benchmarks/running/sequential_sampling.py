@@ -45,7 +45,6 @@ from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find
 from ...results.result_table import ResultTable
 from ...results.run_directory.layout import INTERIM
-from ...results.text import interval_ends
 from ...results.values import Record, number, text
 from ..metrics import metrics
 from ..suites.cell import Cell
@@ -300,7 +299,7 @@ def _comparison_columns(pair: Pair | None, until: Until, level: float) -> Row:
     verdict = verdict_of(judgement.evidence, level) if judgement.evidence else "inconclusive"
     if verdict == "inconclusive":
         verdict, reason = _undecided_or_futile(judgement)
-    low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
+    low, high = gap.interval or (None, None)
     return {
         "against": text(pair.baseline.record, "cell"),
         "difference": gap.value,

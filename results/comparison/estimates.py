@@ -19,6 +19,9 @@ common factor of both values.
 If latents may be shared but influence values are missing, the covariance may have either sign. Then
 the error is se_a + se_b, the largest possible error. Each se is at least the longer half of its
 interval, divided by 1.96.
+
+A variance over n samples or pairs has n - 1 degrees of freedom. A sum of variances v_i with n_i has
+(sum v_i)^2 / sum(v_i^2 / n_i) (Satterthwaite 1946).
 """
 
 from __future__ import annotations
@@ -34,8 +37,9 @@ from ..printed_values import interval_bounds
 from ..quantities import Quantity, Summary, judged
 from ..text import Z95
 from ..values import Record, number
-from .endpoint_distances import IMAGINARY_FLIPS, largest_flip_square, typical_error
+from .endpoint_distances import IMAGINARY_FLIPS, TRIM, largest_flip_square, typical_error
 from .sample_shares import count_changes, share_error
+from .significance import half_width_95
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,7 @@ class Estimate:
         reach: longer half of the 95 % interval, divided by 1.96; 0 without an interval.
         summary: statistic over the samples.
         jump: ``influence`` of a flip, a sample that ends in another mode; 0 for means and shares.
+        df: degrees of freedom of ``se``, > 0; inf for many.
     """
 
     value: float
@@ -60,6 +65,7 @@ class Estimate:
     reach: float = 0.0
     summary: Summary = "mean"
     jump: float = 0.0
+    df: float = math.inf
 
     def same(self, other: Estimate) -> bool:
         """Return True if value, error and the arrays that both have are exactly equal."""
@@ -70,7 +76,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference ``b - a`` of two estimates; ``se`` is None if unknown.
+    """Difference ``b - a`` of two estimates; ``se`` is None if unknown, and has ``df`` degrees of freedom.
 
     ``paired`` counts the samples from shared latents; 0 if the estimates were not paired.
     For shares of samples, ``changed`` counts the samples with the property in ``b`` alone, and the
@@ -81,6 +87,13 @@ class Difference:
     se: float | None
     paired: int
     changed: tuple[int, int] | None = None
+    df: float = math.inf
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of ``value``; None if ``se`` is."""
+        reach = None if self.se is None else half_width_95(self.df) * self.se
+        return None if reach is None else (self.value - reach, self.value + reach)
 
 
 def default_quantity(
@@ -133,7 +146,8 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
             jump = float(influence.max())
         else:
             influence, jump = np.square(influence), largest_flip_square(influence, scale)
-    return Estimate(value, se, influence, reference, reach, quantity.summary, jump)
+    df = max(number(row, "samples") or math.inf, 2) - 1
+    return Estimate(value, se, influence, reference, reach, quantity.summary, jump, df)
 
 
 def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Difference:
@@ -164,19 +178,33 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
         ):
             value += theirs.mean() - b.influence.mean() - ours.mean() + a.influence.mean()
             sides[0] = shared
-        variance = sum(_variance_of_difference(*side) for side in sides)
+        variances = [_variance_of_difference(*side) for side in sides]
+        counts = [min(map(len, side)) for side in sides]
+        if a.summary == "typical":  # the omitted values do not count (Yuen 1974)
+            counts[0] -= 2 * int(TRIM * paired)
+        df = _joint_df(variances, [count - 1 for count in counts])
+        variance = sum(variances)
         if a.summary != "mean":
             unseen = IMAGINARY_FLIPS * max(a.jump, b.jump) / paired
             by_delta = _variance_of_difference(
                 _secant_slope(a, a) * a.influence, _secant_slope(b, b) * b.influence
             )
             variance = max(_secant_slope(a, b) ** 2 * (variance + unseen**2), by_delta)
-        return Difference(value, math.sqrt(variance) if math.isfinite(variance) else None, paired)
+        se = math.sqrt(variance) if math.isfinite(variance) else None
+        return Difference(value, se, paired, df=df)
     if a.se is None or b.se is None:
         return Difference(value, None, 0)
     if same_latents is False:
-        return Difference(value, math.hypot(a.se, b.se), 0)
-    return Difference(value, max(a.se, a.reach) + max(b.se, b.reach), 0)
+        df = _joint_df([a.se**2, b.se**2], [a.df, b.df])
+        return Difference(value, math.hypot(a.se, b.se), 0, df=df)
+    se = max(a.se, a.reach) + max(b.se, b.reach)
+    return Difference(value, se, 0, df=min(a.df, b.df))
+
+
+def _joint_df(variances: Sequence[float], dfs: Sequence[float]) -> float:
+    """Return the degrees of freedom of a sum of independent variances; inf for a sum of 0 or NaN."""
+    squares = sum(variance**2 / df for variance, df in zip(variances, dfs, strict=True) if df > 0)
+    return sum(variances) ** 2 / squares if squares > 0 else math.inf
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:

@@ -1,9 +1,10 @@
 r"""Verdicts from differences and their standard errors, corrected for the number of comparisons.
 
-Each line of a table has two tests on the normal distribution of d / se, where d > 0 is worse:
+Each line of a table has two tests on the distribution F of d / se, where d > 0 is worse. F is
+Student's with the degrees of freedom of se (Student 1908; Welch 1947), the normal one without them.
 
-    difference     H0: d = 0             p = 2 Phi(-|d| / se)
-    equivalence    H0: |d| >= margin     p = Phi(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
+    difference     H0: d = 0             p = 2 F(-|d| / se)
+    equivalence    H0: |d| >= margin     p = F(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
 
 Holm's step-down method (Holm 1979) corrects each kind of test over the table. Under any dependence,
 the chance of any false "better" or "worse" is at most the level, and so is the chance of any false
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from ..text import Z95
 
 LEVEL = 0.05
 """Largest chance of any false claim of one kind in a table."""
@@ -41,11 +44,13 @@ class Evidence:
         se: standard error of the difference, >= 0.
         margin: largest difference that does not matter, >= 0. With 0, only identical numbers are
             equivalent.
+        df: degrees of freedom of ``se``, > 0; inf for a normal distribution.
     """
 
     difference: float
     se: float
     margin: float
+    df: float = field(default=math.inf, kw_only=True)
 
     @property
     def identical(self) -> bool:
@@ -55,7 +60,7 @@ class Evidence:
     @property
     def p_difference(self) -> float:
         """Two-sided p value of H0: difference = 0."""
-        return min(1.0, 2 * upper_tail_probability(abs(self.difference), self.se))
+        return min(1.0, 2 * upper_tail_probability(abs(self.difference), self.se, self.df))
 
     @property
     def p_equivalence(self) -> float:
@@ -64,26 +69,46 @@ class Evidence:
             return 0.0
         if not self.margin > 0:
             return 1.0
-        return upper_tail_probability(self.margin - abs(self.difference), self.se)
+        return upper_tail_probability(self.margin - abs(self.difference), self.se, self.df)
 
     @property
     def p_beyond(self) -> float:
         """P value of H0: difference <= margin."""
-        return upper_tail_probability(self.difference - self.margin, self.se)
+        return upper_tail_probability(self.difference - self.margin, self.se, self.df)
 
     @property
     def p_within(self) -> float:
         """P value of H0: difference >= margin."""
         if self.identical:
             return 0.0
-        return upper_tail_probability(self.margin - self.difference, self.se)
+        return upper_tail_probability(self.margin - self.difference, self.se, self.df)
 
 
-def upper_tail_probability(excess: float, se: float) -> float:
-    """Return Phi(-excess / se). With se = 0 it is 0 for an excess > 0, else 1."""
+def upper_tail_probability(excess: float, se: float, df: float = math.inf) -> float:
+    """Return F(-excess / se). With se = 0 it is 0 for an excess > 0, else 1."""
     if se == 0:
         return 0.0 if excess > 0 else 1.0
-    return 0.5 * math.erfc(excess / se / math.sqrt(2))
+    t = excess / se
+    if df == math.inf:
+        return 0.5 * math.erfc(t / math.sqrt(2))
+    from scipy.special import betainc  # imported here: reading tables needs no scipy
+
+    tail = 0.5 * float(betainc(df / 2, 0.5, df / (df + t**2)))
+    return tail if t > 0 else 1 - tail
+
+
+def half_width_95(df: float) -> float:
+    """Return the half-width of a 95 % interval in standard errors with ``df`` degrees of freedom.
+
+    >>> [round(half_width_95(df), 2) for df in (1, 10, math.inf)]
+    [12.71, 2.23, 1.96]
+    """
+    if df == math.inf:
+        return Z95
+    from scipy.special import betaincinv
+
+    squared = float(betaincinv(0.5, df / 2, 0.95))  # t² / (df + t²)
+    return math.sqrt(df * squared / (1 - squared))
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:

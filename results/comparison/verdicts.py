@@ -20,7 +20,6 @@ from typing import Any
 
 from ..quantities import Quantity, quantities
 from ..table.curves import Tuning, tuning_of
-from ..text import interval_ends
 from ..values import Record, number, text
 from .estimates import Difference, Estimate, difference, is_dominated
 from .pairing import Entry, Pair
@@ -64,7 +63,7 @@ class Judgement:
             return None
         if gap.changed is not None:
             return PairedShares(gap.value, gap.se, self.margin, *gap.changed, gap.paired)
-        return Evidence(self.quantity.loss(gap.value), gap.se, self.margin)
+        return Evidence(self.quantity.loss(gap.value), gap.se, self.margin, df=gap.df)
 
     @property
     def has_equal_values(self) -> bool:
@@ -251,7 +250,7 @@ def _line_of_judgement(judgement: Judgement, verdict: Verdict) -> Line:
     pair, gap = judgement.pair, judgement.gap
     row, timings = pair.candidate.record, (pair.baseline.timing, pair.candidate.timing)
     steps = number(row, "steps")
-    low, high = (None, None) if gap.se is None else interval_ends(gap.value, gap.se)
+    low, high = gap.interval or (None, None)
     ratio = time_ratio(*timings)
     no_ratio = isinstance(ratio, NoRatio)
     times = (None, None, None) if no_ratio else ratio.interval

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.results.comparison.estimates import Estimate, difference, estimate_of
+from samplerbench.results.comparison.significance import Evidence
 from samplerbench.results.quantities import judged
 
 BY_NAME = {quantity.name: quantity for quantity in judged()}
@@ -164,3 +167,27 @@ def test_unknown_errors_stay_unknown():
     one = Estimate(1.0, None, np.zeros(1))
     assert difference(one, one, same_latents=True).se is None
     assert estimate_of({"kid": None}, {}, BY_NAME["kid"]) is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+@pytest.mark.parametrize("same_latents", [True, False])
+def test_difference_of_few_samples_is_claimed_as_often_as_the_level_says(n, same_latents):
+    draws, false = 4000, 0
+    for a, b in np.random.default_rng(n).normal(size=(draws, 2, n)):
+        few = [replace(of(values), df=n - 1) for values in (a, b)]
+        gap = difference(*few, same_latents=same_latents)
+        claimed = Evidence(gap.value, gap.se, 0.0, df=gap.df).p_difference <= 0.05
+        low, high = gap.interval
+        assert claimed == (not low <= 0 <= high)
+        false += claimed
+    assert false / draws < 0.05 + 3 * (0.05 * 0.95 / draws) ** 0.5
+    assert false / draws > (0.03 if same_latents else 0.005)
+
+
+def test_difference_has_the_degrees_of_freedom_of_its_larger_variance():
+    few, many = np.array([0.0, 2.0, 4.0]), np.linspace(-1e-3, 1e-3, 5000)
+    gap = difference(of(many, few), of(many[::-1], few[::-1]), same_latents=True)
+    assert gap.df == pytest.approx(2, rel=1e-3)  # of three reference samples
+    typical = replace(of(np.arange(10.0)), value=1.0, summary="typical")
+    other = replace(typical, influence=typical.influence[::-1])
+    assert difference(typical, other, same_latents=True).df == 5  # two of ten omitted at each end

@@ -3,12 +3,14 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from looping import each
 
 from samplerbench.results.comparison.significance import (
     Evidence,
+    half_width_95,
     holm_adjusted,
     judge_table,
     upper_tail_probability,
@@ -63,6 +65,13 @@ def test_holm_rejects_exactly_what_the_step_down_procedure_rejects(p, level):
 def test_tail_is_the_normal_one_and_without_error_the_sign_decides():
     assert upper_tail_probability(0.3, 0.2) == pytest.approx(1 - NormalDist().cdf(1.5), rel=1e-12)
     assert [upper_tail_probability(excess, 0.0) for excess in (1.0, 0.0, -1.0)] == [0.0, 1.0, 1.0]
+
+
+@given(st.floats(-30, 30), st.floats(1, 1e5))
+def test_tail_and_half_width_are_student_s(t, df):
+    law = scipy.stats.t(df)
+    assert upper_tail_probability(3 * t, 3.0, df) == pytest.approx(law.sf(t), rel=1e-8, abs=1e-300)
+    assert half_width_95(df) == pytest.approx(law.ppf(0.975), rel=1e-8)
 
 
 @each(
