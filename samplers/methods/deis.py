@@ -76,13 +76,18 @@ class TimeAB(Multistep):
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return int_cur^nxt (t - t(cur))^k / k! dsigma, k = 0 … count - 1, by quadrature."""
-        origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
+        """Return int_cur^nxt (t - t(cur))^k / k! dsigma, k = 0 … count - 1, by quadrature.
+
+        t(sigma) has branch points at sigma = ±i c, which sigma = c sinh(v) moves to v = ±i pi / 2.
+        """
+        decay = self.beta_min**2 / (2 * self.beta_d) if self.beta_d else math.inf
+        origin, c = self.variable(cur), math.sqrt(-math.expm1(-decay))
+        ends = math.asinh(cur / c), math.asinh(nxt / c)
 
         def moment(k: int) -> float:
             def kernel(v: float) -> float:
-                power = (self.variable(math.sinh(v)) - origin) ** k
-                return power / math.factorial(k) * math.cosh(v)
+                power = (self.variable(c * math.sinh(v)) - origin) ** k
+                return power / math.factorial(k) * c * math.cosh(v)
 
             return integrate_panels(kernel, *ends)
 
