@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from ..families.linear import LinearRow
 from ..families.multistep import Form, Multistep, Startup, adams_row
 from ..families.tableaux import SigmaRungeKutta, read_tableaux
 from ..numerics import integrate_panels
@@ -30,15 +28,13 @@ class SigmaAB(Multistep):
     startup: Startup = "ramp"
 
     memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def variable(self, sigma: float) -> float:
         return sigma
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return [(nxt - cur) ** (k + 1) / math.factorial(k + 1) for k in range(count)]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +57,7 @@ class TimeAB(Multistep):
     beta_min: float = 0.1
 
     memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,9 +89,6 @@ class TimeAB(Multistep):
             return integrate_panels(kernel, *ends)
 
         return [nxt - cur, *(moment(k) for k in range(1, count))]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 register_family(SigmaAB, "zab_1", points=1, order=1, same_as="euler")

@@ -118,9 +118,7 @@ class DPM2(Churned):
     s_noise: float = 1.0
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        mid = math.sqrt(cur * nxt)
-        x_mid = x + (mid - cur) * (x - denoise(x, cur)) / cur
-        return x + (nxt - cur) * (x_mid - denoise(x_mid, mid)) / mid
+        return DPMSolver2().update(x, denoise, cur, nxt)
 
 
 @register
