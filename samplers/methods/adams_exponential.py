@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..families.exponential import data_moments, data_weights, noise_moments
 from ..families.multistep import Form, Multistep, Startup, adams_row
-from ..families.stages import Stage, StagesRow, run_stages
+from ..families.stages import LinearStages, Stage, StagesRow, run_stages
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import integrate_panels
@@ -157,9 +157,7 @@ class ExponentialPEC(GridSampler):
             rows.append(StagesRow(tuple(stages), nxt / cur, tuple(weights)))
         return rows
 
-    def nfe(self, grid: Grid) -> int:
-        """Return the number of evaluations per sample; a step to 0 makes one."""
-        return sum(len(row.stages) for row in self.plan(grid))
+    nfe = LinearStages.nfe  # type: ignore[assignment]
 
     def step(
         self,
