@@ -95,10 +95,12 @@ class Multistep(GridSampler):
         first: orders of steps 0, 1, … in place of 1, 2, …. Larger ones are reduced to the number of
             evaluations so far, and to ``points``.
         last: largest orders of the last steps: with (2, 1), the last step has order 1 and the step
-            before at most 2. On a grid of fewer steps, entries at the front are ignored.
+            before at most 2. On a grid of fewer steps, entries at the front are ignored. ``order``
+            is that without it; a last step of order k to a positive level leaves k + 1 at most.
         analytic_first: True leaves out the evaluation of the first of two or more steps. Instead
             eps = x / sqrt(1 + sigma²), which is right at high noise for data of mean zero. This is
-            the analytical first step of GENIE, arXiv:2210.05475.
+            the analytical first step of GENIE, arXiv:2210.05475. ``order`` is that without it; the
+            error of this eps leaves 1.
 
     Two more options suit some formulas only. They are constants here, and fields of the subclasses
     that offer them, ``through_zero: bool = False`` and ``startup: Startup = "ramp"``:

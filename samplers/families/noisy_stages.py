@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..buffers import take_buffer
 from ..grid import Grid
 from ..loop import GridSampler
+from ..numerics import blend
 from ..types import Denoise, StepNoise
+from .exponential import draws_noise
 from .stages import LinearStages, StagesRow
 
 
@@ -63,9 +64,7 @@ class NoisyStages(GridSampler):
             for cur, nxt in grid.intervals()
         ]
 
-    def nfe(self, grid: Grid) -> int:
-        """Return the evaluations per sample: the stages of the plan."""
-        return sum(len(row.stages) for row in self.plan(grid))
+    nfe = LinearStages.nfe  # type: ignore[assignment]
 
     def step(
         self,
@@ -123,11 +122,7 @@ def _apply_mix(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
     """Return the state that ``mix`` describes, in ``out`` if given; if a = 0, ``x`` is not read."""
-    y = torch.mul(images[0] if mix.a == 0 else x, mix.b[0] if mix.a == 0 else mix.a, out=out)
-    if mix.a != 0:
-        y = y.add_(images[0], alpha=mix.b[0])
-    for weight, d in zip(mix.b[1:], images[1:], strict=True):
-        y = y.add_(d, alpha=weight)
+    y = blend(x, mix.a, mix.b, images, out)
     for weight, z in zip(mix.c, draws, strict=False):
         y = y.add_(z, alpha=weight)
     return y
@@ -162,6 +157,7 @@ class AncestralStages(NoisyStages):
     eta: float = 1.0
     s_noise: float = 1.0
     flow: bool = False
+    stochastic = draws_noise  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta < math.inf:
@@ -171,11 +167,6 @@ class AncestralStages(NoisyStages):
                 f"{self.name}: s_noise must be > 0 and finite, got "
                 f"{self.s_noise}; for the deterministic method set eta = 0"
             )
-
-    @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        """True if eta > 0."""
-        return self.eta > 0
 
     @property
     def order(self) -> int | None:  # type: ignore[override]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from ..families.exponential import data_moments, data_weights, noise_moments
-from ..families.linear import LinearRow
 from ..families.multistep import Form, Multistep, Startup, adams_row
-from ..families.stages import Stage, StagesRow, run_stages
+from ..families.stages import LinearStages, Stage, StagesRow, run_stages
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import integrate_panels
@@ -30,15 +28,13 @@ class NoiseEAB(Multistep):
     startup: Startup = "ramp"
 
     memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def variable(self, sigma: float) -> float:
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return noise_moments(cur, nxt, count)
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +47,7 @@ class DataEAB(Multistep):
         "https://arxiv.org/abs/2211.01095v2",
     )
     startup: Startup = "ramp"
+    row = adams_row  # type: ignore[assignment]
 
     def memo_coefficients(self, sigma: float) -> None:  # noqa: ARG002
         return
@@ -63,9 +60,6 @@ class DataEAB(Multistep):
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return data_moments(cur, nxt, count)
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +88,7 @@ class RosenbrockEAB(Multistep):
     )
     startup: Startup = "ramp"
     scale: float = 1.0
+    row = adams_row  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,9 +117,6 @@ class RosenbrockEAB(Multistep):
             return outer * integrate_panels(kernel, 0.0, h)
 
         return [moment(k) for k in range(count)]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +157,7 @@ class ExponentialPEC(GridSampler):
             rows.append(StagesRow(tuple(stages), nxt / cur, tuple(weights)))
         return rows
 
-    def nfe(self, grid: Grid) -> int:
-        """Return the number of evaluations per sample; a step to 0 makes one."""
-        return sum(len(row.stages) for row in self.plan(grid))
+    nfe = LinearStages.nfe  # type: ignore[assignment]
 
     def step(
         self,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from ..families.linear import LinearRow
 from ..families.multistep import Form, Multistep, Startup, adams_row
 from ..families.tableaux import SigmaRungeKutta, read_tableaux
 from ..numerics import integrate_panels
@@ -30,15 +28,13 @@ class SigmaAB(Multistep):
     startup: Startup = "ramp"
 
     memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def variable(self, sigma: float) -> float:
         return sigma
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return [(nxt - cur) ** (k + 1) / math.factorial(k + 1) for k in range(count)]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +57,7 @@ class TimeAB(Multistep):
     beta_min: float = 0.1
 
     memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    row = adams_row  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,20 +73,22 @@ class TimeAB(Multistep):
         return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return int_cur^nxt (t - t(cur))^k / k! dsigma, k = 0 … count - 1, by quadrature."""
-        origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
+        """Return int_cur^nxt (t - t(cur))^k / k! dsigma, k = 0 … count - 1, by quadrature.
+
+        t(sigma) has branch points at sigma = ±i c, which sigma = c sinh(v) moves to v = ±i pi / 2.
+        """
+        decay = self.beta_min**2 / (2 * self.beta_d) if self.beta_d else math.inf
+        origin, c = self.variable(cur), math.sqrt(-math.expm1(-decay))
+        ends = math.asinh(cur / c), math.asinh(nxt / c)
 
         def moment(k: int) -> float:
             def kernel(v: float) -> float:
-                power = (self.variable(math.sinh(v)) - origin) ** k
-                return power / math.factorial(k) * math.cosh(v)
+                power = (self.variable(c * math.sinh(v)) - origin) ** k
+                return power / math.factorial(k) * c * math.cosh(v)
 
             return integrate_panels(kernel, *ends)
 
         return [nxt - cur, *(moment(k) for k in range(1, count))]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 register_family(SigmaAB, "zab_1", points=1, order=1, same_as="euler")

@@ -118,9 +118,7 @@ class DPM2(Churned):
     s_noise: float = 1.0
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        mid = math.sqrt(cur * nxt)
-        x_mid = x + (mid - cur) * (x - denoise(x, cur)) / cur
-        return x + (nxt - cur) * (x_mid - denoise(x_mid, mid)) / mid
+        return DPMSolver2().update(x, denoise, cur, nxt)
 
 
 @register
@@ -191,7 +189,6 @@ class DPMSolverFast(LinearMultistep):
 
 
 def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
-    """Return the rows of the intervals in one DPM-Solver step through ``levels``."""
     changes = [_change_weights(levels, k) for k in range(len(levels))]
     rows = []
     for k, cur in enumerate(levels[:-1]):

@@ -102,12 +102,12 @@ class DPMpp3M(DataEAB):
 
 
 def half_curvature_weights(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return weights of the entries at three ``levels`` in the integral of their parabola in lam.
+    """Return weights of the entries at most three ``levels`` in their polynomial's integral in lam.
 
-    Half of its curvature is left out. ``moments[k]`` is the integral of (lam - lam_cur)^k / k!.
+    Half of a parabola's curvature is left out. ``moments[k]`` is the integral of (lam - lam_cur)^k / k!.
     """
     lam = [-math.log(level / levels[0]) for level in levels]
-    return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
+    return monomial_weights(lam, [*moments[:2], *(moment / 2 for moment in moments[2:])])
 
 
 @register

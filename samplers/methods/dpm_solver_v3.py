@@ -73,7 +73,8 @@ class DPMSolverV3(GridSampler):
             and has at most order 2. "" corrects nothing. The authors advise "plain" up to 6 steps
             on small images, "pseudo" on large.
         pseudo: True for pseudo-order of the predictor: each derivative is a divided difference of
-            as few entries as it needs. The order is at most 2. The authors advise it at 5 steps.
+            as few entries as it needs. Without a corrector the order is at most 2. The authors
+            advise it at 5 steps.
         last: orders that the last steps must not exceed, such as the authors' (2, 1).
         found: the statistics; None without a model. The harness sets it; users do not.
     """
@@ -110,9 +111,10 @@ class DPMSolverV3(GridSampler):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        if self.points > 1 and (self.pseudo or self.corrector == "pseudo"):
+        if self.corrector == "pseudo":
             return 2
-        return self.points + int(self.corrector == "pseudo")
+        # a plain corrector makes up for a predictor whose order is one less
+        return min(self.points, 2) if self.pseudo and not self.corrector else self.points
 
     @property
     def history(self) -> int:  # type: ignore[override]

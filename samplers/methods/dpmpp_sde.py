@@ -21,10 +21,10 @@ from ..families.exponential import (
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
-from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
 from .ancestral import ancestral_row
+from .dpm_solver_multistep import half_curvature_weights
 
 _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
 
@@ -177,6 +177,5 @@ class DPMpp3MSDEPublished(SDEMultistep):
     )
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        integrals = data_moments(levels[0], nxt, len(levels), self.eta)
-        lam = [math.log(levels[0] / level) for level in levels]
-        return monomial_weights(lam, [*integrals[:2], *(m / 2 for m in integrals[2:])])
+        moments = data_moments(levels[0], nxt, len(levels), self.eta)
+        return half_curvature_weights(levels, moments)

@@ -128,5 +128,4 @@ class EDMStochastic(Churned):
     solver_order = 2
     source = _paper("Alg. 2, Table 5")
 
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        return Heun().update(x, denoise, cur, nxt)
+    update = Heun.update

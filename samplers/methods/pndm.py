@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, StartRow
-from ..families.stages import Evaluate, LinearStages
+from ..families.stages import LinearStages
 from ..grid import Grid
 from ..loop import GridSampler
 from ..registry import get, register, register_family
@@ -142,32 +142,6 @@ class GradientEstimation(IPNDM):
         return (self.gamma, 1 - self.gamma) if len(levels) == 2 else (1.0,)
 
 
-_MIDDLE_IN_SIGMA = (
-    "the middle of a start step is the mean of its sigmas, at which the classical "
-    "weights are right, not that of its times"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RungeKutta4(LinearStages):
-    """Classical Runge-Kutta method on dx/dsigma = eps: the paper's pseudo Runge-Kutta step."""
-
-    name = "runge_kutta_4"
-    order = 4
-    source = _paper("eq. (13)", deviations=(_MIDDLE_IN_SIGMA,))
-
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        mid, step = (cur + nxt) / 2, nxt - cur
-        eps1 = (x - denoise(x, cur)) / cur
-        x2 = x + step / 2 * eps1
-        eps2 = (x2 - denoise(x2, mid)) / mid
-        x3 = x + step / 2 * eps2
-        eps3 = (x3 - denoise(x3, mid)) / mid
-        x4 = x + step * eps3
-        eps4 = (x4 - denoise(x4, nxt)) / nxt
-        return x + step / 6 * (eps1 + 2 * eps2 + 2 * eps3 + eps4)
-
-
 @dataclass(frozen=True, kw_only=True)
 class PseudoNumerical(GridSampler):
     """Base class of PNDM and PLMS: first steps of ``starter``, then iPNDM; the step to 0 is x <- d.
@@ -214,8 +188,14 @@ class PNDM(PseudoNumerical):
 
     name = "pndm"
     ramp = (0, 0, 0)
-    starter = RungeKutta4()
-    source = _paper("Alg. 2, F-PNDM", deviations=(_MIDDLE_IN_SIGMA,))
+    starter = get("deis_rrk_4")()
+    source = _paper(
+        "Alg. 2, F-PNDM",
+        deviations=(
+            "the middle of a start step is the mean of its sigmas, at which the classical "
+            "weights are right, not that of its times",
+        ),
+    )
 
 
 @register

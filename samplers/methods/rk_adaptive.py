@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
+from ..families.adaptive import AdaptiveSampler, Attempt
 from ..numerics import as_column, level_tensor, weighted_sum
 from ..registry import register
 from ..types import Denoise, Source
 
 
-@dataclass(frozen=True)
-class EmbeddedPair:
-    """Embedded Runge-Kutta pair on dx/dlam = d - x, whose last stage begins the next step (FSAL).
-
-    Stage k_j is d - x at x + h sum_i a_ji k_i, with h the step in lam; the last stage is at the
-    result. The error is h sum_j e_j k_j. An element's tolerance is atol + rtol max(|x|, |x_new|).
+class EmbeddedPair(NamedTuple):
+    """Tableau of an embedded Runge-Kutta pair whose last stage begins the next step (FSAL).
 
     Attributes:
         c, a: the tableau from the second stage on; the last row of ``a`` gives the result.
@@ -31,25 +27,24 @@ class EmbeddedPair:
     a: tuple[tuple[float, ...], ...]
     e: tuple[float, ...]
 
-    def attempt(
-        self,
-        tolerance: Tolerant,
-        x: Tensor,
-        d: Tensor,
-        cur: list[float],
-        nxt: list[float],
-        denoise: Denoise,
-    ) -> Attempt:
-        """Return one step of each row; arguments as in :meth:`~.AdaptiveSampler.attempt`."""
-        steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
-        h, slopes, y = as_column(steps, x), [d - x], x
-        for c, weights in zip(self.c, self.a, strict=True):
-            at = nxt if c == 1 else [a * math.exp(-c * k) for a, k in zip(cur, steps, strict=True)]
-            y = x + h * weighted_sum(weights, slopes)
-            d = denoise(y, level_tensor(at, x))
-            slopes.append(d - y)
-        scale = torch.maximum(x.abs(), y.abs()) * tolerance.rtol + tolerance.atol
-        return Attempt(y, h * weighted_sum(self.e, slopes) / scale, d)
+
+def attempt_by_pair(
+    self: Any, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
+) -> Attempt:
+    """Return one step on dx/dlam = d - x, by the :class:`EmbeddedPair` of the sampler ``self``.
+
+    Stage k_j is d - x at x + h sum_i a_ji k_i, with h the step in lam; the last stage is at the
+    result. The error is h sum_j e_j k_j. An element's tolerance is atol + rtol max(|x|, |x_new|).
+    """
+    steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
+    h, slopes, y = as_column(steps, x), [d - x], x
+    for c, weights in zip(self.pair.c, self.pair.a, strict=True):
+        at = nxt if c == 1 else [a * math.exp(-c * k) for a, k in zip(cur, steps, strict=True)]
+        y = x + h * weighted_sum(weights, slopes)
+        d = denoise(y, level_tensor(at, x))
+        slopes.append(d - y)
+    scale = torch.maximum(x.abs(), y.abs()) * self.rtol + self.atol
+    return Attempt(y, h * weighted_sum(self.pair.e, slopes) / scale, d)
 
 
 @register
@@ -63,16 +58,12 @@ class RK23(AdaptiveSampler):
         "bogacki1989pair", "the pair (3, 2)", "https://doi.org/10.1016/0893-9659(89)90079-7"
     )
     beta = 0.4
+    attempt = attempt_by_pair
     pair: ClassVar[EmbeddedPair] = EmbeddedPair(
         c=(1 / 2, 3 / 4, 1.0),
         a=((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
         e=(2 / 9 - 7 / 24, 1 / 3 - 1 / 4, 4 / 9 - 1 / 3, -1 / 8),
     )
-
-    def attempt(
-        self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
-    ) -> Attempt:
-        return self.pair.attempt(self, x, d, cur, nxt, denoise)
 
 
 @register
@@ -86,6 +77,7 @@ class RK45(AdaptiveSampler):
         "dormand1980family", "RK5(4)7M, Table 2", "https://doi.org/10.1016/0771-050X(80)90013-3"
     )
     beta = 0.4
+    attempt = attempt_by_pair
     pair: ClassVar[EmbeddedPair] = EmbeddedPair(
         c=(1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0),
         a=(
@@ -101,8 +93,3 @@ class RK45(AdaptiveSampler):
             -2187 / 6784 + 92097 / 339200, 11 / 84 - 187 / 2100, -1 / 40,
         ),
     )  # fmt: skip
-
-    def attempt(
-        self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
-    ) -> Attempt:
-        return self.pair.attempt(self, x, d, cur, nxt, denoise)

@@ -13,12 +13,10 @@ counts only by its moments m_j = sum_k b_k c_k^j, which are 1 / (j + 1) for j be
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar
 
-from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup, adams_row
 from ..registry import register, register_family
 from ..types import Source
@@ -37,6 +35,7 @@ class VelocityAB(Multistep):
     )
     through_zero: bool = False
     startup: Startup = "ramp"
+    row = adams_row  # type: ignore[assignment]
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma, 1 / sigma
@@ -51,9 +50,6 @@ class VelocityAB(Multistep):
         """Return (1 + nxt) du^{k+1} / (k+1)!, k = 0 … count - 1, with du the step in u."""
         step = self.variable(nxt) - self.variable(cur)
         return [(1 + nxt) * step ** (k + 1) / math.factorial(k + 1) for k in range(count)]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        return adams_row(self, levels, nxt)
 
 
 for _k in (1, 2, 3, 4):

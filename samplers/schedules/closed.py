@@ -51,9 +51,9 @@ def uniform_lambda(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool 
 
     Also called "logSNR" or "exponential". Arguments as :func:`karras`.
     """
-    check_range(n, sigma_min, sigma_max)
-    ratio = sigma_min / sigma_max
-    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_max * ratio**u)
+    return spaced(
+        n, sigma_min, sigma_max, to_zero, lambda u: sigma_max * (sigma_min / sigma_max) ** u
+    )
 
 
 @schedule(

@@ -18,8 +18,6 @@ from .discrete import CLIPPED, FLOW_ROWS, grid_at_times, level_between_rows, lev
 from .registry import schedule
 
 SD = "scaled_linear"
-NEAR = 1e-9
-"""Relative distance outside the range within which a row still counts: a shift rounds ends."""
 LAST = "To 0, the last evaluation is above sigma_min, where the rule has it."
 _TWICE = "ComfyUI ends on a shifted flow at shift * sigma_min: it shifts the last time twice."
 
@@ -46,7 +44,7 @@ def normal(
     """
     if table in FLOW_ROWS:
         return flow_shift(n, sigma_min, sigma_max, shift=1.0, to_zero=to_zero)
-    rows = levels_in_range(n, table, sigma_min, sigma_max, NEAR)
+    rows = levels_in_range(n, table, sigma_min, sigma_max)
     place_at = partial(level_between_rows, rows)
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: place_at((len(rows) - 1) * (1 - u)))
 
@@ -71,7 +69,7 @@ def _by_rows(
     def make(
         n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
     ) -> Grid:
-        levels = levels_in_range(n, table, sigma_min, sigma_max, NEAR)
+        levels = levels_in_range(n, table, sigma_min, sigma_max)
         total, lowest = len(levels), 0 if to_zero else 1
         # rows that repeat, at either end, take the next free row
         rows = [

@@ -17,6 +17,8 @@ STEPS = 1000
 FLOW_ROWS = {"flow": 1000, "flux": 10_000}
 """Numbers of even times j / T, j = 1 … T, in ComfyUI's tables of flows and of FLUX."""
 _OFFSET = 0.008
+NEAR = 1e-4
+"""Relative distance outside the range within which a row counts: a model's table may be float32."""
 
 
 @cache
@@ -119,7 +121,9 @@ def discrete_trailing(
     arguments and errors are as in :func:`discrete_leading`.
     """
     rows = levels_in_range(n, table, sigma_min, sigma_max)
-    times = [max(len(rows) * (n - i) / n - 1, 0.0) for i in range(n)]
+    ends = [len(rows) * (n - i) / n for i in range(n)]
+    # rows are counted from 1 where they are rounded, as halves go to the even number
+    times = [max((end if interpolate else round(end)) - 1, 0) for end in ends]
     return grid_at_times(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 
@@ -158,16 +162,14 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
     return discrete_linspace(n, sigma_min, sigma_max, table="cosine", to_zero=to_zero)
 
 
-def levels_in_range(
-    n: int, table: str, sigma_min: float, sigma_max: float, near: float = 0.0
-) -> list[float]:
+def levels_in_range(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
     """Return a table's levels in the range, rising; the range's ends replace the outer two.
 
-    A level counts if it is in the range, outside by at most the fraction ``near``, or infinite.
+    A level counts if it is in the range, outside by at most the fraction NEAR, or infinite.
     Raises a ValueError for fewer than two such levels, a bad range, or ``n`` < 1.
     """
     check_range(n, sigma_min, sigma_max)
-    low, high = sigma_min * (1 - near), sigma_max * (1 + near)
+    low, high = sigma_min * (1 - NEAR), sigma_max * (1 + NEAR)
     inside = [x for x in table_levels(table) if low <= x <= high or x == math.inf]
     if len(inside) < 2:
         raise ValueError(

@@ -98,6 +98,13 @@ def test_measured_statistics_keep_the_order(measured, options, order, monkeypatc
         assert before / last > 2 ** (order - 0.25)
 
 
+def test_a_plain_corrector_makes_up_for_the_pseudo_order_of_the_predictor():
+    method = make("dpm_solver_v3", pseudo=True, corrector="plain")
+    assert method.order == 3
+    for grid in GRIDS.values():
+        assert _errors_and_slopes(method, ThreeModes(), grid)["slope"] == pytest.approx(3, abs=0.1)
+
+
 def test_moved_and_scaled_statistics_move_and_scale_the_samples(measured):
     problem, x, shift, scale = ThreeModes(), 3.0 * latents(20), 5.0, 3.0
     method, grid = make("dpm_solver_v3").fitted(measured), karras(6, *INTERIOR)

@@ -3,7 +3,7 @@ their ends.
 """
 
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from looping import each
+from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.order import rms, slope
 from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes, problems
@@ -195,6 +196,20 @@ def test_profiles():
     assert make({"name": "zab_4", "through_zero": True}).profile(GRID)[-1] == 4
     assert make({"name": "zab_4", "last": (3, 2, 1)}).profile(karras(2, 0.02, 40.0)) == [1, 1]
     assert make("pndm").profile(GRID) == [4, 4, 4, 4, 4, 4, 4, 4, 1]
+
+
+@pytest.mark.parametrize("ends", [(1.0, 0.002), (80.0, 0.002), (0.5, 0.0)])
+@pytest.mark.parametrize("options", [{}, {"beta_d": 0.0}, {"beta_d": 1e-3, "beta_min": 3.0}])
+def test_moments__of_deis_are_exact_near_the_branch_point_of_its_time(ends, options):
+    sampler = make({"name": "deis_tab_4", **options})
+    lags = [lambda s, k=k: (sampler.variable(s) - sampler.variable(ends[0])) ** k for k in range(4)]
+    cuts = [x for x in (0.01, 0.1, 1.0, 10.0) if ends[1] < x < ends[0]]
+    pieces = [
+        [quad(lag, *piece, epsrel=1e-13)[0] for piece in pairwise([ends[0], *cuts[::-1], ends[1]])]
+        for lag in lags
+    ]
+    expected = [sum(parts) / math.factorial(k) for k, parts in enumerate(pieces)]
+    assert sampler.moments(*ends, 4) == pytest.approx(expected, rel=1e-11)
 
 
 @pytest.mark.parametrize("name", ["zab_3", "deis_tab_3", "vab_3", "ipndm"])

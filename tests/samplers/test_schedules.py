@@ -147,6 +147,21 @@ def test_trained_steps_are_those_of_the_paper(make, times, interpolate):
 
 
 @pytest.mark.parametrize("make", [s.discrete_leading, s.discrete_trailing, s.discrete_linspace])
+@pytest.mark.parametrize("shift", [-9e-5, -1e-7, -1e-14, 1e-14, 1e-7, 9e-5])
+def test_trained_steps__are_those_of_a_model_whose_table_is_rounded(make, shift):
+    levels = table_levels("scaled_linear")
+    narrow = make(10, levels[0] * (1 + shift), levels[-1] * (1 - shift), table="scaled_linear")
+    assert narrow.sigma[1:-2] == make(10, levels[0], levels[-1], table="scaled_linear").sigma[1:-2]
+
+
+@pytest.mark.parametrize("n", [16, 32, 80])
+def test_discrete_trailing__rounds_halves_as_the_paper_whose_first_row_is_1(n):
+    rows = np.arange(1000, 0, -1000 / n).round().astype(int) - 1
+    expected = [table_levels("linear")[row] for row in rows]
+    assert s.discrete_trailing(n, *RANGE).sigma[:-1] == tuple(expected)
+
+
+@pytest.mark.parametrize("make", [s.discrete_leading, s.discrete_trailing, s.discrete_linspace])
 def test_rounding_moves_a_level_by_at_most_half_a_row_and_interpolation_by_none(make):
     log = np.log(table_levels("linear"))
     times = [
