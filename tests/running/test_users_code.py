@@ -1,0 +1,69 @@
+"""Code of the user's own that changes the process, seeds, exits or fails late: what rows say."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from quiet_runs import quiet_run
+
+from samplerbench import samplers
+from samplerbench.benchmarks.suites.suite import check_suite
+
+SUITE = {
+    "name": "small",
+    "samplers": ["euler"],
+    "steps": [4],
+    "samples": 32,
+    "batch_size": 16,
+    "reference_samples": 4,
+    "converged_samples": 16,
+    "timing": {"enabled": False},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(samplers.Declared):
+    name = "plain"
+    source = samplers.Source("test", "nowhere", "")
+    order = 1
+
+    def nfe(self, grid):
+        return len(grid)
+
+    def sample(self, denoise, x, grid, noise=None):
+        for cur, nxt in zip(grid.sigma, grid.sigma[1:], strict=False):
+            x = x + (nxt - cur) / cur * (x - denoise(x, cur))
+        return x
+
+
+def run(out, names, models=("gmm-2d",)):
+    """The rows of a run by model and sampler."""
+    made = [name if isinstance(name, str) else samplers.spec_of(name()) for name in names]
+    suite = check_suite({**SUITE, "samplers": made, "models": list(models)}, "test")
+    frame = quiet_run(suite, out).frame
+    return {(row["model"], row["sampler"]): row for row in frame.to_dict("records")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaky(Plain):
+    name = "leaky"
+
+    def sample(self, denoise, x, grid, noise=None):
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(True)
+        os.chdir(os.sep)
+        return super().sample(denoise, x, grid, noise)
+
+
+def test_run_prepared__a_sampler_changes_nothing_for_the_rows_after_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    alone = run("alone", ["euler"])["gmm-2d", "euler"]
+    try:
+        rows = run("both", [Leaky, "euler"])
+        assert torch.get_default_dtype() is torch.float32
+        assert os.getcwd() == str(tmp_path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        os.chdir(tmp_path)
+    assert rows["gmm-2d", "euler"]["status"] == "ok", rows["gmm-2d", "euler"]["reason"]
+    assert rows["gmm-2d", "euler"]["rmse"] == alone["rmse"]
