@@ -67,3 +67,19 @@ def test_run_prepared__a_sampler_changes_nothing_for_the_rows_after_it(tmp_path,
         os.chdir(tmp_path)
     assert rows["gmm-2d", "euler"]["status"] == "ok", rows["gmm-2d", "euler"]["reason"]
     assert rows["gmm-2d", "euler"]["rmse"] == alone["rmse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds(Plain):
+    name = "seeds"
+
+    def sample(self, denoise, x, grid, noise=None):
+        torch.manual_seed(1)
+        torch.rand(3)
+        return super().sample(denoise, x, grid, noise)
+
+
+def test_sample_shard__finds_draws_of_a_sampler_that_seeds_the_generator_itself(tmp_path):
+    row = run(tmp_path / "out", [Seeds])["gmm-2d", "seeds"]
+    assert row["status"] == "failed"
+    assert "draws from torch's global generator" in row["reason"]
