@@ -3,9 +3,11 @@
 import os
 from dataclasses import dataclass
 
+import pytest
 import torch
 from quiet_runs import quiet_run
 
+import samplerbench
 from samplerbench import samplers
 from samplerbench.benchmarks.suites.suite import check_suite
 
@@ -83,3 +85,21 @@ def test_sample_shard__finds_draws_of_a_sampler_that_seeds_the_generator_itself(
     row = run(tmp_path / "out", [Seeds])["gmm-2d", "seeds"]
     assert row["status"] == "failed"
     assert "draws from torch's global generator" in row["reason"]
+
+
+def named(factor):
+    @dataclass(frozen=True, kw_only=True)
+    class Named(Plain):
+        name = "named"
+
+        def sample(self, denoise, x, grid, noise=None):
+            return factor * super().sample(denoise, x, grid, noise)
+
+    return Named
+
+
+def test_suite_of__two_classes_of_one_name_are_an_error():
+    one = named(1.0)
+    assert len(samplerbench.plan({**SUITE, "models": ["gmm-2d"]}, samplers=[one, one()])) == 1
+    with pytest.raises(ValueError, match="two classes in samplers are called 'named'"):
+        samplerbench.plan({**SUITE, "models": ["gmm-2d"]}, samplers=[one, named(0.5)])
