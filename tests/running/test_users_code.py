@@ -103,3 +103,31 @@ def test_suite_of__two_classes_of_one_name_are_an_error():
     assert len(samplerbench.plan({**SUITE, "models": ["gmm-2d"]}, samplers=[one, one()])) == 1
     with pytest.raises(ValueError, match="two classes in samplers are called 'named'"):
         samplerbench.plan({**SUITE, "models": ["gmm-2d"]}, samplers=[one, named(0.5)])
+
+
+MODEL = """
+import os, sys, torch
+
+class Model:
+    event, sigma_min, sigma_max = (2,), 0.002, 80.0
+
+    def __call__(self, x, sigma):
+        if LOW < float(torch.as_tensor(sigma).max()) < 1.2:
+            CALL
+        return x / (1 + sigma**2)
+
+def factory():
+    os.chdir(os.sep)
+    return Model()
+"""
+
+
+def write_model(folder, low, call):
+    (folder / "mine.py").write_text(MODEL.replace("LOW", low).replace("CALL", call))
+    return f"{folder / 'mine.py'}:factory"
+
+
+def test_file_model__an_exit_in_its_call_is_an_error_of_the_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"it called sys.exit\(0\)"):
+        run(tmp_path / "out", ["euler"], [write_model(tmp_path, "0.1", "sys.exit(0)")])
