@@ -140,3 +140,13 @@ def test_score__a_model_that_fails_at_converged_levels_fails_its_own_rows(tmp_pa
     assert rows["gmm-2d", "euler"]["status"] == "ok"
     bad = next(row for (model, _), row in rows.items() if model != "gmm-2d")
     assert (bad["status"], bad["reason"]) == ("failed", "scoring: RuntimeError: boom")
+
+
+def test_call_function__a_factory_that_changes_the_folder_leaves_the_run_in_its_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = run("out", ["euler"], [write_model(tmp_path, "2", "pass")])
+    assert [row["status"] for row in rows.values()] == ["ok"]
+    assert os.getcwd() == str(tmp_path)
+    assert (tmp_path / "out" / "table.csv").is_file()
