@@ -81,7 +81,7 @@ def sample_shard(
     features, stored, unrounded, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], [], 0
     if not type(cell.sampler).__module__.startswith("samplerbench."):
         # one that seeds a global generator itself would leave the state that it left before
-        torch.rand(1), np.random.random(), random.random()  # noqa: NPY002
+        _ = torch.rand(1), np.random.random(), random.random()  # noqa: NPY002
     for ids, first, last in batches_of_shard(cell, start, stop):
         ids = ids.to(device)
         bound = engine.bind(ids)
