@@ -46,7 +46,7 @@ def suite_of(
     if models is not None:
         keys["models"] = _model_specs(models)
     if samplers is not None:
-        keys["samplers"] = [sampler_spec(sampler) for sampler in list_of(samplers)]
+        keys["samplers"] = _sampler_specs(list_of(samplers))
     if suite is None or isinstance(suite, Mapping):
         # models of the call take the place of the dictionary's; empty values stand for none
         given = {
@@ -127,6 +127,20 @@ def sampler_spec(sampler: Any) -> Any:
     if isinstance(sampler, str | Mapping):
         return sampler
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
+
+
+def _sampler_specs(samplers: Sequence[Any]) -> list[Any]:
+    """Return the specs of samplers; raise a ValueError if two of their classes have one name."""
+    classes: dict[str, type] = {}
+    for sampler in samplers:
+        if not isinstance(sampler, str | Mapping):
+            cls = sampler if isinstance(sampler, type) else type(sampler)
+            if classes.setdefault(name := getattr(cls, "name", ""), cls) is not cls:
+                raise ValueError(
+                    f"two classes in samplers are called {name!r}, so that their rows would be one; "
+                    "give one of them another name"
+                )
+    return [sampler_spec(sampler) for sampler in samplers]
 
 
 def _load_suite_argument(suite: Any) -> Suite:

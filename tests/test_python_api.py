@@ -168,6 +168,11 @@ def test_a_question_is_sampled_until_it_is_decided(here):
     assert (here / "out" / "looks.json").exists()
 
 
+def test_run__until_with_rows_of_the_baseline_alone_is_an_error(here):
+    with pytest.raises(ValueError, match="every row is of the baseline 'ddim'"):
+        run(SUITE | {"until": {"baseline": "ddim"}, "samplers": ["ddim", "ddim(eta=0.5)"]}, "out")
+
+
 def test_a_metric_and_a_sampler_of_this_session_run(here, monkeypatch):
     from samplerbench.benchmarks.metrics import Measured, metric, metrics
     from samplerbench.results import quantities

@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -81,6 +82,9 @@ def main() -> None:
     # torch's import makes a million lasting objects; collections that walk them take a tenth of the
     # start
     gc.set_threshold(200_000)
+    for stream in (sys.stdout, sys.stderr):  # a path's letters may be unknown to the terminal
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("samplerbench")
     logger.setLevel(logging.INFO)
     logger.addHandler(Warnings())

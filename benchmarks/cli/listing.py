@@ -56,7 +56,6 @@ def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
 
 
 def _summary(documented: object) -> str:
-    """Return the first paragraph of a docstring, on one line."""
     return " ".join((documented.__doc__ or "").partition("\n\n")[0].split())
 
 
@@ -262,7 +261,6 @@ def group_rows(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row],
 
 
 def _group(kind: str, row: Row) -> str:
-    """Return the heading of a row's group."""
     if kind == "samplers" and "kind" in row:
         return "adaptive steps" if row["control"] == "tolerance" else row["kind"]
     if kind == "schedules" and "needs_model" in row:

@@ -92,7 +92,6 @@ def check_model(
 
 
 def _print_description(subject: Any) -> None:
-    """Print the description of a model, or of a checkpoint's specification."""
     from ...models.checkpoints.families import family_facts
     from ...models.checkpoints.weights import FIT, chosen_set_in_words
     from ...models.denoiser import Denoiser

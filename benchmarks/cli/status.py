@@ -89,7 +89,6 @@ def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> f
 
 
 def _say_next_of_run(folder: Path, *, go_on: bool, retry: bool) -> None:
-    """Print the commands that continue a run, show it and write its report."""
     from ...results.report.provenance import command_of
     from ...results.run_directory.reading import read_run_record
 

@@ -53,7 +53,6 @@ def _print_refusal(sentence: str) -> int:
 
 
 def _describe_usage_error(error: Any) -> str:
-    """Return a sentence on typer's error of usage, with the command that prints the help."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "samplerbench"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
@@ -90,7 +89,6 @@ def _in_plain_words(message: str) -> str:
 
 
 def _parameter_name(error: Any) -> str:
-    """Return the name of an error's option, or of its argument as in the usage line."""
     param = error.param
     is_option = param.param_type_name == "option"
     return param.opts[0] if is_option else (param.metavar or str(param.name)).upper()

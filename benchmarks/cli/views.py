@@ -250,7 +250,6 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
 
 
 def _error_cells(row: dict[str, Any]) -> dict[str, str]:
-    """Return the printed cells of a row of the error decomposition."""
     from ...results.printed_values import printed_value
     from ...results.text import format_number
 

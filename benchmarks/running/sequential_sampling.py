@@ -190,12 +190,16 @@ def setup_of_last_analysis(setup: Setup) -> Setup:
 
 
 def _check_question(until: Until, cells: list[Cell]) -> None:
-    """Raise a ValueError if the baseline is not run, or ``max_samples`` is too small."""
     samplers = sorted({cell.sampler.name for cell in cells})
     if until.baseline is not None and until.baseline not in samplers:
         raise ValueError(
             f"the baseline {until.baseline!r} is not run; choose one of "
             f"{', '.join(samplers) or 'no samplers'}, or add it with --sampler"
+        )
+    if samplers == [until.baseline] and until.target_se is None:
+        raise ValueError(
+            f"every row is of the baseline {until.baseline!r}, so none is compared with it; add "
+            "another one with --sampler"
         )
     most = until.max_samples
     large = next((cell for cell in cells if most is not None and cell.samples > most), None)
@@ -207,7 +211,6 @@ def _check_question(until: Until, cells: list[Cell]) -> None:
 
 
 def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
-    """Return a copy of the setup with these numbers of samples, by cell key."""
     cells = [replace(cell, samples=samples.get(cell.key, cell.samples)) for cell in setup.cells]
     return replace(setup, cells=cells)
 
@@ -313,7 +316,6 @@ def _comparison_columns(pair: Pair | None, until: Until, level: float) -> Row:
 
 
 def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
-    """Return "undecided", or "futile" if more samples cannot decide a row, and the reason."""
     a, b, gap = judgement.baseline, judgement.candidate, judgement.gap
     if (
         a.reference is None
@@ -333,7 +335,6 @@ def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
 
 
 def _precision_columns(entry: Entry, until: Until) -> Row:
-    """Return "verdict" ("precise" or "undecided") and "reason"; {} without target or estimate."""
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:

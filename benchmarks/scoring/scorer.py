@@ -17,8 +17,10 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import DamagedError, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ...results.values import Record
+from ..identity.model import runs_users_code
 from ..metrics.metric import PRECISE_RUN, Context, Endpoints, Metric, metrics, origin
 from ..sampling.counting import Meter
+from ..sampling.failure import error_in_words, is_out_of_memory
 from ..sampling.shard import Arrays, is_rounded
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
 from ..suites.cell import Cell
@@ -184,15 +186,25 @@ class Scorer:
         return None
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
-        truths = endpoints_by_solver(
-            self.run,
-            self.precise,
-            self.reporting_model,
-            cells,
-            self._whole_samples,
-            self.report.stage,
-        )
-        scale = self._load_scoring_reference(cells[0])
+        try:
+            truths = endpoints_by_solver(
+                self.run,
+                self.precise,
+                self.reporting_model,
+                cells,
+                self._whole_samples,
+                self.report.stage,
+            )
+            scale = self._load_scoring_reference(cells[0])
+        except (_UnusableShardError, DamagedError, ValueError, OSError):
+            raise
+        except Exception as error:
+            if is_out_of_memory(error) or not runs_users_code(self.model):
+                raise
+            # the model works at the cells' levels, and fails at those of its converged samples
+            for cell in filter(self.why_unscored, cells):
+                self._fail(cell, {}, error_in_words(error))
+            return
         data = ModelData(self.precise, cells[0].device)
         for place, cell in enumerate(cells, 1):
             truth = truths.get(choose_endpoint_solver(self.precise, cell))
@@ -211,14 +223,16 @@ class Scorer:
                 self.run.write_score(cell.key, whole, influences)
             except (ArithmeticError, ValueError) as error:
                 # numbers that no formula can take fail this row only
-                reason = f"scoring: {' '.join(str(error).split())}"
-                failed = {**stamp, "status": "failed", "reason": reason}
-                self.run.write(cell.key, QUALITY, failed)
+                self._fail(cell, stamp, " ".join(str(error).split()))
         if self.suite.path_curvature and converged_endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
             from .path_curvature import store_curvature  # imported here, since few runs need it
 
             store_curvature(self.run, self.precise, cells[0], truths[converged_endpoints].x)
+
+    def _fail(self, cell: Cell, stamp: Record, words: str) -> None:
+        failed = {**stamp, "status": "failed", "reason": f"scoring: {words}"}
+        self.run.write(cell.key, QUALITY, failed)
 
     def why_unscored(self, cell: Cell) -> str:
         """Return the reason why a cell's score is missing or outdated; "" for a valid score."""

@@ -28,9 +28,10 @@ also return a :class:`~samplerbench.models.Denoiser`, such as one of :mod:`sampl
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -132,6 +133,15 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
     return model
 
 
+@contextlib.contextmanager
+def _exit_is_error() -> Iterator[None]:
+    """Turn an exit of the program in a model's call into an error, which a run reports."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+
+
 class ForeignDenoiser(Wrapper):
     """Wrapper of a Denoiser from a user's code, with another name and a longer identity."""
 
@@ -143,11 +153,13 @@ class ForeignDenoiser(Wrapper):
         self.limits = _stated_limits(name, inner)
 
     @torch.no_grad()
+    @_exit_is_error()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the inner model's result, detached from its parameters."""
         return super().denoise(x, sigma, labels).detach()
 
     @torch.no_grad()
+    @_exit_is_error()
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the inner model's guided image and the image to guide away from, detached."""
         guided, free = self.inner.denoise_both(x, sigma, labels)
@@ -211,6 +223,7 @@ class FileModel(Denoiser):
         return torch.stack([ids, torch.full_like(ids, seed)], dim=1)
 
     @torch.no_grad()
+    @_exit_is_error()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the user's estimate of E[x0 | x] in the dtype of ``x``, without gradients.
 
@@ -309,6 +322,7 @@ class FileModel(Denoiser):
         return images if limits is None else images.clamp(*limits)
 
     @torch.no_grad()
+    @_exit_is_error()
     def _draw_samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         if samples.shape != (n, *self.event):

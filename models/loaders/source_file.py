@@ -177,9 +177,10 @@ def importing_from(folder: Path) -> Iterator[None]:
     """Make the modules of ``folder`` importable in this context, with their files' present content.
 
     Modules of the same names from other folders are removed, and restored on exit. So two models
-    may have helpers of one name, and a helper may have been edited since its last import.
+    may have helpers of one name, and a helper may have been edited since its last import. The working
+    folder is restored too, on which paths such as the run directory's depend.
     """
-    with _importing:
+    with _importing, contextlib.chdir("."):
         names = _importable_names(folder)
         aside = {
             name: sys.modules.pop(name)

@@ -292,3 +292,12 @@ def test_help__of_a_command_with_few_options_folds_nothing(samplerbench):
     _, out, _ = samplerbench("check", "--help")
     assert "--peers-path" in out
     assert "--help-all" not in out
+
+
+def test_main__a_path_that_the_terminal_cannot_show_is_no_error(tmp_path):
+    words = [sys.executable, "-m", "samplerbench", "new-solver", "mine", "--out", "ö"]
+    ran = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert rb"\xf6" in ran.stdout

@@ -172,7 +172,6 @@ def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
 
 
 def _number_of_jobs(jobs: str | None) -> int | None:
-    """Return ``jobs`` as a number; None for "auto" and for None. Raises a ValueError for others."""
     if jobs in (None, "auto"):
         return None
     if not jobs.isascii() or not jobs.isdecimal() or not 0 < int(jobs) <= MOST_JOBS:
@@ -199,7 +198,6 @@ def cores() -> int:
 
 
 def _visible_gpus() -> list[str]:
-    """Return the GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -279,7 +277,6 @@ def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) ->
 
 
 def _progress_in_words(folder: Path) -> str:
-    """Return a clause on how many cells of a run are complete."""
     from ....results.result_table import load
 
     with suppress(ValueError, OSError):

@@ -24,7 +24,6 @@ _UNCUT = 1000  # more characters than any summary of a command has
 
 
 def _heading(name: str) -> str:
-    """Return a panel's name, bold on a terminal with colours."""
     has_colours = out.is_terminal and not out.is_dumb_terminal and not out.no_color
     return typer.style(name, bold=True) if has_colours else name
 

@@ -6,7 +6,8 @@ A task is picklable and holds all that its result depends on. See docs/how-to/ad
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -201,10 +202,33 @@ def run_in_this_process(task: Task, number: int, world: WorkerContext, tell: Tel
     return result_or_failure(partial(InProcess().run, task, world, tell=partial(tell, number)))
 
 
+@contextmanager
+def _restoring_defaults() -> Iterator[None]:
+    """Restore the working folder, and torch's dtype, device, threads and gradients, for later tasks."""
+    import torch
+
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
+    with chdir("."):
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_grad_enabled(gradients)
+            if torch.get_default_device() != device:
+                torch.set_default_device(None if device.type == "cpu" else device)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+
+
 def run_prepared(task: Task, world: WorkerContext, tell: Tell) -> Any:
-    """Return the result of a prepared task; raise any error but an interrupt as a Failure."""
+    """Return the result of a prepared task; raise any error but an interrupt as a Failure.
+
+    Defaults of the process that the task changed are restored, since other tasks depend on them.
+    """
     try:
-        return task(world, tell)
+        with _restoring_defaults():
+            return task(world, tell)
     except Failure:
         raise
     except SystemExit as error:
