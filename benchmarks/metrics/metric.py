@@ -145,6 +145,14 @@ class Context(Protocol):
         ...
 
     @property
+    def own_modes(self) -> NDArray[np.int64] | None:
+        """Modes or classes ``(n,)`` of the samples, in their order; None if a model has none.
+
+        Samples that an earlier version drew and did not store are left out.
+        """
+        ...
+
+    @property
     def own_label(self) -> NDArray[np.bool_]:
         """Mask ``(n,)`` of samples in the class they were conditioned on. Need: "labels"."""
         ...
