@@ -39,7 +39,7 @@ MODES = "modes"
 
 _FLOAT16_MAX = 6e4
 _MOST_ROUNDING = 1e-3
-"""Largest rounding error of features in float16, as a share of their variance."""
+"""Largest rounding error of a feature in float16, as a share of its variance."""
 _LARGEST = 1e30  # squares of larger values overflow float32
 
 
@@ -149,11 +149,11 @@ def sample_shard(
 
 
 def _fits_float16(rows: NDArray) -> bool:
-    """Return True if features ``(n, d)`` in float16 keep their differences, also far from 0."""
+    """Return True if each feature of ``(n, d)`` keeps its differences in float16, also far from 0."""
     if not np.abs(rows).max() < _FLOAT16_MAX:
         return False
-    error = np.square(rows - rows.astype(np.float16)).sum()
-    return bool(error <= _MOST_ROUNDING * np.square(rows - rows.mean(axis=0)).sum())
+    error = np.square(rows - rows.astype(np.float16)).sum(axis=0)
+    return bool((error <= _MOST_ROUNDING * np.square(rows - rows.mean(axis=0)).sum(axis=0)).all())
 
 
 def features_are_samples(model: Denoiser, extractor: Extractor) -> bool:

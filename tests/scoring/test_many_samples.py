@@ -140,19 +140,19 @@ def test_an_array_is_read_without_the_rest_of_its_file(tmp_path, order) -> None:
         stored.read()
 
 
-@pytest.mark.parametrize("offset", [0.0, 2000.0])
-def test_sample_shard__features_far_from_0_keep_their_differences(offset):
-    """float16 has steps of 1 at 2000, about the spread of these features."""
+@pytest.mark.parametrize(("offset", "scales"), [(0.0, (1, 1)), (2000.0, (1, 1)), (50, (100, 0.01))])
+def test_sample_shard__features_far_from_0_keep_their_differences(offset, scales):
+    """float16 has steps of 1 at 2000, about the spread of these features, and of 0.03 at 50."""
 
     class Shifted(Identity):
         def __call__(self, x):
-            return super().__call__(x) + offset
+            return super().__call__(x) * scales + offset
 
     model = make_model("gmm-2d")
     (cell,) = plan(check_suite(SUITE, "test"), {"gmm-2d": model}, {"gmm-2d": None})
     extraction = FeatureExtraction(Shifted((2,)), None)
     shard = sample_shard(model, extraction, cell, 0, 32, "cpu", 0, 32, lambda _: None)
-    apart = shard["features"].astype(float) - offset - shard["endpoint"]
+    apart = (shard["features"].astype(float) - offset) / scales - shard["endpoint"]
     assert np.abs(apart).max() < 2e-3
     assert (shard["features"].dtype == np.float16) == (offset == 0)
 
