@@ -125,19 +125,12 @@ def _pearson(observed: FloatArray, expected: FloatArray) -> float:
 def _coverage(
     observed: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int
 ) -> ModeCoverage:
-    missing = tuple(np.flatnonzero(wanted & (observed == 0)).tolist())
-    covered = 1 - len(missing) / int(wanted.sum())
-    return ModeCoverage(
-        observed.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom)
-    )
-
-
-def _tail(statistic: float, freedom: int) -> float:
-    if np.isinf(statistic):
-        return 0.0
     from scipy.special import chdtrc  # imported here, since a finished run does not need it
 
-    return float(chdtrc(freedom, statistic)) if freedom > 0 else 1.0
+    missing = tuple(np.flatnonzero(wanted & (observed == 0)).tolist())
+    covered = 1 - len(missing) / int(wanted.sum())
+    p = float(chdtrc(freedom, statistic) if freedom > 0 else np.isfinite(statistic))
+    return ModeCoverage(observed.astype(np.int64), missing, covered, statistic, freedom, p)
 
 
 MODE_SAMPLES = 10_000
@@ -158,7 +151,7 @@ def mode_coverage(cell: Context) -> Measured:
     if exact is None:
         covered = float((mode_counts(modes, cell.classes) > 0).mean()) if cell.classes else None
         return Measured({} if covered is None else {"mode_coverage": covered})
-    # numbered anew, since modes such as the bits of coefficients can have huge numbers
+    # numbered again, since modes such as the bits of coefficients can have huge numbers
     seen, number = np.unique(np.concatenate([modes, exact]), return_inverse=True)
     mine, theirs = (mode_counts(part, len(seen)) for part in np.split(number, [len(modes)]))
     coverage = against_counts(mine, theirs)

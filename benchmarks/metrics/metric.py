@@ -206,6 +206,12 @@ class Measured(NamedTuple):
     influence: Mapping[str, FloatArray] = {}
 
 
+def columns_of(name: str, estimate: Any) -> dict[str, float]:
+    """Return the columns of an estimate: ``name``, its standard error and ends of its interval."""
+    ends = {f"{name}_{part}": getattr(estimate, part) for part in ("se", "low", "high")}
+    return {name: estimate.value, **ends}
+
+
 @dataclass(frozen=True)
 class Metric:
     """Registered metric.

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import MANIFOLDS
-from .estimators.rows import FloatArray, as_rows
+from .estimators.rows import FloatArray, as_comparable_rows
 from .metric import Context, Measured, metric
 
 MANIFOLD = 3
@@ -58,12 +58,7 @@ def precision_recall(
     Raises:
         ValueError: too few samples, dimensions differ, or a value is not finite.
     """
-    x, y = as_rows(features), as_rows(reference_features)
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"features of {x.shape[1]} dimensions cannot be compared with "
-            f"{y.shape[1]}: use one extractor"
-        )
+    x, y = as_comparable_rows(features, reference_features)
     if len(x) <= MANIFOLD or len(y) <= DENSITY:
         need = f"more than {MANIFOLD} samples and more than {DENSITY} real ones"
         raise ValueError(f"precision and recall need {need}, not {len(x)} and {len(y)}: pass more")
