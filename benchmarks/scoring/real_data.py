@@ -283,7 +283,7 @@ def _image_shape_and_range(
         for file in image_files(path):
             with open_image(file) as image:
                 size = image.height, image.width
-                if image.mode not in ("1", "L", "I", "F", "I;16"):
+                if image.mode not in ("1", "L", "LA", "I", "F", "I;16"):
                     channels = 3  # one image in colour makes all be read as RGB
                     break
         return (channels, *size), BYTES
