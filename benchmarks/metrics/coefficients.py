@@ -99,19 +99,12 @@ def coefficients(cell: Context) -> Measured:
     if not len(first):
         return Measured({})
     floor = cell.once(
-        ("w2 floor", len(first)), lambda: _rms_distance_to_exact(cell, _exact(cell, len(first)))
+        ("w2 floor", len(first)), lambda: _rms_distance(cell, cell.exact_samples(len(first)))
     )
-    return Measured(
-        {"w2_coefficients": _rms_distance_to_exact(cell, first), "w2_coefficients_floor": floor}
-    )
+    return Measured({"w2_coefficients": _rms_distance(cell, first), "w2_coefficients_floor": floor})
 
 
-def _exact(cell: Context, n: int) -> NDArray:
-    x = cell.exact_samples(n)
+def _rms_distance(cell: Context, x: NDArray | None) -> float:
     assert x is not None, "known distributions of coefficients are those of an exact model"
-    return x
-
-
-def _rms_distance_to_exact(cell: Context, x: NDArray) -> float:
     distances = coefficient_distances(cell.coefficients(x), *cell.mixtures)
     return float(np.sqrt(distances.mean()))

@@ -125,49 +125,37 @@ def _pearson(observed: FloatArray, expected: FloatArray) -> float:
 def _coverage(
     observed: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int
 ) -> ModeCoverage:
-    missing = tuple(np.flatnonzero(wanted & (observed == 0)).tolist())
-    covered = 1 - len(missing) / int(wanted.sum())
-    return ModeCoverage(
-        observed.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom)
-    )
-
-
-def _tail(statistic: float, freedom: int) -> float:
-    if np.isinf(statistic):
-        return 0.0
     from scipy.special import chdtrc  # imported here, since a finished run does not need it
 
-    return float(chdtrc(freedom, statistic)) if freedom > 0 else 1.0
+    missing = tuple(np.flatnonzero(wanted & (observed == 0)).tolist())
+    covered = 1 - len(missing) / int(wanted.sum())
+    p = float(chdtrc(freedom, statistic) if freedom > 0 else np.isfinite(statistic))
+    return ModeCoverage(observed.astype(np.int64), missing, covered, statistic, freedom, p)
 
 
 MODE_SAMPLES = 10_000
 """Number of exact samples whose modes are the reference."""
 
 
-@metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
+@metric("modes", version=9, needs={"samples", "modes"}, quantities=(MODES,))
 def mode_coverage(cell: Context) -> Measured:
     """Measure the share of modes that have samples; for exact models, test the modes' frequencies.
 
     For a network there is no test: its imperfect classifier would sort real images into classes in
     unknown proportions. Without modes or stored samples the result is empty.
     """
-    modes = _modes(cell)
+    modes = cell.own_modes
     if modes is None:
         return Measured({})
     exact = cell.once("exact modes", lambda: _exact_modes(cell))
     if exact is None:
         covered = float((mode_counts(modes, cell.classes) > 0).mean()) if cell.classes else None
         return Measured({} if covered is None else {"mode_coverage": covered})
-    k = int(max(modes.max(), exact.max())) + 1
-    coverage = against_counts(mode_counts(modes, k), mode_counts(exact, k))
+    # numbered again, since modes such as the bits of coefficients can have huge numbers
+    seen, number = np.unique(np.concatenate([modes, exact]), return_inverse=True)
+    mine, theirs = (mode_counts(part, len(seen)) for part in np.split(number, [len(modes)]))
+    coverage = against_counts(mine, theirs)
     return Measured({"mode_coverage": coverage.covered, "mode_p": coverage.p})
-
-
-def _modes(cell: Context) -> NDArray[np.int64] | None:
-    """Return the modes of all stored samples; None without samples or for a model without modes."""
-    by_block = [cell.modes(x) for _, x in cell.known_rows.blocks()]
-    classified = [modes for modes in by_block if modes is not None]
-    return np.concatenate(classified) if classified else None
 
 
 def _exact_modes(cell: Context) -> NDArray[np.int64] | None:

@@ -134,7 +134,6 @@ def measure_path_distances(cell: Context) -> Measured:
 
 
 def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
-    """Return the samples that have converged endpoints, and their distances to the endpoints."""
     x = cell.whole[: len(cell.solution.x)]
     return x, endpoint_error(x, cell.solution.x[: len(x)])
 

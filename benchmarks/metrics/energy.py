@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import ENERGY
 from .estimators.rows import FloatArray, as_rows
-from .kernel import SMALLEST, Kernel, KernelEstimate, discrepancy
+from .kernel import SMALLEST, Kernel, KernelEstimate, discrepancy, measure_against_held_out
 from .metric import Context, Measured, metric
 
 MOST = 5_000
@@ -23,7 +23,6 @@ MOST = 5_000
 
 
 def _minus_distance(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return the kernel matrix -|x_i - y_j|, ``(n, m)``, of rows x_i and y_j."""
     squares = np.einsum("ij,ij->i", x, x)[:, None] + np.einsum("ij,ij->i", y, y) - 2 * (x @ y.T)
     return -np.sqrt(np.maximum(squares, 0.0))
 
@@ -57,12 +56,4 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
 @metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
 def energy(cell: Context) -> Measured:
     """Measure the energy distance of features to as many held-out ones; empty below 4 samples."""
-    x = cell.feature_rows[:MOST]
-    y = cell.held_out(len(x))
-    if min(len(x), len(y)) < SMALLEST:
-        return Measured({})
-    estimate = energy_distance(x, y)
-    ends = {"energy_low": estimate.low, "energy_high": estimate.high}
-    columns = {"energy": estimate.value, "energy_se": estimate.se, **ends}
-    arrays = {"energy": estimate.influence, "energy_reference": estimate.reference_influence}
-    return Measured(columns, arrays)
+    return measure_against_held_out(cell, "energy", cell.feature_rows[:MOST], energy_distance)

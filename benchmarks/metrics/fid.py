@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import FRECHET
+from ...results.run_directory.reading import log
 from .estimators.frechet import (
     PARTS,
     FrechetEstimate,
@@ -20,10 +21,16 @@ from .estimators.frechet import (
 )
 from .estimators.frechet import frechet_distance as distance
 from .estimators.rows import FloatArray, Moments, rows_of
-from .metric import Context, Measured, metric
+from .metric import Context, Measured, columns_of, metric
+
+HELD_OUT_PER_FEATURE = 4
+"""Fewest held-out samples per direction of the reference whose bias falls as 1 / n, to some 5 %.
+
+With as many as directions, the rescaled floor was two to five times too high.
+"""
 
 
-@metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
+@metric("frechet", version=9, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
     """Measure the Fréchet distances of samples to data and, if available, to converged samples."""
     known = cell.reference
@@ -32,10 +39,7 @@ def frechet(cell: Context) -> Measured:
     fixed = estimate(truth, cell.feature_rows, cell.moments)
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
     columns = {
-        "fid_proxy": fixed.value,
-        "fid_proxy_se": fixed.se,
-        "fid_proxy_low": fixed.low,
-        "fid_proxy_high": fixed.high,
+        **columns_of("fid_proxy", fixed),
         "fid_proxy_raw": fixed.raw,
         "fid_proxy_floor": lowest and lowest[0],
         "fid_proxy_floor_se": lowest and lowest[1],
@@ -47,19 +51,12 @@ def frechet(cell: Context) -> Measured:
 
 
 def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
-    """Measure the distances of samples to converged samples, and of converged samples to data."""
     population = population_estimate(cell.feature_rows, converged)
     model_error = cell.once("model error", lambda: estimate(truth, converged))
     columns = {
-        "fd_conv": population.value,
-        "fd_conv_se": population.se,
-        "fd_conv_low": population.low,
-        "fd_conv_high": population.high,
+        **columns_of("fd_conv", population),
         "fd_conv_flag": population.flag,
-        "fid_proxy_converged": model_error.value,
-        "fid_proxy_converged_se": model_error.se,
-        "fid_proxy_converged_low": model_error.low,
-        "fid_proxy_converged_high": model_error.high,
+        **columns_of("fid_proxy_converged", model_error),
         "dominated": dominated(population, model_error),
     }
     other = population.reference_influence
@@ -71,9 +68,15 @@ def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float
     """Return the plug-in distance of ``n`` held-out samples, and its standard error.
 
     If fewer samples are held out, their bias is rescaled to ``n``. The result is None if there are
-    fewer than two, or if the reference includes held-out samples.
+    fewer than :data:`HELD_OUT_PER_FEATURE`, or if the reference includes held-out samples.
     """
     rows = rows_of(cell.held_out_rows(n)) if cell.reference.disjoint else ()
+    if 1 < len(rows) < min(n, HELD_OUT_PER_FEATURE * truth.rank):
+        log.warning(
+            "%d held-out samples are too few for a floor of %d samples in %d directions: no fid_proxy_floor.",
+            *(len(rows), n, truth.rank),
+        )
+        return None
     return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None
 
 
@@ -117,8 +120,9 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
 
 
 def _float64_array(values: Any) -> FloatArray:
-    """Return an array, or a tensor on any device, as an array in double precision."""
-    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64)
+    array = np.asarray(
+        values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64
+    )
     if not array.ndim:
         raise ValueError("a number is no mean (d,) or covariance (d, d); give arrays, also for d=1")
     return array

@@ -44,7 +44,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...results.quantities.built_in import KID
 from .estimators.rows import FloatArray, as_rows, block_slices
 from .estimators.second_order import Noise, centred_variance, interval
-from .metric import Context, Measured, metric
+from .metric import Context, Measured, columns_of, metric
 
 BLOCK = 1024
 """Rows of the kernel matrix in memory at a time, 8 MB of values for as many columns."""
@@ -106,7 +106,6 @@ def bilinear_form(
 
 
 def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return the kernel matrix (x_i·y_j / d + 1)³, ``(n, m)``, of rows x_i and y_j."""
     inner = x @ y.T
     inner /= x.shape[1]
     inner += 1
@@ -207,10 +206,6 @@ Side = tuple[NDArray, FloatArray]
 def _noise(
     second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
 ) -> Noise:
-    """Return the :class:`.Noise` of both sides together, with the given ``second`` and ``unit``.
-
-    The moment ``cross`` is estimated from at most PAIRS samples of each side.
-    """
     if unit == 0:
         return Noise(second, 0.0, 0.0)
     (x, u), (y, v) = side_x, side_y
@@ -232,7 +227,6 @@ def _spread(n: int) -> NDArray[np.int_]:
 
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
-    """Return the mean over i ≠ j of u_i u_j k(x_i, x_j), for at least two samples."""
     diagonal = np.concatenate([kernel.itself(rows) for _, rows in float64_blocks(x, block)])
     pairs = bilinear_form(x, u, x, u, block, kernel) - float(u**2 @ diagonal)
     return pairs / (len(u) * (len(u) - 1))
@@ -268,9 +262,20 @@ MOST = 10_000
 def kernel_distance(cell: Context) -> Measured:
     """Measure the KID of features to as many held-out ones; empty if too few or above LARGEST."""
     x = cell.feature_rows[:MOST]
+    too_large = np.abs(x).max() > LARGEST
+    return Measured({}) if too_large else measure_against_held_out(cell, "kid", x, kid)
+
+
+def measure_against_held_out(
+    cell: Context,
+    name: str,
+    x: NDArray,
+    estimator: Callable[[NDArray, FloatArray], KernelEstimate],
+) -> Measured:
+    """Return a distance of features ``x`` ``(n, d)`` to n held-out ones; empty if too few."""
     y = cell.held_out(len(x))
-    if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:
+    if min(len(x), len(y)) < SMALLEST:
         return Measured({})
-    score = kid(x, y)
-    columns = {"kid": score.value, "kid_se": score.se, "kid_low": score.low, "kid_high": score.high}
-    return Measured(columns, {"kid": score.influence, "kid_reference": score.reference_influence})
+    score = estimator(x, y)
+    influences = {name: score.influence, f"{name}_reference": score.reference_influence}
+    return Measured(columns_of(name, score), influences)

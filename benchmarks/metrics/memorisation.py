@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...results.comparison.sample_shares import share_interval
 from ...results.quantities.built_in import DUPLICATES, MEMORISED
 from .estimators.rows import FloatArray, Rows, as_rows, rows_of
 from .metric import Context, Measured, metric
@@ -123,12 +124,7 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return Clopper and Pearson's interval (default: 95 %) from ``hits`` in ``n`` >= 1 trials."""
-    from scipy.special import betaincinv  # imported here, since a finished run does not need it
-
-    tail = (1 - confidence) / 2
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
-    return low, high
+    return share_interval(hits, n, 1 - confidence)
 
 
 @metric("memorised", version=9, needs={"samples", "training set"}, quantities=(MEMORISED,))

@@ -145,6 +145,14 @@ class Context(Protocol):
         ...
 
     @property
+    def own_modes(self) -> NDArray[np.int64] | None:
+        """Modes or classes ``(n,)`` of the samples, in their order; None if a model has none.
+
+        Samples that an earlier version drew and did not store are left out.
+        """
+        ...
+
+    @property
     def own_label(self) -> NDArray[np.bool_]:
         """Mask ``(n,)`` of samples in the class they were conditioned on. Need: "labels"."""
         ...
@@ -196,6 +204,12 @@ class Measured(NamedTuple):
 
     columns: Mapping[str, object]
     influence: Mapping[str, FloatArray] = {}
+
+
+def columns_of(name: str, estimate: Any) -> dict[str, float]:
+    """Return the columns of an estimate: ``name``, its standard error and ends of its interval."""
+    ends = {f"{name}_{part}": getattr(estimate, part) for part in ("se", "low", "high")}
+    return {name: estimate.value, **ends}
 
 
 @dataclass(frozen=True)

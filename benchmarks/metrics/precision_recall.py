@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import MANIFOLDS
-from .estimators.rows import FloatArray, as_rows
+from .estimators.rows import FloatArray, as_comparable_rows
 from .metric import Context, Measured, metric
 
 MANIFOLD = 3
@@ -32,6 +32,8 @@ DENSITY = 5
 """Number of neighbours k for density and coverage, as their authors chose."""
 BLOCK = 1024
 """Rows of the distance matrix in memory at a time."""
+TIES = 1 + 1e-14
+"""Factor of squared radii, so that samples at a radius, as of equal atoms, are inside the ball."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -56,18 +58,13 @@ def precision_recall(
     Raises:
         ValueError: too few samples, dimensions differ, or a value is not finite.
     """
-    x, y = as_rows(features), as_rows(reference_features)
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"features of {x.shape[1]} dimensions cannot be compared with "
-            f"{y.shape[1]}: use one extractor"
-        )
+    x, y = as_comparable_rows(features, reference_features)
     if len(x) <= MANIFOLD or len(y) <= DENSITY:
         need = f"more than {MANIFOLD} samples and more than {DENSITY} real ones"
         raise ValueError(f"precision and recall need {need}, not {len(x)} and {len(y)}: pass more")
-    own = neighbour_distances(y, y, DENSITY, same=True, block=block)
+    own = neighbour_distances(y, y, DENSITY, same=True, block=block) * TIES
     near, wide = own[:, MANIFOLD - 1], own[:, DENSITY - 1]
-    reach = neighbour_distances(x, x, MANIFOLD, same=True, block=block)[:, -1]
+    reach = neighbour_distances(x, x, MANIFOLD, same=True, block=block)[:, -1] * TIES
     precise, balls = 0, 0
     recalled, covered = np.zeros(len(y), bool), np.zeros(len(y), bool)
     for rows, square in square_distances(x, y, block):
@@ -85,7 +82,7 @@ MOST = 5_000
 """Largest number of samples of a side that are compared; the first samples are taken."""
 
 
-@metric("precision_recall", version=9, needs={"features"}, quantities=MANIFOLDS)
+@metric("precision_recall", version=10, needs={"features"}, quantities=MANIFOLDS)
 def measure_precision_recall(cell: Context) -> Measured:
     """Measure precision, recall, density and coverage of features against as many held-out ones.
 

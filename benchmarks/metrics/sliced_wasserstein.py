@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities.built_in import SWD
-from .estimators.rows import FloatArray, as_rows
+from .estimators.rows import FloatArray, as_comparable_rows
 from .metric import Context, Measured, metric
 
 PROJECTIONS = 128
@@ -66,14 +66,9 @@ def sliced_wasserstein(
         ValueError: dimensions differ, a side has fewer than two samples, a value is not finite, or
             there is no direction.
     """
-    x, y = as_rows(features), as_rows(reference_features)
+    x, y = as_comparable_rows(features, reference_features)
     if projections < 1:
         raise ValueError(f"{projections} projections give no distance: ask for at least one")
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"features of {x.shape[1]} dimensions cannot be compared with "
-            f"{y.shape[1]}: use one extractor"
-        )
     if min(len(x), len(y)) < 2:
         raise ValueError(
             f"the sliced distance of {len(x)} and {len(y)} samples has no "
@@ -138,6 +133,5 @@ def sliced_distance(cell: Context) -> Measured:
 
 
 def _floor(cell: Context, n: int) -> float | None:
-    """Return the SWD between two sets of ``n`` held-out features; None if fewer than 2 n exist."""
     both = cell.held_out(2 * n)
     return sliced_wasserstein(both[n:], both[:n]).value if len(both) == 2 * n else None

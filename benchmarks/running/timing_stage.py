@@ -82,7 +82,7 @@ class TimesTask:
         self.parts[0].prepare(world)
 
     def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
-        """Return the columns of each cell by its key; {} for a sweep that timed no batch size.
+        """Return the columns of each cell by its key. A sweep that timed no batch size fails.
 
         ``tell`` gets texts on the progress, and (key, columns) of each cell whose timing has ended.
         """
@@ -110,7 +110,9 @@ class TimesTask:
             swept = sweep_record(model, cells[0], *how, lambda n: tell(f", batches of {n}"))
         except Exception as error:  # a sampler may refuse a batch; other cells are timed
             raise Failure("failed", error_in_words(error)) from error
-        return {cells[0].key: swept} if swept["points"] else {}
+        if not swept["points"]:
+            raise Failure("failed", f"no batch size was timed, since {swept['ended']}")
+        return {cells[0].key: swept}
 
 
 class TimedHere(InProcess):
@@ -217,6 +219,8 @@ def _time_at_size(
     title = f"{model}: timing" + (f" batches of {size}" if size else "")
     if size is None:
         title = f"{model}: throughput of {cells[0].label}"
+        for cell in setup.cells_of(model):  # of another machine, of other settings, or another cell
+            setup.directory.delete(cell.key, SWEEP)
 
     def write(key: str, record: Record) -> None:
         if key in stamps:

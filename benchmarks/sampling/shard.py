@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models.denoiser import HALF, Denoiser
-from ...models.reference import Extractor
+from ...models.reference import Extractor, Identity
 from ...models.rounding import in_full_precision
 from ..suites.cell import Cell
 from .engine import Engine, engine_of
@@ -34,9 +34,12 @@ BATCH = "batch"
 PRECISE = "precise"
 """Name of a shard's array with the samples of the same run in full precision."""
 
+MODES = "modes"
+"""Name of a shard's array with the modes of all its samples, if it does not store all of them."""
+
 _FLOAT16_MAX = 6e4
 _MOST_ROUNDING = 1e-3
-"""Largest rounding error of features in float16, as a share of their variance."""
+"""Largest rounding error of a feature in float16, as a share of its variance."""
 _LARGEST = 1e30  # squares of larger values overflow float32
 
 
@@ -70,7 +73,8 @@ def sample_shard(
         ``precise``, for a cell in low precision: ``endpoint`` of the same run in full precision. For each batch:
         ``sizes``, ``nfe`` and, with features, the share of ``clamped`` values. ``depth``: most sequential calls. With
         features: ``features`` (n, d), float16 or float32, and for d <= :data:`SHARD` exact float64 ``moments_*``.
-        ``own_label`` (n,), if the model can classify samples: True for one in the class of its label.
+        ``own_label`` (n,), if the model can classify samples: True for one in the class of its label. ``modes`` (n,),
+        if it can and the shard keeps neither all samples nor their values as features.
 
     Raises:
         Failure: the engine raises one, a value is not below 1e30, or the sampler draws from a global generator, which
@@ -79,6 +83,8 @@ def sample_shard(
     engine = engine_of(model, cell)
     precise_engine = precise_engine_of(model, cell) if precise and start < endpoints else None
     features, stored, unrounded, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], [], 0
+    found: list[NDArray] = []
+    lost = stop > endpoints and not (reference and features_are_samples(model, reference.extractor))
     if not type(cell.sampler).__module__.startswith("samplerbench."):
         # one that seeds a global generator itself would leave the state that it left before
         _ = torch.rand(1), np.random.random(), random.random()  # noqa: NPY002
@@ -108,8 +114,10 @@ def sample_shard(
             features.append(reference.extractor(scored))
             clamped.append(share)
         labels = bound.labels[rows] if model.classes and bound.labels is not None else None
-        modes = model.mode_of(x) if labels is not None else None
-        if modes is not None:
+        modes = model.mode_of(x) if lost or labels is not None else None
+        if modes is not None and lost:
+            found.append(modes.cpu().numpy())
+        if modes is not None and labels is not None:
             own.append((model.classes_of(modes) == labels).cpu().numpy())
         progress(len(x))
     whole = np.concatenate(stored) if stored else np.empty((0, *model.event))
@@ -124,6 +132,8 @@ def sample_shard(
         arrays[PRECISE] = np.concatenate(unrounded)
     if own:
         arrays["own_label"] = np.concatenate(own)
+    if found:
+        arrays[MODES] = np.concatenate(found)
     if features:
         rows = np.concatenate(features)
         # moments are stored too, unless they would be larger than the features
@@ -140,11 +150,16 @@ def sample_shard(
 
 
 def _fits_float16(rows: NDArray) -> bool:
-    """Return True if features ``(n, d)`` in float16 keep their differences, also far from 0."""
+    """Return True if each feature of ``(n, d)`` keeps its differences in float16, also far from 0."""
     if not np.abs(rows).max() < _FLOAT16_MAX:
         return False
-    error = np.square(rows - rows.astype(np.float16)).sum()
-    return bool(error <= _MOST_ROUNDING * np.square(rows - rows.mean(axis=0)).sum())
+    error = np.square(rows - rows.astype(np.float16)).sum(axis=0)
+    return bool((error <= _MOST_ROUNDING * np.square(rows - rows.mean(axis=0)).sum(axis=0)).all())
+
+
+def features_are_samples(model: Denoiser, extractor: Extractor) -> bool:
+    """Return True if the features are the values of the samples themselves."""
+    return isinstance(extractor, Identity) and model.decoder is None
 
 
 def is_rounded(model: Denoiser, dtype: str | None) -> bool:

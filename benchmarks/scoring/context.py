@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models.exact.wavelet import haar_transform
-from ...models.reference import Identity, Reference
+from ...models.reference import Reference
 from ...results.values import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
 from ..metrics.metric import Endpoints, Need
-from ..sampling.shard import BATCH, PRECISE, Arrays, clamp
+from ..sampling.shard import BATCH, MODES, PRECISE, Arrays, clamp, features_are_samples
 from .converged_endpoints import modes_of_samples
 from .data import ModelData, ScoringReference
 
@@ -180,10 +180,8 @@ class CellContext:
     @cached_property
     def known_rows(self) -> Rows:
         model, features = self.data.model, self.shards.features
-        is_identity = self.scoring_reference and isinstance(
-            self.scoring_reference.reference.extractor, Identity
-        )
-        if is_identity and model.decoder is None and features is not None:  # samples are features
+        scale = self.scoring_reference
+        if features and scale and features_are_samples(model, scale.reference.extractor):
             return features.each(lambda x: x.reshape(-1, *model.event), model.event)
         return HeldRows(self.whole)
 
@@ -207,6 +205,20 @@ class CellContext:
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
         return modes_of_samples(self.data.model, x, self.data.device)
+
+    @property
+    def own_modes(self) -> NDArray[np.int64] | None:
+        parts = self.shards.parts
+        if any(MODES in shard for shard in parts):
+            known = [
+                shard[MODES] if MODES in shard else self.modes(shard["endpoint"])
+                for shard in parts
+                if MODES in shard or len(shard["endpoint"])
+            ]
+        else:
+            known = [self.modes(x) for _, x in self.known_rows.blocks()]
+        classified = [modes for modes in known if modes is not None]
+        return np.concatenate(classified)[: self.count] if classified else None
 
     @property
     def own_label(self) -> NDArray[np.bool_]:
@@ -250,7 +262,6 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return ``value``; raise a ValueError if it is None, as the metric does not list ``need``."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

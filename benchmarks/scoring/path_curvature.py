@@ -112,7 +112,7 @@ STEPS = (64, 128, 256, 512)
 NEGLIGIBLE = 0.005
 """Share of the arc length that more steps may add when the doubling of steps stops."""
 
-_VERSION = 1  # raised when the same latents would give other numbers
+_VERSION = 2  # raised when the same latents would give other numbers
 _NUMBERS = 1 << 24  # most values of followed paths in memory at once
 
 
@@ -214,7 +214,9 @@ def data_spread(model: Denoiser, ends: NDArray) -> float:
         return float(np.sqrt(rows.var(0).mean())) or 1.0
     # one mean, or one of each class; the covariance is within classes
     means = np.asarray(moments[0], float).reshape(-1, rows.shape[1])
-    between = np.square(means - means.mean(0)).sum(1).mean()
+    weights = model.class_weights if len(means) > 1 else None
+    away = np.square(means - np.average(means, 0, weights)).sum(1)
+    between = np.average(away, weights=weights)
     return float(np.sqrt((np.trace(moments[1]) + between) / rows.shape[1])) or 1.0
 
 

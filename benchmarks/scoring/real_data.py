@@ -195,7 +195,6 @@ def features_of(
 
 
 def _name_with_digest(name: str, *parts: Tensor) -> str:
-    """Return ``name`` with a digest of the samples' shapes and values."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
@@ -210,7 +209,6 @@ def _cached_arrays(
     data: str,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Mapping[str, np.ndarray]:
-    """Return ``make()``, from the folder ``cache`` if an equal extractor made it before."""
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
@@ -224,7 +222,6 @@ def _cached_arrays(
 
 
 def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Return False if ``stored`` features come from an equal extractor with unchanged files."""
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
         opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}
@@ -279,17 +276,14 @@ def make_statistics(
 def _image_shape_and_range(
     source: str, spec: str
 ) -> tuple[tuple[int, ...], tuple[float, float] | None]:
-    """Return the shape and range of a source's samples; raises a ValueError for an unknown shape.
-
-    The range is None for arrays of other dtypes than uint8, which need ``pixels`` as ``spec``.
-    """
+    """Return the shape and range of a source's samples; raises a ValueError for an unknown shape."""
     path = Path(source)
     if path.is_dir():
         channels, size = 1, (0, 0)
         for file in image_files(path):
             with open_image(file) as image:
                 size = image.height, image.width
-                if image.mode not in ("1", "L", "I", "F", "I;16"):
+                if image.mode not in ("1", "L", "LA", "I", "F", "I;16"):
                     channels = 3  # one image in colour makes all be read as RGB
                     break
         return (channels, *size), BYTES
@@ -308,7 +302,6 @@ def _image_shape_and_range(
 
 
 def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return (channels, h, w) of images of a shape (n, …) with channels last, first or absent."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]

@@ -46,7 +46,7 @@ def why_unreadable(error: Exception) -> str:
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
 def read_array(
@@ -168,23 +168,18 @@ def open_image(path: Path, option: str = "") -> Iterator[Any]:
 
 def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
     with open_image(path, "--reference: ") as image:
-        if image.size == event[:0:-1]:
-            return _pixels_of(image, event, str(path))
-        size = image.size
-    raise ValueError(_size_message(str(path), size, event))
+        image.load()
+    return _pixels_of(image, event, str(path))
 
 
 def _pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
-    """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB.
-
-    Raises a ValueError for another size or more than 8 bits; its message names ``where``.
-    """
+    """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB."""
     channels, height, width = event
     size = getattr(image, "size", None)
     if size != (width, height):
         raise ValueError(_size_message(where, size, event))
     if image.mode[0] in "IF":  # 16 bits or floats, which Pillow cuts off at 255
-        raise ValueError(f"{where} has more than 8 bits a channel; save it with 8")
+        raise ValueError(f"--reference: {where} has more than 8 bits a channel; save it with 8")
     converted = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return converted.reshape(height, width, channels).transpose(2, 0, 1)
 

@@ -90,7 +90,6 @@ def measure_metrics(
 def _run_metric(
     metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """Return the results of a metric; (None, {}) if a plugin fails, with a reason in ``record``."""
     if not origin(metric):
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
@@ -124,11 +123,9 @@ class Progress(Protocol):
 
     def stage(self, text: str) -> None:
         """Receive the name of the present stage."""
-        ...
 
     def evaluations(self, count: float) -> None:
         """Receive the number of evaluations since the last call."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -271,7 +268,6 @@ class Scorer:
     def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
-        """Write the pictures of a cell, and return its quality columns and influence values."""
         shards = context.shards.parts
         arrays = self.run.influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
@@ -296,7 +292,6 @@ class Scorer:
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
-        """Return settings, endpoints and reference, whose change makes a cell's score outdated."""
         return {
             "samples": cell.samples,
             "reference_steps": truth.steps if truth else None,
@@ -316,7 +311,6 @@ class Scorer:
         return ScoringReference(self.reference, converged)
 
     def _whole_samples(self, cell: Cell) -> NDArray:
-        """Return the samples of a cell stored without rounding, at most ``endpoint_count``."""
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:
@@ -337,7 +331,6 @@ class Scorer:
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
-        """Yield the shards of a cell's samples, or raise an _UnusableShardError."""
         for start, stop in self.run.shard_ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
             if shard is None:

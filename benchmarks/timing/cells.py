@@ -203,11 +203,7 @@ class _TimingPass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if there is time to add a cell, and then for ``min_rounds`` rounds.
-
-        ``a_round`` and ``longest``: seconds of a round so far, and of the longest first visit.
-        The first cell is added unless the time is over.
-        """
+        """Return True if there is time to add a cell, and then for ``min_rounds`` rounds."""
         if self.until is None or not self.unfinished:
             return not self._is_late()
         seconds_left = self.until - time.monotonic() - longest
@@ -221,14 +217,12 @@ class _TimingPass:
         return self.until is not None and time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
-        """Return True if the time is over or, after ``min_rounds``, too short for another round."""
         return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
 
     def _visit(self, timing: CellTiming, room: float = 0.0) -> None:
-        """Time a cell once more, and report it if its times suffice or an error occurs."""
         share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
         self.progress(min(1.0, share), timing.cell.label)
         try:
@@ -248,7 +242,6 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin(self, timing: CellTiming, room: float) -> None:
-        """Prepare a cell's calls, storing ``room`` bytes of states; warm up, set early columns."""
         ids = torch.arange(timing.batch, device=self.device)
         timing.work = run = prepare_timed_work(self.model, timing.cell, ids, room=room)
         timing.warm = warm_up(run.sample, self.clock, self.warm_up_ms)
@@ -273,7 +266,6 @@ class _TimingPass:
                 }
 
     def _measure(self, timing: CellTiming) -> None:
-        """Time a cell's sampler, its calls of the model and its decoder, and add the visit."""
         assert timing.work is not None
         run, begin = timing.work, time.perf_counter()
         with observe_block(self.device, self.gpu) as block:
@@ -290,7 +282,6 @@ class _TimingPass:
         timing.visits.append(visit)
 
     def _conclude(self, timing: CellTiming) -> None:
-        """Measure the energy if requested and available, free the cell's memory, report columns."""
         if timing.work is None:
             return
         before = time.perf_counter()

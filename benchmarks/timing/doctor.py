@@ -177,7 +177,6 @@ def required_packages(requirements: list[str] | None = None) -> list[RequiredPac
 
 
 def _parse_requirement(text: str) -> RequiredPackage:
-    """Return the package of one line of the metadata, such as ``x>=1; extra == "dev"``."""
     found = Requirement(text)
     try:
         version = importlib.metadata.version(found.name)
@@ -248,7 +247,6 @@ def diagnose_machine(seconds: float = 1.5) -> Diagnosis:
 
 
 def _missing_packages(required: list[RequiredPackage]) -> list[str]:
-    """Return a sentence for each missing package, or wrong version, that every installation needs."""
     if not required:
         return [f"{NAME} is not installed: pip install -e . in its folder"]
     return [
@@ -260,7 +258,6 @@ def _missing_packages(required: list[RequiredPackage]) -> list[str]:
 
 
 def _broken_models() -> list[str]:
-    """Return a sentence for each shipped network that fails to load or gives non-finite values."""
     broken = []
     for name in SHIPPED:
         try:

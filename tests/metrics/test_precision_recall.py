@@ -85,6 +85,15 @@ def test_copies_are_inside_even_balls_of_no_size():
     assert precision_recall(y.copy(), y) == pytest.approx((1, 1, 6 / 5, 1))
 
 
+def test_precision_recall__samples_at_a_radius_are_inside_whatever_the_scale_and_the_order():
+    """The distances of equal points were rounded in two ways, so that some were outside."""
+    rng = np.random.default_rng(4)
+    y = rng.standard_normal((300, 8))
+    assert precision_recall(y[::-1], y) == pytest.approx((1, 1, 6 / 5, 1))
+    atoms, others = rng.integers(0, 3, (40, 3)), rng.integers(0, 3, (50, 3))
+    assert precision_recall(atoms / 3, others / 3) == precision_recall(atoms, others)
+
+
 @pytest.mark.parametrize("far", [1e7, 1e9, 1e12])
 def test_precision_recall__one_sample_far_away_takes_nothing_from_the_others(far):
     """Distances within the rounding error of the largest were 0, and so were all radii."""

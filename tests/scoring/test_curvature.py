@@ -144,6 +144,14 @@ def test_the_unit_is_the_spread_of_the_data():
     assert data_spread(model, np.zeros((4, *model.event))) == 1.0
 
 
+def test_data_spread__weighs_classes_as_the_data_do():
+    """Classes one to nine were taken as equally frequent."""
+    model = SimpleNamespace(
+        event=(1,), class_weights=(1, 9), moments=lambda: ([[0.0], [2.0]], [[0.01]])
+    )
+    assert data_spread(model, np.zeros((2, 1))) == pytest.approx(np.sqrt(0.01 + 4 * 0.09))
+
+
 def run(out, **changes):
     suite = {
         "name": "t",

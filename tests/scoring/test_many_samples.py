@@ -140,18 +140,52 @@ def test_an_array_is_read_without_the_rest_of_its_file(tmp_path, order) -> None:
         stored.read()
 
 
-@pytest.mark.parametrize("offset", [0.0, 2000.0])
-def test_sample_shard__features_far_from_0_keep_their_differences(offset):
-    """float16 has steps of 1 at 2000, about the spread of these features."""
+@pytest.mark.parametrize(("offset", "scales"), [(0.0, (1, 1)), (2000.0, (1, 1)), (50, (100, 0.01))])
+def test_sample_shard__features_far_from_0_keep_their_differences(offset, scales):
+    """float16 has steps of 1 at 2000, about the spread of these features, and of 0.03 at 50."""
 
     class Shifted(Identity):
         def __call__(self, x):
-            return super().__call__(x) + offset
+            return super().__call__(x) * scales + offset
 
     model = make_model("gmm-2d")
     (cell,) = plan(check_suite(SUITE, "test"), {"gmm-2d": model}, {"gmm-2d": None})
     extraction = FeatureExtraction(Shifted((2,)), None)
     shard = sample_shard(model, extraction, cell, 0, 32, "cpu", 0, 32, lambda _: None)
-    apart = shard["features"].astype(float) - offset - shard["endpoint"]
+    apart = (shard["features"].astype(float) - offset) / scales - shard["endpoint"]
     assert np.abs(apart).max() < 2e-3
     assert (shard["features"].dtype == np.float16) == (offset == 0)
+
+
+def test_mode_coverage__counts_samples_that_are_not_stored():
+    """Outside pixel space only the first 16 of 600 samples were classified."""
+    model = make_model("gmm-2d")
+    (cell,) = plan(check_suite(SUITE, "test"), {"gmm-2d": model}, {"gmm-2d": None})
+    ranges, every = ((0, 512), (512, 600)), []
+    shards_of_run = [
+        sample_shard(model, None, cell, *bounds, "cpu", 0, 16, every.append) for bounds in ranges
+    ]
+    whole = sample_shard(model, None, cell, 0, 600, "cpu", 0, 600, every.append)
+    assert "modes" not in whole
+    contexts = [
+        CellContext(
+            gather_shards(parts, 600), 600, ModelData(model, "cpu"), None, None, follows_path=False
+        )
+        for parts in (shards_of_run, [whole])
+    ]
+    few, all_of_them = (metrics()["modes"](context).columns for context in contexts)
+    assert few == all_of_them
+    np.testing.assert_array_equal(*(context.own_modes for context in contexts))
+    assert len(shards_of_run[0]["endpoint"]) == 16
+
+
+def test_mode_coverage__takes_modes_of_huge_numbers():
+    """32 signs of coefficients made a table of 2³² counts."""
+    model = make_model("wavelet", channels=8, side=4)
+    x = model.sample(50, seed=0).numpy()
+    shard = {"endpoint": x, "sizes": np.array([50])}
+    context = CellContext(
+        gather_shards([shard], 50), 50, ModelData(model, "cpu"), None, None, follows_path=False
+    )
+    found = metrics()["modes"](context).columns
+    assert found["mode_p"] > 0.001

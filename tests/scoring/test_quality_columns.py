@@ -202,6 +202,25 @@ def test_columns_without_enough_real_samples_stay_empty():
     assert len(arrays["kid"]) == len(arrays["kid_reference"]) == 20
 
 
+@pytest.mark.parametrize(("held_out", "given"), [(20, False), (64, True), (300, True)])
+def test_fid_proxy_floor__is_not_extrapolated_from_too_few_held_out_samples(
+    held_out, given, caplog
+):
+    """From 20 in 16 dimensions it was 1.5, and that of 300 samples is 0.28."""
+    x, y = np.random.default_rng(0).standard_normal((2, 300, 16))
+    record, _ = asked(
+        make_model("gmm-2d"),
+        ["frechet"],
+        whole=np.empty((0, 2)),
+        features=x,
+        held_out=y[:held_out],
+    )
+    floor, error = record["fid_proxy_floor"], record["fid_proxy_floor_se"]
+    assert ([floor, error] == [None, None]) is not given
+    assert not given or abs(floor - 0.28) < 2 * error
+    assert len(caplog.messages) == (not given)
+
+
 def test_a_feature_too_large_for_the_kernel_costs_its_column_only():
     x = np.random.default_rng(0).standard_normal((20, 2))
     x[0] = 1e28

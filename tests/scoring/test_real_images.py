@@ -6,6 +6,7 @@ from PIL import Image
 
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.real_data import HELD_OUT, load_real_data
+from samplerbench.benchmarks.scoring.real_files import read_folder
 from samplerbench.models import make_model
 
 N = 30
@@ -29,6 +30,14 @@ def write(folder, pixels, mode="L", suffix="png"):
         )
     (folder / "notes.txt").write_text("no image")
     return str(folder)
+
+
+def test_read_folder__leaves_out_no_image_of_another_format(tmp_path, pixels):
+    suffixes = ("png", "tif", "gif", "pgm", "TIFF")
+    for place, suffix in enumerate(suffixes):
+        Image.fromarray(pixels[place]).save(tmp_path / f"{place}.{suffix}")
+    found = read_folder(tmp_path, (1, 8, 8), (0.0, 255.0))
+    np.testing.assert_array_equal(found[:, 0], pixels[: len(suffixes)])
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])

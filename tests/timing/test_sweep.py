@@ -101,3 +101,23 @@ def test_a_sweep__that_fails_leaves_the_times_of_other_models(tmp_path, monkeypa
     assert table.frame["ms_per_sample"].notna().all()
     assert [message.partition(": ")[0] for message in caplog.messages] == ["gaussian", "gmm-2d"]
     assert caplog.messages[0].endswith("throughput of euler: ValueError: I take pairs.")
+
+
+def test_a_sweep__that_is_due_again_replaces_the_old_ones_and_says_if_it_timed_nothing(
+    tmp_path, caplog
+):
+    suite = {"name": "t", "models": ["gmm-2d"], "nfe": [2], "samples": 4, "keep": 0}
+    suite |= {"reference_samples": 2, "converged_samples": 4}
+    timing = {"sweep": 2, "seconds": 0.1, "max_rounds": 2, "min_rounds": 1}
+    for samplers, more in (
+        (["euler"], {}),
+        (["heun"], {}),
+        (["heun"], {"minutes": 1e-9, "sweep": 4}),
+    ):
+        one = check_suite({**suite, "samplers": samplers, "timing": timing | more}, "t")
+        quiet_run(one, tmp_path)
+        lines = (tmp_path / "throughput.csv").read_text().splitlines()[1:]
+        assert {line.split(",")[1] for line in lines} == (set() if more else set(samplers))
+    assert caplog.messages == [
+        "gmm-2d: throughput of heun: no batch size was timed, since the time was spent."
+    ]

@@ -220,19 +220,16 @@ def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
 
 
 def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
-    """Return the bias of third order: (mean of ``halves`` - ``whole``) / 3; 0 without halves."""
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
 def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
-    """Return the expansion of each side, with the other side as the fixed reference."""
     a, b = rows_a.moments, rows_b.moments
     side_a = expand(FrechetReference.of(b), rows_a, a, with_noise)
     return side_a, expand(FrechetReference.of(a), rows_b, b, with_noise)
 
 
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
-    """Build an estimate from its plug-in value, total bias and sides, generated samples first."""
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
     noise = sum_of_noise([side.noise for side in sides if side.noise])
     low, high = interval(value, se, noise, EXCESS)
@@ -244,7 +241,6 @@ def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate
 
 
 def _standard_error(influence: FloatArray) -> float:
-    """Return the standard error of the mean of independent terms ``(n,)``, n >= 2."""
     return float(influence.std(ddof=1) / np.sqrt(len(influence)))
 
 

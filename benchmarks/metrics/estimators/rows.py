@@ -108,6 +108,17 @@ def as_rows(samples: ArrayLike) -> FloatArray:
     return rows
 
 
+def as_comparable_rows(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return two sets as :func:`as_rows`; raises its errors, and a ValueError if lengths differ."""
+    rows, others = as_rows(x), as_rows(y)
+    if rows.shape[1] != others.shape[1]:
+        raise ValueError(
+            f"features of {rows.shape[1]} dimensions cannot be compared with "
+            f"{others.shape[1]}: use one extractor"
+        )
+    return rows, others
+
+
 VALUES = 1 << 23
 """Most values in a block (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
 
@@ -220,7 +231,6 @@ class Rows(ABC):
             yield where, checked
 
     def _split_by_block(self, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-        """Split ``numbers``, indices of rows, by block; keep their order within a block."""
         block = numbers // self.size
         order = block.argsort(kind="stable")
         ends = np.searchsorted(block[order], np.arange(1, -(-len(self) // self.size)))
@@ -274,8 +284,6 @@ class Pieces(Rows):
 
 
 class _LazyRows(Rows):
-    """Rows that a function computes from other rows, one block at a time."""
-
     def __init__(self, shape: tuple[int, ...], size: int, make: Callable[[], Blocks]) -> None:
         super().__init__(shape, size)
         self._make = make
