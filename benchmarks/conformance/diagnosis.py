@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from statistics import mean
 from typing import Any
+
+import numpy as np
 
 from ...samplers import GridSampler, Sampler
 from .check import Check
@@ -64,7 +65,7 @@ def _explain_step_ratio(found: Findings) -> Iterator[str]:
     if low or UNEVEN not in found.checks or found.sampler.order is None:
         return
     slope = found.checks[UNEVEN].data.get("slope", math.nan)
-    if slope < found.sampler.order - 2 * MARGIN:
+    if slope < min(found.sampler.order, *slopes.values()) - 2 * MARGIN:
         yield (
             f"of order {_range_in_words(slopes.values())} on smooth schedules and of order "
             f"{slope:.2f} where steps alternate in length: the weights ignore the ratio of "
@@ -87,16 +88,16 @@ def _explain_nonlinearity(found: Findings) -> Iterator[str]:
 
 def _explain_wrong_order(found: Findings) -> Iterator[str]:
     """Yield a cause if measured orders are near 0, or agree on an order that is not declared."""
-    slopes, order = list(found.slopes.values()), found.sampler.order
-    if not slopes or found.passed("order") or order is None:
+    slopes, order = np.array([*found.slopes.values()]), found.sampler.order
+    if not len(slopes) or found.passed("order") or order is None:
         return
-    if max(slopes) < 0.5:
+    if slopes.max() < 0.5:  # False if a slope is NaN
         yield (
             "the error does not fall with the number of steps: not even to first order is a step one "
             "of dx/dlam = d - x"
         )
-    elif max(slopes) - min(slopes) <= AGREE:  # False if a slope is NaN
-        whole = round(mean(slopes))
+    elif np.ptp(slopes) <= AGREE:
+        whole = round(slopes.mean())
         if whole > order:
             yield f"of order {whole} everywhere: declare order = {whole}"
         elif whole < order:
@@ -169,11 +170,12 @@ def _explain_moments(found: Findings) -> Iterator[str]:
     if found.passed("moments") is not False or not found.checks["moments"].data:
         return
     entries = found.checks["moments"].data.values()
-    ratios = [entry["variance"] for entry in entries]
+    ratios = np.array([entry["variance"] for entry in entries])
     if max(entry["mean_error"][-1] for entry in entries) > 0.05:
         yield "the mean is wrong: the part of the step without noise is, whatever the noise"
-    elif max(ratios) < 1 or min(ratios) > 1:
-        share, amount = mean(ratios), "little" if mean(ratios) < 1 else "much"
+    elif ratios.max() < 1 or ratios.min() > 1:
+        share = ratios.mean()
+        amount = "little" if share < 1 else "much"
         yield (
             f"the mean is right and the samples have {share:.2f} of the variance that they should: "
             f"too {amount} noise is added for what a step takes away (c, or s_noise)"
