@@ -164,7 +164,7 @@ def _measure(
         raise ValueError(
             f"{subject.solver.name} draws noise, so only networks can measure it; leave out --no-networks"
         )
-    submission = first.with_curves(known.values(), seconds)
+    submission = first.with_curves(known.values(), seconds).in_counted_track()
     submission.write(target)
     unfinished.unlink(missing_ok=True)
     return submission
