@@ -91,7 +91,6 @@ def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
 
 
 def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
-    """Return the sampler's reduced result for samples of a model's shape."""
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
     dtype = getattr(torch, cell.dtype)
     x = grid.sigma[0] * SampleNoise(PROBE_SEED, ids, event, dtype).initial()

@@ -178,7 +178,6 @@ class Skip(GridSampler):
         return [SkipRow(row, tuple(map(answer, levels))) for row, levels in rows]
 
     def _choose(self, levels: Sequence[float]) -> list[bool]:
-        """Return, for each of the evaluations at ``levels``, True if it is made."""
         n, found = len(levels), cast(re.Match[str], PATTERN.fullmatch(self.pattern))
         always = [i < self.first or i >= n - self.last for i in range(n)]
         if found[2]:
@@ -237,7 +236,6 @@ def _why_not(inner: Any, output: str) -> str:
 
 
 def _levels_called(inner: GridSampler, grid: Grid) -> list[list[float]]:
-    """Return the noise levels of each step's evaluations."""
     calls: list[list[float]] = [[]]
 
     def record(x: Tensor, sigma: Any) -> Tensor:
