@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import io
+import os
 import pickle
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from .adapters import NativeDenoiser, Prediction
 from .denoiser import Denoiser
 from .loaders.python_file import FileModel, ForeignDenoiser
+from .loaders.user_files import is_users_file
 from .networks import networks_in, parameter_dtype
 from .process import Discrete, Process
 
@@ -26,8 +28,6 @@ Draw = Callable[[int, int], Tensor]
 
 
 class _FunctionDenoiser:
-    """Function ``denoise`` with the attributes that the harness reads from a model."""
-
     def __init__(self, denoise: Callable[[Tensor, Any], Tensor], **attributes: Any) -> None:
         self.denoise = denoise
         vars(self).update(attributes)
@@ -156,7 +156,8 @@ def digest_of_object(given: Any, *settings: object) -> str:
     """Return a hash, 16 hexadecimal digits, of an object's source, values and network weights.
 
     Values are attributes, used globals, closures, defaults, arguments of a ``functools.partial``, and
-    ``settings``. Of a value that cannot be pickled, only the type enters.
+    ``settings``. Of a user's functions among them, their values enter too; of a network's layers without
+    weights, class and attributes. Of a value that cannot be pickled, only the type enters.
     """
     digest = hashlib.sha256(_bytes_of(settings))
     plain = inspect.isroutine(given) or inspect.isclass(given)
@@ -167,26 +168,43 @@ def digest_of_object(given: Any, *settings: object) -> str:
         digest.update(repr(type(given)).encode())
     holder = given.__self__ if inspect.ismethod(given) else given
     values = {} if plain and holder is given else dict(getattr(holder, "__dict__", {}))
-    if isinstance(holder, nn.Module):  # its weights follow, and its mode is set later
-        simple, own = bool | int | float | str | tuple | Tensor, vars(nn.Module())
-        inner = {k for k, value in values.items() if k[0] == "_" and not isinstance(value, simple)}
-        values = {key: value for key, value in values.items() if key not in {*own, *inner}}
+    if isinstance(holder, nn.Module):
+        values = _attributes_of(holder)
     called = getattr(given, "__func__", given)
     if isinstance(given, functools.partial):
         called, positional = given.func, {f"{i}": part for i, part in enumerate(given.args)}
         values |= {"func": called, **positional, **given.keywords}
     functions = [f for f in (called, getattr(given, "denoise", None)) if inspect.isfunction(f)]
     for function in (*functions, *map(inspect.unwrap, functions)):
-        used = inspect.getclosurevars(function)
-        defaults = (function.__defaults__, function.__kwdefaults__)
-        values |= {**used.globals, **used.nonlocals, "defaults": defaults}
+        values |= _values_of(function)
     for name, value in sorted(values.items()):
         if not isinstance(value, ModuleType | nn.Module):
             digest.update(name.encode() + _bytes_of(value))
     for network in networks_in(given):
         for key, tensor in sorted(network.state_dict().items()):
             digest.update(key.encode() + _bytes_of_numbers(tensor))
+        for name, layer in network.named_modules():
+            if layer is not holder and not layer.state_dict():
+                does = (name, type(layer).__qualname__, sorted(_attributes_of(layer).items()))
+                digest.update(_bytes_of(does))
     return digest.hexdigest()[:16]
+
+
+def _attributes_of(module: nn.Module) -> dict[str, Any]:
+    """Return a module's own attributes, without weights, inner modules and the mode."""
+    simple, own = bool | int | float | str | tuple | Tensor, vars(nn.Module())
+    return {
+        key: value
+        for key, value in vars(module).items()
+        if key not in own and (key[0] != "_" or isinstance(value, simple))
+    }
+
+
+def _values_of(function: Any) -> dict[str, Any]:
+    """Return the globals, variables of outer functions and defaults that a function uses."""
+    used = inspect.getclosurevars(function)
+    defaults = (function.__defaults__, function.__kwdefaults__)
+    return {**used.globals, **used.nonlocals, "defaults": defaults}
 
 
 def _bytes_of_numbers(tensor: Tensor) -> bytes:
@@ -200,12 +218,22 @@ class _Pickler(pickle.Pickler):
         return (bytes, (_bytes_of(value),)) if isinstance(value, Tensor) else NotImplemented
 
 
-def _bytes_of(value: Any) -> bytes:
+def _bytes_of(value: Any, within: tuple[Any, ...] = ()) -> bytes:
     try:
         if isinstance(value, Tensor):
             return repr((value.dtype, value.shape)).encode() + _bytes_of_numbers(value)
         if inspect.isfunction(value):
-            return inspect.getsource(value).encode()
+            source, file = inspect.getsource(value).encode(), value.__code__.co_filename
+            if value in within or (os.path.isfile(file) and not is_users_file(file)):
+                return source
+            held = {
+                name: part
+                for name, part in sorted(_values_of(value).items())
+                if not isinstance(part, ModuleType | nn.Module)
+                and not (name == "defaults" and part[0] is part[1] is None)
+            }
+            parts = (name.encode() + _bytes_of(held[name], (*within, value)) for name in held)
+            return source + b"".join(parts)
         _Pickler(stream := io.BytesIO()).dump(value)
         return stream.getvalue()
     except Exception:  # a user's class may raise any

@@ -14,11 +14,10 @@ from ... import samplers
 from ...models.denoiser import Denoiser, innermost_model
 from ...models.process import EDM, Process, RectifiedFlow
 from ...models.reference import Extractor
-from ...results.run_directory.behaviour_fingerprint import hash_of
 from ...samplers import Sampler
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.spec import label_of, parse_spec
-from ..identity.sampler import sampler_fingerprint
+from ..identity.sampler import origin_or_digest
 from ..planning.model_loading import load_denoiser
 from ..planning.native import NATIVE, default_schedule
 from ..planning.planner import plan
@@ -26,7 +25,6 @@ from ..planning.schedules import make_schedule
 from ..running.executors import Tell
 from ..running.executors.worker_context import WorkerContext
 from ..running.model_check import check_model
-from ..sampling.failure import error_in_words
 from ..scoring.feature_references import CARD, make_scoring_extractor
 from ..suites.cell import Cell
 from ..suites.suite import check_suite
@@ -119,17 +117,10 @@ class AdviceRequest:
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
     def foreign_samplers(self) -> dict[str, str]:
-        """Return digests of what named samplers do that are not of this package, by spec."""
-        digests = {}
-        for spec in (*self.only, self.current_configuration.sampler):
-            made = samplers.make(parse_spec(spec))
-            if samplers.origin(made.name) or not type(made).__module__.startswith("samplerbench."):
-                try:
-                    (cell, *_) = self.plan_cells([spec], ["karras"], 8 * self.model.passes)
-                    digests[spec] = hash_of(sampler_fingerprint(cell, self.model.event).to_json())
-                except Exception as error:  # raised by the sampler, whose runs will give the reason
-                    digests[spec] = error_in_words(error)
-        return digests
+        """Return origins or digests of the named samplers that are not of this package, by spec."""
+        specs = (*self.only, self.current_configuration.sampler)
+        digests = {s: origin_or_digest(samplers.make(parse_spec(s)), 8) for s in specs}
+        return {spec: digest for spec, digest in digests.items() if digest}
 
     def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
         """Return the task that calls a function of :mod:`.tasks` with the model and arguments."""

@@ -81,7 +81,6 @@ def _check_can_run(sampler: Sampler) -> list[Check]:
 
 
 def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
-    """Return by name the check functions that apply to a sampler."""
     accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
         accuracy = {"tolerance": check_tolerance}

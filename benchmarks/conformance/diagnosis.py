@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from statistics import mean
 from typing import Any
+
+import numpy as np
 
 from ...samplers import GridSampler, Sampler
 from .check import Check
@@ -52,7 +53,6 @@ class Findings:
 
 
 def _explain_step_ratio(found: Findings) -> Iterator[str]:
-    """Yield a cause if orders are right on equal steps and wrong on unequal steps."""
     slopes, low = found.slopes, found.low
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     if low <= karras and (ThreeModes.name, "karras") in low and len(slopes) > 2:
@@ -64,7 +64,7 @@ def _explain_step_ratio(found: Findings) -> Iterator[str]:
     if low or UNEVEN not in found.checks or found.sampler.order is None:
         return
     slope = found.checks[UNEVEN].data.get("slope", math.nan)
-    if slope < found.sampler.order - 2 * MARGIN:
+    if slope < min(found.sampler.order, *slopes.values()) - 2 * MARGIN:
         yield (
             f"of order {_range_in_words(slopes.values())} on smooth schedules and of order "
             f"{slope:.2f} where steps alternate in length: the weights ignore the ratio of "
@@ -73,7 +73,6 @@ def _explain_step_ratio(found: Findings) -> Iterator[str]:
 
 
 def _explain_nonlinearity(found: Findings) -> Iterator[str]:
-    """Yield a cause if orders are right on the Gaussian and wrong on the mixture."""
     slopes, low = found.slopes, found.low
     curved = {key for key in slopes if key[0] == ThreeModes.name}
     if len(slopes) > 2 and low and low == curved:
@@ -86,17 +85,16 @@ def _explain_nonlinearity(found: Findings) -> Iterator[str]:
 
 
 def _explain_wrong_order(found: Findings) -> Iterator[str]:
-    """Yield a cause if measured orders are near 0, or agree on an order that is not declared."""
-    slopes, order = list(found.slopes.values()), found.sampler.order
-    if not slopes or found.passed("order") or order is None:
+    slopes, order = np.array([*found.slopes.values()]), found.sampler.order
+    if not len(slopes) or found.passed("order") or order is None:
         return
-    if max(slopes) < 0.5:
+    if slopes.max() < 0.5:  # False if a slope is NaN
         yield (
             "the error does not fall with the number of steps: not even to first order is a step one "
             "of dx/dlam = d - x"
         )
-    elif max(slopes) - min(slopes) <= AGREE:  # False if a slope is NaN
-        whole = round(mean(slopes))
+    elif np.ptp(slopes) <= AGREE:
+        whole = round(slopes.mean())
         if whole > order:
             yield f"of order {whole} everywhere: declare order = {whole}"
         elif whole < order:
@@ -114,7 +112,6 @@ def _explain_wrong_order(found: Findings) -> Iterator[str]:
 
 
 def _explain_start(found: Findings) -> Iterator[str]:
-    """Yield a cause if only runs with a sampler's own first steps are wrong."""
     if found.passed("order") and found.passed(SHIPPED) is False:
         yield (
             "right from exact start values, wrong after its own start: the first steps, which have "
@@ -123,7 +120,6 @@ def _explain_start(found: Findings) -> Iterator[str]:
 
 
 def _explain_end_at_zero(found: Findings) -> Iterator[str]:
-    """Yield a cause if only grids that end at 0 fail."""
     failed = found.faults("finite")
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
     if only_zero or (found.passed("order") and found.passed("to zero") is False):
@@ -134,7 +130,6 @@ def _explain_end_at_zero(found: Findings) -> Iterator[str]:
 
 
 def _explain_float32_or_short_grids(found: Findings) -> Iterator[str]:
-    """Yield a cause if only float32 runs or grids of one or two steps fail."""
     failed = found.faults("finite")
     if all(entry["to_zero"] for entry in failed):
         return
@@ -151,7 +146,6 @@ def _explain_float32_or_short_grids(found: Findings) -> Iterator[str]:
 
 
 def _explain_row_sums(found: Findings) -> Iterator[str]:
-    """Yield a cause if only rows with history entries, or only steps to 0, fail to sum to 1."""
     wrong = found.faults("algebra")
     if not wrong:
         return
@@ -165,15 +159,15 @@ def _explain_row_sums(found: Findings) -> Iterator[str]:
 
 
 def _explain_moments(found: Findings) -> Iterator[str]:
-    """Yield the cause of a wrong mean, or of a wrong variance with a right mean."""
     if found.passed("moments") is not False or not found.checks["moments"].data:
         return
     entries = found.checks["moments"].data.values()
-    ratios = [entry["variance"] for entry in entries]
+    ratios = np.array([entry["variance"] for entry in entries])
     if max(entry["mean_error"][-1] for entry in entries) > 0.05:
         yield "the mean is wrong: the part of the step without noise is, whatever the noise"
-    elif max(ratios) < 1 or min(ratios) > 1:
-        share, amount = mean(ratios), "little" if mean(ratios) < 1 else "much"
+    elif ratios.max() < 1 or ratios.min() > 1:
+        share = ratios.mean()
+        amount = "little" if share < 1 else "much"
         yield (
             f"the mean is right and the samples have {share:.2f} of the variance that they should: "
             f"too {amount} noise is added for what a step takes away (c, or s_noise)"
@@ -181,7 +175,6 @@ def _explain_moments(found: Findings) -> Iterator[str]:
 
 
 def _explain_undeclared_noise(found: Findings) -> Iterator[str]:
-    """Yield a cause if a sampler draws noise and declares itself not stochastic."""
     runs = found.checks.get("runs")
     if runs and "stochastic = False asked for noise" in runs.detail:
         yield "it draws noise: declare stochastic = True"

@@ -52,7 +52,7 @@ def entry_of(result: Conformance) -> Entry:
 
 
 def _rounded(order: float | None) -> float | None:
-    return None if order is None or math.isnan(order) else round(order, 2)
+    return None if order is None or not math.isfinite(order) else round(order, 2)
 
 
 def nfe_per_step(sampler: Sampler) -> float | None:

@@ -223,8 +223,6 @@ def _ask(
 
 @dataclass
 class _Network:
-    """Network of a job, whose requests are checked, counted and served."""
-
     job: Job
     denoise: RowDenoise
     draw: Callable[[int], Tensor]

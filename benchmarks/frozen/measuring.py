@@ -13,6 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -109,8 +110,6 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
 
 @dataclass
 class _LimitedMeter(Meter):
-    """Meter that ends a run with a Failure when its evaluations exceed ``limit``."""
-
     limit: int | None = None
 
     def add(self, rows: int) -> None:
@@ -148,16 +147,8 @@ def _batches(ids: Tensor) -> Sequence[Tensor]:
 
 @contextmanager
 def _temporary_cache() -> Iterator[None]:
-    before = os.environ.get("SAMPLERBENCH_CACHE")
-    with TemporaryDirectory() as folder:
-        os.environ["SAMPLERBENCH_CACHE"] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["SAMPLERBENCH_CACHE"]
-            else:
-                os.environ["SAMPLERBENCH_CACHE"] = before
+    with TemporaryDirectory() as folder, patch.dict(os.environ, SAMPLERBENCH_CACHE=folder):
+        yield
 
 
 def measure_exact(
@@ -308,7 +299,6 @@ def _denoise_rows(
 
 
 def _draw_unscored(model: Denoiser, seed: int, count: int) -> Tensor:
-    """Return states at sigma_max of latents that no scored sample has."""
     ids = torch.arange(SEARCH_IDS, SEARCH_IDS + count)
     return latents(model, ids, seed, model.dtype)[0]
 

@@ -164,7 +164,7 @@ def _measure(
         raise ValueError(
             f"{subject.solver.name} draws noise, so only networks can measure it; leave out --no-networks"
         )
-    submission = first.with_curves(known.values(), seconds)
+    submission = first.with_curves(known.values(), seconds).in_counted_track()
     submission.write(target)
     unfinished.unlink(missing_ok=True)
     return submission
@@ -317,7 +317,6 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
 
 
 def _describe_solver(sampler: str, schedule: str, **facts: Any) -> Solver:
-    """Return a solver's description, with a name on the board made of sampler and schedule."""
     name = f"{sampler} on {schedule}" if schedule else sampler
     name = "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
     return Solver(name=name, sampler=sampler, schedule=schedule, **facts)

@@ -220,7 +220,6 @@ def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
 
 
 def _is_installed(name: str) -> bool:
-    """Return True for a loaded module of an installed package."""
     file = module_file(name)
     return (
         file is not None and "-packages" in file and name in sys.modules and not is_users_file(file)
@@ -228,7 +227,6 @@ def _is_installed(name: str) -> bool:
 
 
 def _versions_of_package(package: str) -> str:
-    """Return the versions of the distributions that provide a package, as text."""
     versions = []
     for name in sorted(set(_distributions().get(package, [package]))):
         try:

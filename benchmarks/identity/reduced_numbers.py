@@ -88,7 +88,6 @@ def flatten_value(value: Any) -> tuple[list[float], str]:
 
 
 def _parts_of_value(value: Any) -> Iterator[tuple[str, list[float]]]:
-    """Yield (description of the structure, floats) of each part of a nested value."""
     if isinstance(value, float | np.floating):
         yield "f", [float(value)]
     elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):

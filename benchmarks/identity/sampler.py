@@ -91,7 +91,6 @@ def _fingerprint_of_cell(cell: Cell, grid: Grid) -> Fingerprint:
 
 
 def _solve_samples(cell: Cell, grid: Grid, event: tuple[int, ...]) -> Numbers:
-    """Return the sampler's reduced result for samples of a model's shape."""
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
     dtype = getattr(torch, cell.dtype)
     x = grid.sigma[0] * SampleNoise(PROBE_SEED, ids, event, dtype).initial()
@@ -112,12 +111,15 @@ def _first_states(start: Start, means: Tensor) -> Numbers:
 def origin_or_digest(sampler: Sampler, steps: int) -> str:
     """Return the origin of an installed sampler or of a file; "" for a sampler of this package.
 
-    For a class of a notebook or script, which may change, it is a hash of samples with ``steps``
-    steps; "" if they fail, as the sampler's runs then do, with the reason.
+    A hash of its files follows if there are several. For a class of a notebook or script, which may
+    change, it is a hash of samples with ``steps`` steps; "" if they fail, as the sampler's runs then do,
+    with the reason.
     """
-    origin = samplers.origin(sampler.name)
-    if origin or type(sampler).__module__.startswith("samplerbench."):
-        return origin
+    if origin := samplers.origin(sampler.name):
+        files = _file_hashes(_module_of(sampler))
+        return f"{origin} with {hash_of(files)}" if len(files) > 1 else origin
+    if type(sampler).__module__.startswith("samplerbench."):
+        return ""
     x = torch.linspace(-30, 30, 8, dtype=torch.float64).reshape(2, 4)
     with suppress(Exception):
         grid = samplers.karras(steps, 0.01, 10.0)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ... import samplers
 from ...models.denoiser import Denoiser
 from ...samplers.base import Sampler
 from ...samplers.families.tabulated import Tabulated
@@ -20,6 +19,7 @@ from ...samplers.grid import Grid
 from ...samplers.schedules import schedule
 from ...samplers.spec import label_of
 from ...samplers.types import Source
+from ..identity.sampler import origin_or_digest
 
 if TYPE_CHECKING:
     from .published_tables import PublishedTable
@@ -180,8 +180,8 @@ class TunedGrids:
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:
-        label, origin = label_of(self.sampler), samplers.origin(self.sampler.name)
-        wanted = (self.identity, label, origin, n)
+        label = label_of(self.sampler)
+        wanted = (self.identity, label, origin_or_digest(self.sampler, n), n)
         if n > MOST_STEPS:
             raise ValueError(
                 f"{n} steps of {label} are too many to tune; give at most {MOST_STEPS}, or another schedule"

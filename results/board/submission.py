@@ -173,17 +173,17 @@ class Submission(_Table):
         return {(curve.problem, curve.moved): curve for curve in self.curves}
 
     def with_curves(self, curves: Iterable[Curve], seconds: float) -> Submission:
-        """Return a copy with ``curves`` and ``seconds``.
-
-        Track "self-tuning" becomes "plain" if no curve has a search. Raises a ValueError for a search
-        in track "plain".
-        """
+        """Return a copy with ``curves`` and ``seconds``; ValueError for a search in track "plain"."""
         found = tuple(curves)
-        searched = any(any(curve.search) for curve in found)
-        if searched and self.track == "plain":
+        if self.track == "plain" and any(any(curve.search) for curve in found):
             raise ValueError(PLAIN)
-        track = "plain" if self.track == "self-tuning" and not searched else self.track
-        return Submission(**{**dict(self), "curves": found, "seconds": seconds, "track": track})
+        return Submission(**{**dict(self), "curves": found, "seconds": seconds})
+
+    def in_counted_track(self) -> Submission:
+        """Return the submission, in track "plain" for "self-tuning" if no curve has a search."""
+        if self.track != "self-tuning" or any(any(curve.search) for curve in self.curves):
+            return self
+        return self.model_copy(update={"track": "plain"})
 
     def write(self, path: Path) -> None:
         """Write the sealed file, atomically."""

@@ -343,7 +343,6 @@ class DiffusersScheduler(Peer):
 
 @contextlib.contextmanager
 def _silence_diffusers() -> Iterator[None]:
-    """Silence diffusers' warnings about options that it changes or deprecates."""
     logger = logging.getLogger("diffusers")
     with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
         warnings.simplefilter("ignore")

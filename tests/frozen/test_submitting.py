@@ -125,6 +125,28 @@ def test_submit__an_interrupted_run_continues_with_the_same_result(tmp_path, mon
     assert list(tmp_path.glob("*.unfinished.json")) == []
 
 
+def test_submit__a_run_that_was_interrupted_before_its_first_search_continues(
+    tmp_path, monkeypatch
+):
+    first = Curve(problem="modes-1", nfe=(4.0,), error=(0.1,))
+    second = first.model_copy(update={"moved": True, "search": (100.0,)})
+
+    def measured(*_args, skip):
+        yield from (curve for curve in (first, second) if (curve.problem, curve.moved) not in skip)
+
+    def interrupt(stage):
+        if stage.startswith("1 of"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(submitting, "measure_exact", measured)
+    with pytest.raises(KeyboardInterrupt):
+        run("heun", tmp_path / "a.json", progress=interrupt)
+    made = run("heun", tmp_path / "a.json")
+    assert (made.track, made.curves) == ("self-tuning", (first, second))
+    monkeypatch.setattr(submitting, "measure_exact", lambda *_args, skip: iter([first]))
+    assert run("heun", tmp_path / "b.json").track == "plain"
+
+
 @pytest.mark.usefixtures("one_problem")
 def test_submit__an_unfinished_file_of_another_solver_is_not_used(tmp_path):
     run("heun", tmp_path / "a.json")

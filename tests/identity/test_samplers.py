@@ -13,7 +13,7 @@ import torch
 from looping import each
 
 from samplerbench import samplers
-from samplerbench.benchmarks.identity.sampler import sampler_fingerprint
+from samplerbench.benchmarks.identity.sampler import origin_or_digest, sampler_fingerprint
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
@@ -302,6 +302,15 @@ def test_an_edited_helper_of_a_plugin_is_another(plugin):
     assert difference(before, edited) == "helper_of_plugin.py changed"
     behaviour = dataclasses.replace(edited, exact=before.exact)
     assert difference(before, behaviour) == "its plan on 5 steps differs"
+
+
+def test_origin_or_digest__differs_by_what_a_plugin_imports(plugin):
+    origins = []
+    for factor in (1.0, 1.0, 0.9):
+        plugin(SECOND.format(factor=factor))
+        origins.append(origin_or_digest(samplers.make("mine_of_the_test"), 5))
+    assert origins[0] == origins[1] != origins[2]
+    assert origins[0].startswith(samplers.origin("mine_of_the_test"))
 
 
 def test_what_a_sampler_raises_is_raised(plugin):

@@ -70,6 +70,36 @@ def test_digest_of_object__differs_by_what_partials_methods_decorators_and_modul
         assert first == same != other
 
 
+def helped(factor: float):
+    def helper(x):
+        return factor * x if factor else helper(x)
+
+    def denoise(x, sigma):
+        return helper(x)
+
+    return denoise
+
+
+def with_layers(*layers: nn.Module):
+    def of(which: float):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(2, 2), layers[int(which) - 1], nn.Linear(2, 2))
+
+    return of
+
+
+def test_digest_of_object__differs_by_what_helpers_close_over_and_by_layers_without_weights():
+    kinds = (
+        helped,
+        with_layers(nn.SiLU(), nn.GELU()),
+        with_layers(nn.LeakyReLU(0.1), nn.LeakyReLU(0.2)),
+        lambda factor: lambda x, sigma: helped(1.0)(x, sigma) * decorated(factor)(x, sigma),
+    )
+    for make in kinds:
+        first, same, other = (digest_of_object(make(factor)) for factor in (1.0, 1.0, 2.0))
+        assert first == same != other
+
+
 def test_file_model__moves_by_a_method_that_returns_nothing():
     model = as_model("mine", Scaled(1.0))
     x = torch.ones(1, 2)

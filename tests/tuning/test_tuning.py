@@ -17,7 +17,7 @@ from tuners import refusal, tuner
 
 from samplerbench.benchmarks.planning import gits
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
-from samplerbench.benchmarks.planning.tuned_schedule import LEAST, Spacing
+from samplerbench.benchmarks.planning.tuned_schedule import LEAST, Spacing, TunedGrids
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS
 from samplerbench.benchmarks.tuning.problem import (
@@ -244,7 +244,13 @@ def test_tune_targets__tunes_a_class_of_a_notebook_again_if_its_samples_changed(
     monkeypatch.setattr(type(EULER), "solve", lambda _self, _denoise, x, *_: 2 * x)
     (entry,) = tuner(tmp_path / "t.json", gmm)([Target(EULER, 2)])
     assert len(calls) == 2
-    assert read_tuned(tmp_path / "t.json")[-1] == entry
+    entries = read_tuned(tmp_path / "t.json")
+    assert entries[-1] == entry
+    grids = TunedGrids("t.json", "gmm", gmm.identity, entries).for_sampler(EULER)
+    assert grids(2, gmm.sigma_min, gmm.sigma_max) == grid
+    monkeypatch.setattr(type(EULER), "solve", lambda _self, _denoise, x, *_: 3 * x)
+    with pytest.raises(ValueError, match="no grid of 2 steps"):
+        grids(2, gmm.sigma_min, gmm.sigma_max)
 
 
 @pytest.mark.slow
