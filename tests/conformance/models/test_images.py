@@ -70,3 +70,11 @@ def test_check_denoiser__a_network_that_fails_on_images_is_not_called_finite():
     result = check_denoiser(from_function(denoise, event=(2,)), images)
     (check,) = [check for check in result.checks if check.name == "usual mistakes"]
     assert check.said.endswith("however it is read: " + FAILS)
+
+
+def test_read_images__a_data_set_is_read_into_the_range_of_the_model():
+    whole, labels = read_images("digits", (1, 8, 8), (-1.0, 1.0), 50)
+    found, same = read_images("digits", (1, 8, 8), (0.0, 1.0), 50)
+    assert torch.equal(found, (whole + 1) / 2)
+    assert torch.equal(labels, same)
+    assert torch.equal(read_images("digits", (1, 8, 8), None, 50)[0], whole)
