@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoiser import Denoiser, Pair, level_per_row
+from ..denoiser import Denoiser, Pair, innermost_model, level_per_row
 from ..exact.base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
 from ..exact.probability_flow import flow_states
 from ..guidance import Altered
@@ -180,11 +180,12 @@ class Perturbed(Altered):
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """Return the end of this model's flow, to about 1e-10; None if ``inner`` is not exact."""
-        if not isinstance(self.inner, ExactModel):
+        exact = innermost_model(self.inner)  # a counter may be around it
+        if isinstance(self.inner, Altered) or not isinstance(exact, ExactModel):
             return None
-        scale = self.inner.scale
+        scale = exact.scale
         levels = self.sigma_max, NEAR * scale
-        near = flow_states(self.denoise, x.double(), labels, *levels, scale, self.inner.tolerance)
+        near = flow_states(self.denoise, x.double(), labels, *levels, scale, exact.tolerance)
         return self.denoise(near, NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
