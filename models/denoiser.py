@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
@@ -278,6 +278,14 @@ def innermost_model(model: Denoiser) -> Denoiser:
     return model
 
 
+def layers_of(model: Denoiser) -> Iterator[Denoiser]:
+    """Yield a model, and the models that it wraps or is guided by."""
+    yield model
+    for part in (getattr(model, "inner", None), getattr(model, "guide", None)):
+        if isinstance(part, Denoiser):
+            yield from layers_of(part)
+
+
 class Wrapper(Denoiser):
     """Denoiser that passes calls on to an inner model; subclasses override what they change.
 
@@ -287,7 +295,7 @@ class Wrapper(Denoiser):
 
     def __init__(self, inner: Denoiser) -> None:
         self.inner = inner
-        for name in set(Denoiser.__annotations__) - {"capturable"}:
+        for name in set(Denoiser.__annotations__) - {"capturable", "users_code"}:
             setattr(self, name, getattr(inner, name))
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:

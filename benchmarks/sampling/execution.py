@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser, Wrapper
+from ...models.denoiser import Denoiser, Wrapper, layers_of
 
 if TYPE_CHECKING:
     from ...samplers import Grid, Sampler
@@ -55,7 +55,7 @@ def why_not_executable(
     """Return the reason why a sampler on a model cannot run in an execution mode; "" if it can."""
     if execution == "eager":
         return ""
-    if is_captured(execution) and not _is_capturable(model):
+    if is_captured(execution) and not all(layer.capturable for layer in layers_of(model)):
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if getattr(getattr(sampler, "found", None), "times", ()):
         return (
@@ -77,10 +77,6 @@ def why_not_executable(
     from ...samplers.cuda_graphs import why_not_capturable
 
     return why_not_capturable(sampler, grid)
-
-
-def _is_capturable(model: Denoiser) -> bool:
-    return model.capturable and (not isinstance(model, Wrapper) or _is_capturable(model.inner))
 
 
 def has_cost_by_level(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
