@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser, Wrapper, layers_of
+from ...models.denoiser import Denoiser, Pair, Wrapper, layers_of
 
 if TYPE_CHECKING:
     from ...samplers import Grid, Sampler
@@ -98,11 +98,19 @@ class Compiled(Wrapper):
 
         super().__init__(inner)
         self._program, self._level = torch.compile(inner.denoise, dynamic=False), as_level_tensor
+        own = type(inner).denoise_both is not Denoiser.denoise_both
+        self._both = torch.compile(inner.denoise_both, dynamic=False) if own else None
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Denoise with the compiled program."""
         # levels are tensors, because torch would compile another program for each float
         return self._program(x, self._level(sigma, x), labels)
+
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return both images of a network with guidance of its own, by a compiled program."""
+        if self._both is None:
+            return super().denoise_both(x, sigma, labels)
+        return self._both(x, self._level(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
         """Return a wrapper that compiles ``inner``."""
