@@ -98,13 +98,20 @@ def _table_fields(scheduler: Settings, kind: str, prediction: str) -> dict[str, 
 
 
 def _flow_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields of straight paths, time input t × ``num_train_timesteps``."""
+    """Return ``Specification`` fields of straight paths, time input t × ``num_train_timesteps``.
+
+    With ``invert_sigmas``, the network's own time is 1 at the data, and its output x0 - z.
+    """
     steps = int(scheduler.get("num_train_timesteps", 1000))
-    return {
+    fields: dict[str, Any] = {
         "process": {"name": "flow", "t_min": 1 / steps},
         "prediction": "flow",
         "time": {"of": "t", "scale": float(steps)},
     }
+    if scheduler.get("invert_sigmas"):
+        reverse = {"of": "t", "scale": -float(steps), "offset": float(steps)}
+        fields |= {"factor": -1.0, "time": reverse}
+    return fields
 
 
 def _score_fields(scheduler: Settings) -> dict[str, Any]:
