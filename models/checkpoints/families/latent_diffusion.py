@@ -40,6 +40,7 @@ from ..opening import CheckpointError, Opened, state_dict
 from ..processes import PROCESSES, betas_of, range_of_betas, range_of_process
 from ..specification import FAMILY, FILE, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network, without_prefix
+from .dit import IMAGENET
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
 from .openai import make_unet, read_unet_arguments
@@ -47,7 +48,7 @@ from .uvit import SD
 
 KEYS = tuple(WITHIN + key for key in OF_UNET)
 CLASSES = "cond_stage_model.embedding.weight"
-"""Name of the table of class embeddings, whose last row is "no class"."""
+"""Name of the table of class embeddings. Its last row is "no class", unless it has ImageNet's 1000."""
 TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 POOLED = "label_emb.0.0.weight"
 """Name of a weight that only Stable Diffusion XL has, for a pooled embedding and sizes."""
@@ -160,8 +161,9 @@ def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str,
     if not context:
         return {}
     if CLASSES in stored:
-        count = len(stored[CLASSES]) - 1
-        return {"classes": count, "null_label": True, "labels": "random"}
+        rows = len(stored[CLASSES])
+        null = rows != IMAGENET
+        return {"classes": rows - null, "null_label": null, "labels": "random"}
     pooled = POOLED in unet
     return {
         "embeddings": {"needs": [PROMPT, f"pooled_{PROMPT}"] if pooled else [PROMPT]},
