@@ -294,7 +294,6 @@ class RoundedFormula(Wrapper):
         return (a * states + b * output).to(x.dtype)
 
     def _rounded_level(self, level: Tensor) -> Tensor:
-        """Return the levels of the rounded native times."""
         if self.predicts == "edm":
             return torch.exp(4 * _round(level.log() / 4, self.precision.level))
         time = torch.from_numpy(self.process.t_of(level.cpu().numpy())) * _TIMES

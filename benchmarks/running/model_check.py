@@ -145,7 +145,6 @@ def _call_checked(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tens
 def _remedy_for_failed_call(
     model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor
 ) -> str:
-    """Return a clause with the remedy for a failed call; "" if none is known."""
     if "require grad" in str(error) or "requires grad" in str(error):
         return "; models are called without gradients: put `with torch.enable_grad():` around what needs them"
     if len(x) > 1:

@@ -142,7 +142,6 @@ def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tens
 
 
 def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return views of the four corners of every 2 × 2 block."""
     return (
         block[..., ::2, ::2],
         block[..., ::2, 1::2],

@@ -95,7 +95,6 @@ class SongUNet(LevelUNet):
     def _add_image_layers(
         self, encoder: str, decoder: str, c_in: int, c_out: int, taps: Sequence[float]
     ) -> None:
-        """Add the layers from the image to the encoder, and from the decoder to output images."""
         c = c_in
         # layers that add the image have the output width of the next finer resolution
         for side, width in zip(self.sides[1:], self.widths, strict=False):
@@ -197,6 +196,5 @@ class DhariwalUNet(LevelUNet):
 
 
 def _check_choice(name: str, value: str, *choices: str) -> None:
-    """Raise a ValueError unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")

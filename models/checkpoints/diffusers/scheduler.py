@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..checkpoint_denoiser import CAP
 from ..opening import CheckpointError
 from ..processes import edm_fields
 
@@ -33,8 +34,6 @@ SCHEDULES = {
 }
 """Schedules of betas: this project's names by the library's."""
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
-CAP = 1e4
-"""Finite level in place of infinity, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
 
 
 def trained_fields(scheduler: Settings) -> dict[str, Any]:
@@ -145,7 +144,6 @@ def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for a latent consistency model, ``boundary`` included."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(

@@ -103,7 +103,6 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """Return ``Specification.network``: ``class``, ``folder``; ``call`` or ``pixels`` if needed."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
         entry["call"] = PIPELINE
@@ -131,7 +130,6 @@ def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tup
 
 
 def _condition_fields(opened: Opened, folder: Folder, convention: Convention) -> dict[str, Any]:
-    """Return the ``Specification`` fields about labels and embeddings, and ``half``."""
     config = folder.config
     if folder.by_pipeline:
         return {"embeddings": {"needs": []} if folder.prompts else {}}

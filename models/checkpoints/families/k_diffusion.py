@@ -185,7 +185,6 @@ def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[M
 
 
 def _why_misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
-    """Return the reason why a level's attention does not fit its image side; "" if all fit."""
     sides, patch = _as_pair(config["input_size"]), _as_pair(config["patch_size"])
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
         return "widths, depths and self_attns of its configuration are not as many"

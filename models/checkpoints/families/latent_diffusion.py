@@ -14,8 +14,8 @@ Say: ``attention`` (num_head_channels ``32-wide``; num_heads ``8-heads``, ``1-he
     ``training`` (``eps`` or ``v``) for Stable Diffusion 2, and ``event=[4,96,96]`` for another size.
     ``decoder.folder=FOLDER``, to score images.
 Refused: networks that take another image too (inpainting, enlarging, XL's refiner), networks of EDM's process
-    (``edm_mean``, ``edm_vpred.sigma_max``), and latent diffusion without betas. The error says what to give in place of SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan,
-    LTX-Video, ControlNets and autoencoders.
+    (``edm_mean``, ``edm_vpred.sigma_max``), and latent diffusion without betas. The error says what to give in place
+    of SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan, LTX-Video, ControlNets and autoencoders.
 From noise alone: only networks that predict v, with ``ztsnr``. Other tables end at a finite level.
 """
 
@@ -157,7 +157,6 @@ def _prediction_answers(context: int, stored: Tensors) -> Answers:
 
 
 def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
-    """Return specification fields for the U-Net's classes or embeddings; empty without them."""
     if not context:
         return {}
     if CLASSES in stored:

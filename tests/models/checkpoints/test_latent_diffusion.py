@@ -64,8 +64,12 @@ def test_latent_diffusion__marks_of_v_zero_snr_and_edm_count(tmp_path):
     s = (1 - a * a) ** 0.5
     with torch.no_grad():
         v = network(x.float() * a, torch.full((2,), 900.0), None).double()
-    torch.testing.assert_close(model.denoise(x, s / a, None), a * (a * x) - s * v, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        model.denoise(x, s / a, None), a * (a * x) - s * v, rtol=1e-5, atol=1e-5
+    )
     assert model.sigma_max > 1e4
     torch.save(single_file(network, **{"edm_vpred.sigma_max": mark}), tmp_path / "edm.ckpt")
-    with pytest.raises(CheckpointError, match=r"edm_vpred.sigma_max says that it was trained as EDM"):
+    with pytest.raises(
+        CheckpointError, match=r"edm_vpred.sigma_max says that it was trained as EDM"
+    ):
         specify_checkpoint(open_checkpoint(tmp_path / "edm.ckpt"))
