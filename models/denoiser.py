@@ -287,12 +287,12 @@ def layers_of(model: Denoiser) -> Iterator[Denoiser]:
             yield from layers_of(part)
 
 
-def _forwarded(method: Callable[..., Any]) -> Any:
-    """Return a method that calls the inner model's method of the same name."""
+def forwarded(method: Callable[..., Any], to: str = "inner") -> Any:
+    """Return a method that calls the method of the same name of a wrapper's model ``to``."""
 
     @functools.wraps(method)
     def call(self: Wrapper, *args: Any, **options: Any) -> Any:
-        return getattr(self.inner, method.__name__)(*args, **options)
+        return getattr(getattr(self, to), method.__name__)(*args, **options)
 
     return call
 
@@ -332,17 +332,17 @@ class Wrapper(Denoiser):
         """Return ``passes`` if it is not the inner model's, else the inner ``passes_at(sigma)``."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
-    draw_labels = _forwarded(Denoiser.draw_labels)
-    reference = _forwarded(Denoiser.reference)
-    data = _forwarded(Denoiser.data)
-    moments = _forwarded(Denoiser.moments)
-    endpoint = _forwarded(Denoiser.endpoint)
-    place_noise = _forwarded(Denoiser.place_noise)
-    own_sampling = _forwarded(Denoiser.own_sampling)
-    native_levels = _forwarded(Denoiser.native_levels)
-    own_shift = _forwarded(Denoiser.own_shift)
-    mode_of = _forwarded(Denoiser.mode_of)
-    classes_of = _forwarded(Denoiser.classes_of)
+    draw_labels = forwarded(Denoiser.draw_labels)
+    reference = forwarded(Denoiser.reference)
+    data = forwarded(Denoiser.data)
+    moments = forwarded(Denoiser.moments)
+    endpoint = forwarded(Denoiser.endpoint)
+    place_noise = forwarded(Denoiser.place_noise)
+    own_sampling = forwarded(Denoiser.own_sampling)
+    native_levels = forwarded(Denoiser.native_levels)
+    own_shift = forwarded(Denoiser.own_shift)
+    mode_of = forwarded(Denoiser.mode_of)
+    classes_of = forwarded(Denoiser.classes_of)
 
 
 def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -172,7 +172,6 @@ def _check_output(model: Denoiser, d: Tensor, x: Tensor, sigma: float) -> None:
 
 
 def _check_decoder(model: Denoiser, latents: Tensor) -> None:
-    """Raise a ValueError if a decoder fails on noise, is not finite, or depends on the batch."""
     rtol, atol = tolerance_of(torch.float32, latents.device.type)
     try:
         images, first = model.decode(latents), model.decode(latents[:1])

@@ -302,7 +302,6 @@ class Wavelet(ExactModel):
         )
 
     def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])

@@ -112,7 +112,6 @@ class Conv(nn.Module):
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 
     def _filter_and_resample(self, x: Tensor, padding: int) -> Tensor:
-        """Return ``x`` filtered and then halved, or doubled and then filtered."""
         channels = x.shape[1]
         taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
         if self.resample == "down":

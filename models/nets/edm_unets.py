@@ -132,7 +132,6 @@ class SongUNet(LevelUNet):
         return image
 
     def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return ``image`` upsampled to level ``at``, plus an image of ``x`` if it makes one."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:

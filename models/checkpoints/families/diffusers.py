@@ -114,7 +114,6 @@ def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
 
 
 def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tuple[int, ...]:
-    """Return the shape of a sample; empty if only the user can give it."""
     is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
     if folder.by_pipeline and not is_known:
         return ()

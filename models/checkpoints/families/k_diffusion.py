@@ -173,7 +173,6 @@ def _as_pair(size: Any) -> list[int]:
 
 
 def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the settings of attention for each level; refuse types that are unknown or misfit."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual
     if unknown := [of["type"] for of in attention if of["type"] not in ATTENTION]:
