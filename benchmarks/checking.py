@@ -194,7 +194,8 @@ def _check_loaded_model(
         source = "samples of its own data"
     if clean is not None and labels is None:
         labels, is_known = labels_if_known(model, clean.to(device, model.dtype))
-        if not is_known and not model.null_label:
+        takes_numbers = images is not None and (model.classes or model.conditions)
+        if not is_known and not model.null_label and not takes_numbers:  # else they are asked for
             clean = None
     result = check_denoiser(
         model,

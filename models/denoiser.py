@@ -6,10 +6,11 @@ Coordinates are canonical: x = x0 + sigma z with z ~ N(0, I); ``denoise(x, sigma
 from __future__ import annotations
 
 import copy
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -278,16 +279,35 @@ def innermost_model(model: Denoiser) -> Denoiser:
     return model
 
 
+def layers_of(model: Denoiser) -> Iterator[Denoiser]:
+    """Yield a model, and the models that it wraps or is guided by."""
+    yield model
+    for part in (getattr(model, "inner", None), getattr(model, "guide", None)):
+        if isinstance(part, Denoiser):
+            yield from layers_of(part)
+
+
+def forwarded(method: Callable[..., Any], to: str = "inner") -> Any:
+    """Return a method that calls the method of the same name of a wrapper's model ``to``."""
+
+    @functools.wraps(method)
+    def call(self: Wrapper, *args: Any, **options: Any) -> Any:
+        return getattr(getattr(self, to), method.__name__)(*args, **options)
+
+    return call
+
+
 class Wrapper(Denoiser):
     """Denoiser that passes calls on to an inner model; subclasses override what they change.
 
-    :meth:`denoise_both` is not passed on: it returns this wrapper's :meth:`denoise` twice.
+    :meth:`denoise_both` is not passed on: it returns this wrapper's :meth:`denoise` twice. Override
+    :meth:`endpoint` with :meth:`denoise`.
     Guidance and counters of evaluations are wrappers, so that no sampler knows of them.
     """
 
     def __init__(self, inner: Denoiser) -> None:
         self.inner = inner
-        for name in set(Denoiser.__annotations__) - {"capturable"}:
+        for name in set(Denoiser.__annotations__) - {"capturable", "users_code"}:
             setattr(self, name, getattr(inner, name))
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -308,53 +328,21 @@ class Wrapper(Denoiser):
         """Return a copy of this wrapper around a copy of the inner model on ``device``."""
         return self.rewrapped(self.inner.to(device))
 
-    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return the inner model's label for each id; None if it draws no labels."""
-        return self.inner.draw_labels(ids, seed)
-
-    def reference(self) -> Reference | None:
-        """Return the reference of the inner model's samples; None without one."""
-        return self.inner.reference()
-
-    def data(self, n: int, seed: int) -> Tensor | None:
-        """Return ``n`` samples of the inner model's data, by ``seed``; None without data."""
-        return self.inner.data(n, seed)
-
-    def moments(self) -> Moments | None:
-        """Return mean and covariance of the inner model's data, only rough under guidance."""
-        return self.inner.moments()
-
-    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the end of the inner model's ODE path; override it with :meth:`denoise`."""
-        return self.inner.endpoint(x, labels)
-
-    def place_noise(self, z: Tensor) -> Tensor:
-        """Return the inner model's first state, divided by ``sigma_max``, for noise ``z``."""
-        return self.inner.place_noise(z)
-
     def passes_at(self, sigma: float) -> int:
         """Return ``passes`` if it is not the inner model's, else the inner ``passes_at(sigma)``."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
-    def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """Return ``steps`` steps of the inner model's own scheduler; None without one."""
-        return self.inner.own_sampling(steps, scheduler)
-
-    def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return ``steps`` falling levels by the inner model's schedule; None if it has none."""
-        return self.inner.native_levels(steps)
-
-    def own_shift(self) -> float | None:
-        """Return the shift of flow times by the inner model's scheduler; None if it is unknown."""
-        return self.inner.own_shift()
-
-    def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return each clean sample's mode, by the inner model; None without modes."""
-        return self.inner.mode_of(x)
-
-    def classes_of(self, modes: Tensor) -> Tensor:
-        """Return the class of each mode, by the inner model."""
-        return self.inner.classes_of(modes)
+    draw_labels = forwarded(Denoiser.draw_labels)
+    reference = forwarded(Denoiser.reference)
+    data = forwarded(Denoiser.data)
+    moments = forwarded(Denoiser.moments)
+    endpoint = forwarded(Denoiser.endpoint)
+    place_noise = forwarded(Denoiser.place_noise)
+    own_sampling = forwarded(Denoiser.own_sampling)
+    native_levels = forwarded(Denoiser.native_levels)
+    own_shift = forwarded(Denoiser.own_shift)
+    mode_of = forwarded(Denoiser.mode_of)
+    classes_of = forwarded(Denoiser.classes_of)
 
 
 def level_per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -110,7 +110,6 @@ def guide_both(
 
 
 def _insert(whole: Tensor, part: Tensor, rows: Tensor | slice, channels: int | None) -> Tensor:
-    """Return ``whole`` with ``part`` in place of its ``rows`` and first ``channels``."""
     every = isinstance(rows, slice)
     if every and channels is None:
         return part
@@ -267,8 +266,8 @@ class Autoguided(_Guided):
         both = guide.infinite or not is_guided(interval, math.inf)
         self.infinite = both and inner.infinite and self.formula.infinite
         self.passes = inner.passes + guide.passes
-        if self.read is not None and guide.read is not None:
-            self.read = self.read | guide.read.paths
+        if guide.read is not None:
+            self.read = (self.read or guide.read) | guide.read.paths
 
     def passes_at(self, sigma: float) -> int:
         """Return the passes of both models; outside the interval, of the inner model only."""

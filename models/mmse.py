@@ -135,7 +135,6 @@ class MMSECurve:
 
     @cached_property
     def _primitive(self) -> CubicSpline:
-        """Antiderivative of :attr:`_spline`."""
         return self._spline.antiderivative()
 
 

@@ -152,7 +152,6 @@ def copy_to_device(holder: Any, device: torch.device | str) -> Any:
 
 
 def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """Return a copy of ``tensor`` on ``device``; a parameter's copy is a parameter."""
     twin = tensor.detach().to(device, copy=True)
     return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
 
@@ -177,7 +176,6 @@ def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """Return a copy of a function, with copies of the networks in closure, defaults and globals."""
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
     copies = {

@@ -250,7 +250,8 @@ def _make_draw(data: Tensor) -> Draw:
 
 def _accept_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return ``network``; if it takes no third argument, a wrapper that drops the labels."""
-    called = network.forward if isinstance(network, nn.Module) else network
+    plain = getattr(network, "_orig_mod", network)  # torch.compile hides the signature
+    called = plain.forward if isinstance(plain, nn.Module) else plain
     try:
         inspect.signature(called).bind("x_t", "t", "labels")
     except (TypeError, ValueError):  # a traced function has no signature

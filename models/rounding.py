@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from .denoiser import Denoiser, Wrapper, level_per_row
+from .denoiser import Denoiser, Wrapper, forwarded, level_per_row
 from .process import EDM, Process, RectifiedFlow, VPLinear
-from .reference import Moments, Reference
 
 ROUNDING = ("network_dtype", "network_level_dtype", "network_predicts")
 """Names of the options of low precision, which every model takes."""
@@ -102,29 +101,16 @@ class LowPrecision(Wrapper):
         self.precise = precise
         self.name, self.identity = f"{precise.name}({what})", f"{precise.identity}({what})"
 
-    def denoise_both(
-        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the inner model's guided image and the image to guide away from."""
-        return self.inner.denoise_both(x, sigma, labels)
+    denoise_both = forwarded(Denoiser.denoise_both)
+    reference = forwarded(Denoiser.reference, "precise")
+    moments = forwarded(Denoiser.moments, "precise")
+    endpoint = forwarded(Denoiser.endpoint, "precise")
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy on ``device``, together with the model in full precision."""
         twin = self.rewrapped(self.inner.to(device))
         twin.precise = self.precise.to(device)
         return twin
-
-    def reference(self) -> Reference | None:
-        """Return the reference of the model in full precision, with its converged samples."""
-        return self.precise.reference()
-
-    def moments(self) -> Moments | None:
-        """Return the moments of the model in full precision."""
-        return self.precise.moments()
-
-    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """Return the endpoints of the model in full precision."""
-        return self.precise.endpoint(x, labels)
 
 
 def in_full_precision(model: Denoiser) -> Denoiser:
@@ -294,7 +280,6 @@ class RoundedFormula(Wrapper):
         return (a * states + b * output).to(x.dtype)
 
     def _rounded_level(self, level: Tensor) -> Tensor:
-        """Return the levels of the rounded native times."""
         if self.predicts == "edm":
             return torch.exp(4 * _round(level.log() / 4, self.precision.level))
         time = torch.from_numpy(self.process.t_of(level.cpu().numpy())) * _TIMES

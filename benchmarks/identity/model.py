@@ -6,14 +6,14 @@ import importlib.metadata
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from itertools import groupby
 from weakref import WeakKeyDictionary
 
 import torch
 
-from ...models.denoiser import Denoiser
+from ...models.denoiser import Denoiser, layers_of
 from ...models.loaders.source_file import imported_names
 from ...models.loaders.user_files import (
     FilesRead,
@@ -102,14 +102,6 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 def runs_users_code(model: Denoiser) -> bool:
     """Return True if a model calls a user's code, or code of an installed package."""
     return any(layer.users_code for layer in layers_of(model))
-
-
-def layers_of(model: Denoiser) -> Iterator[Denoiser]:
-    """Yield a model and the models that it wraps, outermost first."""
-    layer: object = model
-    while isinstance(layer, Denoiser):
-        yield layer
-        layer = getattr(layer, "inner", None)
 
 
 @torch.no_grad()

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from ...models.checkpoints.check_cache import has_passed_check
-from ...models.denoiser import Denoiser
+from ...models.denoiser import Denoiser, layers_of
 from ...models.guidance import Altered
 from ...models.reference import Identity, Reference
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
-from ..identity.model import coarsest_dtype, layers_of
+from ..identity.model import coarsest_dtype
 from ..identity.reduced_numbers import tolerance_of
 from ..sampling.failure import error_in_words
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser, Wrapper
+from ...models.denoiser import Denoiser, Pair, Wrapper, layers_of
 
 if TYPE_CHECKING:
     from ...samplers import Grid, Sampler
@@ -55,7 +55,7 @@ def why_not_executable(
     """Return the reason why a sampler on a model cannot run in an execution mode; "" if it can."""
     if execution == "eager":
         return ""
-    if is_captured(execution) and not _is_capturable(model):
+    if is_captured(execution) and not all(layer.capturable for layer in layers_of(model)):
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if getattr(getattr(sampler, "found", None), "times", ()):
         return (
@@ -79,10 +79,6 @@ def why_not_executable(
     return why_not_capturable(sampler, grid)
 
 
-def _is_capturable(model: Denoiser) -> bool:
-    return model.capturable and (not isinstance(model, Wrapper) or _is_capturable(model.inner))
-
-
 def has_cost_by_level(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
     """Return True if a level of the grid, or inf if ``infinite``, needs fewer than ``passes``."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
@@ -102,11 +98,19 @@ class Compiled(Wrapper):
 
         super().__init__(inner)
         self._program, self._level = torch.compile(inner.denoise, dynamic=False), as_level_tensor
+        own = type(inner).denoise_both is not Denoiser.denoise_both
+        self._both = torch.compile(inner.denoise_both, dynamic=False) if own else None
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Denoise with the compiled program."""
         # levels are tensors, because torch would compile another program for each float
         return self._program(x, self._level(sigma, x), labels)
+
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return both images of a network with guidance of its own, by a compiled program."""
+        if self._both is None:
+            return super().denoise_both(x, sigma, labels)
+        return self._both(x, self._level(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
         """Return a wrapper that compiles ``inner``."""

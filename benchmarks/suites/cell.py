@@ -99,6 +99,11 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
     moments = moments_of(model)
     if moments is None:
         reason = f"start {name} needs the data's mean and covariance, which model {model.name} does not know"
+        if math.prod(model.event) > LARGEST:
+            reason = (
+                f"start {name} is for samples of at most {LARGEST:,} values, since it needs their covariance, and "
+                f"those of model {model.name} have {math.prod(model.event):,}"
+            )
         return Start(name, top, top, skip=reason)
     means, cov = torch.from_numpy(moments[0]).reshape(-1, *model.event), moments[1]
     if name == "mean":

@@ -346,7 +346,6 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
 
 
 def _describe_other_file(head: bytes) -> str:
-    """Return the kind of a file that is no checkpoint, by its first bytes, and a remedy."""
     if head.lstrip().startswith(b"<"):
         return "a web page, such as one that asks to log in; download the file itself"
     try:

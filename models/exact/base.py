@@ -214,7 +214,6 @@ class ExactModel(Denoiser):
 
     @cached_property
     def _count_of_numbers(self) -> int:
-        """Count of numbers in the tensors of the model and of the models inside it."""
         held = [*vars(self).values()]
         return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
             value._count_of_numbers for value in held if isinstance(value, ExactModel)

@@ -142,7 +142,6 @@ def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tens
 
 
 def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return views of the four corners of every 2 × 2 block."""
     return (
         block[..., ::2, ::2],
         block[..., ::2, 1::2],
@@ -303,7 +302,6 @@ class Wavelet(ExactModel):
         )
 
     def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..denoiser import Denoiser, Pair, level_per_row
+from ..checkpoints.specification import is_number
+from ..denoiser import Denoiser, Pair, innermost_model, level_per_row
 from ..exact.base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
 from ..exact.probability_flow import flow_states
 from ..guidance import Altered
@@ -150,9 +151,9 @@ class Perturbed(Altered):
     def __init__(
         self, inner: Denoiser, delta: float, spread: float, *, length: float = 0.5, seed: int = 0
     ) -> None:
-        _check_option("delta", delta, "a number >= 0", _is_number(delta) and 0 <= delta < math.inf)
+        _check_option("delta", delta, "a number >= 0", is_number(delta) and 0 <= delta < math.inf)
         for name, value in (("spread", spread), ("length", length)):
-            _check_option(name, value, "a number > 0", _is_number(value) and 0 < value < math.inf)
+            _check_option(name, value, "a number > 0", is_number(value) and 0 < value < math.inf)
         _check_option("seed", seed, "a whole number >= 0", isinstance(seed, int) and seed >= 0)
         super().__init__(
             inner, f"delta={delta:.15g},spread={spread:.15g},length={length:.15g},seed={seed}"
@@ -180,11 +181,12 @@ class Perturbed(Altered):
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """Return the end of this model's flow, to about 1e-10; None if ``inner`` is not exact."""
-        if not isinstance(self.inner, ExactModel):
+        exact = innermost_model(self.inner)  # a counter may be around it
+        if isinstance(self.inner, Altered) or not isinstance(exact, ExactModel):
             return None
-        scale = self.inner.scale
+        scale = exact.scale
         levels = self.sigma_max, NEAR * scale
-        near = flow_states(self.denoise, x.double(), labels, *levels, scale, self.inner.tolerance)
+        near = flow_states(self.denoise, x.double(), labels, *levels, scale, exact.tolerance)
         return self.denoise(near, NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
@@ -192,11 +194,6 @@ class Perturbed(Altered):
         twin = copy.copy(self)
         twin.inner, twin._field = self.inner.to(device), copy_on_device(self._field, device)
         return twin
-
-
-def _is_number(value: object) -> bool:
-    """Return True for an int or a float, but not for a bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_option(name: str, value: object, wanted: str, valid: bool) -> None:

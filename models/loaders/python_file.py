@@ -316,7 +316,6 @@ class FileModel(Denoiser):
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples; latents are decoded, and clamped to the images' range."""
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)

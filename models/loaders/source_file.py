@@ -203,7 +203,7 @@ def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]
     prefix = str(folder) + os.sep
     _fresh.update(
         m
-        for name, m in sys.modules.items()
+        for name, m in sys.modules.copy().items()
         if name.partition(".")[0] in names and (module_file(name) or "").startswith(prefix)
     )
     for name, module in aside.items():

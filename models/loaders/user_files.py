@@ -267,7 +267,6 @@ _PATHS_OF_EVENT: dict[str, Callable[..., list[str]]] = {
 
 
 def _record_file(path: Any, *, written: bool = False) -> None:
-    """Record an opened file with all active recorders; errors are suppressed."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
             absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
@@ -294,7 +293,7 @@ def _wrap_readers() -> None:
             by_name.setdefault(name, []).append((reader, noting))
         else:
             _wrapped.enter_context(mock.patch.object(holder, name, noting))
-    for place, module in tuple(sys.modules.items()):
+    for place, module in sys.modules.copy().items():
         known = _without_readers.get(place)
         if known and known[0] is module and known[2] == len(known[1]):
             continue
@@ -317,8 +316,6 @@ def _loaded_object(place: str) -> Any:
 
 
 def _wrap_reader(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a wrapper of a reader that records each argument that may be a file."""
-
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:
         for argument in (*args, *options.values()):

@@ -95,7 +95,6 @@ class SongUNet(LevelUNet):
     def _add_image_layers(
         self, encoder: str, decoder: str, c_in: int, c_out: int, taps: Sequence[float]
     ) -> None:
-        """Add the layers from the image to the encoder, and from the decoder to output images."""
         c = c_in
         # layers that add the image have the output width of the next finer resolution
         for side, width in zip(self.sides[1:], self.widths, strict=False):
@@ -133,7 +132,6 @@ class SongUNet(LevelUNet):
         return image
 
     def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """Return ``image`` upsampled to level ``at``, plus an image of ``x`` if it makes one."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:
@@ -197,6 +195,5 @@ class DhariwalUNet(LevelUNet):
 
 
 def _check_choice(name: str, value: str, *choices: str) -> None:
-    """Raise a ValueError unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")

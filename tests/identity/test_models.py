@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from looping import each
 
-from samplerbench.benchmarks.identity.model import model_fingerprint
+from samplerbench.benchmarks.identity.model import model_fingerprint, runs_users_code
 from samplerbench.benchmarks.scoring.converged_endpoints import file_tag
 from samplerbench.models import model_names
 from samplerbench.models.registry import make_model
@@ -324,3 +324,14 @@ def test_fingerprint__records_that_are_none_are_refused(wrong):
     for bad in (None, 5, [], "x", {}, good | wrong):
         with pytest.raises(ValueError, match="no record of a fingerprint"):
             Fingerprint.from_json(bad)
+
+
+def test_runs_users_code__also_for_a_file_that_returns_a_denoiser(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from samplerbench import from_network\n\n\n"
+        "def factory():\n    return from_network(lambda x, t: x, 'eps', event=(2,))\n"
+    )
+    model = make_model(f"{path}:factory")
+    assert runs_users_code(model)
+    assert not runs_users_code(make_model("gmm-2d"))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.benchmarks.identity.model import runs_users_code
 from samplerbench.benchmarks.planning.budget import evaluations_by_steps, levels_called
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
@@ -252,3 +253,18 @@ def test_autoguided__refuses_a_map_as_guide_and_a_guide_that_ends_below_the_guid
 def test_guidance__options_that_cannot_be(options, said):
     with pytest.raises(ValueError, match=said):
         make_model("digits", **options)
+
+
+def test_autoguided__the_code_and_files_of_a_guide_are_those_of_the_model(tmp_path):
+    """A guide from a user's file, around a built-in model that reads no such file."""
+    text = "import torch\nfrom samplerbench.models.exact.problems import gmm_2d\n"
+    (tmp_path / "own.py").write_text(f"{text}def guide():\n    return gmm_2d()\n")
+    plain = make_model("gmm-2d")
+    guided = make_model("gmm-2d", guidance=2.0, guide=f"{tmp_path}/own.py:guide")
+    assert (runs_users_code(plain), plain.read) == (False, None)
+    assert runs_users_code(guided)
+    assert any(path.endswith("own.py") for path in guided.read.paths)
+    grid = karras(4, 0.002, 80.0)
+    assert why_not_executable("cuda-graph", make("euler"), guided, grid) == ""
+    guided.guide.inner.capturable = False
+    assert "cannot be captured" in why_not_executable("cuda-graph", make("euler"), guided, grid)

@@ -125,3 +125,15 @@ def test_from_network__weights_in_float64_are_called_in_it_and_16_bits_round_no_
     model = from_network(network, event=(2,))
     model.denoise(torch.ones(1, 2), model.sigma_max, None)
     assert times == [999.0]
+
+
+class Halved(nn.Module):
+    def forward(self, x, t):
+        return 0.5 * x + t[:, None] / 1000
+
+
+def test_from_network__a_compiled_module_is_called_as_the_module_is():
+    x, network = torch.ones(2, 2), Halved()
+    plain = from_network(network, event=(2,)).denoise(x, 1.0, None)
+    compiled = from_network(torch.compile(network, backend="eager"), event=(2,))
+    assert torch.equal(compiled.denoise(x, 1.0, None), plain)

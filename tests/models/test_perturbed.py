@@ -13,6 +13,7 @@ from looping import each
 from scipy.integrate import solve_ivp
 from scipy.linalg import sqrtm
 
+from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.models import make_model
 from samplerbench.models.exact.base import CHUNK
 from samplerbench.models.exact.problems import gaussian, gmm_2d
@@ -286,3 +287,9 @@ def test_perturbed__both_images_of_a_guided_model_have_the_error():
     assert (plain[0] - plain[1]).abs().max() > 0.01
     torch.testing.assert_close(both[0] - both[1], plain[0] - plain[1], rtol=0, atol=1e-5)
     torch.testing.assert_close(both[0], model.denoise(x, 1.0, labels))
+
+
+def test_endpoint__a_counter_of_evaluations_does_not_hide_it(model: Perturbed):
+    x, meter = model.sigma_max * normal(3, 2), Meter()
+    assert torch.equal(meter.attach(model).endpoint(x), model.endpoint(x))
+    assert meter.rows > 0

@@ -229,3 +229,11 @@ def test_keys_tell_starts_levels_and_noise_apart_only_where_samples_differ():
 def test_a_suite_says_what_is_wrong_with_its_start(key, value, message):
     with pytest.raises(ValueError, match=rf"^t: {message}"):
         check_suite({**BASE, key: value}, "t")
+
+
+def test_make_start__samples_of_many_values_are_said_to_be_too_large():
+    start = make_start("mean", make_model("wavelet", side=128), None, "cpu")
+    assert start.skip == (
+        "start mean is for samples of at most 4,096 values, since it needs their covariance, and those of "
+        "model wavelet(channels=1, side=128) have 16,384"
+    )

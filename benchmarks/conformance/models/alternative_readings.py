@@ -82,7 +82,6 @@ def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, A
 
 
 def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
-    """Yield alternatives to the field ``time``: other units, direction or function of the level."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
     if time["of"] == "log_level":  # EDM's network gets a quarter of the logarithm, NCSN++'s all
         for unit in (4.0, 0.25):
@@ -114,7 +113,6 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def _other_processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (settings as text, changed fields) of similar processes, such as other betas."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of_table(process)

@@ -33,7 +33,8 @@ def read_images(
             ``.npz`` file, possibly with class numbers in ``y`` or ``arr_1``; or the name of a data
             set, whose test images are read.
         event: shape of a sample.
-        limits: range of the model's data, to which bytes are scaled. None is refused for a folder.
+        limits: range of the model's data, to which bytes and data sets are scaled. None is refused for
+            a folder.
         most: largest number of samples.
 
     Returns:
@@ -46,6 +47,8 @@ def read_images(
     try:
         if source in SETS:
             samples, labels = SETS[str(source)]("test")
+            low, high = limits or (-1.0, 1.0)  # sets are in [-1, 1]
+            samples = samples.add(1).mul((high - low) / 2).add(low)
         else:
             read = read_folder if path.is_dir() else read_array
             samples = read(path, event, limits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..checkpoint_denoiser import CAP
 from ..opening import CheckpointError
 from ..processes import edm_fields
 
@@ -33,8 +34,6 @@ SCHEDULES = {
 }
 """Schedules of betas: this project's names by the library's."""
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
-CAP = 1e4
-"""Finite level in place of infinity, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
 
 
 def trained_fields(scheduler: Settings) -> dict[str, Any]:
@@ -98,13 +97,20 @@ def _table_fields(scheduler: Settings, kind: str, prediction: str) -> dict[str, 
 
 
 def _flow_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields of straight paths, time input t × ``num_train_timesteps``."""
+    """Return ``Specification`` fields of straight paths, time input t × ``num_train_timesteps``.
+
+    With ``invert_sigmas``, the network's own time is 1 at the data, and its output x0 - z.
+    """
     steps = int(scheduler.get("num_train_timesteps", 1000))
-    return {
+    fields: dict[str, Any] = {
         "process": {"name": "flow", "t_min": 1 / steps},
         "prediction": "flow",
         "time": {"of": "t", "scale": float(steps)},
     }
+    if scheduler.get("invert_sigmas"):
+        reverse = {"of": "t", "scale": -float(steps), "offset": float(steps)}
+        fields |= {"factor": -1.0, "time": reverse}
+    return fields
 
 
 def _score_fields(scheduler: Settings) -> dict[str, Any]:
@@ -138,7 +144,6 @@ def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for a latent consistency model, ``boundary`` included."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(

@@ -54,17 +54,19 @@ def recognise(opened: Opened) -> Specification | None:
     convention = _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
     training = trained_fields(folder.scheduler)
     if (scale := convention.time_factor(folder.config)) != 1:
-        time = training.get("time", {"of": "t"})
-        training["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
+        time = {"of": "t", "scale": 1.0, **training.get("time", {})}
+        training["time"] = {k: v if k == "of" else v * scale for k, v in time.items()}
     patch = int(folder.config.get("patch_size") or 1)
     tokens = 0 if folder.by_pipeline else convention.packed * patch
     preset = preset_of(folder.scheduler, folder.pipeline, tokens)
+    event, limits = _sample_shape(opened, folder, convention), training.pop("limits", (-1.0, 1.0))
+    is_latent = bool(folder.decoder) or event[:1] not in ((), (1,), (3,))
     spec = Specification(
         family="diffusers",
         network=_network_field(opened, folder),
         weights={"file": folder.weights, "variant": folder.variant},
-        event=_sample_shape(opened, folder, convention),
-        limits=None if folder.decoder else training.pop("limits", (-1.0, 1.0)),
+        event=event,
+        limits=None if is_latent else limits,
         decoder=folder.decoder,
         decode=folder.decode,
         evidence=(*_evidence(folder), _sampling_in_words(preset)),
@@ -101,7 +103,6 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """Return ``Specification.network``: ``class``, ``folder``; ``call`` or ``pixels`` if needed."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
         entry["call"] = PIPELINE
@@ -113,7 +114,6 @@ def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
 
 
 def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tuple[int, ...]:
-    """Return the shape of a sample; empty if only the user can give it."""
     is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
     if folder.by_pipeline and not is_known:
         return ()
@@ -129,7 +129,6 @@ def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tup
 
 
 def _condition_fields(opened: Opened, folder: Folder, convention: Convention) -> dict[str, Any]:
-    """Return the ``Specification`` fields about labels and embeddings, and ``half``."""
     config = folder.config
     if folder.by_pipeline:
         return {"embeddings": {"needs": []} if folder.prompts else {}}

@@ -42,6 +42,8 @@ INTERVAL = "r_embedder.mlp.0.weight"
 PROJECTORS = "projectors."
 """Prefix of REPA's auxiliary weights, which are not needed for sampling."""
 
+IMAGENET = 1000
+"""Number of classes unless the arguments of a training say another; one row more is "no label"."""
 HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
 """Number of heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
 OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
@@ -101,6 +103,8 @@ def recognise(opened: Opened) -> Specification | None:
     trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
     trainings = {"MeanFlow": MEAN_FLOW} if mean else trainings
     heads = heads_answers("DiT", arguments, possible_heads(arguments["width"], HEADS))
+    settings, rows = training_arguments(opened), arguments["labels"]
+    null = rows != settings.get("num_classes", IMAGENET)
     spec = Specification(
         family="dit",
         network=next(iter(heads.values()))["network"],
@@ -110,14 +114,13 @@ def recognise(opened: Opened) -> Specification | None:
         prediction="",
         half="first" if doubled == 2 * channels else "",
         limits=None,
-        classes=arguments["labels"] - 1,
-        null_label=True,
+        classes=rows - null,
+        null_label=null,
         labels="random",
         evidence=(*_evidence(channels, doubled, repa=repa, mean=mean), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"training": trainings, "heads": heads},
     )
-    settings = training_arguments(opened)
     training = "MeanFlow" if mean else _named_training(settings, repa=repa)
     path = str(settings.get("path_type", "linear"))
     if mean and path != "linear":

@@ -69,7 +69,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _model_config(opened: Opened) -> Mapping[str, Any]:
-    """Return the file's ``config["model"]`` with ``num_classes`` added; {} for other files."""
+    """Return ``config["model"]`` with classes and their dropout added; {} for other files."""
     config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
         try:
@@ -80,8 +80,9 @@ def _model_config(opened: Opened) -> Mapping[str, Any]:
     model, data = config.get("model"), config.get("dataset")
     if not isinstance(model, Mapping) or "sigma_data" not in model:
         return {}
-    classes = data.get("num_classes") if isinstance(data, Mapping) else 0
-    return {**model, "num_classes": int(classes or 0)}
+    data = data if isinstance(data, Mapping) else {}
+    dropout = float(data.get("cond_dropout_rate", 0.1))  # the library's default
+    return {**model, "num_classes": int(data.get("num_classes") or 0), "dropout": dropout}
 
 
 def _weight_sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
@@ -116,7 +117,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
         sigma_min=config["sigma_min"],
         sigma_max=config["sigma_max"],
         classes=classes,
-        null_label=classes > 0,
+        null_label=classes > 0 and config["dropout"] > 0,
         labels="random" if classes else "none",
         evidence=(
             f"it has a configuration of k-diffusion, of its network {kind}",
@@ -172,7 +173,6 @@ def _as_pair(size: Any) -> list[int]:
 
 
 def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the settings of attention for each level; refuse types that are unknown or misfit."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual
     if unknown := [of["type"] for of in attention if of["type"] not in ATTENTION]:
@@ -185,7 +185,6 @@ def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[M
 
 
 def _why_misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
-    """Return the reason why a level's attention does not fit its image side; "" if all fit."""
     sides, patch = _as_pair(config["input_size"]), _as_pair(config["patch_size"])
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
         return "widths, depths and self_attns of its configuration are not as many"

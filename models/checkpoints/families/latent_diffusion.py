@@ -5,16 +5,18 @@ diffusers, which can convert these weights. Embeddings of classes are in the fil
 embeddings of prompts. Most files have the betas. Decoders are read from ``decoder.folder`` only.
 
 Files: ``.ckpt`` and ``.safetensors`` with ``model.diffusion_model``. Lightning's average is taken if there is one.
-Process: the file's ``betas`` or ``alphas_cumprod``, else Stable Diffusion's betas.
-Prediction: the noise, or v for some networks of Stable Diffusion 2. The time input is the number of the step.
+Process: the file's ``betas`` or ``alphas_cumprod``, else Stable Diffusion's betas. With a tensor ``ztsnr`` the
+    signal is rescaled to end at 0.
+Prediction: the noise, or v for some networks of Stable Diffusion 2 and files with a tensor ``v_pred``. The time input
+    is the number of the step.
 Say: ``attention`` (num_head_channels ``32-wide``; num_heads ``8-heads``, ``1-head``) and ``size`` for a network
     without conditions. ``size`` for latent diffusion's networks with classes or text. ``embeddings=FILE`` for text,
     ``training`` (``eps`` or ``v``) for Stable Diffusion 2, and ``event=[4,96,96]`` for another size.
     ``decoder.folder=FOLDER``, to score images.
-Refused: networks that take another image too (inpainting, enlarging, XL's refiner), and latent diffusion without
-    betas. The error says what to give in place of SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan,
-    LTX-Video, ControlNets and autoencoders.
-From noise alone: no. The last level of the table is finite.
+Refused: networks that take another image too (inpainting, enlarging, XL's refiner), networks of EDM's process
+    (``edm_mean``, ``edm_vpred.sigma_max``), and latent diffusion without betas. The error says what to give in place
+    of SD3, FLUX, AuraFlow, Lumina 2, Z-Image, PixArt, HunyuanVideo, Wan, LTX-Video, ControlNets and autoencoders.
+From noise alone: only networks that predict v, with ``ztsnr``. Other tables end at a finite level.
 """
 
 from __future__ import annotations
@@ -29,14 +31,16 @@ from torch import Tensor
 
 from ...adapters import Network
 from ...nets.adm_unet import Heads
+from ..checkpoint_denoiser import CAP
 from ..conditions import read_tables
 from ..diffusers.calls import CONVENTIONS, PROMPT, CalledNetwork, scalars_of
 from ..diffusers.folder import UNET_TEXT
 from ..diffusers.library import import_diffusers
 from ..opening import CheckpointError, Opened, state_dict
-from ..processes import betas_of, range_of_betas
+from ..processes import PROCESSES, betas_of, range_of_betas, range_of_process
 from ..specification import FAMILY, FILE, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network, without_prefix
+from .dit import IMAGENET
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
 from .openai import make_unet, read_unet_arguments
@@ -44,7 +48,7 @@ from .uvit import SD
 
 KEYS = tuple(WITHIN + key for key in OF_UNET)
 CLASSES = "cond_stage_model.embedding.weight"
-"""Name of the table of class embeddings, whose last row is "no class"."""
+"""Name of the table of class embeddings. Its last row is "no class", unless it has ImageNet's 1000."""
 TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 POOLED = "label_emb.0.0.weight"
 """Name of a weight that only Stable Diffusion XL has, for a pooled embedding and sizes."""
@@ -69,6 +73,11 @@ def recognise(opened: Opened) -> Specification | None:
         return None
     entry, tensors = next(iter(sets.items()))
     unet, stored = without_prefix(tensors, WITHIN), _stored_tensors(opened)
+    if of_edm := [name for name in stored if name.startswith("edm_")]:
+        raise CheckpointError(
+            f"{opened.path}: {of_edm[0]} says that it was trained as EDM's networks are, which is not read "
+            "from a single file; give the folder of diffusers, whose scheduler says how"
+        )
     arguments = read_unet_arguments(unet, opened.path)
     channels, out = arguments["in_channels"], arguments["out_channels"]
     if out != channels:
@@ -82,6 +91,10 @@ def recognise(opened: Opened) -> Specification | None:
     sides = (side,) if side else LATENT_SIDES
     networks = _network_answers(opened.path, unet, arguments, context, heads)
     process, betas, source = _process_and_betas(opened, stored, context)
+    ends = range_of_betas(betas)
+    if "ztsnr" in stored:
+        process |= {"zero_snr": True, "cap": CAP}
+        ends = range_of_process(PROCESSES["discrete"](**process))
     return Specification(
         family="latent_diffusion",
         network=next(iter(networks.values()))["network"],
@@ -90,7 +103,7 @@ def recognise(opened: Opened) -> Specification | None:
         process={"name": "discrete", **process},
         prediction="eps",
         snap="nearest",
-        **range_of_betas(betas),
+        **ends,
         limits=None,
         evidence=_evidence(context, source, sets),
         sources={
@@ -144,12 +157,12 @@ def _prediction_answers(context: int, stored: Tensors) -> Answers:
 
 
 def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
-    """Return specification fields for the U-Net's classes or embeddings; empty without them."""
     if not context:
         return {}
     if CLASSES in stored:
-        count = len(stored[CLASSES]) - 1
-        return {"classes": count, "null_label": True, "labels": "random"}
+        rows = len(stored[CLASSES])
+        null = rows != IMAGENET
+        return {"classes": rows - null, "null_label": null, "labels": "random"}
     pooled = POOLED in unet
     return {
         "embeddings": {"needs": [PROMPT, f"pooled_{PROMPT}"] if pooled else [PROMPT]},

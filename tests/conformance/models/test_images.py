@@ -7,10 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from samplerbench import check_model
 from samplerbench.benchmarks.conformance.models import check_denoiser, read_images
 from samplerbench.benchmarks.conformance.models.checking import FAILS
 from samplerbench.benchmarks.conformance.models.clean_samples import labels_for_network
 from samplerbench.models import from_function, make_model
+from samplerbench.models.adapters import NativeDenoiser
+from samplerbench.models.process import VPLinear
 
 EVENT, LIMITS = (3, 4, 5), (-1.0, 1.0)
 PIXELS = np.arange(6 * 4 * 5 * 3, dtype=np.uint8).reshape(6, 4, 5, 3)
@@ -70,3 +73,24 @@ def test_check_denoiser__a_network_that_fails_on_images_is_not_called_finite():
     result = check_denoiser(from_function(denoise, event=(2,)), images)
     (check,) = [check for check in result.checks if check.name == "usual mistakes"]
     assert check.said.endswith("however it is read: " + FAILS)
+
+
+def test_read_images__a_data_set_is_read_into_the_range_of_the_model():
+    whole, labels = read_images("digits", (1, 8, 8), (-1.0, 1.0), 50)
+    found, same = read_images("digits", (1, 8, 8), (0.0, 1.0), 50)
+    assert torch.equal(found, (whole + 1) / 2)
+    assert torch.equal(labels, same)
+    assert torch.equal(read_images("digits", (1, 8, 8), None, 50)[0], whole)
+
+
+def test_check_model__images_without_the_labels_that_a_network_needs_are_not_dropped(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((40, 2)).astype("f"))
+    model = NativeDenoiser(
+        lambda x, t, labels: x, VPLinear(), "eps", name="own", event=(2,), identity="own",
+        classes=3, class_weights=[1.0] * 3, null_label=False,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="conditional on 3 classes, and the images have none"):
+        check_model(model, images=tmp_path / "x.npy")
+    assert check_model(model).verdict != "passed", (
+        "without images, it draws samples and their labels"
+    )

@@ -269,3 +269,21 @@ def test_without_the_library_its_networks_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(CheckpointError, match=r"pip install 'samplerbench\[diffusers\]'"):
         load(pipeline(tmp_path), {})
+
+
+def test_latents__samples_of_a_network_alone_are_not_clamped_to_the_range_of_images(tmp_path):
+    unet = {**UNET, "in_channels": 4, "out_channels": 4}
+    assert spec_of(pipeline(tmp_path / "latents", network=unet)).limits is None
+    for channels in (1, 3):
+        unet = {**UNET, "in_channels": channels, "out_channels": channels}
+        assert spec_of(pipeline(tmp_path / f"{channels}", network=unet)).limits == (-1, 1)
+    ve = {"_class_name": "ScoreSdeVeScheduler"}
+    vae = {"_class_name": "AutoencoderKL"}
+    assert spec_of(pipeline(tmp_path / "ve", ve, decoder=vae)).limits is None
+
+
+def test_invert_sigmas__the_network_s_time_and_output_run_towards_the_data(tmp_path):
+    flow = {"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": True}
+    spec = spec_of(pipeline(tmp_path, flow))
+    assert (spec.prediction, spec.factor) == ("flow", -1)
+    assert spec.time == {"of": "t", "scale": -1000, "offset": 1000}

@@ -318,3 +318,22 @@ def test_a_wrong_file_is_one_sentence(tmp_path):
     opened = open_checkpoint(saved(tmp_path, weights))
     with pytest.raises(CheckpointError, match=r"missing, such as blocks\.0\.attn\.qkv\.bias"):
         dit.network(specify_checkpoint(opened), opened)
+
+
+@each(
+    ("rows", "settings", "classes", "null"),
+    [
+        (1000, {}, 1000, False),
+        (1001, {}, 1000, True),
+        (4, {}, 3, True),
+        (4, {"num_classes": 4}, 4, False),
+        (4, {"num_classes": 3}, 3, True),
+    ],
+)
+def test_dit__a_training_that_dropped_no_labels_has_a_row_for_each_class(
+    tmp_path, rows, settings, classes, null
+):
+    args = argparse.Namespace(path_type="Linear", **settings)
+    torch.save({"ema": made(labels=rows).state_dict(), "args": args}, tmp_path / "a.pt")
+    spec = specify_checkpoint(open_checkpoint(tmp_path / "a.pt"))
+    assert (spec.classes, spec.null_label) == (classes, null)

@@ -56,8 +56,8 @@ def made(config, classes=0):
     )  # fmt: skip
 
 
-def slim(folder, config, weights, classes=0):
-    held = {"model": config, "dataset": {"num_classes": classes}}
+def slim(folder, config, weights, classes=0, **data):
+    held = {"model": config, "dataset": {"num_classes": classes, **data}}
     file = folder / "slim.safetensors"
     named = {k: w.contiguous() for k, w in weights.items()}
     safetensors.torch.save_file(named, file, {"config": json.dumps(held)})
@@ -195,3 +195,9 @@ def test_k_transformer__what_cannot_be_is_one_sentence(tmp_path, changes, senten
     file = slim(tmp_path, config, made(V2).state_dict())
     with pytest.raises(CheckpointError, match=sentence):
         specify_checkpoint(open_checkpoint(file))
+
+
+@pytest.mark.parametrize(("rate", "null"), [({}, True), ({"cond_dropout_rate": 0.0}, False)])
+def test_null_label__only_a_training_that_dropped_labels_knows_it(tmp_path, rate, null):
+    path = slim(tmp_path, V1, made(V1, 3).state_dict(), 3, **rate)
+    assert specify_checkpoint(open_checkpoint(path)).null_label is null

@@ -50,3 +50,26 @@ def test_latent_diffusion__what_is_not_read_is_one_sentence(tmp_path):
     torch.save(single_file(ADMUNet(**{**SHAPE, "in_channels": 7}, heads=1)), path)
     with pytest.raises(CheckpointError, match="takes 7 channels and gives 3"):
         specify_checkpoint(open_checkpoint(path))
+
+
+def test_latent_diffusion__marks_of_v_zero_snr_and_edm_count(tmp_path):
+    """Tensors without numbers by which single files say how they were trained."""
+    torch.manual_seed(0)
+    network, mark = ADMUNet(**SHAPE, head_width=32).eval(), torch.zeros(0)
+    torch.save(single_file(network, v_pred=mark, ztsnr=mark), tmp_path / "model.ckpt")
+    model = load(tmp_path / "model.ckpt", {"attention": "32-wide", "size": "16"})
+    root = torch.cumprod(1 - BETAS.double(), 0).sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])  # arXiv:2305.08891, algorithm 1
+    x, a = torch.randn(2, 3, 16, 16, dtype=torch.float64), float(root[900])
+    s = (1 - a * a) ** 0.5
+    with torch.no_grad():
+        v = network(x.float() * a, torch.full((2,), 900.0), None).double()
+    torch.testing.assert_close(
+        model.denoise(x, s / a, None), a * (a * x) - s * v, rtol=1e-5, atol=1e-5
+    )
+    assert model.sigma_max > 1e4
+    torch.save(single_file(network, **{"edm_vpred.sigma_max": mark}), tmp_path / "edm.ckpt")
+    with pytest.raises(
+        CheckpointError, match=r"edm_vpred.sigma_max says that it was trained as EDM"
+    ):
+        specify_checkpoint(open_checkpoint(tmp_path / "edm.ckpt"))
