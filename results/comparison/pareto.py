@@ -67,9 +67,11 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
 
     The rows are grouped by model and estimator, and sorted by cost. Influence values are not used,
     since a frame has none. ``cost`` is a column such as "nfe" or "ms_per_sample".
-    Raises a ValueError if the frame lacks a column ``metric`` or ``cost``.
+    Raises a ValueError if the frame lacks a column ``metric`` or ``cost``, or ``cost`` is no cost.
     """
     check_columns(frame, metric, cost)
+    if not find(cost).lower:
+        raise ValueError(f"{cost} is no cost, since higher is better; give nfe or ms_per_sample")
     quantity = find(metric)
     parts = [
         rows.sort_values([cost, metric], ascending=[True, quantity.lower], kind="stable")

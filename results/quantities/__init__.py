@@ -161,10 +161,24 @@ def _warn_of_broken_metrics() -> None:
             )
 
 
+HIGHER = ("samples_per_second", "mode_p", "psnr_capped")
+"""Columns beside the quantities of which higher is better."""
+
+
 def find(name: str) -> Quantity:
-    """Return the quantity of column ``name``, or a new one with error "se" if there is none."""
+    """Return the quantity of column ``name``, or a new one with error "se" if there is none.
+
+    Of a column that is not known here, a warning says that lower is taken as better.
+    """
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
-    return match or Quantity(name=name, meaning="", error="se")
+    if match is None and name not in column_names():
+        _warn_of_unknown_direction(name)
+    return match or Quantity(name=name, meaning="", error="se", lower=name not in HIGHER)
+
+
+@cache
+def _warn_of_unknown_direction(name: str) -> None:
+    log.warning("Nothing says whether lower or higher %s is better: lower is taken as better.", name)
 
 
 def judged() -> tuple[Quantity, ...]:

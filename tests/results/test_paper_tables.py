@@ -1,0 +1,44 @@
+"""Tables for a paper show what the rows say: rows left out are named, directions are known."""
+
+import logging
+
+import pytest
+from runs import add, make_run
+
+from samplerbench.results import quantities
+from samplerbench.results.quantities import find
+from samplerbench.results.result_table import ResultTable
+
+ROW = {
+    "model": "m",
+    "params": "{}",
+    "schedule": "karras",
+    "start": "noise",
+    "end": "zero",
+    "seed": 0,
+    "status": "ok",
+    "estimator": "frechet",
+}
+
+
+def row(sampler, budget, value, **more):
+    """Finished row with ``fid_proxy`` ± 0.01."""
+    known = {"budget": budget, "steps": budget, "nfe": float(budget or 0)}
+    return {**ROW, **known, "sampler": sampler, "fid_proxy": value, "fid_proxy_se": 0.01, **more}
+
+
+def test_best_per_budget__throughput_is_better_when_higher():
+    rows = [row("slow", 5, 1.0, samples_per_second=3.0), row("fast", 5, 1.0, samples_per_second=9.0)]
+    table = ResultTable.of(rows)
+    assert list(table.best_per_budget("samples_per_second")["sampler"]) == ["fast"]
+    with pytest.raises(ValueError, match="samples_per_second is no cost"):
+        table.pareto("fid_proxy", "samples_per_second")
+
+
+def test_find__warns_once_of_a_column_of_unknown_direction(caplog):
+    quantities._warn_of_unknown_direction.cache_clear()
+    with caplog.at_level(logging.WARNING, "samplerbench"):
+        assert find("clip_score_of_mine").lower and find("clip_score_of_mine").lower
+        assert find("samples_per_second").better == "higher" and find("ms_per_sample").lower
+    (message,) = caplog.messages
+    assert "lower or higher clip_score_of_mine is better" in message
