@@ -50,6 +50,8 @@ def show(
 
     table = load(folder)
     if errors or to_floor:
+        if metric is not None or baseline is not None:
+            raise ValueError("--errors and --to-floor take neither --metric nor --baseline")
         if to_floor:
             print_headline(table)
         if errors:

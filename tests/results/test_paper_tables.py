@@ -5,7 +5,9 @@ import logging
 import pytest
 from runs import add, make_run
 
+from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
+from samplerbench.results.comparison.compare import compare_with, comparison_notes
 from samplerbench.results.quantities import find
 from samplerbench.results.result_table import ResultTable
 
@@ -42,3 +44,21 @@ def test_find__warns_once_of_a_column_of_unknown_direction(caplog):
         assert find("samples_per_second").better == "higher" and find("ms_per_sample").lower
     (message,) = caplog.messages
     assert "lower or higher clip_score_of_mine is better" in message
+
+
+def test_compare__names_pairs_without_a_value_on_one_side():
+    rows = [row("euler", 5, 1.0), row("heun", 5, None), row("ipndm", 5, 2.0)]
+    rows += [row("euler", 5, None, model="bare"), row("heun", 5, None, model="bare")]
+    found = compare_with(ResultTable.of(rows), "euler")
+    assert [line.sampler for line in found.lines] == ["ipndm"]
+    bare = "bare: heun at 5 (no metric with verdicts)"
+    assert found.unmatched == ("m: heun at 5 (no fid_proxy in the candidate)", bare)
+    assert "Not compared: m: heun at 5 (no fid" in " ".join(comparison_notes(found))
+
+
+@pytest.mark.parametrize("part", ["--errors", "--to-floor"])
+@pytest.mark.parametrize("option", ["--metric", "--baseline"])
+def test_show__refuses_options_that_it_would_ignore(tmp_path, part, option):
+    ResultTable.of([row("euler", 5, 1.0)]).to_csv(tmp_path / "table.csv")
+    with pytest.raises(ValueError, match="take neither --metric nor --baseline"):
+        app(["show", str(tmp_path), part, option, "fd_conv"], standalone_mode=False)
