@@ -158,7 +158,9 @@ def compare_matches(
         for entry in entries
     ]
     for pair, quantity in pairs:
-        lacking = [side for (side, _), x in zip(sides, pair, strict=True) if not x.estimate(quantity)]
+        lacking = [
+            side for (side, _), x in zip(sides, pair, strict=True) if not x.estimate(quantity)
+        ]
         # of all metrics, many suit no row of a stochastic sampler
         if len(lacking) == 1 or (lacking and "all" not in metrics):
             where = f"no {quantity.name} in the {' or the '.join(lacking)}"

@@ -77,6 +77,8 @@ def write_figures(
     _check_known("format", formats, FORMATS)
     _check_known("figure", kinds, KINDS)
     _check_metrics(metrics, table)
+    if metrics and not {*kinds} & {*DRAWN}:
+        raise ValueError(f"--metric does not suit {', '.join(kinds)}; it is for {', '.join(DRAWN)}")
     table = _select_rows(_select_rows(table, "model", models), "sampler", samplers)
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     drawn_metrics = metrics or measured or ["rmse"]  # older tables may have only this one

@@ -178,7 +178,9 @@ def find(name: str) -> Quantity:
 
 @cache
 def _warn_of_unknown_direction(name: str) -> None:
-    log.warning("Nothing says whether lower or higher %s is better: lower is taken as better.", name)
+    log.warning(
+        "Nothing says whether lower or higher %s is better: lower is taken as better.", name
+    )
 
 
 def judged() -> tuple[Quantity, ...]:

@@ -2,12 +2,13 @@
 
 import logging
 
+import pandas as pd
 import pytest
-from runs import add, make_run
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
 from samplerbench.results.comparison.compare import compare_with, comparison_notes
+from samplerbench.results.figures.export import write_figures
 from samplerbench.results.quantities import find
 from samplerbench.results.result_table import ResultTable
 
@@ -30,7 +31,10 @@ def row(sampler, budget, value, **more):
 
 
 def test_best_per_budget__throughput_is_better_when_higher():
-    rows = [row("slow", 5, 1.0, samples_per_second=3.0), row("fast", 5, 1.0, samples_per_second=9.0)]
+    rows = [
+        row("slow", 5, 1.0, samples_per_second=3.0),
+        row("fast", 5, 1.0, samples_per_second=9.0),
+    ]
     table = ResultTable.of(rows)
     assert list(table.best_per_budget("samples_per_second")["sampler"]) == ["fast"]
     with pytest.raises(ValueError, match="samples_per_second is no cost"):
@@ -40,8 +44,11 @@ def test_best_per_budget__throughput_is_better_when_higher():
 def test_find__warns_once_of_a_column_of_unknown_direction(caplog):
     quantities._warn_of_unknown_direction.cache_clear()
     with caplog.at_level(logging.WARNING, "samplerbench"):
-        assert find("clip_score_of_mine").lower and find("clip_score_of_mine").lower
-        assert find("samples_per_second").better == "higher" and find("ms_per_sample").lower
+        assert [find("clip_score_of_mine").lower for _ in range(2)] == [True, True]
+        assert [find(name).lower for name in ("samples_per_second", "ms_per_sample")] == [
+            False,
+            True,
+        ]
     (message,) = caplog.messages
     assert "lower or higher clip_score_of_mine is better" in message
 
@@ -62,3 +69,30 @@ def test_show__refuses_options_that_it_would_ignore(tmp_path, part, option):
     ResultTable.of([row("euler", 5, 1.0)]).to_csv(tmp_path / "table.csv")
     with pytest.raises(ValueError, match="take neither --metric nor --baseline"):
         app(["show", str(tmp_path), part, option, "fd_conv"], standalone_mode=False)
+
+
+def test_figures__refuse_a_metric_that_no_kind_draws(tmp_path):
+    ResultTable.of([row("euler", 5, 1.0)]).to_csv(tmp_path / "table.csv")
+    with pytest.raises(
+        ValueError, match="--metric does not suit ranking, timing; it is for work-pr"
+    ):
+        write_figures(
+            tmp_path, tmp_path / "out", kinds=("ranking", "timing"), metrics=["fid_proxy"]
+        )
+
+
+def test_compare_command__names_the_run_of_each_line(tmp_path, capsys):
+    for name, value in (("one", 1.0), ("two", 2.0)):
+        table = ResultTable.of([row("euler", 5, 1.5), row("heun", 5, value)])
+        table.to_csv(tmp_path / name / "table.csv")
+    runs = [str(tmp_path / name) for name in ("one", "two")]
+    command = ["compare", *runs, "--baseline", "euler", "--csv", str(tmp_path / "lines.csv")]
+    app(command, standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("Run: ")] == [
+        f"Run: {run}" for run in runs
+    ]
+    lines = pd.read_csv(tmp_path / "lines.csv")
+    assert list(zip(lines["run"], lines["value"], strict=True)) == list(
+        zip(runs, [1.0, 2.0], strict=True)
+    )
