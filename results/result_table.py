@@ -183,7 +183,8 @@ class ResultTable(TypedTable):
             if quantity is None:
                 continue
             wide = rows.wide(quantity.name).droplevel("model")
-            ranks = wide.rank(ascending=quantity.lower).mean(axis="columns")
+            rivalled = wide.dropna(axis="columns", thresh=2)  # a curve alone is no better for it
+            ranks = rivalled.rank(ascending=quantity.lower).mean(axis="columns")
             title = escape(quantity.title or quantity.name)
             best_first = wide.loc[ranks.sort_values(kind="stable").index]
             yield f"<p><b>{escape(model)}</b>: {title} by evaluations, {quantity.better} is better</p>"

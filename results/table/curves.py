@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,8 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
       neither the sampler's own nor the most frequent one of the model.
     * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
       or else the smallest of the model's budgets that is >= ``nfe``, or empty. If the model has no
-      budgets, the numbers of steps of the model's rows serve as budgets.
+      budgets, the numbers of steps of the model's rows serve as budgets, and so do evaluations
+      beyond the largest one.
     """
     columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
     rows, models = rows_as_dicts(columns), defaultdict[object, list[int]](list)
@@ -99,6 +101,9 @@ def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:
     varying += [TUNED] * _has_several_tunings(rows, varying)
     plain = _samplers_of_plain_schedule(rows) if "schedule" in varying else frozenset()
     ladder = sorted({int(at) for at in _values(rows, "budget") or _values(rows, "steps")})
+    if not _values(rows, "budget"):
+        most = max(ladder, default=0)
+        ladder += sorted({math.ceil(nfe) for nfe in _values(rows, "nfe") if nfe > most})
     return [
         (_curve_label(row, varying, text(row, "sampler") in plain), _slot_of_row(row, ladder))
         for row in rows

@@ -8,6 +8,7 @@ import pytest
 from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
 from samplerbench.results.comparison.compare import compare_with, comparison_notes
+from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.figures.export import write_figures
 from samplerbench.results.quantities import find
 from samplerbench.results.result_table import ResultTable
@@ -26,7 +27,7 @@ ROW = {
 
 def row(sampler, budget, value, **more):
     """Finished row with ``fid_proxy`` ± 0.01."""
-    known = {"budget": budget, "steps": budget, "nfe": float(budget or 0)}
+    known = {"budget": budget, "steps": budget, "nfe": float(budget)}
     return {**ROW, **known, "sampler": sampler, "fid_proxy": value, "fid_proxy_se": 0.01, **more}
 
 
@@ -96,3 +97,13 @@ def test_compare_command__names_the_run_of_each_line(tmp_path, capsys):
     assert list(zip(lines["run"], lines["value"], strict=True)) == list(
         zip(runs, [1.0, 2.0], strict=True)
     )
+
+
+def test_with_curves__more_evaluations_than_steps_have_a_budget_of_their_own():
+    rows = [row("euler", 12, 1.0), row("heun", 12, 0.5, nfe=23.0)]
+    rows = [item | {"budget": None} for item in rows]
+    table = ResultTable.of(rows)
+    assert table.wide("fid_proxy").loc[("m", "heun"), 23] == 0.5
+    assert r"sampler & 12 & 23 \\" in table.to_latex()
+    best = findings_of(table.frame).by_title["m"].best
+    assert [(item.curve, item.budget) for item in best] == [("euler", 12), ("heun", 23)]
