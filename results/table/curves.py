@@ -85,6 +85,10 @@ Place = tuple[str, int]
 """Place of a row in a ranking: its curve and its budget."""
 
 
+LEFT_OUT = "rows not shown, beyond all budgets or beside another row of their curve and budget"
+"""Heading of the number of finished rows that :func:`rows_by_place` leaves out."""
+
+
 def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
     """Return the rows with a budget, by (curve, budget).
 

@@ -12,7 +12,7 @@ from ..palette import FAMILIES, style
 from ..printed_values import interval_flag, printed_value
 from ..text import format_number
 from ..values import Record, number, text
-from .curves import Place, comparable_parts, rows_by_place
+from .curves import LEFT_OUT, Place, comparable_parts, rows_by_place
 from .typed_table import check_columns
 
 HEAD = """\
@@ -76,7 +76,9 @@ def _latex_tabular(
     budgets: Sequence[int] | None,
     bold: Collection[Place],
 ) -> str:
-    cells = rows_by_place(rows.loc[rows["status"] == "ok"].dropna(subset=[metric]))
+    finished = rows.loc[rows["status"] == "ok"].dropna(subset=[metric])
+    cells = rows_by_place(finished)
+    left_out = len(finished) - len(cells)
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [family.name for family in FAMILIES]
@@ -97,6 +99,7 @@ def _latex_tabular(
         rf"{escape_latex(metric)} by network evaluations}} \\"
     )
     top = [
+        *([f"% {LEFT_OUT}: {left_out}"] * bool(left_out)),
         rf"\begin{{tabular}}{{l{'r' * len(slots)}}}",
         r"\toprule",
         name,

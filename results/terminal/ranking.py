@@ -22,7 +22,7 @@ from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, sh
 from ..quantities import find, judged
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
-from ..table.curves import Place, comparable_parts, rows_by_place
+from ..table.curves import LEFT_OUT, Place, comparable_parts, rows_by_place
 from ..text import strip_control_characters
 from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
@@ -155,6 +155,10 @@ def print_table(
             notes.append(BELOW_NOTE)
         if hidden:
             notes.append(f"budgets not shown: {hidden}")
+        shown = (row["status"] for row in ranking.cells.values())
+        finished = [list(part).count("ok") for part in (rows["status"], shown)]
+        if left_out := finished[0] - finished[1]:
+            notes.append(f"{LEFT_OUT}: {left_out}")
         console.print(_writable_text(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):

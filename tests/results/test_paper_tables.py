@@ -1,9 +1,11 @@
 """Tables for a paper show what the rows say: rows left out are named, directions are known."""
 
+import io
 import logging
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
@@ -12,6 +14,7 @@ from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.figures.export import write_figures
 from samplerbench.results.quantities import find
 from samplerbench.results.result_table import ResultTable
+from samplerbench.results.terminal.ranking import print_table
 
 ROW = {
     "model": "m",
@@ -27,7 +30,7 @@ ROW = {
 
 def row(sampler, budget, value, **more):
     """Finished row with ``fid_proxy`` ± 0.01."""
-    known = {"budget": budget, "steps": budget, "nfe": float(budget)}
+    known = {"budget": budget, "steps": budget, "nfe": float(budget or 0)}
     return {**ROW, **known, "sampler": sampler, "fid_proxy": value, "fid_proxy_se": 0.01, **more}
 
 
@@ -107,3 +110,15 @@ def test_with_curves__more_evaluations_than_steps_have_a_budget_of_their_own():
     assert r"sampler & 12 & 23 \\" in table.to_latex()
     best = findings_of(table.frame).by_title["m"].best
     assert [(item.curve, item.budget) for item in best] == [("euler", 12), ("heun", 23)]
+
+
+def test_print_table__counts_the_rows_that_have_no_place():
+    rows = [row("euler", 5, 1.0), row("euler", 5, 1.1, device_name="other"), row("heun", 5, 2.0)]
+    rows += [row("rk45", None, 0.1, nfe=80.0), row("heun", 5, None, status="failed")]
+    table = ResultTable.of(rows)
+    console = Console(file=io.StringIO(), width=400)
+    print_table(table, console)
+    note = "rows not shown, beyond all budgets or beside another row of their curve and budget: 2"
+    assert note in console.file.getvalue()
+    assert f"% {note}\n" in table.to_latex()
+    assert "not shown" not in ResultTable.of(rows[:1]).to_latex()
