@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from ..columns import AROUND, ROW, Column, Kind
@@ -161,8 +161,17 @@ def _warn_of_broken_metrics() -> None:
             )
 
 
-HIGHER = ("samples_per_second", "mode_p", "psnr_capped")
-"""Columns beside the quantities of which higher is better."""
+_Timed = partial(Quantity, meaning="", flag="timing_flag")
+_Higher = partial(Quantity, meaning="", lower=False)
+BESIDE = {
+    quantity.name: quantity
+    for quantity in (
+        *(_Timed(name=name) for name in ("ms_per_sample", "overhead")),
+        *(_Higher(name=name) for name in ("mode_p", "psnr_capped")),
+        _Timed(name="samples_per_second", lower=False),
+    )
+}
+"""Columns that no metric owns, by name, of which higher is better or that have a flag."""
 
 
 def find(name: str) -> Quantity:
@@ -173,7 +182,7 @@ def find(name: str) -> Quantity:
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     if match is None and name not in column_names():
         _warn_of_unknown_direction(name)
-    return match or Quantity(name=name, meaning="", error="se", lower=name not in HIGHER)
+    return match or BESIDE.get(name) or Quantity(name=name, meaning="", error="se")
 
 
 @cache

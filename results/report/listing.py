@@ -112,7 +112,10 @@ def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None
     where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
     # quantities may share flags: each is named once
     why = dict.fromkeys(
-        part for name in flags() for part in interval_flag(row, name).split("; ") if part
+        part
+        for name in (*flags(), "ms_per_sample")
+        for part in interval_flag(row, name).split("; ")
+        if part
     )
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
     return ListedRow(row, [_listing_cell(row, head) for head in heads], reason, where, verdict)

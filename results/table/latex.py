@@ -122,15 +122,16 @@ def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
 
 
 def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
-    """Return texts of a value and its standard error, to two digits of the error or to units.
+    r"""Return texts of a value and its standard error, to two digits of the error or to units.
 
     The error is "" if it is None, 0 or not finite.
 
-    >>> rounded_to_error(13.4217, 0.5612), rounded_to_error(172.36, 12.9), rounded_to_error(0.5, None)
-    (('13.42', '0.56'), ('172', '13'), ('0.5', ''))
+    >>> rounded_to_error(13.4217, 0.5612), rounded_to_error(172.36, 12.9), rounded_to_error(2e-7, None)
+    (('13.42', '0.56'), ('172', '13'), ('2 \\times 10^{-7}', ''))
     """
     if se is None or not 0 < se < math.inf:
-        return format_number(value), ""
+        mantissa, _, exponent = format_number(value).partition("e")
+        return mantissa + (rf" \times 10^{{{exponent}}}" if exponent else ""), ""
     digits = max(0, 1 - math.floor(math.log10(se)))
     return f"{value:.{digits}f}", f"{se:.{digits}f}"
 

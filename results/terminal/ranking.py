@@ -18,7 +18,14 @@ from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE, findings_of
 from ..comparison.headline import headline_of_problem
 from ..comparison.significance import SIGNS, Verdict
-from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
+from ..printed_values import (
+    BELOW,
+    BELOW_NOTE,
+    interval_bounds,
+    interval_flag,
+    is_below_zero,
+    shown_number,
+)
 from ..quantities import find, judged
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
@@ -144,8 +151,9 @@ def print_table(
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
         quantity = find(column)
-        legend = f"* {quantity.best}, bold: level with it (no significant difference), † unreliable interval"
-        notes = [f"{column} by NFE budget, {quantity.better} is better; {legend}"]
+        notes = [f"{column} by NFE budget, {quantity.better} is better; * {quantity.best}"]
+        if any(interval_bounds(row, column) for row in ranking.cells.values()):
+            notes[0] += ", bold: level with it (no significant difference), † unreliable interval"
         if console.width >= _WIDE:
             notes.append(f"bars: {'error' if quantity.lower else 'value'} by budget")
         if marks:

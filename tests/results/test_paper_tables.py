@@ -9,6 +9,7 @@ from rich.console import Console
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
+from samplerbench.results.comparison.best_rows import best_places
 from samplerbench.results.comparison.compare import compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.figures.export import write_figures
@@ -122,3 +123,25 @@ def test_print_table__counts_the_rows_that_have_no_place():
     assert note in console.file.getvalue()
     assert f"% {note}\n" in table.to_latex()
     assert "not shown" not in ResultTable.of(rows[:1]).to_latex()
+
+
+def test_tables__times_are_bold_by_their_own_intervals(tmp_path):
+    times = {"heun": (1.0, 0.8, 1.2), "euler": (1.1, 0.9, 1.3), "ipndm": (2.0, 1.9, 2.1)}
+    names = ("ms_per_sample", "ms_low", "ms_high")
+    rows = [row(s, 5, 1.0, **dict(zip(names, t, strict=True))) for s, t in times.items()]
+    table = ResultTable.of([*rows[:2], rows[2] | {"timing_flag": "a busy machine"}])
+    assert best_places(table.frame, "ms_per_sample") == {
+        "m": frozenset({("heun", 5), ("euler", 5)})
+    }
+    printed = io.StringIO()
+    print_table(table, Console(file=printed, width=400), metric="ms_per_sample")
+    assert " 2† " in printed.getvalue()
+    assert "bold: level with it" in printed.getvalue()
+    rows = [item | {"rmse_median": n} for n, item in enumerate(rows)]
+    print_table(ResultTable.of(rows), Console(file=(bare := io.StringIO())), metric="rmse_median")
+    assert "significant" not in bare.getvalue()  # a column without intervals
+
+
+def test_to_latex__has_no_letter_e_in_a_number():
+    text = ResultTable.of([row("euler", 5, 1.0, rmse_median=2.5e-7)]).to_latex("rmse_median")
+    assert r"$2.5 \times 10^{-7}$" in text
