@@ -100,12 +100,14 @@ class Findings:
     """Findings of one problem (a model and estimator), with the best row of each budget.
 
     ``dominated`` is True if the model's error dominates distances to data, so ``fd_conv`` is used.
+    ``baseline`` is the sampler or curve that rows are compared with.
     """
 
     group: ComparedRows
     best: tuple[BestRow, ...]
     plateau: Plateau | None
     dominated: bool
+    baseline: str
 
     @property
     def quantity(self) -> Quantity:
@@ -183,7 +185,7 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
     best = [_best_row(group, at, first, lines, baseline) for at, first in leaders.items()]
     has_dominated = any(is_dominated(entry.record) for entry in group.entries.values())
     by_model = group.quantity.name == "fd_conv" and has_dominated
-    return Findings(group, tuple(best), _find_plateau(group, leaders), by_model)
+    return Findings(group, tuple(best), _find_plateau(group, leaders), by_model, baseline)
 
 
 def _best_row(

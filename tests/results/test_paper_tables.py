@@ -3,9 +3,11 @@
 import io
 import logging
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from runs import add, make_run
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
@@ -14,7 +16,9 @@ from samplerbench.results.comparison.compare import compare_with, comparison_not
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.figures.export import write_figures
 from samplerbench.results.quantities import find
-from samplerbench.results.result_table import ResultTable
+from samplerbench.results.report.timing import timing_of
+from samplerbench.results.result_table import ResultTable, load
+from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table
 
 ROW = {
@@ -145,3 +149,17 @@ def test_tables__times_are_bold_by_their_own_intervals(tmp_path):
 def test_to_latex__has_no_letter_e_in_a_number():
     text = ResultTable.of([row("euler", 5, 1.0, rmse_median=2.5e-7)]).to_latex("rmse_median")
     assert r"$2.5 \times 10^{-7}$" in text
+
+
+def test_timing_of__compares_with_the_baseline_of_the_report(tmp_path):
+    run = make_run(tmp_path / "run")
+    for sampler, ms in (("euler", 1.0), ("heun", 2.0), ("ipndm", 3.0)):
+        add(run, sampler, influence=np.arange(8.0), times=[ms] * 8)
+    frame, homes = load(run.path).frame, {"": run.path}
+    ((_, rows),) = comparable_parts(frame)
+    for baseline, against in (("ipndm", "iPNDM"), ("euler", "Euler")):
+        findings = findings_of(frame, homes, baseline).by_title["gmm-2d"]
+        timing = timing_of(rows, homes, findings)
+        assert timing.against == against
+        alone = [timed.row["sampler"] for timed in timing.rows if timed.speed is None]
+        assert alone == [baseline]
