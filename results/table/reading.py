@@ -32,7 +32,7 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
     tables = [_read_run_or_file(path) for path in sources]
     if len(tables) == 1:
-        return tables[0]
+        return _without_copies(tables[0]) if sources[0].is_file() else tables[0]
     frames = [
         frame.assign(
             run=(f"{name}/" + frame["run"].astype("string")).fillna(name)
@@ -42,7 +42,17 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
         for name, frame in zip(run_names(sources), (table.frame for table in tables), strict=True)
     ]
     frames = [frame.astype(object) for frame in frames]
-    return TypedTable.typed(pd.concat(frames, ignore_index=True) if frames else pd.DataFrame())
+    whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return _without_copies(TypedTable.typed(whole))
+
+
+def _without_copies(table: TypedTable) -> TypedTable:
+    """Return a table without rows that equal an earlier one in every column; a warning counts them."""
+    copies = table.frame.duplicated()
+    if count := int(copies.sum()):
+        log.warning("%d rows equal other rows in every column: they are used once.", count)
+        return TypedTable(table.frame.loc[~copies].reset_index(drop=True))
+    return table
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
@@ -73,6 +83,9 @@ def read_csv(path: Path | str) -> TypedTable:
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
+        frame = frame.loc[
+            (frame != "").any(axis="columns")
+        ]  # spreadsheets may end with empty lines
         kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
         extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
         frame = frame.assign(**extra)

@@ -62,6 +62,8 @@ def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
 
 def _to_int64(value: object) -> int:
     """Return a whole number of 64 bits. Raises a ValueError or OverflowError for other values."""
+    if isinstance(value, str) and "." in value:  # as pandas writes a column with empty cells
+        value = float(value)
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
     if not -(2**63) <= whole < 2**63 or (not isinstance(value, str) and whole != value):
         raise ValueError(value)
@@ -78,7 +80,8 @@ def parse_text(value: str) -> object:
     return _FLAGS.get(value, value)
 
 
-_FLAGS = {"True": True, "False": False}
+_FLAGS = {"True": True, "False": False, "TRUE": True, "FALSE": False}
+"""Flags as Python and spreadsheets write them."""
 
 
 _KINDS: dict[str, Kind] = {"boolean": "flag", "integer": "integer"}

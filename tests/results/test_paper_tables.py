@@ -163,3 +163,27 @@ def test_timing_of__compares_with_the_baseline_of_the_report(tmp_path):
         assert timing.against == against
         alone = [timed.row["sampler"] for timed in timing.rows if timed.speed is None]
         assert alone == [baseline]
+
+
+def test_load__uses_copied_rows_once(tmp_path, caplog):
+    table = ResultTable.of([row("euler", 5, 1.0), row("heun", 5, 2.0)])
+    table.to_csv(tmp_path / "a.csv")
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    (tmp_path / "b.csv").write_text("\n".join([*lines, *lines[1:], "," * lines[0].count(",")]))
+    pd.testing.assert_frame_equal(load(tmp_path / "b.csv").frame, table.frame)
+    assert "2 rows equal other rows in every column" in caplog.text
+    assert len(load([tmp_path / "a.csv", tmp_path / "a.csv"])) == 2
+
+
+def test_load__reads_what_pandas_and_spreadsheets_write(tmp_path):
+    rows = [row("euler", 5, 1.0, dominated=True), row("rk45", None, 2.0, dominated=False)]
+    table = ResultTable.of(rows)
+    table.to_csv(tmp_path / "a.csv")
+    pd.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "b.csv", index=False)
+    whole = (tmp_path / "b.csv").read_text().replace("True", "TRUE").replace("False", "FALSE")
+    assert ",5.0," in whole
+    (tmp_path / "b.csv").write_text(whole)
+    pd.testing.assert_frame_equal(load(tmp_path / "b.csv").frame, table.frame)
+    (tmp_path / "b.csv").write_text(whole.replace(",5.0,", ",5.5,"))
+    with pytest.raises(ValueError, match=r"holds '5\.5', which is no integer"):
+        load(tmp_path / "b.csv")
