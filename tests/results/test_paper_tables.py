@@ -14,6 +14,7 @@ from samplerbench.results import quantities
 from samplerbench.results.comparison.best_rows import best_places
 from samplerbench.results.comparison.compare import compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.figures.ecdf import costs_to_targets
 from samplerbench.results.figures.export import write_figures
 from samplerbench.results.quantities import find
 from samplerbench.results.report.timing import timing_of
@@ -187,3 +188,17 @@ def test_load__reads_what_pandas_and_spreadsheets_write(tmp_path):
     (tmp_path / "b.csv").write_text(whole.replace(",5.0,", ",5.5,"))
     with pytest.raises(ValueError, match=r"holds '5\.5', which is no integer"):
         load(tmp_path / "b.csv")
+
+
+def test_ecdf__a_curve_has_one_name_on_all_models():
+    rows = [row("euler", 5, 1.0, model=model, seed=0) for model in ("m", "n")]
+    rows += [row("euler", 10, 0.1, model=model, seed=0) for model in ("m", "n")]
+    rows += [row("euler", 5, 1.0, seed=1), row("euler", 10, 0.1, seed=1, schedule="uniform_time")]
+    costs, styles = costs_to_targets(ResultTable.of(rows), "fid_proxy", "nfe")
+    assert list(costs) == [
+        "euler · karras · seed 0",
+        "euler · karras · seed 1",
+        "euler · uniform_time · seed 1",
+    ]
+    assert np.isfinite(costs["euler · karras · seed 0"]).all()
+    assert set(costs) <= set(styles)
