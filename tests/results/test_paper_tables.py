@@ -14,6 +14,7 @@ from samplerbench.results import quantities
 from samplerbench.results.comparison.best_rows import best_places
 from samplerbench.results.comparison.compare import compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.comparison.gate import gate
 from samplerbench.results.figures.ecdf import costs_to_targets
 from samplerbench.results.figures.export import write_figures
 from samplerbench.results.quantities import find
@@ -202,3 +203,14 @@ def test_ecdf__a_curve_has_one_name_on_all_models():
     ]
     assert np.isfinite(costs["euler · karras · seed 0"]).all()
     assert set(costs) <= set(styles)
+
+
+def test_gate__a_row_that_only_the_baseline_timed_is_inconclusive(tmp_path):
+    for name, times in (("old", [1.0] * 8), ("new", None)):
+        run = make_run(tmp_path / name)
+        add(run, "heun", influence=np.arange(8.0), times=times)
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert [check.what for check in gate(new, old).checks] == ["fid_proxy"]
+    (check,) = [check for check in gate(old, new).checks if check.what == "time"]
+    assert (check.outcome, check.detail) == ("inconclusive", "timed in the baseline only")
+    assert [check.what for check in gate(old, new, time_margin=None).checks] == ["fid_proxy"]
