@@ -177,7 +177,10 @@ def print_headline(table: ResultTable) -> None:
     from ...results.text import format_number
     from ...results.values import rows_as_dicts
 
-    for _, lines in headline_table(table).groupby(["model", "estimator"], sort=False):
+    headlines = headline_table(table)
+    if headlines.empty:
+        say("No finished row has fd_conv, its error and fid_proxy_floor.")
+    for _, lines in headlines.groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
         say(
             f"{first['model']}: evaluations until fd_conv is below "
@@ -233,10 +236,6 @@ def print_errors(
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
-    """Return a sentence on the budget from which a model's own error dominates.
-
-    If ``whole`` is empty, it says that samples are too few, or is "" if not ``measured``.
-    """
     from ...results.text import format_number
 
     if not len(whole):
@@ -252,7 +251,6 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
 
 
 def _error_cells(row: dict[str, Any]) -> dict[str, str]:
-    """Return the printed cells of a row of the error decomposition."""
     from ...results.printed_values import printed_value
     from ...results.text import format_number
 

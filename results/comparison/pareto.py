@@ -105,7 +105,6 @@ Key = TypeVar("Key")
 
 
 def _undominated_points(points: Mapping[Key, Point]) -> list[Key]:
-    """Return the keys of the points that no other point dominates, in the given order."""
     front: dict[Key, Point] = {}
     last: Point | None = None
     for key, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
@@ -157,7 +156,6 @@ def _front_membership(
 def _is_harmless(
     other: Entry, entry: Entry, points: Mapping[Entry, Point], group: ComparedRows
 ) -> bool:
-    """Return True if ``other`` is shown worse than ``entry``, or equals it in value and cost."""
     decided = not (group.is_refused(other) or group.is_refused(entry))
     if decided and group.verdict(other, entry) == "worse":
         return True

@@ -77,7 +77,6 @@ def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[
 
 
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
-    """Join each row's ranks by metrics ``left`` and ``right``; ``wide`` is the width in inches."""
     sides = [[number(row, name) for row in rows] for name in (left, right)]
     signs = [find(name).loss(1.0) for name in (left, right)]
     losses = [sign * pd.Series(v, dtype=float) for sign, v in zip(signs, sides, strict=True)]

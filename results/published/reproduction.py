@@ -232,7 +232,6 @@ def reproductions(
 def _published_names_by_model(
     source: Source, rows: list[Record], model_name: str | None
 ) -> dict[str, str]:
-    """Return the published name of each model of a run. Raises a ValueError if none has one."""
     models = list(dict.fromkeys(text(row, "model") for row in rows))
     if model_name is not None:
         if len(models) > 1:
@@ -256,12 +255,10 @@ def _published_names_by_model(
 
 
 def _bare_spec(spec: str) -> str:
-    """Return a model's spec (its name with options) without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """Yield comparisons of a row with published FIDs of equal cost, or one with only a reason."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"

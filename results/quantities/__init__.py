@@ -85,7 +85,6 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
 
 
 def _column_and_array_names(quantity: Quantity) -> set[str]:
-    """Return the names of a quantity's columns and of its arrays of influence values."""
     arrays = {quantity.influence, quantity.reference_influence} - {""}
     return arrays | {column.name for column in quantity.columns}
 
@@ -153,7 +152,6 @@ def _load_metric(point: importlib.metadata.EntryPoint) -> Installed:
 
 @cache
 def _warn_of_broken_metrics() -> None:
-    """Warn once about metrics of installed packages that cannot be loaded, with the reason."""
     for plugin in installed():
         if plugin.fault:
             log.warning(

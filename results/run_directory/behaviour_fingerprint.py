@@ -176,6 +176,26 @@ def _are_hashes(*facts: Fact) -> bool:
     )
 
 
+def differing_models(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models of one name that differ between two ``run.json``.
+
+    The difference is the end of a sentence, such as "is not the same in both: its event changed".
+    """
+    first, second = (run.get("models") or {} for run in (a, b))
+    known = [run.get("fingerprints") or {} for run in (a, b)]
+    found = {}
+    for name in sorted(first.keys() & second.keys()):
+        try:
+            change = difference(*(Fingerprint.from_json(models.get(name)) for models in known))
+            found[name] = change and f"is not the same in both: {change}"
+        except ValueError:
+            same = first[name] == second[name]
+            found[name] = f"is {first[name]} in the first and {second[name]} in the second" * (
+                not same
+            )
+    return {name: change for name, change in found.items() if change}
+
+
 def hash_of(value: object) -> str:
     """Return the first twelve hexadecimal digits of the SHA-256 of a JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -128,7 +128,6 @@ def _curves_and_budgets(
 
 
 def _values(rows: list[Record], name: str) -> set[Any]:
-    """Return the different values of a column that are not empty."""
     return {row.get(name) for row in rows} - {None}
 
 
@@ -146,7 +145,6 @@ def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
 
 
 def _has_several_tunings(rows: list[Record], varying: list[str]) -> bool:
-    """Return True if rows that would share a curve, at equal steps, have different tuned levels."""
     tunings = defaultdict[tuple[object, ...], set[object]](set)
     for row in rows:
         if row.get(TUNED) is not None:

@@ -128,7 +128,6 @@ def _resolved_error(row: Record) -> tuple[float, float, float]:
 
 
 def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
-    """Return the cost (column ``at``) from which all rows are dominated; NaN if the last is not."""
     cost = math.nan
     for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
         if not row["dominated"]:

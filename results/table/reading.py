@@ -11,9 +11,10 @@ from pyarrow.parquet import ParquetFile
 
 from ..columns import Kind
 from ..quantities import column_kinds
+from ..run_directory.behaviour_fingerprint import differing_models
 from ..run_directory.files import read_regular
 from ..run_directory.layout import CELL, QUALITY, TIMING
-from ..run_directory.reading import log
+from ..run_directory.reading import log, read_run_record
 from ..run_directory.run_dir import RunDir
 from ..run_directory.sealed import DamagedError
 from ..text import unquote_csv_text
@@ -42,8 +43,28 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
         for name, frame in zip(run_names(sources), (table.frame for table in tables), strict=True)
     ]
     frames = [frame.astype(object) for frame in frames]
+    for place, names in enumerate(_models_apart(sources)):
+        frames[place] = frames[place].replace({"model": names})
     whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return _without_copies(TypedTable.typed(whole))
+
+
+def _models_apart(sources: Sequence[Path]) -> list[dict[str, str]]:
+    """Return, for each run, new names of its models that other runs have another model under.
+
+    A new name has the first run with this very model.
+    """
+    records = [read_run_record(path) for path in sources]
+    apart: list[dict[str, str]] = []
+    for record in records:
+        differing = [differing_models(record, other) for other in records]
+        runs = [
+            (name, (other.get("models") or {}).keys() - change.keys())
+            for name, other, change in zip(run_names(sources), records, differing, strict=True)
+        ]
+        models = {model for change in differing for model in change}
+        apart.append({m: f"{m} · {next(name for name, same in runs if m in same)}" for m in models})
+    return apart
 
 
 def _without_copies(table: TypedTable) -> TypedTable:
@@ -106,7 +127,6 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
-    """Return the table in a file. Raises a FileNotFoundError, or a ValueError with its path."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
@@ -134,7 +154,6 @@ def rows_of_run(run: RunDir) -> list[Record]:
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return the row of a cell from its JSON files; None without a readable ``cell.json``."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

@@ -12,7 +12,7 @@ from runs import add, make_run
 from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
 from samplerbench.results.comparison.best_rows import best_places
-from samplerbench.results.comparison.compare import compare_with, comparison_notes
+from samplerbench.results.comparison.compare import compare, compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.gate import gate
 from samplerbench.results.figures.ecdf import costs_to_targets
@@ -214,3 +214,21 @@ def test_gate__a_row_that_only_the_baseline_timed_is_inconclusive(tmp_path):
     (check,) = [check for check in gate(old, new).checks if check.what == "time"]
     assert (check.outcome, check.detail) == ("inconclusive", "timed in the baseline only")
     assert [check.what for check in gate(old, new, time_margin=None).checks] == ["fid_proxy"]
+
+
+def test_load__keeps_different_models_of_one_name_apart(tmp_path):
+    runs = []
+    for name, identity in (("a", "v1"), ("b", "v1"), ("c", "v2")):
+        run = make_run(tmp_path / name, identity=identity)
+        add(run, "heun", influence=np.arange(8.0))
+        runs.append(run.path)
+    assert list(load(runs).frame["model"]) == ["gmm-2d · a", "gmm-2d · a", "gmm-2d · c"]
+    assert set(load(runs[:2]).frame["model"]) == {"gmm-2d"}
+    with pytest.raises(ValueError, match="model gmm-2d is v1 in the first and v2 in the second"):
+        compare(runs[0], runs[2])
+
+
+def test_show__says_why_there_is_no_floor_to_reach(tmp_path, capsys):
+    ResultTable.of([row("euler", 5, 1.0)]).to_csv(tmp_path / "table.csv")
+    app(["show", str(tmp_path), "--to-floor"], standalone_mode=False)
+    assert "No finished row has fd_conv, its error and fid_proxy_floor." in capsys.readouterr().out
