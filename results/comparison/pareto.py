@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import pandas as pd
 
+from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
 from ..table.curves import comparable_parts
 from ..table.typed_table import check_columns
@@ -125,11 +126,10 @@ def _cost_point(row: Record, quantity: Quantity, cost: str) -> Point | None:
 
 def _time_interval(row: Record, median: float) -> tuple[float, float]:
     """Return the 95 % interval of a row's median time; infinite if unknown or flagged."""
-    low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if not row.get("timing_flag"):
-        if low is not None and high is not None:
-            return low, high
+        if ends := interval_bounds(row, "ms_per_sample"):
+            return ends
         if iqr is not None and rounds:
             return interval_ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
     return -math.inf, math.inf

@@ -79,7 +79,8 @@ def write_figures(
     _check_metrics(metrics, table)
     if metrics and not {*kinds} & {*DRAWN}:
         raise ValueError(f"--metric does not suit {', '.join(kinds)}; it is for {', '.join(DRAWN)}")
-    table = _select_rows(_select_rows(table, "model", models), "sampler", samplers)
+    chosen = {"model": models, "sampler": samplers}
+    table = table.where(**{column: list(names) for column, names in chosen.items() if names})
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     drawn_metrics = metrics or measured or ["rmse"]  # older tables may have only this one
     some = {*kinds} < {*KINDS}
@@ -141,13 +142,6 @@ def _figures_of_kind(
             for metric, cost in product(metrics, COSTS):
                 if series_of(rows, metric, cost):
                     yield f"{name}-{metric}-{cost}", DRAWN[kind](part, metric, cost, width=width)
-
-
-def _select_rows(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
-    values = table.frame[column]
-    _check_known(column, names, sorted(set(values.dropna())))
-    chosen = table.frame.loc[values.isin(names)].reset_index(drop=True)
-    return TypedTable(chosen) if names else table
 
 
 def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None:

@@ -145,7 +145,6 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
 
 
 def _overhead_ms(row: Record) -> float:
-    """Return the milliseconds per sample outside the network. Noise can make them negative."""
     return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
 
 

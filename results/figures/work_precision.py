@@ -163,7 +163,6 @@ def _draw_panel(
 
 
 def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """Return paths on the floor's line and label, which the fan avoids; [] if outside the axes."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []

@@ -53,7 +53,6 @@ class ProtocolDifference:
 
 
 def _inception_of(row: Record) -> str:
-    """Return the name of a row's Inception extractor; "" for another extractor (no FID)."""
     match = INCEPTION.search(text(row, "estimator"))
     return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
@@ -281,7 +280,6 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
-    """Return True if the costs agree. A paper without ``nfe`` and ``depth`` fits adaptive rows."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:

@@ -256,7 +256,6 @@ def _with_unbroken_names(words: str) -> Markup:
 
 
 def _path_by_run_name(sources: Sequence[Path]) -> dict[str, Path]:
-    """Return the path of each run by its name in the table. The only run has the name ""."""
     return {"": sources[0]} if len(sources) == 1 else dict(_names_and_paths(sources))
 
 

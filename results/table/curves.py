@@ -107,7 +107,6 @@ def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
 
 
 def _varying_columns(rows: list[Record]) -> list[str]:
-    """Return the columns that distinguish curves and differ between rows of one model."""
     varying = [name for name in _DISTINGUISHING if len(_values(rows, name)) > 1]
     return varying + [TUNED] * _has_several_tunings(rows, varying)
 
