@@ -141,7 +141,10 @@ def print_table(
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
-        ranking = Ranking(column, rows_by_place(rows), marks or {}, tied[title])
+        # a row with a value stands before one that has more evaluations and no value
+        measured = rows.loc[rows["status"] == "ok"].dropna(subset=[column])
+        cells = rows_by_place(rows) | rows_by_place(measured)
+        ranking = Ranking(column, cells, marks or {}, tied[title])
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable_text(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)

@@ -232,3 +232,9 @@ def test_show__says_why_there_is_no_floor_to_reach(tmp_path, capsys):
     ResultTable.of([row("euler", 5, 1.0)]).to_csv(tmp_path / "table.csv")
     app(["show", str(tmp_path), "--to-floor"], standalone_mode=False)
     assert "No finished row has fd_conv, its error and fid_proxy_floor." in capsys.readouterr().out
+
+
+def test_print_table__shows_the_row_with_a_value():
+    rows = [row("euler", 5, 1.0), row("heun", 5, 0.5), row("heun", 5, None, nfe=6.0)]
+    print_table(ResultTable.of(rows), Console(file=(printed := io.StringIO()), width=100))
+    assert " 0.5* " in printed.getvalue()
