@@ -14,8 +14,10 @@ def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
     """Return the ends of the 95 % interval of column ``name``; None if the row has no interval.
 
     The ends are ``NAME_low`` and ``NAME_high`` if the row has both, else value ± 1.96 ``NAME_se``.
+    Those of ``ms_per_sample`` are ``ms_low`` and ``ms_high``.
     """
-    low, high = number(row, f"{name}_low"), number(row, f"{name}_high")
+    stem = "ms" if name == "ms_per_sample" else name
+    low, high = number(row, f"{stem}_low"), number(row, f"{stem}_high")
     if low is not None and high is not None:
         return low, high
     value, se = number(row, name), number(row, f"{name}_se")

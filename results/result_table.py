@@ -176,14 +176,14 @@ class ResultTable(TypedTable):
         return f"{''.join(self._rankings())}<details><summary>All rows</summary>{rows}</details>"
 
     def _rankings(self) -> Iterator[str]:
-        """Yield an HTML table for each model with values: samplers by budgets, best first."""
         for model, part in comparable_parts(self.ok.frame):
             rows = type(self)(part.drop(columns=["curve", "slot"]))
             quantity = default_quantity(rows_as_dicts(rows.frame))
             if quantity is None:
                 continue
             wide = rows.wide(quantity.name).droplevel("model")
-            ranks = wide.rank(ascending=quantity.lower).mean(axis="columns")
+            rivalled = wide.dropna(axis="columns", thresh=2)  # a curve alone is no better for it
+            ranks = rivalled.rank(ascending=quantity.lower).mean(axis="columns")
             title = escape(quantity.title or quantity.name)
             best_first = wide.loc[ranks.sort_values(kind="stable").index]
             yield f"<p><b>{escape(model)}</b>: {title} by evaluations, {quantity.better} is better</p>"
@@ -199,7 +199,8 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
     """Return the table of one run or of several.
 
     The column ``cell`` names the folder with a row's files, ``parts/CELL`` of its run directory.
-    With several paths, the column ``run`` names the run of a row.
+    With several paths, the column ``run`` names the run of a row. A model that is not the same in
+    all runs is named with its run, so that different models are not ranked together.
 
     Args:
         paths: run directories (finished or not), folders with a ``table.csv``, or CSV and Parquet

@@ -95,7 +95,6 @@ def _evaluations(budget: int) -> str:
 
 
 def _sentence_of_advice(best: BestRow, quantity: Quantity) -> str:
-    """Return the sentence that recommends a sampler at one budget, or says that none is best."""
     at, name = _evaluations(best.budget), label_of_curve(best.curve)
     value = f"{quantity.title} {value_with_bounds(best.row, quantity.name)}"
     if not best.others:
@@ -176,7 +175,6 @@ def _sentence_on_plateau(findings: Findings) -> str:
 
 
 def _sentence_on_floor(crossings: pd.DataFrame) -> str:
-    """Return the sentence on the curve that reaches the sampling noise first; "" if none does."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""
@@ -206,7 +204,7 @@ def sentence_on_comparison(lines: Sequence[Line]) -> str:
     for verdict, words in RELATIONS.items():
         names = [label_of_curve(line.sampler) for line in chosen if line.verdict == verdict]
         if names:
-            against = "in the baseline" if itself else label_of_curve(chosen[0].baseline)
+            against = "the baseline's" if itself else label_of_curve(chosen[0].baseline)
             subject = names_in_words(names) if len(names) <= NAMED else f"{len(names)} samplers"
             verb = "is" if len(names) == 1 else "are"
             other = "it" if phrases else against

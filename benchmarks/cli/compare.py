@@ -63,14 +63,19 @@ def compare(
     comparisons = _requested_comparisons(
         runs, baseline, metric or [], parse_share(margin, "--margin"), fair
     )
+    # several comparisons are of a run each, which their lines do not name
+    names = [{"run": str(run)} for run in runs] if len(comparisons) > 1 else [{}]
+    named = list(zip(names, comparisons, strict=True))
     if csv is not None:
-        _write_csv(comparisons, csv)
+        _write_csv(named, csv)
     if as_json:
-        lines = [line for comparison in comparisons for line in comparison.lines]
-        return print_json([{"name": line.sampler, **asdict(line)} for line in lines])
+        lines = [(run, line) for run, comparison in named for line in comparison.lines]
+        return print_json([{"name": line.sampler, **run, **asdict(line)} for run, line in lines])
     from ...results.terminal.comparison import print_comparison
 
-    for comparison in comparisons:
+    for run, comparison in named:
+        if run:
+            say(f"Run: {run['run']}")
         print_comparison(comparison, out)
     from ...results.run_directory.layout import INTERIM
 
@@ -120,11 +125,6 @@ def gate(
 def _requested_comparisons(
     runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]
 ) -> list[Comparison]:
-    """Return the comparisons that the options of ``compare`` request.
-
-    ``fair`` lists the options that choose a schedule for each sampler: "best", "author" or "tuned".
-    Raises a ValueError for options that contradict each other.
-    """
     from ...results.comparison.compare import compare as cells
     from ...results.comparison.compare import compare_with
 
@@ -164,13 +164,13 @@ def _say_next_view(run: Path) -> None:
         say_next(["show", run], ["report", run])
 
 
-def _write_csv(comparisons: list[Comparison], path: Path) -> None:
+def _write_csv(named: list[tuple[dict[str, str], Comparison]], path: Path) -> None:
     import pandas as pd
 
     from ...results.run_directory.files import write_text
     from ...results.text import csv_lines
 
-    frame = pd.concat([comparison.frame for comparison in comparisons])
+    frame = pd.concat([comparison.frame.assign(**run) for run, comparison in named])
     write_text(path, csv_lines(frame.columns, frame.itertuples(index=False, name=None)))
 
 

@@ -45,16 +45,16 @@ def show(
     """Print the ranking of the samplers in a run."""
     from ...results.result_table import load
     from ...results.run_directory.reading import read_run_record
-    from ...results.terminal.path_curvature import KEY
     from ...results.terminal.ranking import verdicts_of
 
     table = load(folder)
     if errors or to_floor:
+        if metric is not None or baseline is not None:
+            raise ValueError("--errors and --to-floor take neither --metric nor --baseline")
         if to_floor:
             print_headline(table)
         if errors:
-            about = read_run_record(folder)
-            print_errors(table, about.get("start_errors") or {}, about.get(KEY) or {})
+            print_errors(table, read_run_record(folder))
         return say_next(["show", folder])
     if metric is not None and metric not in rankable_columns(table):
         raise ValueError(
@@ -175,7 +175,10 @@ def print_headline(table: ResultTable) -> None:
     from ...results.text import format_number
     from ...results.values import rows_as_dicts
 
-    for _, lines in headline_table(table).groupby(["model", "estimator"], sort=False):
+    headlines = headline_table(table)
+    if headlines.empty:
+        say("No finished row has fd_conv, its error and fid_proxy_floor.")
+    for _, lines in headlines.groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
         say(
             f"{first['model']}: evaluations until fd_conv is below "
@@ -192,31 +195,25 @@ def print_headline(table: ResultTable) -> None:
         )
 
 
-def print_errors(
-    table: ResultTable,
-    starts: Mapping[str, Mapping[str, float]],
-    paths: Mapping[str, Mapping[str, Any]] | None = None,
-) -> None:
+def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
     """Print the parts of each sampler's error, and where the model's own error dominates.
 
-    ``starts`` has the errors of initial states, and ``paths`` the curvatures of paths, by model
-    name.
+    ``about`` is ``run.json``, which has errors of initial states and curvatures of paths by model.
     """
     from ...results.printed_values import value_with_bounds
     from ...results.table.error_decomposition import dominated_from, error_decomposition
-    from ...results.terminal.path_curvature import curvature_lines
+    from ...results.terminal.path_curvature import KEY, curvature_lines
     from ...results.values import rows_as_dicts
 
     whole = dominated_from(table)
-    for _, lines in error_decomposition(table, starts).groupby(
-        ["model", "estimator"], sort=False, dropna=False
-    ):
+    parts = error_decomposition(table, about.get("start_errors"))
+    for _, lines in parts.groupby(["model", "estimator"], sort=False, dropna=False):
         rows = rows_as_dicts(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]
         converged = value_with_bounds(rows[0], "fid_proxy_converged")
         own = f": the model's own error, fid_proxy of converged samples, is {converged}"
         say(f"{model}{'' if rows[0]['fid_proxy_converged'] is None else own}")
-        for line in curvature_lines((paths or {}).get(str(model))):
+        for line in curvature_lines((about.get(KEY) or {}).get(str(model))):
             say(line)
         print_rows([_error_cells(row) for row in rows])
         mine = whole.loc[
@@ -231,10 +228,6 @@ def print_errors(
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
-    """Return a sentence on the budget from which a model's own error dominates.
-
-    If ``whole`` is empty, it says that samples are too few, or is "" if not ``measured``.
-    """
     from ...results.text import format_number
 
     if not len(whole):

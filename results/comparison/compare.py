@@ -37,8 +37,8 @@ SHOWN_UNMATCHED = 5
 class Comparison:
     """Comparison of a baseline with a candidate: a line for each pair of rows and each metric.
 
-    ``unmatched`` describes rows without a partner. ``others`` are measured metrics that were not
-    compared.
+    ``unmatched`` describes rows without a partner, or whose partner lacks the metric. ``others`` are
+    measured metrics that were not compared.
     """
 
     baseline: str
@@ -152,13 +152,27 @@ def compare_matches(
     used = {quantity.name for _, quantity in pairs}
     others = tuple(quantity.name for quantity in quantities if quantity.name not in used)
     sides = (("baseline", matches.only_baseline), ("candidate", matches.only_candidate))
-    unmatched = tuple(
+    unmatched = [
         f"{row_in_words(entry.record)} (only in the {side})"
         for side, entries in sides
         for entry in entries
-    )
+    ]
+    for pair, quantity in pairs:
+        lacking = [
+            side for (side, _), x in zip(sides, pair, strict=True) if not x.estimate(quantity)
+        ]
+        # of all metrics, many suit no row of a stochastic sampler
+        if len(lacking) == 1 or (lacking and "all" not in metrics):
+            where = f"no {quantity.name} in the {' or the '.join(lacking)}"
+            unmatched.append(f"{row_in_words(pair.candidate.record)} ({where})")
+    judged_pairs = {pair for pair, _ in pairs}
+    unmatched += [
+        f"{row_in_words(pair.candidate.record)} (no metric with verdicts)"
+        for pair in matches.pairs
+        if pair not in judged_pairs
+    ]
     lines = tuple(judge_lines(pairs, margin))
-    return Comparison(baseline or str(a), str(b), lines, unmatched, others)
+    return Comparison(baseline or str(a), str(b), lines, tuple(unmatched), others)
 
 
 def pairs_with_default_quantity(

@@ -100,12 +100,14 @@ class Findings:
     """Findings of one problem (a model and estimator), with the best row of each budget.
 
     ``dominated`` is True if the model's error dominates distances to data, so ``fd_conv`` is used.
+    ``baseline`` is the sampler or curve that rows are compared with.
     """
 
     group: ComparedRows
     best: tuple[BestRow, ...]
     plateau: Plateau | None
     dominated: bool
+    baseline: str
 
     @property
     def quantity(self) -> Quantity:
@@ -169,7 +171,6 @@ def lines_against_baseline(entries: Sequence[Entry], baseline: str, unseen: int)
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
-    """Return the rows with a value of their default quantity; None if no such row has a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -183,7 +184,7 @@ def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Fi
     best = [_best_row(group, at, first, lines, baseline) for at, first in leaders.items()]
     has_dominated = any(is_dominated(entry.record) for entry in group.entries.values())
     by_model = group.quantity.name == "fd_conv" and has_dominated
-    return Findings(group, tuple(best), _find_plateau(group, leaders), by_model)
+    return Findings(group, tuple(best), _find_plateau(group, leaders), by_model, baseline)
 
 
 def _best_row(
@@ -236,7 +237,6 @@ def _standing_of_row(
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, Entry]) -> Plateau | None:
-    """Return the plateau, from best rows by budget; None for one budget or without verdicts."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

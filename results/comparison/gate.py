@@ -123,14 +123,12 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None
 
 
 def _time_check(pair: Pair, share: float) -> Draft | None:
-    """Return the check of a pair's times; None if one of the rows was not timed.
-
-    Raises a ValueError if the times are from different machines or settings.
-    """
     first, second = pair.baseline.timing, pair.candidate.timing
-    if not (first and second):
-        return None
     name, margin = row_in_words(pair.candidate.record), math.log1p(share)
+    if not first:
+        return None
+    if not second:
+        return Check(name, "time", "inconclusive", "timed in the baseline only"), None
     # a run against itself: identical measurements, not equal medians
     if first == second and first.get("raw_total_ms"):
         detail, evidence = "the same times", Evidence(0.0, 0.0, margin)

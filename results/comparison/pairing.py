@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from ..quantities import Quantity
-from ..run_directory.behaviour_fingerprint import Fingerprint, difference
+from ..run_directory.behaviour_fingerprint import differing_models
 from ..run_directory.layout import TIMING
 from ..run_directory.reading import RunReader, log, read_run_record
 from ..table.curves import start_level, with_curves
@@ -229,7 +229,6 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
-    """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
     for names, item in product(((*CONDITION_COLUMNS, "estimator"), CONDITION_COLUMNS), ours):
         setup = _column_texts(item.record, names)
@@ -257,7 +256,6 @@ def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Return a sort key of a baseline row, smallest for the row most similar to ``row``."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
         _column_texts(baseline, CONDITION_COLUMNS) == _column_texts(row, CONDITION_COLUMNS),
@@ -276,23 +274,10 @@ def check_sources(a: Source, b: Source) -> None:
             f"{a} and {b} cannot be compared: suite {names[0]} has version {versions[0]} in the first "
             f"and {versions[1]} in the second; run both with one version"
         )
-    first, second = (source.run.get("models") or {} for source in (a, b))
-    known = [source.run.get("fingerprints") or {} for source in (a, b)]
-    for name in sorted(first.keys() & second.keys()):
-        fingerprints = [models.get(name) for models in known]
-        if change := _model_difference(first[name], second[name], fingerprints):
-            raise ValueError(
-                f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"
-            )
-
-
-def _model_difference(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
-    """Return the difference of two models as the end of a sentence; "" for equal models."""
-    try:
-        change = difference(*(Fingerprint.from_json(known) for known in fingerprints))
-    except (KeyError, TypeError, ValueError):
-        return "" if first == second else f"is {first} in the first and {second} in the second"
-    return change and f"is not the same in both: {change}"
+    for name, change in differing_models(a.run, b.run).items():
+        raise ValueError(
+            f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"
+        )
 
 
 def check_estimators(a: Entry, b: Entry) -> None:

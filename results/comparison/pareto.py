@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import pandas as pd
 
+from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
 from ..table.curves import comparable_parts
 from ..table.typed_table import check_columns
@@ -67,9 +68,11 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
 
     The rows are grouped by model and estimator, and sorted by cost. Influence values are not used,
     since a frame has none. ``cost`` is a column such as "nfe" or "ms_per_sample".
-    Raises a ValueError if the frame lacks a column ``metric`` or ``cost``.
+    Raises a ValueError if the frame lacks a column ``metric`` or ``cost``, or ``cost`` is no cost.
     """
     check_columns(frame, metric, cost)
+    if not find(cost).lower:
+        raise ValueError(f"{cost} is no cost, since higher is better; give nfe or ms_per_sample")
     quantity = find(metric)
     parts = [
         rows.sort_values([cost, metric], ascending=[True, quantity.lower], kind="stable")
@@ -103,7 +106,6 @@ Key = TypeVar("Key")
 
 
 def _undominated_points(points: Mapping[Key, Point]) -> list[Key]:
-    """Return the keys of the points that no other point dominates, in the given order."""
     front: dict[Key, Point] = {}
     last: Point | None = None
     for key, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
@@ -124,11 +126,10 @@ def _cost_point(row: Record, quantity: Quantity, cost: str) -> Point | None:
 
 def _time_interval(row: Record, median: float) -> tuple[float, float]:
     """Return the 95 % interval of a row's median time; infinite if unknown or flagged."""
-    low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if not row.get("timing_flag"):
-        if low is not None and high is not None:
-            return low, high
+        if ends := interval_bounds(row, "ms_per_sample"):
+            return ends
         if iqr is not None and rounds:
             return interval_ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
     return -math.inf, math.inf
@@ -155,7 +156,6 @@ def _front_membership(
 def _is_harmless(
     other: Entry, entry: Entry, points: Mapping[Entry, Point], group: ComparedRows
 ) -> bool:
-    """Return True if ``other`` is shown worse than ``entry``, or equals it in value and cost."""
     decided = not (group.is_refused(other) or group.is_refused(entry))
     if decided and group.verdict(other, entry) == "worse":
         return True

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..palette import Style
 from ..quantities import find
-from ..table.curves import comparable_parts
+from ..table.curves import comparable_parts, with_curves
 from ..table.typed_table import TypedTable
 from ..text import format_number
 from ..values import rows_as_dicts, text
@@ -94,7 +94,9 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
     parts: list[dict[str, NDArray[np.float64]]] = []
     styles: dict[str, Style] = {}
     finished = set[str]()
+    curves = with_curves(table.frame, alike=True)["curve"]
     for _, frame in comparable_parts(table.frame):
+        frame = frame.assign(curve=curves.loc[frame.index])
         styles |= {text(row, "curve"): style_of(row) for row in rows_as_dicts(frame)}
         rows = frame.loc[frame["status"] == "ok"]
         finished |= set(rows["curve"])
@@ -116,8 +118,8 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
         )
     measured = {curve for part in parts for curve in part}
     never = np.full(TARGETS, math.inf)
-    curves = sorted(measured | (styles.keys() - finished))
-    return {c: np.concatenate([part.get(c, never) for part in parts]) for c in curves}, styles
+    names = sorted(measured | (styles.keys() - finished))
+    return {c: np.concatenate([part.get(c, never) for part in parts]) for c in names}, styles
 
 
 def _draw_shares(
@@ -126,11 +128,6 @@ def _draw_shares(
     titles: tuple[str, str],
     width: Width,
 ) -> Sheet:
-    """Draw the distribution of each curve's ``numbers`` (costs or ratios) on a logarithmic axis.
-
-    A number is inf if its target is never reached. ``titles`` are for the figure and the x axis.
-    Of many curves, only curves of plugins and the best are named.
-    """
     known = [n for some in numbers.values() for n in some[np.isfinite(some)].tolist()]
     right = max(known) * BEYOND
     figure, (axes,) = sheet_with_panels(width, HEIGHT[width], 1)

@@ -77,7 +77,10 @@ def write_figures(
     _check_known("format", formats, FORMATS)
     _check_known("figure", kinds, KINDS)
     _check_metrics(metrics, table)
-    table = _select_rows(_select_rows(table, "model", models), "sampler", samplers)
+    if metrics and not {*kinds} & {*DRAWN}:
+        raise ValueError(f"--metric does not suit {', '.join(kinds)}; it is for {', '.join(DRAWN)}")
+    chosen = {"model": models, "sampler": samplers}
+    table = table.where(**{column: list(names) for column, names in chosen.items() if names})
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     drawn_metrics = metrics or measured or ["rmse"]  # older tables may have only this one
     some = {*kinds} < {*KINDS}
@@ -141,13 +144,6 @@ def _figures_of_kind(
                     yield f"{name}-{metric}-{cost}", DRAWN[kind](part, metric, cost, width=width)
 
 
-def _select_rows(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
-    values = table.frame[column]
-    _check_known(column, names, sorted(set(values.dropna())))
-    chosen = table.frame.loc[values.isin(names)].reset_index(drop=True)
-    return TypedTable(chosen) if names else table
-
-
 def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
@@ -155,7 +151,6 @@ def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None
 
 
 def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
-    """Raise a ValueError, which proposes metrics, for a name that is no column of numbers."""
     frame = table.frame
     for name in names:
         if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]):
@@ -166,7 +161,6 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_no_link_out_of_run(source: Path, out: Path) -> None:
-    """Raise a ValueError if ``out`` is in the run directory, but leads elsewhere by a link."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from ..columns import AROUND, ROW, Column, Kind
@@ -85,7 +85,6 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
 
 
 def _column_and_array_names(quantity: Quantity) -> set[str]:
-    """Return the names of a quantity's columns and of its arrays of influence values."""
     arrays = {quantity.influence, quantity.reference_influence} - {""}
     return arrays | {column.name for column in quantity.columns}
 
@@ -153,7 +152,6 @@ def _load_metric(point: importlib.metadata.EntryPoint) -> Installed:
 
 @cache
 def _warn_of_broken_metrics() -> None:
-    """Warn once about metrics of installed packages that cannot be loaded, with the reason."""
     for plugin in installed():
         if plugin.fault:
             log.warning(
@@ -161,10 +159,35 @@ def _warn_of_broken_metrics() -> None:
             )
 
 
+_Timed = partial(Quantity, meaning="", flag="timing_flag")
+_Higher = partial(Quantity, meaning="", lower=False)
+BESIDE = {
+    quantity.name: quantity
+    for quantity in (
+        *(_Timed(name=name) for name in ("ms_per_sample", "overhead")),
+        *(_Higher(name=name) for name in ("mode_p", "psnr_capped")),
+        _Timed(name="samples_per_second", lower=False),
+    )
+}
+"""Columns that no metric owns, by name, of which higher is better or that have a flag."""
+
+
 def find(name: str) -> Quantity:
-    """Return the quantity of column ``name``, or a new one with error "se" if there is none."""
+    """Return the quantity of column ``name``, or a new one with error "se" if there is none.
+
+    Of a column that is not known here, a warning says that lower is taken as better.
+    """
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
-    return match or Quantity(name=name, meaning="", error="se")
+    if match is None and name not in column_names():
+        _warn_of_unknown_direction(name)
+    return match or BESIDE.get(name) or Quantity(name=name, meaning="", error="se")
+
+
+@cache
+def _warn_of_unknown_direction(name: str) -> None:
+    log.warning(
+        "Nothing says whether lower or higher %s is better: lower is taken as better.", name
+    )
 
 
 def judged() -> tuple[Quantity, ...]:

@@ -87,7 +87,6 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
 
 
 def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
-    """Return the metric of verdicts, or each metric with its models if they differ; "" for none."""
     models: dict[str, dict[str, None]] = {}
     for line in verdicts:
         models.setdefault(line.metric, {})[line.model] = None
@@ -97,7 +96,6 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(rows: list[Record], name: str) -> str:
-    """Return the value that all rows share as text; "" if it varies, or is listed for every row."""
     if len(rows) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {row[name] for row in rows} - {None}
@@ -112,7 +110,10 @@ def _listed_row(row: Record, heads: list[ColumnHead], verdict: JudgedLine | None
     where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
     # quantities may share flags: each is named once
     why = dict.fromkeys(
-        part for name in flags() for part in interval_flag(row, name).split("; ") if part
+        part
+        for name in (*flags(), "ms_per_sample")
+        for part in interval_flag(row, name).split("; ")
+        if part
     )
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
     return ListedRow(row, [_listing_cell(row, head) for head in heads], reason, where, verdict)

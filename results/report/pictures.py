@@ -281,7 +281,6 @@ def trajectory_strips_of(
 
 
 def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
-    """Return the budget with most trajectories of one problem, and its trajectories by curve."""
     saved = [
         (entry.run, cell, entry.curve, entry.budget or 0)
         for row in rows_as_dicts(rows.dropna(subset=["slot"]))
@@ -305,7 +304,6 @@ def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str,
 def _trajectory_strips(
     title: str, budget: int, paths: Mapping[str, Arrays], width: int
 ) -> TrajectoryStrips:
-    """Draw the strips of one problem, with panels of points ``width`` pixels wide."""
     clouds = [arrays["end"] for arrays in paths.values() if arrays["end"].ndim == 2]
     box = common_box(clouds)
     strips = (

@@ -69,7 +69,8 @@ def timing_of(
     chosen = timed.loc[timed["slot"] == budget].sort_values("ms_per_sample", kind="stable")
     longest = float(chosen["ms_per_sample"].iloc[-1]) or 1.0
     entries = {i: row_with_folder(row, homes) for i, row in rows_by_index(chosen).items()}
-    own = (place for place, entry in entries.items() if entry.is_of(BASELINE) and entry.timing)
+    baseline = findings.baseline if findings else BASELINE
+    own = (place for place, entry in entries.items() if entry.is_of(baseline) and entry.timing)
     base, lines = next(own, None), []
     for place, entry in entries.items():
         speed, worse = None, False
@@ -81,7 +82,7 @@ def timing_of(
     columns = {name for name in OPTIONAL if any(row.get(name) for row in records)}
     if any(line.spread for line in lines):
         columns.add("spread")
-    against = "" if base is None or len(lines) == 1 else label_of_curve(BASELINE)
+    against = "" if base is None or len(lines) == 1 else label_of_curve(baseline)
     names = (text(row, "timing_device_name") or text(row, "device") for row in records)
     device = ", ".join(filter(None, dict.fromkeys(names)))
     return Timing(budget, device, tuple(lines), frozenset(columns), against)

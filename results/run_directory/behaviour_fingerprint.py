@@ -156,7 +156,6 @@ def _is_plural(key: str) -> bool:
 
 
 def _fact_difference(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
-    """Return the difference of the fact ``key`` as a clause; "" if it is equal in both."""
     a, b = before.get(key), after.get(key)
     in_both, is_file = key in before and key in after, key.startswith(FILE)
     if in_both and a == b:
@@ -174,6 +173,26 @@ def _are_hashes(*facts: Fact) -> bool:
         and not set(fact) - set("0123456789abcdef")
         for fact in facts
     )
+
+
+def differing_models(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models of one name that differ between two ``run.json``.
+
+    The difference is the end of a sentence, such as "is not the same in both: its event changed".
+    """
+    first, second = (run.get("models") or {} for run in (a, b))
+    known = [run.get("fingerprints") or {} for run in (a, b)]
+    found = {}
+    for name in sorted(first.keys() & second.keys()):
+        try:
+            change = difference(*(Fingerprint.from_json(models.get(name)) for models in known))
+            found[name] = change and f"is not the same in both: {change}"
+        except ValueError:
+            same = first[name] == second[name]
+            found[name] = f"is {first[name]} in the first and {second[name]} in the second" * (
+                not same
+            )
+    return {name: change for name, change in found.items() if change}
 
 
 def hash_of(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ _NEEDED = {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DIST
 """Columns that determine the curve or the slot of a row."""
 
 
-def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
+def with_curves(frame: pd.DataFrame, *, alike: bool = False) -> pd.DataFrame:
     """Return ``frame`` with the columns ``curve`` and ``slot``.
 
     * ``curve`` (text): sampler, non-default parameters, and conditions that differ between rows of
@@ -39,7 +40,11 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
       neither the sampler's own nor the most frequent one of the model.
     * ``slot`` (integer): evaluation budget that the row competes in. This is the row's ``budget``,
       or else the smallest of the model's budgets that is >= ``nfe``, or empty. If the model has no
-      budgets, the numbers of steps of the model's rows serve as budgets.
+      budgets, the numbers of steps of the model's rows serve as budgets, and so do evaluations
+      beyond the largest one.
+
+    With ``alike``, a curve's name has the conditions that differ between rows of any model, so that
+    a curve has one name on all models.
     """
     columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
     rows, models = rows_as_dicts(columns), defaultdict[object, list[int]](list)
@@ -47,8 +52,12 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
         row["sigma_start"] = start_level(row) or None
         models[row["model"]].append(place)
     found: list[tuple[str, int | None]] = [("", None)] * len(rows)
-    for places in models.values():
-        for place, pair in zip(places, _curves_and_budgets([rows[i] for i in places]), strict=True):
+    varying = [_varying_columns([rows[i] for i in places]) for places in models.values()]
+    anywhere = [name for name in (*_DISTINGUISHING, TUNED) if any(name in of for of in varying)]
+    for places, own in zip(models.values(), varying, strict=True):
+        group, names = [rows[i] for i in places], anywhere if alike else own
+        pairs = _curves_and_budgets(group, names, rows if alike else group)
+        for place, pair in zip(places, pairs, strict=True):
             found[place] = pair
     return frame.assign(
         curve=pd.array([curve for curve, _ in found], dtype="string"),
@@ -83,6 +92,10 @@ Place = tuple[str, int]
 """Place of a row in a ranking: its curve and its budget."""
 
 
+LEFT_OUT = "rows not shown, beyond all budgets or beside another row of their curve and budget"
+"""Heading of the number of finished rows that :func:`rows_by_place` leaves out."""
+
+
 def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
     """Return the rows with a budget, by (curve, budget).
 
@@ -93,12 +106,20 @@ def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
     return {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in placed}
 
 
-def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:
-    """Return the curve and the slot (:func:`with_curves`) of each row of one model."""
+def _varying_columns(rows: list[Record]) -> list[str]:
     varying = [name for name in _DISTINGUISHING if len(_values(rows, name)) > 1]
-    varying += [TUNED] * _has_several_tunings(rows, varying)
-    plain = _samplers_of_plain_schedule(rows) if "schedule" in varying else frozenset()
+    return varying + [TUNED] * _has_several_tunings(rows, varying)
+
+
+def _curves_and_budgets(
+    rows: list[Record], varying: list[str], together: list[Record]
+) -> list[tuple[str, int | None]]:
+    """Return curve and slot (:func:`with_curves`) of rows of a model, named among ``together``."""
+    plain = _samplers_of_plain_schedule(together) if "schedule" in varying else frozenset()
     ladder = sorted({int(at) for at in _values(rows, "budget") or _values(rows, "steps")})
+    if not _values(rows, "budget"):
+        most = max(ladder, default=0)
+        ladder += sorted({math.ceil(nfe) for nfe in _values(rows, "nfe") if nfe > most})
     return [
         (_curve_label(row, varying, text(row, "sampler") in plain), _slot_of_row(row, ladder))
         for row in rows
@@ -106,7 +127,6 @@ def _curves_and_budgets(rows: list[Record]) -> list[tuple[str, int | None]]:
 
 
 def _values(rows: list[Record], name: str) -> set[Any]:
-    """Return the different values of a column that are not empty."""
     return {row.get(name) for row in rows} - {None}
 
 
@@ -124,7 +144,6 @@ def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
 
 
 def _has_several_tunings(rows: list[Record], varying: list[str]) -> bool:
-    """Return True if rows that would share a curve, at equal steps, have different tuned levels."""
     tunings = defaultdict[tuple[object, ...], set[object]](set)
     for row in rows:
         if row.get(TUNED) is not None:

@@ -12,7 +12,7 @@ from ..palette import FAMILIES, style
 from ..printed_values import interval_flag, printed_value
 from ..text import format_number
 from ..values import Record, number, text
-from .curves import Place, comparable_parts, rows_by_place
+from .curves import LEFT_OUT, Place, comparable_parts, rows_by_place
 from .typed_table import check_columns
 
 HEAD = """\
@@ -76,7 +76,9 @@ def _latex_tabular(
     budgets: Sequence[int] | None,
     bold: Collection[Place],
 ) -> str:
-    cells = rows_by_place(rows.loc[rows["status"] == "ok"].dropna(subset=[metric]))
+    finished = rows.loc[rows["status"] == "ok"].dropna(subset=[metric])
+    cells = rows_by_place(finished)
+    left_out = len(finished) - len(cells)
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [family.name for family in FAMILIES]
@@ -97,6 +99,7 @@ def _latex_tabular(
         rf"{escape_latex(metric)} by network evaluations}} \\"
     )
     top = [
+        *([f"% {LEFT_OUT}: {left_out}"] * bool(left_out)),
         rf"\begin{{tabular}}{{l{'r' * len(slots)}}}",
         r"\toprule",
         name,
@@ -119,15 +122,16 @@ def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
 
 
 def rounded_to_error(value: float, se: float | None) -> tuple[str, str]:
-    """Return texts of a value and its standard error, to two digits of the error or to units.
+    r"""Return texts of a value and its standard error, to two digits of the error or to units.
 
     The error is "" if it is None, 0 or not finite.
 
-    >>> rounded_to_error(13.4217, 0.5612), rounded_to_error(172.36, 12.9), rounded_to_error(0.5, None)
-    (('13.42', '0.56'), ('172', '13'), ('0.5', ''))
+    >>> rounded_to_error(13.4217, 0.5612), rounded_to_error(172.36, 12.9), rounded_to_error(2e-7, None)
+    (('13.42', '0.56'), ('172', '13'), ('2 \\times 10^{-7}', ''))
     """
     if se is None or not 0 < se < math.inf:
-        return format_number(value), ""
+        mantissa, _, exponent = format_number(value).partition("e")
+        return mantissa + (rf" \times 10^{{{exponent}}}" if exponent else ""), ""
     digits = max(0, 1 - math.floor(math.log10(se)))
     return f"{value:.{digits}f}", f"{se:.{digits}f}"
 

@@ -11,9 +11,10 @@ from pyarrow.parquet import ParquetFile
 
 from ..columns import Kind
 from ..quantities import column_kinds
+from ..run_directory.behaviour_fingerprint import differing_models
 from ..run_directory.files import read_regular
 from ..run_directory.layout import CELL, QUALITY, TIMING
-from ..run_directory.reading import log
+from ..run_directory.reading import log, read_run_record
 from ..run_directory.run_dir import RunDir
 from ..run_directory.sealed import DamagedError
 from ..text import unquote_csv_text
@@ -32,7 +33,7 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
     tables = [_read_run_or_file(path) for path in sources]
     if len(tables) == 1:
-        return tables[0]
+        return _without_copies(tables[0]) if sources[0].is_file() else tables[0]
     frames = [
         frame.assign(
             run=(f"{name}/" + frame["run"].astype("string")).fillna(name)
@@ -42,7 +43,37 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
         for name, frame in zip(run_names(sources), (table.frame for table in tables), strict=True)
     ]
     frames = [frame.astype(object) for frame in frames]
-    return TypedTable.typed(pd.concat(frames, ignore_index=True) if frames else pd.DataFrame())
+    for place, names in enumerate(_models_apart(sources)):
+        frames[place] = frames[place].replace({"model": names})
+    whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return _without_copies(TypedTable.typed(whole))
+
+
+def _models_apart(sources: Sequence[Path]) -> list[dict[str, str]]:
+    """Return, for each run, new names of its models that other runs have another model under.
+
+    A new name has the first run with this very model.
+    """
+    records = [read_run_record(path) for path in sources]
+    apart: list[dict[str, str]] = []
+    for record in records:
+        differing = [differing_models(record, other) for other in records]
+        runs = [
+            (name, (other.get("models") or {}).keys() - change.keys())
+            for name, other, change in zip(run_names(sources), records, differing, strict=True)
+        ]
+        models = {model for change in differing for model in change}
+        apart.append({m: f"{m} · {next(name for name, same in runs if m in same)}" for m in models})
+    return apart
+
+
+def _without_copies(table: TypedTable) -> TypedTable:
+    """Return a table without rows that equal an earlier one in every column; a warning counts them."""
+    copies = table.frame.duplicated()
+    if count := int(copies.sum()):
+        log.warning("%d rows equal other rows in every column: they are used once.", count)
+        return TypedTable(table.frame.loc[~copies].reset_index(drop=True))
+    return table
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
@@ -73,6 +104,9 @@ def read_csv(path: Path | str) -> TypedTable:
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
+        frame = frame.loc[
+            (frame != "").any(axis="columns")
+        ]  # spreadsheets may end with empty lines
         kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
         extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
         frame = frame.assign(**extra)
@@ -93,7 +127,6 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
-    """Return the table in a file. Raises a FileNotFoundError, or a ValueError with its path."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
@@ -121,7 +154,6 @@ def rows_of_run(run: RunDir) -> list[Record]:
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
-    """Return the row of a cell from its JSON files; None without a readable ``cell.json``."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

@@ -30,7 +30,6 @@ def _cells(values: Iterable[object]) -> list[object]:
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
-    """Return cells as a pandas array of a kind (None: one that fits all). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])
@@ -61,7 +60,8 @@ def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
 
 
 def _to_int64(value: object) -> int:
-    """Return a whole number of 64 bits. Raises a ValueError or OverflowError for other values."""
+    if isinstance(value, str) and "." in value:  # as pandas writes a column with empty cells
+        value = float(value)
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
     if not -(2**63) <= whole < 2**63 or (not isinstance(value, str) and whole != value):
         raise ValueError(value)
@@ -78,7 +78,8 @@ def parse_text(value: str) -> object:
     return _FLAGS.get(value, value)
 
 
-_FLAGS = {"True": True, "False": False}
+_FLAGS = {"True": True, "False": False, "TRUE": True, "FALSE": False}
+"""Flags as Python and spreadsheets write them."""
 
 
 _KINDS: dict[str, Kind] = {"boolean": "flag", "integer": "integer"}
@@ -125,7 +126,6 @@ class TypedTable:
 
     @classmethod
     def _of_columns(cls, columns: Mapping[str, Iterable[object]], count: int) -> Self:
-        """Return the table with ``columns``, by name, of ``count`` values each."""
         kinds = column_kinds()
         none: list[object] = [None] * count
         # older tables have one flag for both

@@ -18,11 +18,18 @@ from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE, findings_of
 from ..comparison.headline import headline_of_problem
 from ..comparison.significance import SIGNS, Verdict
-from ..printed_values import BELOW, BELOW_NOTE, interval_flag, is_below_zero, shown_number
+from ..printed_values import (
+    BELOW,
+    BELOW_NOTE,
+    interval_bounds,
+    interval_flag,
+    is_below_zero,
+    shown_number,
+)
 from ..quantities import find, judged
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
-from ..table.curves import Place, comparable_parts, rows_by_place
+from ..table.curves import LEFT_OUT, Place, comparable_parts, rows_by_place
 from ..text import strip_control_characters
 from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
@@ -134,7 +141,10 @@ def print_table(
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
-        ranking = Ranking(column, rows_by_place(rows), marks or {}, tied[title])
+        # a row with a value stands before one that has more evaluations and no value
+        measured = rows.loc[rows["status"] == "ok"].dropna(subset=[column])
+        cells = rows_by_place(rows) | rows_by_place(measured)
+        ranking = Ranking(column, cells, marks or {}, tied[title])
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable_text(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)
@@ -144,8 +154,9 @@ def print_table(
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
         quantity = find(column)
-        legend = f"* {quantity.best}, bold: level with it (no significant difference), † unreliable interval"
-        notes = [f"{column} by NFE budget, {quantity.better} is better; {legend}"]
+        notes = [f"{column} by NFE budget, {quantity.better} is better; * {quantity.best}"]
+        if any(interval_bounds(row, column) for row in ranking.cells.values()):
+            notes[0] += ", bold: level with it (no significant difference), † unreliable interval"
         if console.width >= _WIDE:
             notes.append(f"bars: {'error' if quantity.lower else 'value'} by budget")
         if marks:
@@ -155,6 +166,10 @@ def print_table(
             notes.append(BELOW_NOTE)
         if hidden:
             notes.append(f"budgets not shown: {hidden}")
+        shown = (row["status"] for row in ranking.cells.values())
+        finished = [list(part).count("ok") for part in (rows["status"], shown)]
+        if left_out := finished[0] - finished[1]:
+            notes.append(f"{LEFT_OUT}: {left_out}")
         console.print(_writable_text(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
@@ -163,7 +178,6 @@ def print_table(
 
 
 def _writable_text(words: Text, plain: bool) -> Text:
-    """Return words without control characters; in ASCII only if ``plain`` is True."""
     plain_text = strip_control_characters(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()

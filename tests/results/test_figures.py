@@ -343,7 +343,7 @@ def test_mathematics_in_a_name_is_text(tmp_path):
             lambda t, p: write_figures(p, "x", metrics=["sampler"]),
             "no metric 'sampler': it is no column of numbers",
         ),
-        (lambda t, p: write_figures(p, "x", samplers=["eular"]), "no sampler 'eular'"),
+        (lambda t, p: write_figures(p, "x", samplers=["eular"]), "no row has sampler = 'eular'"),
         (
             lambda t, p: write_figures(p, "x", metrics=["kid"], kinds=["pareto"]),
             "nothing to draw of pareto",
