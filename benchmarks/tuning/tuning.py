@@ -187,6 +187,11 @@ class ModelTuning:
             raise ValueError(
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
             )
+        if self.other.name == self.subject.name:
+            raise ValueError(
+                f"the model to tune on and the hold-out model are both named {self.other.name}; name one "
+                "of them, such as samplerbench.from_function(…, name='other')"
+            )
         made = None if self.loss is None else make_loss(self.subject, self.loss)
         self._features, self._loss = made or (None, None)
 
