@@ -72,8 +72,13 @@ def _budgets_with_auto_rule(run: Run, budgets: Sequence[int], until: float) -> s
     if request.only:
         return set()
     tasks = [request.task(search_rule, n // request.model.passes) for n in budgets]
-    outcomes = run.executor.map(tasks, run.world, wanted=lambda _: not late())
-    return {budgets[n] for n, outcome in outcomes if not isinstance(outcome, Failure)}
+    outcomes = dict(run.executor.map(tasks, run.world, wanted=lambda _: not late()))
+    for n, budget in enumerate(budgets):
+        outcome = outcomes.get(n, Failure("late", "there was no time to search its settings"))
+        run.without_auto.pop(budget, None)
+        if isinstance(outcome, Failure):
+            run.without_auto[budget] = outcome.reason
+    return {*budgets} - {*run.without_auto}
 
 
 def _entries_in_order_of_trial(

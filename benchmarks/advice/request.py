@@ -125,7 +125,8 @@ class AdviceRequest:
             made = samplers.make(parse_spec(spec))
             if samplers.origin(made.name) or not type(made).__module__.startswith("samplerbench."):
                 try:
-                    (cell, *_) = self.plan_cells([spec], ["karras"], 8 * self.model.passes)
+                    budget = self.model.passes * max(8, made.nfe(candidates.TRIAL_GRID) or 0)
+                    (cell, *_) = self.plan_cells([spec], ["karras"], budget)
                     digests[spec] = hash_of(sampler_fingerprint(cell, self.model.event).to_json())
                 except Exception as error:  # raised by the sampler, whose runs will give the reason
                     digests[spec] = error_in_words(error)
