@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -114,6 +112,7 @@ def advise(
     executor: Executor | None = None,
     progress: Progress = ignore_progress,
     begun: float | None = None,
+    command: str = "",
 ) -> Advice:
     """Find the best sampler and noise levels for a model at each budget, and return the answer.
 
@@ -133,6 +132,7 @@ def advise(
         executor: executor that runs the tasks; None for this process.
         progress: function that is called with the name of each stage.
         begun: value of ``time.monotonic()`` from which ``minutes`` count; None for now.
+        command: command or call that asks for this advice, for the answer.
 
     Raises:
         ValueError: an argument is invalid, the model fails, time is too short, or another process uses ``out``.
@@ -148,7 +148,8 @@ def advise(
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lead(folder):
         try:
-            return _advice_of(request, nfe, ms, folder, clock, executor or InProcess(), progress)
+            executor = executor or InProcess()
+            return _advice_of(request, nfe, ms, folder, clock, executor, progress, command)
         except Failure as failure:
             raise ValueError(
                 f"model {request.spec} cannot be advised on: {failure.reason}"
@@ -217,6 +218,7 @@ def _advice_of(
     clock: Clock,
     executor: Executor,
     progress: Progress,
+    command: str,
 ) -> Advice:
     model, library = request.model, request.library
     store = MeasurementStore(out, _question_of(request))
@@ -290,6 +292,11 @@ def _advice_of(
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),
+            *(
+                f"With {evaluations_in_words(a.nfe)} auto was not tried: {why}."
+                for a in answers
+                if (why := run.without_auto.get(a.nfe))
+            ),
             *not_fitted,
             *missing,
         ),
@@ -298,7 +305,7 @@ def _advice_of(
         minutes=(clock.spent / 60, clock.minutes),
         device=str(made_by["device"].get("name", request.device)),
         timed_batch=batch,
-        command=shlex.join(["samplerbench", *sys.argv[1:]]),
+        command=command,
         pictures=PICTURES if pictured else "",
         provenance=made_by,
     )

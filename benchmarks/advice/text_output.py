@@ -154,7 +154,7 @@ def markdown(advice: Advice) -> str:
         *_markdown_to_paste(advice),
         "\n".join(f"* Not decided: {escape_markdown(item)}" for item in advice.undecided),
         escape_markdown(_describe_measurement(advice)),
-        _fence(advice.command, "sh"),
+        _fence(advice.command, "sh" if advice.command.startswith("samplerbench ") else "python"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
