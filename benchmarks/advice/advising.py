@@ -54,7 +54,6 @@ PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
 def _question_of(request: AdviceRequest) -> dict[str, Any]:
-    """Return all inputs that the measurements depend on, as JSON values."""
     model = request.model
     return {
         "model": request.spec,
@@ -73,7 +72,6 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
 
 @cache
 def _digest_of_code_files() -> str:
-    """Return a digest of the Python files that samples and distances depend on."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]
     for folder in (*folders, Path(__file__).parent):
@@ -159,7 +157,6 @@ def advise(
 def _measure_rates(
     request: AdviceRequest, executor: Executor, world: WorkerContext
 ) -> tuple[float, float]:
-    """Return evaluations a second: of all workers at batch size RATED, of one at batch size 1."""
     task = request.task(measure_speeds, (1, RATED), 0.3)
     rates = []
     for _, outcome in executor.map([task] * executor.size, world):
@@ -196,7 +193,6 @@ def _budgets_of(
 
 
 def _check_time(run: Run) -> None:
-    """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(run.budgets) * (LEAST * FIRST + 3 * 32)) / run.rate

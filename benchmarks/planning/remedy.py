@@ -84,7 +84,6 @@ def plugin_arguments(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return options with the settings of the last entry, preferably for this model."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

@@ -63,7 +63,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
     """
     if source is None:
         if (fixed := getattr(innermost_model(model), "fixed_data", None)) is not None:
-            return RealData(*fixed, f"{model.identity}-data")
+            return RealData(fixed[0], fixed[1], f"{model.identity}-data")
         try:
             reference = model.data(MODEL_SAMPLES, SEED)
             held_out = model.data(MODEL_SAMPLES, HELD_OUT_SEED)

@@ -240,7 +240,6 @@ class ModelTuning:
     def _score_on_holdout_model(
         self, target: Target, result: SearchResult, tell: Tell
     ) -> HoldOutResult:
-        """Return the result on the hold-out model, for latents that were not tuned on."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
@@ -256,7 +255,6 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return the problem of latents from id ``first`` on, at first with coarse endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
@@ -313,13 +311,11 @@ class ModelTuning:
 
 
 def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
-    """Return the sampler on the best built-in grid, and the tuned sampler on its grid."""
     sampler = target.sampler
     return [(sampler, result.untuned), (result.apply_coefficients(sampler), result.grid)]
 
 
 def _fields_of_numbers(result: SearchResult) -> dict[str, Any]:
-    """Return a result's levels, coefficients and network levels as an entry's fields, or None."""
     table = result.table or ()
     levels = tuple(row.level for row in table if row.level is not None)
     coefficients = tuple((row.a, *row.b) for row in table)

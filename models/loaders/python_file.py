@@ -282,11 +282,7 @@ class FileModel(Denoiser):
         if self._has_exact_moments:
             mean, cov = self._exact_moments()
         else:
-            features = extractor(
-                self.fixed_data[0]
-                if self.fixed_data
-                else self._draw_scored_samples(REFERENCE_SAMPLES, REFERENCE_SEED)
-            )
+            features = extractor(self._draw_scored_samples(REFERENCE_SAMPLES, REFERENCE_SEED))
             mean = features.mean(axis=0)
             cov = np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
@@ -296,8 +292,6 @@ class FileModel(Denoiser):
         def held_out(n: int) -> FloatArray:
             if not hasattr(self._model, "sample"):
                 return np.empty((0, extractor.dim))
-            if self.fixed_data:
-                return extractor(self.fixed_data[1][:n])
             return extractor(self._draw_scored_samples(n, HELD_OUT_SEED))
 
         return Statistics(mean, cov, held_out)
@@ -328,7 +322,12 @@ class FileModel(Denoiser):
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples; latents are decoded, and clamped to the images' range."""
+        """Return ``n`` data samples; latents are decoded, and clamped to the images' range.
+
+        Of :attr:`fixed_data`, the result is the part that ``seed`` stands for, ``n`` rows at most.
+        """
+        if self.fixed_data:
+            return self.fixed_data[seed == HELD_OUT_SEED][:n]
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
