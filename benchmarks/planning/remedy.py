@@ -9,12 +9,11 @@ from typing import Any
 from ...samplers import plugin_file
 from ...samplers.peers import peers_path
 from ...samplers.spec import label_of
-from ..tuning.tuning import Target, check_target
 from .budget import evaluations_by_steps, most_steps_within
 from .model_loading import NamedModel
 from .schedules import make_schedule
 from .tuned_file import Tuned
-from .tuned_schedule import UntunedError, why_untunable
+from .tuned_schedule import UntunedError, check_tunable, why_untunable
 
 
 def tuning_command(
@@ -68,7 +67,7 @@ def tuning_command(
 
 def _can_be_tuned(sampler: Any, steps: int | None, *how: Any) -> bool:
     try:
-        check_target(Target(sampler, steps or 0), *how)
+        check_tunable(sampler, steps or 0, *how)
     except ValueError:
         return False
     return True

@@ -13,9 +13,7 @@ import numpy as np
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import (
-    correction_weights,
     move_coefficients,
-    why_not_tabulable,
 )
 from ...samplers.spec import label_of
 from ..identity.sampler import origin_or_digest
@@ -39,7 +37,7 @@ from ..planning.tuned_file import (
     read_tuned,
     write_tuned,
 )
-from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
+from ..planning.tuned_schedule import carry_grid, check_tunable
 from ..running.executors import Executor, Failure, Tell
 from ..running.executors.tasks import SentSampler
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
@@ -77,42 +75,6 @@ def _unpickle_target(sampler: SentSampler, steps: int) -> Target:
     return Target(sampler.restore_sampler(), steps)
 
 
-MOST_TABULATED = 30
-"""Largest number of steps with tuned coefficients, whose number grows as the square of steps."""
-
-
-def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ()) -> None:
-    """Raise a ValueError if ``what`` or ``also`` has no numbers, or steps are too few or many."""
-    if reason := why_untunable(target.sampler):
-        raise ValueError(
-            f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
-            "such as heun"
-        )
-    if target.steps > MOST_STEPS:
-        raise ValueError(
-            f"{target.steps} steps of {target.label} are too many to tune; give at most {MOST_STEPS}"
-        )
-    if target.steps < 2:
-        raise ValueError(f"one step of {target.label} has no level to tune; give more")
-    if what == "grid" and not also:
-        return
-    if target.steps > MOST_TABULATED:
-        raise ValueError(
-            f"coefficients of {target.steps} steps of {target.label} are too many to tune; give at "
-            f"most {MOST_TABULATED} steps, or --what grid without --also"
-        )
-    levels = Grid((*(2.0**-i for i in range(target.steps)), 0.0))
-    if reason := why_not_tabulable(target.sampler, levels):
-        raise ValueError(
-            f"sampler {target.label} has no coefficients to tune: it {reason}; give a multistep "
-            "method such as dpmpp_2m, or --what grid without --also"
-        )
-    if what == "ratios":
-        if target.steps < 3:
-            raise ValueError(f"two steps of {target.label} have no ratio to tune; give more")
-        correction_weights(target.sampler, levels)
-
-
 def targets_of(
     samplers: Sequence[Any],
     model: Denoiser,
@@ -131,7 +93,7 @@ def targets_of(
     for sampler in samplers:
         for size in steps or budgets or ():
             count: int | None = size
-            if steps is None and not sampler.adaptive:  # check_target refuses adaptive ones
+            if steps is None and not sampler.adaptive:  # check_tunable refuses adaptive ones
                 cost = evaluations_by_steps(model, sampler, karras, "zero")
                 count = most_steps_within(size, cost)
             if count is None:
@@ -139,7 +101,7 @@ def targets_of(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
-            check_target(target, what, also)
+            check_tunable(sampler, count, what, also)
             targets.append(target)
     return list(dict.fromkeys(targets))
 
