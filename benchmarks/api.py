@@ -265,6 +265,16 @@ def advise(
     load_installed()
     spec = model_spec(model)
     spec = spec if isinstance(spec, str) else format_spec(spec)
+    given = {
+        "nfe": nfe is not None and list(nfe),
+        "out": out and str(out),
+        "only": list_of(only),
+    } | options
+    words = [repr(spec) if isinstance(model, str | Mapping) else "model"]
+    words += [
+        f"{k}={v!r}" for k, v in given.items() if v and isinstance(v, str | int | float | list)
+    ]
+    options.setdefault("command", f"samplerbench.advise({', '.join(words)})")
     if nfe is not None:
         if options.get("ms") is not None or not len(nfe):
             raise ValueError("give --nfe with at least one number, or --ms, not both")

@@ -55,8 +55,8 @@ def from_function(
         event: shape of one sample.
         sigma_min: lowest noise level that ``denoise`` accepts.
         sigma_max: highest noise level.
-        data: real samples ``(n, *event)``, or a function of (n, seed) that returns n of them. None
-            means no data, and no Fréchet distance to data.
+        data: real samples ``(n, *event)``, n >= 12, of which every sixth is held out; or a function
+            of (n, seed) that draws n new ones. None means no data, and no Fréchet distance to data.
         limits: range of the values of the data.
         dtype: dtype of the state.
         name: name in tables.
@@ -245,6 +245,7 @@ def _make_draw(data: Tensor) -> Draw:
         generator = torch.Generator().manual_seed(seed)
         return data[torch.randint(len(data), (n,), generator=generator)]
 
+    draw.rows = data  # type: ignore[attr-defined]
     return draw
 
 

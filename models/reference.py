@@ -8,9 +8,12 @@ from functools import cached_property
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+HELD_OUT = 6
+"""Period of held-out samples in a set: every 6th, about as in Fashion-MNIST's split."""
 FloatArray = NDArray[np.float64]
 Moments = tuple[FloatArray, FloatArray]
 """Mean ``(d,)``, or means ``(classes, d)``, and covariance ``(d, d)`` of flattened samples."""
@@ -21,6 +24,14 @@ MOST_OUTSIDE = 1e-3
 
 A larger share means that the range or the samples are wrong.
 """
+
+
+def split_held_out(samples: Tensor, whose: str) -> tuple[Tensor, Tensor]:
+    """Return samples for moments, and every :data:`HELD_OUT`-th sample; ValueError for too few."""
+    is_held_out = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
+    if is_held_out.sum() < 2:
+        raise ValueError(f"{whose} has {len(samples)} samples; give at least {2 * HELD_OUT}")
+    return samples[~is_held_out], samples[is_held_out]
 
 
 class Extractor(Protocol):

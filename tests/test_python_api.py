@@ -264,3 +264,12 @@ def test_advise_and_tune__no_time_and_no_sampler_are_one_sentence(tmp_path):
             samplerbench.advise("gmm-2d", minutes=minutes, out=tmp_path)
     with pytest.raises(ValueError, match="no sampler to tune"):
         samplerbench.tune("gmm-2d", [], nfe=[5], out=tmp_path / "t.json")
+
+
+def test_advise__the_command_of_its_answer_is_the_call_that_was_made(monkeypatch):
+    """In a notebook, it was what started the notebook."""
+    monkeypatch.setattr("samplerbench.benchmarks.advice.advise", lambda _spec, **given: given)
+    model = samplerbench.from_function(lambda x, _sigma: x, event=(2,), name="held")
+    given = benchmarks.advise(model, nfe=[4, 8], minutes=2.0, device="cpu", progress=print)
+    assert given["command"] == "samplerbench.advise(model, nfe=[4, 8], minutes=2.0)"
+    assert benchmarks.advise("gmm-2d")["command"] == "samplerbench.advise('gmm-2d')"

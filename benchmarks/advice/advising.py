@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -56,7 +54,6 @@ PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
 def _question_of(request: AdviceRequest) -> dict[str, Any]:
-    """Return all inputs that the measurements depend on, as JSON values."""
     model = request.model
     return {
         "model": request.spec,
@@ -75,7 +72,6 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
 
 @cache
 def _digest_of_code_files() -> str:
-    """Return a digest of the Python files that samples and distances depend on."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]
     for folder in (*folders, Path(__file__).parent):
@@ -114,6 +110,7 @@ def advise(
     executor: Executor | None = None,
     progress: Progress = ignore_progress,
     begun: float | None = None,
+    command: str = "",
 ) -> Advice:
     """Find the best sampler and noise levels for a model at each budget, and return the answer.
 
@@ -133,6 +130,7 @@ def advise(
         executor: executor that runs the tasks; None for this process.
         progress: function that is called with the name of each stage.
         begun: value of ``time.monotonic()`` from which ``minutes`` count; None for now.
+        command: command or call that asks for this advice, for the answer.
 
     Raises:
         ValueError: an argument is invalid, the model fails, time is too short, or another process uses ``out``.
@@ -148,7 +146,8 @@ def advise(
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lead(folder):
         try:
-            return _advice_of(request, nfe, ms, folder, clock, executor or InProcess(), progress)
+            executor = executor or InProcess()
+            return _advice_of(request, nfe, ms, folder, clock, executor, progress, command)
         except Failure as failure:
             raise ValueError(
                 f"model {request.spec} cannot be advised on: {failure.reason}"
@@ -158,7 +157,6 @@ def advise(
 def _measure_rates(
     request: AdviceRequest, executor: Executor, world: WorkerContext
 ) -> tuple[float, float]:
-    """Return evaluations a second: of all workers at batch size RATED, of one at batch size 1."""
     task = request.task(measure_speeds, (1, RATED), 0.3)
     rates = []
     for _, outcome in executor.map([task] * executor.size, world):
@@ -195,7 +193,6 @@ def _budgets_of(
 
 
 def _check_time(run: Run) -> None:
-    """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(run.budgets) * (LEAST * FIRST + 3 * 32)) / run.rate
@@ -217,6 +214,7 @@ def _advice_of(
     clock: Clock,
     executor: Executor,
     progress: Progress,
+    command: str,
 ) -> Advice:
     model, library = request.model, request.library
     store = MeasurementStore(out, _question_of(request))
@@ -290,6 +288,11 @@ def _advice_of(
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),
+            *(
+                f"With {evaluations_in_words(a.nfe)} auto was not tried: {why}."
+                for a in answers
+                if (why := run.without_auto.get(a.nfe))
+            ),
             *not_fitted,
             *missing,
         ),
@@ -298,7 +301,7 @@ def _advice_of(
         minutes=(clock.spent / 60, clock.minutes),
         device=str(made_by["device"].get("name", request.device)),
         timed_batch=batch,
-        command=shlex.join(["samplerbench", *sys.argv[1:]]),
+        command=command,
         pictures=PICTURES if pictured else "",
         provenance=made_by,
     )

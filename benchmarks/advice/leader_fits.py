@@ -142,7 +142,6 @@ class FitTarget(NamedTuple):
 
 
 def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
-    """Return the approximate number of evaluations of a fit at this budget and number of steps."""
     whole = (EQUATIONS + len(DAMPINGS) * CHOOSING) * steps
     levels = steps * steps
     # to vary a coefficient, a run starts at the step of this coefficient
@@ -162,7 +161,6 @@ def share_for_fits(run: Run) -> float:
 
 
 def _seconds_for_fits(run: Run, budgets: Sequence[int]) -> float:
-    """Return approximate seconds, on all workers, of fits at these budgets, endpoints included."""
     passes, others = run.request.model.passes, len(LIBRARIES) - 2  # python and the node have all
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
@@ -173,7 +171,6 @@ def _seconds_for_fits(run: Run, budgets: Sequence[int]) -> float:
 
 
 def _evaluations_of_endpoints(run: Run) -> float:
-    """Return the approximate number of evaluations to solve for the endpoints that fits need."""
     steps = 4 * RULE.first if run.endpoints.steps is None else run.endpoints.steps
     return (EQUATIONS + CHOOSING) * steps * run.request.model.passes
 
@@ -200,7 +197,6 @@ def fit_leaders(
 
 
 def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterator[str]:
-    """Yield sentences on the budgets ``none`` without fits: by lack of time, then by failures."""
     if late := ", ".join(str(n) for n in sorted(none) if n not in failed):
         yield f"With {late} evaluations there was no time to fit noise levels and coefficients."
     for n in sorted(none):
@@ -236,7 +232,6 @@ def _targets(run: Run, race: BudgetResult) -> Iterator[FitTarget]:
 def _affordable_targets(
     run: Run, targets: Sequence[FitTarget], seconds: float
 ) -> Iterator[FitTarget]:
-    """Yield targets that fit in ``seconds``: the requested library's first, then the cheapest."""
     library = run.request.library
     own = {library, OWN_FIELDS.get(library, "")}
     for target in sorted(targets, key=lambda t: (own.isdisjoint(t.fields), t.cost)):

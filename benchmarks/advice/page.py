@@ -116,7 +116,6 @@ def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
 
 
 def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
-    """Draw a curve with its intervals, below all curves with a smaller ``place``."""
     above, style = 3 - place / 10, {**line_keywords(curve.style), **marker_keywords(curve.style)}
     xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
     axes.plot(xs, ys, **style, zorder=above)
@@ -127,7 +126,6 @@ def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
 
 
 def _describe_plot(series: Sequence[Series]) -> str:
-    """Return a description of the plot for readers who cannot see it."""
     ends = [(curve.name, curve.points[0], curve.points[-1]) for curve in series]
     parts = [
         f"{name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
@@ -255,7 +253,6 @@ def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple
 
 
 def _data_uri(images: Pictures8) -> str:
-    """Return pictures ``(n, height, width[, 3])`` side by side, as a data URI."""
     small = shrink_pictures(images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1))
     gap = max(1, round(max(small.shape[2:]) / 28))
     return data_uri(side_by_side(with_alpha(small), len(small), gap))
@@ -273,7 +270,6 @@ def shrink_pictures(images: Pictures8) -> Pictures8:
 
 
 def _facts_of_answer(advice: Advice) -> list[tuple[str, str]]:
-    """Return facts about the model, the machine and the time, as pairs of a term and a text."""
     took, limit = map(format_number, advice.minutes)
     batches = f"per sample, in batches of {advice.timed_batch}"
     return [
@@ -312,7 +308,6 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
-    """Return (name, title, [(row, recommendation), …]) of each library; the page's own is first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:
@@ -322,7 +317,6 @@ def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow
 
 
 def _open_questions(advice: Advice) -> list[str]:
-    """Return the open questions of the answer, then further questions of single budgets."""
     return [*advice.undecided] + [
         f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets

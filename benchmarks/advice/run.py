@@ -109,6 +109,7 @@ class Run:
         budgets: numbers of evaluations a sample with a race each, rising.
         started: share of the time limit that was used before the first measurement.
         failures: reasons why configurations have no samples, by the cell's key; of fits, by name.
+        without_auto: reasons why ``auto`` was not tried, by budget.
     """
 
     request: AdviceRequest
@@ -123,6 +124,7 @@ class Run:
     progress: Progress
     started: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+    without_auto: dict[int, str] = field(default_factory=dict)
 
     def share_of_total(self, share: float) -> float:
         """Return ``started`` plus ``share`` of the time after it, as a share of the time limit."""

@@ -55,7 +55,6 @@ def _safe_text(words: str, style: str = "") -> Text:
 
 
 def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
-    """Print each row: recommendation, comparison with the default, then the other columns."""
     width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
     names = max(_safe_text(row.use).cell_len for row in rows)
     texts = max(_safe_text(row.now.text).cell_len for row in rows)
@@ -87,7 +86,6 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
 
 
 def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
-    """Print texts one after the other, as many on a line as fit; wrap longer ones at spaces."""
     lines: list[Text] = []
     for place, piece in enumerate(pieces):
         part = piece if place == len(pieces) - 1 else piece + Text(";", style=piece.style)
@@ -103,7 +101,6 @@ def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
 
 
 def _wrap(words: str, width: int) -> list[str]:
-    """Return lines of at most ``width`` letters. Intervals and longer words are not broken."""
     lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
         joined = f"{lines[-1]} {word}".strip()
@@ -154,7 +151,7 @@ def markdown(advice: Advice) -> str:
         *_markdown_to_paste(advice),
         "\n".join(f"* Not decided: {escape_markdown(item)}" for item in advice.undecided),
         escape_markdown(_describe_measurement(advice)),
-        _fence(advice.command, "sh"),
+        _fence(advice.command, "sh" if advice.command.startswith("samplerbench ") else "python"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

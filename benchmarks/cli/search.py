@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -137,6 +139,7 @@ def advise(
                 executor=executor,
                 progress=show_stage,
                 begun=begun,
+                command=shlex.join(["samplerbench", *sys.argv[1:]]),
             )
     if as_json:
         return print_json(advice.to_json())

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...samplers import plugin_file
-from ...samplers.families.tabulated import why_not_tabulable
 from ...samplers.peers import peers_path
 from ...samplers.spec import label_of
 from .budget import evaluations_by_steps, most_steps_within
 from .model_loading import NamedModel
 from .schedules import make_schedule
 from .tuned_file import Tuned
-from .tuned_schedule import MOST_STEPS, UntunedError, why_untunable
+from .tuned_schedule import UntunedError, check_tunable, why_untunable
 
 
 def tuning_command(
@@ -33,24 +32,27 @@ def tuning_command(
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, options = make_schedule("karras"), _tuning_options(missing.entries, subject)
     levels = [pair for pair in options if pair[0] not in ("--what", "--also")]
+    what: Any = dict(options).get("--what", "grid")
+    also: Any = [value for name, value in options if name == "--also"]
     groups = dict[tuple[tuple[int, ...], bool], dict[str, Any]]()
     for sampler in (one for one in made if not why_untunable(one)):
         cost = evaluations_by_steps(subject.model, sampler, karras, "zero")
         steps = {
             size: most_steps_within(size, cost) if budgets is not None else size for size in sizes
         }
-        fitting = tuple(size for size, n in steps.items() if n is not None and 2 <= n <= MOST_STEPS)
-        if fitting:
-            # levels alone where the sampler has no coefficients
-            able = options == levels or not why_not_tabulable(sampler, karras(8, 0.01, 10.0))
-            groups.setdefault((fitting, able), {})[label_of(sampler)] = sampler
+        able = [size for size, n in steps.items() if _can_be_tuned(sampler, n, what, also)]
+        # levels alone where the sampler has no coefficients, or too few or many steps for them
+        alone = [s for s, n in steps.items() if s not in able and _can_be_tuned(sampler, n)]
+        for part, whole in ((able, True), (alone, False)):
+            if part:
+                groups.setdefault((tuple(part), whole), {})[label_of(sampler)] = sampler
     commands = []
-    for (fitting, able), samplers in groups.items():
+    for (fitting, whole), samplers in groups.items():
         axes = [
             ("--model", subject.name),
             *(("--sampler", label) for label in samplers),
             (flag, ",".join(map(str, fitting))),
-            *(options if able else levels),
+            *(options if whole else levels),
             ("--out", missing.file),
         ]
         words = [
@@ -63,6 +65,14 @@ def tuning_command(
     return f"make it with: {' && '.join(commands)}"
 
 
+def _can_be_tuned(sampler: Any, steps: int | None, *how: Any) -> bool:
+    try:
+        check_tunable(sampler, steps or 0, *how)
+    except ValueError:
+        return False
+    return True
+
+
 def plugin_arguments(made: Sequence[Any]) -> list[str]:
     """Return the options ``--plugin`` and ``--peers-path`` that load these samplers."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
@@ -73,7 +83,6 @@ def plugin_arguments(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return options with the settings of the last entry, preferably for this model."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

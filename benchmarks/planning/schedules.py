@@ -194,7 +194,6 @@ def _with_shift(schedule: Schedule, shift: float | None, model: str = "") -> Sch
 
 
 def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """Return all options of a schedule, with process and base schedule in place of their names."""
     resolved = schedule_options(name) | dict(options)
     if "base" in resolved:
         base = resolved["base"] = make_schedule(resolved["base"])

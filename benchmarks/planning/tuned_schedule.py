@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...models.denoiser import Denoiser
 from ...samplers.base import Sampler
-from ...samplers.families.tabulated import Tabulated
+from ...samplers.families.tabulated import Tabulated, correction_weights, why_not_tabulable
 from ...samplers.grid import Grid
 from ...samplers.schedules import schedule
 from ...samplers.spec import label_of
@@ -23,7 +23,7 @@ from ..identity.sampler import origin_or_digest
 
 if TYPE_CHECKING:
     from .published_tables import PublishedTable
-    from .tuned_file import Tuned
+    from .tuned_file import Also, Tuned, What
 
 LEAST = 1e-3
 """Smallest gap of levels, as a share of the range in log sigma; 1 % of a level for 80 to 0.002."""
@@ -202,3 +202,41 @@ def why_untunable(sampler: Sampler) -> str:
         "has levels of its own": sampler.own_grid,
     }
     return next((words for words, true in reasons.items() if true), "")
+
+
+MOST_TABULATED = 30
+"""Largest number of steps with tuned coefficients, whose number grows as the square of steps."""
+
+
+def check_tunable(
+    sampler: Sampler, steps: int, what: What = "grid", also: Sequence[Also] = ()
+) -> None:
+    """Raise a ValueError if ``what`` or ``also`` has no numbers, or steps are too few or many."""
+    if reason := why_untunable(sampler):
+        raise ValueError(
+            f"sampler {label_of(sampler)} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
+            "such as heun"
+        )
+    if steps > MOST_STEPS:
+        raise ValueError(
+            f"{steps} steps of {label_of(sampler)} are too many to tune; give at most {MOST_STEPS}"
+        )
+    if steps < 2:
+        raise ValueError(f"one step of {label_of(sampler)} has no level to tune; give more")
+    if what == "grid" and not also:
+        return
+    if steps > MOST_TABULATED:
+        raise ValueError(
+            f"coefficients of {steps} steps of {label_of(sampler)} are too many to tune; give at "
+            f"most {MOST_TABULATED} steps, or --what grid without --also"
+        )
+    levels = Grid((*(2.0**-i for i in range(steps)), 0.0))
+    if reason := why_not_tabulable(sampler, levels):
+        raise ValueError(
+            f"sampler {label_of(sampler)} has no coefficients to tune: it {reason}; give a multistep "
+            "method such as dpmpp_2m, or --what grid without --also"
+        )
+    if what == "ratios":
+        if steps < 3:
+            raise ValueError(f"two steps of {label_of(sampler)} have no ratio to tune; give more")
+        correction_weights(sampler, levels)

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ...models.cards.datasets import digits, emoji, fashion_mnist
-from ...models.denoiser import Denoiser
+from ...models.denoiser import Denoiser, innermost_model
 from ...models.extractors import Samples, make_extractor
 from ...models.loaders.user_files import change_in_words, file_hash, record_files
-from ...models.reference import MOST_OUTSIDE, Extractor, FloatArray, Reference
+from ...models.reference import MOST_OUTSIDE, Extractor, FloatArray, Reference, split_held_out
 from ...results.run_directory.behaviour_fingerprint import Fingerprint, difference
 from ...results.run_directory.files import read_npz, write_npz
 from ..identity.model import extractor_fingerprint
@@ -35,9 +34,6 @@ from .real_files import (
     read_torchvision,
 )
 from .statistics_files import read_statistics, write_statistics
-
-HELD_OUT = 6
-"""Period of held-out samples in a file: every 6th, about as in Fashion-MNIST's split."""
 
 MODEL_SAMPLES = 10_000
 """Size of the reference set, and of the held-out set, from a model that draws its own data."""
@@ -66,6 +62,8 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
     Raises a ValueError if samples cannot be read or drawn, do not fit the model, or are too few.
     """
     if source is None:
+        if (fixed := getattr(innermost_model(model), "fixed_data", None)) is not None:
+            return RealData(fixed[0], fixed[1], f"{model.identity}-data")
         try:
             reference = model.data(MODEL_SAMPLES, SEED)
             held_out = model.data(MODEL_SAMPLES, HELD_OUT_SEED)
@@ -86,12 +84,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
     name = source.rpartition(":")[0] if source.startswith(PREFIX) else Path(source).name
     if held_out is not None:
         return RealData(samples, held_out, name)
-    is_held_out = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
-    if is_held_out.sum() < 2:
-        raise ValueError(
-            f"--reference {source} has {len(samples)} samples; give at least {2 * HELD_OUT}"
-        )
-    return RealData(samples[~is_held_out], samples[is_held_out], name)
+    return RealData(*split_held_out(samples, f"--reference {source}"), name)
 
 
 def read_samples(

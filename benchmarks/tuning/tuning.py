@@ -13,9 +13,7 @@ import numpy as np
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import (
-    correction_weights,
     move_coefficients,
-    why_not_tabulable,
 )
 from ...samplers.spec import label_of
 from ..identity.sampler import origin_or_digest
@@ -39,7 +37,7 @@ from ..planning.tuned_file import (
     read_tuned,
     write_tuned,
 )
-from ..planning.tuned_schedule import MOST_STEPS, carry_grid, why_untunable
+from ..planning.tuned_schedule import carry_grid, check_tunable
 from ..running.executors import Executor, Failure, Tell
 from ..running.executors.tasks import SentSampler
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
@@ -77,42 +75,6 @@ def _unpickle_target(sampler: SentSampler, steps: int) -> Target:
     return Target(sampler.restore_sampler(), steps)
 
 
-MOST_TABULATED = 30
-"""Largest number of steps with tuned coefficients, whose number grows as the square of steps."""
-
-
-def check_target(target: Target, what: What = "grid", also: Sequence[Also] = ()) -> None:
-    """Raise a ValueError if ``what`` or ``also`` has no numbers, or steps are too few or many."""
-    if reason := why_untunable(target.sampler):
-        raise ValueError(
-            f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
-            "such as heun"
-        )
-    if target.steps > MOST_STEPS:
-        raise ValueError(
-            f"{target.steps} steps of {target.label} are too many to tune; give at most {MOST_STEPS}"
-        )
-    if target.steps < 2:
-        raise ValueError(f"one step of {target.label} has no level to tune; give more")
-    if what == "grid" and not also:
-        return
-    if target.steps > MOST_TABULATED:
-        raise ValueError(
-            f"coefficients of {target.steps} steps of {target.label} are too many to tune; give at "
-            f"most {MOST_TABULATED} steps, or --what grid without --also"
-        )
-    levels = Grid((*(2.0**-i for i in range(target.steps)), 0.0))
-    if reason := why_not_tabulable(target.sampler, levels):
-        raise ValueError(
-            f"sampler {target.label} has no coefficients to tune: it {reason}; give a multistep "
-            "method such as dpmpp_2m, or --what grid without --also"
-        )
-    if what == "ratios":
-        if target.steps < 3:
-            raise ValueError(f"two steps of {target.label} have no ratio to tune; give more")
-        correction_weights(target.sampler, levels)
-
-
 def targets_of(
     samplers: Sequence[Any],
     model: Denoiser,
@@ -131,7 +93,7 @@ def targets_of(
     for sampler in samplers:
         for size in steps or budgets or ():
             count: int | None = size
-            if steps is None and not sampler.adaptive:  # check_target refuses adaptive ones
+            if steps is None and not sampler.adaptive:  # check_tunable refuses adaptive ones
                 cost = evaluations_by_steps(model, sampler, karras, "zero")
                 count = most_steps_within(size, cost)
             if count is None:
@@ -139,7 +101,7 @@ def targets_of(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
             target = Target(sampler, count)
-            check_target(target, what, also)
+            check_tunable(sampler, count, what, also)
             targets.append(target)
     return list(dict.fromkeys(targets))
 
@@ -186,6 +148,11 @@ class ModelTuning:
         if self.other.model.identity == self.subject.model.identity:
             raise ValueError(
                 f"--holdout-model {self.other.name} is the model that is tuned on; give another one"
+            )
+        if self.other.name == self.subject.name:
+            raise ValueError(
+                f"the model to tune on and the hold-out model are both named {self.other.name}; name one "
+                "of them, such as samplerbench.from_function(…, name='other')"
             )
         made = None if self.loss is None else make_loss(self.subject, self.loss)
         self._features, self._loss = made or (None, None)
@@ -235,7 +202,6 @@ class ModelTuning:
     def _score_on_holdout_model(
         self, target: Target, result: SearchResult, tell: Tell
     ) -> HoldOutResult:
-        """Return the result on the hold-out model, for latents that were not tuned on."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
@@ -251,7 +217,6 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
-        """Return the problem of latents from id ``first`` on, at first with coarse endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
@@ -308,13 +273,11 @@ class ModelTuning:
 
 
 def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
-    """Return the sampler on the best built-in grid, and the tuned sampler on its grid."""
     sampler = target.sampler
     return [(sampler, result.untuned), (result.apply_coefficients(sampler), result.grid)]
 
 
 def _fields_of_numbers(result: SearchResult) -> dict[str, Any]:
-    """Return a result's levels, coefficients and network levels as an entry's fields, or None."""
     table = result.table or ()
     levels = tuple(row.level for row in table if row.level is not None)
     coefficients = tuple((row.a, *row.b) for row in table)

@@ -177,7 +177,6 @@ class ExactModel(Denoiser):
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return ``denoise(x, sigma, labels)``; call the observer, if any, with ``len(x)``."""
         if self._observer is not None:
             self._observer(len(x))
         return self.denoise(x, sigma, labels)

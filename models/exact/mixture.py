@@ -217,7 +217,6 @@ class GaussianMixture(ExactModel):
         return self._floor / across, self._above * square[:, :, None] / (along * across[:, :, None])
 
     def _weights_by_label(self) -> Tensor:
-        """Return component weights by label, ``(classes + 1, K)``; the last row is for no label."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]

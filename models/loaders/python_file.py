@@ -43,7 +43,15 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, Kind, Pair, Wrapper
 from ..networks import check_call, check_shape, check_tensor, copy_to_device, parameter_dtype
-from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
+from ..reference import (
+    MOST_OUTSIDE,
+    FloatArray,
+    Identity,
+    Moments,
+    Reference,
+    Statistics,
+    split_held_out,
+)
 from . import loader
 from .source_file import LoadedValue, call_function, identity_of_options
 
@@ -261,7 +269,7 @@ class FileModel(Denoiser):
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
-        """Return a reference with exact moments, or else with the moments of 50 000 samples.
+        """Return a reference with exact moments, or those of :attr:`fixed_data` or 50 000 samples.
 
         A model of latents needs ``sample``, whose results are decoded. Returns None for a model
         with neither ``moments`` nor ``sample``, or images of over :data:`LARGEST_DECODED` values.
@@ -277,7 +285,8 @@ class FileModel(Denoiser):
         is_too_large = self.decoder and math.prod(self.decoded_event) > LARGEST_DECODED
         if is_too_large or not (self._has_exact_moments or hasattr(self._model, "sample")):
             return None
-        count = None if self._has_exact_moments else REFERENCE_SAMPLES
+        count = len(self.fixed_data[0]) if self.fixed_data else REFERENCE_SAMPLES
+        count = None if self._has_exact_moments else count
         extractor, limits = Identity(self.decoded_event), self.decoded_limits
         return Reference(extractor, count, self.identity, self._statistics, limits)
 
@@ -300,6 +309,16 @@ class FileModel(Denoiser):
 
         return Statistics(mean, cov, held_out)
 
+    @cached_property
+    def fixed_data(self) -> tuple[Tensor, Tensor] | None:
+        """Data for moments and data held out, in random order; None if samples are drawn anew."""
+        rows = getattr(getattr(self._model, "sample", None), "rows", None)
+        if rows is None:
+            return None
+        rows = self._check_samples(rows.detach().cpu(), len(rows), "data")
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+        return split_held_out(rows[order], f"{self.name}: data")
+
     def data(self, n: int, seed: int) -> Tensor | None:
         """Return data samples ``(n, *event)`` by the user's ``sample``; None if there is none."""
         return self._draw_samples(n, seed) if hasattr(self._model, "sample") else None
@@ -316,6 +335,12 @@ class FileModel(Denoiser):
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` data samples; latents are decoded, and clamped to the images' range.
+
+        Of :attr:`fixed_data`, the result is the part that ``seed`` stands for, ``n`` rows at most.
+        """
+        if self.fixed_data:
+            return self.fixed_data[seed == HELD_OUT_SEED][:n]
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
@@ -323,15 +348,18 @@ class FileModel(Denoiser):
     @torch.no_grad()
     @_exit_is_error()
     def _draw_samples(self, n: int, seed: int) -> Tensor:
-        samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
+        drawn = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
+        return self._check_samples(drawn, n, f"sample({n}, seed)")
+
+    def _check_samples(self, samples: Tensor, n: int, whose: str) -> Tensor:
         if samples.shape != (n, *self.event):
             shapes = f"{tuple(samples.shape)}, not {(n, *self.event)}"
-            raise ValueError(f"{self.name}: sample({n}, seed) has shape {shapes}")
+            raise ValueError(f"{self.name}: {whose} has shape {shapes}")
         clamped = samples if self.limits is None else samples.clamp(*self.limits)
         outside = float((clamped != samples).double().mean())
         if outside > MOST_OUTSIDE:
             raise ValueError(
-                f"{self.name}: {outside:.1%} of the values of sample({n}, seed) are "
+                f"{self.name}: {outside:.1%} of the values of {whose} are "
                 f"outside limits {self.limits}; correct one of them"
             )
         return samples

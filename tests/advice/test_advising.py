@@ -4,6 +4,7 @@ answered is said in a sentence.
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,13 +16,18 @@ from samplerbench.benchmarks.advice import measuring as truth
 from samplerbench.benchmarks.advice.advising import _question_of
 from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
-from samplerbench.benchmarks.advice.races import forecast_errors_of_table, order_by_forecast
+from samplerbench.benchmarks.advice.races import (
+    _budgets_with_auto_rule,
+    forecast_errors_of_table,
+    order_by_forecast,
+)
 from samplerbench.benchmarks.advice.request import load_subject
-from samplerbench.benchmarks.advice.run import OutOfTime
+from samplerbench.benchmarks.advice.run import Clock, OutOfTime
 from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.running.executors import Failure
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
@@ -128,7 +134,7 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
         seen.append(_question_of(asked))
     assert seen[0] == seen[1] != seen[2]
 
-    def redefined(power):
+    def redefined(power, cost=1):
         @dataclass(frozen=True, kw_only=True)
         class Mine(LinearMultistep):
             name, order, history = "mine_of_a_notebook", 1, 0
@@ -138,13 +144,37 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
                 steps = [(cur, (nxt / cur) ** power) for cur, nxt in grid.intervals()]
                 return [LinearRow(cur, a=r, b=(1 - r,)) for cur, r in steps]
 
+            def nfe(self, grid):
+                return cost * len(grid)
+
         registry.spec_of(Mine())
         return _question_of(load_subject("gaussian", "cpu", 0, "card", (Mine.name,)))
 
     try:
         assert redefined(1.0) == redefined(1.0) != redefined(1.1)
+        assert redefined(1.0, cost=12) == redefined(1.0, cost=12) != redefined(1.1, cost=12)
     finally:
         del registry._REGISTRY["mine_of_a_notebook"]
+
+
+def test_budgets_with_auto_rule__keep_the_reason_why_a_search_failed():
+    """Only samplers other than auto were raced then, and the answer said nothing."""
+
+    def outcomes(tasks, _world, wanted):
+        assert all(map(wanted, range(len(tasks))))
+        return iter([(0, Failure("crashed", "its memory ran out")), (1, None)])
+
+    run = SimpleNamespace(
+        request=load_subject("gaussian", "cpu", 0, "card", ()),
+        clock=Clock(1.0),
+        share_of_total=float,
+        executor=SimpleNamespace(map=outcomes),
+        world=None,
+        without_auto={6: "old"},
+    )
+    assert _budgets_with_auto_rule(run, (5, 6, 7), 0.5) == {6}
+    late = "there was no time to search its settings"
+    assert run.without_auto == {5: "its memory ran out", 7: late}
 
 
 @pytest.mark.slow

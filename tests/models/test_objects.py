@@ -5,10 +5,20 @@ from __future__ import annotations
 import functools
 import pickle
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from samplerbench.models.objects import _bytes_of, as_model, digest_of_object, from_network
+from samplerbench.benchmarks.scoring.feature_references import load_references
+from samplerbench.benchmarks.scoring.real_data import load_real_data
+from samplerbench.models.objects import (
+    _bytes_of,
+    as_model,
+    digest_of_object,
+    from_function,
+    from_network,
+)
 from samplerbench.models.process import Trigonometric
 
 
@@ -137,3 +147,20 @@ def test_from_network__a_compiled_module_is_called_as_the_module_is():
     plain = from_network(network, event=(2,)).denoise(x, 1.0, None)
     compiled = from_network(torch.compile(network, backend="eager"), event=(2,))
     assert torch.equal(compiled.denoise(x, 1.0, None), plain)
+
+
+def test_from_function__a_data_set_counts_as_large_as_it_is_and_its_held_out_part_is_disjoint():
+    """Its rows were drawn with replacement, and counted as 50 000 of them."""
+    data = torch.arange(48.0).reshape(24, 2)
+    model = from_function(lambda x, s: x / (1 + s**2), event=(2,), data=data)
+    reference = model.reference()
+    held_out = reference.held_out(100)
+    assert (reference.n, len(held_out)) == (20, 4)
+    rows = {*map(tuple, data.tolist())} - {*map(tuple, held_out.tolist())}
+    np.testing.assert_allclose(reference.mean, np.mean([*rows], 0))
+    in_pixels = load_references({"m": as_model("m", model)}, "pixels")["m"]
+    assert in_pixels.n == 20
+    assert load_real_data(model, None).reference.shape == (20, 2)
+    few = from_function(lambda x, s: x, event=(2,), data=data[:5])
+    with pytest.raises(ValueError, match="data has 5 samples; give at least 12"):
+        few.reference().loaded()

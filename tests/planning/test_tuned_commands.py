@@ -196,3 +196,23 @@ def test_the_command_shows_how_well_the_teacher_is_known(home):
         assert (
             "Endpoints are less accurate than 1% of the error of euler" in " ".join(shown.split())
         ) == said
+
+
+def test_more_steps_than_coefficients_are_tuned_for_get_their_levels_from_a_command_of_their_own(
+    home,
+):
+    """One command asked for coefficients of all sizes, and tune refused it."""
+    (entry, *_) = read_tuned(home / "tuned.json")
+
+    def words(what, counts):
+        setting = entry.setting.model_copy(update={"what": what})
+        some = (entry.model_copy(update={"setting": setting}),)
+        missing = UntunedError("it is missing", "c.json", some)
+        return tuning_command(missing, load_model("gmm-2d"), [make("unipc_2")], counts, None)
+
+    few, many = words("coefficients", [4, 40]).split(" && ")
+    assert "--steps 4 --what coefficients" in few
+    assert "--steps 40 --objective" in many
+    few, many = words("ratios", [2, 4]).split(" && ")
+    assert "--steps 4 --what ratios" in few
+    assert "--steps 2 --objective" in many

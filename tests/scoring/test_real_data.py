@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from samplerbench.benchmarks.scoring.feature_references import load_references
-from samplerbench.benchmarks.scoring.real_data import HELD_OUT, load_real_data
+from samplerbench.benchmarks.scoring.real_data import load_real_data
 from samplerbench.models import make_model
+from samplerbench.models.reference import HELD_OUT
 
 
 def test_real_samples_come_from_a_file(tmp_path):

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from samplerbench.benchmarks.scoring.feature_references import load_references
-from samplerbench.benchmarks.scoring.real_data import HELD_OUT, load_real_data
+from samplerbench.benchmarks.scoring.real_data import load_real_data
 from samplerbench.benchmarks.scoring.real_files import read_folder
 from samplerbench.models import make_model
+from samplerbench.models.reference import HELD_OUT
 
 N = 30
 

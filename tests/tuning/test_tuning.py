@@ -15,6 +15,7 @@ from looping import each
 from scipy.optimize import minimize_scalar
 from tuners import refusal, tuner
 
+from samplerbench import from_function, tune
 from samplerbench.benchmarks.planning import gits
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.planning.tuned_schedule import LEAST, Spacing, TunedGrids
@@ -364,3 +365,10 @@ def test_tune__mistakes_are_one_sentence_and_exit_code_2(
 
 def test_a_task_is_named_once(gmm):
     assert targets_of([EULER, EULER], gmm, None, [5, 5]) == [Target(EULER, 5)]
+
+
+def test_tune__two_models_of_one_name_are_told_apart_or_refused_by_this_reason(tmp_path):
+    """The model that is tuned on was said to be its own hold-out model."""
+    twins = [from_function(lambda x, s, k=k: k * x, event=(2,)) for k in (0.1, 0.2)]
+    with pytest.raises(ValueError, match="both named function; name one of them"):
+        tune(twins[0], ["euler"], steps=[2], out=tmp_path / "t.json", holdout_model=twins[1])

@@ -61,7 +61,6 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
-    """Return the code of a sampler; add the classes that it names to ``classes``."""
     if isinstance(sampler, Tabulated):
         return _value_code(sampler, classes)
     call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
@@ -70,7 +69,6 @@ def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
 
 
 def _import_lines(classes: Iterable[type]) -> Iterator[str]:
-    """Yield the lines that import classes, one for each module."""
     modules: dict[str, list[str]] = {}
     for cls in classes:
         module = cls.__module__.partition("samplerbench.")[2] or cls.__module__
@@ -80,7 +78,6 @@ def _import_lines(classes: Iterable[type]) -> Iterator[str]:
 
 
 def _value_code(value: Any, classes: dict[type, None]) -> str:
-    """Return the code of a value; add the classes that the code names to ``classes``."""
     if isinstance(value, Tabulated):
         classes[type(value)] = None
         table = _value_code(value.table, classes)
