@@ -349,6 +349,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Return noise ``z`` denoised at level inf; raise a ValueError if not ``infinite``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._infinity_terms
@@ -394,5 +395,6 @@ class NativeDenoiser(Denoiser):
 
 
 def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
+    """Return the index in rising ``choices`` of the number nearest to each ``wanted``."""
     after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
     return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

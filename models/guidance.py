@@ -110,6 +110,7 @@ def guide_both(
 
 
 def _insert(whole: Tensor, part: Tensor, rows: Tensor | slice, channels: int | None) -> Tensor:
+    """Return ``whole`` with ``part`` in place of its ``rows`` and first ``channels``."""
     every = isinstance(rows, slice)
     if every and channels is None:
         return part

@@ -135,6 +135,7 @@ class MMSECurve:
 
     @cached_property
     def _primitive(self) -> CubicSpline:
+        """Antiderivative of :attr:`_spline`."""
         return self._spline.antiderivative()
 
 

@@ -152,6 +152,7 @@ def copy_to_device(holder: Any, device: torch.device | str) -> Any:
 
 
 def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """Return a copy of ``tensor`` on ``device``; a parameter's copy is a parameter."""
     twin = tensor.detach().to(device, copy=True)
     return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
 

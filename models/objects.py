@@ -28,6 +28,8 @@ Draw = Callable[[int, int], Tensor]
 
 
 class _FunctionDenoiser:
+    """Function ``denoise`` with the attributes that the harness reads from a model."""
+
     def __init__(self, denoise: Callable[[Tensor, Any], Tensor], **attributes: Any) -> None:
         self.denoise = denoise
         vars(self).update(attributes)

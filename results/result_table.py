@@ -176,6 +176,7 @@ class ResultTable(TypedTable):
         return f"{''.join(self._rankings())}<details><summary>All rows</summary>{rows}</details>"
 
     def _rankings(self) -> Iterator[str]:
+        """Yield an HTML table for each model with values: samplers by budgets, best first."""
         for model, part in comparable_parts(self.ok.frame):
             rows = type(self)(part.drop(columns=["curve", "slot"]))
             quantity = default_quantity(rows_as_dicts(rows.frame))

@@ -175,6 +175,7 @@ def _sentence_on_plateau(findings: Findings) -> str:
 
 
 def _sentence_on_floor(crossings: pd.DataFrame) -> str:
+    """Return the sentence on the curve that reaches the sampling noise first; "" if none does."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""

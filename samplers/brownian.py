@@ -246,6 +246,7 @@ class BrownianNoise:
 
     @cached_property
     def _white_noise(self) -> SampleNoise:
+        """White noise of the same seed, for draws that the paths do not give."""
         return SampleNoise(self.seed, self.ids, self.event, self.dtype)
 
     def _is_covered(self, cur: float, nxt: float) -> bool:

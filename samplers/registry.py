@@ -203,6 +203,7 @@ def get(name: str) -> Any:
 
 
 def _how_to_load(name: str) -> str:
+    """Return how to load a file or package ``name`` of the current folder; "" if there is none."""
     if not name.isidentifier():
         return ""
     if Path(name, "pyproject.toml").is_file():

@@ -157,6 +157,7 @@ def advise(
 def _measure_rates(
     request: AdviceRequest, executor: Executor, world: WorkerContext
 ) -> tuple[float, float]:
+    """Return evaluations a second: of all workers at batch size RATED, of one at batch size 1."""
     task = request.task(measure_speeds, (1, RATED), 0.3)
     rates = []
     for _, outcome in executor.map([task] * executor.size, world):
@@ -193,6 +194,7 @@ def _budgets_of(
 
 
 def _check_time(run: Run) -> None:
+    """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(run.budgets) * (LEAST * FIRST + 3 * 32)) / run.rate

@@ -176,6 +176,7 @@ def ratios_at_half_the_budget(
 
 
 def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
+    """Return the entries "default" and "best", to time and draw; leave out any that cannot run."""
     best = result.leaders.get(run.request.library)
     shown = {"default": result.default} | ({"best": best} if best else {})
     return {name: entry for name, entry in shown.items() if entry.has_steps}

@@ -174,4 +174,5 @@ def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
 
 
 def _without_search_results(sampler: Sampler) -> Sampler:
+    """Return the sampler without its search results for a model (field ``found``)."""
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]

@@ -197,6 +197,7 @@ def fit_leaders(
 
 
 def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterator[str]:
+    """Yield sentences on the budgets ``none`` without fits: by lack of time, then by failures."""
     if late := ", ".join(str(n) for n in sorted(none) if n not in failed):
         yield f"With {late} evaluations there was no time to fit noise levels and coefficients."
     for n in sorted(none):
@@ -232,6 +233,7 @@ def _targets(run: Run, race: BudgetResult) -> Iterator[FitTarget]:
 def _affordable_targets(
     run: Run, targets: Sequence[FitTarget], seconds: float
 ) -> Iterator[FitTarget]:
+    """Yield targets that fit in ``seconds``: the requested library's first, then the cheapest."""
     library = run.request.library
     own = {library, OWN_FIELDS.get(library, "")}
     for target in sorted(targets, key=lambda t: (own.isdisjoint(t.fields), t.cost)):

@@ -116,6 +116,7 @@ def _draw_plot(series: Sequence[Series], width: Width) -> Markup:
 
 
 def _draw_curve(axes: Axes, curve: Series, place: int) -> None:
+    """Draw a curve with its intervals, below all curves with a smaller ``place``."""
     above, style = 3 - place / 10, {**line_keywords(curve.style), **marker_keywords(curve.style)}
     xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
     axes.plot(xs, ys, **style, zorder=above)
@@ -253,6 +254,7 @@ def _strips_of_budget(budget: Budget, library: str, pictures: Pictures) -> tuple
 
 
 def _data_uri(images: Pictures8) -> str:
+    """Return pictures ``(n, height, width[, 3])`` side by side, as a data URI."""
     small = shrink_pictures(images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1))
     gap = max(1, round(max(small.shape[2:]) / 28))
     return data_uri(side_by_side(with_alpha(small), len(small), gap))
@@ -308,6 +310,7 @@ def _value_in_words(value: Any) -> str:
 
 
 def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
+    """Return (name, title, [(row, recommendation), …]) of each library; the page's own is first."""
     first = shown_library(advice.budgets, advice.library)
     pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
     for budget in advice.budgets:

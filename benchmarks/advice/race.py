@@ -214,6 +214,7 @@ class Race(Generic[Measurements]):
                 self.measurements[number] = self.join(self.measurements.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
+        """Merge each configuration into an earlier one with the same fields and distances."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
         for number in [n for n in order if n in self.measurements]:
             standing = self.measurements[number]

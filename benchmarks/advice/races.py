@@ -57,6 +57,7 @@ def run_races(run: Run, share_for_fits: Callable[[Run], float]) -> Iterator[Budg
 
 
 def _probe_model(run: Run) -> ProbeData | None:
+    """Return the probe of the model; None if it fails or would take too much of the time."""
     if PROBED / run.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
@@ -83,6 +84,7 @@ def _budgets_with_auto_rule(run: Run, budgets: Sequence[int], until: float) -> s
 def _entries_in_order_of_trial(
     run: Run, budget: int, probe: ProbeData | None, *, auto: bool
 ) -> list[Entry]:
+    """Return the entries to race: present sampler, ``auto``, and the others by forecast error."""
     first, others = [], []
     for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)
@@ -284,6 +286,7 @@ def race_again(run: Run, race: BudgetResult, tuned: Sequence[Entry], late: Late)
 
 
 def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return the survivors by field, best first, without empty fields; ``some`` have raced."""
     return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
 
 
@@ -307,6 +310,7 @@ def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str 
 
 
 def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
+    """Return entries in order of trial: first few, a few of each field, small fields, others."""
     first = list(entries[:FIRST_ENTRIES])
     fields = [[entry for entry in entries if name in entry.libraries] for name in FIELDS]
     for members in fields:
@@ -324,6 +328,7 @@ def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str,
 
 
 def _is_hopeful(entry: Entry, before: Sequence[BudgetResult]) -> bool:
+    """Return False if an entry was far above the best of all its fields at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],

@@ -133,6 +133,7 @@ class AdviceRequest:
 
     @property
     def _native(self) -> list[str]:
+        """List with schedule "native" if the model comes with levels, else empty."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def plan_cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
@@ -271,6 +272,7 @@ def parse_current_sampler(text: str) -> tuple[Sampler, str]:
 
 
 def _has_scheduler(model: Denoiser) -> bool:
+    """Return True if a scheduler came with the model, even one that this library does not know."""
     try:
         return model.own_sampling(10) is not None
     except ValueError:

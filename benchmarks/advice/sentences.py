@@ -84,11 +84,13 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
 
 
 def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
+    """Return True if ``kind`` is the verdict on a recommendation that differs from the default."""
     is_default = is_same_configuration(best.choice, budget.default)
     return not is_default and verdict(best.to_default) == kind
 
 
 def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
+    """Return as text the budgets for which ``holds(budget, best)`` is True; "" for none."""
     budgets = [budget.nfe for budget, best in pairs if holds(budget, best)]
     return evaluations_in_words(*budgets) if budgets else ""
 
@@ -123,6 +125,7 @@ def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
 
 
 def _compare_with_own_solvers(budget: Budget, library: str) -> str:
+    """Return a sentence that compares with the library's best usual or built-in solver, or ""."""
     rival = best_usual_solver(budget, library)
     if rival is None or rival.ratio is None:
         return ""
@@ -155,6 +158,7 @@ def _range(numbers: Collection[int]) -> str:
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
+    """Return (M, N) of largest N / M where M evaluations of ours beat N of the default, or None."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -175,6 +179,7 @@ def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
 
 
 def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
+    """Return a sentence on the cost of the search of ``auto``; "" without a search."""
     searched = {b.nfe: n for b, best in pairs if (n := best.choice.search_evaluations)}
     if not searched:
         return ""
@@ -190,6 +195,7 @@ def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
 
 
 def _gain_of_fits(pairs: Pairs) -> str:
+    """Return sentences on budgets with fits to the model and on what fits gain; "" without fits."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""
@@ -208,6 +214,8 @@ def _gain_of_fits(pairs: Pairs) -> str:
 
 
 def _other_budgets(pairs: Pairs, first: Budget) -> str:
+    """Return sentences that compare with the default at budgets not in the headline, or ""."""
+
     def elsewhere(kind: Verdict) -> str:
         return _budgets_where(
             [pair for pair in pairs if pair[1].to_default],
@@ -243,6 +251,8 @@ def _draws_noise(pairs: Pairs) -> str:
 
 
 def _by_mean_square(pairs: Pairs) -> str:
+    """Return a sentence on budgets where the default's root mean square error is smaller, or ""."""
+
     def is_larger(budget: Budget, best: Best) -> bool:
         mine, now = best.choice.rms, budget.default.rms
         larger = mine is not None and now is not None and mine > now
@@ -254,6 +264,7 @@ def _by_mean_square(pairs: Pairs) -> str:
 
 
 def _what_library_lacks(pairs: Pairs, library: str) -> str:
+    """Return a sentence on the best sampler that the library lacks and its gain, or ""."""
     costs = [
         (best.to_best.low, budget.nfe, best.to_best, budget)
         for budget, best in pairs
@@ -280,6 +291,8 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
 
 
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
+    """Return sentences on budgets from which on more evaluations gain nothing measurable, or ""."""
+
     def holds_zero(best: Best) -> bool:
         value = best.choice.fd_conv
         return value is not None and not value.flag and value.low <= 0 <= value.high
@@ -302,6 +315,7 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
 
 
 def _from_which_budget_on(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
+    """Return "From N evaluations on" if ``holds`` from N on, "With N" for the last N, or ""."""
     flags = [holds(best) for _, best in pairs]
     place = next((n for n in range(len(flags)) if all(flags[n:])), None)
     if place is None:
@@ -322,6 +336,7 @@ def _ties(pairs: Pairs) -> str:
 
 
 def _in_distribution(pairs: Pairs) -> str:
+    """Return a sentence on samplers nearer in distribution than the best by error, or ""."""
     parts = []
     for budget, _ in pairs:
         if other := budget.in_distribution:

@@ -55,6 +55,7 @@ def _safe_text(words: str, style: str = "") -> Text:
 
 
 def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
+    """Print each row: recommendation, comparison with the default, then the other columns."""
     width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
     names = max(_safe_text(row.use).cell_len for row in rows)
     texts = max(_safe_text(row.now.text).cell_len for row in rows)
@@ -86,6 +87,7 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
 
 
 def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
+    """Print texts one after the other, as many on a line as fit; wrap longer ones at spaces."""
     lines: list[Text] = []
     for place, piece in enumerate(pieces):
         part = piece if place == len(pieces) - 1 else piece + Text(";", style=piece.style)
@@ -101,6 +103,7 @@ def _print_pieces(pieces: list[Text], margin: Text, console: Console) -> None:
 
 
 def _wrap(words: str, width: int) -> list[str]:
+    """Return lines of at most ``width`` letters. Intervals and longer words are not broken."""
     lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
         joined = f"{lines[-1]} {word}".strip()

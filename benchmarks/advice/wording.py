@@ -104,6 +104,7 @@ def name_in_sentence(choice: Choice) -> str:
 
 
 def _own_choice(best: Best) -> Choice | None:
+    """Return ``best.own`` under the name that its lines give to the solver, if they give one."""
     named = named_solver(best.library, best.own_lines.code) if best.own_lines else ""
     return replace(best.own, sampler=named) if best.own and named else best.own
 
@@ -216,6 +217,7 @@ def table_row(budget: Budget, library: str) -> TableRow:
 
 
 def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
+    """Return ``words`` with the choice's evaluations for ``{}``; "" if 0 or all of the budget."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
@@ -238,6 +240,7 @@ def compare_with_default(best: Best, budget: Budget) -> TableCell:
 
 
 def _in_distribution(best: Best, default: Choice) -> TableCell:
+    """Return the cell that compares with the default by ``fd_conv``, for lack of errors."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         why = "it draws noise" if default.draws_noise else "time ran out"
@@ -282,6 +285,7 @@ def compare_with_best(best: Best, budget: Budget) -> TableCell:
 
 
 def _compare(ratio: Value, name: str = "") -> TableCell:
+    """Return the cell for the recommendation's error over the error of ``name`` ("": default)."""
     outcome, prefix = verdict(ratio), f"{name}: " if name else ""
     if outcome == "open":
         return TableCell("no difference shown", f"{prefix}{undecided_ratio_in_words(ratio)}")

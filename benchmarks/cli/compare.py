@@ -125,6 +125,11 @@ def gate(
 def _requested_comparisons(
     runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]
 ) -> list[Comparison]:
+    """Return the comparisons that the options of ``compare`` request.
+
+    ``fair`` lists the options that choose a schedule for each sampler: "best", "author" or "tuned".
+    Raises a ValueError for options that contradict each other.
+    """
     from ...results.comparison.compare import compare as cells
     from ...results.comparison.compare import compare_with
 

@@ -211,6 +211,7 @@ def samples(
 
 
 def _done_part_in_words(folder: Path, cells: set[str]) -> str:
+    """Return a sentence on the cells with results; "" if there is no run directory."""
     from ...results.result_table import load
 
     if not (folder / "parts").is_dir():
@@ -247,6 +248,7 @@ def print_verdicts(analyses: InterimAnalyses) -> None:
 
 
 def _format_difference(row: dict[str, Any]) -> str:
+    """Return a row's difference as ``Δ [low, high]`` with two digits; "" without an interval."""
     from ...results.text import format_number
 
     if row.get("low") is None:

@@ -70,6 +70,7 @@ def check(
 
 
 def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
+    """Return the samplers to check; raises a ValueError unless names or ``--all`` are given."""
     from ... import samplers
     from ..checking import sampler_to_check
 

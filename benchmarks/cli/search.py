@@ -252,6 +252,7 @@ def tune(
 
 
 def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other: str) -> None:
+    """Print the table of tuned entries and how to read it; ``other`` names the held-out model."""
     from ..tuning.problem import RESOLVED
 
     print_rows([_printed_row(entry) for entry in entries])

@@ -228,6 +228,10 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:
+    """Return a sentence on the budget from which a model's own error dominates.
+
+    If ``whole`` is empty, it says that samples are too few, or is "" if not ``measured``.
+    """
     from ...results.text import format_number
 
     if not len(whole):

@@ -181,6 +181,7 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
 
 
 def _registered_twin(sampler: Sampler) -> str:
+    """Return the name of a registered sampler with the same coefficients; "" if there is none."""
     grids = [karras(7, *RANGE, to_zero=to_zero) for to_zero in (True, False)]
 
     def weights(of: Sampler) -> list[float] | None:

@@ -99,6 +99,7 @@ def exception_in_words(error: BaseException) -> str:
 
 
 def _is_sampler_code(file: Path) -> bool:
+    """Return True if a file may contain the checked sampler's code."""
     loop = file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
     library = "site-packages" in file.parts or file.name.startswith("<")
     return not (loop or library or file.parent == _OURS)
@@ -121,6 +122,7 @@ def print_conformance(result: Conformance, console: Console) -> None:
 
 
 def _error_table(data: dict[str, dict[str, list[float]]]) -> Table:
+    """Return a table of errors: rows are problems and grids, columns numbers of steps."""
     steps = max((entry["N"] for entry in data.values()), key=len)
     table = Table("problem / grid", title="RMS error from exact start values", **TABLE)
     for n in steps:

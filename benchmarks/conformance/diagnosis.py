@@ -53,6 +53,7 @@ class Findings:
 
 
 def _explain_step_ratio(found: Findings) -> Iterator[str]:
+    """Yield a cause if orders are right on equal steps and wrong on unequal steps."""
     slopes, low = found.slopes, found.low
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     if low <= karras and (ThreeModes.name, "karras") in low and len(slopes) > 2:
@@ -73,6 +74,7 @@ def _explain_step_ratio(found: Findings) -> Iterator[str]:
 
 
 def _explain_nonlinearity(found: Findings) -> Iterator[str]:
+    """Yield a cause if orders are right on the Gaussian and wrong on the mixture."""
     slopes, low = found.slopes, found.low
     curved = {key for key in slopes if key[0] == ThreeModes.name}
     if len(slopes) > 2 and low and low == curved:
@@ -85,6 +87,7 @@ def _explain_nonlinearity(found: Findings) -> Iterator[str]:
 
 
 def _explain_wrong_order(found: Findings) -> Iterator[str]:
+    """Yield a cause if measured orders are near 0, or agree on an order that is not declared."""
     slopes, order = np.array([*found.slopes.values()]), found.sampler.order
     if not len(slopes) or found.passed("order") or order is None:
         return
@@ -112,6 +115,7 @@ def _explain_wrong_order(found: Findings) -> Iterator[str]:
 
 
 def _explain_start(found: Findings) -> Iterator[str]:
+    """Yield a cause if only runs with a sampler's own first steps are wrong."""
     if found.passed("order") and found.passed(SHIPPED) is False:
         yield (
             "right from exact start values, wrong after its own start: the first steps, which have "
@@ -120,6 +124,7 @@ def _explain_start(found: Findings) -> Iterator[str]:
 
 
 def _explain_end_at_zero(found: Findings) -> Iterator[str]:
+    """Yield a cause if only grids that end at 0 fail."""
     failed = found.faults("finite")
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
     if only_zero or (found.passed("order") and found.passed("to zero") is False):
@@ -130,6 +135,7 @@ def _explain_end_at_zero(found: Findings) -> Iterator[str]:
 
 
 def _explain_float32_or_short_grids(found: Findings) -> Iterator[str]:
+    """Yield a cause if only float32 runs or grids of one or two steps fail."""
     failed = found.faults("finite")
     if all(entry["to_zero"] for entry in failed):
         return
@@ -146,6 +152,7 @@ def _explain_float32_or_short_grids(found: Findings) -> Iterator[str]:
 
 
 def _explain_row_sums(found: Findings) -> Iterator[str]:
+    """Yield a cause if only rows with history entries, or only steps to 0, fail to sum to 1."""
     wrong = found.faults("algebra")
     if not wrong:
         return
@@ -175,6 +182,7 @@ def _explain_moments(found: Findings) -> Iterator[str]:
 
 
 def _explain_undeclared_noise(found: Findings) -> Iterator[str]:
+    """Yield a cause if a sampler draws noise and declares itself not stochastic."""
     runs = found.checks.get("runs")
     if runs and "stochastic = False asked for noise" in runs.detail:
         yield "it draws noise: declare stochastic = True"

@@ -294,11 +294,13 @@ def _shared_paths() -> tuple[BrownianNoise, CachedNoise]:
 
 
 def _end_on_paths(sampler: Sampler, n: int) -> Tensor:
+    """Return samples ``(PATHS, 2)`` of the mixture after ``n`` steps on the shared paths."""
     noise, grid = _shared_paths()[1], GRIDS["uniform_lambda"](n)
     return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), grid, noise)
 
 
 @cache
 def _limit_on_paths() -> Tensor:
+    """Return accurate end states ``(PATHS, 2)`` of the reverse SDE on the shared paths."""
     paths, _ = _shared_paths()
     return path_limit(problems()[1], paths.tree, INTERIOR[1] * paths.initial(), LOG2_LIMIT_STEPS)

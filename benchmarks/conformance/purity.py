@@ -75,6 +75,7 @@ def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
 
 
 def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
+    """Return (True, note), or (False, fault) if runs modify latents, outputs, history entries."""
     noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational()), latents * GRID.sigma[0]
     before = x.clone()
@@ -98,6 +99,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
 
 
 def _is_value(sampler: Any) -> tuple[bool, str]:
+    """Return (True, note), or (False, fault) unless a sampler is a frozen dataclass that pickles."""
     kind = type(sampler)
     params = getattr(kind, "__dataclass_params__", None)
     if not params or not params.frozen:
@@ -113,6 +115,7 @@ def _is_value(sampler: Any) -> tuple[bool, str]:
 
 
 def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
+    """Return (True, note), or (False, fault) unless a plan repeats, and has Python scalars only."""
     plan = sampler.plan(GRID)
     if list(plan) != list(sampler.plan(GRID)):
         return False, "plan() of the same grid is another plan the second time"

@@ -223,6 +223,8 @@ def _ask(
 
 @dataclass
 class _Network:
+    """Network of a job, whose requests are checked, counted and served."""
+
     job: Job
     denoise: RowDenoise
     draw: Callable[[int], Tensor]

@@ -110,6 +110,8 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
 
 @dataclass
 class _LimitedMeter(Meter):
+    """Meter that ends a run with a Failure when its evaluations exceed ``limit``."""
+
     limit: int | None = None
 
     def add(self, rows: int) -> None:
@@ -299,6 +301,7 @@ def _denoise_rows(
 
 
 def _draw_unscored(model: Denoiser, seed: int, count: int) -> Tensor:
+    """Return states at sigma_max of latents that no scored sample has."""
     ids = torch.arange(SEARCH_IDS, SEARCH_IDS + count)
     return latents(model, ids, seed, model.dtype)[0]
 

@@ -317,6 +317,7 @@ def _read_claims(claims: Mapping[str, Any] | None, subject: _Subject) -> Claims:
 
 
 def _describe_solver(sampler: str, schedule: str, **facts: Any) -> Solver:
+    """Return a solver's description, with a name on the board made of sampler and schedule."""
     name = f"{sampler} on {schedule}" if schedule else sampler
     name = "".join(c for c in name.replace("=", " ") if c.isalnum() or c in "_.:+() -")[:80]
     return Solver(name=name, sampler=sampler, schedule=schedule, **facts)

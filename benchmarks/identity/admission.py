@@ -133,6 +133,7 @@ class Admission:
         return None
 
     def _restore(self, cell: Cell) -> dict[str, Any]:
+        """Restore a cell that was set aside, and return its ``made.json``; {} if there is none."""
         match = self.find_restorable(cell)
         if match is None:
             return {}

@@ -134,6 +134,7 @@ def lpips_conv(cell: Context) -> Measured:
 
 
 def _mean_of(values: FloatArray, name: str, **beside: object) -> Measured:
+    """Return columns ``name`` (mean of ``values``), its error, ``beside``; empty without values."""
     if not len(values):
         return Measured({})
     se = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan

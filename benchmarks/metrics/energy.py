@@ -23,6 +23,7 @@ MOST = 5_000
 
 
 def _minus_distance(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the kernel matrix -|x_i - y_j|, ``(n, m)``, of rows x_i and y_j."""
     squares = np.einsum("ij,ij->i", x, x)[:, None] + np.einsum("ij,ij->i", y, y) - 2 * (x @ y.T)
     return -np.sqrt(np.maximum(squares, 0.0))
 

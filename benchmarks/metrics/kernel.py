@@ -106,6 +106,7 @@ def bilinear_form(
 
 
 def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the kernel matrix (x_i·y_j / d + 1)³, ``(n, m)``, of rows x_i and y_j."""
     inner = x @ y.T
     inner /= x.shape[1]
     inner += 1
@@ -206,6 +207,10 @@ Side = tuple[NDArray, FloatArray]
 def _noise(
     second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
 ) -> Noise:
+    """Return the :class:`.Noise` of both sides together, with the given ``second`` and ``unit``.
+
+    The moment ``cross`` is estimated from at most PAIRS samples of each side.
+    """
     if unit == 0:
         return Noise(second, 0.0, 0.0)
     (x, u), (y, v) = side_x, side_y
@@ -227,6 +232,7 @@ def _spread(n: int) -> NDArray[np.int_]:
 
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
+    """Return the mean over i ≠ j of u_i u_j k(x_i, x_j), for at least two samples."""
     diagonal = np.concatenate([kernel.itself(rows) for _, rows in float64_blocks(x, block)])
     pairs = bilinear_form(x, u, x, u, block, kernel) - float(u**2 @ diagonal)
     return pairs / (len(u) * (len(u) - 1))

@@ -133,5 +133,6 @@ def sliced_distance(cell: Context) -> Measured:
 
 
 def _floor(cell: Context, n: int) -> float | None:
+    """Return the SWD between two sets of ``n`` held-out features; None if fewer than 2 n exist."""
     both = cell.held_out(2 * n)
     return sliced_wasserstein(both[n:], both[:n]).value if len(both) == 2 * n else None

@@ -142,6 +142,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
+    """Store hashes of the files that a model opened, so that behaviour_of notices new contents."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

@@ -137,6 +137,7 @@ def plan_cells_of_record(
 def _steps_and_budgets(
     suite: Suite, entry: ModelEntry
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Return the numbers of steps and the budgets of a model: its own, or else the suite's."""
     own = entry.steps is not None or entry.nfe is not None
     return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
 
@@ -155,6 +156,7 @@ def expand_fixed_grid_keyword(specs: Sequence[Spec]) -> list[Spec]:
 
 
 def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
+    """Yield the sampler of a spec; if adaptive without a tolerance, one for each tolerance."""
     options = parse_spec(spec)
     sampler = samplers.make(options)
     open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(options)
@@ -165,6 +167,7 @@ def _samplers_of_spec(spec: str | dict[str, Any], tolerances: tuple[float, ...])
 
 
 def _check_start(start: Start, schedule: Schedule) -> Start:
+    """Return the start; if the schedule cannot begin at its level, with a reason to skip it."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
     reason = (
@@ -278,6 +281,7 @@ def _plan_cells(
 def _why_skipped(
     subject: ModelRun, sampler: Sampler, grid: Grid | None, budget: int | None, *, infinite: bool
 ) -> str:
+    """Return the reason to skip a cell; "" if there is none."""
     if grid is None and infinite:
         return f"{sampler.name} needs two steps or more where the first is from an infinite level"
     if infinite and subject.execution != "eager":

@@ -120,6 +120,7 @@ _BETAS = {"ms_coco": (0.00085, 0.012), "lsun_bedroom_ldm": (0.0015, 0.0195)}
 
 
 def _read_dyweight(path: Path) -> PublishedTable:
+    """Return the table in a ``network-snapshot-*.pkl`` of DyWeight (Zhao et al. 2026)."""
     value = open_checkpoint(path).value
     found = [value.get(k) for k in ("predictor", "loss_fn")] if isinstance(value, Mapping) else []
     parts = [part for part in found if isinstance(part, PersistentObject)]
@@ -202,6 +203,7 @@ def dyweight_table(
 
 
 def _read_neural_solver(path: Path, part: str, sigma_max: float) -> list[PublishedTable]:
+    """Return the tables in a Python file of NeuralSolver (Wang et al. 2025), read as literals."""
     try:
         tree = ast.parse(read_regular(path, LARGEST_JSON))
         named = {
@@ -237,6 +239,7 @@ def _read_neural_solver(path: Path, part: str, sigma_max: float) -> list[Publish
 
 
 def _literal(node: ast.expr) -> Any:
+    """Return the value of a literal that may contain calls of ``dict`` with keywords."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         return {str(word.arg): _literal(word.value) for word in node.keywords}
     return ast.literal_eval(node)

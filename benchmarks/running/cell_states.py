@@ -62,6 +62,7 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
 
 
 def _failure_inputs(cell: Cell) -> Record:
+    """Return settings outside a cell's key; after their change, a failed cell is tried again."""
     return {
         "batch_size": cell.batch_size,
         "samplerbench": package_version(),

@@ -111,6 +111,7 @@ def check_model(
 def _compare_with_data(
     model: Denoiser, reference: Reference | None, data: Tensor | None, device: str
 ) -> str:
+    """Check the denoising error; return "", or the reason why it could not be checked."""
     if model.kind == "map":
         return "it is a few-step map"
     if has_altering_wrapper(model):
@@ -144,6 +145,7 @@ def _call_checked(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tens
 def _remedy_for_failed_call(
     model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor
 ) -> str:
+    """Return a clause with the remedy for a failed call; "" if none is known."""
     if "require grad" in str(error) or "requires grad" in str(error):
         return "; models are called without gradients: put `with torch.enable_grad():` around what needs them"
     if len(x) > 1:
@@ -171,6 +173,7 @@ def _check_output(model: Denoiser, d: Tensor, x: Tensor, sigma: float) -> None:
 
 
 def _check_decoder(model: Denoiser, latents: Tensor) -> None:
+    """Raise a ValueError if a decoder fails on noise, is not finite, or depends on the batch."""
     rtol, atol = tolerance_of(torch.float32, latents.device.type)
     try:
         images, first = model.decode(latents), model.decode(latents[:1])
@@ -240,6 +243,7 @@ class DenoisingErrors(NamedTuple):
 
 
 def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None:
+    """Raise a ValueError if the errors break a bound that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
     variance = _mean_square(x0 - x0.mean(0))
     ends, std = {model.sigma_max, model.sigma_min}, math.sqrt(variance)

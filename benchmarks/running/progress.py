@@ -124,6 +124,7 @@ class Reporter:
 
 
 def _clock(seconds: float) -> str:
+    """Return seconds as ``1:05``, or ``1:02:05`` with hours."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

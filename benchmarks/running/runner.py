@@ -169,6 +169,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
 
 
 def _write_run_json(setup: Setup) -> None:
+    """Write ``run.json``, which keeps a record of earlier runs into the same directory."""
     run, about = setup.directory, setup.about
     stored = run.run()
     earlier = list(stored.get("earlier", []))
@@ -206,6 +207,7 @@ def _settings_that_tell_runs_apart(run: Mapping[str, Any]) -> tuple[object, ...]
 
 
 def _expected_work(setup: Setup) -> tuple[dict[str, float], dict[str, float]]:
+    """Return expected evaluations for missing samples by cell key, and for references by model."""
     cells = {
         cell.key: expected_evaluations(setup.models[cell.model], cell)
         * sum(b - a for a, b in lacking)

@@ -138,6 +138,7 @@ class SamplerProbes:
         return fingerprint if facts.items() <= fingerprint.exact.items() else None
 
     def _run_conformance_checks(self, cell: Cell) -> list[str]:
+        """Return the names of the checks that a sampler fails; [] if it crashes or hangs."""
         from .. import conformance
 
         fingerprint = self.fingerprint(cell)

@@ -190,6 +190,7 @@ def setup_of_last_analysis(setup: Setup) -> Setup:
 
 
 def _check_question(until: Until, cells: list[Cell]) -> None:
+    """Raise a ValueError if there is nothing to compare, or ``max_samples`` is too small."""
     samplers = sorted({cell.sampler.name for cell in cells})
     if until.baseline is not None and until.baseline not in samplers:
         raise ValueError(
@@ -316,6 +317,7 @@ def _comparison_columns(pair: Pair | None, until: Until, level: float) -> Row:
 
 
 def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
+    """Return "undecided", or "futile" if more samples cannot decide a row, and the reason."""
     a, b, gap = judgement.baseline, judgement.candidate, judgement.gap
     if (
         a.reference is None
@@ -335,6 +337,7 @@ def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
 
 
 def _precision_columns(entry: Entry, until: Until) -> Row:
+    """Return "verdict" ("precise" or "undecided") and "reason"; {} without target or estimate."""
     quantity = find(until.column)
     estimate = entry.estimate(quantity)
     if until.target_se is None or estimate is None or estimate.se is None:

@@ -222,6 +222,7 @@ def draw_for_leader(setup: Setup, report: Reporter) -> bool:
 
 
 def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
+    """Wait for the leader's plan, and return the keys of its cells; None if the leader ended."""
     while (planned := claims.planned_cells()) is None:
         if _has_no_leader(directory):
             return None
@@ -247,6 +248,7 @@ def _has_no_leader(directory: RunDir) -> bool:
 
 
 def _shard_task(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
+    """Return the task that draws samples ``start`` … ``stop - 1`` of a cell."""
     reference = setup.references[cell.model]
     return ShardTask(
         cell,

@@ -215,6 +215,7 @@ def _time_at_size(
     report: Reporter,
     executor: Executor,
 ) -> None:
+    """Time cells at one batch size, and write the columns of each cell as soon as it ends."""
     options, model = setup.suite.timing, cells[0].model
     title = f"{model}: timing" + (f" batches of {size}" if size else "")
     if size is None:

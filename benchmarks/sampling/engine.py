@@ -166,6 +166,7 @@ def wait_for_device(device: torch.device) -> None:
 
 
 def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recording:
+    """Return a recording of a cell's run on a batch like ``ids``, or raise a Failure."""
     from ...samplers.cuda_graphs import CudaGraph, capture
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
@@ -181,4 +182,5 @@ def _record_run(model: Denoiser, cell: Cell, bound: Bound, ids: Tensor) -> Recor
 
 
 def _inputs_of_batch(bound: Bound, ids: Tensor) -> tuple[Tensor, ...]:
+    """Return the inputs of a batch besides the latents: sample numbers, and labels if any."""
     return (ids,) if bound.labels is None else (ids, bound.labels)

@@ -130,6 +130,7 @@ def _compile_model(model: Denoiser) -> Denoiser:
 
 @cache
 def _compiler_error(device: str) -> str:
+    """Return the first line of the error from compiling a trivial program; "" if it works."""
     try:
         with warnings.catch_warnings(action="ignore"):
             torch.compile(lambda x: x + 1)(torch.ones(2, device=device))

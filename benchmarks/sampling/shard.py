@@ -244,6 +244,7 @@ def unseeded_draws() -> Iterator[GlobalDraws]:
 
 
 def _generator_states() -> dict[str, bytes]:
+    """Return the state of each generator, without waiting for a device."""
     states = {
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),
         "numpy's global generator": pickle.dumps(np.random.get_state()),  # noqa: NPY002 - it is what must stay still

@@ -262,6 +262,7 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
+    """Return ``value``; raise a ValueError if it is None, as the metric does not list ``need``."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

@@ -319,6 +319,7 @@ def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int)
 
 
 def _step(denoise: Denoise, y: Tensor, levels: list[float], path: Tensor) -> Tensor:
+    """Return y after one SRA1 step; ``path`` has the Brownian path at the step's ``levels``."""
     path = path - path[0]
     clock = torch.tensor(levels, dtype=torch.float64, device=y.device) ** -2
     area = torch.trapezoid(path, clock, dim=0)

@@ -73,6 +73,7 @@ def load_references(
 
 
 def _pin_numbers(reference: Reference) -> Reference:
+    """Return a user's reference with a hash of its moments and features in its identity."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     values = np.array([x for part in some for x in reduce_row(part)])
     numbers = np.where(np.isfinite(values), values, 0.0)  # NaN and infinity fail a later check
@@ -114,6 +115,7 @@ def _call_of_model(name: str, make: Callable[[], Made]) -> Made:
 def _reference_in_space(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
+    """Return the reference of a model in the feature space ``spec``, which is not CARD."""
     from ...models.extractors import Samples, make_extractor
     from ...models.extractors.quantised import Quantised
 
@@ -243,6 +245,7 @@ def _reference_of_statistics(
 
 
 def _unmeasurable_in_words(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
+    """Return words on metrics that ``file`` cannot give; ``fits`` is True if its images fit."""
     if known.features is not None or fits:
         data = "the features" if known.features is not None else "images"
         lacks = f"has {data} that its moments were made of, none beside them: no floor"

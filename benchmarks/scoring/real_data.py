@@ -188,6 +188,7 @@ def features_of(
 
 
 def _name_with_digest(name: str, *parts: Tensor) -> str:
+    """Return ``name`` with a digest of the samples' shapes and values."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
@@ -202,6 +203,7 @@ def _cached_arrays(
     data: str,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Mapping[str, np.ndarray]:
+    """Return ``make()``, from the folder ``cache`` if an equal extractor made it before."""
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
@@ -215,6 +217,7 @@ def _cached_arrays(
 
 
 def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
+    """Return False if ``stored`` features come from an equal extractor with unchanged files."""
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
         opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}
@@ -295,6 +298,7 @@ def _image_shape_and_range(
 
 
 def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return (channels, h, w) of images of a shape (n, …) with channels last, first or absent."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]

@@ -90,6 +90,7 @@ def measure_metrics(
 def _run_metric(
     metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
+    """Return the results of a metric; (None, {}) if a plugin fails, with a reason in ``record``."""
     if not origin(metric):
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
@@ -268,6 +269,7 @@ class Scorer:
     def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
+        """Write the pictures of a cell, and return its quality columns and influence values."""
         shards = context.shards.parts
         arrays = self.run.influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
@@ -292,6 +294,7 @@ class Scorer:
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
+        """Return settings, endpoints and reference, whose change makes a cell's score outdated."""
         return {
             "samples": cell.samples,
             "reference_steps": truth.steps if truth else None,
@@ -311,6 +314,7 @@ class Scorer:
         return ScoringReference(self.reference, converged)
 
     def _whole_samples(self, cell: Cell) -> NDArray:
+        """Return the samples of a cell stored without rounding, at most ``endpoint_count``."""
         return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:
@@ -331,6 +335,7 @@ class Scorer:
         return gather_shards(self._shards(cell), cell.samples, reread_features)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
+        """Yield the shards of a cell's samples, or raise an _UnusableShardError."""
         for start, stop in self.run.shard_ranges(cell.key, cell.samples):
             shard = self.run.read_shard(cell.key, start, stop)
             if shard is None:

@@ -173,6 +173,7 @@ def _read_npz(path: Path) -> StatisticsFile | None:
 
 
 def _read_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
+    """Read ``mu``, ``sigma`` and, if present, ADM's spatial statistics or clean-fid's features."""
     images = _stored_shape(path) if "arr_0" in keys else None
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)
@@ -200,6 +201,7 @@ def _stored_shape(path: Path) -> tuple[int, ...]:
 
 
 def _clean_fid_space(name: re.Match[str] | None) -> str:
+    """Return the feature space in a file name of clean-fid; "" for other names (None)."""
     if name is None:
         return ""
     mode, clip = name[1].replace("_", "-"), name[2]

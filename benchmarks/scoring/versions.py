@@ -55,6 +55,7 @@ def version_of(metric: Metric) -> str:
 
 
 def _code_digest(metric: Metric) -> str:
+    """Return a digest of a metric's source files, or else of its function; "unknown" if neither."""
     module = sys.modules.get(metric.measure.__module__)
     files = hashes_of_code(module, metric.measure.__module__.partition(".")[0]) if module else {}
     if files:

@@ -56,6 +56,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _read_toml(path: Path) -> str:
+    """Return a file's text. Raises a ValueError if it is no UTF-8, too large, or a line has too many dots."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(
             f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
@@ -88,6 +89,7 @@ def with_resolved_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
 
 
 def _resolve_entry(entry: Any, folder: Path) -> Any:
+    """Return an entry of ``models`` or ``schedules`` with relative paths resolved in ``folder``."""
     if isinstance(entry, str):
         try:
             spec = parse_spec(entry)
@@ -99,6 +101,7 @@ def _resolve_entry(entry: Any, folder: Path) -> Any:
 
 
 def _resolve(value: Any, folder: Path) -> Any:
+    """Return a text, or a table of texts, with relative paths of files joined to ``folder``."""
     if isinstance(value, Mapping):
         return {key: _resolve(item, folder) for key, item in value.items()}
     if not isinstance(value, str) or not _FILE.search(value):
@@ -108,6 +111,7 @@ def _resolve(value: Any, folder: Path) -> Any:
 
 
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
+    """Yield (key of the suite, text) for all names and options of models, extractors, ``schedules``."""
     for entry in suite.models:
         yield from (("models", text) for text in _texts(parse_spec(entry.name)))
     for spec in schedules:
@@ -143,6 +147,7 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in nested tables and lists, such as a spec's name and its options."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list | tuple):

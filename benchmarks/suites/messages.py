@@ -67,12 +67,14 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
 
 
 def _dotted_path(loc: tuple[int | str, ...]) -> str:
+    """Return the place of an error as keys and numbers of entries, such as ``models.0.samples``."""
     return ".".join(
         str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")
     )
 
 
 def _option_of_place(loc: tuple[int | str, ...]) -> str:
+    """Return the command-line option for a key, such as --max-samples for ``until.max_samples``."""
     name = [
         part
         for part in loc

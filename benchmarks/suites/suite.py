@@ -301,6 +301,7 @@ class Suite(StrictTable):
 
 
 def _model_entry(place: int, entry: object) -> object:
+    """Return a model's entry as a table; a text is its ``name``. Raises a ValueError for others."""
     if isinstance(entry, str):
         return {"name": entry}
     if isinstance(entry, Mapping | ModelEntry):
@@ -316,6 +317,7 @@ def _in_any_precision(name: Spec) -> dict[str, Any]:
 
 
 def _in_precisions(models: list[Any], dtypes: Any) -> list[dict[str, Any]]:
+    """Return an entry for each model and network dtype. Raises a ValueError if a dtype is no text."""
     dtypes = dtypes if dtypes and isinstance(dtypes, list | tuple) else [dtypes]
     if wrong := [dtype for dtype in dtypes if not isinstance(dtype, str)]:
         raise ValueError(f"network_dtype: a dtype is a text such as 'bfloat16', not {wrong[0]!r}")

@@ -146,6 +146,7 @@ class CellTiming:
 
 
 def _doubts_without_numbers(visit: TimedVisit) -> list[str]:
+    """Return the doubts of a visit without numbers, so that doubts of one kind can be counted."""
     return [
         " ".join(word for word in text.split() if not any(map(str.isdigit, word)))
         for text in visit.doubts

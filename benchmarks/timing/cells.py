@@ -217,12 +217,14 @@ class _TimingPass:
         return self.until is not None and time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
+        """Return True if the time is over or, after ``min_rounds``, too short for another round."""
         return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
 
     def _visit(self, timing: CellTiming, room: float = 0.0) -> None:
+        """Time a cell once more, and report it if its times suffice or an error occurs."""
         share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
         self.progress(min(1.0, share), timing.cell.label)
         try:
@@ -242,6 +244,7 @@ class _TimingPass:
             self._conclude(timing)
 
     def _begin(self, timing: CellTiming, room: float) -> None:
+        """Prepare a cell's calls, storing ``room`` bytes of states; warm up, set early columns."""
         ids = torch.arange(timing.batch, device=self.device)
         timing.work = run = prepare_timed_work(self.model, timing.cell, ids, room=room)
         timing.warm = warm_up(run.sample, self.clock, self.warm_up_ms)
@@ -282,6 +285,7 @@ class _TimingPass:
         timing.visits.append(visit)
 
     def _conclude(self, timing: CellTiming) -> None:
+        """Measure the energy if requested and available, free the cell's memory, report columns."""
         if timing.work is None:
             return
         before = time.perf_counter()

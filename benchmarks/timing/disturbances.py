@@ -87,6 +87,7 @@ def cpu_doubts(load: LoadCounters, cores: int, threads: int) -> list[str]:
 
 
 def _run_queue_seconds() -> float | None:
+    """Return the seconds that this process's threads waited for a core; None if unknown."""
     total, is_known = 0, False
     for path in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread may end in between
@@ -95,6 +96,7 @@ def _run_queue_seconds() -> float | None:
 
 
 def _machine_seconds() -> tuple[float | None, float | None]:
+    """Return all cores' busy and stolen seconds from /proc/stat; (None, None) if unknown."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
             user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
@@ -181,10 +183,12 @@ def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
 
 
 def _count_segments() -> int:
+    """Return how many memory segments torch's allocator has requested from the driver so far."""
     return int(torch.cuda.memory_stats().get("segment.all.allocated", 0))
 
 
 def _doubts_of_clocks(readings: Sequence[CallTimes]) -> list[str]:
+    """Return a reason in a list if wall clock and CUDA events disagree in total, else []."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):
         return []

@@ -177,6 +177,7 @@ def required_packages(requirements: list[str] | None = None) -> list[RequiredPac
 
 
 def _parse_requirement(text: str) -> RequiredPackage:
+    """Return the package of one line of the metadata, such as ``x>=1; extra == "dev"``."""
     found = Requirement(text)
     try:
         version = importlib.metadata.version(found.name)

@@ -86,6 +86,7 @@ def compare_fairly(
 
 
 def _metric_for_choice(source: Source, metrics: Sequence[str]) -> Quantity:
+    """Return the metric that chooses schedules; raise ValueError for several or not in HALVED."""
     measured = quantities_in_all([source], judged())
     if whole := {quantity.name for quantity in measured} & set(metrics) - set(HALVED):
         raise ValueError(f"{min(whole)} cannot be halved; choose from {', '.join(HALVED)}")
@@ -141,12 +142,14 @@ def _estimate_of_half(distances: NDArray[np.float64], row: Record, quantity: Qua
 
 
 def _split_in_halves(samples: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the first and the second half of samples. Raises a ValueError for fewer than four."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
 def _stored_features(entry: Entry, run: RunDir) -> NDArray:
+    """Return a cell's stored features, in the order of samples. Raises a ValueError without any."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.shard_ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
@@ -158,6 +161,7 @@ def _stored_features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references_by_model(source: Source) -> dict[str, FrechetReference]:
+    """Return references by model; raise ValueError if the run was scored by other references."""
     scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
     names = sorted({text(e.record, "model") for e in scored})
     models = {name: load_model(name).model for name in names}

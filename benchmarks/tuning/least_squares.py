@@ -206,6 +206,7 @@ def power_mean_of_rows(differences: Floats, power: int) -> float:
 
 
 def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: int) -> Floats:
+    """Return the damped step of z to the least power mean, from the linear model of _linearise."""
     if not len(squares):
         return np.full(pulls.shape[1], np.nan)
     least = max(NEAREST**2 * float(np.median(squares)), np.finfo(float).tiny)

@@ -217,6 +217,7 @@ class ModelTuning:
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
+        """Return the problem of latents from id ``first`` on, at first with coarse endpoints."""
         if (named.name, first) not in self._problems:
             count = self.latents if first == TRAIN_IDS else self.test_latents
             tell(f"{named.name}: converged endpoints of {count} latents")
@@ -278,6 +279,7 @@ def _untuned_and_tuned(target: Target, result: SearchResult) -> list[tuple[Sampl
 
 
 def _fields_of_numbers(result: SearchResult) -> dict[str, Any]:
+    """Return a result's levels, coefficients and network levels as an entry's fields, or None."""
     table = result.table or ()
     levels = tuple(row.level for row in table if row.level is not None)
     coefficients = tuple((row.a, *row.b) for row in table)

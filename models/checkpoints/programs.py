@@ -239,6 +239,7 @@ class ProgramNetwork:
         return torch.cat(parts)[: len(x)]
 
     def _inputs(self, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """Return the program's inputs in its order; times are rounded if it takes whole numbers."""
         of = self.signature
         times = t[:1] if of.one_time else t
         times = times.reshape(-1, *[1] * (len(of.time.shape) - 1)) if of.time.shape else times[0]

@@ -369,6 +369,7 @@ _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
 
 
 def _check_value(spec: Specification, name: str, value: Value, text: str) -> None:
+    """Raise a ValueError with ``text`` if the field or part ``name`` cannot be ``value``."""
     top, _, part = name.partition(".")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"{name}={text} is none of {', '.join(map(repr, _CHOICES[name]))}")

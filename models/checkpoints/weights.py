@@ -215,6 +215,7 @@ def _name_of_set(name: str, prefix: str) -> str:
 
 
 def _sort_key(name: str) -> tuple[bool, int]:
+    """Return the sort key of an entry name: averages first, else as in :data:`PREFERRED`."""
     is_average = AVERAGE.search(name.lower()) is not None and "online" not in name
     return not is_average, PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
 

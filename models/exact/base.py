@@ -177,6 +177,7 @@ class ExactModel(Denoiser):
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Return ``denoise(x, sigma, labels)``; call the observer, if any, with ``len(x)``."""
         if self._observer is not None:
             self._observer(len(x))
         return self.denoise(x, sigma, labels)
@@ -213,6 +214,7 @@ class ExactModel(Denoiser):
 
     @cached_property
     def _count_of_numbers(self) -> int:
+        """Count of numbers in the tensors of the model and of the models inside it."""
         held = [*vars(self).values()]
         return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
             value._count_of_numbers for value in held if isinstance(value, ExactModel)

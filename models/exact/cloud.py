@@ -125,6 +125,7 @@ class PointCloud(ExactModel):
         )
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        """Return log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for other classes."""
         prior = self._log_prior[-1] if labels is None else self._log_prior[labels]
         near = (row_stable_matmul(x, self._points.T) - 0.5 * self._norms).argmax(1)
         centre = self._points[near]
@@ -140,6 +141,7 @@ def square_distances(points: Tensor) -> Tensor:
 
 
 def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
+    """Return each point's log p(j) by label, ``(classes + 1, N)``; the last row is for no label."""
     member = torch.ones(classes + 1, count, dtype=torch.float64)
     if labels is not None:
         member[:-1] = labels == torch.arange(classes)[:, None]

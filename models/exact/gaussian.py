@@ -75,6 +75,7 @@ class Gaussian(ExactModel):
         return self.map_states(flow_of_rows, x, sigma_from, labels)
 
     def _scale_along_axes(self, x: Tensor, factors: Tensor) -> Tensor:
+        """Return the rows mean + Q [factors c], with c = Q^T (x - mean)."""
         return self._mean + row_stable_matmul(
             row_stable_matmul(x - self._mean, self._basis) * factors, self._basis.T
         )

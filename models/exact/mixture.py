@@ -185,6 +185,7 @@ class GaussianMixture(ExactModel):
         return mean, along + between + isotropic[:, :, None] * eye
 
     def _component_terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
+        """Return the :class:`ComponentTerms` of ``(n, d)`` rows."""
         x = x - self._centre
         products = row_stable_matmul(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
         coords = products[:, :, :-1] - self._offsets
@@ -217,6 +218,7 @@ class GaussianMixture(ExactModel):
         return self._floor / across, self._above * square[:, :, None] / (along * across[:, :, None])
 
     def _weights_by_label(self) -> Tensor:
+        """Return component weights by label, ``(classes + 1, K)``; the last row is for no label."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]

@@ -136,6 +136,7 @@ def make_problem(
 
 
 def _thin_mixture(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make a mixture of equal small Gaussians at ``middle`` ``(K, d)``, scaled to ``std``."""
     middle = middle - middle.mean(0)
     middle *= std / np.sqrt(np.square(middle).mean())
     count, dim = middle.shape

@@ -294,6 +294,7 @@ class Wavelet(ExactModel):
         return inverse_haar_transform(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:
+        """Return the logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""
         v = self._stds.square()[:, None] + sigma.square()[:, None]
         offset = c - self._means[:, None]
         return self._weights.log()[:, None] - 0.5 * (
@@ -301,6 +302,7 @@ class Wavelet(ExactModel):
         )
 
     def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])
@@ -310,6 +312,7 @@ class Wavelet(ExactModel):
         return mean, (chosen * (within + (centre - mean).square())).sum(0)
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
+        """Return covariances ``(n, d, d)`` of pixels, by coefficients' ``variances`` ``(n, d)``."""
         half = self._to_pixels(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )

@@ -31,6 +31,7 @@ def load(weights: str, samples: Samples) -> RgbNetwork:
 
 
 def _load_network(weights: Path) -> Any:
+    """Return the network; raise a ValueError if the file is missing or has other contents."""
     if not weights.is_file():
         problem = f"inception:{weights}: there is no such file"
         raise ValueError(f"{problem}; give the weights that torch-fidelity publishes")

@@ -141,6 +141,7 @@ AS_IT_IS = {
 
 
 def _describe_unknown(opened: Opened) -> str:
+    """Return a clause about an unrecognised checkpoint: its tensors, likely origin and remedy."""
     if opened.container == "folder":
         files = sorted(p for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file())
         if files:

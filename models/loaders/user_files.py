@@ -267,6 +267,7 @@ _PATHS_OF_EVENT: dict[str, Callable[..., list[str]]] = {
 
 
 def _record_file(path: Any, *, written: bool = False) -> None:
+    """Record an opened file with all active recorders; errors are suppressed."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
             absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
@@ -316,6 +317,8 @@ def _loaded_object(place: str) -> Any:
 
 
 def _wrap_reader(reader: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a wrapper of a reader that records each argument that may be a file."""
+
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:
         for argument in (*args, *options.values()):

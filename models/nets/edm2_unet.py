@@ -130,6 +130,7 @@ class Block(nn.Module):
         return x if self.clip_act is None else x.clamp(-self.clip_act, self.clip_act)
 
     def _attend(self, x: Tensor) -> Tensor:
+        """Return the output of the attention, with normalised queries, keys and values."""
         n, c, height, width = x.shape
         parts = self.attn_qkv(x).reshape(n, self.heads, c // self.heads, 3, height * width)
         query, key, value = (part.transpose(2, 3) for part in normalise(parts, 2).unbind(3))

@@ -112,6 +112,7 @@ class Conv(nn.Module):
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 
     def _filter_and_resample(self, x: Tensor, padding: int) -> Tensor:
+        """Return ``x`` filtered and then halved, or doubled and then filtered."""
         channels = x.shape[1]
         taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
         if self.resample == "down":
@@ -178,6 +179,7 @@ class Block(nn.Module):
         return self.weight * (x + self._attend(x)) if self.heads else x
 
     def _attend(self, x: Tensor) -> Tensor:
+        """Return the attention's output; queries, keys and values are interleaved in each head."""
         n, c, height, width = x.shape
         parts = self.qkv(self.norm2(x)).reshape(n, self.heads, c // self.heads, 3, height * width)
         query, key, value = (part.transpose(2, 3) for part in parts.unbind(3))
@@ -269,6 +271,7 @@ class LevelUNet(nn.Module):
             yield at, x
 
     def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
+        """Return a decoder block's input: ``x`` and the encoder state ``earlier``, concatenated."""
         return torch.cat([x, earlier], dim=1)
 
     def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -132,6 +132,7 @@ class SongUNet(LevelUNet):
         return image
 
     def _add_image_output(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
+        """Return ``image`` upsampled to level ``at``, plus an image of ``x`` if it makes one."""
         if image is not None:
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:
@@ -195,5 +196,6 @@ class DhariwalUNet(LevelUNet):
 
 
 def _check_choice(name: str, value: str, *choices: str) -> None:
+    """Raise a ValueError unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")

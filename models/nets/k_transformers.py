@@ -377,6 +377,7 @@ class KTransformerV2(_Transformer):
 
 
 def _run_layers(layers: nn.Module, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+    """Return the state ``x`` after all layers, in order."""
     for layer in layers.children():
         x = layer(x, at, emb)
     return x

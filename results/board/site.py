@@ -162,6 +162,7 @@ def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
 
 
 def _interval_cell(found: Interval, digits: int) -> Cell:
+    """Return ``value [low, high]``, or only the value if the ends are equal or NaN."""
     value, low, high = (f"{number:.{digits}f}" for number in found)
     words = f"{value} [{low}, {high}]" if found.high > found.low else value
     return words, round(found.value, 4)
@@ -198,6 +199,7 @@ def _parts_of(board: Board, baseline: Entry, entry: Entry) -> dict[str, Any]:
 
 
 def _page(name: str, **contents: Any) -> str:
+    """Return a page as HTML. Its policy has the checksums of its script and style."""
     environment = _template_environment()
     inline, sums = {}, {}
     for kind in ("js", "css"):

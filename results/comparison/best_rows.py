@@ -65,6 +65,7 @@ def ranked_curves(rows: pd.DataFrame) -> list[str]:
 
 
 def _curves_by_rank(finished: pd.DataFrame, quantity: Quantity, by: list[str]) -> list[str]:
+    """Return curves sorted by rank: ``by`` lists "best" and "mean" (over budgets) in sort order."""
     values = finished.groupby("slot", dropna=False)[quantity.name]
     rank = values.rank(method="min", ascending=quantity.lower)
     by_curve = rank.astype("Float64").groupby(finished["curve"])

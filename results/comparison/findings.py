@@ -171,6 +171,7 @@ def lines_against_baseline(entries: Sequence[Entry], baseline: str, unseen: int)
 
 
 def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
+    """Return the rows with a value of their default quantity; None if no such row has a budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -237,6 +238,7 @@ def _standing_of_row(
 
 
 def _find_plateau(group: ComparedRows, leaders: Mapping[int, Entry]) -> Plateau | None:
+    """Return the plateau, from best rows by budget; None for one budget or without verdicts."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {group.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -123,6 +123,10 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None
 
 
 def _time_check(pair: Pair, share: float) -> Draft | None:
+    """Return the check of a pair's times; None if the baseline's row was not timed.
+
+    Raises a ValueError if the times are from different machines or settings.
+    """
     first, second = pair.baseline.timing, pair.candidate.timing
     name, margin = row_in_words(pair.candidate.record), math.log1p(share)
     if not first:

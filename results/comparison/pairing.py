@@ -229,6 +229,7 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
+    """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
     for names, item in product(((*CONDITION_COLUMNS, "estimator"), CONDITION_COLUMNS), ours):
         setup = _column_texts(item.record, names)
@@ -256,6 +257,7 @@ def _is_comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _mismatch_key(baseline: Record, row: Record) -> tuple[bool, ...]:
+    """Return a sort key of a baseline row, smallest for the row most similar to ``row``."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
         _column_texts(baseline, CONDITION_COLUMNS) == _column_texts(row, CONDITION_COLUMNS),

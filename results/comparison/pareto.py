@@ -156,6 +156,7 @@ def _front_membership(
 def _is_harmless(
     other: Entry, entry: Entry, points: Mapping[Entry, Point], group: ComparedRows
 ) -> bool:
+    """Return True if ``other`` is shown worse than ``entry``, or equals it in value and cost."""
     decided = not (group.is_refused(other) or group.is_refused(entry))
     if decided and group.verdict(other, entry) == "worse":
         return True

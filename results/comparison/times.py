@@ -177,6 +177,7 @@ def speed_verdict(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> 
 def _ratio_by_clock(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> Interval | NoRatio:
+    """Return the ratio of two cells' times ``name``: within rounds of one pass, else of medians."""
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
     if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")

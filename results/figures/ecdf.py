@@ -128,6 +128,11 @@ def _draw_shares(
     titles: tuple[str, str],
     width: Width,
 ) -> Sheet:
+    """Draw the distribution of each curve's ``numbers`` (costs or ratios) on a logarithmic axis.
+
+    A number is inf if its target is never reached. ``titles`` are for the figure and the x axis.
+    Of many curves, only curves of plugins and the best are named.
+    """
     known = [n for some in numbers.values() for n in some[np.isfinite(some)].tolist()]
     right = max(known) * BEYOND
     figure, (axes,) = sheet_with_panels(width, HEIGHT[width], 1)

@@ -151,6 +151,7 @@ def _check_known(thing: str, names: Sequence[str], known: Sequence[str]) -> None
 
 
 def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
+    """Raise a ValueError, which proposes metrics, for a name that is no column of numbers."""
     frame = table.frame
     for name in names:
         if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]):
@@ -161,6 +162,7 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_no_link_out_of_run(source: Path, out: Path) -> None:
+    """Raise a ValueError if ``out`` is in the run directory, but leads elsewhere by a link."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(

@@ -77,6 +77,7 @@ def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[
 
 
 def _draw_ranking(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
+    """Join each row's ranks by metrics ``left`` and ``right``; ``wide`` is the width in inches."""
     sides = [[number(row, name) for row in rows] for name in (left, right)]
     signs = [find(name).loss(1.0) for name in (left, right)]
     losses = [sign * pd.Series(v, dtype=float) for sign, v in zip(signs, sides, strict=True)]
@@ -145,6 +146,7 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
 
 
 def _overhead_ms(row: Record) -> float:
+    """Return the milliseconds per sample outside the network. Noise can make them negative."""
     return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
 
 

@@ -91,6 +91,7 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
 
 
 def _draw_samples(axes: Axes, stack: np.ndarray | None, colour: str, across: int, box: Box) -> None:
+    """Draw the first ``across`` images of ``stack``, or its points in ``box``; "–" without any."""
     axes.set(xticks=[], yticks=[], box_aspect=1 / across)
     for spine in axes.spines.values():
         spine.set(visible=True, color=RULE)

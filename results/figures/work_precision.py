@@ -60,6 +60,7 @@ def draw_order_slopes(axes: Axes, exponent: int, paths: Sequence[Polyline]) -> N
 
 
 def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
+    """Draw the fan of order lines, its lower left corner at shares ``(u, v)`` of the axes."""
     (left, right), (bottom, top) = _log_limits(axes)
     steepest = exponent * max(ORDERS)
     run = _fan_width(axes, steepest, size)
@@ -75,6 +76,7 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
 def _free_place(
     axes: Axes, steepest: int, paths: Sequence[Polyline]
 ) -> tuple[float, float, float] | None:
+    """Return the place ``(u, v, size)`` of a fan that covers no path; None if there is none."""
     (left, right), (bottom, top) = _log_limits(axes)
     shares = axes.transScale + axes.transLimits
     dots = np.concatenate([_points_along(shares.transform(path)) for path in paths])
@@ -163,6 +165,7 @@ def _draw_panel(
 
 
 def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
+    """Return paths on the floor's line and label, which the fan avoids; [] if outside the axes."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
@@ -174,6 +177,7 @@ def _floor_paths(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple
 
 
 def _draw_curve(axes: Axes, series: Series, *, pale: bool) -> None:
+    """Draw a curve's line, error bars and markers; only a thin line if ``pale``."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
         thin: dict[str, Any] = {**line_keywords(series.style), "linewidth": 0.6}

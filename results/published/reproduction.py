@@ -53,6 +53,7 @@ class ProtocolDifference:
 
 
 def _inception_of(row: Record) -> str:
+    """Return the name of a row's Inception extractor; "" for another extractor (no FID)."""
     match = INCEPTION.search(text(row, "estimator"))
     return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
@@ -231,6 +232,7 @@ def reproductions(
 def _published_names_by_model(
     source: Source, rows: list[Record], model_name: str | None
 ) -> dict[str, str]:
+    """Return the published name of each model of a run. Raises a ValueError if none has one."""
     models = list(dict.fromkeys(text(row, "model") for row in rows))
     if model_name is not None:
         if len(models) > 1:
@@ -254,6 +256,7 @@ def _published_names_by_model(
 
 
 def _bare_spec(spec: str) -> str:
+    """Return a model's spec (its name with options) without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
 
@@ -280,6 +283,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
 
 
 def _has_same_cost(row: Record, paper: Published) -> bool:
+    """Return True if the costs agree. A paper without ``nfe`` and ``depth`` fits adaptive rows."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:

@@ -59,6 +59,7 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
 
 
 def _day_in_words(started: object) -> str:
+    """Return the day of an ISO time, as in "3 May 2026"; "" for another text."""
     try:
         day = datetime.fromisoformat(str(started))
     except ValueError:
@@ -202,6 +203,7 @@ def render_page(
 
 
 def _check_baseline(name: str, table: ResultTable) -> None:
+    """Raise a ValueError if no row is of the baseline ``name``, unless it is the default one."""
     frame = with_curves(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:
@@ -221,6 +223,7 @@ def packed_plotly() -> Markup:
 
 @cache
 def _template_environment() -> Environment:
+    """Return the Jinja environment of ``report.html``, with the functions that it calls."""
     environment = template_environment()
     environment.globals.update(
         number=number,
@@ -256,6 +259,7 @@ def _with_unbroken_names(words: str) -> Markup:
 
 
 def _path_by_run_name(sources: Sequence[Path]) -> dict[str, Path]:
+    """Return the path of each run by its name in the table. The only run has the name ""."""
     return {"": sources[0]} if len(sources) == 1 else dict(_names_and_paths(sources))
 
 

@@ -87,6 +87,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
 
 
 def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
+    """Return the metric of verdicts, or each metric with its models if they differ; "" for none."""
     models: dict[str, dict[str, None]] = {}
     for line in verdicts:
         models.setdefault(line.metric, {})[line.model] = None
@@ -96,6 +97,7 @@ def _metrics_in_words(verdicts: Iterable[JudgedLine]) -> str:
 
 
 def _shared_value(rows: list[Record], name: str) -> str:
+    """Return the value that all rows share as text; "" if it varies, or is listed for every row."""
     if len(rows) < 2 or name in (*_NEVER_CONSTANT, *flags().values(), "model", "sampler"):
         return ""
     values = {row[name] for row in rows} - {None}

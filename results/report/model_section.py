@@ -99,6 +99,7 @@ def _front_by_cost(
 
 
 def _count_coinciding(group: ComparedRows, entry: Entry, cost: str) -> int:
+    """Count the rows that have the cost and value of a row, including the row itself."""
     own_cost = number(entry.record, cost)
     judgements = (
         group.judgement(other, entry)

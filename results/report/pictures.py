@@ -304,6 +304,7 @@ def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str,
 def _trajectory_strips(
     title: str, budget: int, paths: Mapping[str, Arrays], width: int
 ) -> TrajectoryStrips:
+    """Draw the strips of one problem, with panels of points ``width`` pixels wide."""
     clouds = [arrays["end"] for arrays in paths.values() if arrays["end"].ndim == 2]
     box = common_box(clouds)
     strips = (

@@ -126,6 +126,7 @@ def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]
 
 
 def _six_digits(value: float | None) -> float | None:
+    """Return a number rounded to six digits, which halves the bytes of a plot."""
     return None if value is None else float(f"{value:.6g}")
 
 

@@ -83,6 +83,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
+    """Add a file's name and content to a digest; an unreadable file counts as missing."""
     try:
         content = hashlib.sha256(read_regular(path)).hexdigest()
     except OSError:

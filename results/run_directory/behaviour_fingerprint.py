@@ -156,6 +156,7 @@ def _is_plural(key: str) -> bool:
 
 
 def _fact_difference(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
+    """Return the difference of the fact ``key`` as a clause; "" if it is equal in both."""
     a, b = before.get(key), after.get(key)
     in_both, is_file = key in before and key in after, key.startswith(FILE)
     if in_both and a == b:

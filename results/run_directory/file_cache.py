@@ -124,6 +124,7 @@ class Contents:
     def _content_if_expected(
         self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
+        """Return a file's content. Its seal is checked, unless the run is older than checksums."""
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         assert opened.value is not None

@@ -142,6 +142,7 @@ def check_run_folder(path: Path) -> None:
 
 
 def _check_no_links(folder: Path) -> None:
+    """Raise a ValueError if a folder of a run is a symbolic link, or holds a link to a folder."""
     check_not_link(folder)
     if folder.is_dir():
         with os.scandir(folder) as entries:
@@ -151,6 +152,7 @@ def _check_no_links(folder: Path) -> None:
 
 
 def _check_writable(folder: Path) -> None:
+    """Raise an OSError if a folder, or its nearest existing parent, cannot be written."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
@@ -161,6 +163,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _why_no_run_directory(path: Path) -> str:
+    """Return the reason why a folder is no run directory; "" if it is one or is empty."""
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
         run = read_json(path / "run.json")
@@ -215,6 +218,7 @@ def missing_folder_error(folder: Path) -> ValueError:
 
 
 def _write_error_sentence(error: OSError, folder: Path) -> str:
+    """Return a message with a remedy for a failed write; "" if no remedy is known."""
     file = str(error.filename or folder)
     if error.errno in FULL:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"

@@ -217,6 +217,7 @@ class RunReader:
         return f"reference/{check_file_name(f'{self.model}.{name}' if self.model else name)}.npz"
 
     def _pinned_digest(self, cell: str) -> str | None:
+        """Return the digest of ``influence.npz`` that ``quality.json`` records; None if none."""
         try:
             pin = self.read_or_raise(cell, QUALITY).get(PIN)
         except (FileNotFoundError, DamagedError):
@@ -245,6 +246,7 @@ _BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_cu
 
 
 def _has_expected_type(key: str, value: Any) -> bool:
+    """Return True if an item of ``run.json`` has the type that readers expect."""
     if key in _BY_MODEL:
         return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
     if key == "earlier":

@@ -314,12 +314,14 @@ class RunDir(RunReader):
         return file.seal.sha256
 
     def _prepare_change(self, place: str) -> None:
+        """Prepare a change: check the lead, drop the cached file, write a deferred ``run.json``."""
         self.check()
         self._contents.forget(place)
         if self._contents.pending_run:
             self.write_run(self._contents.pending_run)
 
     def _path_without_links(self, place: str) -> Path:
+        """Return the path of a place. Raises a ValueError if a folder in it is a symbolic link."""
         folder = self.path
         for name in place.split("/")[:-1]:
             folder /= name

@@ -240,6 +240,7 @@ def _parse_arrays(data: bytes) -> Arrays:
 
 
 def _verified_seal(data: bytes, words: Any, of: str, start: int = 0) -> Seal:
+    """Return a seal from its items; raise a DamagedError if not of ``data`` at the place ``of``."""
     digest = words.get("sha256") if isinstance(words, dict) else None
     if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
         raise DamagedError("its seal is damaged")

@@ -172,6 +172,7 @@ class Leases:
 
 
 def _uptime_seconds() -> float:
+    """Return seconds of a monotonic clock, one that runs during suspension where there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -144,6 +144,7 @@ def _samplers_of_plain_schedule(rows: list[Record]) -> frozenset[str]:
 
 
 def _has_several_tunings(rows: list[Record], varying: list[str]) -> bool:
+    """Return True if rows that would share a curve, at equal steps, have different tuned levels."""
     tunings = defaultdict[tuple[object, ...], set[object]](set)
     for row in rows:
         if row.get(TUNED) is not None:

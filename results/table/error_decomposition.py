@@ -110,6 +110,7 @@ def measured_order(
 
 
 def _order_between(before: Record, row: Record) -> Record:
+    """Return ``order`` and its interval from two rows of a curve; {} if an error is unresolved."""
     (n0, r0, s0), (n1, r1, s1) = (_resolved_error(point) for point in (before, row))
     if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # NaN fails this too
         return {}
@@ -127,6 +128,7 @@ def _resolved_error(row: Record) -> tuple[float, float, float]:
 
 
 def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
+    """Return the cost (column ``at``) from which all rows are dominated; NaN if the last is not."""
     cost = math.nan
     for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
         if not row["dominated"]:

@@ -127,6 +127,7 @@ def read_parquet(path: Path | str) -> TypedTable:
 
 
 def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
+    """Return the table in a file. Raises a FileNotFoundError, or a ValueError with its path."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
@@ -154,6 +155,7 @@ def rows_of_run(run: RunDir) -> list[Record]:
 
 
 def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
+    """Return the row of a cell from its JSON files; None without a readable ``cell.json``."""
     planned = run.read(cell, CELL)
     if planned is None:
         return None

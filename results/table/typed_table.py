@@ -30,6 +30,7 @@ def _cells(values: Iterable[object]) -> list[object]:
 
 
 def _typed_array(cells: list[object], kind: Kind | None = None, name: str = "") -> ExtensionArray:
+    """Return cells as a pandas array of a kind (None: one that fits all). Texts are converted."""
     kind = _kind_of_values(cells) if kind is None else kind
     data = [None if cell is None else _typed_value(cell, kind, name) for cell in cells]
     return pd.array(data, dtype=DTYPES[kind])
@@ -60,6 +61,7 @@ def _misfit_in_words(value: object, kind: Kind, name: str) -> str:
 
 
 def _to_int64(value: object) -> int:
+    """Return a whole number of 64 bits. Raises a ValueError or OverflowError for other values."""
     if isinstance(value, str) and "." in value:  # as pandas writes a column with empty cells
         value = float(value)
     whole = int(value) if isinstance(value, str | int | np.integer) else int(float(value))  # pyright: ignore[reportArgumentType]
@@ -126,6 +128,7 @@ class TypedTable:
 
     @classmethod
     def _of_columns(cls, columns: Mapping[str, Iterable[object]], count: int) -> Self:
+        """Return the table with ``columns``, by name, of ``count`` values each."""
         kinds = column_kinds()
         none: list[object] = [None] * count
         # older tables have one flag for both

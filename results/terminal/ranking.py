@@ -178,6 +178,7 @@ def print_table(
 
 
 def _writable_text(words: Text, plain: bool) -> Text:
+    """Return words without control characters; in ASCII only if ``plain`` is True."""
     plain_text = strip_control_characters(words.plain)
     if plain:
         plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()

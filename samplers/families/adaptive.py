@@ -116,6 +116,7 @@ class AdaptiveSampler(Tolerant, ABC):
         return denoise(x, last) if grid.to_zero else x
 
     def _integrate(self, denoise: Denoise, x: Tensor, first: float, last: float) -> None:
+        """Move ``x`` from level ``first`` to level ``last``, in place."""
         d = torch.empty_like(x)
         samples = [_Progress(first, self.h_init) for _ in x]
         while active := [k for k, s in enumerate(samples) if s.level > last]:
@@ -157,6 +158,8 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
+    """Progress of one sample: its level, its next step, and the last accepted error."""
+
     level: float
     h: float
     d_is_known: bool = False

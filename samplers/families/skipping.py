@@ -178,6 +178,7 @@ class Skip(GridSampler):
         return [SkipRow(row, tuple(map(answer, levels))) for row, levels in rows]
 
     def _choose(self, levels: Sequence[float]) -> list[bool]:
+        """Return, for each of the evaluations at ``levels``, True if it is made."""
         n, found = len(levels), cast(re.Match[str], PATTERN.fullmatch(self.pattern))
         always = [i < self.first or i >= n - self.last for i in range(n)]
         if found[2]:

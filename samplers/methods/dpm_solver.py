@@ -189,6 +189,7 @@ class DPMSolverFast(LinearMultistep):
 
 
 def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
+    """Return the rows of the intervals in one DPM-Solver step through ``levels``."""
     changes = [_change_weights(levels, k) for k in range(len(levels))]
     rows = []
     for k, cur in enumerate(levels[:-1]):

@@ -55,6 +55,8 @@ class TorchSDE(Peer):
 
 
 class _ReverseSDE:
+    """Reverse SDE for torchsde: the drift, and the diffusion as its product with a vector."""
+
     noise_type, sde_type = "additive", "ito"
 
     def __init__(self, batch: PeerBatch, shape: torch.Size) -> None:

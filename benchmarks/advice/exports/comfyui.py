@@ -169,6 +169,7 @@ DIGITS = 9
 
 @cache
 def _entries(flow: bool) -> tuple[tuple[str, dict[str, Any], set[str], str], ...]:
+    """Return pairs of equal samplers: our name, fixed options, names of free ones; ComfyUI text."""
     pairs = (*(OF_FLOWS if flow else OF_TABLES), *ANYWHERE)
     return tuple(
         (ours.name, non_default(ours), set(re.findall(r"{(\w+)}", theirs)), theirs)

@@ -191,6 +191,7 @@ def _class_code(
     settings: dict[str, object],
     steps: int,
 ) -> str:
+    """Return code: ``constants``, a class with docstring ``words``, its use with ``settings``."""
     output = "from diffusers.schedulers.scheduling_utils import SchedulerOutput"
     parts = [
         "import torch",
@@ -213,6 +214,7 @@ def _class_code(
 
 
 def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: float) -> str:
+    """Return the code of a scheduler on a grid's levels; ``start`` scales the first noise."""
     end = coords.scale(grid.sigma[-1])
     times = list_code("TIMESTEPS", map(coords.time, grid.sigma[:-1]))
     constants = [
@@ -293,6 +295,7 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, coords: Coordinates) -> Scale
 
 
 def _scaled_code(scheduler: ScaledScheduler, steps: int, coords: Coordinates, start: float) -> str:
+    """Return the code of a scheduler with these settings; ``start`` scales the first noise."""
     lists: dict[str, tuple[Any, ...]] = {
         "SIGMAS": scheduler.sigmas,
         "BETWEEN": scheduler.between,
@@ -329,6 +332,7 @@ def _scaled_code(scheduler: ScaledScheduler, steps: int, coords: Coordinates, st
 
 
 def _table_code(rows: list[NumberRow], start: float) -> str:
+    """Return the code of a scheduler with steps ``rows``; ``start`` scales the first noise."""
     written = [step_code(b, repr(time), repr(a)) for time, a, b, _ in rows]
     constants = [
         "# what the network is told; the next state, as weights of the state and of the outputs, "

@@ -165,6 +165,7 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
 
 
 def _multistep_key(sampler: Sampler) -> Any:
+    """Return algorithm, order and any solver type of diffusers' equal multistep solver, or None."""
     canonical = name_and_options(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
@@ -193,6 +194,7 @@ def _dpm_scheduler(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Schedu
 
 
 def _dpm_orders(grid: Grid, order: int, lowered: bool, euler: bool) -> list[int]:
+    """Return the steps' orders with lower_order_final = ``lowered``, euler_at_final = ``euler``."""
     n = len(grid)
     orders = [min(i + 1, order) for i in range(n)]
     short = lowered and n < SHORT

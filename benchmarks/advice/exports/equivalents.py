@@ -176,6 +176,7 @@ def tabulate_steps(
 
 
 def _trimmed(weights: Tensor) -> tuple[float, ...]:
+    """Return weights with rounding errors set to 0, and without the zeros at their end."""
     numbers = [w if abs(w) > SMALLEST else 0.0 for w in weights.tolist()]
     while numbers and not numbers[-1]:
         numbers.pop()
@@ -183,6 +184,8 @@ def _trimmed(weights: Tensor) -> tuple[float, ...]:
 
 
 def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
+    """Return True if steps give the sampler's result on test states with a nonlinear network."""
+
     def output(x: Tensor, sigma: float) -> Tensor:
         return torch.sin(3 * x / (1 + sigma)) + 0.5
 

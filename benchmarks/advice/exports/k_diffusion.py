@@ -94,6 +94,7 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa:
 
 
 def _why_not_on_grid(function: str, sampler: Any, grid: Grid) -> str:
+    """Return how a function differs from the sampler on this grid; "" if they are equal."""
     if len(grid) < FEWEST.get(function, 1):
         return "fails on one step"
     if function == "sample_lms" and grid.to_zero and not getattr(sampler, "through_zero", False):

@@ -61,6 +61,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
+    """Return the code of a sampler; add the classes that it names to ``classes``."""
     if isinstance(sampler, Tabulated):
         return _value_code(sampler, classes)
     call = call_code("make", dict(non_default(sampler)), literal(sampler.name))
@@ -78,6 +79,7 @@ def _import_lines(classes: Iterable[type]) -> Iterator[str]:
 
 
 def _value_code(value: Any, classes: dict[type, None]) -> str:
+    """Return the code of a value; add the classes that the code names to ``classes``."""
     if isinstance(value, Tabulated):
         classes[type(value)] = None
         table = _value_code(value.table, classes)

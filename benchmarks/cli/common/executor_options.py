@@ -172,6 +172,7 @@ def make_ray_executor(options: ExecutorOptions, jobs: str | None) -> Executor:
 
 
 def _number_of_jobs(jobs: str | None) -> int | None:
+    """Return ``jobs`` as a number; None for "auto" and for None. Raises a ValueError for others."""
     if jobs in (None, "auto"):
         return None
     if not jobs.isascii() or not jobs.isdecimal() or not 0 < int(jobs) <= MOST_JOBS:

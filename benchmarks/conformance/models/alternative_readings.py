@@ -82,6 +82,7 @@ def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, A
 
 
 def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
+    """Yield alternatives to the field ``time``: other units, direction or function of the level."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
     if time["of"] == "log_level":  # EDM's network gets a quarter of the logarithm, NCSN++'s all
         for unit in (4.0, 0.25):

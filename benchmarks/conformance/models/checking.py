@@ -242,6 +242,7 @@ def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
 def _result_of_checks(
     best: Candidate, checks: list[Check], tried: list[Compared], images: Tensor | None, **more: Any
 ) -> Checked:
+    """Return a :class:`Checked` with ``checks`` of the best candidate, and the fields ``more``."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = tuple(_rows_of_readings([(best, best), *tried]))
@@ -363,6 +364,7 @@ NOT_COMPARED = Check(
 def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
+    """Yield checks of a map along its paths: on clean images, and against a ``teacher``."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
@@ -387,6 +389,7 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
 
 
 def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each candidate: settings, excess error over the stated candidate, defect."""
     for reading, stated in compared:
         excess, se = reading.fit.excess(stated.fit)
         yield {

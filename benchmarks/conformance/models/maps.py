@@ -72,6 +72,7 @@ def is_a_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> bool:
 
 
 def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
+    """Check that a map hardly moves states ``x`` at sigma_min, compared with the data's ``std``."""
     moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
     text = (
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
@@ -86,6 +87,7 @@ def _check_boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: floa
 def _check_distribution(
     model: Denoiser, clean: Tensor, z: Tensor, labels: Tensor | None, variance: float
 ) -> Check:
+    """Check that a map's outputs have about the variance of the data at every level."""
     std = variance**0.5
     high = max(min(model.sigma_max, HIGHEST_LEVEL * std), 2 * model.sigma_min)
     levels = np.geomspace(high, max(model.sigma_min, LOWEST_LEVEL * std), LEVELS).tolist()

@@ -97,6 +97,7 @@ def _with_changed_time(model: NativeDenoiser, change: Change) -> Denoiser:
 
 
 def _denoise_retimed(module: nn.Module, change: Change, d: Call, x: Tensor, s: float) -> Tensor:
+    """Return ``d(x, s)`` with ``change`` applied to the second argument of ``module``, its time."""
     hook = module.register_forward_pre_hook(lambda _, args: (args[0], change(args[1]), *args[2:]))
     try:
         return d(x, s)
@@ -112,6 +113,7 @@ def _denoise_at_reversed_step(process: Process, d: Call, x: Tensor, s: float) ->
 
 
 def _rescale_time(scale: float, offset: float, most: float, t: Any) -> Any:
+    """Return ``scale * t + offset``, clamped to [0, ``most``], for a time or a tensor of times."""
     changed = scale * t + offset
     return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
 
@@ -240,6 +242,7 @@ def _process_fields(process: Process) -> dict[str, Any] | None:
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, spec: Specification) -> Denoiser:
+    """Return a denoiser with the network of ``model`` and the settings ``spec``, not ``stated``."""
     twin = Checkpoint(spec, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of_table(spec.process) == steps_of_table(stated.process):

@@ -251,6 +251,7 @@ def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def _flags(reference: FrechetReference, n: int, trace: float, resolved: int) -> tuple[str, ...]:
+    """Return the reasons not to trust an interval of ``n`` samples in ``resolved`` directions."""
     flags = []
     wanted = SAMPLES_PER_FEATURE * reference.rank
     if n < wanted:

@@ -220,6 +220,7 @@ def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
 
 
 def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
+    """Return the bias of third order: (mean of ``halves`` - ``whole``) / 3; 0 without halves."""
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
@@ -241,6 +242,7 @@ def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate
 
 
 def _standard_error(influence: FloatArray) -> float:
+    """Return the standard error of the mean of independent terms ``(n,)``, n >= 2."""
     return float(influence.std(ddof=1) / np.sqrt(len(influence)))
 
 

@@ -231,6 +231,7 @@ class Rows(ABC):
             yield where, checked
 
     def _split_by_block(self, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+        """Split ``numbers``, indices of rows, by block; keep their order within a block."""
         block = numbers // self.size
         order = block.argsort(kind="stable")
         ends = np.searchsorted(block[order], np.arange(1, -(-len(self) // self.size)))
@@ -284,6 +285,8 @@ class Pieces(Rows):
 
 
 class _LazyRows(Rows):
+    """Rows that a function computes from other rows, one block at a time."""
+
     def __init__(self, shape: tuple[int, ...], size: int, make: Callable[[], Blocks]) -> None:
         super().__init__(shape, size)
         self._make = make

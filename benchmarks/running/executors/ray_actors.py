@@ -280,6 +280,7 @@ class WorkerGroup:
         self.members.append(Member(actor, actor.describe_machine.remote()))
 
     def _read_message(self, member: Member) -> Message | None:
+        """Read the next message of an actor; return None unless it is about a task."""
         started = member.starting is None
         try:
             if not started:

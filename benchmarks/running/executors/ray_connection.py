@@ -116,6 +116,7 @@ class Connection:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _describe_error(self, error: Exception) -> str:
+        """Return a sentence for the user on an error of ``ray.init``."""
         words = " ".join(str(error).split())
         if not self.address:
             return f"Ray does not start on this machine ({type(error).__name__}: {words})"
@@ -170,6 +171,7 @@ def _check_address(address: str) -> None:
 
 
 def _make_socket_folder() -> str:
+    """Make a folder with a short path for Ray's sockets and logs, and return its path."""
     usual = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="sb-ray-", dir=usual if len(usual) < LONGEST_FOLDER else "/tmp")
 

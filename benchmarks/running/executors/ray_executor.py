@@ -193,6 +193,7 @@ class Ray(Executor):
 
 
 def _result_or_raise(message: Message) -> Any:
+    """Return the result or Failure in a task's last message; raise a ValueError if "unprepared"."""
     if message.kind == "done":
         return pickle.loads(message.value)
     if message.kind == "lost":

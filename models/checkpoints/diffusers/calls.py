@@ -98,6 +98,7 @@ def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalar
 
 
 def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
+    """Return sinusoids ``(batch, width)`` of the guidance scale, an input of distilled U-Nets."""
     width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
     half = width // 2
     places = torch.arange(half, dtype=x.dtype, device=x.device)
@@ -123,6 +124,7 @@ def _why_unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
+    """Return the default values of ``time_ids`` and ``guidance``, if the U-Net takes them."""
     sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
@@ -310,6 +312,7 @@ class PipelineNetwork(nn.Module):
         return out
 
     def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
+        """Return the network's output for states ``x`` at ``time``, by a step of the pipeline."""
         arguments = dict(self._arguments)
         if labels is not None and self.lookup.names:
             arguments |= self.lookup(labels)
@@ -354,6 +357,8 @@ class PipelineNetwork(nn.Module):
 
 @contextmanager
 def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
+    """Make the pipeline draw ``x`` as its initial noise in this context."""
+
     def drawn(shape: Any, *_: Any, **__: Any) -> Tensor:
         if tuple(shape) != tuple(x.shape):
             raise CheckpointError(

@@ -83,6 +83,7 @@ def read_folder(opened: Opened) -> Folder | None:
 
 
 def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
+    """Return the content of a pipeline's folder, whose ``model_index.json`` is ``index``."""
     pipeline = str(index.get("_class_name"))
     parts = {
         name: _checked_class(opened.path, name, value[1])
@@ -183,6 +184,7 @@ def check_no_code(weights: Path) -> None:
 
 
 def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
+    """Return a pipeline decoder's ``class``, ``folder``, ``scale`` and ``shift``; empty if none."""
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:
         return {}

@@ -143,6 +143,7 @@ def import_diffusers() -> Any:
 
 @contextmanager
 def _silenced_logs() -> Iterator[None]:
+    """Silence the library's logs and progress bars in this context; our errors replace them."""
     logger = logging.getLogger("diffusers")
     level, bars = logger.level, import_diffusers().utils.logging
     logger.setLevel(logging.CRITICAL)
@@ -208,6 +209,7 @@ class Autoencoder:
         return torch.cat(scaled)
 
     def _scaling(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scale and shift in a shape that fits ``latents``."""
         shape = (-1, *[1] * (latents.ndim - 2))
         scale, shift = (
             latents.new_tensor(value).reshape(shape) for value in (self.scale, self.shift)
@@ -292,6 +294,7 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    """Return the shape of images decoded from latents ``event``; refuse unfit channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

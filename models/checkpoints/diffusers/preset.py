@@ -104,6 +104,7 @@ def sampler_of(scheduler: Settings, kind: str) -> str:
 
 
 def _algorithm_and_solver(scheduler: Settings) -> tuple[str, str]:
+    """Return ``algorithm_type`` and ``solver_type``, with DPM's defaults for DEIS and UniPC."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
     return (
@@ -237,6 +238,7 @@ def _unsupported_levels(scheduler: Settings, kind: str, tokens: int) -> Iterator
 
 
 def _unsupported_flows(scheduler: Settings, kind: str, spacing_keys: list[str]) -> Iterator[str]:
+    """Yield the reasons why the flow settings of a :data:`LOG_STEPS` scheduler are unsupported."""
     predicts = scheduler.get("prediction_type", "epsilon")
     is_flow = bool(scheduler.get("use_flow_sigmas"))
     if is_flow != (predicts == "flow_prediction"):
@@ -291,6 +293,7 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
 
 
 def _end_of_last_step(scheduler: Settings, kind: str) -> str:
+    """Return ``end`` of :func:`preset_of`: ``zero``, ``sigma_min`` or ``last``."""
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
     if kind == "LCM":

@@ -144,6 +144,7 @@ def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
+    """Return ``Specification`` fields for a latent consistency model, ``boundary`` included."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(

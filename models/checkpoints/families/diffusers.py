@@ -103,6 +103,7 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
+    """Return ``Specification.network``: ``class``, ``folder``; ``call`` or ``pixels`` if needed."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
         entry["call"] = PIPELINE
@@ -114,6 +115,7 @@ def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
 
 
 def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tuple[int, ...]:
+    """Return the shape of a sample; empty if only the user can give it."""
     is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
     if folder.by_pipeline and not is_known:
         return ()
@@ -129,6 +131,7 @@ def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tup
 
 
 def _condition_fields(opened: Opened, folder: Folder, convention: Convention) -> dict[str, Any]:
+    """Return the ``Specification`` fields about labels and embeddings, and ``half``."""
     config = folder.config
     if folder.by_pipeline:
         return {"embeddings": {"needs": []} if folder.prompts else {}}

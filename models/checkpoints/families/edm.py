@@ -147,6 +147,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _edm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return EDM's ``Specification`` fields (Karras et al., Table 1), levels in [0.002, 80]."""
     return {
         **edm_fields(arguments.get("sigma_data", 0.5)),
         "sigma_min": max(0.002, arguments.get("sigma_min", 0.0)),

@@ -264,6 +264,7 @@ class Program(nn.Module):
 
 
 def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
+    """Return the value of an operator's argument: a constant, or an entry of ``values``."""
     ((kind, content),) = argument.items()
     if kind == "as_device":
         return device  # the device of the program's input
@@ -316,6 +317,7 @@ def _store_outputs(names: Any, value: Any, values: Values) -> None:
 
 
 def _argument_names(arguments: Any) -> Iterator[str]:
+    """Yield each name of a tensor or size in an operator's arguments."""
     is_mapping = isinstance(arguments, Mapping)
     for key, value in arguments.items() if is_mapping else enumerate(arguments):
         if key in ("as_name", "name") and isinstance(value, str):

@@ -173,6 +173,7 @@ def _as_pair(size: Any) -> list[int]:
 
 
 def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the settings of attention for each level; refuse types that are unknown or misfit."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual
     if unknown := [of["type"] for of in attention if of["type"] not in ATTENTION]:
@@ -185,6 +186,7 @@ def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[M
 
 
 def _why_misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
+    """Return the reason why a level's attention does not fit its image side; "" if all fit."""
     sides, patch = _as_pair(config["input_size"]), _as_pair(config["patch_size"])
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
         return "widths, depths and self_attns of its configuration are not as many"

@@ -157,6 +157,7 @@ def _prediction_answers(context: int, stored: Tensors) -> Answers:
 
 
 def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
+    """Return specification fields for the U-Net's classes or embeddings; empty without them."""
     if not context:
         return {}
     if CLASSES in stored:

@@ -92,6 +92,7 @@ def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
 
 
 def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
+    """Return ``decoder`` fields with the latents' mean and std; {} without latents_stats.pt."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:
         return {}

@@ -108,6 +108,7 @@ def _read_unet_arguments(tensors: Tensors) -> dict[str, Any]:
 
 
 def _doubles_resolution(tensors: Tensors, block: int) -> bool:
+    """Return True if an output block has a part for upsampling: a convolution or a second block."""
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
 

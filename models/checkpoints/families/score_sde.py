@@ -287,6 +287,7 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _training_answers(tensors: Tensors, embedding: str) -> Answers:
+    """Return the possible trainings: VE for Fourier features of time, else VP, subVP, VE-1000."""
     low, high = CIFAR
     if (levels := tensors.get("sigmas")) is not None and levels.ndim == 1 and len(levels) > 1:
         low, high = float(levels.min()), float(levels.max())
