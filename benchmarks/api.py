@@ -26,13 +26,13 @@ from .arguments import (
     Device,
     Models,
     SuiteArgument,
-    list_of,
+    as_sampler_list,
     load_installed,
     make_sampler,
     model_spec,
     resolve_device_argument,
     sampler_spec,
-    suite_of,
+    suite_from_arguments,
 )
 from .exporting import export as export
 from .planning.cache import default_cache, set_measurements_aside
@@ -50,7 +50,7 @@ from .suites.suite import Suite
 if TYPE_CHECKING:
     from ..results.result_table import ResultTable
     from .advice import Advice
-    from .planning.tuned_file import Also, Tuned, What
+    from .planning.tuned_file import Also, TunedEntry, What
     from .running.sequential_sampling import InterimAnalyses
     from .tuning.tuning import Target
 
@@ -88,7 +88,7 @@ def plan(
     >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
-    full_suite = suite_of(suite, models, samplers, replaced)
+    full_suite = suite_from_arguments(suite, models, samplers, replaced)
     return plan_cells(full_suite, resolve_device_argument(device, full_suite))[2]
 
 
@@ -146,7 +146,7 @@ def run(
     >>> table.frame[["sampler", "nfe", "status"]].values.tolist()
     [['euler', 10.0, 'ok'], ['heun', 9.0, 'ok']]
     """
-    full_suite = suite_of(suite, models, samplers, replaced)
+    full_suite = suite_from_arguments(suite, models, samplers, replaced)
     where = resolve_device_argument(device, full_suite)
     console = Console(stderr=True)
     is_watched = console.is_terminal or console.is_jupyter
@@ -268,7 +268,7 @@ def advise(
     given = {
         "nfe": nfe is not None and list(nfe),
         "out": out and str(out),
-        "only": list_of(only),
+        "only": as_sampler_list(only),
     } | options
     words = [repr(spec) if isinstance(model, str | Mapping) else "model"]
     words += [
@@ -282,7 +282,9 @@ def advise(
     return find(
         spec,
         out=advice_folder(spec) if out is None else out,
-        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in list_of(only)],
+        only=[
+            s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in as_sampler_list(only)
+        ],
         device=resolve_device_argument(device),
         **options,
     )
@@ -297,7 +299,7 @@ def advice_folder(model: str) -> Path:
 class Tuning(NamedTuple):
     """Result of :func:`tune`: tuned levels or coefficients, failures by (sampler, steps), hold-out model's name."""
 
-    entries: list[Tuned]
+    entries: list[TunedEntry]
     failures: Mapping[Target, Failure]
     holdout: str
 
@@ -350,7 +352,7 @@ def tune(
     subject = load_denoiser(model_spec(model), where)
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
-    solvers = [make_sampler(sampler) for sampler in list_of(samplers)]
+    solvers = [make_sampler(sampler) for sampler in as_sampler_list(samplers)]
     if not solvers:
         raise ValueError("there is no sampler to tune; give at least one, such as ['heun']")
     targets = targets_of(solvers, subject.model, steps, nfe, what, also)

@@ -26,7 +26,7 @@ Models = Mapping[str, Any] | Sequence[Any]
 """Models to run: specs, or a mapping whose keys name objects; specs in it keep their own names."""
 
 
-def suite_of(
+def suite_from_arguments(
     suite: SuiteArgument | None,
     models: Models | None,
     samplers: Sequence[Any] | None,
@@ -46,7 +46,7 @@ def suite_of(
     if models is not None:
         keys["models"] = _model_specs(models)
     if samplers is not None:
-        keys["samplers"] = _sampler_specs(list_of(samplers))
+        keys["samplers"] = _sampler_specs(as_sampler_list(samplers))
     if suite is None or isinstance(suite, Mapping):
         # models of the call take the place of the dictionary's; empty values stand for none
         given = {
@@ -73,7 +73,7 @@ def load_installed() -> None:
         log.warning("%s", sentence)
 
 
-def list_of(samplers: Iterable[Any]) -> list[Any]:
+def as_sampler_list(samplers: Iterable[Any]) -> list[Any]:
     """Return ``samplers`` as a list. Raises a ValueError for one spec, class or sampler object."""
     if isinstance(samplers, str | Mapping) or not isinstance(samplers, Iterable):
         raise ValueError(f"samplers are a list such as ['heun'], not a {type(samplers).__name__}")

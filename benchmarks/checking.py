@@ -34,7 +34,7 @@ from .running.model_check import data_samples, labels_if_known
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..models.checkpoints.opening import Opened
+    from ..models.checkpoints.opening import OpenedCheckpoint
     from ..models.checkpoints.specification import Specification
 
 Opening = Callable[[Any, str], None]
@@ -133,9 +133,9 @@ def _check_checkpoint(
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
     recognised = specify_checkpoint(opened, named)
-    spec = with_range_of_process(recognised.overridden(settings))
+    spec = with_range_of_process(recognised.with_settings(settings))
     stated = [
-        (f"{question}={other}", recognised.overridden({**settings, question: other}))
+        (f"{question}={other}", recognised.with_settings({**settings, question: other}))
         for question, answers in recognised.open.items()
         for other in answers
         if settings.get(question, other) != other and path.stat().st_size < LARGE
@@ -244,7 +244,7 @@ def _load_teacher(
 
 
 def _read_images(
-    images: str, spec: Specification, opened: Opened, most: int
+    images: str, spec: Specification, opened: OpenedCheckpoint, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
     """Return at most ``most`` samples, their classes, and a note.
 

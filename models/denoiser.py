@@ -279,12 +279,12 @@ def innermost_model(model: Denoiser) -> Denoiser:
     return model
 
 
-def layers_of(model: Denoiser) -> Iterator[Denoiser]:
+def wrapped_models(model: Denoiser) -> Iterator[Denoiser]:
     """Yield a model, and the models that it wraps or is guided by."""
     yield model
     for part in (getattr(model, "inner", None), getattr(model, "guide", None)):
         if isinstance(part, Denoiser):
-            yield from layers_of(part)
+            yield from wrapped_models(part)
 
 
 def forwarded(method: Callable[..., Any], to: str = "inner") -> Any:

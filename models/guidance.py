@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser, Pair, Wrapper, level_column
-from .guidance_formulas import Formula, Linear
+from .guidance_formulas import GuidanceFormula, LinearGuidance
 from .label_draws import labels_for
 from .reference import Reference
 
 
-class Altered(Wrapper):
+class AlteringWrapper(Wrapper):
     """Base class of wrappers that change the denoised image.
 
     Exact endpoints and stored converged samples of the inner model no longer hold, and are hidden.
@@ -44,7 +44,7 @@ Interval = tuple[float, float]
 
 
 def describe_guidance(
-    formula: Formula, channels: int | None = None, interval: Interval | None = None
+    formula: GuidanceFormula, channels: int | None = None, interval: Interval | None = None
 ) -> str:
     """Return the guidance as text for a model's name, such as ``guidance=2,0.2<sigma<=5``."""
     words = formula.text
@@ -94,7 +94,7 @@ def guide_both(
     x: Tensor,
     sigma: float | Tensor,
     rows: Tensor | slice,
-    formula: Formula,
+    formula: GuidanceFormula,
     channels: int | None,
 ) -> Pair:
     """Return the guided images, and the images that they are guided away from.
@@ -122,7 +122,7 @@ def _insert(whole: Tensor, part: Tensor, rows: Tensor | slice, channels: int | N
     return out
 
 
-class _Guided(Altered):
+class _Guided(AlteringWrapper):
     """Base class of guidance; subclasses define :meth:`denoise_both`."""
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -186,16 +186,16 @@ class ClassifierFree(_LabelGuidance):
     def __init__(
         self,
         inner: Denoiser,
-        scale: float | Formula,
+        scale: float | GuidanceFormula,
         *,
         channels: int | None = None,
         interval: Interval | None = None,
     ) -> None:
-        self.formula = scale if isinstance(scale, Formula) else Linear(scale=scale)
+        self.formula = scale if isinstance(scale, GuidanceFormula) else LinearGuidance(scale=scale)
         super().__init__(inner, describe_guidance(self.formula, channels, interval))
         self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
         self.passes = 2 * inner.passes
-        self.infinite = inner.infinite and self.formula.infinite
+        self.infinite = inner.infinite and self.formula.allows_infinite_level
 
     def passes_at(self, sigma: float) -> int:
         """Return the inner model's passes at level ``sigma``, doubled inside the interval."""
@@ -240,7 +240,7 @@ class Autoguided(_Guided):
         self,
         inner: Denoiser,
         guide: Denoiser,
-        scale: float | Formula,
+        scale: float | GuidanceFormula,
         *,
         channels: int | None = None,
         interval: Interval | None = None,
@@ -258,14 +258,14 @@ class Autoguided(_Guided):
                 f"the guide {guide.name} knows levels up to {guide.sigma_max:.15g}, and would be called at {top:g}; "
                 f"give guidance_interval=[0,{guide.sigma_max:.15g}]"
             )
-        self.formula = scale if isinstance(scale, Formula) else Linear(scale=scale)
+        self.formula = scale if isinstance(scale, GuidanceFormula) else LinearGuidance(scale=scale)
         words = describe_guidance(self.formula, channels, interval)
         super().__init__(inner, f"{words},guide={guide.name}")
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide = guide
         self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
         both = guide.infinite or not is_guided(interval, math.inf)
-        self.infinite = both and inner.infinite and self.formula.infinite
+        self.infinite = both and inner.infinite and self.formula.allows_infinite_level
         self.passes = inner.passes + guide.passes
         if guide.read is not None:
             self.read = (self.read or guide.read) | guide.read.paths

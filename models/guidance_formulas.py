@@ -22,7 +22,7 @@ Prediction = Literal["x0", "eps", "v", "flow"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Formula(ABC):
+class GuidanceFormula(ABC):
     """Base class of guidance formulas; subclasses define :attr:`text` and :meth:`combine`.
 
     Class attributes:
@@ -47,7 +47,7 @@ class Formula(ABC):
         """Text of the formula in a model's name, such as ``guidance=2,apg(threshold=2.5)``."""
 
     @property
-    def infinite(self) -> bool:
+    def allows_infinite_level(self) -> bool:
         """True if the formula can be used at an infinite level: if ``prediction`` is x0."""
         return self.prediction == "x0"
 
@@ -65,7 +65,7 @@ class Formula(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(Formula):
+class LinearGuidance(GuidanceFormula):
     """Classifier-free guidance: free + w (label - free), the same image for every ``prediction``.
 
     Attributes:
@@ -83,7 +83,7 @@ class Linear(Formula):
             for f in fields(self)
             if f.name != "scale" and (value := getattr(self, f.name)) != f.default
         ]
-        words = "" if type(self) is Linear else f",{self.name}({','.join(changed)})"
+        words = "" if type(self) is LinearGuidance else f",{self.name}({','.join(changed)})"
         return f"guidance={self.scale:.15g}{words}"
 
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class Linear(Formula):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Projected(Linear):
+class ProjectedGuidance(LinearGuidance):
     """Adaptive projected guidance, APG (Sadat et al. 2024, arXiv:2410.02416, Alg. 1).
 
     Let D be label - free, shortened to at most the length ``threshold``, and P the component of D
@@ -104,7 +104,7 @@ class Projected(Linear):
     1 + (w - 1) / (1 - beta) then has the effect of momentum.
 
     Attributes:
-        eta: weight of the parallel component P; 1 without a threshold is :class:`Linear`.
+        eta: weight of the parallel component P; 1 without a threshold is :class:`LinearGuidance`.
         threshold: largest norm of D, over all elements of a sample; inf for no bound.
     """
 
@@ -131,7 +131,7 @@ class Projected(Linear):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroStar(Linear):
+class ZeroStarGuidance(LinearGuidance):
     """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886, section 4), in velocities of the flow.
 
     The free velocity is multiplied by s = <label, free> / |free|², to fit the label's velocity.
@@ -149,7 +149,7 @@ class ZeroStar(Linear):
     @property
     def infinite(self) -> bool:
         """True if it can be used at an infinite level: ``prediction`` is x0, ``zero_above`` inf."""
-        return super().infinite and self.zero_above == math.inf
+        return super().allows_infinite_level and self.zero_above == math.inf
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the guided image, or x / (1 + sigma) at levels above ``zero_above``."""
@@ -167,7 +167,7 @@ class ZeroStar(Linear):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rescaled(Formula):
+class RescaledGuidance(GuidanceFormula):
     """Rescaled guidance (Lin et al. 2023, arXiv:2305.08891, section 3.4) of another formula.
 
     The guided prediction is multiplied by 1 - share + share std(label) / std(guided), with std over
@@ -180,7 +180,7 @@ class Rescaled(Formula):
 
     name = "rescale"
     prediction: Prediction = "v"
-    formula: Formula
+    formula: GuidanceFormula
     share: float = 0.7
 
     def __post_init__(self) -> None:
@@ -197,7 +197,7 @@ class Rescaled(Formula):
     @property
     def infinite(self) -> bool:
         """True if this formula and the inner one can both be used at an infinite level."""
-        return super().infinite and self.formula.infinite
+        return super().allows_infinite_level and self.formula.allows_infinite_level
 
     def __call__(self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the guided image of the inner formula, rescaled."""
@@ -209,17 +209,19 @@ class Rescaled(Formula):
         return free * (1 - self.share + self.share * wanted / own)
 
 
-_FORMULAS: dict[str, type[Linear]] = {kind.name: kind for kind in (Linear, Projected, ZeroStar)}
+_FORMULAS: dict[str, type[LinearGuidance]] = {
+    kind.name: kind for kind in (LinearGuidance, ProjectedGuidance, ZeroStarGuidance)
+}
 
 
-def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula:
+def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> GuidanceFormula:
     """Return a formula of guidance from options.
 
     Args:
         scale: guidance scale.
         spec: ``linear``, ``apg`` or ``zero_star``, or a table with one of them as ``name``, and its
             options; None for ``linear``.
-        rescale: share of :class:`Rescaled`, or a table of its options; None for no rescaling.
+        rescale: share of :class:`RescaledGuidance`, or a table of its options; None for no rescaling.
 
     Raises:
         ValueError: a name or an option is unknown, or has a wrong value.
@@ -237,7 +239,7 @@ def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Formula
         shares: dict[str, Any] = (
             dict(rescale) if isinstance(rescale, Mapping) else {"share": rescale}
         )
-        return Rescaled(formula=formula, **shares)
+        return RescaledGuidance(formula=formula, **shares)
     except TypeError as error:
         raise ValueError(
             f"guidance_formula {name}: an option is unknown or no number ({error})"

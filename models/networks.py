@@ -117,7 +117,7 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
     return next((p.dtype for p in parameters if p.is_floating_point()), None)
 
 
-def freeze(network: Net) -> Net:
+def prepare_for_inference(network: Net) -> Net:
     """Put ``network`` in evaluation mode, channels last, without gradients; return it."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)

@@ -64,7 +64,7 @@ class Identity:
         return x.detach().cpu().double().reshape(len(x), int(np.prod(x.shape[1:]))).numpy()
 
 
-class Blocks:
+class BlockMeansExtractor:
     """Extractor of means of blocks of pixels, for images with too many pixels for a covariance.
 
     Args:
@@ -140,7 +140,7 @@ class Reference:
         """Moments, held-out features and converged features, computed at the first access."""
         return self.make()
 
-    def loaded(self) -> Self:
+    def load_statistics(self) -> Self:
         """Compute the statistics now, so that errors are raised here; return ``self``."""
         _ = self.statistics
         return self

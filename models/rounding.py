@@ -125,7 +125,7 @@ def in_full_precision(model: Denoiser) -> Denoiser:
 
 
 def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
-    """Return a low-precision copy of a model; a :class:`RoundedFormula` if it has no network."""
+    """Return a low-precision copy of a model; a :class:`RoundedExactModel` if it has no network."""
     from .checkpoints.programs import ProgramNetwork
 
     called = called_networks(model)
@@ -137,7 +137,7 @@ def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) 
             f"network_dtype, or export the network in {precision.weights}"
         )
     if not called:
-        return RoundedFormula(model, precision, predicts or PREDICTED[0])
+        return RoundedExactModel(model, precision, predicts or PREDICTED[0])
     if predicts is not None:
         raise ValueError(
             f"model {model.name} has a network, whose own output is rounded; leave out network_predicts"
@@ -231,7 +231,7 @@ def _cast_output(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any
     return output
 
 
-class RoundedFormula(Wrapper):
+class RoundedExactModel(Wrapper):
     """Model by formula, rounded as if an ideal network computed it.
 
     A network reads x_t = alpha x and its native time, and gives F, from which D = a x + b F. Rounding
@@ -267,7 +267,7 @@ class RoundedFormula(Wrapper):
         self.process, self.infinite = self._process_of(inner, predicts), False
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return D with rounding; see :class:`RoundedFormula`."""
+        """Return D with rounding; see :class:`RoundedExactModel`."""
         column = (-1, *[1] * (x.ndim - 1))
         level = level_per_row(sigma, x)
         rounded_level = self._rounded_level(level)

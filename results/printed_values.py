@@ -72,7 +72,7 @@ def value_plus_minus(row: Record, name: str) -> str:
     return f"{format_number(value)} ± {format_number(Z95 * se, 2)}"
 
 
-def bar_on_log_axis(
+def error_bar_on_log_axis(
     row: Record, name: str
 ) -> tuple[float | None, float | None, float | None, bool]:
     """Return the error bar ``(y, low, high, limit)`` of column ``name`` on a logarithmic axis.

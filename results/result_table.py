@@ -130,9 +130,9 @@ class ResultTable(TypedTable):
         Values not shown to be worse than the best at their budget are bold. Only the table is used;
         a run's ``table.tex`` also uses influence values. ``budgets`` None stands for all budgets.
         """
-        from .comparison.best_rows import best_places  # a run does without this module
+        from .comparison.best_rows import best_curve_budgets  # a run does without this module
 
-        bold = best_places(self.frame, metric) if metric in self.frame else {}
+        bold = best_curve_budgets(self.frame, metric) if metric in self.frame else {}
         return latex_tables(self.frame, metric, budgets, bold)
 
     def plot(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .grid import Grid, as_grid
 from .noise import NoNoise, noise_like
-from .types import Denoise, Noise, RowByRow, Source
+from .types import Denoise, FunctionDenoiser, Noise, Source
 
 Levels = Grid | Sequence[float] | Tensor
 """Grid, or its falling noise levels."""
@@ -112,7 +112,7 @@ def bind_inputs(
         noise = noise_like(x, noise)
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
     both = getattr(denoise, "both", None)
-    bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise, both)
+    bound: Any = denoise if hasattr(denoise, "take") else FunctionDenoiser(denoise, both)
     return bound, as_grid(grid), source
 
 

@@ -79,7 +79,7 @@ class BrownianTree:
         """
         return self._value_at_place(self._place_of(sigma))
 
-    def is_apart(self, cur: float, nxt: float) -> bool:
+    def has_node_between(self, cur: float, nxt: float) -> bool:
         """Return True if a node of the tree is at or between the levels, which fall."""
         return math.ceil(self._place_of(cur)) <= self._place_of(nxt)
 
@@ -251,4 +251,4 @@ class BrownianNoise:
 
     def _is_covered(self, cur: float, nxt: float) -> bool:
         inside = self.sigma_max * (1 + SNAP) >= cur > nxt >= self.sigma_floor * (1 - SNAP)
-        return inside and self.tree.is_apart(cur, nxt)
+        return inside and self.tree.has_node_between(cur, nxt)

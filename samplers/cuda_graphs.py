@@ -186,12 +186,12 @@ def capture(
 
     def run(x: Tensor, *context: Tensor) -> Tensor:
         denoise, noise = bind_batch(*context)
-        return sampler.sample(TensorLevels(denoise), x, grid, noise)
+        return sampler.sample(TensorLevelDenoiser(denoise), x, grid, noise)
 
     return Recording(run, inputs, CudaGraph(inputs[0].device) if backend is None else backend)
 
 
-class TensorLevels:
+class TensorLevelDenoiser:
     """Bound denoiser that passes noise levels on as tensors on the device.
 
     A model may copy a float by ``torch.as_tensor``, which waits for the device. Filling a tensor
@@ -209,9 +209,9 @@ class TensorLevels:
         """Return the guided and the unguided image, as :func:`.denoise_both` does."""
         return denoise_both(self._denoise, x, as_level_tensor(sigma, x))
 
-    def take(self, rows: Tensor) -> TensorLevels:
+    def take(self, rows: Tensor) -> TensorLevelDenoiser:
         """Return the denoiser of the samples ``rows``: int64 batch indices, which may repeat."""
-        return TensorLevels(self._denoise.take(rows))
+        return TensorLevelDenoiser(self._denoise.take(rows))
 
 
 def as_level_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def denoise_both(denoise: Denoise, x: Tensor, sigma: float | Tensor) -> Pair:
 
 
 @dataclass(frozen=True)
-class RowByRow:
+class FunctionDenoiser:
     """Denoiser that calls a function of (x, sigma) which treats all samples alike.
 
     Attributes:

@@ -45,7 +45,7 @@ from .measuring import (
 )
 from .races import race_fits, run_races
 from .request import AdviceRequest, load_subject, width_of_data_range
-from .run import COMPARED, BudgetResult, Clock, OutOfTime, Progress, Run
+from .run import COMPARED, AdviceRun, BudgetResult, Clock, OutOfTime, Progress
 from .sentences import conclusions
 from .tasks import measure_speeds
 from .wording import evaluations_in_words
@@ -58,7 +58,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
     return {
         "model": request.spec,
         "identity": model.identity,
-        "extractor": request.features.identity if request.features else None,
+        "extractor": request.feature_extractor.identity if request.feature_extractor else None,
         "range": [model.sigma_min, model.sigma_max],
         "dtype": str(model.dtype),
         "device": request.device,
@@ -66,7 +66,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
         "batch": BATCH,
         "torch": torch.__version__,
         "code": _digest_of_code_files(),
-        "plugins": plugin_origins() | request.foreign_samplers(),
+        "plugins": plugin_origins() | request.foreign_sampler_digests(),
     }
 
 
@@ -193,7 +193,7 @@ def _budgets_of(
     return [within]
 
 
-def _check_time(run: Run) -> None:
+def _check_time(run: AdviceRun) -> None:
     """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
     exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
@@ -223,7 +223,7 @@ def _advice_of(
     world = WorkerContext(
         WorkerConfig.here({request.spec: request.extractor}, request.device),
         {request.spec: model},
-        extractors={request.spec: request.features},
+        extractors={request.spec: request.feature_extractor},
     )
     progress(f"{request.spec}: how fast it is")
     rate, unit_rate = _measure_rates(request, executor, world)
@@ -231,12 +231,12 @@ def _advice_of(
     most = most_reference_steps(rate, clock.seconds_until(1))
     endpoints = ConvergedEndpoints(request, store, executor, world, most=most)
     started = min(clock.share_spent, 1.0)
-    run = Run(
+    run = AdviceRun(
         request, out, clock, executor, world, store, endpoints, rate, budgets, progress, started
     )
     _check_time(run)
     results: list[BudgetResult] = []
-    over = run.break_off
+    over = run.break_off_share
     with suppress(OutOfTime), clock.raise_when_over(over):
         for race in run_races(run, share_for_fits):
             results.append(race)
@@ -247,8 +247,8 @@ def _advice_of(
         )
     not_fitted = ["Time ran out while noise levels and coefficients were fitted."]
     with suppress(OutOfTime), clock.raise_when_over(over):
-        fitted, open_fits = fit_leaders(run, results, run.end_of_races)
-        results, not_fitted = race_fits(run, results, fitted, run.end_of_races), open_fits
+        fitted, open_fits = fit_leaders(run, results, run.races_end_share)
+        results, not_fitted = race_fits(run, results, fitted, run.races_end_share), open_fits
     for race in results:
         choose_entries(run, race)
     progress("measuring errors on new samples")

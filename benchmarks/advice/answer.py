@@ -121,7 +121,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Best:
+class Recommendation:
     """Recommendation at a budget for users of one library (:data:`.exports.LIBRARIES`).
 
     Attributes:
@@ -174,7 +174,7 @@ class Budget:
 
     nfe: int
     default: Choice
-    best: Mapping[str, Best]
+    best: Mapping[str, Recommendation]
     in_distribution: Choice | None
     tried: int
     left_out: int
@@ -184,11 +184,11 @@ class Budget:
     alternatives: tuple[Alternative, ...] = ()
 
     @property
-    def field(self) -> int:
+    def candidate_count(self) -> int:
         """Number of configurations to choose from: tried, left out and hopeless."""
         return self.tried + self.left_out + self.hopeless
 
-    def plain_lines(self, library: str) -> str:
+    def pytorch_code(self, library: str) -> str:
         """Return code for the recommended steps in plain PyTorch; "" if there is none.
 
         Only library "python" has such code: the lines for k-diffusion, if they write the same steps as numbers.

@@ -17,9 +17,9 @@ from .answer import (
     COUNT,
     PICTURES,
     Alternative,
-    Best,
     Budget,
     Choice,
+    Recommendation,
     Value,
     as_8_bit_images,
 )
@@ -28,7 +28,7 @@ from .exports import LIBRARIES
 from .measuring import FIRST, SCORED
 from .race import Squares, append_squares, log_error, log_ratio
 from .request import OWN_FIELDS, Entry
-from .run import BudgetResult, Run
+from .run import AdviceRun, BudgetResult
 from .tasks import TimingTask, decode_states
 
 COUNTS = (FIRST, 32, 64, 128, 256)
@@ -36,7 +36,7 @@ COUNTS = (FIRST, 32, 64, 128, 256)
 TIMED_REPEATS = 5
 
 
-def choose_entries(run: Run, result: BudgetResult) -> None:
+def choose_entries(run: AdviceRun, result: BudgetResult) -> None:
     """Set the entries to score: present sampler, leaders with and without fits, usual solvers."""
     default = run.request.default_entry(result.budget)
     entries = (default, *result.leaders.values(), *result.untuned.values())
@@ -44,7 +44,7 @@ def choose_entries(run: Run, result: BudgetResult) -> None:
     result.alternatives = run.request.alternatives(result.budget)
 
 
-def score_on_fresh_latents(run: Run, results: Sequence[BudgetResult], seconds: float) -> None:
+def score_on_fresh_latents(run: AdviceRun, results: Sequence[BudgetResult], seconds: float) -> None:
     """Add squared distances of deterministic entries to ``results``, on latents not used before.
 
     The first two rounds of :data:`COUNTS` always run. A later round runs if all rounds up to it fit in ``seconds``.
@@ -75,7 +75,9 @@ def keep_common_latents(results: Sequence[BudgetResult]) -> None:
         one.squares = {label: squares[:least] for label, squares in one.squares.items()}
 
 
-def to_choice(run: Run, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
+def to_choice(
+    run: AdviceRun, entry: Entry, squares: Squares | None, fd_conv: Value | None
+) -> Choice:
     """Return an entry with its scores, which are None where ``squares`` or ``fd_conv`` is None."""
     cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
     if sampler.own_grid and grid is not None:
@@ -103,7 +105,7 @@ def _ratio_of_errors(a: Squares | None, b: Squares | None) -> Value | None:
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 
-def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
+def answer_of_budget(run: AdviceRun, result: BudgetResult) -> Budget:
     """Return a budget's recommendations and scores, from the results of its race."""
     squares, distances = result.squares, result.distances
 
@@ -116,7 +118,7 @@ def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
     default, leaders, answers = result.default, result.leaders, {}
     for library in filter(result.survivors.get, LIBRARIES):
         leader, *tied = result.survivors[library]
-        best = Best(
+        best = Recommendation(
             library,
             scored(leader),
             ratio(leader, default),
@@ -151,7 +153,7 @@ def answer_of_budget(run: Run, result: BudgetResult) -> Budget:
     )
 
 
-def _open_question_of_race(run: Run, race: BudgetResult) -> str:
+def _open_question_of_race(run: AdviceRun, race: BudgetResult) -> str:
     tied = len(race.survivors.get(run.request.library, ())) - 1
     if tied < 1:
         return ""
@@ -161,7 +163,7 @@ def _open_question_of_race(run: Run, race: BudgetResult) -> str:
 
 
 def ratios_at_half_the_budget(
-    run: Run, results: Sequence[BudgetResult]
+    run: AdviceRun, results: Sequence[BudgetResult]
 ) -> dict[tuple[int, int], Value]:
     """Return the recommendation's error at budget M over the default's at N >= 2 M, by (M, N)."""
     ratios = {}
@@ -175,15 +177,15 @@ def ratios_at_half_the_budget(
     return ratios
 
 
-def _entries_to_show(run: Run, result: BudgetResult) -> dict[str, Entry]:
+def _entries_to_show(run: AdviceRun, result: BudgetResult) -> dict[str, Entry]:
     """Return the entries "default" and "best", to time and draw; leave out any that cannot run."""
     best = result.leaders.get(run.request.library)
     shown = {"default": result.default} | ({"best": best} if best else {})
-    return {name: entry for name, entry in shown.items() if entry.has_steps}
+    return {name: entry for name, entry in shown.items() if entry.can_run}
 
 
 def add_times(
-    run: Run, answers: Sequence[Budget], results: Sequence[BudgetResult]
+    run: AdviceRun, answers: Sequence[Budget], results: Sequence[BudgetResult]
 ) -> tuple[list[Budget], int]:
     """Return answers with milliseconds a sample, and the batch size: 1, or 0 if none was timed."""
     times: dict[tuple[int, str], float] = {}
@@ -210,7 +212,7 @@ def add_times(
     ], int(bool(times))
 
 
-def draw_pictures(run: Run, results: Sequence[BudgetResult]) -> bool:
+def draw_pictures(run: AdviceRun, results: Sequence[BudgetResult]) -> bool:
     """Write pictures of the first scored latents to a file, and return True.
 
     Return False if samples are no images of 1 or 3 channels and 8 pixels or more a side.

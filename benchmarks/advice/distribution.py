@@ -19,7 +19,7 @@ from .answer import Value
 from .exports import LIBRARIES
 from .race import LEVEL
 from .request import Entry
-from .run import COMPARED, BudgetResult, Late, Run
+from .run import COMPARED, AdviceRun, BudgetResult, Late
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -50,15 +50,15 @@ class FeatureSpace:
         return (features - self.mean) @ self.axes
 
 
-def make_feature_space(run: Run, seconds: float) -> FeatureSpace | None:
+def make_feature_space(run: AdviceRun, seconds: float) -> FeatureSpace | None:
     """Return the feature space, from converged samples of the model's card or else from new ones.
 
     New samples take up to half of ``seconds``. The result is None if there is too little time.
     """
     request = run.request
-    name = "model" if request.features is not None else POOLED
+    name = "model" if request.feature_extractor is not None else POOLED
     reference: Reference | None = request.model.reference() if request.extractor == CARD else None
-    features = None if reference is None else reference.loaded().converged
+    features = None if reference is None else reference.load_statistics().converged
     counts = [n for n in CONVERGED if n * CONVERGED_STEPS / run.rate <= seconds / 2]
     if seconds <= 0 or (features is None and not counts):
         return None
@@ -74,7 +74,7 @@ def make_feature_space(run: Run, seconds: float) -> FeatureSpace | None:
 
 
 def estimate_distances(
-    run: Run, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
+    run: AdviceRun, space: FeatureSpace, entries: Sequence[Entry], keep: int, late: Late
 ) -> dict[int, FrechetEstimate]:
     """Measure Fréchet distances of entries to converged samples; return them by index.
 
@@ -112,14 +112,14 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
     return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
 
 
-def measure_distances(run: Run, results: Sequence[BudgetResult]) -> list[str]:
+def measure_distances(run: AdviceRun, results: Sequence[BudgetResult]) -> list[str]:
     """Set ``distances`` and ``nearest`` of ``results``; return sentences on lack of time, and failures."""
     first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
     space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
     if space is None:
         return ["There was no time to compare samples as whole sets (fd_conv)."]
     begin = run.clock.share_spent
-    first = {one.budget: [e for e in one.chosen if e.has_steps] for one in results}
+    first = {one.budget: [e for e in one.chosen if e.can_run] for one in results}
     # features of all budgets' recommendations are stored before any stochastic sampler runs
     shares = _shares_of_time({n: n * len(entries) for n, entries in first.items()})
     for budget, entries in first.items():

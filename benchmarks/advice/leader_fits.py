@@ -26,7 +26,7 @@ from .candidates import FittedNumbers, resolve_levels, tuned_cell
 from .exports import LIBRARIES
 from .measuring import RULE
 from .request import OWN_FIELDS, Entry
-from .run import BudgetResult, Run
+from .run import AdviceRun, BudgetResult
 
 START = 1 << 17
 """Sample id of the first latent of the fits; races and scores use smaller ids."""
@@ -151,16 +151,16 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
     return ITERATIONS * (whole + EQUATIONS * costs) * budget / steps
 
 
-def share_for_fits(run: Run) -> float:
+def share_for_fits(run: AdviceRun) -> float:
     """Return the share of the time limit to keep for fits; 0 if no budget's fits have time."""
     total, seconds = 60 * run.clock.minutes, [_seconds_for_fits(run, [n]) for n in run.budgets]
-    available = SHARE * max(run.end_of_races - run.clock.share_spent, 0.0)
+    available = SHARE * max(run.races_end_share - run.clock.share_spent, 0.0)
     if min(filter(None, seconds), default=math.inf) > available * total:
         return 0.0
     return min(_seconds_for_fits(run, run.budgets) / total, available)
 
 
-def _seconds_for_fits(run: Run, budgets: Sequence[int]) -> float:
+def _seconds_for_fits(run: AdviceRun, budgets: Sequence[int]) -> float:
     passes, others = run.request.model.passes, len(LIBRARIES) - 2  # python and the node have all
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
@@ -170,13 +170,13 @@ def _seconds_for_fits(run: Run, budgets: Sequence[int]) -> float:
     return (fits + _evaluations_of_endpoints(run)) / run.rate if steps else 0.0
 
 
-def _evaluations_of_endpoints(run: Run) -> float:
+def _evaluations_of_endpoints(run: AdviceRun) -> float:
     steps = 4 * RULE.first if run.endpoints.steps is None else run.endpoints.steps
     return (EQUATIONS + CHOOSING) * steps * run.request.model.passes
 
 
 def fit_leaders(
-    run: Run, races: Sequence[BudgetResult], until: float
+    run: AdviceRun, races: Sequence[BudgetResult], until: float
 ) -> tuple[dict[int, list[Entry]], list[str]]:
     """Fit the races' leaders until a share ``until`` of the time limit is over.
 
@@ -205,7 +205,7 @@ def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterato
             yield f"With {n} evaluations noise levels and coefficients could not be fitted: {failed[n]}."
 
 
-def _targets(run: Run, race: BudgetResult) -> Iterator[FitTarget]:
+def _targets(run: AdviceRun, race: BudgetResult) -> Iterator[FitTarget]:
     """Yield the fits to make for a race's leaders, each once, with all numbers that can be fitted.
 
     Built-in solvers of a library keep their coefficients, so only levels are fitted. If the cost
@@ -231,7 +231,7 @@ def _targets(run: Run, race: BudgetResult) -> Iterator[FitTarget]:
 
 
 def _affordable_targets(
-    run: Run, targets: Sequence[FitTarget], seconds: float
+    run: AdviceRun, targets: Sequence[FitTarget], seconds: float
 ) -> Iterator[FitTarget]:
     """Yield targets that fit in ``seconds``: the requested library's first, then the cheapest."""
     library = run.request.library
@@ -243,7 +243,7 @@ def _affordable_targets(
 
 
 def _fit_targets(
-    run: Run, targets: Sequence[FitTarget], until: float
+    run: AdviceRun, targets: Sequence[FitTarget], until: float
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
     """Yield each target with its fitted numbers, or None if the fit is no better than the cell.
 
@@ -277,7 +277,7 @@ def _fit_targets(
             yield target, None if levels is None else FittedNumbers.read(levels, rows)
 
 
-def _starting_grids(run: Run, target: FitTarget) -> tuple[Grid, ...]:
+def _starting_grids(run: AdviceRun, target: FitTarget) -> tuple[Grid, ...]:
     """Return grids from which a fit of levels starts; () to start from the cell's own levels.
 
     They are the entries' grids, and grids of one step more without the lowest positive level.

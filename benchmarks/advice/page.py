@@ -30,7 +30,7 @@ from ...results.palette import Style
 from ...results.report import template_environment
 from ...results.report.drawing import data_uri, side_by_side, with_alpha
 from ...results.text import format_number
-from .answer import Advice, Best, Budget, Choice, Pictures, Pictures8
+from .answer import Advice, Budget, Choice, Pictures, Pictures8, Recommendation
 from .exports import title
 from .sentences import headline_budget
 from .wording import (
@@ -309,10 +309,12 @@ def _value_in_words(value: Any) -> str:
     return format_number(value, 5) if isinstance(value, float) else str(value)
 
 
-def _best_by_library(advice: Advice) -> list[tuple[str, str, list[tuple[TableRow, Best]]]]:
+def _best_by_library(
+    advice: Advice,
+) -> list[tuple[str, str, list[tuple[TableRow, Recommendation]]]]:
     """Return (name, title, [(row, recommendation), …]) of each library; the page's own is first."""
     first = shown_library(advice.budgets, advice.library)
-    pairs: dict[str, list[tuple[TableRow, Best]]] = {first: []}
+    pairs: dict[str, list[tuple[TableRow, Recommendation]]] = {first: []}
     for budget in advice.budgets:
         for name, best in budget.best.items():
             pairs.setdefault(name, []).append((table_row(budget, name), best))

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from ...samplers.auto import ProbeData
 from ..running.executors import Failure
-from .exports.equivalents import Steps, tabulate_steps
+from .exports.equivalents import StepTable, tabulate_steps
 from .measuring import FIRST
 from .race import Race, Squares, geometric_mean, is_hopeful
 from .request import FIELDS, Entry
-from .run import BudgetResult, Late, OutOfTime, Run
-from .tasks import probe_model, search_rule
+from .run import AdviceRun, BudgetResult, Late, OutOfTime
+from .tasks import probe_model, search_auto_rule
 
 FITTED, FITTED_LATE = 0.3, 0.5
 """Shares of the time up to which ``auto`` is searched: for all budgets together, for one."""
@@ -27,7 +27,9 @@ PROBED = 3000
 """Approximate number of evaluations that a probe of an image model takes."""
 
 
-def run_races(run: Run, share_for_fits: Callable[[Run], float]) -> Iterator[BudgetResult]:
+def run_races(
+    run: AdviceRun, share_for_fits: Callable[[AdviceRun], float]
+) -> Iterator[BudgetResult]:
     """Yield the result of a race at each budget; stop when the time for races is over.
 
     ``share_for_fits`` is called once after the model has been probed. It returns the share of the
@@ -46,17 +48,17 @@ def run_races(run: Run, share_for_fits: Callable[[Run], float]) -> Iterator[Budg
         # the budgets to come share the time that is left
         at = run.clock.share_spent
         share = budget**0.5 / sum(n**0.5 for n in run.budgets[k:])
-        end = at + max(run.end_of_races - reserved - at, 0.0) * share
+        end = at + max(run.races_end_share - reserved - at, 0.0) * share
         entries = _entries_in_order_of_trial(run, budget, probe, auto=budget in fitted)
         late = run.clock.late_after(end)
         screened = run.clock.late_after(at + (end - at) * SCREENED)
         races.append(race_budget(run, entries, budget, races, late, screened))
         yield races[-1]
-        if run.clock.late_after(run.break_off)():
+        if run.clock.late_after(run.break_off_share)():
             return
 
 
-def _probe_model(run: Run) -> ProbeData | None:
+def _probe_model(run: AdviceRun) -> ProbeData | None:
     """Return the probe of the model; None if it fails or would take too much of the time."""
     if PROBED / run.rate > 60 * run.clock.minutes * FITTED:
         return None
@@ -66,12 +68,12 @@ def _probe_model(run: Run) -> ProbeData | None:
         return None
 
 
-def _budgets_with_auto_rule(run: Run, budgets: Sequence[int], until: float) -> set[int]:
+def _budgets_with_auto_rule(run: AdviceRun, budgets: Sequence[int], until: float) -> set[int]:
     """Search rules of ``auto`` up to a share of the time; return budgets whose search finished."""
     request, late = run.request, run.clock.late_after(run.share_of_total(until))
     if request.only:
         return set()
-    tasks = [request.task(search_rule, n // request.model.passes) for n in budgets]
+    tasks = [request.task(search_auto_rule, n // request.model.passes) for n in budgets]
     outcomes = dict(run.executor.map(tasks, run.world, wanted=lambda _: not late()))
     for n, budget in enumerate(budgets):
         outcome = outcomes.get(n, Failure("late", "there was no time to search its settings"))
@@ -82,14 +84,14 @@ def _budgets_with_auto_rule(run: Run, budgets: Sequence[int], until: float) -> s
 
 
 def _entries_in_order_of_trial(
-    run: Run, budget: int, probe: ProbeData | None, *, auto: bool
+    run: AdviceRun, budget: int, probe: ProbeData | None, *, auto: bool
 ) -> list[Entry]:
     """Return the entries to race: present sampler, ``auto``, and the others by forecast error."""
     first, others = [], []
     for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)
     default = run.request.default_entry(budget)
-    if default.has_steps and not default.cell.sampler.stochastic:
+    if default.can_run and not default.cell.sampler.stochastic:
         first = [default, *first]
         others = [entry for entry in others if entry.label != default.label]
     return [*first, *(order_by_forecast(probe, others) if probe is not None else others)]
@@ -128,7 +130,7 @@ def _forecast_errors(probe: ProbeData, entry: Entry) -> list[float]:
 
 
 def forecast_errors_of_table(
-    probe: ProbeData, steps: Steps, share: float = 1.0
+    probe: ProbeData, steps: StepTable, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return forecast errors ``(K,)`` of ``steps`` on the probe's K trajectories, and corrections.
 
@@ -169,7 +171,7 @@ SMALL = 64
 
 
 def race_budget(
-    run: Run,
+    run: AdviceRun,
     entries: Sequence[Entry],
     budget: int,
     before: Sequence[BudgetResult],
@@ -186,7 +188,7 @@ def race_budget(
         OutOfTime: the race was broken off before any configuration had samples.
     """
     some = _order_of_trial([entry for entry in entries if _is_hopeful(entry, before)])
-    find_steps_for(run, some[:FIRST_ENTRIES], budget)
+    set_endpoint_steps(run, some[:FIRST_ENTRIES], budget)
     fields = {
         name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
     }
@@ -230,7 +232,10 @@ def race_budget(
 
 
 def race_fits(
-    run: Run, races: Sequence[BudgetResult], fitted: Mapping[int, Sequence[Entry]], until: float
+    run: AdviceRun,
+    races: Sequence[BudgetResult],
+    fitted: Mapping[int, Sequence[Entry]],
+    until: float,
 ) -> list[BudgetResult]:
     """Race each race's survivors against the entries ``fitted`` at its budget; return the results.
 
@@ -251,14 +256,16 @@ def race_fits(
     return results
 
 
-def race_again(run: Run, race: BudgetResult, tuned: Sequence[Entry], late: Late) -> BudgetResult:
+def race_again(
+    run: AdviceRun, race: BudgetResult, tuned: Sequence[Entry], late: Late
+) -> BudgetResult:
     """Race the survivors of ``race`` against fitted entries ``tuned``; see :func:`race_fits`."""
     leaders = race.leaders.values()
     before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
     must = len({entry.label for entry in (*tuned, *leaders)})
-    find_steps_for(run, (), race.budget)
-    find_steps_for(run, tuned, race.budget, " ".join(entry.cell.key[-10:] for entry in tuned))
+    set_endpoint_steps(run, (), race.budget)
+    set_endpoint_steps(run, tuned, race.budget, " ".join(entry.cell.key[-10:] for entry in tuned))
 
     def is_in(name: str, n: int) -> bool:
         own = race.survivors.get(name, ())
@@ -290,7 +297,9 @@ def _survivors_by_field(race: Race[Squares], some: Sequence[Entry]) -> dict[str,
     return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
 
 
-def find_steps_for(run: Run, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
+def set_endpoint_steps(
+    run: AdviceRun, entries: Sequence[Entry], budget: int, suffix: str = ""
+) -> None:
     """Set the steps of ``run.endpoints``; endpoints become more exact than samples of ``entries``.
 
     Steps that were stored for the same ``budget`` and ``suffix`` are used again, unless there are new entries, or

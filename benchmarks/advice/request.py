@@ -46,7 +46,7 @@ class Entry(NamedTuple):
     libraries: frozenset[str]
 
     @property
-    def has_steps(self) -> bool:
+    def can_run(self) -> bool:
         """True if the cell can run: it has a grid, and no reason to be skipped."""
         return self.cell.grid is not None and not self.cell.skip
 
@@ -112,11 +112,11 @@ class AdviceRequest:
     default: str | None = None
 
     @cached_property
-    def features(self) -> Extractor | None:
+    def feature_extractor(self) -> Extractor | None:
         """Feature extractor for the model's samples; None if the model has none."""
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
-    def foreign_samplers(self) -> dict[str, str]:
+    def foreign_sampler_digests(self) -> dict[str, str]:
         """Return origins or digests of the named samplers that are not of this package, by spec."""
         specs = (*self.only, self.current_configuration.sampler)
         digests = {s: origin_or_digest(samplers.make(parse_spec(s)), 8) for s in specs}
@@ -153,7 +153,10 @@ class AdviceRequest:
             },
             "the race",
         )
-        identity = (self.model.identity, self.features.identity if self.features else "")
+        identity = (
+            self.model.identity,
+            self.feature_extractor.identity if self.feature_extractor else "",
+        )
         cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
         return [replace(cell, identity=identity) for cell in cells]
 

@@ -99,7 +99,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass
-class Run:
+class AdviceRun:
     """State of a run of ``advise``, which all its stages share, and its measurements.
 
     Attributes:
@@ -131,10 +131,10 @@ class Run:
         return self.started + (1 - self.started) * share
 
     @property
-    def end_of_races(self) -> float:
+    def races_end_share(self) -> float:
         """Share of the time at which races and fits should end."""
         total = 60 * self.clock.minutes * self.rate  # evaluations
-        own = self.request.extractor == CARD and self.request.features is not None
+        own = self.request.extractor == CARD and self.request.feature_extractor is not None
         at_all = sum(self.budgets)
         scores = 64 * (256 + ENTRIES * at_all) / total
         least = ((0 if own else 128 * 64) + 128 * ENTRIES * at_all) / total
@@ -145,9 +145,9 @@ class Run:
         return min(max(COMPARED - after, least_raced), RACED[1])
 
     @property
-    def break_off(self) -> float:
+    def break_off_share(self) -> float:
         """Share of the time at which running races and fits are broken off."""
-        return self.end_of_races + OVER * (COMPARED - self.end_of_races)
+        return self.races_end_share + OVER * (COMPARED - self.races_end_share)
 
     def measure_squares(
         self, entries: Mapping[Key, Entry], start: int, stop: int, late: Late

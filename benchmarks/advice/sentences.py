@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...results.table.description import names_in_words
-from .answer import Best, Budget, Value
+from .answer import Budget, Recommendation, Value
 from .exports import solver_title, title
 from .wording import (
     Verdict,
@@ -32,7 +32,7 @@ from .wording import (
 LEVELS = 255
 """Number of steps between the darkest and the brightest value of an 8-bit image."""
 
-Pairs = Sequence[tuple[Budget, Best]]
+Pairs = Sequence[tuple[Budget, Recommendation]]
 """Each budget with its recommendation, by number of evaluations, rising."""
 SavingRatios = Mapping[tuple[int, int], Value]
 """Recommendation's error at budget M over the default's at budget N, by (M, N) with M <= N / 2."""
@@ -83,19 +83,19 @@ def headline_budget(budgets: Sequence[Budget], library: str) -> Budget:
     return closer[(len(closer) - 1) // 2] if closer else budgets[-1]
 
 
-def _shows_verdict(best: Best, budget: Budget, kind: Verdict) -> bool:
+def _shows_verdict(best: Recommendation, budget: Budget, kind: Verdict) -> bool:
     """Return True if ``kind`` is the verdict on a recommendation that differs from the default."""
     is_default = is_same_configuration(best.choice, budget.default)
     return not is_default and verdict(best.to_default) == kind
 
 
-def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
+def _budgets_where(pairs: Pairs, holds: Callable[[Budget, Recommendation], bool]) -> str:
     """Return as text the budgets for which ``holds(budget, best)`` is True; "" for none."""
     budgets = [budget.nfe for budget, best in pairs if holds(budget, best)]
     return evaluations_in_words(*budgets) if budgets else ""
 
 
-def _headline(pairs: Pairs, budget: Budget, best: Best) -> str:
+def _headline(pairs: Pairs, budget: Budget, best: Recommendation) -> str:
     now, at = "what you use now", evaluations_in_words(budget.nfe)
     if best.to_default and _shows_verdict(best, budget, "closer"):
         closer = decided_ratio_in_words(best.to_default, "times")
@@ -140,10 +140,13 @@ def _compare_with_own_solvers(budget: Budget, library: str) -> str:
 
 
 def _coverage(budgets: Sequence[Budget]) -> str:
-    partial = [budget for budget in budgets if budget.tried < budget.field]
+    partial = [budget for budget in budgets if budget.tried < budget.candidate_count]
     if not partial:
         return ""
-    tried, fields = {budget.tried for budget in partial}, {budget.field for budget in partial}
+    tried, fields = (
+        {budget.tried for budget in partial},
+        {budget.candidate_count for budget in partial},
+    )
     return (
         f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
         f"{evaluations_in_words(*(budget.nfe for budget in partial))}. There was no time for the others, or they "
@@ -253,7 +256,7 @@ def _draws_noise(pairs: Pairs) -> str:
 def _by_mean_square(pairs: Pairs) -> str:
     """Return a sentence on budgets where the default's root mean square error is smaller, or ""."""
 
-    def is_larger(budget: Budget, best: Best) -> bool:
+    def is_larger(budget: Budget, best: Recommendation) -> bool:
         mine, now = best.choice.rms, budget.default.rms
         larger = mine is not None and now is not None and mine > now
         return larger and not is_same_configuration(best.choice, budget.default)
@@ -293,11 +296,11 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
     """Return sentences on budgets from which on more evaluations gain nothing measurable, or ""."""
 
-    def holds_zero(best: Best) -> bool:
+    def holds_zero(best: Recommendation) -> bool:
         value = best.choice.fd_conv
         return value is not None and not value.flag and value.low <= 0 <= value.high
 
-    def is_invisible(best: Best) -> bool:
+    def is_invisible(best: Recommendation) -> bool:
         """Return True if the error's whole interval is below half a level of an 8-bit image."""
         error = best.choice.error
         return bool(span and error and not error.flag and error.high < span / LEVELS / 2)
@@ -314,7 +317,7 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
     return " ".join(parts)
 
 
-def _from_which_budget_on(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
+def _from_which_budget_on(pairs: Pairs, holds: Callable[[Recommendation], bool]) -> str:
     """Return "From N evaluations on" if ``holds`` from N on, "With N" for the last N, or ""."""
     flags = [holds(best) for _, best in pairs]
     place = next((n for n in range(len(flags)) if all(flags[n:])), None)

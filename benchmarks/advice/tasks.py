@@ -115,7 +115,7 @@ def probe_model(subject: LoadedModel, device: str) -> ProbeData:
     return Pilot(subject.model, default_cache(), device).probe
 
 
-def search_rule(subject: LoadedModel, device: str, steps: int) -> None:
+def search_auto_rule(subject: LoadedModel, device: str, steps: int) -> None:
     """Search the rule of ``auto`` for a number of steps, and store it in the cache."""
     model = subject.model
     grid = karras(steps, model.sigma_min, model.sigma_max)

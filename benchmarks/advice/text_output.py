@@ -44,7 +44,7 @@ def print_advice(advice: Advice, console: Console) -> None:
         if best.lines.code:
             console.print(Text(f"\n{_printable_code(best.lines.code)}\n"), soft_wrap=True)
         plain = "In plain PyTorch, the same steps are in advice.md."
-        for remark in filter(None, (best.lines.remark, budget.plain_lines(library) and plain)):
+        for remark in filter(None, (best.lines.remark, budget.pytorch_code(library) and plain)):
             console.print(_safe_text(remark, "dim"))
     console.print()
     console.print(Text(_describe_measurement(advice), style="dim"))
@@ -73,12 +73,12 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
         solvers = "compared with the library's solvers: "
         rest = [
             (row.now.detail, row.now.detail),
-            (row.error.text, f"error {row.error.whole}"),
-            (row.best.text, f"{leader}{row.best.whole}"),
-            (row.own_solvers.text, f"{solvers}{row.own_solvers.whole}"),
-            (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
+            (row.error.text, f"error {row.error.full_text}"),
+            (row.best.text, f"{leader}{row.best.full_text}"),
+            (row.own_solvers.text, f"{solvers}{row.own_solvers.full_text}"),
+            (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").full_text),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
-            (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
+            (row.nearer.text, f"nearer in distribution: {row.nearer.full_text}"),
         ]
         pieces = [_safe_text(words, "dim") for exists, words in rest if exists]
         if comparison and not fits:
@@ -135,13 +135,13 @@ def markdown(advice: Advice) -> str:
     columns = {
         "evaluations": [row.nfe for row in rows],
         f"use, in {title(library)}": [row.use for row in rows],
-        "compared with now": [row.now.whole for row in rows],
-        "error [95 %]": [row.error.whole for row in rows],
-        "compared with the best tried": [row.best.whole for row in rows],
-        "compared with the library's solvers": [row.own_solvers.whole for row in rows],
-        "ms a sample": [row.ms.whole for row in rows],
+        "compared with now": [row.now.full_text for row in rows],
+        "error [95 %]": [row.error.full_text for row in rows],
+        "compared with the best tried": [row.best.full_text for row in rows],
+        "compared with the library's solvers": [row.own_solvers.full_text for row in rows],
+        "ms a sample": [row.ms.full_text for row in rows],
         "tied with": [len(row.tied) or "" for row in rows],
-        "nearer in distribution": [row.nearer.whole for row in rows],
+        "nearer in distribution": [row.nearer.full_text for row in rows],
     }
     header, body = without_empty_columns(
         tuple(columns), list(map(list, zip(*columns.values(), strict=True)))
@@ -167,7 +167,7 @@ def _markdown_to_paste(advice: Advice) -> Iterator[str]:
             if best.lines.code:
                 yield _fence(_printable_code(best.lines.code), target(library).LANGUAGE)
             yield from map(escape_markdown, (best.lines.remark, own_solver_in_words(best)))
-            if plain := budget.plain_lines(library):
+            if plain := budget.pytorch_code(library):
                 yield "The same steps in plain PyTorch, without samplerbench:"
                 yield _fence(_printable_code(plain), "python")
 

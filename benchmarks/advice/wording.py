@@ -9,7 +9,15 @@ from typing import Literal, NamedTuple
 
 from ...results.table.description import names_in_words
 from ...results.text import format_number, interval_text
-from .answer import Advice, Alternative, Best, Budget, Choice, Value, describe_configuration
+from .answer import (
+    Advice,
+    Alternative,
+    Budget,
+    Choice,
+    Recommendation,
+    Value,
+    describe_configuration,
+)
 from .exports import named_solver, solver_title, title
 
 Verdict = Literal["closer", "farther", "open"]
@@ -103,13 +111,13 @@ def name_in_sentence(choice: Choice) -> str:
     )
 
 
-def _own_choice(best: Best) -> Choice | None:
+def _own_choice(best: Recommendation) -> Choice | None:
     """Return ``best.own`` under the name that its lines give to the solver, if they give one."""
     named = named_solver(best.library, best.own_lines.code) if best.own_lines else ""
     return replace(best.own, sampler=named) if best.own and named else best.own
 
 
-def own_solver_in_words(best: Best) -> str:
+def own_solver_in_words(best: Recommendation) -> str:
     """Return a sentence on the error of the library's best built-in solver; "" without one."""
     own = _own_choice(best)
     if own is None:
@@ -144,7 +152,7 @@ class TableCell(NamedTuple):
     tone: Verdict = "open"
 
     @property
-    def whole(self) -> str:
+    def full_text(self) -> str:
         """Text and detail on one line."""
         return f"{self.text} ({self.detail})" if self.text and self.detail else self.text
 
@@ -225,7 +233,7 @@ def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
     return TableCell(mine, f"now{suffix} {now}" if now else "")
 
 
-def compare_with_default(best: Best, budget: Budget) -> TableCell:
+def compare_with_default(best: Recommendation, budget: Budget) -> TableCell:
     """Return the cell that compares a recommendation with the default, or the reason why not."""
     default = budget.default
     if is_same_configuration(best.choice, default):
@@ -239,7 +247,7 @@ def compare_with_default(best: Best, budget: Budget) -> TableCell:
     return _compare(best.to_default)
 
 
-def _in_distribution(best: Best, default: Choice) -> TableCell:
+def _in_distribution(best: Recommendation, default: Choice) -> TableCell:
     """Return the cell that compares with the default by ``fd_conv``, for lack of errors."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
@@ -270,15 +278,15 @@ def best_usual_solver(budget: Budget, library: str) -> Alternative | None:
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
-def compare_with_best(best: Best, budget: Budget) -> TableCell:
+def compare_with_best(best: Recommendation, budget: Budget) -> TableCell:
     """Return the cell that compares a recommendation with the best tried, of any library."""
     leader = budget.best.get("python")
     if leader is None:
         return NOTHING
     if is_same_configuration(best.choice, leader.choice):
-        if budget.tried >= budget.field:
+        if budget.tried >= budget.candidate_count:
             return TableCell(f"the best of all {budget.tried:,}")
-        return TableCell(f"the best of {budget.tried:,} tried", f"of {budget.field:,}")
+        return TableCell(f"the best of {budget.tried:,} tried", f"of {budget.candidate_count:,}")
     if best.to_best is None:
         return TableCell("not compared", leader.choice.label)
     return _compare(best.to_best, leader.choice.label)

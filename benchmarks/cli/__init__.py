@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from .common.console import Warnings, say
+from .common.console import WarningHandler, say
 from .common.help_panels import PanelCommand, PanelGroup
 from .compare import compare, gate
 from .doctor import doctor
@@ -87,7 +87,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("samplerbench")
     logger.setLevel(logging.INFO)
-    logger.addHandler(Warnings())
+    logger.addHandler(WarningHandler())
     code = run_app(app)
     gc.freeze()  # the collection at the exit would take a quarter of a second
     # the function registered last runs first: an interrupt while libraries clean up at the exit would

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say, say_next
-from .common.options import Json, flag, option, parse_share, setting
+from .common.options import Json, flag, option, option_default, parse_share
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -29,11 +29,11 @@ def compare(
             help="One or two run directories or tables. The first of two is the baseline."
         ),
     ],
-    baseline: str | None = setting(
+    baseline: str | None = option_default(
         "--baseline SAMPLER", "Compare all samplers of the run with this one."
     ),
     metric: MetricOption = None,
-    margin: str = setting(
+    margin: str = option_default(
         "--margin SHARE", "Equivalence margin, relative to the baseline.", default="1%"
     ),
     best_schedule: bool = flag("--best-schedule", "Take each sampler at its best schedule."),
@@ -42,11 +42,11 @@ def compare(
     ),
     tuned: bool = flag("--tuned", "Take each sampler at its tuned schedule."),
     published: bool = flag("--published", "Compare the run with what papers report for its model."),
-    published_model: str | None = setting(
+    published_model: str | None = option_default(
         "--published-model NAME",
         "Name of the model in the published table (default: the suite's, or the model's own).",
     ),
-    csv: Path | None = setting("--csv FILE", "Also write the table to this CSV file."),
+    csv: Path | None = option_default("--csv FILE", "Also write the table to this CSV file."),
     as_json: Json = False,
 ) -> None:
     """Compare two runs, samplers of one run, or a run with papers.
@@ -91,10 +91,10 @@ def compare(
 def gate(
     baseline: Annotated[Path, typer.Argument(help="Baseline run.")],
     candidate: Annotated[Path, typer.Argument(help="Run to check.")],
-    quality_margin: str = setting(
+    quality_margin: str = option_default(
         "--quality-margin SHARE", "Largest tolerated loss of quality.", default="1%"
     ),
-    time_margin: str = setting(
+    time_margin: str = option_default(
         "--time-margin SHARE", "Largest tolerated rise of the median time.", default="5%"
     ),
     no_time: bool = flag("--no-time", "Do not compare times."),

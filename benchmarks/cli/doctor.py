@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from .common.console import announce, out, print_json, say, say_next
-from .common.options import Json, setting
+from .common.options import Json, option_default
 
 if TYPE_CHECKING:
     from ..timing.doctor import Diagnosis
@@ -24,7 +24,7 @@ COUNTERS = {
 
 
 def doctor(
-    seconds: float = setting(
+    seconds: float = option_default(
         "--seconds SECONDS", "Duration of the reference measurement.", default=1.5, min=0.1, max=600
     ),
     as_json: Json = False,

@@ -9,7 +9,7 @@ import typer
 
 from .common.console import announce, err, say, say_next
 from .common.help_panels import OUTPUT, STATISTICS, WHAT
-from .common.options import load_plugins, setting
+from .common.options import load_plugins, option_default
 
 Part = Annotated[
     str, typer.Option("--part", help="Part of the suite: public, or a name.", metavar="NAME")
@@ -23,25 +23,27 @@ def submit(
             help="my_solver.py, a sampler such as heun, or a submission to measure again."
         ),
     ],
-    suite: str = setting("--suite NAME", "Frozen suite.", WHAT, default="sb-2026"),
-    sampler: str = setting("--sampler NAME", "Sampler of a file with several.", WHAT, default=""),
-    schedule: str = setting(
+    suite: str = option_default("--suite NAME", "Frozen suite.", WHAT, default="sb-2026"),
+    sampler: str = option_default(
+        "--sampler NAME", "Sampler of a file with several.", WHAT, default=""
+    ),
+    schedule: str = option_default(
         "--schedule SCHEDULE", "Schedule by formula.", WHAT, default="uniform_lambda"
     ),
-    track: str | None = setting(
+    track: str | None = option_default(
         "--track NAME", "plain, self-tuning or open (default: what was counted).", WHAT
     ),
     part: Part = "public",
-    beacon: str = setting(
+    beacon: str = option_default(
         "--beacon HEX", "Value from which another part is drawn.", STATISTICS, default=""
     ),
-    networks: bool = setting(
+    networks: bool = option_default(
         "--networks/--no-networks", "Also run the networks.", WHAT, default=True
     ),
-    claims: Path | None = setting(
+    claims: Path | None = option_default(
         "--claims FILE", "TOML file with authors, paper, licence, family, order and notes.", WHAT
     ),
-    out_file: Path | None = setting("--out FILE", "Submission to write.", OUTPUT),
+    out_file: Path | None = option_default("--out FILE", "Submission to write.", OUTPUT),
 ) -> None:
     """Measure a solver on the frozen suite, sb-2026.
 
@@ -100,12 +102,14 @@ def _read_claims(path: Path | None) -> dict[str, Any]:
 
 def board(
     folder: Annotated[Path, typer.Argument(help="Folder with submissions.")],
-    to: Path = setting("--out FOLDER", "Folder of the site.", default=Path("board")),
-    reruns: Path | None = setting(
+    to: Path = option_default("--out FOLDER", "Folder of the site.", default=Path("board")),
+    reruns: Path | None = option_default(
         "--reruns FOLDER", "Submissions measured again; those that agree are verified."
     ),
     part: Part = "public",
-    beacon: str = setting("--beacon HEX", "Value from which another part is drawn.", default=""),
+    beacon: str = option_default(
+        "--beacon HEX", "Value from which another part is drawn.", default=""
+    ),
 ) -> None:
     """Write the site of submissions: a ranking, and pages of solvers."""
     from ..frozen.boards import board as build

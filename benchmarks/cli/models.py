@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import typer
 
 from .common.console import announce, err, print_json, print_rows, say, say_next
-from .common.options import DEVICES, DeviceOption, Json, check_choice, option, setting
+from .common.options import DEVICES, DeviceOption, Json, check_choice, option, option_default
 
 if TYPE_CHECKING:
     from ...models.checkpoints.specification import Specification
@@ -35,17 +35,17 @@ def check_model(
             "?setting=value&… if needed."
         ),
     ],
-    images: str | None = setting(
+    images: str | None = option_default(
         "--images PATH",
         "Clean images like the training data: a folder, .npy, .npz or data set. A latent model "
         "also takes codes of its autoencoder. Without images, the check uses the card's data or "
         "the model's own samples; with these alone nothing can pass.",
     ),
-    teacher: str | None = setting(
+    teacher: str | None = option_default(
         "--teacher MODEL",
         "For a few-step model: compare its endpoints with the paths of this model.",
     ),
-    samples: int = setting(
+    samples: int = option_default(
         "--samples N", "Upper limit on images or own samples.", default=256, min=16, max=10_000
     ),
     device: DeviceOption = "cpu",
@@ -212,7 +212,7 @@ def reference(
         str, option("--extractor NAME", "Feature space (see samplerbench list extractors).")
     ],
     out: Annotated[Path, option("--out FILE", ".npz file to write.")],
-    model: str | None = setting(
+    model: str | None = option_default(
         "--model MODEL",
         "Model of these data; gives shape and range if they are not 8-bit images.",
     ),
@@ -222,10 +222,10 @@ def reference(
     The file has the mean and covariance of all samples. Use it with run --reference FILE.
     """
     from ..planning.model_loading import load_model
-    from ..scoring.real_data import make_statistics
+    from ..scoring.real_data import write_features_statistics
 
     denoiser = None if model is None else load_model(model).model
-    written = make_statistics(data, extractor, out, denoiser)
+    written = write_features_statistics(data, extractor, out, denoiser)
     say(
         f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
         f"{written.extractor.identity}."

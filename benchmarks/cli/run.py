@@ -27,7 +27,14 @@ from .common.console import (
 )
 from .common.executor_options import ExecutorOptions
 from .common.help_panels import EXECUTION, OUTPUT, WHERE
-from .common.options import Json, SuiteName, check_choice, flag, setting, with_grouped_options
+from .common.options import (
+    Json,
+    SuiteName,
+    check_choice,
+    flag,
+    option_default,
+    with_grouped_options,
+)
 from .status import counts_in_words, print_alike, state_name_reason
 from .suite_options import SuiteOptions, resolve_suite
 from .views import comparing, print_ranking, write_report_page
@@ -46,7 +53,7 @@ def run(
     suite: SuiteName,
     options: SuiteOptions,
     execution: ExecutorOptions,
-    time_limit: float | None = setting(
+    time_limit: float | None = option_default(
         "--time-limit SECONDS",
         "Limit for 512 samples of a cell, 0 for none (default: 20 times the forecast).",
         EXECUTION,
@@ -56,7 +63,7 @@ def run(
     fresh: bool = flag(
         "--fresh", "Set existing results aside and start over, without cached searches.", OUTPUT
     ),
-    jobs: str | None = setting(
+    jobs: str | None = option_default(
         "--jobs N",
         "Number of worker processes, or auto for one per GPU or core. They share --threads.",
         WHERE,
@@ -173,7 +180,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
 def samples(
     suite: SuiteName,
     options: SuiteOptions,
-    quantise: str = setting(
+    quantise: str = option_default(
         "--quantise NAME", "Rounding to 8 bits: round, or truncate as ADM.", default="round"
     ),
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from ...results.text import name_hint
 from .common.console import err, format_value, out, print_json, print_rows, say, say_next
-from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, setting
+from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, option_default
 
 if TYPE_CHECKING:
     from ..conformance import Conformance
@@ -27,7 +27,9 @@ def check(
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
     everything: bool = flag("--all", "Check every registered sampler."),
-    write: Path | None = setting("--write FILE", "Also write the measurements to this JSON file."),
+    write: Path | None = option_default(
+        "--write FILE", "Also write the measurements to this JSON file."
+    ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
@@ -107,8 +109,8 @@ def list_command(
             help="samplers, schedules, models, families, extractors, metrics, suites or peers."
         ),
     ],
-    profile: int | None = setting("--profile N", "Samplers: order of each of N steps."),
-    translate: str | None = setting(
+    profile: int | None = option_default("--profile N", "Samplers: order of each of N steps."),
+    translate: str | None = option_default(
         "--translate LIBRARY",
         "Samplers or schedules: our names for a library's, such as comfyui, forge or diffusers.",
     ),
@@ -158,21 +160,21 @@ def export(
         str | None,
         typer.Argument(help="Noise levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'."),
     ] = None,
-    to: str = setting(
+    to: str = option_default(
         "--to LIBRARY",
         "diffusers or k-diffusion; with --sampler also comfyui, comfyui-node or python.",
         default="k-diffusion",
     ),
-    schedule: str | None = setting(
+    schedule: str | None = option_default(
         "--schedule SCHEDULE",
         "With --steps and --model (default: the model's own levels, or karras).",
     ),
-    steps: int | None = setting("--steps N", "Number of steps on the model's range."),
-    model: str | None = setting("--model MODEL", "Model that gives the range of levels."),
-    sampler: str | None = setting(
+    steps: int | None = option_default("--steps N", "Number of steps on the model's range."),
+    model: str | None = option_default("--model MODEL", "Model that gives the range of levels."),
+    sampler: str | None = option_default(
         "--sampler SAMPLER", "With --model: code for the steps of this sampler."
     ),
-    out_dir: Path | None = setting(
+    out_dir: Path | None = option_default(
         "--out FOLDER", "Write the sampler as a folder for diffusers or comfyui-node."
     ),
     as_json: Json = False,

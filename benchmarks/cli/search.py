@@ -38,12 +38,12 @@ from .common.options import (
     integers,
     load_plugins,
     option,
-    setting,
+    option_default,
     with_grouped_options,
 )
 
 if TYPE_CHECKING:
-    from ..planning.tuned_file import Scores, Tuned
+    from ..planning.tuned_file import TunedEntry, TuningScores
 
 
 @with_grouped_options
@@ -52,42 +52,42 @@ def advise(
         str, option("--model MODEL", "A name, file.py:factory, checkpoint or pipeline folder.")
     ],
     execution: ExecutorOptions,
-    nfe: str | None = setting("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
-    ms: float | None = setting(
+    nfe: str | None = option_default("--nfe N,N,…", "Evaluations per sample (4,6,8,10,15,20)."),
+    ms: float | None = option_default(
         "--ms NUMBER", "Milliseconds per sample, in place of --nfe.", min=1e-3
     ),
-    minutes: float = setting(
+    minutes: float = option_default(
         "--minutes MINUTES",
         "Time limit. The search stops then.",
         default=10.0,
         min=0.01,
         max=10_000,
     ),
-    library: str = setting(
+    library: str = option_default(
         "--for LIBRARY",
         "Library whose code is shown first: python (samplerbench), diffusers, k-diffusion (plain PyTorch), comfyui or "
         "comfyui-node.",
         default="python",
     ),
-    default: str | None = setting(
+    default: str | None = option_default(
         "--default SAMPLER",
         "Your present sampler, e.g. 'heun on karras' (default: the checkpoint's scheduler, or "
         "the usual one for such models).",
     ),
-    sampler: list[str] | None = setting(
+    sampler: list[str] | None = option_default(
         "--sampler SAMPLER", "Compare only these samplers (repeatable)."
     ),
-    extractor: str = setting(
+    extractor: str = option_default(
         "--extractor NAME",
         "Feature space for distances in distribution, as for run.",
         default="card",
     ),
     out_dir: OutOption = None,
-    seed: int = setting(
+    seed: int = option_default(
         "--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED
     ),
     device: DeviceOption = "auto",
-    jobs: str = setting("--jobs N", "Number of worker processes, or auto.", default="auto"),
+    jobs: str = option_default("--jobs N", "Number of worker processes, or auto.", default="auto"),
     threads: ThreadsOption = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -163,37 +163,37 @@ def tune(
     ],
     nfe: NfeOption = None,
     steps: StepsOption = None,
-    file: Path = setting(
+    file: Path = option_default(
         "--out FILE",
         "JSON file of tuned levels. Its entries are reused.",
         default=Path("tuned.json"),
     ),
-    latents: int = setting("--latents N", "Initial noises to tune on.", default=256),
-    test_latents: int = setting(
+    latents: int = option_default("--latents N", "Initial noises to tune on.", default=256),
+    test_latents: int = option_default(
         "--test-latents N", "Other initial noises, for the train-test gap.", default=256
     ),
-    seed: int = setting(
+    seed: int = option_default(
         "--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED
     ),
-    objective: str = setting(
+    objective: str = option_default(
         "--objective NAME", "Mean of the distances: mean, rms or geometric.", default="mean"
     ),
-    what: str = setting(
+    what: str = option_default(
         "--what NAME",
         "What to tune: grid (noise levels), coefficients (of a multistep sampler), both, or ratios "
         "(of dynamic compensation, of a UniPC).",
         default="grid",
     ),
-    also: list[str] | None = setting(
+    also: list[str] | None = option_default(
         "--also NAME",
         "Tune further numbers of a multistep sampler: network-levels (the levels that the network is "
         "given) or sums (of coefficients; repeatable).",
     ),
-    loss: str | None = setting(
+    loss: str | None = option_default(
         "--loss EXTRACTOR",
         "Feature space of the distances to minimise, e.g. card (default: distances of the samples).",
     ),
-    holdout_model: str | None = setting(
+    holdout_model: str | None = option_default(
         "--holdout-model MODEL", "Another model to score the tuned levels on."
     ),
     device: DeviceOption = "auto",
@@ -251,7 +251,7 @@ def tune(
         raise typer.Exit(1)
 
 
-def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other: str) -> None:
+def _print_tuned(entries: list[TunedEntry], objective: str, test_latents: int, other: str) -> None:
     """Print the table of tuned entries and how to read it; ``other`` names the held-out model."""
     from ..tuning.problem import RESOLVED
 
@@ -271,7 +271,7 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
         "smallest rms error that they measure"
     )
     if coarse := dict.fromkeys(
-        entry.subject.sampler for entry in entries if entry.unresolved > RESOLVED
+        entry.subject.sampler for entry in entries if entry.largest_resolution_share > RESOLVED
     ):
         say(
             f"Endpoints are less accurate than {RESOLVED:.0%} of the error of {', '.join(coarse)}. "
@@ -279,10 +279,10 @@ def _print_tuned(entries: list[Tuned], objective: str, test_latents: int, other:
         )
 
 
-def _printed_row(entry: Tuned) -> dict[str, Any]:
+def _printed_row(entry: TunedEntry) -> dict[str, Any]:
     """Return the printed cells of a tuned entry, with errors as ``untuned → tuned``."""
 
-    def errors(scores: Scores) -> str:
+    def errors(scores: TuningScores) -> str:
         return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"
 
     return {
@@ -293,6 +293,8 @@ def _printed_row(entry: Tuned) -> dict[str, Any]:
         **({"loss": errors(entry.loss_test)} if entry.loss_test else {}),
         "gap": f"{entry.gap:+.0%}",
         "elsewhere": errors(entry.elsewhere.scores),
-        "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
+        "teacher": f"{entry.largest_resolution_share:.2%}"
+        if entry.largest_resolution_share
+        else "exact",
         "s": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
     }

@@ -74,7 +74,7 @@ def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> f
         shards = run.stored_shards(row["cell"])
         for start, stop in shards:
             with suppress(OSError):
-                at = run.shard(row["cell"], start, stop).stat().st_mtime
+                at = run.shard_path(row["cell"], start, stop).stat().st_mtime
                 stored[row["model"]].append((at, cost * (stop - start)))
         if row["status"] == "missing":
             left[row["model"]] += cost * (row["samples"] - sum(b - a for a, b in shards))

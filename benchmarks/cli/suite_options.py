@@ -25,8 +25,8 @@ from .common.options import (
     flag,
     integers,
     load_plugins,
+    option_default,
     parse_share,
-    setting,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -38,52 +38,54 @@ class SuiteOptions:
     """Options that replace parts of a suite, in the order of their help."""
 
     out_dir: OutOption = None
-    models: list[str] | None = setting(
+    models: list[str] | None = option_default(
         "--model MODEL", "Replace the suite's models (repeatable).", WHAT
     )
-    samplers: list[str] | None = setting(
+    samplers: list[str] | None = option_default(
         "--sampler SAMPLER", "Replace the samplers, e.g. 'ddim(eta=0.5)' (repeatable).", WHAT
     )
-    schedules: list[str] | None = setting(
+    schedules: list[str] | None = option_default(
         "--schedule SCHEDULE", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
     )
     steps: StepsOption = None
     nfe: NfeOption = None
-    start: list[str] | None = setting(
+    start: list[str] | None = option_default(
         "--start NAME", f"Initial state: {', '.join(STARTS)} (repeatable).", STATISTICS
     )
-    noise: str | None = setting(
+    noise: str | None = option_default(
         "--noise NAME", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
     )
-    samples: int | None = setting("--samples N", "Samples per cell.", WHAT, min=2, max=MOST)
-    seed: int | None = setting("--seed N", "Random seed.", STATISTICS, min=0, max=LARGEST_SEED)
-    batch_size: int | None = setting(
+    samples: int | None = option_default("--samples N", "Samples per cell.", WHAT, min=2, max=MOST)
+    seed: int | None = option_default(
+        "--seed N", "Random seed.", STATISTICS, min=0, max=LARGEST_SEED
+    )
+    batch_size: int | None = option_default(
         "--batch-size N", "Samples per batch.", EXECUTION, min=1, max=MOST
     )
     device: DeviceOption = "auto"
-    dtype: str | None = setting(
+    dtype: str | None = option_default(
         "--dtype NAME", "Precision of the state: float32, float64, bfloat16, float16.", EXECUTION
     )
-    network_dtype: list[str] | None = setting(
+    network_dtype: list[str] | None = option_default(
         "--network-dtype NAME", "Precision of the network, e.g. bfloat16 (repeatable).", EXECUTION
     )
     threads: ThreadsOption = None
-    timing: bool | None = setting(
+    timing: bool | None = option_default(
         "--timing/--no-timing", "Time the cells after sampling (default: as the suite says).", WHAT
     )
-    timing_minutes: float | None = setting(
+    timing_minutes: float | None = option_default(
         "--timing-minutes MINUTES",
         "Upper limit on timing, over all models. The next run times the rest.",
         TIMING,
         min=0.01,
     )
-    extractor: str | None = setting(
+    extractor: str | None = option_default(
         "--extractor NAME",
         "Feature space: card, card:32, pixels, file.py:factory, or another of "
         "`samplerbench list extractors`.",
         STATISTICS,
     )
-    reference: str | None = setting(
+    reference: str | None = option_default(
         "--reference --real PATH",
         "For --extractor: real samples (folder or array), or a file of their statistics.",
         STATISTICS,
@@ -100,31 +102,31 @@ class SuiteOptions:
         "Add samples until each difference to the baseline is decided.",
         STATISTICS,
     )
-    target_se: float | None = setting(
+    target_se: float | None = option_default(
         "--target-se NUMBER", "Add samples until the standard error is this small.", STATISTICS
     )
-    baseline: str | None = setting(
+    baseline: str | None = option_default(
         "--baseline SAMPLER", "Sampler to compare with (default: the suite's first).", STATISTICS
     )
-    metric: str | None = setting(
+    metric: str | None = option_default(
         "--metric COLUMN",
         "Metric for --until-decided and --target-se (default: fd_conv).",
         STATISTICS,
     )
-    margin: str | None = setting(
+    margin: str | None = option_default(
         "--margin SHARE", "Equivalence margin, relative to the baseline (1%).", STATISTICS
     )
-    max_samples: int | None = setting(
+    max_samples: int | None = option_default(
         "--max-samples N",
         "Upper limit on samples per cell (default: 16 times --samples).",
         STATISTICS,
     )
-    reference_samples: int | None = setting(
+    reference_samples: int | None = option_default(
         "--reference-samples N",
         "Samples to compare with their converged endpoints (rmse). Fewer are faster.",
         STATISTICS,
     )
-    converged_samples: int | None = setting(
+    converged_samples: int | None = option_default(
         "--converged-samples N",
         "Converged samples for fd_conv, if the model's card has none.",
         STATISTICS,
@@ -132,8 +134,10 @@ class SuiteOptions:
     path_curvature: bool = flag(
         "--path-curvature", "Also measure the curvature of each model's paths.", STATISTICS
     )
-    part: str = setting("--part NAME", "Suite sb-2026: part, such as 2026.", STATISTICS, "public")
-    beacon: str = setting(
+    part: str = option_default(
+        "--part NAME", "Suite sb-2026: part, such as 2026.", STATISTICS, "public"
+    )
+    beacon: str = option_default(
         "--beacon HEX", "Suite sb-2026: value that draws the part.", STATISTICS, ""
     )
 

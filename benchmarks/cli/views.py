@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import out, print_rows, say, say_next
-from .common.options import check_choice, flag, setting
+from .common.options import check_choice, flag, option_default
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
@@ -19,8 +19,8 @@ Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
-    to: Path | None = setting("--out FILE", "HTML file to write."),
-    baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
+    to: Path | None = option_default("--out FILE", "HTML file to write."),
+    baseline: str | None = option_default("--baseline SAMPLER", "Sampler to compare with (euler)."),
 ) -> None:
     """Write the report of runs (HTML), and their table.
 
@@ -35,8 +35,8 @@ def report(
 
 def show(
     folder: Folder,
-    metric: str | None = setting("--metric COLUMN", "Column to rank by."),
-    baseline: str | None = setting("--baseline SAMPLER", "Sampler to compare with (euler)."),
+    metric: str | None = option_default("--metric COLUMN", "Column to rank by."),
+    baseline: str | None = option_default("--baseline SAMPLER", "Sampler to compare with (euler)."),
     errors: bool = flag("--errors", "Print the parts of the error: start, steps, end, model."),
     to_floor: bool = flag(
         "--to-floor", "Print the evaluations until fd_conv is below its sampling noise."
@@ -129,18 +129,20 @@ def rankable_columns(table: Any) -> list[str]:
 
 def figures(
     run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
-    out: Path | None = setting("--out FOLDER", "Folder to write (RUN/figures)."),
-    formats: str = setting("--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"),
-    kind: str | None = setting(
+    out: Path | None = option_default("--out FOLDER", "Folder to write (RUN/figures)."),
+    formats: str = option_default(
+        "--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"
+    ),
+    kind: str | None = option_default(
         "--kind NAME,…",
         "Kinds: work-precision, pareto, ranking, timing, samples, ecdf, profile (all).",
     ),
-    metric: list[str] | None = setting("--metric COLUMN", "Column to draw (repeatable)."),
-    model: list[str] | None = setting("--model MODEL", "Draw this model only (repeatable)."),
-    sampler: list[str] | None = setting(
+    metric: list[str] | None = option_default("--metric COLUMN", "Column to draw (repeatable)."),
+    model: list[str] | None = option_default("--model MODEL", "Draw this model only (repeatable)."),
+    sampler: list[str] | None = option_default(
         "--sampler SAMPLER", "Draw this sampler only (repeatable)."
     ),
-    width: str = setting(
+    width: str = option_default(
         "--width NAME", "single (85 mm) or double (175 mm) column.", default="single"
     ),
 ) -> None:

@@ -20,9 +20,9 @@ from .basic_checks import (
     check_algebra,
     check_finite,
     check_nfe,
+    check_same_as,
     check_to_zero,
     check_translation,
-    check_twin,
 )
 from .check import Check, Conformance, checks_or_failure, exception_in_words, print_conformance
 from .diagnosis import diagnose
@@ -94,7 +94,7 @@ def _checks_by_name(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], I
     else:
         accuracy = {"order": partial(check_order, fast=fast), "translation": check_translation}
     return accuracy | {
-        "same as": check_twin,
+        "same as": check_same_as,
         "nfe": check_nfe,
         "finite": check_finite,
         "to zero": check_to_zero,

@@ -30,7 +30,7 @@ from .problems import (
     GRIDS,
     AnisotropicGaussian,
     Rational,
-    Recorder,
+    RecordingDenoiser,
     draw_samples,
     noise_and_latents,
 )
@@ -52,9 +52,13 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
     """
     data, wrong, levels = [], [], []
     for to_zero, n in product((True, False), COUNTED):
-        grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
+        grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), RecordingDenoiser(Rational())
         draw_samples(sampler, recorder, grid, torch.arange(BATCH))
-        calls, counted, declared = len(recorder.outputs), recorder.rows / BATCH, sampler.nfe(grid)
+        calls, counted, declared = (
+            len(recorder.outputs),
+            recorder.row_count / BATCH,
+            sampler.nfe(grid),
+        )
         row = {"steps": n, "to_zero": to_zero, "declared": declared, "counted": counted}
         data.append({**row, "calls": calls})
         sequential = isinstance(sampler, GridSampler) and calls != declared
@@ -200,7 +204,7 @@ def _registered_twin(sampler: Sampler) -> str:
     return ""
 
 
-def check_twin(sampler: Sampler) -> Iterator[Check]:
+def check_same_as(sampler: Sampler) -> Iterator[Check]:
     """Check that a sampler gives the same samples as the sampler that it names in ``same_as``.
 
     A sampler with ``same_as`` is only checked at default options. For a sampler without ``same_as``,

@@ -51,7 +51,7 @@ SHIPPED, UNEVEN = "order as shipped", "order, uneven steps"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactStart(GridSampler):
+class ExactStartSampler(GridSampler):
     """Grid sampler that runs ``inner`` and makes the first ``history`` states exact.
 
     The first rows of a batch must be the points of ``problem``; only these rows are replaced.
@@ -184,7 +184,7 @@ def _errors_on_grid(
     plain = type(sampler).sample is GridSampler.sample
     both = sampler.history > 0 and not sampler.batch_coupled and plain
     start = torch.cat([problem.start] * (1 + both))
-    exact = ExactStart(inner=sampler, problem=problem)
+    exact = ExactStartSampler(inner=sampler, problem=problem)
     end = integrate(exact, problem, start, grid, NoNoise(), on_step=watch)
     error = rms(end[:POINTS], truth)
     if both:

@@ -52,7 +52,7 @@ def is_identical(a: Tensor, b: Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class Recorder:
+class RecordingDenoiser:
     """Denoiser that records the calls of ``inner``.
 
     ``levels`` has all levels, ``outputs`` pairs of an output and its immediate copy.
@@ -63,7 +63,7 @@ class Recorder:
     outputs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @property
-    def rows(self) -> int:
+    def row_count(self) -> int:
         """Number of rows of all calls."""
         return sum(len(output) for output, _ in self.outputs)
 
@@ -74,9 +74,9 @@ class Recorder:
         self.outputs.append((output, output.clone()))
         return output
 
-    def take(self, rows: Tensor) -> Recorder:
+    def take(self, rows: Tensor) -> RecordingDenoiser:
         """Return a recorder for these rows of the batch, with the same record."""
-        return Recorder(self.inner.take(rows), self.levels, self.outputs)
+        return RecordingDenoiser(self.inner.take(rows), self.levels, self.outputs)
 
 
 INTERIOR = (0.15, 3.0)

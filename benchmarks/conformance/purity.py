@@ -24,7 +24,7 @@ from ...samplers import (
 )
 from ..sampling.shard import unseeded_draws
 from .check import Check, checks_or_failure
-from .problems import Rational, Recorder, draw_samples, is_identical, noise_and_latents
+from .problems import Rational, RecordingDenoiser, draw_samples, is_identical, noise_and_latents
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
@@ -77,7 +77,7 @@ def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
 def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
     """Return (True, note), or (False, fault) if runs modify latents, outputs, history entries."""
     noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
-    recorder, x = Recorder(Rational()), latents * GRID.sigma[0]
+    recorder, x = RecordingDenoiser(Rational()), latents * GRID.sigma[0]
     before = x.clone()
     sampler.sample(recorder, x, GRID, noise)
     changes = {

@@ -10,7 +10,7 @@ derivation:
    without repetition. For each entry a problem is drawn, in this order: number of dimensions, side of
    images, a factor from 1/2 to 2 on the data's deviation, seed of the problem, seed of its motion.
 
-Each problem is run twice: as drawn, and moved (:class:`~samplerbench.models.loaders.family.Moved`).
+Each problem is run twice: as drawn, and moved (:class:`~samplerbench.models.loaders.family.MovedModel`).
 """
 
 from __future__ import annotations

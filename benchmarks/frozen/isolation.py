@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from ...results.board.submission import Line
-from ..planning.budget import grid_to_count, most_steps_within
+from ..planning.budget import grid_for_counting, most_steps_within
 from ..planning.schedules import Schedule, make_schedule
 from ..running.executors.process_state import describe_exit
 from ..sampling.failure import error_in_words
@@ -338,7 +338,7 @@ def _levels_within(
         return [job.sigma_max, job.sigma_min, 0.0]
 
     def cost(n: int) -> int:
-        levels = grid_to_count(schedule, n, job.sigma_min, job.sigma_max).sigma
+        levels = grid_for_counting(schedule, n, job.sigma_min, job.sigma_max).sigma
         says = _ask(pipe, {"do": "nfe", "levels": list(levels)}, "nfe").nfe
         if says is None:
             raise ValueError(f"sampler {facts.label} does not declare its evaluations (nfe)")

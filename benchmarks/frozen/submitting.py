@@ -149,12 +149,12 @@ def _measure(
 ) -> Submission:
     """Measure the curves that ``first`` lacks, store each at once, and write the submission."""
     unfinished, begun = target.with_suffix(UNFINISHED), time.monotonic()
-    known, seconds, stochastic = first.by_place, first.seconds, subject.solver.stochastic
+    known, seconds, stochastic = first.curves_by_problem, first.seconds, subject.solver.stochastic
     total = len(NETWORKS) * networks + 2 * len(part.instances) * (not stochastic)
     if known:
         progress(f"continues with {len(known)} of {total} curves")
-    exact = () if stochastic else measure_exact(subject.solve, part, skip=first.by_place)
-    others = measure_networks(subject.solve, part, skip=first.by_place) if networks else ()
+    exact = () if stochastic else measure_exact(subject.solve, part, skip=first.curves_by_problem)
+    others = measure_networks(subject.solve, part, skip=first.curves_by_problem) if networks else ()
     for curve in chain(exact, others):
         known[curve.problem, curve.moved] = curve
         seconds = first.seconds + time.monotonic() - begun
@@ -193,7 +193,7 @@ def _with_earlier_curves(first: Submission, target: Path) -> Submission:
                 "another --out"
             )
         if not differs:
-            known = first.by_place | old.by_place
+            known = first.curves_by_problem | old.curves_by_problem
             first = first.model_copy(update={"check": old.check})
             first = first.with_curves(known.values(), max(first.seconds, old.seconds))
     return first

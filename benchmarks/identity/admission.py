@@ -120,7 +120,7 @@ class Admission:
 
     def has_parts(self, key: str) -> bool:
         """Return True if a cell has files, such as shards, besides its plan ``cell.json``."""
-        return any(name != CELL and name[0] != "." for name in self.run.names(key))
+        return any(name != CELL and name[0] != "." for name in self.run.file_names(key))
 
     def find_restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
         """Return folder and ``made.json`` of results set aside earlier and valid now, or None."""
@@ -196,7 +196,7 @@ class Admission:
             if not change_in_words(folder, opened):
                 if self._writes and fingerprint.values.keys() - record.values.keys():
                     whole = replace(record, values={**fingerprint.values, **record.values})
-                    self.run.write_made(digest, whole.to_json())
+                    self.run.write_fingerprint(digest, whole.to_json())
                 return digest
             late |= opened.keys()
         # no record is equal, perhaps only because of files that are opened late
@@ -205,9 +205,9 @@ class Admission:
         if digest in self._records:
             digest = hash_of([fingerprint.to_json(), files])
         if self._writes:
-            self.run.write_made(digest, fingerprint.to_json())
+            self.run.write_fingerprint(digest, fingerprint.to_json())
             if files:
-                self.run.write_opened(digest, files)
+                self.run.write_late_file_hashes(digest, files)
         self._records[digest] = fingerprint
         return digest
 

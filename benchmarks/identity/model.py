@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ...models.denoiser import Denoiser, layers_of
+from ...models.denoiser import Denoiser, wrapped_models
 from ...models.loaders.source_file import imported_names
 from ...models.loaders.user_files import (
     FilesRead,
@@ -101,7 +101,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 def runs_users_code(model: Denoiser) -> bool:
     """Return True if a model calls a user's code, or code of an installed package."""
-    return any(layer.users_code for layer in layers_of(model))
+    return any(layer.users_code for layer in wrapped_models(model))
 
 
 @torch.no_grad()
@@ -137,7 +137,7 @@ def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> d
 def coarsest_dtype(model: Denoiser) -> torch.dtype:
     """Return the least precise dtype among a model's states and all of its networks."""
     dtypes = [model.dtype]
-    for layer in layers_of(model):
+    for layer in wrapped_models(model):
         dtypes += [parameter_dtype(value) for value in vars(layer).values()]
         dtypes.append(getattr(layer, "network_dtype", None))
     return max(filter(None, dtypes), key=lambda dtype: torch.finfo(dtype).eps)

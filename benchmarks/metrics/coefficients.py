@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...models.exact.wavelet import log_quantile
+from ...models.exact.wavelet import quantile_of_log_cdf
 from ...results.quantities.built_in import COEFFICIENTS
 from .estimators.rows import FloatArray, as_rows
 from .metric import Context, Measured, metric
@@ -77,7 +77,7 @@ def quantile_cell_means(
     inner = np.arange(1, n)[:, None] / n * np.ones(weights.shape[1])
     # The logarithm of the nearer tail's probability keeps its digits.
     sign = np.where(inner <= 0.5, 1.0, -1.0)
-    edges = sign * log_quantile(np.log(np.minimum(inner, 1 - inner)), np.log(w), sign * m, s)
+    edges = sign * quantile_of_log_cdf(np.log(np.minimum(inner, 1 - inner)), np.log(w), sign * m, s)
     z = (edges - m) / s
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     below = (w * (m * ndtr(z) - s * density)).sum(axis=0)
@@ -90,7 +90,7 @@ MOST = 4_000
 
 
 @metric("coefficients", version=9, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
-def coefficients(cell: Context) -> Measured:
+def measure_coefficient_distances(cell: Context) -> Measured:
     """Measure the root of the mean of :func:`coefficient_distances` over all coefficients.
 
     The floor is the value of as many exact samples. Without stored samples there is no result.

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import ENERGY
 from .estimators.rows import FloatArray, as_rows
-from .kernel import SMALLEST, Kernel, KernelEstimate, discrepancy, measure_against_held_out
+from .kernel import SMALLEST, Kernel, KernelEstimate, estimate_squared_mmd, measure_against_held_out
 from .metric import Context, Measured, metric
 
 MOST = 5_000
@@ -51,10 +51,10 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
         )
     # a common shift leaves distances unchanged, and smaller squares lose fewer digits
     centre = y.mean(axis=0)
-    return discrepancy(x - centre, y - centre, MINUS_DISTANCE)
+    return estimate_squared_mmd(x - centre, y - centre, MINUS_DISTANCE)
 
 
 @metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
-def energy(cell: Context) -> Measured:
+def measure_energy_distance(cell: Context) -> Measured:
     """Measure the energy distance of features to as many held-out ones; empty below 4 samples."""
     return measure_against_held_out(cell, "energy", cell.feature_rows[:MOST], energy_distance)

@@ -31,7 +31,7 @@ With as many as directions, the rescaled floor was two to five times too high.
 
 
 @metric("frechet", version=9, needs={"features"}, quantities=FRECHET)
-def frechet(cell: Context) -> Measured:
+def measure_frechet_distances(cell: Context) -> Measured:
     """Measure the Fréchet distances of samples to data and, if available, to converged samples."""
     known = cell.reference
     truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov, known.n))

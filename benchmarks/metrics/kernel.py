@@ -43,7 +43,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities.built_in import KID
 from .estimators.rows import FloatArray, as_rows, block_slices
-from .estimators.second_order import Noise, centred_variance, interval
+from .estimators.second_order import DistanceNoise, centred_variance, interval
 from .metric import Context, Measured, columns_of, metric
 
 BLOCK = 1024
@@ -170,10 +170,12 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
     """
     x, y = np.asarray(features), np.asarray(reference_features)
     _check(x, y)
-    return discrepancy(x, y, CUBIC, block)
+    return estimate_squared_mmd(x, y, CUBIC, block)
 
 
-def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
+def estimate_squared_mmd(
+    x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK
+) -> KernelEstimate:
     """Estimate the squared maximum mean discrepancy of rows ``(n, d)`` and ``(m, d)``, n, m >= 4.
 
     Rows must be finite, and the kernel symmetric and conditionally positive definite.
@@ -206,13 +208,13 @@ Side = tuple[NDArray, FloatArray]
 
 def _noise(
     second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
-) -> Noise:
-    """Return the :class:`.Noise` of both sides together, with the given ``second`` and ``unit``.
+) -> DistanceNoise:
+    """Return the :class:`.DistanceNoise` of both sides together, with the given ``second`` and ``unit``.
 
     The moment ``cross`` is estimated from at most PAIRS samples of each side.
     """
     if unit == 0:
-        return Noise(second, 0.0, 0.0)
+        return DistanceNoise(second, 0.0, 0.0)
     (x, u), (y, v) = side_x, side_y
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
@@ -224,7 +226,7 @@ def _noise(
         + 2 * _pairs(y, v, kernel, block) / m**2
         - 4 * between / (n * m)
     )
-    return Noise(second, third, cross / unit, unit)
+    return DistanceNoise(second, third, cross / unit, unit)
 
 
 def _spread(n: int) -> NDArray[np.int_]:
@@ -265,7 +267,7 @@ MOST = 10_000
 
 
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
-def kernel_distance(cell: Context) -> Measured:
+def measure_kid(cell: Context) -> Measured:
     """Measure the KID of features to as many held-out ones; empty if too few or above LARGEST."""
     x = cell.feature_rows[:MOST]
     too_large = np.abs(x).max() > LARGEST

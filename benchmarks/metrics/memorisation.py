@@ -128,7 +128,7 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
 
 
 @metric("memorised", version=9, needs={"samples", "training set"}, quantities=(MEMORISED,))
-def memorised(cell: Context) -> Measured:
+def measure_memorised(cell: Context) -> Measured:
     """Measure the share of near-copies of training examples; no result without samples."""
     if not len(cell.known_rows):
         return Measured({})
@@ -138,6 +138,6 @@ def memorised(cell: Context) -> Measured:
 
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
-def duplicates(cell: Context) -> Measured:
+def measure_duplicates(cell: Context) -> Measured:
     """Measure the share of exact repeats among samples stored unrounded; empty without these."""
     return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

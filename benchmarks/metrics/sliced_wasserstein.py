@@ -120,7 +120,7 @@ MOST = 10_000
 
 
 @metric("swd", version=8, needs={"features"}, quantities=(SWD,))
-def sliced_distance(cell: Context) -> Measured:
+def measure_sliced_wasserstein(cell: Context) -> Measured:
     """Measure the SWD of features to as many held-out ones, and the SWD of two held-out sets."""
     x = cell.feature_rows[:MOST]
     n = len(x)

@@ -40,7 +40,7 @@ def evaluations_by_steps(
     @cache
     def cost(n: int) -> int:
         top = sigma_start or model.sigma_max
-        grid = grid_to_count(schedule, n, model.sigma_min, top, to_zero=end == "zero")
+        grid = grid_for_counting(schedule, n, model.sigma_min, top, to_zero=end == "zero")
         rest = without_first_level(grid) if infinite else grid
         says = 0 if rest is None else schedule.nfe(sampler, rest)
         if says is None:
@@ -56,7 +56,7 @@ def evaluations_by_steps(
     return cost
 
 
-def grid_to_count(
+def grid_for_counting(
     schedule: Schedule, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True
 ) -> Grid:
     """Return the schedule's grid of ``n`` steps; karras if it has none or needs a sampler."""

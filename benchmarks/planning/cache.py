@@ -1,6 +1,6 @@
 """Cache of measurements on models, shared by runs: one file per key.
 
-A key contains the digest of the model's behaviour (:func:`behaviour_of`). A model's identity is not
+A key contains the digest of the model's behaviour (:func:`behaviour_digest`). A model's identity is not
 enough, since outputs may also depend on the environment. Each file contains a digest of its
 content.
 """
@@ -26,7 +26,7 @@ from ...samplers.spec import canonical_json
 from ..identity.model import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Names of a cache key's item with :func:`behaviour_of`, and of a file's item with the checksum."""
+"""Names of a cache key's item with :func:`behaviour_digest`, and of a file's item with the checksum."""
 
 _behaviour_digests: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
@@ -42,7 +42,7 @@ def set_measurements_aside(cache: Path) -> None:
         path.replace(cache / "past" / path.name)
 
 
-def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
+def behaviour_digest(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
     """Return a digest of a model's outputs and files; "" without a cache or if the model raises."""
     digests = _behaviour_digests.setdefault(model, {})
     if cache is None or str(cache) in digests:
@@ -84,7 +84,7 @@ def search_key(
         "dtype": str(model.dtype),
         "seed": seed,
         "version": version,
-        BEHAVIOUR: behaviour_of(cache, model, device),
+        BEHAVIOUR: behaviour_digest(cache, model, device),
     }
 
 
@@ -142,7 +142,7 @@ def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Store hashes of the files that a model opened, so that behaviour_of notices new contents."""
+    """Store hashes of the files that a model opened, so that behaviour_digest notices new contents."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

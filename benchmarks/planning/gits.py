@@ -16,7 +16,7 @@ from ...samplers.loop import GridSampler, integrate
 from ...samplers.noise import NoNoise, SampleNoise
 from ...samplers.registry import make
 from ...samplers.schedules import karras, schedule
-from ...samplers.schedules.optimised import Equalised, Searched, euler_costs
+from ...samplers.schedules.optimised import CheapestPathSearch, MinimaxPathSearch, euler_costs
 from ...samplers.types import Source
 from ..sampling.counting import Meter
 from .cache import cached_result, search_key
@@ -26,7 +26,7 @@ SEARCH_IDS = 2**30
 
 _VERSION = 1  # raised when the same options would give other costs
 
-Search = Callable[[Denoiser, Path | None, str], Searched]
+Search = Callable[[Denoiser, Path | None, str], CheapestPathSearch]
 """Function (model, cache folder or None, "cpu" or "cuda") that searches levels for the model."""
 
 
@@ -66,7 +66,7 @@ def gits(
     Raises:
         ValueError: an option is out of range, or the teacher is stochastic or has no fixed grid.
     """
-    return _searcher(Searched, "gits", teacher, teacher_steps, latents, weight, seed)
+    return _searcher(CheapestPathSearch, "gits", teacher, teacher_steps, latents, weight, seed)
 
 
 @schedule(
@@ -91,11 +91,11 @@ def equal_error(
     Each Euler step starts on a trajectory of the model. Options, result and exceptions are as in
     :func:`gits`, without ``weight``.
     """
-    return _searcher(Equalised, "equal_error", teacher, teacher_steps, latents, 1.0, seed)
+    return _searcher(MinimaxPathSearch, "equal_error", teacher, teacher_steps, latents, 1.0, seed)
 
 
 def _searcher(
-    schedule: type[Searched],
+    schedule: type[CheapestPathSearch],
     name: str,
     teacher: str,
     steps: int,
@@ -123,7 +123,7 @@ def _searcher(
             )
         return costs
 
-    def search(model: Denoiser, cache: Path | None, device: str) -> Searched:
+    def search(model: Denoiser, cache: Path | None, device: str) -> CheapestPathSearch:
         key = {"teacher": teacher, "teacher_steps": steps, "latents": latents}
         key |= search_key(model, cache, device, seed, _VERSION)
         found = cached_result(cache, "gits", key, lambda: measure(model, device))

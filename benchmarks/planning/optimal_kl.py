@@ -12,7 +12,7 @@ from ...models.denoiser import Denoiser
 from ...models.exact.base import ExactModel
 from ...samplers import NoNoise, Source, karras, make
 from ...samplers.schedules import schedule
-from ...samplers.schedules.optimised import Searched, staircase_costs
+from ...samplers.schedules.optimised import CheapestPathSearch, staircase_costs
 from .cache import cached_result, search_key
 from .gits import Search, bind_latents
 
@@ -62,7 +62,7 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
             f"{fine_steps}, {samples} and {end}"
         )
 
-    def search(model: Denoiser, cache: Path | None, device: str) -> Searched:
+    def search(model: Denoiser, cache: Path | None, device: str) -> CheapestPathSearch:
         if end >= model.sigma_max:
             raise ValueError(
                 f"optimal_kl: end={end:g} must lie below sigma_max = "
@@ -76,7 +76,9 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
 
         curve = MMSECurve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
         levels, cost = _step_costs(curve, fine_steps, end, model.sigma_min, model.sigma_max)
-        return Searched(levels, cost, 1.0, stored["evaluations"], "optimal_kl", "fine_steps")
+        return CheapestPathSearch(
+            levels, cost, 1.0, stored["evaluations"], "optimal_kl", "fine_steps"
+        )
 
     return search
 

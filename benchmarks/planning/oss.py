@@ -45,7 +45,7 @@ class OptimalSteps(FineGridSearch):
     size: str = field(default="steps", init=False)
 
     @property
-    def most(self) -> int:
+    def max_steps(self) -> int:
         """Largest number of steps from sigma_max to sigma_min."""
         return len(self.paths)
 

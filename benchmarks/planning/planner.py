@@ -81,15 +81,15 @@ def plan(
                     suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end
                 ):
                     begun = _check_start(start, schedule)
-                    subject = ModelRun(
+                    subject = PlannedModel(
                         name, model, references[name], device, begun, execution, pilot
                     )
                     own_schedule = schedule.for_sampler(sampler)
                     cells += _plan_cells(suite, entry, subject, sampler, own_schedule, end)
         except UntunedError as missing:
-            from .remedy import tuning_command
+            from .remedy import tuning_hint
 
-            what_to_do = tuning_command(
+            what_to_do = tuning_hint(
                 missing, NamedModel(name, model), configured, *_steps_and_budgets(suite, entry)
             )
             raise ValueError(f"{missing.what}; {what_to_do}") from missing
@@ -186,7 +186,7 @@ def _make_pilot(model: Denoiser, device: str) -> Pilot:
     return Pilot(model, default_cache(), device)
 
 
-class ModelRun(NamedTuple):
+class PlannedModel(NamedTuple):
     """Model of a run with its reference, start, execution mode and pilot, which its cells share."""
 
     name: str
@@ -214,7 +214,7 @@ class ModelRun(NamedTuple):
 def _plan_cells(
     suite: Suite,
     entry: ModelEntry,
-    subject: ModelRun,
+    subject: PlannedModel,
     sampler: Sampler,
     schedule: Schedule,
     end: str,
@@ -279,7 +279,12 @@ def _plan_cells(
 
 
 def _why_skipped(
-    subject: ModelRun, sampler: Sampler, grid: Grid | None, budget: int | None, *, infinite: bool
+    subject: PlannedModel,
+    sampler: Sampler,
+    grid: Grid | None,
+    budget: int | None,
+    *,
+    infinite: bool,
 ) -> str:
     """Return the reason to skip a cell; "" if there is none."""
     if grid is None and infinite:

@@ -76,7 +76,7 @@ def read_tables(path: Path, part: str, sigma_max: float) -> list[PublishedTable]
 
 
 class _Numbers(StrictTable):
-    """Table of a JSON file; its fields mean the same as in :class:`.Tuned`."""
+    """Table of a JSON file; its fields mean the same as in :class:`.TunedEntry`."""
 
     levels: tuple[float, ...]
     coefficients: tuple[tuple[float, ...], ...] | None = None

@@ -12,11 +12,11 @@ from ...samplers.spec import label_of
 from .budget import evaluations_by_steps, most_steps_within
 from .model_loading import NamedModel
 from .schedules import make_schedule
-from .tuned_file import Tuned
+from .tuned_file import TunedEntry
 from .tuned_schedule import UntunedError, check_tunable, why_untunable
 
 
-def tuning_command(
+def tuning_hint(
     missing: UntunedError,
     subject: NamedModel,
     made: Sequence[Any],
@@ -82,7 +82,7 @@ def plugin_arguments(made: Sequence[Any]) -> list[str]:
     )
 
 
-def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
+def _tuning_options(entries: Sequence[TunedEntry], subject: NamedModel) -> list[tuple[str, str]]:
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []

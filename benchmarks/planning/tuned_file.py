@@ -75,7 +75,7 @@ class Score(StrictTable):
     median: float
 
 
-class Scores(StrictTable):
+class TuningScores(StrictTable):
     """Scores of the best built-in schedule (``untuned``) and the tuned levels, on the same latents.
 
     ``resolution`` estimates the error of the endpoints: their RMS change when the solver's steps
@@ -87,7 +87,7 @@ class Scores(StrictTable):
     resolution: float
 
     @property
-    def unresolved(self) -> float:
+    def resolution_share(self) -> float:
         """Resolution as a share of the RMS distance, untuned or tuned, whichever is smaller."""
         return self.resolution / min(self.untuned.rms, self.tuned.rms) if self.resolution else 0.0
 
@@ -106,7 +106,7 @@ class HoldOutResult(StrictTable):
     coefficients: tuple[tuple[float, ...], ...] | None = None
     network_levels: tuple[float, ...] | None = None
     latents: int
-    scores: Scores
+    scores: TuningScores
 
 
 class Cost(StrictTable):
@@ -149,7 +149,7 @@ class Setting(_WithLoss):
     loss: Loss | None = None
 
 
-class Subject(StrictTable):
+class TunedKey(StrictTable):
     """Key of an entry: model, its range, sampler as on the command line, plugin's origin, steps."""
 
     model: str
@@ -161,7 +161,7 @@ class Subject(StrictTable):
     steps: int
 
 
-class Tuned(_WithLoss):
+class TunedEntry(_WithLoss):
     """Entry of the file: tuned levels of one subject, with their scores and costs.
 
     Attributes:
@@ -172,7 +172,7 @@ class Tuned(_WithLoss):
         nfe: counted evaluations per sample on the levels.
         schedule: best built-in schedule on the training latents; ``untuned`` scores are its scores.
         train, test: scores by distances of samples, on the training latents and on other latents.
-        gap: train-test gap: :attr:`Scores.ratio` on the other latents over the ratio on the training
+        gap: train-test gap: :attr:`TuningScores.ratio` on the other latents over the ratio on the training
             latents, minus 1. With a loss in features, ratios are of ``loss_test`` and ``loss_train``.
         teacher: cost of the converged endpoints of the training latents, and of coarser solutions. It
             is 0 evaluations for a closed form. Entries of one command share these endpoints.
@@ -180,21 +180,21 @@ class Tuned(_WithLoss):
         loss_train, loss_test: scores by the loss in features, per feature; None without such a loss.
     """
 
-    subject: Subject
+    subject: TunedKey
     setting: Setting
     levels: tuple[float, ...]
     coefficients: tuple[tuple[float, ...], ...] | None = None
     network_levels: tuple[float, ...] | None = None
     nfe: int
     schedule: str
-    train: Scores
-    test: Scores
+    train: TuningScores
+    test: TuningScores
     gap: float
     teacher: Cost
     search: Cost
     elsewhere: HoldOutResult
-    loss_train: Scores | None = None
-    loss_test: Scores | None = None
+    loss_train: TuningScores | None = None
+    loss_test: TuningScores | None = None
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
@@ -220,10 +220,10 @@ class Tuned(_WithLoss):
         return table_of_numbers(self.coefficients, self.network_levels)
 
     @property
-    def unresolved(self) -> float:
-        """Largest :attr:`Scores.unresolved` among all scores of the entry."""
+    def largest_resolution_share(self) -> float:
+        """Largest :attr:`TuningScores.resolution_share` among all scores of the entry."""
         scores = (self.train, self.test, self.elsewhere.scores, self.loss_train, self.loss_test)
-        return max(each.unresolved for each in scores if each is not None)
+        return max(each.resolution_share for each in scores if each is not None)
 
     @property
     def digest(self) -> str:
@@ -258,10 +258,10 @@ class Tuned(_WithLoss):
 class _File(StrictTable):
     """Content of the JSON file: its entries."""
 
-    tuned: tuple[Tuned, ...]
+    tuned: tuple[TunedEntry, ...]
 
 
-def read_tuned(path: Path) -> tuple[Tuned, ...]:
+def read_tuned(path: Path) -> tuple[TunedEntry, ...]:
     """Return the entries of a file; raise OSError if it is missing, ValueError for another kind."""
     content = read_regular(path, LARGEST_JSON)
     try:
@@ -284,6 +284,6 @@ def check_writable(path: Path) -> None:
         )
 
 
-def write_tuned(path: Path, entries: Iterable[Tuned]) -> None:
+def write_tuned(path: Path, entries: Iterable[TunedEntry]) -> None:
     """Write entries to a file, atomically."""
     write_json(path, {"tuned": [entry.model_dump(mode="json") for entry in entries]})

@@ -23,7 +23,7 @@ from ..identity.sampler import origin_or_digest
 
 if TYPE_CHECKING:
     from .published_tables import PublishedTable
-    from .tuned_file import Also, Tuned, What
+    from .tuned_file import Also, TunedEntry, What
 
 LEAST = 1e-3
 """Smallest gap of levels, as a share of the range in log sigma; 1 % of a level for 80 to 0.002."""
@@ -126,7 +126,7 @@ def tuned(*, file: str = "tuned.json") -> Callable[[Denoiser, Path | None, str],
 class UntunedError(ValueError):
     """Error: ``file`` lacks levels. ``what`` says which; ``entries`` are all that the file has."""
 
-    def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
+    def __init__(self, what: str, file: str, entries: tuple[TunedEntry, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
         self.what, self.file, self.entries = what, file, entries
 
@@ -138,7 +138,7 @@ class TunedGrids:
     file: str
     model: str
     identity: str
-    entries: tuple[Tuned, ...]
+    entries: tuple[TunedEntry, ...]
     sampler: Any = None
 
     def for_sampler(self, sampler: Sampler) -> TunedGrids:
@@ -176,10 +176,10 @@ class TunedGrids:
         return self.sampler if table is None else Tabulated(stands_for=self.sampler, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return :attr:`.Tuned.facts` of the grid of ``n`` steps; {} for one step."""
+        """Return :attr:`.TunedEntry.facts` of the grid of ``n`` steps; {} for one step."""
         return self._entry(n).facts if n > 1 else {}
 
-    def _entry(self, n: int) -> Tuned:
+    def _entry(self, n: int) -> TunedEntry:
         label = label_of(self.sampler)
         wanted = (self.identity, label, origin_or_digest(self.sampler, n), n)
         if n > MOST_STEPS:

@@ -11,7 +11,7 @@ from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import plan_cells_of_record
 from ..scoring.reference_cost import endpoint_count
 from ..timing.machine import package_version
-from .progress import Reporter
+from .progress import ProgressReporter
 
 if TYPE_CHECKING:
     from ...results.run_directory.run_dir import RunDir
@@ -122,7 +122,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
     for name in setup.models:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
-        report = Reporter(setup.console, {}, 0.0)
+        report = ProgressReporter(setup.console, {}, 0.0)
         scorer = make_scorer(setup, name, admission.digests[name], planned, refuse, report)
         for cell in cells:
             state, why = _state_and_reason(setup.directory, admission, cell, scorer)
@@ -143,7 +143,7 @@ def make_scorer(
     digests: tuple[str, str],
     cells: Sequence[Cell],
     trajectories_of: TrajectorySource,
-    report: Reporter,
+    report: ProgressReporter,
 ) -> Scorer:
     """Return the scorer of ``cells``, which are of the model ``name``.
 

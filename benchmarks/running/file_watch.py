@@ -11,8 +11,8 @@ from ...models.loaders.user_files import (
     FileRecorder,
     Stamp,
     file_hash,
-    name_from,
     record_files,
+    relative_name,
     stamp_of,
 )
 from ...results.run_directory.behaviour_fingerprint import FILE, Fingerprint
@@ -114,12 +114,12 @@ class FileWatch:
         digest, folder, facts = self._models[name]
         files = {}
         for path, content in sorted(self._late.get(name, {}).items()):
-            named = name_from(folder, path)
+            named = relative_name(folder, path)
             if not {(named, content), (os.path.basename(named), content)} & facts:
                 files[named] = content
         recorded = self._run.late_file_hashes(digest) if files else {}
         if not files.items() <= recorded.items():
-            self._run.write_opened(digest, files)
+            self._run.write_late_file_hashes(digest, files)
 
 
 def _changed_file_message(path: str) -> str:

@@ -19,7 +19,11 @@ from ..scoring.versions import requested_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from ..timing.disturbances import LoadCounters, cpu_doubts
-from .executors.shard_limits import evaluations_per_second, expected_evaluations, seconds_per_image
+from .executors.shard_limits import (
+    decoding_seconds_per_image,
+    evaluations_per_second,
+    expected_evaluations,
+)
 
 TRIED = 256  # number of random features in a trial of scoring
 
@@ -61,7 +65,7 @@ def forecast_suite(
         adaptive = sum(cell.sampler.adaptive for cell in own)
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
         if references[name] is not None:
-            scoring += seconds_per_image(model) * sum(cell.samples for cell in own)
+            scoring += decoding_seconds_per_image(model) * sum(cell.samples for cell in own)
         seconds, until_scored = evaluations / rate, until_scored / rate
         out.append(Forecast(name, len(own), adaptive, evaluations, seconds, until_scored, scoring))
     return out, cpu_doubts(busy, os.cpu_count() or 1, torch.get_num_threads())

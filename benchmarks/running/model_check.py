@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ...models.checkpoints.check_cache import has_passed_check
-from ...models.denoiser import Denoiser, layers_of
-from ...models.guidance import Altered
+from ...models.denoiser import Denoiser, wrapped_models
+from ...models.guidance import AlteringWrapper
 from ...models.reference import Identity, Reference
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
@@ -201,7 +201,7 @@ def _largest_difference(a: Tensor, b: Tensor) -> float:
 
 def has_altering_wrapper(model: Denoiser) -> bool:
     """Return True if guidance, clipping or the like makes outputs differ from E[x0 | x]."""
-    return any(isinstance(layer, Altered) for layer in layers_of(model))
+    return any(isinstance(layer, AlteringWrapper) for layer in wrapped_models(model))
 
 
 def data_samples(

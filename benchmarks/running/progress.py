@@ -19,7 +19,7 @@ _BAR = 20  # columns of the bar
 class _StateColumn(ProgressColumn):
     """Text next to the progress bar, on one line, cut at its end to ``width`` characters."""
 
-    def __init__(self, report: Reporter, width: int) -> None:
+    def __init__(self, report: ProgressReporter, width: int) -> None:
         super().__init__()
         self._report, self._width = report, width
 
@@ -31,7 +31,7 @@ class _StateColumn(ProgressColumn):
         return text
 
 
-class Reporter:
+class ProgressReporter:
     """Display of a run's progress and time left: a bar in a terminal, else a line every 30 s.
 
     ``cells`` has the expected network evaluations of each cell to complete, by key. The bar is full
@@ -69,24 +69,24 @@ class Reporter:
     @contextmanager
     def track_part(self, text: str, evaluations: float) -> Iterator[None]:
         """Show ``text`` during the block, in which the bar moves by ``evaluations`` in all."""
-        self.stage(text)
+        self.set_stage(text)
         self._within, end = evaluations, self._reached + evaluations
         yield
         self._within = 0.0
         self._move(end - self._reached)
 
-    def stage(self, text: str) -> None:
+    def set_stage(self, text: str) -> None:
         """Show the name of the present stage; any thread may call this."""
         self._text = text
         self._bar.update(self._task, description=text)
 
-    def evaluations(self, count: float) -> None:
+    def add_evaluations(self, count: float) -> None:
         """Move the bar by ``count``, at most to the end of the part in :meth:`track_part`."""
         count = min(count, self._within)
         self._within -= count
         self._move(count)
 
-    def evaluations_of(self, cell: str, count: float) -> None:
+    def add_cell_evaluations(self, cell: str, count: float) -> None:
         """Move the bar by ``count`` evaluations of a cell, up to its expected number."""
         if cell in self._left:
             counted = min(count, self._left[cell])
@@ -101,7 +101,7 @@ class Reporter:
         self._reached += count
         self._bar.update(self._task, completed=self._reached)
 
-    def limit_time(self, seconds: float) -> None:
+    def show_time_limit(self, seconds: float) -> None:
         """Show "up to ... left" from now on, counted down from ``seconds``."""
         self._deadline = time.monotonic() + seconds
 

@@ -34,7 +34,7 @@ from .cell_states import (
 from .executors import Executor
 from .executors.shard_limits import expected_evaluations
 from .executors.tasks import TrajectoryTask
-from .progress import Reporter
+from .progress import ProgressReporter
 from .setup import Setup
 from .shards import draw_for_leader, draw_missing_samples
 
@@ -76,7 +76,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             draw_missing_samples(setup, [cell], report, claims)
 
         with (
-            Reporter(setup.console, work, total) as report,
+            ProgressReporter(setup.console, work, total) as report,
             _lead_cells(directory, claims, [*work]),
         ):
             if work:
@@ -90,7 +90,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 if directory.changes != before:  # so that an interrupted run shows this model
                     table, changes_in_table = _tabulate(directory), directory.changes
             directory.check()  # fails if this process lost the lock
-            claims.end()
+            claims.delete_claims()
             if timing:
                 setup.executor.close()  # its processes would disturb the times
             if timed:
@@ -128,7 +128,7 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
             return run(setup, retry=retry)
         except BusyError:
             cells = dict.fromkeys((cell.key for cell in setup.cells), 0.0)
-            with Reporter(setup.console, cells, 0.0) as report:
+            with ProgressReporter(setup.console, cells, 0.0) as report:
                 leader_is_gone = draw_for_leader(setup, report)
             if not leader_is_gone:
                 return None
@@ -171,7 +171,7 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
 def _write_run_json(setup: Setup) -> None:
     """Write ``run.json``, which keeps a record of earlier runs into the same directory."""
     run, about = setup.directory, setup.about
-    stored = run.run()
+    stored = run.read_run()
     earlier = list(stored.get("earlier", []))
     if stored and _settings_that_tell_runs_apart(stored) != _settings_that_tell_runs_apart(about):
         earlier.append({"suite": stored.get("suite"), "provenance": stored.get("provenance")})
@@ -227,7 +227,7 @@ def score_model(
     setup: Setup,
     name: str,
     digests: tuple[str, str],
-    report: Reporter,
+    report: ProgressReporter,
     redraw: Callable[[Cell], object],
 ) -> None:
     """Score a model's completely sampled cells; ``redraw`` draws a cell's damaged shards again.
@@ -265,7 +265,7 @@ def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iter
         yield
     finally:
         if directory.leads:
-            claims.end()
+            claims.delete_claims()
             directory.clear_strays()
         else:  # another process leads now, and owns the published plan and unfinished files
             claims.close()

@@ -89,10 +89,10 @@ class InterimAnalyses:
     @property
     def rows(self) -> list[Row]:
         """Results of the rows, in the order of the plan."""
-        return [self.found[key] for key in self.first if key in self.found]
+        return [self.found[key] for key in self.first_sample_counts if key in self.found]
 
     @property
-    def first(self) -> Mapping[str, int]:
+    def first_sample_counts(self) -> Mapping[str, int]:
         """Number of samples of each cell at the first analysis, by key in the plan's order."""
         return self.question["first"]
 
@@ -103,20 +103,20 @@ class InterimAnalyses:
         the baselines of these rows.
         """
         if not self.number:
-            return set(self.first)
+            return set(self.first_sample_counts)
         rows, number = self.found, self.number + 1
         still = {
             key
             for key, row in rows.items()
             if row["verdict"] == UNDECIDED
             and self.samples_at_analysis(key, number)
-            <= (self.until.max_samples or GROWTH * self.first[key])
+            <= (self.until.max_samples or GROWTH * self.first_sample_counts[key])
         }
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
     def samples_at_analysis(self, key: str, number: int) -> int:
         """Return the number of samples of an open row at analysis ``number`` >= 1."""
-        return self.first[key] * 2 ** (number - 1)
+        return self.first_sample_counts[key] * 2 ** (number - 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``looks.json``."""
@@ -143,7 +143,7 @@ def run_until_decided(
     run, analyses = setup.directory, stored_analyses(setup, until)
     with run.lock():  # so that all cells are of the present code
         runner.admit_cells(setup)
-        fingerprints = {key: run.made_by(key) for key in analyses.first}
+        fingerprints = {key: run.made_by(key) for key in analyses.first_sample_counts}
     if analyses.made != fingerprints:  # analyses of other code are void
         analyses = InterimAnalyses(until, analyses.question, fingerprints)
     while extended := analyses.cells_to_extend():
@@ -154,7 +154,7 @@ def run_until_decided(
         retry = False  # failed cells are tried again once only
         rows = {**analyses.found, **analyse_open_rows(setup, analyses, extended)}
         analyses = replace(analyses, number=number, samples=samples, found=rows)
-        run.write_log(INTERIM, analyses.to_json())
+        run.write_top_json(INTERIM, analyses.to_json())
     return runner.run(_with_samples(setup, analyses.samples), retry=retry), analyses
 
 
@@ -176,7 +176,7 @@ def stored_analyses(setup: Setup, until: Until) -> InterimAnalyses:
         question["against"] = {
             name: reference.identity for name, reference in setup.references.items() if reference
         }
-    stored = setup.directory.read_log(INTERIM)
+    stored = setup.directory.read_top_json(INTERIM)
     if stored.get("question") != question:
         return InterimAnalyses(until, question)
     fingerprints, samples, rows = stored.get("made") or {}, stored["samples"], stored["rows"]
@@ -220,7 +220,7 @@ def analyse_open_rows(
     setup: Setup, analyses: InterimAnalyses, extended: Collection[str]
 ) -> dict[str, Row]:
     """Judge the open rows that were extended, and return them by cell key."""
-    number, until, first = analyses.number + 1, analyses.until, analyses.first
+    number, until, first = analyses.number + 1, analyses.until, analyses.first_sample_counts
     compared = [
         cell for cell in setup.cells if cell.key in first and cell.sampler.name != until.baseline
     ]

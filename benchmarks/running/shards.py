@@ -27,7 +27,7 @@ from ..suites.cell import Cell
 from .cell_states import missing_shards, record_no_samples
 from .executors.shard_limits import expected_evaluations
 from .executors.tasks import OPENED, ShardTask
-from .progress import Reporter
+from .progress import ProgressReporter
 from .setup import Setup
 
 PAUSE, LONGEST_PAUSE = 0.2, 15.0
@@ -63,7 +63,7 @@ def seconds_until_next_scan(seconds: float) -> float:
 
 
 def draw_missing_samples(
-    setup: Setup, cells: Sequence[Cell], report: Reporter, claims: Claims
+    setup: Setup, cells: Sequence[Cell], report: ProgressReporter, claims: Claims
 ) -> None:
     """Draw the missing samples of a model's cells, and wait for shards of other processes.
 
@@ -110,13 +110,13 @@ def draw_missing_samples(
         if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
             claims.release(cell.key, start, stop)
             return False
-        report.stage(f"{cell.model}: {cell.label}")
+        report.set_stage(f"{cell.model}: {cell.label}")
         begun.append(number)
         return True
 
     def tell(number: int, count: int) -> None:
         cell = todo[number][0]
-        report.evaluations_of(cell.key, count * costs[cell.key])
+        report.add_cell_evaluations(cell.key, count * costs[cell.key])
 
     while True:
         scan_began, begun = time.monotonic(), []
@@ -192,7 +192,7 @@ class _OthersShards:
 
 
 @torch.no_grad()
-def draw_for_leader(setup: Setup, report: Reporter) -> bool:
+def draw_for_leader(setup: Setup, report: ProgressReporter) -> bool:
     """Draw samples for the leader, the process that runs in the directory, until none is missing.
 
     Returns True if the leader has ended, so that another process must lead. Raises a BusyError if
@@ -233,7 +233,7 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
 def _await_made_files(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
     """Wait, :data:`STALE` s at most, for each cell's ``made.json``, which has the shard size."""
     until = time.monotonic() + STALE  # a network file system can take half a minute
-    while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
+    while not all(directory.part_path(cell.key, MADE).is_file() for cell in cells):
         if claims.is_leader_gone or time.monotonic() > until:
             return
         time.sleep(PAUSE)

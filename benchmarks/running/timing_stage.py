@@ -24,14 +24,14 @@ from ...results.values import Record
 from ..sampling.failure import error_in_words
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from ..timing.cell_timing import sweep_record
+from ..timing.cell_timing import time_batch_sizes
 from ..timing.cells import time_cells
 from ..timing.machine import describe_device, package_version
 from .cell_states import is_skipped_or_failed
 from .executors import Call, Executor, Failure, InProcess, Task, Tell, WorkerContext
 from .executors.executor import ignore_progress
 from .executors.tasks import CellTask
-from .progress import Reporter
+from .progress import ProgressReporter
 from .setup import Setup
 
 SWEEP = "sweep.json"  # name of a cell's file with its sweep over batch sizes
@@ -69,7 +69,7 @@ class TimesTask:
     """Task that times cells of one model; ``parts`` has a task for each cell.
 
     ``size`` is the batch size, 0 for each cell's own; None times the first cell at many batch sizes
-    (:func:`.sweep_record`). ``within`` limits the total seconds.
+    (:func:`.time_batch_sizes`). ``within`` limits the total seconds.
     """
 
     parts: tuple[CellTask, ...]
@@ -107,7 +107,7 @@ class TimesTask:
             return records
         try:
             how = self.options, device, self.within
-            swept = sweep_record(model, cells[0], *how, lambda n: tell(f", batches of {n}"))
+            swept = time_batch_sizes(model, cells[0], *how, lambda n: tell(f", batches of {n}"))
         except Exception as error:  # a sampler may refuse a batch; other cells are timed
             raise Failure("failed", error_in_words(error)) from error
         if not swept["points"]:
@@ -131,7 +131,7 @@ class TimedHere(InProcess):
         return task(world, tell)
 
 
-def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor) -> None:
+def time_sampled_cells(setup: Setup, report: ProgressReporter, executor: Executor) -> None:
     """Time the sampled cells whose times are missing or outdated, and sweep batch sizes if asked.
 
     ``executor`` is from :meth:`.Executor.alone`, or :class:`TimedHere`. A cell that cannot be timed
@@ -162,7 +162,7 @@ def time_sampled_cells(setup: Setup, report: Reporter, executor: Executor) -> No
     ]
     end = begun + 60 * options.minutes if options.minutes else None
     most = len(parts) * options.seconds
-    report.limit_time(min(most, 60 * options.minutes) if options.minutes else most)
+    report.show_time_limit(min(most, 60 * options.minutes) if options.minutes else most)
     for done, (pending, size, stamps) in enumerate(parts):
         # an equal share of the remaining seconds
         within = None if end is None else max(0.0, end - time.monotonic()) / (len(parts) - done)
@@ -212,7 +212,7 @@ def _time_at_size(
     size: int | None,
     stamps: dict[str, Record],
     within: float | None,
-    report: Reporter,
+    report: ProgressReporter,
     executor: Executor,
 ) -> None:
     """Time cells at one batch size, and write the columns of each cell as soon as it ends."""
@@ -230,7 +230,7 @@ def _time_at_size(
 
     def receive(news: str | tuple[str, Record]) -> None:
         if isinstance(news, str):
-            report.stage(title + news)
+            report.set_stage(title + news)
         else:
             write(*news)
 

@@ -60,7 +60,7 @@ def without_first_level(grid: Grid) -> Grid | None:
     return Grid(grid.sigma[1:]) if len(grid) > 1 else None
 
 
-class Batch(NamedTuple):
+class SampledBatch(NamedTuple):
     """Samples ``x``, network evaluations per sample ``nfe``, sequential network calls ``depth``."""
 
     x: Tensor
@@ -97,7 +97,9 @@ def noise_of(cell: Cell, ids: Tensor, event: tuple[int, ...]) -> Noise:
     return NoNoise() if cell.noise is None else SampleNoise(cell.seed, ids, event, dtype)
 
 
-def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
+def sample_batch(
+    model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor
+) -> SampledBatch:
     """Draw the samples ``ids`` with the cell's sampler, and count passes of the network.
 
     ``meter`` counts the calls of ``model``; ``bound`` is ``model`` with the labels of ``ids``. Raises a Failure if
@@ -126,4 +128,4 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
             "failed",
             f"counted {counted:g} evaluations per sample, but nfe() says {says * model.passes}",
         )
-    return Batch(out, nfe, meter.calls)
+    return SampledBatch(out, nfe, meter.calls)

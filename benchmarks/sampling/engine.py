@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from .batch import Batch, first_states_and_noise, noise_of, sample_batch, solve_cell
+from .batch import SampledBatch, first_states_and_noise, noise_of, sample_batch, solve_cell
 from .counting import Meter, ObservedDenoiser
 from .execution import is_captured, model_for_execution
 from .failure import Failure
@@ -36,14 +36,14 @@ class Engine:
         self._plain = model_for_execution(model, cell.execution)
         self._cell, self._meter = cell, Meter()
         self._metered = self._meter.attach(self._plain)
-        self._counted: Batch | None = None
+        self._counted: SampledBatch | None = None
         self._run: Recording | None = None
 
     def bind(self, ids: Tensor) -> Bound:
         """Return the denoiser of a batch, whose evaluations are counted."""
         return self._metered.bind(ids, self._cell.seed)
 
-    def sample(self, bound: Bound, ids: Tensor) -> Batch:
+    def sample(self, bound: Bound, ids: Tensor) -> SampledBatch:
         """Return samples ``ids`` and counts; raise a Failure if a check or the recording fails."""
         if not is_captured(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
@@ -139,9 +139,9 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
     if is_captured(cell.execution):
         run = _record_run(model, cell, bound, ids)
         sample = partial(run, x, *_inputs_of_batch(bound, ids))
-        from ...samplers.cuda_graphs import TensorLevels
+        from ...samplers.cuda_graphs import TensorLevelDenoiser
 
-        denoise = TensorLevels(bound)
+        denoise = TensorLevelDenoiser(bound)
     else:
         sample, denoise = partial(solve_cell, cell, bound, x, noise), bound
     samples = sample()

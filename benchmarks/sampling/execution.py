@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ...models.denoiser import Denoiser, Pair, Wrapper, layers_of
+from ...models.denoiser import Denoiser, Pair, Wrapper, wrapped_models
 
 if TYPE_CHECKING:
     from ...samplers import Grid, Sampler
@@ -55,7 +55,7 @@ def why_not_executable(
     """Return the reason why a sampler on a model cannot run in an execution mode; "" if it can."""
     if execution == "eager":
         return ""
-    if is_captured(execution) and not all(layer.capturable for layer in layers_of(model)):
+    if is_captured(execution) and not all(layer.capturable for layer in wrapped_models(model)):
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if getattr(getattr(sampler, "found", None), "times", ()):
         return (

@@ -162,7 +162,7 @@ def features_are_samples(model: Denoiser, extractor: Extractor) -> bool:
     return isinstance(extractor, Identity) and model.decoder is None
 
 
-def is_rounded(model: Denoiser, dtype: str | None) -> bool:
+def is_low_precision(model: Denoiser, dtype: str | None) -> bool:
     """Return True if a model, or states of a dtype (None for the model's), are in low precision."""
     in_half = dtype is not None and getattr(torch, dtype) in HALF
     return in_half or in_full_precision(model) is not model
@@ -170,7 +170,7 @@ def is_rounded(model: Denoiser, dtype: str | None) -> bool:
 
 def precise_engine_of(model: Denoiser, cell: Cell) -> Engine | None:
     """Return an engine for the same cell in full precision; None if the cell has it already."""
-    if not is_rounded(model, cell.dtype):
+    if not is_low_precision(model, cell.dtype):
         return None
     precise = in_full_precision(model)
     dtype = precise.dtype if getattr(torch, cell.dtype) in HALF else getattr(torch, cell.dtype)

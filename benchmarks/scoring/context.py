@@ -14,7 +14,15 @@ from torch import Tensor
 from ...models.exact.wavelet import haar_transform
 from ...models.reference import Reference
 from ...results.values import Record
-from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
+from ..metrics.estimators.rows import (
+    VALUES,
+    FloatArray,
+    InMemoryRows,
+    Moments,
+    Pieces,
+    Rows,
+    rows_of,
+)
 from ..metrics.metric import Endpoints, Need
 from ..sampling.shard import BATCH, MODES, PRECISE, Arrays, clamp, features_are_samples
 from .converged_endpoints import modes_of_samples
@@ -72,7 +80,7 @@ def gather_shards(
     rows = (
         Pieces(shape, again)
         if again is not None and values > VALUES
-        else HeldRows(np.concatenate(features_in_memory).astype(np.float64)[:samples])
+        else InMemoryRows(np.concatenate(features_in_memory).astype(np.float64)[:samples])
     )
     return GatheredShards(parts, rows, merged if covered == samples else None)
 
@@ -133,7 +141,7 @@ class CellContext:
     follows_path: bool
 
     @cached_property
-    def met(self) -> frozenset[Need]:
+    def met_needs(self) -> frozenset[Need]:
         """Kinds of data (:data:`.Need`) that this cell can give to metrics."""
         availability: dict[Need, bool] = {
             "samples": True,
@@ -182,8 +190,8 @@ class CellContext:
         model, features = self.data.model, self.shards.features
         scale = self.scoring_reference
         if features and scale and features_are_samples(model, scale.reference.extractor):
-            return features.each(lambda x: x.reshape(-1, *model.event), model.event)
-        return HeldRows(self.whole)
+            return features.map_blocks(lambda x: x.reshape(-1, *model.event), model.event)
+        return InMemoryRows(self.whole)
 
     @cached_property
     def whole(self) -> NDArray:

@@ -15,7 +15,7 @@ from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
 from ...models.exact.wavelet import Wavelet
 from ...models.reference import Reference
-from ..metrics.estimators.rows import FloatArray, HeldRows, Pieces, Rows, block_size
+from ..metrics.estimators.rows import FloatArray, InMemoryRows, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
 from ..metrics.memorisation import memorised_threshold
 from ..metrics.precision_recall import DENSITY, MANIFOLD
@@ -46,7 +46,7 @@ class ScoringReference:
         size = block_size((n, d))
         blocks = self.reference.statistics.held_out_blocks
         if n <= size or blocks is None:
-            return HeldRows(self.held_out(n))
+            return InMemoryRows(self.held_out(n))
         return Pieces((n, d), partial(blocks, n, size))
 
     @cached_property

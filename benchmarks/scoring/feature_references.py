@@ -65,7 +65,7 @@ def load_references(
         if space != CARD:
             chosen = _reference_in_space(model, own, space, source, cache or default_cache())
         # loaded now, so that errors come before a run
-        loaded = None if chosen is None else _call_of_model(name, chosen.loaded)
+        loaded = None if chosen is None else _call_of_model(name, chosen.load_statistics)
         if loaded is not None and runs_users_code(model):
             loaded = _call_of_model(name, partial(_pin_numbers, loaded))
         references[name] = loaded
@@ -117,7 +117,7 @@ def _reference_in_space(
 ) -> Reference:
     """Return the reference of a model in the feature space ``spec``, which is not CARD."""
     from ...models.extractors import Samples, make_extractor
-    from ...models.extractors.quantised import Quantised
+    from ...models.extractors.quantised import QuantisedExtractor
 
     samples = Samples(model.decoded_event, model.decoded_limits, own)
     try:
@@ -126,7 +126,7 @@ def _reference_in_space(
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
         return extractor
-    if isinstance(extractor, Quantised):  # samples are quantised, real samples are not
+    if isinstance(extractor, QuantisedExtractor):  # samples are quantised, real samples are not
         return extractor.reference(_reference_for(model, own, extractor.inner, source, cache))
     return _reference_for(model, own, extractor, source, cache)
 
@@ -135,7 +135,7 @@ def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
     from .real_data import check_range, load_real_data, real_features
-    from .real_files import evenly_spread_places
+    from .real_files import evenly_spread_indices
     from .statistics_files import read_statistics
 
     limits, note = model.decoded_limits, ""
@@ -163,7 +163,7 @@ def _reference_for(
     features, name = real_features(extractor, data, limits, cache)
     mean, cov, held_out = (features[key] for key in ("mean", "cov", "held_out"))
     # the model's own samples are in random order; files and data sets may be sorted by class
-    places = slice if source is None else partial(evenly_spread_places, len(held_out))
+    places = slice if source is None else partial(evenly_spread_indices, len(held_out))
     statistics = Statistics(mean, cov, lambda n: held_out[places(n)])
     return Reference(
         extractor,
@@ -219,14 +219,14 @@ def _reference_of_statistics(
     """
     from ...models.checkpoints.opening import hash_of_file
     from .real_data import features_of
-    from .real_files import evenly_spread_places, read_array
+    from .real_files import evenly_spread_indices, read_array
 
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
 
     def held_out(n: int) -> FloatArray:
         if features is not None:
-            return features[evenly_spread_places(len(features), n)].astype(np.float64)
+            return features[evenly_spread_indices(len(features), n)].astype(np.float64)
         if not fits:
             return np.empty((0, extractor.dim))
         some = read_array(path, model.decoded_event, model.decoded_limits, n)

@@ -131,7 +131,7 @@ def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> 
         arrays = converged_curvature(model, ids, cell.seed, dtype, cell.batch_size, unit)
         run.write_reference(name, arrays)
     if all(np.isfinite(values).all() for values in arrays.values()):
-        about: dict[str, Any] = run.run()
+        about: dict[str, Any] = run.read_run()
         summaries = {**(about.get(KEY) or {}), cell.model: curvature_summary(arrays)}
         run.write_run({**about, KEY: summaries})
 

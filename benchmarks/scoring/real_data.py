@@ -26,12 +26,12 @@ from ..suites.files import DATA_SETS
 from .real_files import (
     PREFIX,
     image_files,
-    name_of_samples,
     open_arrays,
     open_image,
     read_array,
     read_folder,
     read_torchvision,
+    samples_array_name,
 )
 from .statistics_files import read_statistics, write_statistics
 
@@ -237,7 +237,7 @@ class WrittenStatistics(NamedTuple):
     extractor: Extractor
 
 
-def make_statistics(
+def write_features_statistics(
     source: str, spec: str, out: Path, model: Denoiser | None = None
 ) -> WrittenStatistics:
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
@@ -307,6 +307,6 @@ def _channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _samples_in_file(path: Path) -> np.ndarray | None:
     try:
         stored = open_arrays(path)
-        return stored if isinstance(stored, np.ndarray) else stored[name_of_samples(stored)]
+        return stored if isinstance(stored, np.ndarray) else stored[samples_array_name(stored)]
     except Exception:  # a damaged file can raise anything
         return None

@@ -75,14 +75,14 @@ def read_array(
         raise ValueError(
             f"--reference {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x"
         )
-    array = arrays[name_of_samples(arrays)]
+    array = arrays[samples_array_name(arrays)]
     if array.dtype.kind not in "fiu":
         raise ValueError(f"--reference {path.name} holds {array.dtype}, not numbers")
     if most is not None:
-        array = array[evenly_spread_places(len(array), most)]
+        array = array[evenly_spread_indices(len(array), most)]
     values = array.astype(np.float32)
     if array.dtype == np.uint8 and limits is not None and len(event) == 3:
-        values = scaled_bytes(values, limits)
+        values = rescale_from_bytes(values, limits)
         if event[0] == 1 and values.shape[1:] == event[1:]:
             values = values[:, None]
         elif values.shape[1:] == (*event[1:], event[0]):
@@ -108,7 +108,7 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
             "yours an attribute limits = (-1.0, 1.0)"
         )
     pixels = np.stack([_read_image(path, event) for path in image_files(folder, "--reference ")])
-    return torch.from_numpy(scaled_bytes(pixels.astype(np.float32), limits))
+    return torch.from_numpy(rescale_from_bytes(pixels.astype(np.float32), limits))
 
 
 def image_files(folder: Path, option: str = "") -> list[Path]:
@@ -125,12 +125,12 @@ def image_files(folder: Path, option: str = "") -> list[Path]:
     return paths
 
 
-def name_of_samples(arrays: Mapping[str, Any]) -> str:
+def samples_array_name(arrays: Mapping[str, Any]) -> str:
     """Return the name of the array with the samples of a file: x, arr_0, or the first."""
     return next((name for name in ("x", "arr_0") if name in arrays), next(iter(arrays)))
 
 
-def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
+def evenly_spread_indices(available: int, n: int) -> NDArray[np.int_]:
     """Return indices of at most ``n`` evenly spread samples, since files may be sorted by class.
 
     They are in a fixed random order, so that the first and the second half are alike, too.
@@ -139,7 +139,7 @@ def evenly_spread_places(available: int, n: int) -> NDArray[np.int_]:
     return np.random.default_rng(0).permutation(places)
 
 
-def scaled_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def rescale_from_bytes(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Return values in [0, 255] rescaled to the range ``limits``."""
     low, high = limits
     return values / 255 * (high - low) + low
@@ -218,7 +218,7 @@ def read_torchvision(
     for is_training in (True, False):
         images = _load_part(source, name, folder, is_training)
         pixels = np.stack([_pixels_of(image, event, source) for image, *_ in images])
-        parts.append(torch.from_numpy(scaled_bytes(pixels.astype(np.float32), limits)))
+        parts.append(torch.from_numpy(rescale_from_bytes(pixels.astype(np.float32), limits)))
     return parts[0], parts[1]
 
 

@@ -21,7 +21,7 @@ from ..identity.model import runs_users_code
 from ..metrics.metric import PRECISE_RUN, Context, Endpoints, Metric, metrics, origin
 from ..sampling.counting import Meter
 from ..sampling.failure import error_in_words, is_out_of_memory
-from ..sampling.shard import Arrays, is_rounded
+from ..sampling.shard import Arrays, is_low_precision
 from ..sampling.trajectories import Trajectories, picture_arrays, trajectory_arrays
 from ..suites.cell import Cell
 from ..suites.suite import Suite
@@ -77,7 +77,7 @@ def measure_metrics(
             columns, values = stored_numbers(metric, done, arrays)
         elif metric.name not in requested:
             continue
-        elif metric.needs <= context.met:
+        elif metric.needs <= context.met_needs:
             columns, values = _run_metric(metric, cell, context, record)
         if columns is None:
             continue  # the metric failed; without a version the next run tries again
@@ -122,10 +122,10 @@ class _UnusableShardError(Exception):
 class Progress(Protocol):
     """Receiver of the progress of scoring."""
 
-    def stage(self, text: str) -> None:
+    def set_stage(self, text: str) -> None:
         """Receive the name of the present stage."""
 
-    def evaluations(self, count: float) -> None:
+    def add_evaluations(self, count: float) -> None:
         """Receive the number of evaluations since the last call."""
 
 
@@ -150,22 +150,22 @@ class Scorer:
     report: Progress
 
     @cached_property
-    def versions(self) -> dict[str, str]:
+    def metric_versions(self) -> dict[str, str]:
         """Versions of the suite's metrics by name; metrics of rounding only for runs in 16 bits."""
         requested = requested_metrics(self.suite.metrics)
-        if not is_rounded(self.model, self.suite.dtype):
+        if not is_low_precision(self.model, self.suite.dtype):
             requested = [each for each in requested if PRECISE_RUN not in each.needs]
         return {each.name: version_of(each) for each in requested}
 
     @cached_property
-    def precise(self) -> Denoiser:
+    def precise_model(self) -> Denoiser:
         """The model in full precision, whose endpoints and converged samples are the truth."""
         return in_full_precision(self.model)
 
     @cached_property
     def reporting_model(self) -> Denoiser:
         """The model in full precision, with its evaluations reported to :attr:`report`."""
-        return Meter(tell=self.report.evaluations).attach(self.precise)
+        return Meter(tell=self.report.add_evaluations).attach(self.precise_model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
         """Score cells with a missing or outdated score, and measure path curvature if requested.
@@ -173,7 +173,7 @@ class Scorer:
         Returns None if all are scored. Otherwise it returns a cell with damaged samples, or with
         too few unrounded samples. This cell must be drawn again before others can be scored.
         """
-        curvatures = self.run.run().get(CURVATURE) or {}
+        curvatures = self.run.read_run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
         if not curvature_lacks and not any(map(self.why_unscored, cells)):
             return None
@@ -187,11 +187,11 @@ class Scorer:
         try:
             truths = endpoints_by_solver(
                 self.run,
-                self.precise,
+                self.precise_model,
                 self.reporting_model,
                 cells,
                 self._whole_samples,
-                self.report.stage,
+                self.report.set_stage,
             )
             scale = self._load_scoring_reference(cells[0])
         except (_UnusableShardError, DamagedError, ValueError, OSError):
@@ -203,16 +203,16 @@ class Scorer:
             for cell in filter(self.why_unscored, cells):
                 self._fail(cell, {}, error_in_words(error))
             return
-        data = ModelData(self.precise, cells[0].device)
+        data = ModelData(self.precise_model, cells[0].device)
         for place, cell in enumerate(cells, 1):
-            truth = truths.get(choose_endpoint_solver(self.precise, cell))
+            truth = truths.get(choose_endpoint_solver(self.precise_model, cell))
             stamp = self._stamp(cell, truth, scale)
             done = self.run.read(cell.key, QUALITY) or {}
             before = {key: done.get(key, ()) for key in stamp}
             same = done.get("status") == "ok" and before == stamp
             if same and not self.why_unscored(cell):
                 continue
-            self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
+            self.report.set_stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
                 shards, follows_path = self._gather(cell), cell.sampler.stochastic
                 context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
@@ -223,10 +223,10 @@ class Scorer:
                 # numbers that no formula can take fail this row only
                 self._fail(cell, stamp, " ".join(str(error).split()))
         if self.suite.path_curvature and converged_endpoints in truths:
-            self.report.stage(f"{cells[0].model}: curvature of paths")
+            self.report.set_stage(f"{cells[0].model}: curvature of paths")
             from .path_curvature import store_curvature  # imported here, since few runs need it
 
-            store_curvature(self.run, self.precise, cells[0], truths[converged_endpoints].x)
+            store_curvature(self.run, self.precise_model, cells[0], truths[converged_endpoints].x)
 
     def _fail(self, cell: Cell, stamp: Record, words: str) -> None:
         failed = {**stamp, "status": "failed", "reason": f"scoring: {words}"}
@@ -243,7 +243,9 @@ class Scorer:
             return f"scored with other {' and '.join(other).replace('_', ' ')}"
         stored_versions = measured_versions(done)
         other = [
-            name for name, version in self.versions.items() if stored_versions.get(name) != version
+            name
+            for name, version in self.metric_versions.items()
+            if stored_versions.get(name) != version
         ]
         if other:
             kind = "is new" if other[0] not in stored_versions else "has another version"
@@ -253,7 +255,7 @@ class Scorer:
         files = {
             PICTURES: self.run.pictures_path(cell.key),
             PATHS: self.run.trajectories_path(cell.key),
-            INFLUENCE: self.run.part(cell.key, INFLUENCE),
+            INFLUENCE: self.run.part_path(cell.key, INFLUENCE),
         }
         gone = (name for name, path in files.items() if written.get(name) and not path.is_file())
         return next((f"its {name} is gone" for name in gone), "")
@@ -271,10 +273,12 @@ class Scorer:
     ) -> tuple[Record, Arrays]:
         """Write the pictures of a cell, and return its quality columns and influence values."""
         shards = context.shards.parts
-        arrays = self.run.influence(cell.key) if done else None
+        arrays = self.run.read_influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
             done = {}  # its numbers are of no use without their influence values
-        record, influences = measure_metrics(cell, context, self.versions, done, arrays or {})
+        record, influences = measure_metrics(
+            cell, context, self.metric_versions, done, arrays or {}
+        )
         written = {INFLUENCE: bool(influences)}
         record |= {**count_columns(shards), KEPT: written}
         if context.scoring_reference is not None:
@@ -309,7 +313,7 @@ class Scorer:
         count = self.suite.converged_samples
         if self.model.kind == "map":  # a map has no converged samples
             return ScoringReference(self.reference, None)
-        self.report.stage(f"{first.model}: {count} converged samples")
+        self.report.set_stage(f"{first.model}: {count} converged samples")
         converged = converged_features(self.run, self.reporting_model, self.reference, first, count)
         return ScoringReference(self.reference, converged)
 
@@ -322,7 +326,7 @@ class Scorer:
 
         def reread_features() -> Iterator[NDArray]:
             ranges = self.run.shard_ranges(cell.key, cell.samples)
-            paths = [self.run.shard(cell.key, *bounds) for bounds in ranges]
+            paths = [self.run.shard_path(cell.key, *bounds) for bounds in ranges]
             try:
                 stored.extend(
                     StoredArray.from_file(path, "features") for path in paths[len(stored) :]

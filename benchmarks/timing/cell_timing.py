@@ -24,7 +24,7 @@ from ..sampling.engine import WorkToTime, prepare_timed_work
 from ..sampling.failure import is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from .clock import CallTimes, Clock, Stopwatch, set_backends, warm_up
+from .clock import CallTimes, DeviceTimer, Stopwatch, set_backends, warm_up
 from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
 from .gpu_state import STEADY
 
@@ -172,7 +172,7 @@ class SweepPoint(NamedTuple):
         return 1e3 * self.batch / self.ms
 
 
-def sweep_record(
+def time_batch_sizes(
     model: Denoiser,
     cell: Cell,
     options: Timing,
@@ -187,7 +187,7 @@ def sweep_record(
     """
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         points, ended = sweep_batch_sizes(
-            model, cell, Clock(device).time, options.sweep, progress=progress, within=within
+            model, cell, DeviceTimer(device).time, options.sweep, progress=progress, within=within
         )
     return {"points": points, "knee": knee_batch_size(points), "ended": ended}
 

@@ -30,7 +30,7 @@ from ..sampling.failure import error_in_words, is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cell_timing import CellTiming, TimedVisit
-from .clock import Clock, Stopwatch, make_sm_clock, set_backends, warm_up
+from .clock import DeviceTimer, Stopwatch, make_frequency_reader, set_backends, warm_up
 from .disturbances import doubts_of_blocks, observe_block
 from .gpu_state import Gpu
 
@@ -131,13 +131,13 @@ def time_cells(
         progress: receives the share of the pass that is done, in [0, 1], and a cell's label.
         done: receives the key and the timing columns of a cell whose timing has ended. If the cell
             cannot be timed, the only column is ``timing_reason``.
-        clock: function that times a call; by default :meth:`.Clock.time` of the device.
+        clock: function that times a call; by default :meth:`.DeviceTimer.time` of the device.
         within: seconds for all cells; None for no limit. A cell begins only if there is time for
             enough visits; else ``done`` receives nothing for it.
     """
     until = None if within is None else time.monotonic() + within
     gpu = Gpu.of_current_device() if device.startswith("cuda") else None
-    own = Clock(device, make_sm_clock(gpu) if device.startswith("cuda") else None)
+    own = DeviceTimer(device, make_frequency_reader(gpu) if device.startswith("cuda") else None)
     waiting = deque(CellTiming(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
     with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark) as applied:

@@ -34,10 +34,10 @@ class CallTimes(NamedTuple):
 
 
 Stopwatch = Callable[[Callable[[], object]], CallTimes]
-"""Function that times a call, such as :meth:`Clock.time`."""
+"""Function that times a call, such as :meth:`DeviceTimer.time`."""
 
 
-class CounterClock:
+class CounterFrequencyReader:
     """Reader of the mean frequency of multiprocessor 0 between :meth:`start` and :meth:`mhz`.
 
     ``read`` enqueues a reading of its counters (:func:`.read_counters`).
@@ -60,7 +60,7 @@ class CounterClock:
         return 1e3 * cycles / nanoseconds if nanoseconds > 0 else None
 
 
-class NvmlClock:
+class NvmlFrequencyReader:
     """Reader of the present SM frequency from NVML, which updates it only a few times a second."""
 
     name = "SM cycles, by NVML's clock"
@@ -76,20 +76,20 @@ class NvmlClock:
         return self._gpu.state().sm_clock
 
 
-SmClock = CounterClock | NvmlClock
+SmClock = CounterFrequencyReader | NvmlFrequencyReader
 
 
-def make_sm_clock(gpu: Gpu | None) -> SmClock | None:
+def make_frequency_reader(gpu: Gpu | None) -> SmClock | None:
     """Return the best available reader of the GPU's SM frequency; None if there is none."""
     with suppress(Exception):  # no Triton, or one that cannot compile here
-        counters = CounterClock(import_module(f"{__package__}.sm_counters").read_counters)
+        counters = CounterFrequencyReader(import_module(f"{__package__}.sm_counters").read_counters)
         counters.start()
         if (counters.mhz() or 0.0) > 0:
             return counters
-    return NvmlClock(gpu) if gpu is not None and gpu.state().sm_clock else None
+    return NvmlFrequencyReader(gpu) if gpu is not None and gpu.state().sm_clock else None
 
 
-class Clock:
+class DeviceTimer:
     """Timer of calls on a device; ``second_clock_unit`` is its second clock's unit, or ""."""
 
     def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:

@@ -21,7 +21,7 @@ from packaging.specifiers import SpecifierSet
 
 from ...models.registry import make_model
 from ...results.comparison.times import median_interval
-from .clock import Clock
+from .clock import DeviceTimer
 from .disturbances import LoadCounters, cpu_doubts
 from .gpu_state import Gpu
 from .machine import describe_device, describe_host, load_averages, package_version
@@ -69,7 +69,7 @@ class Steadiness:
 def measure_steadiness(device: str, seconds: float = 1.5) -> Steadiness:
     """Time a matrix product for ``seconds`` after a warm-up of a fifth; return the steadiness."""
     a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
-    clock, times, before = Clock(device), [], LoadCounters()
+    clock, times, before = DeviceTimer(device), [], LoadCounters()
     for phase in (seconds / 5, seconds):
         times, before, begin = [], LoadCounters.of_this_moment(), time.perf_counter()
         while not times or time.perf_counter() - begin < phase:

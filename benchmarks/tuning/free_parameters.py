@@ -15,7 +15,7 @@ from ...samplers.families.tabulated import (
     Table,
     TableRow,
     Tabulated,
-    compensate,
+    apply_dynamic_compensation,
     correction_weights,
     tabulate,
 )
@@ -41,7 +41,7 @@ class FreeParameters:
         sum_i       added to the newest weight of a row, with ``free_sums``
         gap_i       added to the starting number of a gap between levels (:class:`.Spacing`)
         level_i     added to the logarithm of the level that the network is given, with ``network_levels``
-        ratio_i     added to 1, the ratio of step i >= 2 in -log(sigma) (:func:`.compensate`)
+        ratio_i     added to 1, the ratio of step i >= 2 in -log(sigma) (:func:`.apply_dynamic_compensation`)
 
     Without ``free_sums`` the newest weight compensates for changes of the other weights, so each row keeps its
     sum, and shifted data give shifted samples. A first step without an evaluation has no weights of images. So
@@ -104,7 +104,7 @@ class FreeParameters:
             return self.start
         return self._spacing.grid(self._z + gaps)
 
-    def given_levels(self, z: NDArray[np.float64]) -> list[float | None]:
+    def network_levels_at(self, z: NDArray[np.float64]) -> list[float | None]:
         """Return the network's level in each step at ``z``; all None if levels are the grid's."""
         if not (self.network_levels or self._moved.any()):
             return [None] * len(self.start)
@@ -114,7 +114,7 @@ class FreeParameters:
 
     def table(self, z: NDArray[np.float64]) -> Table | None:
         """Return the coefficients at ``z`` ``(size,)``; None if the sampler keeps its own."""
-        levels = self.given_levels(z)
+        levels = self.network_levels_at(z)
         if self.what == "levels":
             if levels[0] is None:
                 return None
@@ -126,8 +126,8 @@ class FreeParameters:
             corrections = correction_weights(self.sampler, self.start)
             times = (-np.log(self.start.sigma[:-1])).tolist()
             own = tabulate(self.sampler, self.start)
-            return compensate(own, corrections, times, (1 + z).tolist())
-        _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
+            return apply_dynamic_compensation(own, corrections, times, (1 + z).tolist())
+        _, a, w = self.levels_and_weights(torch.from_numpy(np.asarray(z, float)))
         weights = (w[i, self.skipped : i + 1].flip(0).tolist() for i in range(len(a)))
         return tuple(
             TableRow(a_i, tuple(b_i), level)
@@ -149,7 +149,7 @@ class FreeParameters:
         moved = torch.from_numpy(self._z) + free[self._part["gaps"]]
         return levels_from_numbers(self._spacing, moved)
 
-    def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def levels_and_weights(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return levels ``(n,)``, weights of state ``(n,)`` and images ``(n, n)``, for autograd."""
         levels = self.levels(free)
         n, (rows, columns) = len(self._a), self._lower

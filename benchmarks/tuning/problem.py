@@ -124,7 +124,9 @@ def make_loss(subject: NamedModel, spec: str) -> tuple[FeatureLoss, Loss]:
             raise ValueError(
                 "the model has no features of its own; give another extractor, such as pixels"
             )
-        extractor = smooth_extractor(extractor, Samples(model.decoded_event, model.decoded_limits))
+        extractor = unrounded_extractor(
+            extractor, Samples(model.decoded_event, model.decoded_limits)
+        )
     except ValueError as error:
         raise ValueError(f"--loss {spec} on model {subject.name}: {error}") from error
     return FeatureLoss(model, extractor), Loss(extractor=spec, identity=extractor.identity)
@@ -160,7 +162,7 @@ class TuningProblem:
         return float(difference.double().square().mean().sqrt())
 
     @property
-    def plain(self) -> TuningProblem:
+    def in_sample_space(self) -> TuningProblem:
         """The same problem with distances of the samples themselves, in units of the data."""
         return self if self.features is None else replace(self, features=None)
 
@@ -179,13 +181,13 @@ class TuningProblem:
         Doubling stops when endpoints move by at most RESOLVED times the smallest RMS distance of the runs,
         both for samples and for the loss. Rounding, or the solver's limit on steps, may end it earlier.
         """
-        if self.plain.resolution <= self.teacher.rounding:
+        if self.in_sample_space.resolution <= self.teacher.rounding:
             return False
         before, samples = self.steps, [self.sample(*run) for run in runs]
-        while self.steps < ODE.last and self.plain.resolution > self.teacher.rounding:
+        while self.steps < ODE.last and self.in_sample_space.resolution > self.teacher.rounding:
             if all(
                 problem.resolution <= RESOLVED * min(map(_rms, map(problem.distances_of, samples)))
-                for problem in dict.fromkeys((self.plain, self))
+                for problem in dict.fromkeys((self.in_sample_space, self))
             ):
                 break
             self.steps *= 2
@@ -250,7 +252,7 @@ LARGEST_BEND = 0.5
 """Largest second difference of smooth features over their change in two steps; 1 if rounded."""
 
 
-def smooth_extractor(extractor: Extractor, samples: Samples) -> Extractor:
+def unrounded_extractor(extractor: Extractor, samples: Samples) -> Extractor:
     """Return the extractor itself; if it is an :class:`RgbNetwork`, a copy without rounding.
 
     Raises a ValueError if features do not change in proportion to a small change of images.

@@ -28,10 +28,10 @@ from ..planning.tuned_file import (
     HoldOutResult,
     Loss,
     Score,
-    Scores,
     Setting,
-    Subject,
-    Tuned,
+    TunedEntry,
+    TunedKey,
+    TuningScores,
     What,
     check_writable,
     read_tuned,
@@ -39,7 +39,7 @@ from ..planning.tuned_file import (
 )
 from ..planning.tuned_schedule import carry_grid, check_tunable
 from ..running.executors import Executor, Failure, Tell
-from ..running.executors.tasks import SentSampler
+from ..running.executors.tasks import PicklableSampler
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from .problem import (
     MOST,
@@ -68,10 +68,10 @@ class Target(NamedTuple):
 
     def __reduce__(self) -> tuple[Callable[..., Target], tuple[Any, ...]]:
         """Pickle the sampler as its description, from which another process makes it again."""
-        return _unpickle_target, (SentSampler.of(self.sampler), self.steps)
+        return _unpickle_target, (PicklableSampler.of(self.sampler), self.steps)
 
 
-def _unpickle_target(sampler: SentSampler, steps: int) -> Target:
+def _unpickle_target(sampler: PicklableSampler, steps: int) -> Target:
     return Target(sampler.restore_sampler(), steps)
 
 
@@ -157,7 +157,7 @@ class ModelTuning:
         made = None if self.loss is None else make_loss(self.subject, self.loss)
         self._features, self._loss = made or (None, None)
 
-    def __call__(self, target: Target, tell: Tell) -> Tuned:
+    def __call__(self, target: Target, tell: Tell) -> TunedEntry:
         """Return the entry of a target; report each stage to ``tell``, in words."""
         where = f"{self.subject.name}: {target.label}, {target.steps} steps"
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
@@ -175,8 +175,8 @@ class ModelTuning:
         by_loss = [on_train, on_test]
         if self._loss is not None:
             by_loss = [self._scores(problem, runs, plain=False) for problem in (train, test)]
-        return Tuned(
-            subject=self.subject_of(target),
+        return TunedEntry(
+            subject=self.key_of(target),
             setting=self.setting,
             **_fields_of_numbers(result),
             nfe=test.nfe(*runs[1]),
@@ -228,27 +228,27 @@ class ModelTuning:
 
     def _scores(
         self, problem: TuningProblem, runs: Sequence[tuple[Sampler, Grid]], *, plain: bool = True
-    ) -> Scores:
+    ) -> TuningScores:
         """Score the untuned and the tuned sampler, with endpoints fine enough for both.
 
         Distances are of samples if ``plain`` is True, else of the problem's features.
         """
         problem.converge_endpoints(*runs)
-        measured, scores = problem.plain if plain else problem, []
+        measured, scores = problem.in_sample_space if plain else problem, []
         for distances in [measured.distances_of(problem.sample(*run)) for run in runs]:
             error, rms = (
                 power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
             )
             scores.append(Score(error=error, rms=rms, median=float(np.median(distances))))
-        return Scores(untuned=scores[0], tuned=scores[1], resolution=measured.resolution)
+        return TuningScores(untuned=scores[0], tuned=scores[1], resolution=measured.resolution)
 
     def _cost(self, evaluations: int, seconds: float) -> Cost:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
-    def subject_of(self, target: Target) -> Subject:
+    def key_of(self, target: Target) -> TunedKey:
         """Return the subject, or key, of a target's entry in the file."""
         model = self.subject.model
-        return Subject(
+        return TunedKey(
             model=self.subject.name,
             identity=model.identity,
             sigma_min=model.sigma_min,
@@ -302,7 +302,7 @@ class TuneTask:
         """Load the models."""
         self._tuning(world)
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> Tuned:
+    def __call__(self, world: WorkerContext, tell: Tell) -> TunedEntry:
         """Tune the target, and return its entry of the file."""
         return self._tuning(world)(self.target, tell)
 
@@ -320,7 +320,7 @@ def tune_targets(
     targets: Sequence[Target],
     executor: Executor,
     progress: Callable[[str], None],
-) -> tuple[list[Tuned], dict[Target, Failure]]:
+) -> tuple[list[TunedEntry], dict[Target, Failure]]:
     """Return the entries of targets, from a file or tuned now, and failures of the other targets.
 
     Searches run in sequence, each as one task, since they share the costly converged endpoints.
@@ -337,7 +337,7 @@ def tune_targets(
     entries, failures = [], {}
     for target in targets:
         stored = _read_entries(file)
-        subject, setting = tuning.subject_of(target), tuning.setting
+        subject, setting = tuning.key_of(target), tuning.setting
         entry = next((e for e in stored if (e.subject, e.setting) == (subject, setting)), None)
         if entry is None:
             task = TuneTask(target, (tuning.subject.name, tuning.other.name), options)
@@ -352,5 +352,5 @@ def tune_targets(
     return entries, failures
 
 
-def _read_entries(file: Path) -> tuple[Tuned, ...]:
+def _read_entries(file: Path) -> tuple[TunedEntry, ...]:
     return read_tuned(file) if file.exists() else ()

@@ -16,7 +16,7 @@ from ..denoiser import Denoiser, level_per_row
 from ..label_draws import labels_for
 from ..nets.small_image_nets import Autoencoder
 from ..nets.unet import EDMPrecond, FlowPrecond, MapPrecond, UNet
-from ..networks import freeze
+from ..networks import prepare_for_inference
 from ..process import RectifiedFlow
 from ..reference import Moments, Reference
 from .card import CONVERGED, Card, load_card
@@ -39,7 +39,7 @@ class NetworkDenoiser(Denoiser):
         self.name, self.event, self.identity = card.name, card.event, card.identity
         self.sigma_min, self.sigma_max = card.sigma_min, card.sigma_max
         self.limits = value_range(card)
-        self._net = freeze(self.network(card))
+        self._net = prepare_for_inference(self.network(card))
         self._net.load_state_dict(card.tensors() if weights is None else weights)
         self.class_weights = card.data["class_counts"]
         self.classes = len(card.data["class_counts"])
@@ -114,7 +114,7 @@ class NetworkFlow(NativeDenoiser):
 
     def __init__(self, card: Card) -> None:
         about, counts = card.architecture, card.data["class_counts"]
-        network = freeze(FlowPrecond(UNet(**about["net"]), about["sigma_data"]))
+        network = prepare_for_inference(FlowPrecond(UNet(**about["net"]), about["sigma_data"]))
         network.load_state_dict(card.tensors())
         super().__init__(
             network,
@@ -229,7 +229,7 @@ class LatentNetwork(NetworkDenoiser):
         )
         super().__init__(card, network)
         self.limits = None
-        module = freeze(Autoencoder(**card.architecture["autoencoder"]))
+        module = prepare_for_inference(Autoencoder(**card.architecture["autoencoder"]))
         module.load_state_dict(autoencoder)
         self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
         self.decoder = self.autoencoder

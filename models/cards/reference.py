@@ -12,8 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..nets.small_image_nets import Classifier
-from ..networks import freeze
-from ..reference import Blocks, Extractor, FloatArray, Identity, Moments, Reference, Statistics
+from ..networks import prepare_for_inference
+from ..reference import (
+    BlockMeansExtractor,
+    Extractor,
+    FloatArray,
+    Identity,
+    Moments,
+    Reference,
+    Statistics,
+)
 from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, Card, CardError, load_card
 
 CHUNK = 96
@@ -29,7 +37,7 @@ class FashionExtractor:
 
     def __init__(self, card: Card) -> None:
         self._card = card
-        self._net = freeze(Classifier(**card.architecture["net"]))
+        self._net = prepare_for_inference(Classifier(**card.architecture["net"]))
         self._net.load_state_dict(card.tensors())
         self._copies = {torch.device("cpu"): self._net}
         self.dim = self._net.classify.in_features
@@ -106,7 +114,11 @@ def extractor_of(card: Card) -> Extractor:
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
-    return Blocks(card.event, int(side)) if name == "blocks" else load_extractor(card.extractor)
+    return (
+        BlockMeansExtractor(card.event, int(side))
+        if name == "blocks"
+        else load_extractor(card.extractor)
+    )
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:

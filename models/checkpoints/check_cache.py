@@ -32,7 +32,7 @@ def with_cached_answers(spec: Specification, content: str) -> Specification:
 
     for question, answer in answers.items() if isinstance(answers, dict) else ():
         if isinstance(answer, str) and answer in spec.open.get(question, {}):
-            spec = spec.answered(question, answer, CHECK)
+            spec = spec.with_answer(question, answer, CHECK)
     return spec
 
 

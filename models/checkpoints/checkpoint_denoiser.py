@@ -66,7 +66,7 @@ class Checkpoint(NativeDenoiser):
             spec.prediction,  # type: ignore[arg-type]
             name=name,
             event=spec.event,
-            identity=f"{name}-{content[:16]}-{digest_of_value(fields_behind_numbers(spec))[:8]}",
+            identity=f"{name}-{content[:16]}-{digest_of_value(fields_affecting_output(spec))[:8]}",
             classes=spec.classes,
             times=np.arange(process.t_min, process.t_max + 1) if spec.snap else None,
             nearest="level" if spec.snap == "nearest_level" else "time",
@@ -188,7 +188,7 @@ def highest_finite_level(process: Process, sigma_max: float) -> float:
     return min([CAP, *levels[-1:]])
 
 
-def fields_behind_numbers(spec: Specification) -> dict[str, Any]:
+def fields_affecting_output(spec: Specification) -> dict[str, Any]:
     """Return, as values of JSON, the fields of ``spec`` that affect the model's output."""
     plain = spec.as_json()
     for name in ("preset", "evidence", "sources", "open"):
@@ -219,7 +219,7 @@ def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]
 
 
-class OneHot(nn.Module):
+class OneHotNetwork(nn.Module):
     """Network that takes class numbers, and gives them as one-hot rows to an inner network."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:

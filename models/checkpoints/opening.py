@@ -161,7 +161,7 @@ def _read_varint(message: memoryview, place: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedCheckpoint:
     """Opened checkpoint; no code in its files was executed.
 
     Attributes:
@@ -218,14 +218,14 @@ class Opened:
         return value
 
 
-def open_checkpoint(path: Path) -> Opened:
+def open_checkpoint(path: Path) -> OpenedCheckpoint:
     """Open a checkpoint's file or folder without executing code in it.
 
     Raises a CheckpointError if ``path`` is missing, damaged, no checkpoint, or a pickle with code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
         index = _index_of_folder(path)
-        return _open_shards(index) if index else Opened(path, "folder")
+        return _open_shards(index) if index else OpenedCheckpoint(path, "folder")
     if not os.path.isfile(path):
         raise CheckpointError(
             f"there is no file or folder {path}; give the path of the checkpoint, as in --model PATH"
@@ -237,12 +237,12 @@ def open_checkpoint(path: Path) -> Opened:
         return _open_zip(path)
     if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
         try:
-            return Opened(path, "onnx", weight_files=external_files(path))
+            return OpenedCheckpoint(path, "onnx", weight_files=external_files(path))
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
     # safetensors begin with the length of a JSON header in eight bytes, then the header
     if path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{"):
-        return Opened(path, "safetensors", *_tensors_and_metadata(path))
+        return OpenedCheckpoint(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return _open_pickle(path)
     raise CheckpointError(f"{path} is {_describe_other_file(head)}")
@@ -268,17 +268,17 @@ def _index_of_folder(folder: Path) -> Path | None:
     return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 
 
-def _open_shards(index: Path) -> Opened:
+def _open_shards(index: Path) -> OpenedCheckpoint:
     files = shards_of(index)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for inside, file_metadata in map(_tensors_and_metadata, files):
         tensors |= inside
         metadata |= file_metadata
-    return Opened(index, "safetensors", tensors, metadata, tuple(files))
+    return OpenedCheckpoint(index, "safetensors", tensors, metadata, tuple(files))
 
 
-def _open_zip(path: Path) -> Opened:
+def _open_zip(path: Path) -> OpenedCheckpoint:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -297,7 +297,7 @@ def _open_zip(path: Path) -> Opened:
         )
     programs = ("archive_format", "serialized_exported_program.json")
     if any(name.startswith("models/") or name in programs for name in inside | set(names)):
-        return Opened(path, "exported")
+        return OpenedCheckpoint(path, "exported")
     if "data.pkl" not in inside:
         problem = f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …)"
         raise CheckpointError(f"{problem}; unpack it, and give the checkpoint inside")
@@ -306,16 +306,16 @@ def _open_zip(path: Path) -> Opened:
         raise CheckpointError(f"{problem}; save its state_dict() as safetensors")
     # torch.save compresses nothing, so that tensors can stay in the file until they are used
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-    return Opened(path, "torch", _unpickle(path, mapped=stored))
+    return OpenedCheckpoint(path, "torch", _unpickle(path, mapped=stored))
 
 
-def _open_pickle(path: Path) -> Opened:
+def _open_pickle(path: Path) -> OpenedCheckpoint:
     """Open a bare pickle, or a file of ``torch.save`` older than its zip archives."""
     with path.open("rb") as file:
         first = _read_or_refuse(path, lambda: RestrictedUnpickler(file).load())
     if isinstance(first, int):  # the magic number of the old format
-        return Opened(path, "torch", _unpickle(path, mapped=False))
-    return Opened(path, "pickle", first)
+        return OpenedCheckpoint(path, "torch", _unpickle(path, mapped=False))
+    return OpenedCheckpoint(path, "pickle", first)
 
 
 def _unpickle(path: Path, *, mapped: bool) -> Any:

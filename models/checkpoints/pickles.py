@@ -2,7 +2,7 @@
 
 A pickle is a program that names functions to call. A short list of names is resolved, such as the constructors of
 tensors and arrays. Names of the standard library that no checkpoint needs are refused. Any other name becomes a
-:class:`Record` that keeps the object's state. So networks of NVIDIA's ``torch_utils.persistence``, namespaces and
+:class:`ObjectStandIn` that keeps the object's state. So networks of NVIDIA's ``torch_utils.persistence``, namespaces and
 configurations can be read, while their code does not run.
 """
 
@@ -28,7 +28,7 @@ class UnsafePickleError(ValueError):
     """Error of a pickle that cannot be read safely, such as one that would run commands."""
 
 
-class Record:
+class ObjectStandIn:
     """Stand-in for an object whose class is not imported.
 
     Attributes:
@@ -54,7 +54,7 @@ class Record:
         return f"<{self.qualified_name}>"
 
 
-class PersistentObject(Record):
+class PersistentObject(ObjectStandIn):
     """Stand-in for an object of NVIDIA's ``torch_utils.persistence``.
 
     Attributes:
@@ -72,7 +72,7 @@ class PersistentObject(Record):
         self.state = meta.get("state") or {}
 
 
-def tensors_of(network: Record) -> dict[str, torch.Tensor]:
+def tensors_of(network: ObjectStandIn) -> dict[str, torch.Tensor]:
     """Return a pickled module's parameters and buffers, named as in its state dict; {} for others.
 
     Raises an UnsafePickleError for more than :data:`MOST_MODULES` modules.
@@ -81,7 +81,7 @@ def tensors_of(network: Record) -> dict[str, torch.Tensor]:
 
 
 def _named_tensors(
-    network: Record, prefix: str, module_budget: Iterator[int]
+    network: ObjectStandIn, prefix: str, module_budget: Iterator[int]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     if next(module_budget, None) is None:
         raise UnsafePickleError(
@@ -93,7 +93,7 @@ def _named_tensors(
             if isinstance(tensor, torch.Tensor):
                 yield prefix + name, tensor
     for name, inner in (state.get("_modules") or {}).items():
-        if isinstance(inner, Record):
+        if isinstance(inner, ObjectStandIn):
             yield from _named_tensors(inner, f"{prefix}{name}.", module_budget)
 
 
@@ -197,7 +197,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the allowed object for a name in the file, or a new subclass of :class:`Record`.
+        """Return the allowed object for a name in the file, or a new subclass of :class:`ObjectStandIn`.
 
         Raises an UnsafePickleError for a part of the standard library that no checkpoint needs.
         """
@@ -212,7 +212,7 @@ class RestrictedUnpickler(pickle._Unpickler):
                 f"it names {module}.{name}, which no checkpoint needs; nothing of it was executed. "
                 "Get the file from its author as safetensors"
             )
-        return type(name.rpartition(".")[2], (Record,), {"qualified_name": full})
+        return type(name.rpartition(".")[2], (ObjectStandIn,), {"qualified_name": full})
 
 
 def _library_constructor(module: str, name: str) -> Any:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint_denoiser import one_hot
-from .opening import CheckpointError, Opened
+from .opening import CheckpointError, OpenedCheckpoint
 from .processes import REVERSED, SCHEDULE_ENDS, VP_LINEAR, edm_fields, schedule_fields
 from .specification import FILE, SIDES, Answers, Specification
 
@@ -87,17 +87,17 @@ class Signature:
     output: Port
 
     @property
-    def batch(self) -> int | None:
+    def fixed_batch_size(self) -> int | None:
         """Number of rows of a call if it is fixed; None if any number is accepted."""
         return self.state.shape[0]
 
     @property
-    def one_time(self) -> bool:
+    def has_single_time(self) -> bool:
         """True if all rows of a call share one time."""
-        return not self.time.shape or (self.time.shape[0] == 1 and self.batch != 1)
+        return not self.time.shape or (self.time.shape[0] == 1 and self.fixed_batch_size != 1)
 
     @property
-    def one_hot(self) -> bool:
+    def has_one_hot_labels(self) -> bool:
         """True if labels are one-hot rows, False if they are numbers or there are none."""
         return self.labels is not None and len(self.labels.shape) == 2
 
@@ -129,7 +129,7 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
 
 
 def program_specification(
-    family: str, opened: Opened, signature: Signature, metadata: Mapping[str, str]
+    family: str, opened: OpenedCheckpoint, signature: Signature, metadata: Mapping[str, str]
 ) -> Specification:
     """Return the specification of a program; settings that its file lacks are open questions.
 
@@ -152,7 +152,7 @@ def program_specification(
         questions["half"] = {name: {"half": name} for name in ("first", "second")}
     if None in sides:
         questions["size"] = {str(s): {"event": [channels, *(s for _ in sides)]} for s in SIDES}
-    classes = signature.labels.shape[1] if signature.one_hot and signature.labels else 0
+    classes = signature.labels.shape[1] if signature.has_one_hot_labels and signature.labels else 0
     roles = {"noisy image": signature.state, "time": signature.time, "labels": signature.labels}
     descriptions = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
     spec = Specification(
@@ -168,13 +168,17 @@ def program_specification(
         evidence=(
             f"of its inputs {descriptions}",
             f"its output is {signature.output}",
-            *([f"it takes {signature.batch} rows at a time"] if signature.batch else []),
+            *(
+                [f"it takes {signature.fixed_batch_size} rows at a time"]
+                if signature.fixed_batch_size
+                else []
+            ),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open=questions,
     )
     answers = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
-    return spec.overridden(answers, FILE)
+    return spec.with_settings(answers, FILE)
 
 
 class ProgramNetwork:
@@ -209,7 +213,7 @@ class ProgramNetwork:
         if not len(x):
             output = self.signature.output
             return x.new_empty(0, output.shape[1] or x.shape[1], *x.shape[2:], dtype=output.dtype)
-        if not self.signature.one_time:
+        if not self.signature.has_single_time:
             return self._call_in_batches(x, t, labels)
         order, parts = [], []
         for time in t.unique():
@@ -220,7 +224,7 @@ class ProgramNetwork:
         return torch.cat(parts)[torch.cat(order).argsort()]
 
     def _call_in_batches(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        size = self.signature.batch or len(x)
+        size = self.signature.fixed_batch_size or len(x)
         parts = []
         for start in range(0, len(x), size):
             rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
@@ -241,7 +245,7 @@ class ProgramNetwork:
     def _inputs(self, x: Tensor, t: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
         """Return the program's inputs in its order; times are rounded if it takes whole numbers."""
         of = self.signature
-        times = t[:1] if of.one_time else t
+        times = t[:1] if of.has_single_time else t
         times = times.reshape(-1, *[1] * (len(of.time.shape) - 1)) if of.time.shape else times[0]
         values = {
             of.state.name: x,
@@ -250,7 +254,7 @@ class ProgramNetwork:
         if of.labels is not None:
             if labels is None:
                 labels = torch.full((len(x),), self.classes, device=x.device)
-            rows = one_hot(labels, self.classes, x) if of.one_hot else labels
+            rows = one_hot(labels, self.classes, x) if of.has_one_hot_labels else labels
             assert rows is not None
             values[of.labels.name] = rows
         return tuple(values[port.name].to(port.dtype) for port in of.inputs)

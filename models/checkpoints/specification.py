@@ -161,7 +161,7 @@ class Specification:
         """Return the source of the field ``name``, such as ``user``; by default ``family``."""
         return self.sources.get(name, FAMILY)
 
-    def answered(self, question: str, answer: str, source: str) -> Specification:
+    def with_answer(self, question: str, answer: str, source: str) -> Specification:
         """Return a copy in which ``question`` has the ``answer``, and is no longer open.
 
         The changed fields get the source ``source``; if that is ``user``, they get ``QUESTION=ANSWER`` instead. Fields
@@ -186,12 +186,12 @@ class Specification:
                 sources[name] = USER
         return replace(self, **changes, sources=sources, open=remaining)._fitted_to_kind()
 
-    def settled(self) -> Specification:
+    def with_forced_answers(self) -> Specification:
         """Return a copy in which each question with a single possible answer is answered."""
         spec = self
         for question, answers in self.open.items():
             if len(answers) == 1:
-                spec = spec.answered(question, next(iter(answers)), FAMILY)
+                spec = spec.with_answer(question, next(iter(answers)), FAMILY)
         return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
@@ -199,10 +199,10 @@ class Specification:
         for answers in product(*self.open.values()):
             chosen, by_question = self, dict(zip(self.open, answers, strict=True))
             for question, answer in by_question.items():
-                chosen = chosen.answered(question, answer, CHECK)
+                chosen = chosen.with_answer(question, answer, CHECK)
             yield by_question, chosen
 
-    def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
+    def with_settings(self, settings: Mapping[str, str], source: str = USER) -> Specification:
         """Return a copy changed by ``settings``, texts as in ``PATH?KEY=VALUE`` of this ``source``.
 
         Keys are open questions and fields. Mappings are set by part, such as ``process.noise_scale=2``. ``sign=-1`` is
@@ -221,7 +221,7 @@ class Specification:
         spec = self
         for name, text in sorted(settings.items(), key=order):
             if name in spec.open:
-                spec = spec.answered(name, text, source)
+                spec = spec.with_answer(name, text, source)
             else:
                 spec = _with_field(spec, "factor" if name == "sign" else name, text, source)
         if "decoder.folder" in settings and "decode" not in settings:

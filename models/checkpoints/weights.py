@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .opening import CheckpointError, Opened, shards_of, state_dict
-from .pickles import Record, tensors_of
+from .opening import CheckpointError, OpenedCheckpoint, shards_of, state_dict
+from .pickles import ObjectStandIn, tensors_of
 from .specification import USER, Specification
 
 Tensors = Mapping[str, Tensor]
@@ -44,7 +44,7 @@ M = TypeVar("M", bound=nn.Module)
 WRAP = "wrap the network in a Python file (docs/how-to/adding-a-model.md)"
 
 
-def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
+def find_sets(opened: OpenedCheckpoint, keys: Sequence[str]) -> Sets:
     """Return the sets of weights that contain all of ``keys``, by entry name, averaged ones first.
 
     Keys in the file may have a prefix, which is removed. The top level of the file is the entry "".
@@ -69,7 +69,7 @@ def find_sets(opened: Opened, keys: Sequence[str]) -> Sets:
     return dict(sorted(sets.items(), key=lambda item: _sort_key(item[0])))
 
 
-def entry_by_name(sets: Sets, name: Any, opened: Opened) -> dict[str, Tensor]:
+def weight_set_by_name(sets: Sets, name: Any, opened: OpenedCheckpoint) -> dict[str, Tensor]:
     """Return the set ``name``, or else the first whose dotted name begins or ends with ``name``.
 
     Raises a CheckpointError if there is no such set.
@@ -105,14 +105,14 @@ def chosen_set_in_words(spec: Specification) -> str:
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
 
 
-def training_arguments(opened: Opened) -> Mapping[str, Any]:
+def training_arguments(opened: OpenedCheckpoint) -> Mapping[str, Any]:
     """Return the training arguments that a file stores as ``args``; empty if it has none."""
     settings = opened.value.get("args") if isinstance(opened.value, Mapping) else None
-    state = settings.state if isinstance(settings, Record) else settings
+    state = settings.state if isinstance(settings, ObjectStandIn) else settings
     return state if isinstance(state, Mapping) else {}
 
 
-def tensor_names_by_entry(opened: Opened) -> dict[str, list[str]]:
+def tensor_names_by_entry(opened: OpenedCheckpoint) -> dict[str, list[str]]:
     """Return the names of the tensors in each table of a file, by entry name."""
     tables = _walk_tables(opened.value)
     return {name: list(value) for name, value in tables if isinstance(value, dict)}
@@ -123,10 +123,13 @@ def _walk_tables(
 ) -> Iterator[tuple[str, Any]]:
     """Yield entry name and content of each table of tensors, and of each list of averages."""
     visits = Counter() if visits is None else visits
-    if not isinstance(value, Mapping | list | tuple | Record) or visits[id(value)] >= MOST_NAMES:
+    if (
+        not isinstance(value, Mapping | list | tuple | ObjectStandIn)
+        or visits[id(value)] >= MOST_NAMES
+    ):
         return
     visits[id(value)] += 1
-    if isinstance(value, Record):
+    if isinstance(value, ObjectStandIn):
         if tensors := tensors_of(value):
             yield name, tensors
         return
@@ -181,7 +184,9 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
     return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
 
 
-def _with_average(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
+def _with_average(
+    sets: Sets, average: Sequence[Tensor], opened: OpenedCheckpoint
+) -> dict[str, Tensor]:
     """Return the set of weights that ``average`` fits, with the averaged tensors in their place.
 
     Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
@@ -297,7 +302,7 @@ def fill_network(network: M, tensors: Tensors, path: Path) -> M:
 def load_network(
     kind: Callable[..., M],
     spec: Specification,
-    opened: Opened,
+    opened: OpenedCheckpoint,
     sets: Sets,
     rename: Callable[[Tensors], Tensors] = dict,
     dropped: str = "",
@@ -309,6 +314,6 @@ def load_network(
     not accept the arguments, or the weights do not fit the network.
     """
     raw = construct_network(kind, spec.network["arguments"], opened.path)
-    tensors = entry_by_name(sets, spec.weights["entry"], opened)
+    tensors = weight_set_by_name(sets, spec.weights["entry"], opened)
     own = {k: t for k, t in tensors.items() if not dropped or not k.startswith(dropped)}
     return fill_network(raw, rename(own), opened.path)

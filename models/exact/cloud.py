@@ -60,7 +60,7 @@ class PointCloud(ExactModel):
         self.identity = exact_fingerprint(name, 1, points, *(() if labels is None else (labels,)))
         self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
-        self._apart = square_distances(self._points) if apart is None else apart
+        self._apart = pairwise_squared_distances(self._points) if apart is None else apart
         self._log_prior = _log_prior_by_label(len(points), labels, self.classes)
         # The density has no width of its own. Below a fraction of the smallest gap between points,
         # every flow line leads straight to one.
@@ -135,7 +135,7 @@ class PointCloud(ExactModel):
         return prior - square / (2 * sigma.square()[:, None])
 
 
-def square_distances(points: Tensor) -> Tensor:
+def pairwise_squared_distances(points: Tensor) -> Tensor:
     """Return squared distances ``(N, N)`` of points: accurate, by sums of squared differences."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 

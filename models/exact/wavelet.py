@@ -29,7 +29,7 @@ def transport_mixture(
     condition number of G^{-1}.
 
     Raises:
-        ArithmeticError: a point is not finite, or :func:`log_quantile` does not converge.
+        ArithmeticError: a point is not finite, or :func:`quantile_of_log_cdf` does not converge.
     """
     if not np.isfinite(x).all():
         raise ArithmeticError("the probability flow needs finite states")
@@ -37,7 +37,7 @@ def transport_mixture(
     below = log_cdf(x, log_weights, means[:, None], source[:, None])
     above = log_cdf(-x, log_weights, -means[:, None], source[:, None])
     sign = np.where(below <= above, 1.0, -1.0)
-    return sign * log_quantile(
+    return sign * quantile_of_log_cdf(
         np.minimum(below, above), log_weights, sign * means[:, None], target[:, None]
     )
 
@@ -51,7 +51,7 @@ def log_cdf(
     return np.logaddexp.reduce(log_weights + log_ndtr((x - means) / stds), axis=0)
 
 
-def log_quantile(
+def quantile_of_log_cdf(
     level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
     """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2), by Newton steps.

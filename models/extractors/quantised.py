@@ -29,7 +29,7 @@ def to_grey_levels(x: Tensor, limits: tuple[float, float], how: Quantisation) ->
     return (levels.round() if how == "round" else levels).to(torch.uint8)
 
 
-class Quantised:
+class QuantisedExtractor:
     """Extractor of samples that are quantised to 8 bits first, rounded or truncated."""
 
     def __init__(self, inner: Extractor, how: Quantisation, limits: tuple[float, float]) -> None:
@@ -68,10 +68,10 @@ def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor 
         raise ValueError(f"{how}:{spec} quantises twice; write one of the two")
     limits, inner = known_limits(how, samples), make_extractor(spec, samples)
     if isinstance(inner, Reference):
-        return Quantised(inner.extractor, how, limits).reference(inner)
+        return QuantisedExtractor(inner.extractor, how, limits).reference(inner)
     if isinstance(inner, RgbNetwork) and how == "round":
         return inner  # it rounds to grey levels by itself
-    return Quantised(inner, how, limits)
+    return QuantisedExtractor(inner, how, limits)
 
 
 @extractor("round", usage="round:EXTRACTOR")

@@ -28,7 +28,7 @@ from ..checkpoints.opening import (
     AGAIN,
     SUFFIXES,
     CheckpointError,
-    Opened,
+    OpenedCheckpoint,
     error_in_words,
     open_checkpoint,
 )
@@ -140,7 +140,7 @@ AS_IT_IS = {
 """Families whose checkpoints cannot be converted, with the reason as the end of a sentence."""
 
 
-def _describe_unknown(opened: Opened) -> str:
+def _describe_unknown(opened: OpenedCheckpoint) -> str:
     """Return a clause about an unrecognised checkpoint: its tensors, likely origin and remedy."""
     if opened.container == "folder":
         files = sorted(p for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file())
@@ -163,7 +163,7 @@ def _describe_unknown(opened: Opened) -> str:
     return f"{summary} are those of no network that is known; {WRAP}"
 
 
-def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification:
+def specify_checkpoint(opened: OpenedCheckpoint, name: str | None = None) -> Specification:
     """Return the specification of an opened checkpoint by the family that recognises it.
 
     Only the family ``name`` is tried, or all families if ``name`` is None.
@@ -191,7 +191,7 @@ def specify_checkpoint(opened: Opened, name: str | None = None) -> Specification
     )
 
 
-def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
+def _read_or_refuse(opened: OpenedCheckpoint, read: Callable[[], Value]) -> Value:
     """Return the result of ``read``; errors by unexpected content become a CheckpointError."""
     try:
         return read()
@@ -202,7 +202,7 @@ def _read_or_refuse(opened: Opened, read: Callable[[], Value]) -> Value:
         ) from error
 
 
-def build_model(spec: Specification, opened: Opened) -> Checkpoint:
+def build_model(spec: Specification, opened: OpenedCheckpoint) -> Checkpoint:
     """Return the model of a checkpoint, on the CPU.
 
     Raises:
@@ -236,9 +236,11 @@ def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Ch
     return resolve_model(specify_checkpoint(opened, name), opened, settings)
 
 
-def resolve_model(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
+def resolve_model(
+    spec: Specification, opened: OpenedCheckpoint, settings: Mapping[str, str]
+) -> Checkpoint:
     """Apply ``settings``, then cached answers, to ``spec``; return its model (:func:`load`)."""
-    spec = spec.overridden(settings)
+    spec = spec.with_settings(settings)
     return build_model(with_cached_answers(spec, opened.sha256) if spec.open else spec, opened)
 
 

@@ -36,7 +36,7 @@ def load(
         seed: seed of the problem, >= 0.
         sigma_min: lowest noise level, > 0.
         sigma_max: highest noise level.
-        moved: seed, >= 0, of a rotation, scale and shift of the data (:class:`Moved`).
+        moved: seed, >= 0, of a rotation, scale and shift of the data (:class:`MovedModel`).
             Noise levels are scaled by the same factor. None leaves the data unmoved.
 
     Raises:
@@ -49,10 +49,10 @@ def load(
     problem = make_problem(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)
     if moved is None:
         return problem
-    return Moved(problem, moved)
+    return MovedModel(problem, moved)
 
 
-class Moved(ExactModel):
+class MovedModel(ExactModel):
     """Model of the data s R x0 + c, where ``inner`` is the exact model of x0.
 
     R is a random rotation of the flattened sample, s > 0 a scale and c a shift. With D the inner denoiser, the

@@ -18,7 +18,7 @@ from ..checkpoints.specification import is_number
 from ..denoiser import Denoiser, Pair, innermost_model, level_per_row
 from ..exact.base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
 from ..exact.probability_flow import flow_states
-from ..guidance import Altered
+from ..guidance import AlteringWrapper
 from . import loader
 
 EXAMPLE = "gmm-2d"
@@ -129,7 +129,7 @@ NEAR = 1e-6
 """Ratio of level to the model's scale at which d replaces x(0), with an error of order sigma^2."""
 
 
-class Perturbed(Altered):
+class Perturbed(AlteringWrapper):
     """Model whose denoiser is off by ``delta`` posterior standard deviations.
 
         d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
@@ -182,7 +182,7 @@ class Perturbed(Altered):
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """Return the end of this model's flow, to about 1e-10; None if ``inner`` is not exact."""
         exact = innermost_model(self.inner)  # a counter may be around it
-        if isinstance(self.inner, Altered) or not isinstance(exact, ExactModel):
+        if isinstance(self.inner, AlteringWrapper) or not isinstance(exact, ExactModel):
             return None
         scale = exact.scale
         levels = self.sigma_max, NEAR * scale

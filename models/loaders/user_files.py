@@ -96,7 +96,7 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
     by_name: dict[str, set[str]] = {}
     for path in set(paths):
         if digest := file_hash(path):
-            name = name_from(folder, path)
+            name = relative_name(folder, path)
             portable = os.path.basename(path) if os.path.isabs(name) else Path(name).as_posix()
             by_name.setdefault(portable, set()).add(digest)
     return {
@@ -106,7 +106,7 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
     }
 
 
-def name_from(folder: Path, path: str) -> str:
+def relative_name(folder: Path, path: str) -> str:
     """Return ``path`` relative to ``folder``, or unchanged if the file is not below the folder.
 
     Symbolic links below the folder keep their own names, so that a changed target is noticed.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import SinusoidalNoise
+from .edm_layers import SinusoidalEmbedding
 
 Change = Literal["", "up", "down"]
 GROUPS = 32
@@ -23,7 +23,7 @@ GROUPS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heads:
+class HeadCountRule:
     """Rule that divides channels among attention heads.
 
     Attributes:
@@ -110,7 +110,7 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels, with a skip connection."""
 
-    def __init__(self, channels: int, heads: Heads) -> None:
+    def __init__(self, channels: int, heads: HeadCountRule) -> None:
         super().__init__()
         self.heads, self.together = heads.count_heads(channels), heads.together
         self.norm = nn.GroupNorm(GROUPS, channels)
@@ -128,7 +128,7 @@ class Attention(nn.Module):
         return x + self.proj_out(mixed.transpose(2, 3).reshape(n, c, -1)).reshape(x.shape)
 
 
-class Layers(nn.ModuleList):
+class EmbedSequential(nn.ModuleList):
     """Sequence of layers that passes the embedding on to its residual blocks."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class ADMUNet(nn.Module):
         widths: channels of each level, the finest first. Each level has half the resolution of the level before.
         blocks: residual blocks of a level in the encoder; the decoder has one more.
         attention: levels with attention, counted from 0; the middle block always has attention.
-        heads, head_width, together: see :class:`Heads`.
+        heads, head_width, together: see :class:`HeadCountRule`.
         scale_shift: see :class:`ResBlock`.
         resample_blocks: True to change the resolution in residual blocks, False in separate layers.
         resample_plain: True if the separate layers have no convolution.
@@ -178,8 +178,8 @@ class ADMUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.classes, wide = classes, 4 * embedding
-        of_attention = Heads(heads=heads, head_width=head_width, together=together)
-        self.embed = SinusoidalNoise(embedding, reaches_end=False)
+        of_attention = HeadCountRule(heads=heads, head_width=head_width, together=together)
+        self.embed = SinusoidalEmbedding(embedding, reaches_end=False)
         self.time_embed = nn.Sequential(
             nn.Linear(embedding, wide), nn.SiLU(), nn.Linear(wide, wide)
         )
@@ -199,16 +199,18 @@ class ADMUNet(nn.Module):
             return make_resizer(change) if resample_plain else make_conv_resizer(channels, change)
 
         skips = [stem]
-        self.input_blocks = nn.ModuleList([Layers([nn.Conv2d(in_channels, stem, 3, padding=1)])])
+        self.input_blocks = nn.ModuleList(
+            [EmbedSequential([nn.Conv2d(in_channels, stem, 3, padding=1)])]
+        )
         for level, width in enumerate(widths):
             for _ in range(blocks):
-                self.input_blocks.append(Layers(stage(skips[-1], width, level)))
+                self.input_blocks.append(EmbedSequential(stage(skips[-1], width, level)))
                 skips.append(width)
             if level < len(widths) - 1:
-                self.input_blocks.append(Layers([resample(width, "down")]))
+                self.input_blocks.append(EmbedSequential([resample(width, "down")]))
                 skips.append(width)
         c = widths[-1]
-        self.middle_block = Layers([block(c, c), Attention(c, of_attention), block(c, c)])
+        self.middle_block = EmbedSequential([block(c, c), Attention(c, of_attention), block(c, c)])
         self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             for i in range(blocks + 1):
@@ -216,7 +218,7 @@ class ADMUNet(nn.Module):
                 c = width
                 if level and i == blocks:
                     layers.append(resample(width, "up"))
-                self.output_blocks.append(Layers(layers))
+                self.output_blocks.append(EmbedSequential(layers))
         self.out = nn.Sequential(
             nn.GroupNorm(GROUPS, c), nn.SiLU(), nn.Conv2d(c, out_channels, 3, padding=1)
         )

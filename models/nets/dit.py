@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import SinusoidalNoise
+from .edm_layers import SinusoidalEmbedding
 
 EPS = 1e-6
 """Epsilon of the normalisations before attention and perceptron."""
@@ -194,7 +194,7 @@ def assemble_patches(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
 def time_embedding(width: int, frequencies: int) -> nn.Sequential:
     """Return a module from times ``(batch,)`` to ``(batch, width)``: sinusoids and two layers."""
     mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
-    embed = SinusoidalNoise(frequencies, reaches_end=False)
+    embed = SinusoidalEmbedding(frequencies, reaches_end=False)
     return nn.Sequential(OrderedDict(embed=embed, mlp=mlp))
 
 

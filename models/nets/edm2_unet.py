@@ -25,24 +25,24 @@ def normalise(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     return x / (EPS + norm / math.sqrt(size))
 
 
-def silu(x: Tensor) -> Tensor:
+def mp_silu(x: Tensor) -> Tensor:
     """Return SiLU / 0.596, so that normal inputs give outputs of magnitude one (eq. 81)."""
     return F.silu(x) / 0.596
 
 
-def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
+def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Return ((1 - t) a + t b) / sqrt((1 - t)² + t²), which keeps unit variance (eq. 88)."""
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 
-def concatenate_balanced(a: Tensor, b: Tensor, t: float) -> Tensor:
+def mp_cat(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Concatenate ``a`` and ``b`` by channels, with norms in the ratio 1 - t to t (eq. 103)."""
     n, m = a.shape[1], b.shape[1]
     whole = math.sqrt(n + m) / math.hypot(1 - t, t)
     return torch.cat([whole * (1 - t) / math.sqrt(n) * a, whole * t / math.sqrt(m) * b], dim=1)
 
 
-class Layer(nn.Module):
+class MPConv(nn.Module):
     """Convolution, or linear layer if ``side`` is 0, with normalised weights (eqs. 47 and 66)."""
 
     def __init__(self, c_in: int, c_out: int, side: int = 0) -> None:
@@ -58,7 +58,7 @@ class Layer(nn.Module):
         return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
 
 
-class Fourier(nn.Module):
+class MPFourier(nn.Module):
     """Cosines of a scalar input at random frequencies and phases that stay fixed (eq. 75)."""
 
     freqs: Tensor
@@ -85,7 +85,7 @@ class Block(nn.Module):
         encodes: True for a block of the encoder, False for one of the decoder.
         resample: change of the resolution by two: ``up``, ``down`` or "".
         heads: number of attention heads; 0 for no attention.
-        res_balance, attn_balance: weight of the residual and of the attention branch in :func:`blend`.
+        res_balance, attn_balance: weight of the residual and of the attention branch in :func:`mp_sum`.
         clip_act: bound on the absolute value of outputs; None for no bound.
     """
 
@@ -106,13 +106,13 @@ class Block(nn.Module):
         self.encodes, self.resample, self.heads = encodes, resample, heads
         self.res_balance, self.attn_balance, self.clip_act = res_balance, attn_balance, clip_act
         self.emb_gain = nn.Parameter(torch.zeros([]))
-        self.conv_res0 = Layer(c_out if encodes else c_in, c_out, 3)
-        self.emb_linear = Layer(c_emb, c_out)
-        self.conv_res1 = Layer(c_out, c_out, 3)
-        self.conv_skip = Layer(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+        self.conv_res0 = MPConv(c_out if encodes else c_in, c_out, 3)
+        self.emb_linear = MPConv(c_emb, c_out)
+        self.conv_res1 = MPConv(c_out, c_out, 3)
+        self.conv_skip = MPConv(c_in, c_out, 1) if c_in != c_out else nn.Identity()
         if heads:
-            self.attn_qkv = Layer(c_out, 3 * c_out, 1)
-            self.attn_proj = Layer(c_out, c_out, 1)
+            self.attn_qkv = MPConv(c_out, 3 * c_out, 1)
+            self.attn_proj = MPConv(c_out, c_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
@@ -123,10 +123,10 @@ class Block(nn.Module):
         if self.encodes:
             x = normalise(self.conv_skip(x), 1)
         scale = 1 + self.emb_linear(emb, self.emb_gain)[:, :, None, None]
-        h = self.conv_res1(silu(self.conv_res0(silu(x)) * scale))
-        x = blend(x if self.encodes else self.conv_skip(x), h, self.res_balance)
+        h = self.conv_res1(mp_silu(self.conv_res0(mp_silu(x)) * scale))
+        x = mp_sum(x if self.encodes else self.conv_skip(x), h, self.res_balance)
         if self.heads:
-            x = blend(x, self._attend(x), self.attn_balance)
+            x = mp_sum(x, self._attend(x), self.attn_balance)
         return x if self.clip_act is None else x.clamp(-self.clip_act, self.clip_act)
 
     def _attend(self, x: Tensor) -> Tensor:
@@ -189,9 +189,9 @@ class EDM2UNet(LevelUNet):
         self.label_dim = label_dim
         self.label_balance, self.concat_balance = label_balance, concat_balance
         self.out_gain = nn.Parameter(torch.zeros([]))
-        self.emb_fourier = Fourier(c_noise)
-        self.emb_noise = Layer(c_noise, c_emb)
-        self.emb_label = Layer(label_dim, c_emb) if label_dim else None
+        self.emb_fourier = MPFourier(c_noise)
+        self.emb_noise = MPConv(c_noise, c_emb)
+        self.emb_label = MPConv(label_dim, c_emb) if label_dim else None
 
         def make_block(
             c_in: int, c_out: int, encodes: bool, attends: bool, resample: Resample
@@ -202,11 +202,11 @@ class EDM2UNet(LevelUNet):
                 res_balance=res_balance, attn_balance=attn_balance, clip_act=clip_act,
             )  # fmt: skip
 
-        stem = Layer(img_channels + 1, widths[0], 3)
+        stem = MPConv(img_channels + 1, widths[0], 3)
         self._add_levels(
             img_resolution, widths, num_blocks, stem, widths[0], attn_resolutions, make_block
         )
-        self.out_conv = Layer(widths[0], img_channels, 3)
+        self.out_conv = MPConv(widths[0], img_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the raw output for ``x`` of unit variance, in the shape of ``x``.
@@ -218,12 +218,12 @@ class EDM2UNet(LevelUNet):
         if self.emb_label is not None:
             assert labels is not None
             label_embedding = self.emb_label(labels * math.sqrt(self.label_dim))
-            emb = blend(emb, label_embedding, self.label_balance)
-        emb = silu(emb)
+            emb = mp_sum(emb, label_embedding, self.label_balance)
+        emb = mp_silu(emb)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # a channel of ones replaces biases
         for _, state in self._run_decoder(self._run_encoder(x, emb), emb):
             x = state
         return self.out_conv(x, self.out_gain)
 
     def _concatenate_skip(self, x: Tensor, earlier: Tensor) -> Tensor:
-        return concatenate_balanced(x, earlier, self.concat_balance)
+        return mp_cat(x, earlier, self.concat_balance)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 Resample = Literal["", "up", "down"]
 
 
-class SinusoidalNoise(nn.Module):
+class SinusoidalEmbedding(nn.Module):
     """Cosines, then sines, of a number at frequencies in geometric progression from 1 to 1e-4.
 
     Args:
@@ -37,7 +37,7 @@ class SinusoidalNoise(nn.Module):
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
-class FourierNoise(nn.Module):
+class FourierEmbedding(nn.Module):
     """Cosines, then sines, of a scalar input at random frequencies that stay fixed."""
 
     freqs: Tensor

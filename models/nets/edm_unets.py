@@ -14,7 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import Block, Conv, FourierNoise, GroupNorm, LevelUNet, Resample, SinusoidalNoise
+from .edm_layers import (
+    Block,
+    Conv,
+    FourierEmbedding,
+    GroupNorm,
+    LevelUNet,
+    Resample,
+    SinusoidalEmbedding,
+)
 
 
 class SongUNet(LevelUNet):
@@ -80,9 +88,9 @@ class SongUNet(LevelUNet):
             make_block, everywhere=False,
         )  # fmt: skip
         self.map_noise = (
-            SinusoidalNoise(c_noise, reaches_end=True)
+            SinusoidalEmbedding(c_noise, reaches_end=True)
             if embedding_type == "positional"
-            else FourierNoise(c_noise)
+            else FourierEmbedding(c_noise)
         )
         self.map_label = nn.Linear(label_dim, c_noise) if label_dim else None
         self.map_augment = nn.Linear(augment_dim, c_noise, bias=False) if augment_dim else None
@@ -173,7 +181,7 @@ class DhariwalUNet(LevelUNet):
         self._add_levels(
             img_resolution, widths, num_blocks, stem, model_channels, attn_resolutions, make_block
         )
-        self.map_noise = SinusoidalNoise(model_channels, reaches_end=False)
+        self.map_noise = SinusoidalEmbedding(model_channels, reaches_end=False)
         self.map_augment = (
             nn.Linear(augment_dim, model_channels, bias=False) if augment_dim else None
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def place_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
+def token_coordinates(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
     """Return the (y, x) coordinates ``(h, w, 2)`` of the centres of all tokens.
 
     The longer side of the image spans [-1, 1]. ``aspect`` is the height of a token's patch over its width; ``like``

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from .k_attention import (
     global_attention,
     neighbourhood_attention,
-    place_coordinates,
     rotate_pairs,
     rotation_angles,
+    token_coordinates,
     window_attention,
 )
 from .k_image_v1 import FourierFeatures
@@ -270,14 +270,14 @@ class KTransformerV1(_Transformer):
         """
         emb = self.embed_inputs(c_noise, labels)
         x = self.in_proj(_gather_patches(x.movedim(1, -1), self.patch, channels_first=True))
-        at = place_coordinates(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
+        at = token_coordinates(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
         for block in self.blocks:
             x = block(x, at, emb)
         out = self.out_proj(self.out_norm(x))
         return _spread_patches(out, self.patch, channels_first=True).movedim(-1, 1)
 
 
-class Merge(nn.Module):
+class TokenMerge(nn.Module):
     """Layer that reduces the resolution: it maps each patch of tokens to one token."""
 
     def __init__(self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2)) -> None:
@@ -290,7 +290,7 @@ class Merge(nn.Module):
         return self.proj(_gather_patches(x, self.patch, channels_first=False))
 
 
-class Split(nn.Module):
+class TokenSplit(nn.Module):
     """Layer that maps each token to a patch and, if ``mixed``, blends it with a skip connection."""
 
     def __init__(
@@ -346,14 +346,14 @@ class KTransformerV2(_Transformer):
             return nn.ModuleList(layer(i, first + index) for index in range(depths[i]))
 
         last = len(widths) - 1
-        self.patch_in = Merge(channels, widths[0], patch)
+        self.patch_in = TokenMerge(channels, widths[0], patch)
         self.down_levels = nn.ModuleList(level(i, 0) for i in range(last))
         self.up_levels = nn.ModuleList(level(i, depths[i]) for i in range(last))
         self.mid_level = level(last, 0)
-        self.merges = nn.ModuleList(Merge(widths[i], widths[i + 1]) for i in range(last))
-        self.splits = nn.ModuleList(Split(widths[i + 1], widths[i]) for i in range(last))
+        self.merges = nn.ModuleList(TokenMerge(widths[i], widths[i + 1]) for i in range(last))
+        self.splits = nn.ModuleList(TokenSplit(widths[i + 1], widths[i]) for i in range(last))
         self.out_norm = Norm(widths[0])
-        self.patch_out = Split(widths[0], channels, patch, mixed=False)
+        self.patch_out = TokenSplit(widths[0], channels, patch, mixed=False)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the raw output for ``x``, both ``(batch, channels, height, width)``.
@@ -362,7 +362,7 @@ class KTransformerV2(_Transformer):
         """
         emb = self.embed_inputs(c_noise, labels)
         x = self.patch_in(x.movedim(1, -1))
-        at = place_coordinates(x.shape[1], x.shape[2], x)
+        at = token_coordinates(x.shape[1], x.shape[2], x)
         skips: list[tuple[Tensor, Tensor]] = []
         for i, merge in enumerate(self.merges):
             x = _run_layers(self.down_levels[i], x, at, emb)

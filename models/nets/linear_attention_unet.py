@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .edm_layers import SinusoidalNoise
+from .edm_layers import SinusoidalEmbedding
 
 
 class ChannelNorm(nn.Module):
@@ -132,7 +132,7 @@ class LinearAttentionUNet(nn.Module):
         super().__init__()
         self.self_conditioned, wide = self_conditioned, 4 * embedding
         self.init_conv = nn.Conv2d(in_channels * (1 + self_conditioned), stem, 7, padding=3)
-        self.embed = SinusoidalNoise(embedding, reaches_end=True)
+        self.embed = SinusoidalEmbedding(embedding, reaches_end=True)
         self.time_mlp = nn.Sequential(
             nn.Identity(), nn.Linear(embedding, wide), nn.GELU(), nn.Linear(wide, wide)
         )

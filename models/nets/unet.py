@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..denoiser import Denoiser, level_per_row
-from ..networks import freeze
+from ..networks import prepare_for_inference
 
 SEED = 20220601
 SIGMA_DATA = 0.5
@@ -323,7 +323,7 @@ class RandomUNet(Denoiser):
             labels=0,
         )
         randomise(net, torch.Generator().manual_seed(SEED))
-        return freeze(EDMPrecond(net, SIGMA_DATA))
+        return prepare_for_inference(EDMPrecond(net, SIGMA_DATA))
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the preconditioned network's output, like ``x``; ``labels`` are ignored."""

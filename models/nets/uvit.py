@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .dit import Attention, assemble_patches, flatten_to_tokens, patch_embedding, perceptron
-from .edm_layers import SinusoidalNoise
+from .edm_layers import SinusoidalEmbedding
 
 
 class Block(nn.Module):
@@ -65,7 +65,7 @@ class UViT(nn.Module):
     ) -> None:
         super().__init__()
         self.patch, self.extra = patch, 2 if labels else 1
-        self.embed = SinusoidalNoise(width, reaches_end=False)
+        self.embed = SinusoidalEmbedding(width, reaches_end=False)
         self.patch_embed = patch_embedding(channels, width, patch)
         if time_layers:
             self.time_embed = nn.Sequential(

@@ -37,7 +37,7 @@ class Line(NamedTuple):
         return self.score.reached_share(evaluations)
 
 
-def picture_of(lines: Sequence[Line], highest: float) -> dict[str, Any]:
+def svg_items(lines: Sequence[Line], highest: float) -> dict[str, Any]:
     """Return items of an SVG: places of ticks ``across`` and ``up``, and a tuple for each line.
 
     A tuple has the line, its SVG path, the path from its end to its name, and the name's height.

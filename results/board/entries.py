@@ -115,7 +115,7 @@ class Board:
             found[place] |= ranks(self.track_scores(track, "area", place))
         return found
 
-    def best(self, column: Column) -> Score:
+    def virtual_best_score(self, column: Column) -> Score:
         """Return the score of the virtual best: at each target, the best of all solvers."""
         usual = [entry.scores[USUAL] for entry in self.entries]
         problems = self.networks if column == "networks" else self.problems
@@ -155,7 +155,7 @@ def agree(submission: Submission, again: Submission) -> bool:
 
     Only curves that both have are compared, and there must be at least one.
     """
-    ours, theirs = submission.by_place, again.by_place
+    ours, theirs = submission.curves_by_problem, again.curves_by_problem
     both = ours.keys() & theirs.keys()
     return bool(both) and all(_agree(ours[key], theirs[key]) for key in both)
 

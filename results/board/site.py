@@ -23,7 +23,7 @@ from ..report import template_environment
 from ..run_directory.files import LARGEST_JSON, read_regular, write_bytes, write_text
 from ..text import Interval, format_number
 from . import drawing
-from .drawing import Line, picture_of
+from .drawing import Line, svg_items
 from .entries import EARLY, PRODUCTIONS, USUAL, Board, Column, Entry, stem_of
 from .scoring import ranks
 from .submission import Track
@@ -109,7 +109,7 @@ def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any
             few = [entry for entry in board.entries if entry.stem in measured]
             lines[track] = _lines_of(board, baseline, few, "area", "solvers/")
     highest = max(line.share() for some in lines.values() for line in some)
-    return [(t, _answer_of(board, t), picture_of(some, highest)) for t, some in lines.items()]
+    return [(t, _answer_of(board, t), svg_items(some, highest)) for t, some in lines.items()]
 
 
 def _answer_of(board: Board, track: Track) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _lines_of(
         for (entry, kind), name, brief in zip(kinds, names, short, strict=True)
         if (score := entry.scores[USUAL].get(column))
     ]
-    return [*lines, Line("virtual best", "best", board.best(column))]
+    return [*lines, Line("virtual best", "best", board.virtual_best_score(column))]
 
 
 def _cells_of(board: Board, baseline: Entry, entry: Entry) -> list[list[Cell]]:
@@ -191,7 +191,7 @@ def _parts_of(board: Board, baseline: Entry, entry: Entry) -> dict[str, Any]:
         tables[column] = [(p.name, line) for p, line in zip(problems, words, strict=True)]
     lines = _lines_of(board, baseline, [entry], next(iter(tables))) if tables else []
     return {
-        "picture": lines and picture_of(lines, max(line.share() for line in lines)),
+        "picture": lines and svg_items(lines, max(line.share() for line in lines)),
         "tables": tables,
         "of": len(track),
         "level": sum(board.ranks[USUAL][stem] == rank for stem in track) - 1,

@@ -157,7 +157,7 @@ class Submission(_Table):
         searched = any(any(curve.search) for curve in self.curves)
         if self.track == "plain" and searched:
             raise ValueError(PLAIN)
-        if len(self.by_place) < len(self.curves):
+        if len(self.curves_by_problem) < len(self.curves):
             raise ValueError("a problem is listed twice")
         lengths = {(curve.problem, len(curve.nfe)) for curve in self.curves}
         if len(lengths) > len({curve.problem for curve in self.curves}):
@@ -168,7 +168,7 @@ class Submission(_Table):
         return self
 
     @property
-    def by_place(self) -> dict[tuple[str, bool], Curve]:
+    def curves_by_problem(self) -> dict[tuple[str, bool], Curve]:
         """Curves by (name of the problem, True if it is moved)."""
         return {(curve.problem, curve.moved): curve for curve in self.curves}
 

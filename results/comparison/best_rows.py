@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
-from ..table.curves import Place, comparable_parts, rows_by_place
+from ..table.curves import Place, comparable_parts, rows_by_curve_budget
 from ..values import number, rows_as_dicts
 from .estimates import default_quantity
 from .pairing import Entry, Homes, row_with_folder
@@ -73,7 +73,7 @@ def _curves_by_rank(finished: pd.DataFrame, quantity: Quantity, by: list[str]) -
     return [str(curve) for curve in order.sort_values(by, kind="stable").index]
 
 
-def best_places(
+def best_curve_budgets(
     frame: pd.DataFrame,
     metric: str | None = None,
     homes: Homes | None = None,
@@ -92,7 +92,7 @@ def best_places(
         finished = rows.loc[rows["status"] == "ok"]
         default = default_quantity(rows_as_dicts(finished)) if metric is None else None
         column = metric or (default.name if default else "fid_proxy")
-        placed = rows_by_place(finished.dropna(subset=[column])).values()
+        placed = rows_by_curve_budget(finished.dropna(subset=[column])).values()
         entries = {n: row_with_folder(row, homes) for n, row in enumerate(placed)}
         groups[title] = ComparedRows(entries, find(column))
     corrected = correct_together(groups.values(), unseen)

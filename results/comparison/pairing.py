@@ -55,7 +55,7 @@ class Entry:
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
         """Arrays of ``influence.npz`` by name; {} if there are none."""
-        return (self.run and self.run.influence(text(self.record, "cell"))) or {}
+        return (self.run and self.run.read_influence(text(self.record, "cell"))) or {}
 
     @cached_property
     def timing(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..palette import SYMBOLS, Style, style
-from ..printed_values import bar_on_log_axis
+from ..printed_values import error_bar_on_log_axis
 from ..quantities import find
 from ..values import Record, number, rows_as_dicts, text
 
@@ -110,7 +110,7 @@ def style_of(row: Record) -> Style:
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
     """Return a row as a point; None without cost or metric, or off a logarithmic axis."""
-    x, (y, low, high, limit) = number(row, cost), bar_on_log_axis(row, metric)
+    x, (y, low, high, limit) = number(row, cost), error_bar_on_log_axis(row, metric)
     return None if x is None or y is None or x <= 0 else Point(x, y, low, high, limit)
 
 

@@ -145,7 +145,7 @@ class Reproduction:
     difference_high: float | None = None
 
     @property
-    def reach(self) -> float | None:
+    def largest_plausible_difference(self) -> float | None:
         """Largest absolute difference within the interval; None without an interval."""
         if self.difference_low is None or self.difference_high is None:
             return None
@@ -154,24 +154,30 @@ class Reproduction:
     @property
     def verdict(self) -> str:
         """Outcome in words, with the difference and its interval."""
-        if self.paper is None or self.difference is None or self.reach is None:
+        if (
+            self.paper is None
+            or self.difference is None
+            or self.largest_plausible_difference is None
+        ):
             return self.outcome + (f": {self.reason}" if self.reason else "")
         if self.outcome in ("reproduced", "undecided"):
-            share = f"{format_number(100 * self.reach / self.paper.value, 2)} %"
+            share = (
+                f"{format_number(100 * self.largest_plausible_difference / self.paper.value, 2)} %"
+            )
             colon = ":" if self.outcome == "undecided" else ""
-            words = f"{self.outcome}{colon} within {format_number(self.reach)} ({share})"
+            words = f"{self.outcome}{colon} within {format_number(self.largest_plausible_difference)} ({share})"
         else:
             ends = (
                 f"[{_signed_number(self.difference_low)}, {_signed_number(self.difference_high)}]"
             )
             share = f"{_signed_number(100 * self.difference / self.paper.value, 2)} %"
             words = f"{self.outcome}: {_signed_number(self.difference)} {ends} ({share})"
-        if self.other_method:
-            words += f", by another {' and '.join(self.other_method)}"
+        if self.method_differences:
+            words += f", by another {' and '.join(self.method_differences)}"
         return words + (f"; {self.reason}" if self.reason else "")
 
     @property
-    def other_method(self) -> list[str]:
+    def method_differences(self) -> list[str]:
         """Points in which the run's method is known to differ from the paper's (:data:`METHOD`)."""
         return [
             item.what for item in self.differences if item.both_are_stated and item.what in METHOD
@@ -271,7 +277,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
     matched = [paper for paper in published_rows if _has_same_cost(row, paper)]
     judged = [_reproduction_of(row, paper, model, margin, by_name) for paper in matched]
     # fewest differences of the method first, then fewest differences
-    yield from sorted(judged, key=lambda one: (len(one.other_method), len(one.differences)))
+    yield from sorted(judged, key=lambda one: (len(one.method_differences), len(one.differences)))
     if not judged:
         budgets = sorted({int(paper.nfe) for paper in published_rows if paper.nfe})
         names = " or ".join(by_name)

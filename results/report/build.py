@@ -15,7 +15,7 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from ..comparison.best_rows import best_places, select_visible_rows
+from ..comparison.best_rows import best_curve_budgets, select_visible_rows
 from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.significance import SIGNS
@@ -129,7 +129,7 @@ def write_report(
         write_text(page.with_name("table.md"), markdown_summary(part, findings))
         for metric in ("fid_proxy", "typical_error", "psnr_conv", "lpips_conv"):
             if not all(map(is_empty, part.ok.frame[metric])):
-                bold = best_places(part.frame, metric, homes, unseen=unseen)
+                bold = best_curve_budgets(part.frame, metric, homes, unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
         # is_current later compares this digest with the digest of the files then

@@ -88,7 +88,7 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     if not stacks:
         return None
     draw = kept.drawing_function(most, width)
-    ends = {index: draw(end) for index, end in kept.limits(most).items()}
+    ends = {index: draw(end) for index, end in kept.converged_samples(most).items()}
     limits = tuple(dict.fromkeys(ends.values()))
     pictures = {
         index: (draw(stack), limits.index(ends[index]) if index in ends else None)
@@ -162,7 +162,7 @@ class KeptSamples:
         ends = {index: read[index]["converged"] for index in stacks if "converged" in read[index]}
         return cls(title, entries, stacks, ends, are_points, ranked_curves(rows))
 
-    def limits(self, most: int) -> dict[int, np.ndarray]:
+    def converged_samples(self, most: int) -> dict[int, np.ndarray]:
         """Return converged samples by row index, if enough to fill a picture of ``most`` images."""
         counts = {index: len(self.stacks[index]) for index in self.ends}
         needed = {i: n // 2 if self.are_points else min(most, n) for i, n in counts.items()}
@@ -224,7 +224,7 @@ def sample_rows_of(
     stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
     if not stacks:
         return None
-    if limit := list(kept.limits(1).values()):
+    if limit := list(kept.converged_samples(1).values()):
         stacks["converged"] = limit[0]
     least = min(map(len, stacks.values()))  # only as many have the same noise in all rows
     box = common_box(stack for stack in stacks.values() if kept.are_points)

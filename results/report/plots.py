@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..comparison.findings import BestRow
 from ..palette import FAMILIES, Style, style
-from ..printed_values import bar_on_log_axis, interval_flag, value_with_bounds
+from ..printed_values import error_bar_on_log_axis, interval_flag, value_with_bounds
 from ..quantities import Quantity, panels
 from ..table.curves import label_of_curve
 from ..values import Record, number, rows_by_index, text
@@ -54,7 +54,7 @@ def plot_data_of(
             ``curves``. A curve has ``family`` (its index in :data:`..palette.FAMILIES`), ``main``
             (True if it stands out), ``row`` (row indices of its points), ``x`` (a list over points
             for each cost) and ``y``. For each quantity, ``y`` has lists over points: ``text``,
-            ``flagged``, and the items of :func:`..printed_values.bar_on_log_axis`.
+            ``flagged``, and the items of :func:`..printed_values.error_bar_on_log_axis`.
     """
     indexed = rows_by_index(rows).items()
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
@@ -117,7 +117,7 @@ def _curve_data(
 
 def _point_lists(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
     name = quantity.name
-    points = [bar_on_log_axis(row, name) for row in rows]
+    points = [error_bar_on_log_axis(row, name) for row in rows]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
     columns = {"y": y, "low": low, "high": high}
     marks = {"limit": limit, "flagged": [bool(interval_flag(row, name)) for row in rows]}

@@ -25,7 +25,7 @@ from .sealed import (
 from .sharing import Lead
 
 
-class Contents:
+class RunFileCache:
     """Reader and writer of one run directory's files, which caches them within :meth:`exclusive`.
 
     A *place* is a file's path relative to the run directory. JSON files are cached with their

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from .file_cache import Contents
+from .file_cache import RunFileCache
 from .layout import (
     CELL,
     INFLUENCE,
@@ -47,12 +47,12 @@ class RunReader:
     path: Path
     model: str = ""
     extractor: str = ""
-    _contents: Contents = field(default=None, compare=False, repr=False)  # pyright: ignore[reportAssignmentType]
+    _contents: RunFileCache = field(default=None, compare=False, repr=False)  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
         """Create an empty cache of files, unless :meth:`of_model` passes one."""
         if self._contents is None:
-            object.__setattr__(self, "_contents", Contents(self.path))
+            object.__setattr__(self, "_contents", RunFileCache(self.path))
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
@@ -69,11 +69,11 @@ class RunReader:
         """Return a reader of the reference data of one model and extractor, by their digests."""
         return replace(self, model=digest, extractor=extractor)
 
-    def part(self, cell: str, name: str) -> Path:
+    def part_path(self, cell: str, name: str) -> Path:
         """Return the path of a cell's file, such as ``quality.json``."""
         return self.path / part_place(cell, name)
 
-    def shard(self, cell: str, start: int, stop: int) -> Path:
+    def shard_path(self, cell: str, start: int, stop: int) -> Path:
         """Return the path of the shard with samples ``start`` … ``stop - 1``."""
         return self.path / shard_place(cell, start, stop)
 
@@ -89,7 +89,7 @@ class RunReader:
         """Return the keys of the planned cells, sorted."""
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
 
-    def names(self, cell: str) -> list[str]:
+    def file_names(self, cell: str) -> list[str]:
         """Return the names of the files in a cell's folder, sorted; [] without the folder."""
         try:
             return sorted(os.listdir(f"{self.path}/parts/{check_file_name(cell)}"))
@@ -115,7 +115,7 @@ class RunReader:
     def stored_shards(self, cell: str) -> set[tuple[int, int]]:
         """Return ``(start, stop)`` of each shard of a cell that has a file."""
         try:
-            with os.scandir(self.part(cell, CELL).parent) as entries:
+            with os.scandir(self.part_path(cell, CELL).parent) as entries:
                 names = [entry.name for entry in entries if entry.is_file()]
         except (FileNotFoundError, NotADirectoryError):
             return set()
@@ -123,7 +123,7 @@ class RunReader:
         shards = [((int(match[1]), int(match[2])), match[0]) for match in matches if match]
         return {piece for piece, name in shards if shard_place(cell, *piece).endswith(f"/{name}")}
 
-    def run(self) -> dict[str, Any]:
+    def read_run(self) -> dict[str, Any]:
         """Return the items of ``run.json`` that have the right types; {} if it is missing or damaged."""
         record = (
             self._contents.pending_run or self._read_or_none("run.json", self._contents.json) or {}
@@ -135,11 +135,11 @@ class RunReader:
         return self._read_or_none(part_place(cell, name), lambda _: self.read_or_raise(cell, name))
 
     def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
-        """Return the object in a cell's JSON file. Raises as :meth:`.Contents.json`."""
+        """Return the object in a cell's JSON file. Raises as :meth:`.RunFileCache.json`."""
         made_by = None if name in (CELL, MADE) else self.made_by(cell)
         return self._contents.json(part_place(cell, name), made_by)
 
-    def influence(self, cell: str) -> Arrays | None:
+    def read_influence(self, cell: str) -> Arrays | None:
         """Return the arrays of ``influence.npz``; None if missing, damaged or outdated."""
         place, pin = part_place(cell, INFLUENCE), self._pinned_digest(cell)
         if pin is not None and not (self.path / place).is_file():
@@ -197,7 +197,7 @@ class RunReader:
                 files[name] = content if files.get(name, content) == content else ""
         return files
 
-    def read_log(self, name: str) -> dict[str, Any]:
+    def read_top_json(self, name: str) -> dict[str, Any]:
         """Return the object in a JSON file at the directory's top; {} if missing or damaged."""
         return self._read_or_none(name, self._contents.json) or {}
 
@@ -259,4 +259,4 @@ def read_run_record(path: Path) -> dict[str, Any]:
 
     Items of a wrong type are left out.
     """
-    return RunReader(path if path.is_dir() else path.parent).run()
+    return RunReader(path if path.is_dir() else path.parent).read_run()

@@ -137,7 +137,7 @@ class RunDir(RunReader):
 
     def write_or_defer_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``, or defer it if only start time, command or conditions changed."""
-        if not self._contents.defer_run(run, self.run()):
+        if not self._contents.defer_run(run, self.read_run()):
             self.write_run(run)
 
     def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
@@ -162,7 +162,7 @@ class RunDir(RunReader):
         A network file system may report a new file as missing for half a minute. So a file is made
         and removed in the folder, after which the file system asks the server again.
         """
-        shard = self.shard(cell, start, stop)
+        shard = self.shard_path(cell, start, stop)
         if not shard.is_file():
             look = shard.with_name(f".look.{uuid4().hex[:12]}{PART}")
             with suppress(OSError):
@@ -182,17 +182,17 @@ class RunDir(RunReader):
         """Write reference data, arrays by name, under a name for :meth:`read_reference`."""
         self._write_npz(self._reference(name), arrays)
 
-    def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
+    def write_fingerprint(self, digest: str, record: Mapping[str, Any]) -> None:
         """Write the fingerprint of a model or an extractor under its digest."""
         self._write(fingerprint_place(digest), record)
 
-    def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
+    def write_late_file_hashes(self, digest: str, files: Mapping[str, str]) -> None:
         """Write hashes of files that a model opened after loading; any process may call this."""
         place = fingerprint_place(f"{digest}{OPENED}{hash_of(dict(files))}")
         if not (self.path / place).exists():
             self._write(place, {"files": dict(files)})
 
-    def write_log(self, name: str, value: Mapping[str, Any]) -> None:
+    def write_top_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file at the top of the run directory, such as ``looks.json``."""
         self._write(name, value)
 
@@ -207,12 +207,12 @@ class RunDir(RunReader):
     def delete(self, cell: str, name: str) -> None:
         """Delete the file ``name`` of a cell if it exists."""
         self._prepare_change(part_place(cell, name))
-        self.part(cell, name).unlink(missing_ok=True)
+        self.part_path(cell, name).unlink(missing_ok=True)
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard if it exists, so that it is sampled again."""
         self._prepare_change(shard_place(cell, start, stop))
-        self.shard(cell, start, stop).unlink(missing_ok=True)
+        self.shard_path(cell, start, stop).unlink(missing_ok=True)
 
     @property
     def changes(self) -> int:
@@ -221,7 +221,7 @@ class RunDir(RunReader):
 
     def set_aside_damaged_parts(self, cell: str) -> None:
         """Move a cell's damaged files to ``set-aside/``, but no shards and no ``cell.json``."""
-        names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
+        names = (name for name in self.file_names(cell) if SAFE.fullmatch(name) and name != CELL)
         places = [part_place(cell, name) for name in names if not SHARD.fullmatch(name)]
         for place in (*places, pictures_place(cell), trajectories_place(cell)):
             if place.endswith((".json", ".npz")):
@@ -242,9 +242,11 @@ class RunDir(RunReader):
         """Move all files of a cell to ``set-aside/``, and write the reason ``why`` there."""
         for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
-                self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
-        write_json(self.part(cell, WHY), {"why": why})
-        self._move(self.part(cell, CELL).parent, self.path / ASIDE / cell)
+                self._move(
+                    path, self.part_path(cell, CELL).parent / f"kept-{path.name}", free=False
+                )
+        write_json(self.part_path(cell, WHY), {"why": why})
+        self._move(self.part_path(cell, CELL).parent, self.path / ASIDE / cell)
 
     def keys_set_aside(self) -> set[str]:
         """Return the keys of the cells, and the names of other folders, that were set aside."""
@@ -266,7 +268,7 @@ class RunDir(RunReader):
 
     def restore(self, cell: str, folder: str) -> None:
         """Move a cell back from its set-aside ``folder``. The cell must have no folder now."""
-        home = self.part(cell, CELL).parent
+        home = self.part_path(cell, CELL).parent
         self._prepare_change(part_place(cell, CELL))
         self._contents.forget_folder(home.relative_to(self.path).as_posix())
         shutil.move(self.path / ASIDE / folder, home)

@@ -348,7 +348,7 @@ class Claims:
         """Release all claims."""
         self._leases.close()
 
-    def end(self) -> None:
+    def delete_claims(self) -> None:
         """Release all claims and delete the folder of claims, as the leader at its end."""
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -93,10 +93,10 @@ Place = tuple[str, int]
 
 
 LEFT_OUT = "rows not shown, beyond all budgets or beside another row of their curve and budget"
-"""Heading of the number of finished rows that :func:`rows_by_place` leaves out."""
+"""Heading of the number of finished rows that :func:`rows_by_curve_budget` leaves out."""
 
 
-def rows_by_place(rows: pd.DataFrame) -> dict[Place, Record]:
+def rows_by_curve_budget(rows: pd.DataFrame) -> dict[Place, Record]:
     """Return the rows with a budget, by (curve, budget).
 
     Of several, it is a finished one, and of these the one with the most evaluations.

@@ -12,7 +12,7 @@ from ..palette import FAMILIES, style
 from ..printed_values import interval_flag, printed_value
 from ..text import format_number
 from ..values import Record, number, text
-from .curves import LEFT_OUT, Place, comparable_parts, rows_by_place
+from .curves import LEFT_OUT, Place, comparable_parts, rows_by_curve_budget
 from .typed_table import check_columns
 
 HEAD = """\
@@ -77,7 +77,7 @@ def _latex_tabular(
     bold: Collection[Place],
 ) -> str:
     finished = rows.loc[rows["status"] == "ok"].dropna(subset=[metric])
-    cells = rows_by_place(finished)
+    cells = rows_by_curve_budget(finished)
     left_out = len(finished) - len(cells)
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}

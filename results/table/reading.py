@@ -170,7 +170,7 @@ def _row_of_cell(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | 
         }
         log.warning(
             "%s is damaged: %s. Its row has no results; run the suite into this folder again.",
-            run.part(cell, QUALITY),
+            run.part_path(cell, QUALITY),
             fault,
         )
     timing = run.read(cell, TIMING) or {}

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison.best_rows import best_places
+from ..comparison.best_rows import best_curve_budgets
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE, findings_of
@@ -29,7 +29,7 @@ from ..printed_values import (
 from ..quantities import find, judged
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
-from ..table.curves import LEFT_OUT, Place, comparable_parts, rows_by_place
+from ..table.curves import LEFT_OUT, Place, comparable_parts, rows_by_curve_budget
 from ..text import strip_control_characters
 from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
@@ -136,14 +136,14 @@ def print_table(
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     homes = {"": home} if home else None
-    tied = best_places(table.frame, metric, homes)
+    tied = best_curve_budgets(table.frame, metric, homes)
     findings = findings_of(table.frame, homes, baseline or BASELINE).by_title
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
         # a row with a value stands before one that has more evaluations and no value
         measured = rows.loc[rows["status"] == "ok"].dropna(subset=[column])
-        cells = rows_by_place(rows) | rows_by_place(measured)
+        cells = rows_by_curve_budget(rows) | rows_by_curve_budget(measured)
         ranking = Ranking(column, cells, marks or {}, tied[title])
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable_text(Text(title, style="bold"), plain)

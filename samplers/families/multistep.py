@@ -7,7 +7,7 @@ the history entries, for later steps. With u a function of the level,
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
 and the polynomial in u through the last k values of m gives a method of order k on any grid. The
-choice of m, u and the linear part makes the family (:class:`Form`).
+choice of m, u and the linear part makes the family (:class:`ChangeOfVariables`).
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class SelfStarting(Multistep):
     startup: Startup = "ramp"
 
 
-class Form(Protocol):
+class ChangeOfVariables(Protocol):
     """Change of variables of the probability-flow ODE; define :meth:`variable` and :meth:`moments`.
 
     A history entry is what a step leaves for later steps: the denoised image d, or scale (x - c d).
@@ -249,10 +249,10 @@ class Form(Protocol):
         """
 
 
-def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
+def adams_row(form: ChangeOfVariables, levels: Sequence[float], nxt: float) -> LinearRow:
     """Return the coefficients of the step from ``levels[0]`` to ``nxt``, on entries at ``levels``.
 
-    Steps store an entry of :class:`Form` without scale, as x - c d or d; the weights include it.
+    Steps store an entry of :class:`ChangeOfVariables` without scale, as x - c d or d; the weights include it.
     """
     cur = levels[0]
     weights = history_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
@@ -264,7 +264,7 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
 
 
 def history_weights(
-    form: Form, levels: Sequence[float], cur: float, moments: Sequence[float]
+    form: ChangeOfVariables, levels: Sequence[float], cur: float, moments: Sequence[float]
 ) -> list[float]:
     """Return weights w_j with sum_j w_j m_j = L[p], with m_j the history entry at ``levels[j]``.
 
@@ -276,7 +276,7 @@ def history_weights(
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamsBashforth(Multistep, Form):
+class AdamsBashforth(Multistep, ChangeOfVariables):
     """Base class of Adams-Bashforth samplers; define :meth:`variable` and :meth:`moments`."""
 
     startup: Startup = "ramp"

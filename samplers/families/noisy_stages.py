@@ -20,7 +20,7 @@ from .exponential import draws_noise
 from .stages import LinearStages, StagesRow
 
 
-class Mix(NamedTuple):
+class NoisyStageState(NamedTuple):
     """State at level ``sigma`` inside a step: a x + sum_j b_j d_j + sum_m c_m z_m.
 
     x is the state before the step, d_j and z_m are the step's denoised images and standard normals.
@@ -42,8 +42,8 @@ class NoisyRow(NamedTuple):
             overlap are increments of one Brownian path.
     """
 
-    stages: tuple[Mix, ...]
-    end: Mix
+    stages: tuple[NoisyStageState, ...]
+    end: NoisyStageState
     spans: tuple[tuple[float, float], ...] = ()
 
 
@@ -60,7 +60,7 @@ class NoisyStages(GridSampler):
         return [
             with_disjoint_noise(self.row(cur, nxt))
             if nxt > 0
-            else NoisyRow((Mix(cur, 1.0),), Mix(0.0, 0.0, (1.0,)))
+            else NoisyRow((NoisyStageState(cur, 1.0),), NoisyStageState(0.0, 0.0, (1.0,)))
             for cur, nxt in grid.intervals()
         ]
 
@@ -119,7 +119,11 @@ def with_disjoint_noise(row: NoisyRow) -> NoisyRow:
 
 
 def _apply_mix(
-    x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
+    x: Tensor,
+    mix: NoisyStageState,
+    images: Sequence[Tensor],
+    draws: Sequence[Tensor],
+    out: Tensor | None,
 ) -> Tensor:
     """Return the state that ``mix`` describes, in ``out`` if given; if a = 0, ``x`` is not read."""
     y = blend(x, mix.a, mix.b, images, out)
@@ -195,5 +199,7 @@ class AncestralStages(NoisyStages):
         step = self.deterministic_row(cur, down)
         noise, spans = ((self.s_noise * up,), ((cur, nxt),)) if up else ((), ())
         return NoisyRow(
-            tuple(Mix(*stage) for stage in step.stages), Mix(nxt, step.a, step.b, noise), spans
+            tuple(NoisyStageState(*stage) for stage in step.stages),
+            NoisyStageState(nxt, step.a, step.b, noise),
+            spans,
         )

@@ -21,7 +21,7 @@ from ..loop import GridSampler, cached_plan, integrate
 from ..numerics import blend
 from ..registry import make, register
 from ..registry import make_once as _make
-from ..types import Denoise, RowByRow, Source, StepNoise
+from ..types import Denoise, FunctionDenoiser, Source, StepNoise
 from .linear import UnguidedRow, compute_history_entry
 
 TRIAL = Grid(tuple(2.0 ** (-i / 4) for i in range(33)))
@@ -31,7 +31,7 @@ DIGITS = 9
 PATTERN = re.compile(r"every ([1-9]\d{0,3})|change (\d{1,4}(?:\.\d{1,9})?)|1[01]*")
 
 
-class Made(NamedTuple):
+class EvaluatedCall(NamedTuple):
     """Denoiser call that is evaluated; its history entry p x + q d is stored for forecasts.
 
     It replaces the ``stale`` newest entries, from evaluations at levels not above its own.
@@ -42,7 +42,7 @@ class Made(NamedTuple):
     stale: int
 
 
-class Forecast(NamedTuple):
+class ForecastCall(NamedTuple):
     """Denoiser call that is not made: its image is a x + sum_j b_j m_j, entries m newest first."""
 
     a: float
@@ -52,11 +52,11 @@ class Forecast(NamedTuple):
 class SkipRow(NamedTuple):
     """Coefficients ``row`` of the inner sampler's step, and ``answers`` to its denoiser calls.
 
-    A call is evaluated (:class:`Made`), or its result is extrapolated (:class:`Forecast`).
+    A call is evaluated (:class:`EvaluatedCall`), or its result is extrapolated (:class:`ForecastCall`).
     """
 
     row: Any
-    answers: tuple[Made | Forecast, ...]
+    answers: tuple[EvaluatedCall | ForecastCall, ...]
 
 
 @register
@@ -129,7 +129,7 @@ class Skip(GridSampler):
         """Order of ``sampler``, lowered by forecasts; None with forecasts in multi-stage steps."""
         early = replace(self, first=min(self.first, 5), last=0)  # taylor + 1 is at most 5
         p, rows = _make(self.sampler).order, cached_plan(early, TRIAL)
-        tried = made = [type(answer) is Made for row in rows for answer in row.answers]
+        tried = made = [type(answer) is EvaluatedCall for row in rows for answer in row.answers]
         if not self.pattern.startswith("change"):
             made = early._choose(range(5 + len(self.pattern)))
         elif float(self.pattern.split()[1]) > 1:  # the first change may be too small
@@ -156,7 +156,7 @@ class Skip(GridSampler):
 
     def nfe(self, grid: Grid) -> int:
         """Return the number of evaluations per sample, forecasts not counted."""
-        return sum(type(a) is Made for row in cached_plan(self, grid) for a in row.answers)
+        return sum(type(a) is EvaluatedCall for row in cached_plan(self, grid) for a in row.answers)
 
     def plan(self, grid: Grid) -> list[SkipRow]:
         """Return, for each step, the inner sampler's row with the answers to its denoiser calls."""
@@ -166,13 +166,13 @@ class Skip(GridSampler):
         places = range(len(lams)) if self.clock == "step" else lams
         points: list[tuple[float, float]] = []  # place and level of the entries, newest first
 
-        def answer(level: float) -> Made | Forecast:
+        def answer(level: float) -> EvaluatedCall | ForecastCall:
             place = float(np.interp(-math.log(level), lams, places))
             if not next(made):
                 return self._forecast(points, place, level)
             stale = sum(round(place - point, DIGITS) <= 0 for point, _ in points)
             points[:] = [(place, level), *points[stale:]][: self.taylor + 1]
-            return Made(*self._entry_coefficients(level), stale)
+            return EvaluatedCall(*self._entry_coefficients(level), stale)
 
         rows = zip(cached_plan(inner, grid), calls, strict=True)
         return [SkipRow(row, tuple(map(answer, levels))) for row, levels in rows]
@@ -193,14 +193,16 @@ class Skip(GridSampler):
             return 0.0, 1.0
         return 1.0, -1.0 - (level if self.output == "velocity" else 0.0)
 
-    def _forecast(self, points: list[tuple[float, float]], place: float, level: float) -> Forecast:
+    def _forecast(
+        self, points: list[tuple[float, float]], place: float, level: float
+    ) -> ForecastCall:
         (p, q), scales = self._entry_coefficients(level), self.output != "data"
         weights = (
             math.prod((place - other) / (own - other) for other, _ in points if other != own)
             * (level / at if scales else 1.0)
             for own, at in points
         )
-        return Forecast(-p / q, tuple(weight / q for weight in weights))
+        return ForecastCall(-p / q, tuple(weight / q for weight in weights))
 
     def step(
         self, x: Tensor, row: SkipRow, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
@@ -212,14 +214,14 @@ class Skip(GridSampler):
         def answer(x: Tensor, sigma: float | Tensor) -> Tensor:
             nonlocal outputs
             found = next(answers)
-            if isinstance(found, Forecast):
+            if isinstance(found, ForecastCall):
                 return blend(x, found.a, found.b, outputs, take_buffer(x))
             d, older = denoise(x, sigma), outputs[found.stale :]
             outputs = (compute_history_entry(x, d, found.p, found.q), *older)[: self.taylor + 1]
             return d
 
         entries = tuple(entry for entry, _ in past[: _make(self.sampler).history])
-        x, entry = _make(self.sampler).step(x, row.row, entries, RowByRow(answer), noise)
+        x, entry = _make(self.sampler).step(x, row.row, entries, FunctionDenoiser(answer), noise)
         return x, (entry, outputs)
 
 
@@ -245,7 +247,7 @@ def _levels_called(inner: GridSampler, grid: Grid) -> list[list[float]]:
 
     x = torch.zeros(1, 1, device="meta")  # no values, so that nothing waits for a device
     noise: Any = SimpleNamespace(at=lambda *_: lambda *_, **__: x)
-    integrate(inner, RowByRow(record), x, grid, noise, on_step=lambda *_: calls.append([]))
+    integrate(inner, FunctionDenoiser(record), x, grid, noise, on_step=lambda *_: calls.append([]))
     return calls[:-1]
 
 

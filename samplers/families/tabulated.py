@@ -217,7 +217,7 @@ def correction_weights(sampler: Sampler, grid: Grid) -> list[float]:
     return [both.b[0] - alone.b[0] for both, alone in zip(own, predictor, strict=True)]
 
 
-def compensate(
+def apply_dynamic_compensation(
     table: Table, corrections: Sequence[float], times: Sequence[float], ratios: Sequence[float]
 ) -> Table:
     """Return a table whose images are shifted in time: dynamic compensation (DC-Solver).

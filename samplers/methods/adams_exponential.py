@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..families.exponential import data_moments, data_weights, noise_moments
-from ..families.multistep import Form, Multistep, Startup, adams_row
+from ..families.multistep import ChangeOfVariables, Multistep, Startup, adams_row
 from ..families.stages import LinearStages, Stage, StagesRow, run_stages
 from ..grid import Grid
 from ..loop import GridSampler
@@ -27,7 +27,7 @@ class NoiseEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    memo_coefficients, decay = Form.memo_coefficients, Form.decay
+    memo_coefficients, decay = ChangeOfVariables.memo_coefficients, ChangeOfVariables.decay
     row = adams_row  # type: ignore[assignment]
 
     def variable(self, sigma: float) -> float:

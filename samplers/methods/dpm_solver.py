@@ -172,12 +172,12 @@ class DPMSolverFast(LinearMultistep):
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows, start = [], 0
-        for order in self.groups(grid):
+        for order in self.solver_orders(grid):
             rows += _group_rows(grid.sigma[start : start + order + 1])
             start += order
         return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
 
-    def groups(self, grid: Grid) -> list[int]:
+    def solver_orders(self, grid: Grid) -> list[int]:
         """Return the order of each DPM-Solver step, which is also its number of intervals."""
         threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
         if remainder or not threes:
@@ -185,7 +185,9 @@ class DPMSolverFast(LinearMultistep):
         return [3] * (threes - 1) + [2, 1]
 
     def profile(self, grid: Grid) -> list[int]:
-        return [order for order in self.groups(grid) for _ in range(order)] + [1] * grid.to_zero
+        return [order for order in self.solver_orders(grid) for _ in range(order)] + [
+            1
+        ] * grid.to_zero
 
 
 def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:

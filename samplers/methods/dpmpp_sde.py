@@ -20,7 +20,7 @@ from ..families.exponential import (
 )
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
-from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
+from ..families.noisy_stages import NoisyRow, NoisyStages, NoisyStageState
 from ..registry import register
 from ..types import Source
 from .ancestral import ancestral_row
@@ -71,8 +71,8 @@ class DPMppSDE(NoisyStages):
         s, w = cur ** (1 - self.r) * nxt**self.r, 1 / (2 * self.r)
         to_s, to_nxt = ancestral_row(cur, s, self.eta), ancestral_row(cur, nxt, self.eta)
         total = 1 - to_nxt.a
-        stages = (Mix(cur, 1.0), Mix(s, to_s.a, (1 - to_s.a,), (to_s.c,)))
-        end = Mix(nxt, to_nxt.a, (total * (1 - w), total * w), (0.0, to_nxt.c))
+        stages = (NoisyStageState(cur, 1.0), NoisyStageState(s, to_s.a, (1 - to_s.a,), (to_s.c,)))
+        end = NoisyStageState(nxt, to_nxt.a, (total * (1 - w), total * w), (0.0, to_nxt.c))
         return NoisyRow(stages, end, ((cur, s), (cur, nxt)) if self.eta else ())
 
 

@@ -19,7 +19,7 @@ from ..families.exponential import (
     noise_std,
     strong_order_by_eta,
 )
-from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
+from ..families.noisy_stages import NoisyRow, NoisyStages, NoisyStageState
 from ..registry import register
 from ..types import Source
 
@@ -54,8 +54,10 @@ class SEEDS(NoisyStages):
         for k, to in enumerate((*levels[1:], nxt), 1):
             # standard deviation of each increment, decayed to the level `to`
             noise = tuple(noise_std(a, b, self.eta) * decay(b, to, self.eta) for a, b in spans[:k])
-            points.append(Mix(to, decay(cur, to, self.eta), self.weights(levels[:k], to), noise))
-        return NoisyRow((Mix(cur, 1.0), *points[:-1]), points[-1], spans)
+            points.append(
+                NoisyStageState(to, decay(cur, to, self.eta), self.weights(levels[:k], to), noise)
+            )
+        return NoisyRow((NoisyStageState(cur, 1.0), *points[:-1]), points[-1], spans)
 
 
 @register

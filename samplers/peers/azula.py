@@ -45,7 +45,7 @@ class Azula(Peer):
             on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
             with batch.replace_torch_noise():
                 x = on_grid(_AzulaDenoiser(batch), silent=True, **self.options)(x)
-        return batch.jump(x) if stops else x
+        return batch.jump_to_zero(x) if stops else x
 
 
 class _AzulaDenoiser:

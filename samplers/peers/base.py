@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..base import Declared
 from ..grid import Grid
-from ..types import Denoise, Noise, RowByRow, StepNoise
+from ..types import Denoise, FunctionDenoiser, Noise, StepNoise
 from .locate import resolve
 
 ROUNDING = 3e-6
@@ -58,7 +58,7 @@ class PeerBatch:
         level = self._snap_to_grid(sigma)
         return (x - self.denoised(x, level)) / level
 
-    def jump(self, x: Tensor) -> Tensor:
+    def jump_to_zero(self, x: Tensor) -> Tensor:
         """Return the denoised image of ``x`` if the grid ends at 0, else ``x``.
 
         It is the step to 0 of a peer whose own code stops at the last positive level.
@@ -94,7 +94,7 @@ class PeerBatch:
         noise = self._noise.at(step, *self.grid.sigma[step : step + 2])
         return noise(count, cur=cur, nxt=nxt)
 
-    def draw_once_a_step(self) -> Callable[[], Tensor]:
+    def step_noise_function(self) -> Callable[[], Tensor]:
         """Return a function whose call k, from 0, draws the noise of step k."""
         steps = itertools.count()
 
@@ -251,7 +251,7 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
     x = torch.full((1, 1, 1, 1), grid.sigma[0], dtype=torch.float64)  # some options need images
     with torch.no_grad():
         try:
-            sampler.integrate(PeerBatch(RowByRow(denoise), grid, _ZeroNoise(x), x.dtype), x)
+            sampler.integrate(PeerBatch(FunctionDenoiser(denoise), grid, _ZeroNoise(x), x.dtype), x)
         except ValueError:
             raise
         except Exception as error:

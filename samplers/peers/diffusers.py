@@ -55,7 +55,7 @@ class SchedulerCoordinates(NamedTuple):
     output: Callable[[Tensor, Tensor, float], Tensor]
 
 
-def place_grid(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
+def set_scheduler_levels(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoordinates:
     """Set our levels in a scheduler after ``set_timesteps(len(grid))``; return its coordinates.
 
     ``kind`` is the name of its class without "Scheduler".
@@ -289,11 +289,11 @@ class DiffusersScheduler(Peer):
         levels = batch.grid.positive if stops else batch.grid.sigma
         if len(levels) > 1:
             x = self._run_scheduler(batch, x, Grid(levels))
-        return batch.jump(x) if stops else x
+        return batch.jump_to_zero(x) if stops else x
 
     def _run_scheduler(self, batch: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
         scheduler = self._make_scheduler(grid)
-        coordinates = place_grid(scheduler, self.kind, grid)
+        coordinates = set_scheduler_levels(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):
             scheduler.noise_sampler = batch.draw
         extra = {key: self.options[key] for key in self.step_options}

@@ -64,15 +64,17 @@ class KDiffusion(Peer):
         arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
             arguments["noise_sampler"] = batch.draw
-        with batch.replace_torch_noise(batch.draw_once_a_step()):  # only churn draws through torch
+        with batch.replace_torch_noise(
+            batch.step_noise_function()
+        ):  # only churn draws through torch
             if "sigmas" in takes:
                 return function(batch.denoised, x, batch.levels(x), **arguments)
             ends = {"sigma_min": batch.grid.positive[-1], "sigma_max": batch.grid.positive[0]}
             if ends["sigma_min"] == ends["sigma_max"]:
-                return batch.jump(x)
+                return batch.jump_to_zero(x)
             if "n" in takes:
                 arguments["n"] = len(batch.grid.positive) - 1
-            return batch.jump(function(batch.denoised, x, **ends, **arguments))
+            return batch.jump_to_zero(function(batch.denoised, x, **ends, **arguments))
 
 
 def package_folder(name: str) -> Path:

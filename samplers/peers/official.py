@@ -59,7 +59,7 @@ class DPMSolverOrUniPC(Peer):
         """Return the states after steps on positive levels; then x <- d if the grid ends at 0."""
         steps = len(batch.grid.positive) - 1
         if steps < 1:
-            return batch.jump(x)
+            return batch.jump_to_zero(x)
         options, levels = self.options, batch.levels(x, batch.grid.positive).to(x.dtype)
         order = options.pop("order")
         if self.target == "multistep":
@@ -87,7 +87,7 @@ class DPMSolverOrUniPC(Peer):
             y = solver.sample(
                 as_image_batch(x), steps=count, order=order, skip_type="logSNR", **arguments
             )
-            return batch.jump(y.reshape(x.shape))
+            return batch.jump_to_zero(y.reshape(x.shape))
 
 
 _DPM_SOLVER = {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver"}
@@ -167,7 +167,7 @@ class DiffSampler(Peer):
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
         """Return the states after steps on positive levels; then x <- d if the grid ends at 0."""
         if len(batch.grid.positive) < 2:
-            return batch.jump(x)
+            return batch.jump_to_zero(x)
         levels, options = batch.levels(x, batch.grid.positive), self.options
         module = load_script(clone_file(self.name), "solver_utils")
         if "deis_mode" in options:
@@ -177,7 +177,7 @@ class DiffSampler(Peer):
         net, latents = _DenoiserAsNetwork(batch=batch, shape=x.shape), as_image_batch(x / levels[0])
         sample = self.function(self.name)
         y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
-        return batch.jump(y.reshape(x.shape))
+        return batch.jump_to_zero(y.reshape(x.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +205,7 @@ class EDM(Peer):
             sigma_max=float("inf"),
             round_sigma=lambda s: levels if s.ndim else s,
         )
-        draw = batch.draw_once_a_step()
+        draw = batch.step_noise_function()
         return self.function(self.name)(
             net,
             x.double() / levels[0],

@@ -14,7 +14,7 @@ DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
 """Bounds of relative differences: for float64, for states rounded to float32, and no bound."""
 
 
-class Pair(NamedTuple):
+class NamePair(NamedTuple):
     """One method under our name and under a peer's name.
 
     Attributes:
@@ -41,29 +41,29 @@ _KD = "k-diffusion:sample_"
 _DF_2M = "diffusers:DPMSolverMultistepScheduler"
 _DF = "diffusers:"
 _LAST_STEP_OF_ORDER_4 = "the last step is of order 4, not x <- d"
-_rounded = partial(Pair, within=SINGLE, note="rounds the state to float32 in every step")
-_similar = partial(Pair, within=NEAR)
-_to_zero = partial(Pair, end="zero")
-_dpmpp_3m = partial(Pair, label="DPM++ 3M", note="of order 2")
+_rounded = partial(NamePair, within=SINGLE, note="rounds the state to float32 in every step")
+_similar = partial(NamePair, within=NEAR)
+_to_zero = partial(NamePair, end="zero")
+_dpmpp_3m = partial(NamePair, label="DPM++ 3M", note="of order 2")
 
-PAIRS: tuple[Pair, ...] = (
+PAIRS: tuple[NamePair, ...] = (
     # k-diffusion
-    Pair("euler", f"{_KD}euler", "Euler"),
-    Pair(
+    NamePair("euler", f"{_KD}euler", "Euler"),
+    NamePair(
         "euler_churn(churn=5.0)",
         f"{_KD}euler(s_churn=5.0, s_tmin=0.05, s_tmax=50.0)",
         "Euler, churn",
     ),
-    Pair("euler_ancestral", f"{_KD}euler_ancestral", "Euler a"),
-    Pair("heun", f"{_KD}heun", "Heun"),
-    Pair(
+    NamePair("euler_ancestral", f"{_KD}euler_ancestral", "Euler a"),
+    NamePair("heun", f"{_KD}heun", "Heun"),
+    NamePair(
         "edm_stochastic",
         f"{_KD}heun(s_churn=40.0, s_tmin=0.05, s_tmax=50.0, s_noise=1.003)",
         "Heun, churn",
     ),
-    Pair("dpm_2", f"{_KD}dpm_2", "DPM2"),
-    Pair("dpm_2_ancestral", f"{_KD}dpm_2_ancestral", "DPM2 a"),
-    Pair("lms(through_zero=True)", f"{_KD}lms", "LMS", note=_LAST_STEP_OF_ORDER_4),
+    NamePair("dpm_2", f"{_KD}dpm_2", "DPM2"),
+    NamePair("dpm_2_ancestral", f"{_KD}dpm_2_ancestral", "DPM2 a"),
+    NamePair("lms(through_zero=True)", f"{_KD}lms", "LMS", note=_LAST_STEP_OF_ORDER_4),
     _similar("dpm_solver_fast", f"{_KD}dpm_fast", "DPM fast", note="theirs has levels of its own"),
     _similar(
         "dpm_solver_adaptive_23",
@@ -71,17 +71,17 @@ PAIRS: tuple[Pair, ...] = (
         "DPM adaptive",
         note="another step control, over the batch",
     ),
-    Pair("dpmpp_2s_ancestral", f"{_KD}dpmpp_2s_ancestral", "DPM++ 2S a"),
-    Pair("dpmpp_sde", f"{_KD}dpmpp_sde", "DPM++ SDE"),
-    Pair("dpmpp_2m", f"{_KD}dpmpp_2m", "DPM++ 2M"),
-    Pair("dpmpp_2m_sde", f"{_KD}dpmpp_2m_sde", "DPM++ 2M SDE", fewest=2),
-    Pair(
+    NamePair("dpmpp_2s_ancestral", f"{_KD}dpmpp_2s_ancestral", "DPM++ 2S a"),
+    NamePair("dpmpp_sde", f"{_KD}dpmpp_sde", "DPM++ SDE"),
+    NamePair("dpmpp_2m", f"{_KD}dpmpp_2m", "DPM++ 2M"),
+    NamePair("dpmpp_2m_sde", f"{_KD}dpmpp_2m_sde", "DPM++ 2M SDE", fewest=2),
+    NamePair(
         "dpmpp_2m_sde(solver_type='heun')",
         f"{_KD}dpmpp_2m_sde(solver_type='heun')",
         "DPM++ 2M SDE Heun",
         fewest=2,
     ),
-    Pair(
+    NamePair(
         "dpmpp_3m_sde_published",
         f"{_KD}dpmpp_3m_sde",
         "DPM++ 3M SDE",
@@ -95,13 +95,15 @@ PAIRS: tuple[Pair, ...] = (
     _to_zero("heun", f"{_DF}HeunDiscreteScheduler", "Heun"),
     _to_zero("dpm_2", f"{_DF}KDPM2DiscreteScheduler", "DPM2"),
     _to_zero("dpm_2_ancestral", f"{_DF}KDPM2AncestralDiscreteScheduler", "DPM2 a"),
-    Pair("lms(through_zero=True)", f"{_DF}LMSDiscreteScheduler", "LMS", note=_LAST_STEP_OF_ORDER_4),
-    Pair("ddim", f"{_DF}DDIMScheduler", "DDIM"),
-    Pair("ddim(eta=0.5)", f"{_DF}DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
+    NamePair(
+        "lms(through_zero=True)", f"{_DF}LMSDiscreteScheduler", "LMS", note=_LAST_STEP_OF_ORDER_4
+    ),
+    NamePair("ddim", f"{_DF}DDIMScheduler", "DDIM"),
+    NamePair("ddim(eta=0.5)", f"{_DF}DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
     _to_zero(
         "ddpm", f"{_DF}DDPMScheduler", "DDPM", note="no noise in the last step, wherever it ends"
     ),
-    Pair(
+    NamePair(
         "plms",
         f"{_DF}PNDMScheduler",
         "PLMS",
@@ -109,7 +111,7 @@ PAIRS: tuple[Pair, ...] = (
         end="sigma_min",
         note="the step to 0 is of order 4, not x <- d",
     ),
-    Pair("ipndm(through_zero=True)", f"{_DF}IPNDMScheduler", "", note=_LAST_STEP_OF_ORDER_4),
+    NamePair("ipndm(through_zero=True)", f"{_DF}IPNDMScheduler", "", note=_LAST_STEP_OF_ORDER_4),
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="zero"),
     _rounded("dpmpp_2m(last=(1,))", _DF_2M, "DPM++ 2M", end="sigma_min", most=14),
     _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15),
@@ -133,9 +135,9 @@ PAIRS: tuple[Pair, ...] = (
         "zeab_3(last=(2, 1, 1))", f"{_DF}DEISMultistepScheduler(solver_order=3)", "DEIS", most=15
     ),
     _to_zero("zeab_2", f"{_DF}DEISMultistepScheduler", "DEIS", fewest=16),
-    Pair("unipc_2_published", f"{_DF}UniPCMultistepScheduler", "UniPC"),
-    Pair("unipc_3_published", f"{_DF}UniPCMultistepScheduler(solver_order=3)", "UniPC"),
-    Pair(
+    NamePair("unipc_2_published", f"{_DF}UniPCMultistepScheduler", "UniPC"),
+    NamePair("unipc_3_published", f"{_DF}UniPCMultistepScheduler(solver_order=3)", "UniPC"),
+    NamePair(
         "unipc_2_published(variant='bh1')",
         f"{_DF}UniPCMultistepScheduler(solver_type='bh1')",
         "UniPC",
@@ -156,7 +158,7 @@ PAIRS: tuple[Pair, ...] = (
     ),
     _to_zero("dpmpp_2m_sde", f"{_DF}CosineDPMSolverMultistepScheduler", "DPM++ 2M SDE"),
     _rounded("euler", f"{_DF}FlowMatchEulerDiscreteScheduler", "Euler"),
-    Pair("euler", f"{_DF}FlowMapEulerDiscreteScheduler", "Euler"),
+    NamePair("euler", f"{_DF}FlowMapEulerDiscreteScheduler", "Euler"),
     _rounded("flow_time", f"{_DF}FlowMatchHeunDiscreteScheduler", "Heun", end="zero"),
     _rounded("euler_ancestral(flow=True)", f"{_DF}LTXEulerAncestralRFScheduler", "Euler a"),
     _rounded(
@@ -172,17 +174,17 @@ PAIRS: tuple[Pair, ...] = (
         )
     ),
     # azula
-    Pair("ddim", "azula:DDIMSampler"),
-    Pair("ddpm", "azula:DDPMSampler"),
-    Pair("euler", "azula:EulerSampler"),
-    Pair("heun", "azula:HeunSampler"),
+    NamePair("ddim", "azula:DDIMSampler"),
+    NamePair("ddpm", "azula:DDPMSampler"),
+    NamePair("euler", "azula:EulerSampler"),
+    NamePair("heun", "azula:HeunSampler"),
     *(
-        Pair(f"{ours}_{k}(through_zero=True)", f"azula:{ours[0]}ABSampler(max_order={k})")
+        NamePair(f"{ours}_{k}(through_zero=True)", f"azula:{ours[0]}ABSampler(max_order={k})")
         for ours in ("zab", "vab")
         for k in (1, 2, 3, 4)
     ),
     *(
-        Pair(f"{ours}_{k}", f"azula:{ours[0]}EABSampler(max_order={k})")
+        NamePair(f"{ours}_{k}", f"azula:{ours[0]}EABSampler(max_order={k})")
         for ours in ("zeab", "xeab")
         for k in (1, 2, 3, 4)
     ),
@@ -196,10 +198,10 @@ PAIRS: tuple[Pair, ...] = (
         note="theirs is explicit in sigma for the drift, in sigma^2 for the noise",
     ),
     # torchsde
-    Pair("euler_maruyama", "torchsde:euler"),
+    NamePair("euler_maruyama", "torchsde:euler"),
     # official repositories
     _to_zero("dpmpp_2m(last=(1, 1))", "dpm-solver:multistep", "DPM++ 2M", most=10),
-    Pair("dpmpp_2m", "dpm-solver:multistep", "DPM++ 2M", fewest=11),
+    NamePair("dpmpp_2m", "dpm-solver:multistep", "DPM++ 2M", fewest=11),
     _dpmpp_3m(
         "dpmpp_3m_published(last=(2, 1, 1))",
         "dpm-solver:multistep(max_order=3)",
@@ -207,31 +209,33 @@ PAIRS: tuple[Pair, ...] = (
         end="zero",
     ),
     _dpmpp_3m("dpmpp_3m_published", "dpm-solver:multistep(max_order=3)", fewest=11),
-    Pair("dpm_solver_2m", "dpm-solver:multistep(algorithm_type='dpmsolver')", "", fewest=11),
-    Pair(
+    NamePair("dpm_solver_2m", "dpm-solver:multistep(algorithm_type='dpmsolver')", "", fewest=11),
+    NamePair(
         "dpm_solver_3m_published",
         "dpm-solver:multistep(algorithm_type='dpmsolver', max_order=3)",
         "",
         fewest=11,
         note="of order 2",
     ),
-    Pair("dpmpp_2s", "dpm-solver:singlestep_fixed"),
-    Pair("dpmpp_3s", "dpm-solver:singlestep_fixed(max_order=3)"),
-    Pair("dpm_solver_2", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver')"),
-    Pair("dpm_solver_3", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver', max_order=3)"),
+    NamePair("dpmpp_2s", "dpm-solver:singlestep_fixed"),
+    NamePair("dpmpp_3s", "dpm-solver:singlestep_fixed(max_order=3)"),
+    NamePair("dpm_solver_2", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver')"),
+    NamePair(
+        "dpm_solver_3", "dpm-solver:singlestep_fixed(algorithm_type='dpmsolver', max_order=3)"
+    ),
     _to_zero("unipc_3(last=(2, 1, 1), variant='bh1')", "UniPC:multistep", "UniPC"),
     _to_zero("unipc_3(last=(2, 1, 1))", "UniPC:multistep(variant='bh2')", "UniPC"),
     _to_zero("unipc_2(last=(1, 1))", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC"),
-    Pair("unipc_3_published(variant='bh1')", "UniPC:multistep", "UniPC", end="sigma_min"),
-    Pair("unipc_3_published", "UniPC:multistep(variant='bh2')", "UniPC", end="sigma_min"),
-    Pair(
+    NamePair("unipc_3_published(variant='bh1')", "UniPC:multistep", "UniPC", end="sigma_min"),
+    NamePair("unipc_3_published", "UniPC:multistep(variant='bh2')", "UniPC", end="sigma_min"),
+    NamePair(
         "unipc_2_published", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC", end="sigma_min"
     ),
-    Pair("euler", "diff-sampler:euler_sampler"),
-    Pair("heun", "diff-sampler:heun_sampler"),
-    Pair("dpm_2", "diff-sampler:dpm_2_sampler"),
-    Pair("ipndm", "diff-sampler:ipndm_sampler"),
-    Pair("ipndm_3", "diff-sampler:ipndm_sampler(max_order=3)"),
+    NamePair("euler", "diff-sampler:euler_sampler"),
+    NamePair("heun", "diff-sampler:heun_sampler"),
+    NamePair("dpm_2", "diff-sampler:dpm_2_sampler"),
+    NamePair("ipndm", "diff-sampler:ipndm_sampler"),
+    NamePair("ipndm_3", "diff-sampler:ipndm_sampler(max_order=3)"),
     *(
         _similar(
             f"deis_tab_{k}",

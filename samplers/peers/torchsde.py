@@ -51,7 +51,7 @@ class TorchSDE(Peer):
                 # the solver cuts it off at the end of the span: one step, for any rounding
                 step = 2 * (cur - nxt)
                 y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
-        return batch.jump(y.reshape(shape))
+        return batch.jump_to_zero(y.reshape(shape))
 
 
 class _ReverseSDE:

@@ -200,7 +200,7 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
     return [*path, last]
 
 
-def even_path(cost: Matrix, steps: int) -> list[int]:
+def minimax_path(cost: Matrix, steps: int) -> list[int]:
     """Return the path whose largest step cost is least; ties go to the least sum of squared costs.
 
     Where costs vary smoothly and the nodes are dense, all steps then cost the same. The
@@ -238,7 +238,7 @@ class FineGridSearch:
     size: str
 
     @property
-    def most(self) -> int:
+    def max_steps(self) -> int:
         """Largest number of steps from sigma_max to sigma_min."""
         return len(self.levels) - 1
 
@@ -258,9 +258,9 @@ class FineGridSearch:
             raise ValueError(f"{self.name} was searched {ends}")
         end = (0.0,) if to_zero else ()
         jumps = n - len(end)
-        if jumps > self.most:
+        if jumps > self.max_steps:
             raise ValueError(
-                f"{self.name} searched {self.most} steps, too few for {n}; "
+                f"{self.name} searched {self.max_steps} steps, too few for {n}; "
                 f"give it {self.size}={jumps} or more"
             )
         path = self.path(jumps) if jumps else [0]
@@ -272,7 +272,7 @@ class FineGridSearch:
 
 
 @dataclass(frozen=True, eq=False)
-class Searched(FineGridSearch):
+class CheapestPathSearch(FineGridSearch):
     """Schedule found on one model: the cheapest path through a fine grid of levels.
 
     Attributes:
@@ -293,12 +293,12 @@ class Searched(FineGridSearch):
         return cheapest_path(self.cost, jumps, self.weight)
 
 
-class Equalised(Searched):
-    """Schedule found on one model, whose steps have about equal costs (:func:`even_path`)."""
+class MinimaxPathSearch(CheapestPathSearch):
+    """Schedule found on one model, whose steps have about equal costs (:func:`minimax_path`)."""
 
     def path(self, jumps: int) -> list[int]:
-        """Return indices in ``levels``: the :func:`even_path` of ``jumps`` steps."""
-        return even_path(self.cost, jumps)
+        """Return indices in ``levels``: the :func:`minimax_path` of ``jumps`` steps."""
+        return minimax_path(self.cost, jumps)
 
 
 # Trained steps of the 10-step lists; their levels are rows of the scaled-linear beta table.

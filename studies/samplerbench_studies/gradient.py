@@ -96,7 +96,7 @@ class Unrolled:
     def _run(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return levels ``(n,)`` and the table: weights of state ``(n,)`` and images ``(n, n)``."""
         if self.what != "levels":
-            return self.free.tensors(free)
+            return self.free.levels_and_weights(free)
         levels = self.free.levels(free)
         return levels, *_planned(self.sampler, levels)
 

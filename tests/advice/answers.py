@@ -4,9 +4,9 @@ import numpy as np
 
 from samplerbench.benchmarks.advice.answer import (
     Advice,
-    Best,
     Budget,
     Choice,
+    Recommendation,
     Value,
 )
 from samplerbench.benchmarks.advice.exports import Export
@@ -23,7 +23,7 @@ def choice(sampler="euler", schedule="uniform_time", nfe=8, error=None, **given)
 def best(chosen, library="diffusers", to_default=None, to_best=None, tied=(), **lines):
     values = [Value(*one) if isinstance(one, tuple) else one for one in (to_default, to_best)]
     given = {"code": f"use({chosen.sampler!r})", "remark": ""} | lines
-    return Best(library, chosen, *values, tuple(tied), Export(library, **given))
+    return Recommendation(library, chosen, *values, tuple(tied), Export(library, **given))
 
 
 def budget(nfe, *bests, default=None, **given):

@@ -249,7 +249,7 @@ def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, mon
     found = advise("gaussian", (5, 10), out=tmp_path, minutes=5, only=FEW)
     (one,) = found.budgets
     assert one.nfe == 5
-    assert 10 <= one.tried < one.field
+    assert 10 <= one.tried < one.candidate_count
     assert one.best["python"].lines.code
     assert one.best["python"].choice.error is None
     told = " ".join(found.undecided)

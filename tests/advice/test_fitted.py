@@ -20,7 +20,7 @@ from samplerbench.benchmarks.advice.leader_fits import (
 )
 from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
-from samplerbench.benchmarks.advice.run import BudgetResult, Run
+from samplerbench.benchmarks.advice.run import AdviceRun, BudgetResult
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.shard import sample_shard
@@ -263,7 +263,7 @@ class Unsolvable:
 
 def run_of(asked, folder):
     store = MeasurementStore(folder, {})
-    return Run(asked, folder, None, None, None, store, Unsolvable(), 1.0, [6], None)
+    return AdviceRun(asked, folder, None, None, None, store, Unsolvable(), 1.0, [6], None)
 
 
 def test_nothing_is_solved_for_what_there_is_no_time_for(asked, tmp_path):

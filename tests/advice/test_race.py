@@ -27,8 +27,8 @@ from samplerbench.benchmarks.advice.race import (
     log_error,
     log_ratio,
 )
-from samplerbench.benchmarks.advice.races import find_steps_for
-from samplerbench.benchmarks.advice.run import BudgetResult, Clock, OutOfTime, Run
+from samplerbench.benchmarks.advice.races import set_endpoint_steps
+from samplerbench.benchmarks.advice.run import AdviceRun, BudgetResult, Clock, OutOfTime
 from samplerbench.benchmarks.running.executors import Failure
 
 RUNGS = (4, 8, 16, 32, 64)
@@ -267,7 +267,7 @@ def test_find_steps_for__does_not_keep_what_less_time_or_coarser_samplers_settle
         ends.set_steps = lambda _: seen.append(name) or setattr(ends, "steps", min(most, 512))
         run = SimpleNamespace(store=MeasurementStore(tmp_path, {}), endpoints=ends)
         run.draw_samples = lambda *_: []
-        find_steps_for(run, [SimpleNamespace(cell=SimpleNamespace(key=name))], 4)
+        set_endpoint_steps(run, [SimpleNamespace(cell=SimpleNamespace(key=name))], 4)
         return ends.steps, ends.most
 
     assert settle("euler", 128) == (128, 128)
@@ -333,7 +333,7 @@ def test_measure_squares__stores_no_failure_of_the_machine(tmp_path, failure, ag
     made = []
     entry = SimpleNamespace(cell=SimpleNamespace(key="heun"))
     for _ in range(2):
-        run = object.__new__(Run)
+        run = object.__new__(AdviceRun)
         run.endpoints = SimpleNamespace(steps=64, solve=lambda *_: None)
         run.store, run.failures = MeasurementStore(tmp_path, {}), {}
         run.draw_samples = lambda todo, *_: made.append(1) or [(key, failure) for key in todo]

@@ -258,13 +258,13 @@ def test_alternatives__are_what_the_headline_compares_with_where_the_default_dra
         "With 8 evaluations the recommendation is 2 times closer [1.7, 2.5] than UniPC"
     )
     cell = table_row(one, "diffusers").own_solvers
-    assert cell.whole == "2 × closer [1.7, 2.5] (UniPCMultistepScheduler at its defaults)"
-    assert table_row(one, "diffusers").now.whole == "not compared (it draws noise)"
+    assert cell.full_text == "2 × closer [1.7, 2.5] (UniPCMultistepScheduler at its defaults)"
+    assert table_row(one, "diffusers").now.full_text == "not compared (it draws noise)"
 
 
 def test_default__without_an_error_is_said_to_draw_noise_only_if_it_does():
     late = simple(8, None, default=choice("heun", "karras", 8))
-    assert table_row(late, "diffusers").now.whole == "not compared (time ran out)"
+    assert table_row(late, "diffusers").now.full_text == "not compared (time ran out)"
     assert not any("adds noise" in text for text in said(late))
     assert any("adds noise" in text for text in said(beside_noise()))
 
@@ -283,7 +283,7 @@ def test_own_solver_in_words__is_one_notion_by_the_name_that_users_know():
         "the solvers of k-diffusion that were tried."
     ]
     cell = table_row(one, "k-diffusion").own_solvers
-    assert cell.whole == "4 × closer [3.6, 4.5] (lms on tuned levels)"
+    assert cell.full_text == "4 × closer [3.6, 4.5] (lms on tuned levels)"
     assert own_solver_in_words(auto) == (
         "Without numbers: lms on tuned levels of k-diffusion has 4 times the error [3.6, 4.5]."
     )
@@ -309,5 +309,5 @@ def test_coverage__is_said_with_the_best_that_was_tried():
         "12 to 40 of up to 140 with 8 and 10 evaluations." in text for text in said(one, more)
     )
     best_of_all = budget(8, best(choice("auto", "", 8, (0.01, 0.009, 0.02)), "python"), left_out=95)
-    assert table_row(best_of_all, "python").best.whole == "the best of 40 tried (of 135)"
+    assert table_row(best_of_all, "python").best.full_text == "the best of 40 tried (of 135)"
     assert table_row(replace(best_of_all, left_out=0), "python").best.text == "the best of all 40"

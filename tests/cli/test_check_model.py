@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks import checking
 from samplerbench.benchmarks.advice.request import load_subject
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.common.console import Warnings
+from samplerbench.benchmarks.cli.common.console import WarningHandler
 from samplerbench.benchmarks.conformance.models import Checked
 from samplerbench.benchmarks.conformance.models.fit import Check
 from samplerbench.models import make_model
@@ -234,7 +234,7 @@ def test_check_model__the_set_of_weights_that_a_user_names_is_no_choice(tmp_path
 
 
 def test_warnings__notes_and_warnings_are_said_once(capsys):
-    handler = Warnings()
+    handler = WarningHandler()
     for level in (logging.INFO, logging.WARNING, logging.WARNING):
         handler.handle(logging.makeLogRecord({"msg": f"a {level}", "levelno": level}))
     assert capsys.readouterr().err == "note: a 20\nwarning: a 30\n"

@@ -17,7 +17,7 @@ from rich.console import Console
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import MACHINE, STUDIES
 from samplerbench.benchmarks.running import progress
-from samplerbench.benchmarks.running.progress import Reporter
+from samplerbench.benchmarks.running.progress import ProgressReporter
 
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 VISIBLE = sorted(name for name, command in COMMANDS.items() if not command.hidden)
@@ -155,15 +155,15 @@ def test_progress__has_cells_stage_and_the_time_left(monkeypatch, is_terminal):
     console = Console(file=out, force_terminal=is_terminal, width=80, color_system=None)
     stage = "fashion: converged endpoints of 64 samples, and more words than a terminal has"
     with (
-        Reporter(console, dict.fromkeys("abc", 0.0), 100.0) as report,
+        ProgressReporter(console, dict.fromkeys("abc", 0.0), 100.0) as report,
         report.track_part(stage, 100.0),
     ):
         for _ in range(5):
-            report.evaluations(1.0)
+            report.add_evaluations(1.0)
             time.sleep(0.1)
         report.end_cell("b")
         time.sleep(0.2)
-        report.limit_time(60)
+        report.show_time_limit(60)
         time.sleep(0.2)
     text = out.getvalue()
     assert re.search(r"1/3 cells, 0:\d\d left", text)

@@ -10,7 +10,7 @@ from looping import each
 from rich.console import Console
 
 from samplerbench.benchmarks.conformance import check_sampler, order, print_conformance
-from samplerbench.benchmarks.conformance.basic_checks import check_twin
+from samplerbench.benchmarks.conformance.basic_checks import check_same_as
 from samplerbench.benchmarks.conformance.check import Conformance
 from samplerbench.benchmarks.conformance.order import rms
 from samplerbench.benchmarks.conformance.problems import (
@@ -129,11 +129,11 @@ def test_result_is_plain_data_and_prints() -> None:
 
 def test_check__names_the_registered_sampler_that_takes_the_same_steps():
     renamed = type("Renamed", (type(make("dpmpp_2m")),), {"name": "renamed"})
-    found = next(check for check in check_twin(renamed()) if check.name == "same as")
+    found = next(check for check in check_same_as(renamed()) if check.name == "same as")
     assert (found.mark, "takes the steps of dpmpp_2m" in found.detail) == ("measured", True)
-    assert not list(check_twin(make("dpmpp_2m")))
+    assert not list(check_same_as(make("dpmpp_2m")))
 
 
 def test_check__no_registered_sampler_takes_the_steps_of_another_without_saying_so():
     silent = [make(name) for name in names() if not make(name).same_as]
-    assert not [sampler.name for sampler in silent if list(check_twin(sampler))]
+    assert not [sampler.name for sampler in silent if list(check_same_as(sampler))]

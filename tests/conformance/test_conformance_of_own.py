@@ -11,10 +11,9 @@ from samplerbench.samplers.methods.ancestral import DDPM
 from samplerbench.samplers.methods.edm import Euler, Heun
 
 SOURCE = Source("", "", "")
-frozen = dataclass(frozen=True, kw_only=True)
 
 
-@frozen
+@dataclass(frozen=True, kw_only=True)
 class DividesByTheDifferenceOfSteps(Euler):
     """NaN wherever a step is as long as the one before; on karras grids it is Euler's method."""
 
@@ -35,7 +34,7 @@ def test_check_sampler__a_sampler_that_is_nan_on_some_grids_fails_with_its_name(
     )
 
 
-@frozen
+@dataclass(frozen=True, kw_only=True)
 class AllInOneCall(Declared):
     """Euler's method in a function of its own, declared of order 2."""
 
@@ -56,7 +55,7 @@ def test_diagnose__equal_orders_on_even_and_uneven_steps_blame_no_ratio_of_steps
     assert not any("ratio of neighbouring steps" in sentence for sentence in why)
 
 
-@frozen
+@dataclass(frozen=True, kw_only=True)
 class Loud(DDPM):
     """The noise of each step is 2 % too large, which hides the bias of 128 steps."""
 
@@ -64,7 +63,7 @@ class Loud(DDPM):
         return [row._replace(c=1.02 * row.c) for row in super().plan(grid)]
 
 
-@frozen
+@dataclass(frozen=True, kw_only=True)
 class Coin(DDPM):
     """Noise of two values, 1.3 times too large: no exact moments show it."""
 
@@ -87,7 +86,7 @@ def test_check_sampler__moments_of_samples_judge_what_is_not_affine_in_its_noise
     assert check_sampler("predictor_corrector").passed  # it declares no order
 
 
-@frozen
+@dataclass(frozen=True, kw_only=True)
 class Single(Declared):
     """Runge-Kutta of order 4 in float32; ``order`` is what it declares."""
 
@@ -112,7 +111,7 @@ class Single(Declared):
         return y.to(x.dtype)
 
 
-@frozen
+@dataclass(frozen=True, kw_only=True)
 class SingleHeun(Heun):
     """Heun's method in float32, declared of order 3."""
 

@@ -12,8 +12,8 @@ from networks import network
 from samplerbench.benchmarks.advice.exports import comfyui, export, missing
 from samplerbench.benchmarks.advice.exports.diffusers import scaled_scheduler
 from samplerbench.benchmarks.advice.exports.diffusers_schedulers import (
-    coordinates_of,
     own_scheduler,
+    pipeline_units_of,
 )
 from samplerbench.benchmarks.advice.exports.k_diffusion import find_function_call
 from samplerbench.models import make_model
@@ -47,7 +47,7 @@ def of_diffusers(spec: str, kind: str) -> str:
     """The scheduler that takes a sampler's steps, in short."""
     sampler = make(spec)
     for where, grid in GRIDS.items():
-        of = coordinates_of(MODELS[kind])
+        of = pipeline_units_of(MODELS[kind])
         if (scaled := scaled_scheduler(sampler, grid, of)) is not None:
             return f"{scaled.name.removesuffix('Scheduler')}{where}"
         if (found := own_scheduler(sampler, grid, of.kind)) is not None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import samplerbench.benchmarks.api  # noqa: F401 - else it keeps what is patched when it loads
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.common.console import Warnings
+from samplerbench.benchmarks.cli.common.console import WarningHandler
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -107,7 +107,7 @@ def watchdog(seconds=SECONDS):
 @contextlib.contextmanager
 def warned():
     """Within, warnings are printed as the command line prints them."""
-    said = Warnings()
+    said = WarningHandler()
     logging.getLogger("samplerbench").addHandler(said)
     yield
     logging.getLogger("samplerbench").removeHandler(said)

@@ -27,7 +27,7 @@ def test_a_run_of_the_first_release_opens(caplog):
     for cell in run.cells():
         assert run.missing_shards(cell, 16) == []
         assert run.read_shard(cell, 0, 16)["endpoint"].shape == (4, 2)
-        assert run.influence(cell)
+        assert run.read_influence(cell)
     assert not run.predates_checksums
     assert not caplog.text
 

@@ -23,7 +23,7 @@ from samplerbench.benchmarks.metrics import (
 )
 from samplerbench.benchmarks.metrics.estimators.expansion import expand
 from samplerbench.benchmarks.metrics.estimators.rows import rows_of
-from samplerbench.benchmarks.metrics.estimators.second_order import interval, sum_of_noise
+from samplerbench.benchmarks.metrics.estimators.second_order import add_distance_noise, interval
 from samplerbench.models import make_model
 
 POOL, D, REPLICATES = 20_000, 16, 100
@@ -249,7 +249,7 @@ def test_the_second_order_is_what_the_value_scatters_by_at_zero_and_the_error_co
             expand(FrechetReference.of(q), rows_of(r), p, with_noise=True).noise
             for p, q, r in ((a, b, x), (b, a, y))
         ]
-        noise = sum_of_noise([side for side in sides if side])
+        noise = add_distance_noise([side for side in sides if side])
         assert (both.low, both.high) == pytest.approx(
             interval(both.value, both.se, noise, 8 / 9), rel=1e-9
         )

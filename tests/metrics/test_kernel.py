@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.benchmarks.metrics import kid
-from samplerbench.benchmarks.metrics.estimators.second_order import Noise, interval
+from samplerbench.benchmarks.metrics.estimators.second_order import DistanceNoise, interval
 from samplerbench.results.comparison.estimates import Estimate, difference
 from samplerbench.results.text import Z95
 from samplerbench_studies.calibration.law import Law
@@ -144,7 +144,7 @@ def test_the_interval_is_that_of_influences_and_of_pairs_one_by_one(seed, n, m, 
     cross = 2 * pairs_x / n**2 + 2 * pairs_y / m**2 - 4 * pairs_xy / (n * m)
     found = kid(x, y)
     se = np.sqrt(u.var(ddof=1) / n + v.var(ddof=1) / m)
-    expected = interval(found.value, se, Noise(second, third, cross))
+    expected = interval(found.value, se, DistanceNoise(second, third, cross))
     assert (found.low, found.high) == pytest.approx(expected, rel=1e-6, abs=1e-9)
     assert 0 <= found.low <= max(found.value, 0) <= found.high
 

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.metrics import (
     population_estimate,
 )
 from samplerbench.benchmarks.metrics.estimators.frechet import standard_error
-from samplerbench.benchmarks.metrics.estimators.rows import HeldRows, Pieces, Rows, block_size
+from samplerbench.benchmarks.metrics.estimators.rows import InMemoryRows, Pieces, Rows, block_size
 
 exact = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -27,7 +27,7 @@ def cut(draw) -> tuple[np.ndarray, list[Rows]]:
     x = np.random.default_rng(n).standard_normal((n, 3)).astype(np.float16).astype(np.float64)
     ends = sorted(draw(st.lists(st.integers(0, n), max_size=5)))
     pieces = np.split(np.concatenate([x, x[:2]]).astype(np.float16), ends)  # the last has too many
-    return x, [HeldRows(x, size), Pieces(x.shape, lambda: iter(pieces), size)]
+    return x, [InMemoryRows(x, size), Pieces(x.shape, lambda: iter(pieces), size)]
 
 
 @exact
@@ -47,7 +47,9 @@ def test_however_rows_are_cut_they_are_the_same(found: tuple[np.ndarray, list[Ro
         if rows.size >= len(x):
             np.testing.assert_array_equal(taken, x[numbers])
         np.testing.assert_array_equal(np.sort(taken, axis=0), np.sort(x[numbers], axis=0))
-        np.testing.assert_array_equal(np.asarray(rows.each(lambda y: -y[:, :2], (2,))), -x[:, :2])
+        np.testing.assert_array_equal(
+            np.asarray(rows.map_blocks(lambda y: -y[:, :2], (2,))), -x[:, :2]
+        )
 
 
 @exact
@@ -82,7 +84,7 @@ def numbers(x: np.ndarray | Rows, y: np.ndarray | Rows) -> list[np.ndarray]:
 def test_numbers_do_not_depend_on_the_size_of_blocks(size: int) -> None:
     """Bit for bit where one block holds all, as an array; else to rounding."""
     x, y = (np.random.default_rng(k).standard_t(6, (n, 5)) for k, n in ((1, 300), (2, 200)))
-    whole, blocked = numbers(x, y), numbers(HeldRows(x, size), HeldRows(y, size))
+    whole, blocked = numbers(x, y), numbers(InMemoryRows(x, size), InMemoryRows(y, size))
     for a, b in zip(whole, blocked, strict=True):
         if size >= 300:
             np.testing.assert_array_equal(a, b)
@@ -107,14 +109,17 @@ KNOWN = {
 @pytest.mark.parametrize("size", [50, 300])
 def test_numbers_are_those_of_before_there_were_blocks(size: int) -> None:
     x, y = (np.random.default_rng(k).standard_t(6, (n, 5)) for k, n in ((1, 300), (2, 200)))
-    one, influence, two, _, _, rest, _ = numbers(HeldRows(x, size), HeldRows(y, size))
+    one, influence, two, _, _, rest, _ = numbers(InMemoryRows(x, size), InMemoryRows(y, size))
     for found, known in zip((one, influence[:3], two, rest[:4]), KNOWN.values(), strict=True):
         np.testing.assert_allclose(found, known, rtol=1e-10, atol=1e-13)
 
 
 def test_fewer_samples_than_features_are_measured_in_blocks_too() -> None:
     x, y = (np.random.default_rng(k).standard_normal((n, 12)) for k, n in ((1, 9), (2, 30)))
-    whole, blocked = population_estimate(x, y), population_estimate(HeldRows(x, 4), HeldRows(y, 4))
+    whole, blocked = (
+        population_estimate(x, y),
+        population_estimate(InMemoryRows(x, 4), InMemoryRows(y, 4)),
+    )
     assert blocked.value == pytest.approx(whole.value, rel=1e-9)
     np.testing.assert_allclose(blocked.influence, whole.influence, rtol=1e-8, atol=1e-9)
 
@@ -123,7 +128,7 @@ def test_samples_that_diverged_are_counted_over_all_blocks() -> None:
     x = np.zeros((30, 2))
     x[[11, 12, 29], 0] = np.nan, np.inf, 1e80
     ref = FrechetReference(np.zeros(2), np.eye(2))
-    for rows in (x, HeldRows(x, 5), Pieces(x.shape, lambda: iter(np.split(x, 3)), 5)):
+    for rows in (x, InMemoryRows(x, 5), Pieces(x.shape, lambda: iter(np.split(x, 3)), 5)):
         with pytest.raises(ValueError, match=r"^3 of 30 samples are not finite"):
             estimate(ref, rows)
 

@@ -10,15 +10,15 @@ from scipy.stats import norm
 
 from samplerbench.benchmarks.metrics.estimators.second_order import (
     LIMIT,
-    Noise,
-    compute_noise,
+    DistanceNoise,
+    add_distance_noise,
+    compute_distance_noise,
     end_shift,
     interval,
-    sum_of_noise,
 )
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
-NONE = Noise(0.0, 0.0, 0.0)
+NONE = DistanceNoise(0.0, 0.0, 0.0)
 
 
 def brute_force(
@@ -59,7 +59,7 @@ def test_noise_is_that_of_all_pairs(d: int) -> None:
         + 0.25 * s.sum()
     )
     square, cross = brute_force(influence, c, z, w)
-    found = compute_noise(influence, lambda: iter([(slice(0, len(c)), c, z)]), w, own)
+    found = compute_distance_noise(influence, lambda: iter([(slice(0, len(c)), c, z)]), w, own)
     # eigenvalues of w below 1e-4 of the largest are left out
     assert found.second == pytest.approx(square / (2 * n**2), rel=1e-3)
     assert found.cross * found.unit**3 == pytest.approx(cross / n**2, rel=1e-9)
@@ -67,7 +67,7 @@ def test_noise_is_that_of_all_pairs(d: int) -> None:
 
 
 def test_too_few_samples_have_no_noise_of_second_order() -> None:
-    assert compute_noise(np.zeros(3), lambda: iter(()), np.eye(2), np.zeros(3)) == NONE
+    assert compute_distance_noise(np.zeros(3), lambda: iter(()), np.eye(2), np.zeros(3)) == NONE
 
 
 @given(st.floats(-5, 5), st.floats(0.01, 2))
@@ -80,7 +80,7 @@ def test_without_second_order_it_is_value_and_error_cut_off_at_zero(
 
 def test_what_is_counted_twice_is_taken_out_only_beside_a_first_order() -> None:
     def half(se: float, second: float) -> float:
-        low, high = interval(100.0, se, Noise(second, 0.0, 0.0), 8 / 9, z=1.0)
+        low, high = interval(100.0, se, DistanceNoise(second, 0.0, 0.0), 8 / 9, z=1.0)
         return (high - low) / 2
 
     assert half(2.0, 2.0) == pytest.approx(2.0)  # all of it second order, or more
@@ -108,18 +108,18 @@ def test_the_rise_is_small_for_small_shifts() -> None:
 
 def test_skewness_moves_one_end_alone_and_not_for_ever() -> None:
     plain, some, more, limit = (
-        interval(10.0, 1.0, Noise(0.0, third, 0.0)) for third in (0.0, 0.3, 0.5, 9.0)
+        interval(10.0, 1.0, DistanceNoise(0.0, third, 0.0)) for third in (0.0, 0.3, 0.5, 9.0)
     )
     assert plain[0] == some[0] == limit[0]
     assert plain[1] < some[1] < more[1] < limit[1]
     assert limit[1] == pytest.approx(plain[1] + end_shift(LIMIT))
-    other = interval(10.0, 1.0, Noise(0.0, -0.5, 0.0))
+    other = interval(10.0, 1.0, DistanceNoise(0.0, -0.5, 0.0))
     assert other[1] == plain[1]
     assert plain[0] - other[0] == pytest.approx(more[1] - plain[1])
-    assert interval(10.0, 1.0, Noise(0.0, -9.0, 0.0))[0] == pytest.approx(
+    assert interval(10.0, 1.0, DistanceNoise(0.0, -9.0, 0.0))[0] == pytest.approx(
         plain[0] - end_shift(LIMIT)
     )
-    assert interval(10.0, 1.0, Noise(0.0, 0.0, 0.3))[1] > plain[1]
+    assert interval(10.0, 1.0, DistanceNoise(0.0, 0.0, 0.3))[1] > plain[1]
 
 
 @exact
@@ -127,11 +127,11 @@ def test_skewness_moves_one_end_alone_and_not_for_ever() -> None:
 def test_units_do_not_matter(
     value: float, se: float, second: float, third: float, unit: float
 ) -> None:
-    ends = interval(value, se, Noise(second, third, third))
+    ends = interval(value, se, DistanceNoise(second, third, third))
     by_numbers = interval(
-        unit * value, unit * se, Noise(unit**2 * second, unit**3 * third, unit**3 * third)
+        unit * value, unit * se, DistanceNoise(unit**2 * second, unit**3 * third, unit**3 * third)
     )
-    by_unit = interval(unit * value, unit * se, Noise(unit**2 * second, third, third, unit))
+    by_unit = interval(unit * value, unit * se, DistanceNoise(unit**2 * second, third, third, unit))
     for scaled in (by_numbers, by_unit):
         assert scaled == pytest.approx((unit * ends[0], unit * ends[1]), rel=1e-6, abs=1e-9)
 
@@ -141,10 +141,10 @@ def test_two_sides_of_one_shape_have_the_noise_of_one_of_twice_the_covariance() 
 
     Third moments of independent sides add.
     """
-    one = Noise(2.0, 0.5, 0.25)
-    assert sum_of_noise([one]) == pytest.approx(one)
-    assert sum_of_noise([one, one]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
-    assert sum_of_noise([one, NONE]) == pytest.approx(one)
-    halved = Noise(2.0, 0.5 * 8, 0.25 * 8, 0.5)  # the same noise in other units
-    assert sum_of_noise([one, halved]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
-    assert sum_of_noise([Noise(1.0, 0.0, -1.0), NONE]).cross == 0
+    one = DistanceNoise(2.0, 0.5, 0.25)
+    assert add_distance_noise([one]) == pytest.approx(one)
+    assert add_distance_noise([one, one]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
+    assert add_distance_noise([one, NONE]) == pytest.approx(one)
+    halved = DistanceNoise(2.0, 0.5 * 8, 0.25 * 8, 0.5)  # the same noise in other units
+    assert add_distance_noise([one, halved]) == pytest.approx((8.0, 1.0, 1.0, 1.0))
+    assert add_distance_noise([DistanceNoise(1.0, 0.0, -1.0), NONE]).cross == 0

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards import noto_emoji
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.reference import Blocks
+from samplerbench.models.reference import BlockMeansExtractor
 from samplerbench.samplers import NoNoise, karras, make
 
 CAT, CAT_WITH_WRY_SMILE = (0x1F431,), (0x1F63C,)
@@ -126,13 +126,13 @@ def test_a_missing_font_or_list_is_one_sentence(samplerbench, monkeypatch, tmp_p
 
 def test_blocks_are_means_of_pixels():
     x = torch.arange(2 * 3 * 4 * 4, dtype=torch.float32).reshape(2, 3, 4, 4)
-    blocks = Blocks((3, 4, 4), 2)
+    blocks = BlockMeansExtractor((3, 4, 4), 2)
     assert (blocks.dim, blocks.identity) == (12, "blocks-2x2-12")
     found = blocks(x).reshape(2, 3, 2, 2)
     np.testing.assert_array_equal(found[1, 2, 1, 0], x[1, 2, 2:, :2].mean())
-    np.testing.assert_array_equal(Blocks((3, 4, 4), 4)(x), x.flatten(1).numpy())
+    np.testing.assert_array_equal(BlockMeansExtractor((3, 4, 4), 4)(x), x.flatten(1).numpy())
     with pytest.raises(ValueError, match="have no 3 x 3 blocks"):
-        Blocks((3, 4, 4), 3)
+        BlockMeansExtractor((3, 4, 4), 3)
 
 
 def test_samples_are_drawings_on_white():
@@ -192,5 +192,7 @@ def test_its_map_is_right_on_emoji_that_it_has_not_seen(drawn):
     labels = torch.tensor([known[row].label for row in rows])
     found = check_checkpoint(spec, model._net.net, images[rows], labels)
     assert found.passed, found.checks
-    wrong = check_checkpoint(spec.overridden({"sign": "-1"}), model._net.net, images[rows], labels)
+    wrong = check_checkpoint(
+        spec.with_settings({"sign": "-1"}), model._net.net, images[rows], labels
+    )
     assert not wrong.passed

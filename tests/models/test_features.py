@@ -4,7 +4,7 @@ import torch
 
 from samplerbench.models.cards.reference import CHUNK, load_extractor
 from samplerbench.models.exact import GaussianMixture, PointCloud
-from samplerbench.models.reference import Blocks, Identity
+from samplerbench.models.reference import BlockMeansExtractor, Identity
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_shape_and_dtype(extractor, images, features):
 
 def test_identity_and_blocks__no_sample_has_no_features():
     assert Identity((1, 4, 4))(torch.zeros(0, 1, 4, 4)).shape == (0, 16)
-    assert Blocks((1, 4, 4), 2)(torch.zeros(0, 1, 4, 4)).shape == (0, 4)
+    assert BlockMeansExtractor((1, 4, 4), 2)(torch.zeros(0, 1, 4, 4)).shape == (0, 4)
 
 
 def test_exact_models__one_dimension_and_no_sample():

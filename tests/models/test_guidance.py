@@ -13,7 +13,7 @@ from samplerbench.models.denoiser import Denoiser, Wrapper
 from samplerbench.models.exact.cloud import digits_cloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import (
-    Altered,
+    AlteringWrapper,
     ClassifierFree,
     ClassifierGuidance,
 )
@@ -195,7 +195,7 @@ def test_rows_without_a_label_are_not_guided_by_a_classifier() -> None:
     ],
 )
 def test_an_altered_model_does_not_pass_for_the_inner_one(
-    make: Callable[[Denoiser], Altered], name: str
+    make: Callable[[Denoiser], AlteringWrapper], name: str
 ) -> None:
     inner = Fixed(torch.zeros(2, 2))
     inner.classes = 3

@@ -12,10 +12,10 @@ from samplerbench.models import make_model
 from samplerbench.models.exact import GaussianMixture
 from samplerbench.models.guidance import Autoguided, ClassifierFree, ClassifierGuidance
 from samplerbench.models.guidance_formulas import (
-    Linear,
-    Projected,
-    Rescaled,
-    ZeroStar,
+    LinearGuidance,
+    ProjectedGuidance,
+    RescaledGuidance,
+    ZeroStarGuidance,
     make_formula,
 )
 
@@ -24,11 +24,11 @@ X = 2 * torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(1), dtype=t
 LABELS = torch.tensor([0, 1, 1, 0, 1])
 LEVELS = torch.tensor([0.2, 0.7, 1.0, 3.0, 9.0], dtype=torch.float64)
 FORMULAS = [
-    Linear(scale=W),
-    Projected(scale=W, eta=0.3, threshold=1.5),
-    ZeroStar(scale=W, zero_above=5.0),
-    Rescaled(formula=Linear(scale=W)),
-    Rescaled(formula=Projected(scale=W), share=0.4, prediction="x0"),
+    LinearGuidance(scale=W),
+    ProjectedGuidance(scale=W, eta=0.3, threshold=1.5),
+    ZeroStarGuidance(scale=W, zero_above=5.0),
+    RescaledGuidance(formula=LinearGuidance(scale=W)),
+    RescaledGuidance(formula=ProjectedGuidance(scale=W), share=0.4, prediction="x0"),
 ]
 
 
@@ -56,7 +56,7 @@ def guided(formula, sigma=1.0, x=X, labels=LABELS):
 
 
 def test_zero_star__a_free_velocity_of_zero_gives_the_labels_velocity_alone():
-    formula, label = ZeroStar(scale=W), torch.ones(2, 3, dtype=torch.float64)
+    formula, label = ZeroStarGuidance(scale=W), torch.ones(2, 3, dtype=torch.float64)
     assert torch.equal(formula.combine(label, torch.zeros_like(label)), W * label)
 
 
@@ -67,11 +67,11 @@ def test_projected__algorithm_1_of_the_paper(sigma):
     change = (d - f) * (threshold / sizes(d - f)).clamp(max=1)
     parallel = inner(change, d) / inner(d, d) * d
     expected = d + (W - 1) * (change - parallel + 0.3 * parallel)
-    got = guided(Projected(scale=W, eta=0.3, threshold=threshold), sigma)
+    got = guided(ProjectedGuidance(scale=W, eta=0.3, threshold=threshold), sigma)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
-    linear = guided(Projected(scale=W, eta=1.0), sigma)
+    linear = guided(ProjectedGuidance(scale=W, eta=1.0), sigma)
     torch.testing.assert_close(linear, guided(W, sigma), rtol=0, atol=1e-12)
-    assert torch.equal(guided(Projected(scale=1.0), sigma), d)
+    assert torch.equal(guided(ProjectedGuidance(scale=1.0), sigma), d)
 
 
 def test_projected__momentum_tends_to_another_scale():
@@ -81,7 +81,7 @@ def test_projected__momentum_tends_to_another_scale():
     for _ in range(60):
         total = (d - f) + beta * total
     along = total - inner(total, d) / inner(d, d) * d
-    same = guided(Projected(scale=1 + (W - 1) / (1 - beta)))
+    same = guided(ProjectedGuidance(scale=1 + (W - 1) / (1 - beta)))
     torch.testing.assert_close(d + (W - 1) * along, same, rtol=0, atol=1e-12)
 
 
@@ -93,10 +93,12 @@ def test_zero_star__the_best_fit_and_the_velocity_of_the_flow(sigma):
     v, u = (state - d) / t, (state - f) / t
     fit = inner(v, u) / inner(u, u)
     expected = state - t * ((1 - W) * fit * u + W * v)
-    torch.testing.assert_close(guided(ZeroStar(scale=W), sigma), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        guided(ZeroStarGuidance(scale=W), sigma), expected, rtol=0, atol=1e-12
+    )
     residual = v - fit * u
     assert float(inner(residual, u).abs().max()) < 1e-12  # the least squares fit
-    zero = guided(ZeroStar(scale=W, zero_above=0.1), sigma)
+    zero = guided(ZeroStarGuidance(scale=W, zero_above=0.1), sigma)
     torch.testing.assert_close(zero, state, rtol=0, atol=1e-14)  # Euler's step leaves x_t as it is
 
 
@@ -107,17 +109,17 @@ def test_rescaled__the_spread_is_that_of_the_label(prediction, k):
     p, q = (X - k * d) / sigma, (X - k * both) / sigma
     ratio = (p.flatten(1).std(1) / q.flatten(1).std(1)).reshape(-1, 1, 1)
     expected = (X - sigma * q * (0.7 * ratio + 0.3)) / k
-    got = guided(Rescaled(formula=Linear(scale=W), prediction=prediction), sigma)
+    got = guided(RescaledGuidance(formula=LinearGuidance(scale=W), prediction=prediction), sigma)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
     full = X - k * guided(
-        Rescaled(formula=Linear(scale=W), prediction=prediction, share=1.0), sigma
+        RescaledGuidance(formula=LinearGuidance(scale=W), prediction=prediction, share=1.0), sigma
     )
     torch.testing.assert_close(full.flatten(1).std(1), sigma * p.flatten(1).std(1))
 
 
 @each("prediction", ["eps", "v", "flow"])
 def test_linear__every_prediction_gives_the_same_image(prediction):
-    same = guided(Linear(scale=W, prediction=prediction), LEVELS)
+    same = guided(LinearGuidance(scale=W, prediction=prediction), LEVELS)
     torch.testing.assert_close(same, guided(W, LEVELS), rtol=0, atol=1e-12)
 
 
@@ -163,7 +165,7 @@ def test_make_formula__options_names_and_mistakes():
     )
     assert model.name == f"{name}(guidance=5,apg(threshold=2.5),rescale=0.5)"
     assert make_model(name, guidance=5).name == f"{name}(guidance=5)"
-    assert make_formula(2.0, "zero_star") == ZeroStar(scale=2.0)
+    assert make_formula(2.0, "zero_star") == ZeroStarGuidance(scale=2.0)
     assert make_formula(2.0, None, {"share": 1, "prediction": "eps"}).text.endswith(
         "prediction=eps"
     )
@@ -180,4 +182,4 @@ def test_make_formula__options_names_and_mistakes():
             make_formula(2.0, spec, rescale)
     with pytest.raises(ValueError, match="guidance without a scale"):
         make_model(name, guidance_formula="apg")
-    assert math.isinf(Projected(scale=1.0).threshold)
+    assert math.isinf(ProjectedGuidance(scale=1.0).threshold)

@@ -21,7 +21,11 @@ from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser, level_column
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import Autoguided, ClassifierFree, ClassifierGuidance
-from samplerbench.models.guidance_formulas import Projected, Rescaled, ZeroStar
+from samplerbench.models.guidance_formulas import (
+    ProjectedGuidance,
+    RescaledGuidance,
+    ZeroStarGuidance,
+)
 from samplerbench.models.loaders.perturbed import Perturbed
 from samplerbench.models.objects import as_model
 from samplerbench.samplers import Grid, karras, make
@@ -148,12 +152,14 @@ def test_autoguided__begins_at_infinity_only_with_a_guide_that_does(guide, inter
 def test_infinite__is_claimed_only_where_the_change_is_defined_there():
     model = Wide(1.0)
     model.infinite = True
-    rescaled = Rescaled(formula=ZeroStar(scale=2.0), prediction="x0")
-    zero = ZeroStar(scale=2.0, prediction="x0", zero_above=50.0)
+    rescaled = RescaledGuidance(formula=ZeroStarGuidance(scale=2.0), prediction="x0")
+    zero = ZeroStarGuidance(scale=2.0, prediction="x0", zero_above=50.0)
     assert not any(ClassifierFree(model, formula).infinite for formula in (rescaled, zero))
     assert not ClassifierGuidance(model, lambda x, sigma, labels: x.sum(1), "c").infinite
     assert not Perturbed(model, 0.1, 0.5).infinite
-    assert ClassifierFree(model, Rescaled(formula=Projected(scale=2.0), prediction="x0")).infinite
+    assert ClassifierFree(
+        model, RescaledGuidance(formula=ProjectedGuidance(scale=2.0), prediction="x0")
+    ).infinite
 
 
 def test_a_guide_is_told_the_labels_and_counted():

@@ -17,7 +17,7 @@ from samplerbench.models.exact.cloud import (
     KernelDensity,
     PointCloud,
     image_cloud_of_card,
-    square_distances,
+    pairwise_squared_distances,
 )
 from samplerbench.models.exact.mixture import GaussianMixture
 
@@ -148,7 +148,10 @@ def test_distances_between_images_are_exact(fashion) -> None:
         fashion._apart / unit**2, (fashion._apart / unit**2).round(), rtol=1e-13, atol=1e-9
     )
     np.testing.assert_allclose(
-        fashion._apart[:50, :50], square_distances(fashion._points[:50]), rtol=1e-13, atol=0
+        fashion._apart[:50, :50],
+        pairwise_squared_distances(fashion._points[:50]),
+        rtol=1e-13,
+        atol=0,
     )
 
 

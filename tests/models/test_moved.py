@@ -9,13 +9,13 @@ from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import make_model
 from samplerbench.models.exact.problems import KINDS, make_problem
-from samplerbench.models.loaders.family import Moved
+from samplerbench.models.loaders.family import MovedModel
 from samplerbench.samplers import karras, make
 
 
 def pair(kind, dim=4, seed=3):
     inner = make_problem(kind, dim, 0.7, seed, 0.01, 50.0)
-    return inner, Moved(inner, 5)
+    return inner, MovedModel(inner, 5)
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def test_moved__auto_finds_the_same_rule_at_another_scale_and_its_rule_moves_wit
     grid = karras(12, inner.sigma_min, inner.sigma_max)
     fitted = Pilot(inner, None).fitted(make("auto"), grid)
     found = fitted.found.rule
-    scaled = Moved(inner, 5)
+    scaled = MovedModel(inner, 5)
     scaled._rotation, scaled._shift = torch.eye(5, dtype=torch.float64), torch.zeros(5)
     wanted = scaled.moved_states(run(inner, fitted))
     assert torch.allclose(run(scaled, "auto"), wanted, rtol=1e-6, atol=1e-6)

@@ -163,4 +163,4 @@ def test_from_function__a_data_set_counts_as_large_as_it_is_and_its_held_out_par
     assert load_real_data(model, None).reference.shape == (20, 2)
     few = from_function(lambda x, s: x, event=(2,), data=data[:5])
     with pytest.raises(ValueError, match="data has 5 samples; give at least 12"):
-        few.reference().loaded()
+        few.reference().load_statistics()

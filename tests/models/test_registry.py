@@ -273,9 +273,9 @@ def test_wrong_samples_and_moments_are_named(write):
     with pytest.raises(
         ValueError, match=r"sample\(50000, seed\) has shape \(50000, 2\), " r"not \(50000, 3\)"
     ):
-        make_model(f"{path}:plain").reference().loaded()
+        make_model(f"{path}:plain").reference().load_statistics()
     with pytest.raises(ValueError, match=r"moments\(\) gave shapes \(2,\) and \(3, 3\)"):
-        make_model(f"{path}:exact").reference().loaded()
+        make_model(f"{path}:exact").reference().load_statistics()
 
 
 @pytest.mark.slow

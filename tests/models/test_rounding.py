@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from samplerbench.benchmarks.sampling.shard import is_rounded
+from samplerbench.benchmarks.sampling.shard import is_low_precision
 from samplerbench.models import make_model, use_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.checkpoints.programs import Port, ProgramNetwork, signature_of
@@ -18,7 +18,7 @@ from samplerbench.models.objects import as_model
 from samplerbench.models.process import EDM, RectifiedFlow
 from samplerbench.models.rounding import (
     Precision,
-    RoundedFormula,
+    RoundedExactModel,
     add_rounding,
     called_networks,
     in_full_precision,
@@ -46,7 +46,7 @@ class LinearVelocity(Denoiser):
 @pytest.mark.parametrize("sigma", [1 / 3, 1.0, 3.0, 63.0])
 def test_formula__equals_a_linear_layer_of_torch_in_bfloat16_bit_for_bit(sigma):
     level_free = Precision("bfloat16", torch.bfloat16, torch.float32)
-    model = RoundedFormula(LinearVelocity(), level_free, "velocity")
+    model = RoundedExactModel(LinearVelocity(), level_free, "velocity")
     x = torch.randn(500, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * (
         1 + sigma
     )
@@ -143,13 +143,13 @@ class Recording(Denoiser):
 
 def test_formula__tells_the_rounded_time_of_a_flow():
     inner = Recording()
-    model = RoundedFormula(inner, BFLOAT16, "velocity")
+    model = RoundedExactModel(inner, BFLOAT16, "velocity")
     model.denoise(torch.ones(1, 2, dtype=torch.float64), 3.0, None)  # t = 0.75 is told as 750
     assert inner.levels == pytest.approx([752 / 248])  # the neighbours in bfloat16 are 748 and 752
 
 
 def test_formula__takes_a_time_that_rounds_to_one():
-    model = RoundedFormula(make_model("gmm-2d"), BFLOAT16, "velocity")
+    model = RoundedExactModel(make_model("gmm-2d"), BFLOAT16, "velocity")
     x = 1e4 * torch.ones(3, 2, dtype=torch.float64)
     mean = torch.from_numpy(model.moments()[0])
     assert torch.allclose(model.denoise(x, 1e4, None), mean.expand(3, 2), atol=0.05)
@@ -204,7 +204,7 @@ def test_in_full_precision__finds_a_model_in_low_precision_inside_wrappers():
     for model in (as_model("mine", low), as_model("mine", exact)):
         precise = in_full_precision(model)
         torch.testing.assert_close(precise.denoise(x, 1.0, None), exact.denoise(x, 1.0, None))
-        assert is_rounded(model, None) == (precise is not model) == (model.inner is low)
+        assert is_low_precision(model, None) == (precise is not model) == (model.inner is low)
 
 
 def test_low_precision__gives_a_row_the_same_bits_in_any_batch():
@@ -278,8 +278,8 @@ def test_add_rounding__refuses_an_exported_program():
 
 def test_formula__needs_moments_for_edm():
     with pytest.raises(ValueError, match="network_predicts=noise or velocity"):
-        RoundedFormula(Recording(), BFLOAT16, "edm")
-    assert isinstance(RoundedFormula(make_model("gmm-2d"), BFLOAT16, "edm").process, EDM)
+        RoundedExactModel(Recording(), BFLOAT16, "edm")
+    assert isinstance(RoundedExactModel(make_model("gmm-2d"), BFLOAT16, "edm").process, EDM)
 
 
 FIXED = [

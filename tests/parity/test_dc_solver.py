@@ -13,7 +13,7 @@ from samplerbench.models.process import VPLinear
 from samplerbench.samplers import Grid, make
 from samplerbench.samplers.families.tabulated import (
     Tabulated,
-    compensate,
+    apply_dynamic_compensation,
     correction_weights,
     tabulate,
 )
@@ -62,7 +62,9 @@ def test_the_same_samples(peer, steps, variant):
     grid = Grid(tuple(process.level(times).tolist()))
     sampler = make(f"unipc_3(last=(2, 1), variant='{variant}')")
     corrections = correction_weights(sampler, grid)
-    table = compensate(tabulate(sampler, grid), corrections, times[:-1].tolist(), ratios)
+    table = apply_dynamic_compensation(
+        tabulate(sampler, grid), corrections, times[:-1].tolist(), ratios
+    )
     ends = process.alpha(1.0), process.alpha(FIRST)
     found = Tabulated(stands_for=sampler, table=table).sample(image, x / ends[0], grid) * ends[1]
     plain = sampler.sample(image, x / ends[0], grid) * ends[1]

@@ -125,7 +125,7 @@ def test_ddim_that_clamps_d_but_not_the_noise(tmp_path, monkeypatch, bound):
     plain = make("ddim").sample(
         load(tmp_path, {}).bind(torch.arange(SAMPLES), 0),
         LATENTS * 157.4,
-        Grid(steps_of(load(tmp_path, {}).spec, 10).path),
+        Grid(steps_of(load(tmp_path, {}).spec, 10).levels_to_end),
     )
     assert (plain - state).abs().max() > 0.1  # it clamps indeed
 
@@ -161,7 +161,7 @@ def test_edm(tmp_path, prediction):
 def call_by_pipeline(path, settings, labels=None):
     """The network of a folder as we call it, and as its pipeline does, at our latents."""
     opened = open_checkpoint(path)
-    spec = recognise(opened).overridden(settings)
+    spec = recognise(opened).with_settings(settings)
     ours, theirs = network(spec, opened), make_captured_network(spec, opened)
     times = torch.tensor([321.0, 7.0, 321.0])  # the pipeline runs once for each
     with torch.no_grad():

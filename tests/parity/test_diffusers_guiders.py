@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from samplerbench.models.guidance_formulas import Linear, Projected, Rescaled, ZeroStar
+from samplerbench.models.guidance_formulas import (
+    LinearGuidance,
+    ProjectedGuidance,
+    RescaledGuidance,
+    ZeroStarGuidance,
+)
 
 guiders = pytest.importorskip("diffusers.guiders", reason="diffusers is not installed")
 
@@ -32,7 +37,9 @@ def assert_same(a, b, most=1e-12):
 def test_diffusers__rescaled_guidance_is_the_same_in_the_networks_own_prediction(prediction, k):
     for rescale in (0.0, 0.7):
         theirs = guiders.ClassifierFreeGuidance(guidance_scale=W, guidance_rescale=rescale)
-        ours = Rescaled(formula=Linear(scale=W), share=rescale, prediction=prediction)
+        ours = RescaledGuidance(
+            formula=LinearGuidance(scale=W), share=rescale, prediction=prediction
+        )
         assert_same(ours(LABEL, FREE, X, SIGMA), answer(theirs, k))
 
 
@@ -43,7 +50,9 @@ def test_diffusers__apg_is_the_papers_only_in_the_original_formulation():
         "adaptive_projected_guidance_rescale": 4.0,
         "eta": 0.2,
     }
-    ours = Projected(scale=W, eta=0.2, threshold=4.0, prediction="eps")(LABEL, FREE, X, SIGMA)
+    ours = ProjectedGuidance(scale=W, eta=0.2, threshold=4.0, prediction="eps")(
+        LABEL, FREE, X, SIGMA
+    )
     paper = guiders.AdaptiveProjectedGuidance(
         guidance_scale=W - 1, use_original_formulation=True, **options
     )
@@ -55,6 +64,6 @@ def test_diffusers__apg_is_the_papers_only_in_the_original_formulation():
 def test_diffusers__zero_star_is_the_same_on_a_flow_and_its_first_step():
     """In float32, in which diffusers computes the fit."""
     theirs = guiders.ClassifierFreeZeroStarGuidance(guidance_scale=W)
-    assert_same(ZeroStar(scale=W)(LABEL, FREE, X, SIGMA), answer(theirs, 1 + SIGMA), 1e-4)
-    first = ZeroStar(scale=W, zero_above=SIGMA / 2)(LABEL, FREE, X, SIGMA)
+    assert_same(ZeroStarGuidance(scale=W)(LABEL, FREE, X, SIGMA), answer(theirs, 1 + SIGMA), 1e-4)
+    first = ZeroStarGuidance(scale=W, zero_above=SIGMA / 2)(LABEL, FREE, X, SIGMA)
     assert_same(first, answer(theirs, 1 + SIGMA, step=0))

@@ -104,7 +104,7 @@ def test_the_levels_are_those_of_the_distillation(latent):
     process = process_of(model.spec)
     for steps in range(1, 51):
         theirs.scheduler.set_timesteps(steps)
-        *ours, low = steps_of(model.spec, steps).path
+        *ours, low = steps_of(model.spec, steps).levels_to_end
         assert process.t_of(torch.tensor(ours).numpy()).round().tolist() == (
             theirs.scheduler.timesteps.tolist()
         )

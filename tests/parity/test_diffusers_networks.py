@@ -5,7 +5,7 @@ import torch
 
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT
-from samplerbench.models.nets.edm_layers import SinusoidalNoise
+from samplerbench.models.nets.edm_layers import SinusoidalEmbedding
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
@@ -180,7 +180,7 @@ def test_the_transformer_is_that_of_diffusers(diffusers):
     ).eval()
     weights = random(ours)
     # diffusers' sinusoids end at 1e-4 itself; those of the published checkpoints stop one short
-    ours.t_embedder.embed = SinusoidalNoise(256, reaches_end=True)
+    ours.t_embedder.embed = SinusoidalEmbedding(256, reaches_end=True)
     weights["pos_embed"] = theirs.pos_embed.pos_embed.clone()
     ours.load_state_dict(weights)
     missing, unexpected = theirs.load_state_dict(of_dit(weights, 2), strict=False)

@@ -56,7 +56,7 @@ def pasted(code: str, noise: SampleNoise, grid: Grid, monkeypatch, model=PROBLEM
     monkeypatch.setattr(sampling, "BrownianTreeNoiseSampler", lambda *_, **__: call.draw)
     given = {"model": call.denoised, "noise": noise.initial()}
     churned = "s_churn=" in code and "s_churn=0.0" not in code
-    with call.replace_torch_noise(call.draw_once_a_step() if churned else None):
+    with call.replace_torch_noise(call.step_noise_function() if churned else None):
         exec(code, given)
     return given["samples"]
 

@@ -9,7 +9,7 @@ import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
-from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair, translate
+from samplerbench.samplers.peers.pairs import NEAR, PAIRS, NamePair, translate
 from samplerbench.samplers.spec import parse_spec
 
 # a peer's warnings are its own
@@ -21,14 +21,14 @@ PROBLEM = ThreeModes()
 LATENTS = PROBLEM.start * 3
 
 
-def grids(pair: Pair) -> list[Grid]:
+def grids(pair: NamePair) -> list[Grid]:
     """The grids of 1 to 20 steps on which a pair is one method."""
     ends = [end for end in ("zero", "sigma_min") if pair.end in ("", end)]
     counts = [n for n in (1, 2, 3, 9, 14, 15, 20) if pair.fewest <= n <= pair.most]
     return [karras(n, *RANGE, to_zero=end == "zero") for end in ends for n in counts]
 
 
-def theirs(pair: Pair):
+def theirs(pair: NamePair):
     """The peer, or the reason that it is not here."""
     try:
         return make(parse_spec(pair.theirs))

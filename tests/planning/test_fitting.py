@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks import run
-from samplerbench.benchmarks.planning.cache import behaviour_of
+from samplerbench.benchmarks.planning.cache import behaviour_digest
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.planner import plan
@@ -39,7 +39,7 @@ def counted(model):
 @pytest.mark.slow
 def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_path):
     model, meter = counted(make_model("gmm-2d"))
-    behaviour_of(tmp_path, model)
+    behaviour_digest(tmp_path, model)
     meter.reset()
     first = Pilot(model, tmp_path).fitted(AUTO, GRID)
     assert first.found.evaluations == meter.rows > 0  # look, trials, reference and finalists
@@ -189,7 +189,7 @@ V3 = make("dpm_solver_v3")
 def test_statistics_are_kept_for_every_grid_and_counted_once(tmp_path, monkeypatch):
     monkeypatch.setattr("samplerbench.benchmarks.planning.fitting.STATES", 8)
     model, meter = counted(make_model("gmm-2d"))
-    behaviour_of(tmp_path, model)
+    behaviour_digest(tmp_path, model)
     meter.reset()
     pilot = Pilot(model, tmp_path)
     first = pilot.fitted(V3, GRID)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app, main
 from samplerbench.benchmarks.planning.model_loading import load_model
-from samplerbench.benchmarks.planning.remedy import plugin_arguments, tuning_command
+from samplerbench.benchmarks.planning.remedy import plugin_arguments, tuning_hint
 from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
 from samplerbench.benchmarks.planning.tuned_schedule import UntunedError
 from samplerbench.results.result_table import load
@@ -127,7 +127,7 @@ def test_a_sampler_without_coefficients_is_tuned_by_its_levels_in_a_file_of_coef
         "it is missing", "c.json", (entry.model_copy(update={"setting": setting}),)
     )
     made = [make("ipndm"), make("heun")]
-    words = tuning_command(missing, load_model("gmm-2d"), made, [4], None)
+    words = tuning_hint(missing, load_model("gmm-2d"), made, [4], None)
     both, alone = words.split(" && ")
     assert "--sampler ipndm --steps 4 --what coefficients" in both
     assert "--sampler heun --steps 4 --objective" in alone
@@ -208,7 +208,7 @@ def test_more_steps_than_coefficients_are_tuned_for_get_their_levels_from_a_comm
         setting = entry.setting.model_copy(update={"what": what})
         some = (entry.model_copy(update={"setting": setting}),)
         missing = UntunedError("it is missing", "c.json", some)
-        return tuning_command(missing, load_model("gmm-2d"), [make("unipc_2")], counts, None)
+        return tuning_hint(missing, load_model("gmm-2d"), [make("unipc_2")], counts, None)
 
     few, many = words("coefficients", [4, 40]).split(" && ")
     assert "--steps 4 --what coefficients" in few

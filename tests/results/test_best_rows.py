@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from samplerbench.results.comparison.best_rows import best_places
+from samplerbench.results.comparison.best_rows import best_curve_budgets
 from samplerbench.results.comparison.compare import compare_with
 from samplerbench.results.printed_values import value_plus_minus, value_with_bounds
 from samplerbench.results.result_table import ResultTable, load
@@ -23,7 +23,7 @@ def row(name, value, se=None, budget=5, **others):
 
 
 def bold_of(*rows):
-    return {name for name, _ in best_places(ResultTable.of(rows).frame, "fid_proxy")["m"]}
+    return {name for name, _ in best_curve_budgets(ResultTable.of(rows).frame, "fid_proxy")["m"]}
 
 
 def test_best_places__what_no_verdict_tells_apart_is_tied():
@@ -43,7 +43,7 @@ def test_best_places__without_errors_equal_values_are_tied():
 def test_best_places__agrees_with_compare_against_the_lowest(run):
     """Whatever ``compare`` does not call worse than the lowest row is tied with it."""
     frame = load(run.path).frame
-    tied, seen = best_places(frame, "rmse", {"": run.path}), 0
+    tied, seen = best_curve_budgets(frame, "rmse", {"": run.path}), 0
     for title, rows in comparable_parts(frame):
         there = rows.loc[rows["status"] == "ok"].dropna(subset=["rmse", "slot"])
         for slot, at in there.groupby("slot"):

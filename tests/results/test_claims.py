@@ -18,7 +18,7 @@ def leader(tmp_path):
     made = Claims(tmp_path)
     made.publish_plan(["a", "b"])
     yield made
-    made.end()
+    made.delete_claims()
 
 
 def follower(tmp_path):
@@ -139,7 +139,7 @@ def test_where_no_system_says_who_lives_a_claim_is_as_old_as_it_was_touched(tmp_
     before = path.stat().st_mtime
     os.utime(path, (before, before - module.STALE - 5))
     assert one.take("a", 0, 5)
-    one.end()
+    one.delete_claims()
 
 
 def test_claims_are_touched_while_their_process_lives(tmp_path, monkeypatch):
@@ -189,7 +189,7 @@ def test_without_a_leader_there_is_no_plan_and_nothing_is_left(tmp_path):
     other = Claims(tmp_path)
     assert other.planned_cells() == {"a"}
     assert other.take("a", 0, 5)
-    one.end()
+    one.delete_claims()
     assert other.planned_cells() is None
     other.close()
     assert not (tmp_path / FOLDER).exists()

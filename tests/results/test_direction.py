@@ -9,7 +9,7 @@ from rich.console import Console
 from runs import add, make_run
 
 from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
-from samplerbench.results.comparison.best_rows import best_places, ranked_curves
+from samplerbench.results.comparison.best_rows import best_curve_budgets, ranked_curves
 from samplerbench.results.comparison.compare import compare, compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.gate import gate
@@ -117,7 +117,7 @@ def test_compare__other_backbones_of_lpips_get_no_verdict(tmp_path):
 def test_ranks__the_most_decibels_are_first(run):
     table = load(run.path)
     assert set(table.best_per_budget(NAME)["curve"]) == {"heun"}
-    assert best_places(table.frame, NAME, {"": run.path}) == {
+    assert best_curve_budgets(table.frame, NAME, {"": run.path}) == {
         "gmm-2d": frozenset({("heun", 5), ("heun", 10)})
     }
     ((_, rows),) = comparable_parts(table.frame)
@@ -140,7 +140,7 @@ def test_best_places__without_verdicts_intervals_decide_in_either_direction():
         (NAME, ResultTable.of(rows).frame, {"b", "c"}),
         ("precision", ResultTable.of(coverage).frame, {"b"}),
     ):
-        assert {name for name, _ in best_places(frame, column)["m"]} == best
+        assert {name for name, _ in best_curve_budgets(frame, column)["m"]} == best
 
 
 def test_print_table__the_star_and_the_order_are_of_the_highest(run):

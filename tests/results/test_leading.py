@@ -167,25 +167,25 @@ def test_one_that_slept_writes_nothing_any_more_and_leaves_the_others_claims(fol
     run = RunDir.create(folder)
     with run.lock():
         assert run.leads
-        run.write_log("looks.json", {"a": 1})
+        run.write_top_json("looks.json", {"a": 1})
         monkeypatch.setattr(module, "LATE", 0.0)
         (folder / LEASE).write_text(json.dumps({"token": "another's"}))
         assert not run.leads
         for write in (
-            lambda: run.write_log("looks.json", {"a": 2}),
+            lambda: run.write_top_json("looks.json", {"a": 2}),
             lambda: run.drop_shard("cell", 0, 5),
             lambda: run.set_aside("cell", "why"),
         ):
             with pytest.raises(BusyError, match="took the lead"):
                 write()
-    assert run.read_log("looks.json") == {"a": 1}
+    assert run.read_top_json("looks.json") == {"a": 1}
 
 
 def test_a_folder_that_is_gone_is_not_made_again(folder):
     run = RunDir.create(folder)
     folder.rename(folder.with_name("moved"))
     with pytest.raises(ValueError, match="run is gone: it was deleted or moved while the run went"):
-        run.write_log("looks.json", {})
+        run.write_top_json("looks.json", {})
     assert not folder.exists()
 
 

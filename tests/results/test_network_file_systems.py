@@ -73,7 +73,7 @@ def test_a_write_into_a_folder_that_was_taken_away_is_an_error(tmp_path):
 def test_a_shard_is_looked_for_anew_before_it_is_drawn(tmp_path, monkeypatch):
     """The client remembers that it was not there until this machine changes its folder."""
     run = RunDir.create(tmp_path / "run")
-    shard = run.shard("cell", 0, 5)
+    shard = run.shard_path("cell", 0, 5)
     shard.parent.mkdir()
     assert not run.has_shard_now("cell", 0, 5)
     absent, touch, is_file = {shard}, Path.touch, Path.is_file
@@ -106,7 +106,7 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
     waiting.start()
     time.sleep(0.1)
     assert waiting.is_alive()
-    write_json(run.part("cell", "made.json"), {})
+    write_json(run.part_path("cell", "made.json"), {})
     waiting.join(20)
     assert not waiting.is_alive()
     Leader.is_leader_gone = True

@@ -11,7 +11,7 @@ from runs import add, make_run
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.results import quantities
-from samplerbench.results.comparison.best_rows import best_places
+from samplerbench.results.comparison.best_rows import best_curve_budgets
 from samplerbench.results.comparison.compare import compare, compare_with, comparison_notes
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.gate import gate
@@ -136,7 +136,7 @@ def test_tables__times_are_bold_by_their_own_intervals(tmp_path):
     names = ("ms_per_sample", "ms_low", "ms_high")
     rows = [row(s, 5, 1.0, **dict(zip(names, t, strict=True))) for s, t in times.items()]
     table = ResultTable.of([*rows[:2], rows[2] | {"timing_flag": "a busy machine"}])
-    assert best_places(table.frame, "ms_per_sample") == {
+    assert best_curve_budgets(table.frame, "ms_per_sample") == {
         "m": frozenset({("heun", 5), ("euler", 5)})
     }
     printed = io.StringIO()

@@ -168,12 +168,12 @@ def test_several_runs_make_one_page(tmp_path):
 
 def test_runs_are_compared_and_what_differs_is_marked(tmp_path):
     runs = [small_run(tmp_path / name) for name in ("a", "b")]
-    runs[1].write_run({**runs[1].run(), "models": {"fashion": "v1"}})
+    runs[1].write_run({**runs[1].read_run(), "models": {"fashion": "v1"}})
     words = " ".join(page_of([run.path for run in runs], tmp_path / "both.html").words)
     assert "b against a" in words
     assert "What differs between the runs" in words
     assert "models.fashion" in words
-    runs[0].write_run({**runs[0].run(), "models": {"fashion": "v0"}})
+    runs[0].write_run({**runs[0].read_run(), "models": {"fashion": "v0"}})
     words = " ".join(page_of([run.path for run in runs], tmp_path / "both.html").words)
     assert "cannot be compared: model fashion is v0 in the first and v1 in the second" in words
 
@@ -299,7 +299,7 @@ def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_p
     about = {"identity": "x-1", "n": None, "note": "x.npz has moments"}
     for identity, count in ((about["identity"], 1), ("another", 0)):
         reference = {"references": {model: about | {"identity": identity}}}
-        run.write_run(run.run() | reference)
+        run.write_run(run.read_run() | reference)
         words = page_of(run.path, tmp_path).sentences
         said = "reference statistics: x.npz has moments."
         assert words.count(said) == count
@@ -336,7 +336,7 @@ def test_samplers_are_cited_from_run_json(tmp_path):
         "url": "https://example.org/<p>",
         "bibtex": "@article{k2022,\n  title = {T}\n}",
     }
-    run.write_run({**run.run(), "citations": {"euler": entry, "heun": entry}})
+    run.write_run({**run.read_run(), "citations": {"euler": entry, "heun": entry}})
     page = page_of(run.path, tmp_path)
     words = "".join(page.words)
     assert words.count("@article{k2022,") == 1

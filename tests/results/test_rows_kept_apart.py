@@ -13,7 +13,7 @@ from samplerbench.results.report.timing import throughput_of, times_by_batch_siz
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.sentences import sentence_on_comparison
-from samplerbench.results.table.curves import comparable_parts, rows_by_place
+from samplerbench.results.table.curves import comparable_parts, rows_by_curve_budget
 from samplerbench.results.terminal.comparison import print_comparison
 from samplerbench.results.terminal.ranking import verdicts_of
 
@@ -102,7 +102,7 @@ def test_rows_by_place__a_missing_row_hides_no_finished_one():
     begun = [row | {"nfe": None, "rmse": None, "estimator": None} for row in done]
     table = table_of(*done, *(row | {"status": "missing"} for row in begun))
     ((_, rows),) = comparable_parts(table.frame)
-    assert [row["rmse"] for row in rows_by_place(rows).values()] == [5, 10]
+    assert [row["rmse"] for row in rows_by_curve_budget(rows).values()] == [5, 10]
 
 
 def test_compare__rows_of_one_estimator_are_matched(tmp_path):

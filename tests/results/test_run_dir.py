@@ -45,7 +45,7 @@ def test_creation_takes_new_empty_and_existing_run_directories(tmp_path):
 
 def test_a_directory_killed_before_run_json_is_still_one(tmp_path):
     RunDir.create(tmp_path)
-    assert RunDir.create(tmp_path).run() == {}
+    assert RunDir.create(tmp_path).read_run() == {}
 
 
 def test_only_one_process_holds_the_lock_and_it_clears_half_files(tmp_path):
@@ -71,11 +71,11 @@ def test_cells_are_what_was_planned(tmp_path):
     run.plan("a", {"sampler": "euler"})
     shard(run, "never-planned", 0, 5)
     assert run.cells() == ["a", "b"]
-    written = run.part("b", CELL).stat().st_mtime_ns
+    written = run.part_path("b", CELL).stat().st_mtime_ns
     run.plan("b", {"sampler": "heun"})
-    assert run.part("b", CELL).stat().st_mtime_ns == written
+    assert run.part_path("b", CELL).stat().st_mtime_ns == written
     run.plan("b", {"sampler": "heun", "samples": 9})
-    assert read_json(run.part("b", CELL))["samples"] == 9
+    assert read_json(run.part_path("b", CELL))["samples"] == 9
 
 
 def test_a_folder_of_another_program_is_left_alone(tmp_path):
@@ -148,7 +148,7 @@ def test_what_is_damaged_is_named_taken_for_missing_and_set_aside(tmp_path, capl
     run.write_score("c", {"status": "ok"}, {"influence": np.ones(3)})
     shard(run, "c", 0, 10)
     run.write_pictures("c", {"points": np.ones((2, 2), np.float32)})
-    for path in (run.shard("c", 0, 10), run.pictures_path("c"), run.part("c", QUALITY)):
+    for path in (run.shard_path("c", 0, 10), run.pictures_path("c"), run.part_path("c", QUALITY)):
         data = bytearray(path.read_bytes())
         data[len(data) // 3] ^= 4
         path.write_bytes(data)
@@ -174,11 +174,11 @@ def test_what_is_damaged_is_named_taken_for_missing_and_set_aside(tmp_path, capl
 def test_influence_values_belong_to_their_quality_columns(tmp_path, caplog):
     run = planned(tmp_path)
     run.write_score("c", {"status": "ok"}, {"influence": np.ones(3)})
-    old = run.part("c", "influence.npz").read_bytes()
+    old = run.part_path("c", "influence.npz").read_bytes()
     run.write_score("c", {"status": "ok"}, {"influence": np.zeros(3)})
-    assert np.array_equal(run.influence("c")["influence"], np.zeros(3))
-    run.part("c", "influence.npz").write_bytes(old)
-    assert run.influence("c") is None
+    assert np.array_equal(run.read_influence("c")["influence"], np.zeros(3))
+    run.part_path("c", "influence.npz").write_bytes(old)
+    assert run.read_influence("c") is None
     assert "influence.npz is damaged" in caplog.text
 
 
@@ -196,9 +196,9 @@ def test_a_copied_cell_is_none(tmp_path, caplog):
 def test_parts_of_other_code_are_none(tmp_path):
     run = planned(tmp_path, made_by="old-m-x")
     run.write("c", QUALITY, {"status": "ok"})
-    kept = run.part("c", QUALITY).read_bytes()
+    kept = run.part_path("c", QUALITY).read_bytes()
     run.plan("c", {"sampler": "heun", "made_by": "new-m-x"})
-    run.part("c", QUALITY).write_bytes(kept)
+    run.part_path("c", QUALITY).write_bytes(kept)
     assert run.read("c", QUALITY) is None
 
 
@@ -231,8 +231,8 @@ def test_a_run_from_before_there_were_seals_is_read_and_said_to_be_one(tmp_path,
     run = RunDir.create(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({"suite": {"name": "quick"}, "provenance": {}}))
     (tmp_path / "parts" / "c").mkdir()
-    run.part("c", CELL).write_text(json.dumps({"model": "gmm-2d", "sampler": "heun"}))
-    run.part("c", QUALITY).write_text(json.dumps({"status": "ok", "fid_proxy": 0.5}))
+    run.part_path("c", CELL).write_text(json.dumps({"model": "gmm-2d", "sampler": "heun"}))
+    run.part_path("c", QUALITY).write_text(json.dumps({"status": "ok", "fid_proxy": 0.5}))
     assert load(tmp_path).frame["fid_proxy"].tolist() == [0.5]
     assert "nothing proves what made its rows" in caplog.text
 
@@ -240,7 +240,7 @@ def test_a_run_from_before_there_were_seals_is_read_and_said_to_be_one(tmp_path,
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\nb", "-x"])
 def test_names_cannot_leave_the_directory(tmp_path, name):
     with pytest.raises(ValueError, match="cannot name a file of a run"):
-        RunDir.create(tmp_path).part(name, "cell.json")
+        RunDir.create(tmp_path).part_path(name, "cell.json")
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from test_resume import run, small
 
-from samplerbench.benchmarks.running.progress import Reporter
+from samplerbench.benchmarks.running.progress import ProgressReporter
 from samplerbench.benchmarks.running.provenance import provenance
 from samplerbench.benchmarks.suites.suite import Suite
-from samplerbench.results.run_directory.file_cache import Contents
+from samplerbench.results.run_directory.file_cache import RunFileCache
 from samplerbench.results.run_directory.layout import INFLUENCE, QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -38,7 +38,7 @@ def test_run_json_stays_that_of_the_run_that_computed_something(tmp_path):
     run(suite(), tmp_path)
     assert contents(tmp_path) == before, "the moment alone is no news"
     run(small(samplers=["ddim"]), tmp_path)
-    record = RunDir.open(tmp_path).run()
+    record = RunDir.open(tmp_path).read_run()
     assert record["suite"]["samplers"] == ["ddim"]
     assert len(record["earlier"]) == 1
 
@@ -59,9 +59,9 @@ def test_run_json_is_written_before_anything_else(tmp_path, monkeypatch):
     run(suite(), tmp_path)
     before = (tmp_path / "run.json").read_bytes()
     next(tmp_path.glob(f"parts/*/{QUALITY}")).unlink()
-    written, write = [], Contents.write
+    written, write = [], RunFileCache.write
     monkeypatch.setattr(
-        Contents,
+        RunFileCache,
         "write",
         lambda self, place, *rest: written.append(Path(place).name) or write(self, place, *rest),
     )
@@ -98,7 +98,7 @@ def test_nothing_is_remembered_between_two_looks(tmp_path):
         assert directory.read("c", QUALITY) is None
         directory.write("c", QUALITY, {"status": "ok"})
         assert directory.read("c", QUALITY)
-    part = directory.part("c", QUALITY)
+    part = directory.part_path("c", QUALITY)
     part.write_bytes(part.read_bytes().replace(b'"ok"', b'"OK"'))
     assert directory.read("c", QUALITY) is None
     with directory.lock():
@@ -112,13 +112,13 @@ def test_progress__a_shard_that_scoring_finds_damaged_is_no_further_cell(tmp_pat
     before, ended = shard.read_bytes(), []
     influence.write_bytes(DAMAGES["half"](influence.read_bytes()))
     shard.write_bytes(DAMAGES["half"](before))
-    end_cell = Reporter.end_cell
+    end_cell = ProgressReporter.end_cell
 
     def spy(self, cell):
         end_cell(self, cell)
         ended.append(self.state_in_words())
 
-    monkeypatch.setattr(Reporter, "end_cell", spy)
+    monkeypatch.setattr(ProgressReporter, "end_cell", spy)
     run(suite(), tmp_path)
     assert shard.read_bytes() == before
     assert {words.partition(",")[0] for words in ended} == {"0/0 cells"}

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.running import forecast as forecasting
 from samplerbench.benchmarks.running import progress
 from samplerbench.benchmarks.running.executors.shard_limits import expected_evaluations
 from samplerbench.benchmarks.running.forecast import forecast_suite
-from samplerbench.benchmarks.running.progress import Reporter
+from samplerbench.benchmarks.running.progress import ProgressReporter
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.reference_cost import (
     EXACT_FLOW,
@@ -103,7 +103,7 @@ def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
     monkeypatch.setattr(progress, "PERIOD", 0.05)
     out = io.StringIO()
     with (
-        Reporter(Console(file=out), dict.fromkeys("abc", 0.0), 100.0) as report,
+        ProgressReporter(Console(file=out), dict.fromkeys("abc", 0.0), 100.0) as report,
         report.track_part("fashion: converged endpoints of 64 samples", 50.0),
     ):
         time.sleep(0.5)
@@ -113,17 +113,17 @@ def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
 
 
 def test_a_part_fills_the_bar_by_its_forecast_whatever_it_takes():
-    with Reporter(Console(quiet=True), {}, 100.0) as report:
+    with ProgressReporter(Console(quiet=True), {}, 100.0) as report:
         for done, expected in ((80.0, 60.0), (10.0, 40.0)):
             with report.track_part("a", expected):
-                report.evaluations(done)
+                report.add_evaluations(done)
     (task,) = report._bar.tasks
     assert task.completed == 100.0
 
 
 def test_a_run_says_at_each_moment_what_it_does(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(Reporter, "stage", lambda self, text: said.append(text))
+    monkeypatch.setattr(ProgressReporter, "set_stage", lambda self, text: said.append(text))
     quiet_run(check_suite({**SUITE, "path_curvature": True}, "test"), tmp_path)
     assert said == [
         "gmm-2d: euler",
@@ -137,6 +137,6 @@ def test_a_run_says_at_each_moment_what_it_does(tmp_path, monkeypatch):
 
 def test_references_move_the_bar(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(Reporter, "evaluations", lambda self, count: told.append(count))
+    monkeypatch.setattr(ProgressReporter, "add_evaluations", lambda self, count: told.append(count))
     quiet_run(check_suite(SUITE, "test"), tmp_path)
     assert sum(told) > 5 * 64 + 100 * 64

@@ -148,7 +148,7 @@ def test_the_batch_size_does_not_change_an_exact_models_samples(tmp_path):
 
 def test_a_run_directory_says_what_it_ran(tmp_path):
     run(small(), tmp_path / "out")
-    record = RunDir.open(tmp_path / "out").run()
+    record = RunDir.open(tmp_path / "out").read_run()
     assert record["suite"]["samples"] == 100
     assert record["provenance"]["torch"]["version"]
     assert record["models"]["gmm-2d"]

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from samplerbench import samplers
 from samplerbench.benchmarks.running import runner
-from samplerbench.benchmarks.running.progress import Reporter
+from samplerbench.benchmarks.running.progress import ProgressReporter
 from samplerbench.benchmarks.running.shards import (
     LONGEST_PAUSE,
     PAUSE,
@@ -154,10 +154,10 @@ def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
 
         timer = threading.Timer(0.7, leader_ends)
         timer.start()
-        with Reporter(Console(quiet=True), {}, 1.0) as report:
+        with ProgressReporter(Console(quiet=True), {}, 1.0) as report:
             assert not draw_for_leader(helper, report), "the leader is there still"
         timer.join()
-        claims.end()
+        claims.delete_claims()
     assert len(shards(out)) == 6
     pd.testing.assert_frame_equal(quiet_run(small(), out).frame, whole, check_exact=True)
 
@@ -170,7 +170,7 @@ def test_one_that_has_other_cells_is_told_who_is_there(tmp_path):
         claims.publish_plan(["another-cell"])
         with pytest.raises(ValueError, match="another samplerbench process is running"):
             runner.run_or_join(other)
-        claims.end()
+        claims.delete_claims()
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
         runs.start()
         time.sleep(1)
         assert runs.is_alive()
-        claims.end()
+        claims.delete_claims()
     runs.join(120)
     assert list(tables[0].frame["status"]) == ["ok", "ok"]
 
@@ -225,7 +225,7 @@ def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
     assert not list(out.glob("parts/*/quality.json"))
     assert not (out / "table.csv").exists()
     other.check()
-    claims.end()
+    claims.delete_claims()
     other._leases.close()
     pd.testing.assert_frame_equal(quiet_run(small(), out).frame, whole, check_exact=True)
 

@@ -9,7 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, Recorder, ThreeModes
+from samplerbench.benchmarks.conformance.problems import (
+    INTERIOR,
+    Rational,
+    RecordingDenoiser,
+    ThreeModes,
+)
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.numerics import row_rms
 
@@ -39,20 +44,20 @@ def test_row_rms_reports_what_is_not_finite(bad):
 def test_a_batch_costs_what_its_samples_cost(name):
     """Latents of very different size need different numbers of steps."""
     x = latents() * torch.tensor([[1e-3], [1.0], [3.0], [1.0], [10.0], [0.1]], dtype=torch.float64)
-    together = Recorder(Rational(pull=3.0))
+    together = RecordingDenoiser(Rational(pull=3.0))
     ends = make(name).sample(together, x, GRID, NoNoise())
     counts = []
     for k in range(len(x)):
-        alone = Recorder(Rational(pull=3.0))
+        alone = RecordingDenoiser(Rational(pull=3.0))
         assert torch.equal(make(name).sample(alone, x[k : k + 1], GRID, NoNoise()), ends[k : k + 1])
-        counts.append(alone.rows)
-    assert together.rows == sum(counts)
+        counts.append(alone.row_count)
+    assert together.row_count == sum(counts)
     assert len(set(counts)) > 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_ends_of_the_grid_matter_and_both_are_met_exactly(name):
-    few, many = Recorder(Rational()), Recorder(Rational())
+    few, many = RecordingDenoiser(Rational()), RecordingDenoiser(Rational())
     fine = karras(9, 0.02, 10.0)
     assert torch.equal(
         make(name).sample(few, latents(), GRID, NoNoise()),
@@ -64,7 +69,7 @@ def test_only_the_ends_of_the_grid_matter_and_both_are_met_exactly(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rejected_step_is_not_evaluated_at_its_start_again(name):
-    seen = Recorder(Rational(pull=3.0))
+    seen = RecordingDenoiser(Rational(pull=3.0))
     make({"name": name, "h_init": 6.0, "rtol": 1e-4, "atol": 1e-4}).sample(
         seen, latents(1), GRID, NoNoise()
     )

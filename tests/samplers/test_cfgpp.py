@@ -26,8 +26,8 @@ from samplerbench.samplers import (
     tabulate,
     uniform_lambda,
 )
-from samplerbench.samplers.cuda_graphs import TensorLevels
-from samplerbench.samplers.types import RowByRow
+from samplerbench.samplers.cuda_graphs import TensorLevelDenoiser
+from samplerbench.samplers.types import FunctionDenoiser
 
 GRID = karras(7, 0.05, 12.0)
 IDS = torch.arange(6)
@@ -235,11 +235,11 @@ def test_cfgpp__a_step_is_the_unguided_step_plus_the_guidance(name):
     """Guidance by a constant v is added once a step, and every consistent method scales it down as x."""
     v = torch.full_like(START, 0.3)
     rng = SampleNoise(5, IDS, (4,), torch.float64)
-    zero = RowByRow(lambda x, sigma: v, lambda x, sigma: (v, 0 * v))
+    zero = FunctionDenoiser(lambda x, sigma: v, lambda x, sigma: (v, 0 * v))
     x = make("cfgpp", sampler=name).sample(zero, START, GRID, rng)
-    plain = make(name).sample(RowByRow(lambda x, sigma: 0 * v), START, GRID, rng)
+    plain = make(name).sample(FunctionDenoiser(lambda x, sigma: 0 * v), START, GRID, rng)
     assert_same(x - plain, v)  # the step to 0 forgets all before it
-    unguided = RowByRow(MODEL.bind(IDS, 0, LABELS))
+    unguided = FunctionDenoiser(MODEL.bind(IDS, 0, LABELS))
     a, b = (
         sampler.sample(unguided, START * 12.0, GRID, rng)
         for sampler in (make("cfgpp", sampler=name), make(name))
@@ -261,7 +261,7 @@ def test_cfgpp__runs_that_count_time_or_draw_trajectories_see_both_images():
         assert not torch.equal(batch.x, make(name).sample(bound, x, cell.grid, noise))
         for denoise in (
             bound,
-            TensorLevels(bound),
+            TensorLevelDenoiser(bound),
             ObservedDenoiser(bound, RecordedCalls(1e9).add),
         ):
             assert_same(batch.x, solve_cell(cell, denoise, x, noise))

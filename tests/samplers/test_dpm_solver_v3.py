@@ -9,7 +9,7 @@ import torch
 from samplerbench.benchmarks.conformance import order as order_checks
 from samplerbench.benchmarks.conformance.order import _errors_and_slopes
 from samplerbench.benchmarks.conformance.problems import GRIDS, INTERIOR, ThreeModes
-from samplerbench.benchmarks.running.executors.tasks import SentSampler
+from samplerbench.benchmarks.running.executors.tasks import PicklableSampler
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.samplers import SampleNoise, karras, make
@@ -159,7 +159,7 @@ def test_all_probes_together_give_a_diagonal_exactly(dim):
 
 def test_statistics_go_to_workers_and_are_not_an_option(measured):
     fitted = make("dpm_solver_v3", points=2).fitted(replace(measured, evaluations=77))
-    sent = SentSampler.of(fitted)
+    sent = PicklableSampler.of(fitted)
     assert sent.spec == {"name": "dpm_solver_v3", "points": 2}
     assert sent.restore_sampler() == fitted
     assert fitted.facts == {"pilot_evaluations": 77}

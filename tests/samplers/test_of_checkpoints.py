@@ -12,7 +12,7 @@ from samplerbench.benchmarks.sampling.execution import why_not_executable
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, make, names
 from samplerbench.samplers.methods.pipeline import Preset
-from samplerbench.samplers.types import RowByRow, TimedLevel
+from samplerbench.samplers.types import FunctionDenoiser, TimedLevel
 
 GRID = Grid((8.0, 3.0, 1.0, 0.2, 0.0))
 
@@ -20,7 +20,7 @@ GRID = Grid((8.0, 3.0, 1.0, 0.2, 0.0))
 def on_two_points(sampler, levels):
     """Data at 1 and -1, of which E[x0 | x] is a hyperbolic tangent."""
     x = levels[0] * torch.linspace(-1.5, 1.2, 7, dtype=torch.float64)[:, None]
-    return sampler.sample(RowByRow(lambda x, sigma: torch.tanh(x / sigma**2)), x, levels)
+    return sampler.sample(FunctionDenoiser(lambda x, sigma: torch.tanh(x / sigma**2)), x, levels)
 
 
 def test_they_are_in_no_list():

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.conformance.problems import Rational, Recorder, ThreeModes
+from samplerbench.benchmarks.conformance.problems import Rational, RecordingDenoiser, ThreeModes
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 
 GRID = karras(24, 0.02, 20.0)
@@ -56,23 +56,23 @@ def test_straight_paths_take_one_sweep_a_window(window):
         def __call__(self, x, sigma):
             return point.expand_as(x).clone()
 
-    seen = Recorder(Point())
+    seen = RecordingDenoiser(Point())
     end = run(seen, window=window, tol=1e9)
     assert len(seen.outputs) == math.ceil(len(GRID) / window)
     if window == 1:
-        assert seen.rows == 4 * len(GRID)
+        assert seen.row_count == 4 * len(GRID)
         assert float((end - point).abs().max()) < 1e-12
 
 
 def test_fewer_calls_more_evaluations():
-    seen = Recorder(ThreeModes())
+    seen = RecordingDenoiser(ThreeModes())
     run(seen, karras(100, 0.02, 20.0), window=32)
     assert len(seen.outputs) < 50
-    assert seen.rows > 4 * 100
+    assert seen.row_count > 4 * 100
 
 
 def test_no_sample_waits_for_another():
-    together, alone = Recorder(Rational(pull=3.0)), Recorder(Rational(pull=3.0))
+    together, alone = RecordingDenoiser(Rational(pull=3.0)), RecordingDenoiser(Rational(pull=3.0))
     x = SampleNoise(1, torch.arange(4), (2,), torch.float64).initial() * torch.tensor(
         [[0.02], [1.0], [20.0], [200.0]]
     )
@@ -80,17 +80,17 @@ def test_no_sample_waits_for_another():
     ends = sampler.sample(together, x, GRID, NoNoise())
     rows = []
     for one, end in zip(x.split(1), ends.split(1), strict=True):
-        before = alone.rows
+        before = alone.row_count
         assert torch.equal(sampler.sample(alone, one, GRID, NoNoise()), end)
-        rows.append(alone.rows - before)
-    assert together.rows == sum(rows)
+        rows.append(alone.row_count - before)
+    assert together.row_count == sum(rows)
     assert len(set(rows)) > 1
 
 
 def test_one_step_is_one_evaluation():
-    seen = Recorder(ThreeModes())
+    seen = RecordingDenoiser(ThreeModes())
     run(seen, Grid((3.0, 0.0)))
-    assert (len(seen.outputs), seen.rows) == (1, 4)
+    assert (len(seen.outputs), seen.row_count) == (1, 4)
 
 
 @pytest.mark.parametrize("options", [{"window": 0}, {"window": 1.5}, {"tol": -1.0}])

@@ -18,7 +18,7 @@ from samplerbench.samplers.schedules.optimised import (
     LISTS,
     cheapest_path,
     euler_costs,
-    even_path,
+    minimax_path,
     published_levels,
 )
 
@@ -319,4 +319,4 @@ def test_schedules__a_range_or_path_that_cannot_be_is_one_sentence():
         with pytest.raises(ValueError, match="need 0 < sigma_min"):
             schedule(5, low, high)
     with pytest.raises(ValueError, match="1 to 0 steps"):
-        even_path(np.zeros((1, 1)), 1)
+        minimax_path(np.zeros((1, 1)), 1)

@@ -15,7 +15,7 @@ from samplerbench.benchmarks.conformance.moments import ImpulseNoise, exact_mome
 from samplerbench.benchmarks.conformance.problems import (
     AnisotropicGaussian,
     Rational,
-    Recorder,
+    RecordingDenoiser,
     ThreeModes,
 )
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
@@ -188,7 +188,7 @@ def test_any_intervals_stay_within_any_grid(intervals, steps):
             assert math.hypot(nxt, cycle.noise) == pytest.approx(first, rel=1e-12)
             assert nxt < first <= grid.sigma[0]
             assert last == nxt > 0
-    recorder = Recorder(Rational())
+    recorder = RecordingDenoiser(Rational())
     x = torch.ones(1, 1, dtype=torch.float64)
     assert sampler.sample(recorder, x, grid, ImpulseNoise(lambda key: x)).isfinite().all()
     assert len(recorder.outputs) == sampler.nfe(grid)

@@ -11,8 +11,13 @@ import torch
 from looping import each
 
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
-from samplerbench.benchmarks.conformance.order import ExactStart, rms, slope
-from samplerbench.benchmarks.conformance.problems import GRIDS, Recorder, draw_samples, problems
+from samplerbench.benchmarks.conformance.order import ExactStartSampler, rms, slope
+from samplerbench.benchmarks.conformance.problems import (
+    GRIDS,
+    RecordingDenoiser,
+    draw_samples,
+    problems,
+)
 from samplerbench.benchmarks.planning.budget import most_steps_within
 from samplerbench.samplers import Grid, NoNoise, integrate, karras, make, uniform_lambda
 
@@ -72,7 +77,7 @@ def test_skip__without_skips_it_is_the_sampler_bit_for_bit(spec, pattern):
 def test_skip__counts_the_calls_of_the_network(spec, pattern):
     held = skip(spec, pattern, output="data", first=2, last=1)
     for n in (1, 2, 3, 10):
-        recorder, grid = Recorder(MIXTURE), karras(n, 0.02, 20.0)
+        recorder, grid = RecordingDenoiser(MIXTURE), karras(n, 0.02, 20.0)
         run(held, recorder, grid)
         assert len(recorder.outputs) == held.nfe(grid) == pattern_of(held, grid).count("1")
     assert held.nfe(GRID) < make(spec).nfe(GRID)
@@ -168,7 +173,7 @@ def test_order__is_the_measured_one(spec, pattern, options, order):
     errors, steps = [], (48, 96, 192)
     for n in steps:
         grid = GRIDS["karras"](n)
-        start = ExactStart(inner=sampler, problem=MIXTURE)
+        start = ExactStartSampler(inner=sampler, problem=MIXTURE)
         end = integrate(start, MIXTURE, MIXTURE.start, grid, NoNoise())
         errors.append(rms(end, MIXTURE.truth(grid.sigma[-1])))
     assert slope(steps, errors) == pytest.approx(order, abs=0.25)

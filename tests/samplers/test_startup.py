@@ -13,7 +13,7 @@ from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.order import slope
-from samplerbench.benchmarks.conformance.problems import INTERIOR, Recorder, ThreeModes
+from samplerbench.benchmarks.conformance.problems import INTERIOR, RecordingDenoiser, ThreeModes
 from samplerbench.samplers import LinearRow, NoNoise, StartRow, karras, make
 
 FAMILIES = ["zab", "deis_tab", "vab", "zeab", "xeab", "reab", "warped_ab"]
@@ -101,7 +101,7 @@ def test_the_first_step_is_the_published_single_step_method(name, twin, h):
 @given(n=st.integers(1, 9), to_zero=st.booleans())
 def test_evaluations_are_counted_as_they_are(name, n, to_zero):
     sampler, grid = single(name), karras(n, 0.02, 40.0, to_zero=to_zero)
-    recorder = Recorder(ThreeModes())
+    recorder = RecordingDenoiser(ThreeModes())
     assert torch.isfinite(run(sampler, grid, recorder)).all()
     highest = min(sampler.order, 3)
     extra = (highest - 1) * min(highest - 1, n - int(to_zero))

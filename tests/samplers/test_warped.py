@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.benchmarks.running.executors.tasks import SentSampler
+from samplerbench.benchmarks.running.executors.tasks import PicklableSampler
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.auto import Fitted, Rule, typical
@@ -282,7 +282,7 @@ def test_what_was_found_is_neither_an_option_nor_part_of_the_label():
     with pytest.raises(ValueError, match="no option 'found'"):
         make("auto", found=FOUND)
     fitted = make("auto").fitted(FOUND)
-    sent = SentSampler.of(fitted)
+    sent = PicklableSampler.of(fitted)
     assert sent.spec == {"name": "auto"}
     assert sent.restore_sampler() == fitted
     assert fitted.facts == {"pilot_evaluations": 1000, "rule": FOUND.rule.text}

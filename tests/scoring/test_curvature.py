@@ -169,29 +169,29 @@ def run(out, **changes):
 def test_a_run_keeps_it_and_an_older_directory_gains_it(tmp_path):
     run(tmp_path / "r")
     directory = RunDir.open(tmp_path / "r")
-    first = directory.run()["path_curvature"]
+    first = directory.read_run()["path_curvature"]
     assert first["gmm-2d"]["samples"] == 8
     run(tmp_path / "r", models=["gaussian"])
-    both = directory.run()["path_curvature"]
+    both = directory.read_run()["path_curvature"]
     assert both["gmm-2d"] == first["gmm-2d"]
     assert set(both) == {"gmm-2d", "gaussian"}
-    old = directory.run()
+    old = directory.read_run()
     del old["path_curvature"]
     directory.write_run(old)
     for path in (tmp_path / "r" / "reference").glob("*-curvature-*"):
         path.unlink()
     run(tmp_path / "r")
-    assert directory.run()["path_curvature"] == first
+    assert directory.read_run()["path_curvature"] == first
 
 
 def test_it_is_measured_only_where_it_is_asked_for_and_kept_where_it_was(tmp_path):
     run(tmp_path / "r", path_curvature=False)
-    assert RunDir.open(tmp_path / "r").run()["path_curvature"] == {}
+    assert RunDir.open(tmp_path / "r").read_run()["path_curvature"] == {}
     assert not list((tmp_path / "r" / "reference").glob("*-curvature-*"))
     run(tmp_path / "r")
-    asked = RunDir.open(tmp_path / "r").run()["path_curvature"]
+    asked = RunDir.open(tmp_path / "r").read_run()["path_curvature"]
     run(tmp_path / "r", path_curvature=False)
-    assert RunDir.open(tmp_path / "r").run()["path_curvature"] == asked != {}
+    assert RunDir.open(tmp_path / "r").read_run()["path_curvature"] == asked != {}
 
 
 def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
@@ -199,7 +199,7 @@ def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
     (tmp_path / "old").mkdir()
     homes = [tmp_path / "old", tmp_path / "r" / "table.csv"]
     assert first_curvature_lines(homes, "gmm-2d") == curvature_lines(
-        RunDir.open(tmp_path / "r").run()["path_curvature"]["gmm-2d"]
+        RunDir.open(tmp_path / "r").read_run()["path_curvature"]["gmm-2d"]
     )
     assert first_curvature_lines(homes, "gaussian") == ()
     page = write_report(tmp_path / "r", tmp_path / "page.html").read_text(encoding="utf-8")
@@ -208,7 +208,7 @@ def test_a_report_reads_it_from_the_first_run_that_knows_the_model(tmp_path):
 
 def test_stochastic_samplers_alone_ask_for_none(tmp_path):
     run(tmp_path / "r", samplers=["ddpm"])
-    assert RunDir.open(tmp_path / "r").run()["path_curvature"] == {}
+    assert RunDir.open(tmp_path / "r").read_run()["path_curvature"] == {}
 
 
 def test_paths_that_are_not_finite_have_no_summary(tmp_path):
@@ -216,7 +216,7 @@ def test_paths_that_are_not_finite_have_no_summary(tmp_path):
     model.denoise = lambda x, _sigma, _labels: x * math.nan
     cell = SimpleNamespace(seed=0, dtype="float64", device="cpu", batch_size=4, model="m")
     store_curvature(RunDir.create(tmp_path / "r"), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
-    assert RunDir.open(tmp_path / "r").run() == {}
+    assert RunDir.open(tmp_path / "r").read_run() == {}
 
 
 def test_what_is_said_of_it():

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from samplerbench.benchmarks.scoring.feature_references import load_references
-from samplerbench.benchmarks.scoring.real_data import make_statistics
+from samplerbench.benchmarks.scoring.real_data import write_features_statistics
 from samplerbench.models import make_model
 
 N = 40
@@ -28,7 +28,7 @@ def sources(tmp_path):
 def test_statistics_are_those_of_all_images_and_read_again_to_the_last_bit(sources, tmp_path):
     model = make_model("digits")
     for source in sources:
-        made = make_statistics(source, "pixels", tmp_path / "out.npz")
+        made = write_features_statistics(source, "pixels", tmp_path / "out.npz")
         assert made.n == N
         stored = np.load(tmp_path / "out.npz")
         np.testing.assert_allclose(stored["mu"], PIXELS.mean(0), atol=1e-6)
@@ -43,7 +43,7 @@ def test_a_model_says_shape_and_range_of_numbers_and_may_bring_the_features(tmp_
     x = np.random.default_rng(1).uniform(-1, 1, (600, 1, 28, 28)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     model = make_model("fashion")
-    make_statistics(str(tmp_path / "x.npy"), "card:8", tmp_path / "out.npz", model)
+    write_features_statistics(str(tmp_path / "x.npy"), "card:8", tmp_path / "out.npz", model)
     stored = np.load(tmp_path / "out.npz")
     assert stored["mu"].shape == (8,)
     assert "axes8" in str(stored["extractor"])
@@ -51,7 +51,7 @@ def test_a_model_says_shape_and_range_of_numbers_and_may_bring_the_features(tmp_
 
 def test_networks_of_8_bit_images_have_the_same_statistics_in_any_range(sources, tmp_path):
     pytest.importorskip("efficientnet_lite_pytorch")
-    made = make_statistics(sources[0], "efficientnet-lite0", tmp_path / "out.npz")
+    made = write_features_statistics(sources[0], "efficientnet-lite0", tmp_path / "out.npz")
     assert made.extractor.dim == 1280
     (tmp_path / "mine.py").write_text(
         "class Model:\n    event, sigma_min, sigma_max, limits = (1, 8, 8), 0.01, 10.0, (0.0, 1.0)\n"
@@ -77,13 +77,13 @@ def test_what_cannot_be_made_is_one_sentence(sources, tmp_path):
         (sources[0], "card", "out.npz", "it has none"),
     ):
         with pytest.raises(ValueError, match=message):
-            make_statistics(str(source), spec, tmp_path / out)
+            write_features_statistics(str(source), spec, tmp_path / out)
         assert (tmp_path / "out.npz").read_bytes() == b"earlier statistics"
 
 
 def test_make_statistics__a_grey_first_image_does_not_make_a_folder_grey(sources, tmp_path):
     Image.fromarray(np.stack([BYTES[0], BYTES[1], BYTES[2]], -1)).save(f"{sources[0]}/{N:03}.png")
-    make_statistics(sources[0], "pixels", tmp_path / "out.npz")
+    write_features_statistics(sources[0], "pixels", tmp_path / "out.npz")
     assert np.load(tmp_path / "out.npz")["mu"].shape == (3 * 8 * 8,)
 
 
@@ -92,6 +92,6 @@ def test_make_statistics__numbers_of_another_range_are_refused(values, tmp_path)
     """They were clamped: of all images in 0 … 255, white ones were left."""
     np.save(tmp_path / "x.npy", values)
     with pytest.raises(ValueError, match=r"the data's range \[-1, 1\]"):
-        make_statistics(
+        write_features_statistics(
             str(tmp_path / "x.npy"), "pixels", tmp_path / "out.npz", make_model("digits")
         )

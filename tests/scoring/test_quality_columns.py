@@ -152,7 +152,9 @@ def asked(model, names, *, whole, features=None, held_out=None):
     context = CellContext(
         gather_shards([shard], n), n, ModelData(model, "cpu"), scale, None, follows_path=False
     )
-    found = [metrics()[name](context) for name in names if metrics()[name].needs <= context.met]
+    found = [
+        metrics()[name](context) for name in names if metrics()[name].needs <= context.met_needs
+    ]
     return {k: v for one in found for k, v in one.columns.items()}, {
         k: v for one in found for k, v in one.influence.items()
     }

@@ -58,7 +58,9 @@ def test_a_folder_of_images_is_compared_with(model, tmp_path, pixels):
     source = write(tmp_path / "images", pixels)
     reference = load_references({"digits": model}, "pixels", source, tmp_path / "cache")["digits"]
     assert reference is not None
-    np.testing.assert_allclose(reference.loaded().mean.mean(), pixels.mean() / 127.5 - 1, atol=0.1)
+    np.testing.assert_allclose(
+        reference.load_statistics().mean.mean(), pixels.mean() / 127.5 - 1, atol=0.1
+    )
 
 
 def test_a_folder_that_does_not_fit_is_one_sentence(model, tmp_path, pixels):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice
+from samplerbench.benchmarks.advice.answer import Advice, Budget, Choice, Recommendation
 from samplerbench.benchmarks.advice.exports import Export
 from samplerbench.benchmarks.advice.request import OWN_FIELDS
 from samplerbench.benchmarks.planning.schedules import make_schedule
@@ -134,7 +134,9 @@ def test_a_folder_is_of_one_model(sweep):
 def advice(*recommended):
     """An answer with these recommendations at the budget, by library."""
     best = {
-        library: Best(library, Choice(s, s, c, 6, 6), None, None, (), Export(library, "", ""))
+        library: Recommendation(
+            library, Choice(s, s, c, 6, 6), None, None, (), Export(library, "", "")
+        )
         for library, s, c in recommended
     }
     default = Choice("heun on karras", "heun", "karras", 5, 3)

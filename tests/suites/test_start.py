@@ -13,7 +13,7 @@ from samplerbench.benchmarks.suites.cell import SPREADS, make_start, moments_of
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.exact.base import ExactModel
-from samplerbench.models.guidance import Altered
+from samplerbench.models.guidance import AlteringWrapper
 
 BASE = {
     "name": "t",
@@ -86,7 +86,7 @@ def test_the_level_follows_the_spread_and_ends_at_sigma_max():
     assert (low.sigma, low.skip) == (2.0, "")
 
 
-class Hidden(Altered):
+class Hidden(AlteringWrapper):
     """A wrapper that keeps the reference to itself."""
 
     def reference(self):

@@ -4,7 +4,7 @@ import pytest
 from looping import each
 
 from samplerbench import samplers
-from samplerbench.benchmarks.arguments import suite_of
+from samplerbench.benchmarks.arguments import suite_from_arguments
 from samplerbench.benchmarks.metrics import FrechetReference, estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
 from samplerbench.benchmarks.planning.planner import load_models
@@ -307,18 +307,25 @@ def test_how_long_is_timed_finds_the_same_folder_and_how_it_is_timed_another():
 def test_suite_of__keywords_replace_keys_of_a_dictionary_as_of_a_suite():
     keys = {"models": [{"name": "gmm-2d", "samples": 64}], "samplers": ["euler"], "nfe": [5]}
     for suite in (keys, check_suite({"name": "x", **keys}, "x")):
-        replaced = suite_of(suite, None, None, {"samples": 128, "steps": [4]})
+        replaced = suite_from_arguments(suite, None, None, {"samples": 128, "steps": [4]})
         assert (replaced.samples, replaced.models[0].samples) == (128, None)
         assert (replaced.steps, replaced.nfe) == ((4,), None)
-    assert suite_of(keys, None, ["heun"], {}).models[0].samples == 64
+    assert suite_from_arguments(keys, None, ["heun"], {}).models[0].samples == 64
     empty = {"models": [], "samplers": [], "nfe": None}
-    found = suite_of(empty, [{"name": "gmm-2d", "samples": 32}], ["heun"], {"steps": [3]})
+    found = suite_from_arguments(
+        empty, [{"name": "gmm-2d", "samples": 32}], ["heun"], {"steps": [3]}
+    )
     assert (found.models[0].samples, found.steps) == (32, (3,))
 
 
 def test_suite_of__timing_on_keeps_the_other_settings_of_times():
-    assert suite_of("exact", None, None, {"timing": True}).timing == load_suite("exact").timing
-    off = suite_of({**MINIMAL, "timing": {"minutes": 2.0}}, None, None, {"timing": False}).timing
+    assert (
+        suite_from_arguments("exact", None, None, {"timing": True}).timing
+        == load_suite("exact").timing
+    )
+    off = suite_from_arguments(
+        {**MINIMAL, "timing": {"minutes": 2.0}}, None, None, {"timing": False}
+    ).timing
     assert (off.enabled, off.minutes) == (False, 2.0)
 
 

@@ -12,7 +12,7 @@ from samplerbench.benchmarks import sampling, timing
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.setup import set_up
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing.clock import make_sm_clock
+from samplerbench.benchmarks.timing.clock import make_frequency_reader
 from samplerbench.benchmarks.timing.gpu_state import Gpu
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
@@ -59,8 +59,8 @@ def dry_run(tmp_path_factory):
             suite = check_suite(SUITE, "gpu-dry")
             runner.run(set_up(suite, folder, device="cuda", console=Console(quiet=True)))
         with stand_in(counters=False):
-            assert make_sm_clock(Gpu.of_current_device()).mhz() == 1500
-            assert make_sm_clock(None) is None
+            assert make_frequency_reader(Gpu.of_current_device()).mhz() == 1500
+            assert make_frequency_reader(None) is None
     finally:
         seen.stop()
     lines = {}

@@ -93,7 +93,7 @@ def test_a_sweep__that_fails_leaves_the_times_of_other_models(tmp_path, monkeypa
     def refuse(*_args, **_options):
         raise ValueError("I take pairs")
 
-    monkeypatch.setattr(timing_stage, "sweep_record", refuse)
+    monkeypatch.setattr(timing_stage, "time_batch_sizes", refuse)
     suite = {"name": "t", "models": ["gaussian", "gmm-2d"], "samplers": ["euler"], "nfe": [2]}
     suite |= {"samples": 4, "keep": 0, "reference_samples": 2, "converged_samples": 4}
     timing = {"sweep": 2, "seconds": 0.1, "max_rounds": 2, "min_rounds": 1}

@@ -13,7 +13,7 @@ from timing_rig import Network, Working, timed
 
 from samplerbench import samplers
 from samplerbench.benchmarks.timing import disturbances as load
-from samplerbench.benchmarks.timing.clock import CallTimes, Clock
+from samplerbench.benchmarks.timing.clock import CallTimes, DeviceTimer
 from samplerbench.benchmarks.timing.disturbances import (
     BlockObservations,
     LoadCounters,
@@ -198,7 +198,7 @@ class FakeCuda:
 
 def test_a_gpu_is_timed_by_events_and_by_the_wall_clock_between_two_synchronisations(monkeypatch):
     cuda, seen = FakeCuda(monkeypatch), []
-    reading = Clock("cuda").time(lambda: (seen.append(cuda.synchronised), time.sleep(0.002)))
+    reading = DeviceTimer("cuda").time(lambda: (seen.append(cuda.synchronised), time.sleep(0.002)))
     assert reading.ms == 10.0
     assert 2.0 <= reading.wall_ms < 1000
     assert (seen, cuda.synchronised) == ([1], 2)
@@ -219,10 +219,10 @@ class Steady:
 
 def test_the_second_clock_of_a_gpu_counts_cycles_and_that_of_a_cpu_processor_time(monkeypatch):
     FakeCuda(monkeypatch)
-    clock = Clock("cuda", Steady())
+    clock = DeviceTimer("cuda", Steady())
     assert clock.second_clock_unit == "SM cycles"
     assert clock.time(lambda: None).second_clock == 1500e6 * 10e-3
-    cpu = Clock("cpu")
+    cpu = DeviceTimer("cpu")
     asleep, at_work = cpu.time(lambda: time.sleep(0.02)), cpu.time(lambda: spin(0.02))
     assert cpu.second_clock_unit == "ms of processor time"
     assert asleep.ms >= 20 > 10 > asleep.second_clock

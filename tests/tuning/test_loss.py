@@ -176,7 +176,7 @@ def test_distances__are_norms_of_feature_differences_over_the_root_of_their_numb
     expected = np.linalg.norm(moved, axis=1) / np.sqrt(3)
     assert problem.distances(make("euler"), grid) == pytest.approx(expected)
     pixels = np.linalg.norm((x - problem.endpoints).numpy(), axis=1) / np.sqrt(2)
-    assert problem.plain.distances_of(x) == pytest.approx(pixels)
+    assert problem.in_sample_space.distances_of(x) == pytest.approx(pixels)
     x[2] = torch.nan
     assert problem.distances_of(x)[2] == LOST
     assert problem.distances_of(x)[3] == pytest.approx(expected[3])

@@ -10,7 +10,7 @@ from tuners import fitted, tuner
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
-from samplerbench.benchmarks.running.executors.tasks import SentSampler
+from samplerbench.benchmarks.running.executors.tasks import PicklableSampler
 from samplerbench.benchmarks.tuning.free_parameters import FreeParameters, project_grid
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, power_mean, tuning_problem
 from samplerbench.benchmarks.tuning.tuning import Target, move_coefficients
@@ -141,7 +141,7 @@ def test_tune__what_is_found_is_written_read_and_run(tmp_path, gmm):
     schedule = make_schedule(f"tuned(file='{file}')").for_model(gmm).for_sampler(make("dpmpp_2m"))
     sampler = schedule.sampler_at(make("dpmpp_2m"), 3)
     assert tuple(row.level for row in sampler.table) == entry.network_levels
-    assert pickle.loads(pickle.dumps(SentSampler.of(sampler))).restore_sampler() == sampler
+    assert pickle.loads(pickle.dumps(PicklableSampler.of(sampler))).restore_sampler() == sampler
     changed = entry.model_copy(update={"network_levels": (1.0, 0.5, 0.1)})
     assert changed.digest != entry.digest
 

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.tuning.tuning import Target
 from samplerbench.samplers import karras, make, uniform_lambda
 from samplerbench.samplers.families.tabulated import (
     Tabulated,
-    compensate,
+    apply_dynamic_compensation,
     correction_weights,
     tabulate,
 )
@@ -30,7 +30,7 @@ def train(gmm):
 def compensated(name, grid, ratios):
     sampler = make(name)
     corrections, times = correction_weights(sampler, grid), -np.log(grid.sigma[:-1])
-    return compensate(tabulate(sampler, grid), corrections, times, ratios)
+    return apply_dynamic_compensation(tabulate(sampler, grid), corrections, times, ratios)
 
 
 def step_by_step(name, grid, ratios, denoise, x):
@@ -91,9 +91,11 @@ def test_compensate__keeps_sums_and_is_exact_for_images_on_a_parabola():
         assert row.a + sum(row.b) == pytest.approx(other.a + sum(other.b), abs=1e-13)
     table = tuple(row._replace(a=0.0, b=(1.0, *[0.0] * i)) for i, row in enumerate(own))
     times = np.array([0.0, 1.0, 3.0, 4.0, 6.0, 7.0])
-    row = compensate(table, [0.0] * 6, times, [0.5, 1.0, 1.0, 1.0])[2]
+    row = apply_dynamic_compensation(table, [0.0] * 6, times, [0.5, 1.0, 1.0, 1.0])[2]
     assert np.array(row.b[::-1]) @ times[:3] ** 2 == pytest.approx(2.0**2)
-    assert compensate(table, [1.0] * 6, times, ratios) == table  # only the correction reads them
+    assert (
+        apply_dynamic_compensation(table, [1.0] * 6, times, ratios) == table
+    )  # only the correction reads them
 
 
 def test_compensate__zero_takes_the_image_before():
@@ -103,7 +105,7 @@ def test_compensate__zero_takes_the_image_before():
         row._replace(a=0.0, b=(1.0, *[0.0] * i))
         for i, row in enumerate(tabulate(make("euler"), grid))
     )
-    rows = compensate(own, [0.0] * 5, [0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0])
+    rows = apply_dynamic_compensation(own, [0.0] * 5, [0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0])
     assert [row.b[::-1].index(1.0) for row in rows] == [0, 1, 1, 1, 1]
 
 

@@ -8,8 +8,8 @@ import torch
 from tuners import refusal, tuner
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.planning.tuned_file import Tuned, read_tuned
-from samplerbench.benchmarks.running.executors.tasks import SentSampler
+from samplerbench.benchmarks.planning.tuned_file import TunedEntry, read_tuned
+from samplerbench.benchmarks.running.executors.tasks import PicklableSampler
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import fit_coefficients
@@ -68,7 +68,7 @@ def test_it_goes_by_the_name_of_its_sampler_with_options_and_is_sent_whole(gmm):
     made = make("ipndm(through_zero=True)")
     found = replaced("ipndm(through_zero=True)", karras(4, gmm.sigma_min, gmm.sigma_max))
     assert label_of(found) == label_of(made)
-    assert pickle.loads(pickle.dumps(SentSampler.of(found))).restore_sampler() == found != made
+    assert pickle.loads(pickle.dumps(PicklableSampler.of(found))).restore_sampler() == found != made
     with pytest.raises(ValueError, match="are for 4 steps, not for 3"):
         found.plan(karras(3, gmm.sigma_min, gmm.sigma_max))
 
@@ -140,7 +140,7 @@ def test_a_run_takes_the_coefficients_and_another_table_is_another_cell(entries,
     assert used.table == entry.table
     assert train.distances(used, grid).mean() < train.distances(make("dpmpp_2m"), grid).mean()
     other = entry.model_dump() | {"coefficients": [[0.5, 0.5], [1, 0, 0], [0, 1, 0, 0]]}
-    assert Tuned.model_validate(other).digest != entry.digest
+    assert TunedEntry.model_validate(other).digest != entry.digest
     assert schedule.facts(3)["tuning_what"] == "both"
     assert read_tuned(file) == tuple(entries[0])
 
@@ -148,9 +148,9 @@ def test_a_run_takes_the_coefficients_and_another_table_is_another_cell(entries,
 def test_coefficients_of_another_number_of_steps_are_refused(entries):
     wrong = entries[0][0].model_dump() | {"coefficients": [[0.5, 0.5]]}
     with pytest.raises(ValueError, match="a row for each of 3 steps"):
-        Tuned.model_validate(wrong)
+        TunedEntry.model_validate(wrong)
     with pytest.raises(ValueError, match="has coefficients where both was tuned, or none"):
-        Tuned.model_validate(wrong | {"coefficients": None})
+        TunedEntry.model_validate(wrong | {"coefficients": None})
 
 
 @pytest.mark.parametrize(

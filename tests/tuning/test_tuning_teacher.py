@@ -10,7 +10,7 @@ import torch
 from tuners import tuner
 
 from samplerbench.benchmarks.planning.model_loading import NamedModel
-from samplerbench.benchmarks.planning.tuned_file import Tuned
+from samplerbench.benchmarks.planning.tuned_file import TunedEntry
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.scoring.converged_endpoints import ODE, solve
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
@@ -81,8 +81,8 @@ class Seen:
         steps: of the teacher's solutions, until the first scores.
     """
 
-    fine: Tuned
-    coarse: Tuned
+    fine: TunedEntry
+    coarse: TunedEntry
     rows: int
     steps: tuple[int, ...]
 

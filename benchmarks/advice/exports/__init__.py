@@ -12,7 +12,7 @@ SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 Each library has a module here. ``TITLE`` is the library's name for readers, ``LANGUAGE`` is the language of its lines.
 ``SOLVERS`` names samplers of ours that equal the library's usual solvers, to compare on karras; () for "python" and
 "diffusers". Functions are ``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library whose lines
-can have steps as numbers also has ``written_out(sampler, grid, model)``, and ``named_solver(code)``, which returns the
+can have steps as numbers also has ``is_written_as_numbers(sampler, grid, model)``, and ``named_solver(code)``, which returns the
 name of a solver in lines. A library that takes a folder with a table has ``folder(sampler, grid, model, path)``.
 """
 
@@ -50,7 +50,9 @@ _TARGETS: dict[str, Any] = {
     "comfyui-node": comfyui_node,
 }
 LIBRARIES: tuple[str, ...] = tuple(_TARGETS)
-BY_NUMBERS = tuple(name for name, target in _TARGETS.items() if hasattr(target, "written_out"))
+BY_NUMBERS = tuple(
+    name for name, target in _TARGETS.items() if hasattr(target, "is_written_as_numbers")
+)
 """Libraries that take steps as numbers, and so also run samplers that they do not implement."""
 
 
@@ -125,7 +127,7 @@ def export_folder(library: str, sampler: Sampler, grid: Grid, model: Denoiser, p
 def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
     """Return True if a library's lines write these steps out as numbers, for lack of a solver."""
     module = target(library)
-    return library in BY_NUMBERS and module.written_out(sampler, grid, model)
+    return library in BY_NUMBERS and module.is_written_as_numbers(sampler, grid, model)
 
 
 def target(library: str) -> Any:

@@ -90,7 +90,7 @@ _NOISE = "# noise: standard normal, of the samples' shape"
 _CLAMP = "; clamp samples to {:g} … {:g} before you save them"
 
 
-def given_lines(model: Denoiser) -> list[str]:
+def model_wrapper_code(model: Denoiser) -> list[str]:
     """Return code: a comment on ``noise``, and ``model(x, sigma)``, which calls a user's ``net``.
 
     If the network's formula is unknown, a comment says what ``model`` has to return.

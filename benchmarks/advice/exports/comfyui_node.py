@@ -20,7 +20,7 @@ from ....samplers.spec import label_of
 from . import comfyui
 from .code_text import OWN_DRAWS
 from .equivalents import tabulate_steps, why_no_table
-from .tables import Folder, describe_origin, json_text, rows_in, template
+from .tables import Folder, describe_origin, json_text, read_template, rescale_rows
 
 TITLE, LANGUAGE, SOLVERS = "ComfyUI (SamplerTable)", "json", comfyui.SOLVERS
 _KINDS = {"eps": "EPS", "v": "V_PREDICTION", "x0": "X0", "edm": "EDM", "flow": "CONST"}
@@ -36,7 +36,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     return reason and f"{label_of(sampler)} is no table of numbers: {reason}"
 
 
-def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
+def is_written_as_numbers(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
     """Return True if ComfyUI itself has no equal sampler."""
     return comfyui.find_node(sampler, model) is None
 
@@ -72,7 +72,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         "levels": [level(sigma) for sigma in levels],
         "start": steps.start * first / scale(grid.sigma[0]),
         "noise": [first * weight for weight in steps.c],
-        "rows": rows_in(steps, scale, level, scale(grid.sigma[-1])),
+        "rows": rescale_rows(steps, scale, level, scale(grid.sigma[-1])),
     }
     remarks = [
         f"save these lines as {_file_name(sampler, grid, model)} beside the node, which "
@@ -90,7 +90,7 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder: 
     text, remark = lines(sampler, grid, model, "")
     name = _file_name(sampler, grid, model)
     code = f"SamplerTable: table = {name}\nSamplerCustomAdvanced (or SamplerCustom): takes its sampler and its sigmas"
-    files = {"__init__.py": template("sampler_table.py"), name: text + "\n"}
+    files = {"__init__.py": read_template("sampler_table.py"), name: text + "\n"}
     return Folder(files, code, remark.partition("; ")[2])
 
 

@@ -19,15 +19,15 @@ from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from .code_text import OWN_DRAWS, call_code, list_code, literal, step_code
 from .diffusers_schedulers import (
-    Coordinates,
+    PipelineUnits,
     Scheduler,
-    coordinates_of,
     is_multistep_sde,
     orders_of,
     own_scheduler,
+    pipeline_units_of,
 )
-from .equivalents import Steps, name_and_options, tabulate_steps, why_no_table
-from .tables import Folder, NumberRow, describe_origin, json_text, rows_in, template
+from .equivalents import StepTable, name_and_options, tabulate_steps, why_no_table
+from .tables import Folder, NumberRow, describe_origin, json_text, read_template, rescale_rows
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
@@ -51,7 +51,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
     if getattr(sampler, "of_checkpoint", False):
         return ""
     try:
-        coords = coordinates_of(model)
+        coords = pipeline_units_of(model)
     except ValueError as error:
         return str(error)
     if sampler.stochastic:
@@ -66,7 +66,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     """Return the lines and a remark; raise ValueError if diffusers cannot take these steps."""
     if getattr(sampler, "of_checkpoint", False):
         return _pipeline_code(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
-    coords = coordinates_of(model)
+    coords = pipeline_units_of(model)
     start = grid.sigma[0] * coords.scale(grid.sigma[0])
     if scheduler := own_scheduler(sampler, grid, coords.kind):
         return _own_code(scheduler, grid, coords, start), _remark(sampler, coords, start)
@@ -86,7 +86,7 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
 
     Raises a ValueError if the steps are no table, or diffusers has no scheduler for such a model.
     """
-    coords = coordinates_of(model)
+    coords = pipeline_units_of(model)
     steps, rows, start = _table(sampler, grid, coords)
     process, prediction, place = coords.model.process, coords.prediction_type, literal(path)
     of_model = {
@@ -109,13 +109,13 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
         f"# then as always: images = pipe(..., num_inference_steps={len(rows)}).images"
     )
     name = "table_scheduler.py"
-    files = {"scheduler_config.json": json_text(config) + "\n", name: template(name)}
+    files = {"scheduler_config.json": json_text(config) + "\n", name: read_template(name)}
     return Folder(files, code, _remark(sampler, coords, start))
 
 
 def _table(
-    sampler: Sampler, grid: Grid, coords: Coordinates
-) -> tuple[Steps, list[NumberRow], float]:
+    sampler: Sampler, grid: Grid, coords: PipelineUnits
+) -> tuple[StepTable, list[NumberRow], float]:
     """Return steps, their rows for a pipeline's states, and the scale of its initial noise.
 
     Noise that is drawn before the first evaluation is part of the initial noise.
@@ -127,7 +127,8 @@ def _table(
             f"{sampler.name} uses its first draw of noise again, which a pipeline hides"
         )
     rows = [
-        (time, a, b, c[before:]) for time, a, b, c in rows_in(steps, coords.scale, coords.time, 1.0)
+        (time, a, b, c[before:])
+        for time, a, b, c in rescale_rows(steps, coords.scale, coords.time, 1.0)
     ]
     start = math.hypot(steps.start * grid.sigma[0], *steps.c) * coords.scale(steps.rows[0].sigma)
     return steps, rows, start
@@ -139,24 +140,24 @@ def named_solver(code: str) -> str:
     return found[1] if found and "class Table(" not in code else ""
 
 
-def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
+def is_written_as_numbers(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
     """Return True if no scheduler of diffusers takes these steps, so lines have them as numbers."""
     if getattr(sampler, "of_checkpoint", False):
         return False
-    coords = coordinates_of(model)
+    coords = pipeline_units_of(model)
     return not (
         own_scheduler(sampler, grid, coords.kind) or scaled_scheduler(sampler, grid, coords)
     )
 
 
-def _remark(sampler: Sampler, coords: Coordinates, start: float, first: str = "") -> str:
+def _remark(sampler: Sampler, coords: PipelineUnits, start: float, first: str = "") -> str:
     remarks = [first] if first else []
     spec = getattr(coords.model, "spec", None)
     if getattr(spec, "family", "") != "diffusers":
         remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
-    if code := coords.wrapped_network:
+    if code := coords.network_call_code:
         level = ", where sigma is the level at timestep" if "sigma" in code else ""
         remarks.append(
             f"wrap your net(x, t), so that the network of pipe returns {code} for (x, timestep){level}"
@@ -213,7 +214,7 @@ def _class_code(
     return "\n".join(parts)
 
 
-def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: float) -> str:
+def _own_code(scheduler: Scheduler, grid: Grid, coords: PipelineUnits, start: float) -> str:
     """Return the code of a scheduler on a grid's levels; ``start`` scales the first noise."""
     end = coords.scale(grid.sigma[-1])
     times = list_code("TIMESTEPS", map(coords.time, grid.sigma[:-1]))
@@ -244,7 +245,7 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: Coordinates, start: floa
     return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, len(grid))
 
 
-def _from_config_settings(scheduler: Scheduler, coords: Coordinates) -> dict[str, object]:
+def _from_config_settings(scheduler: Scheduler, coords: PipelineUnits) -> dict[str, object]:
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
     flow = coords.kind == "flow"
@@ -273,7 +274,7 @@ class ScaledScheduler(NamedTuple):
     orders: tuple[int, ...] = ()
 
 
-def scaled_scheduler(sampler: Sampler, grid: Grid, coords: Coordinates) -> ScaledScheduler | None:
+def scaled_scheduler(sampler: Sampler, grid: Grid, coords: PipelineUnits) -> ScaledScheduler | None:
     """Return settings of a scheduler that takes a sampler's steps on a grid; None if none does."""
     canonical, levels = name_and_options(sampler), grid.sigma
     if canonical is None or canonical.options or coords.kind != "table":
@@ -294,7 +295,9 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, coords: Coordinates) -> Scale
     return ScaledScheduler(_TWICE[name], (levels[0], *twice, 0.0, 0.0, 0.0), pairs[:-1], between)
 
 
-def _scaled_code(scheduler: ScaledScheduler, steps: int, coords: Coordinates, start: float) -> str:
+def _scaled_code(
+    scheduler: ScaledScheduler, steps: int, coords: PipelineUnits, start: float
+) -> str:
     """Return the code of a scheduler with these settings; ``start`` scales the first noise."""
     lists: dict[str, tuple[Any, ...]] = {
         "SIGMAS": scheduler.sigmas,
@@ -341,7 +344,7 @@ def _table_code(rows: list[NumberRow], start: float) -> str:
         indent("\n".join(written), "    "),
         "]",
     ]
-    formula = re.search(r"self.outputs.insert.*\n.*\n", template("table_scheduler.py"))
+    formula = re.search(r"self.outputs.insert.*\n.*\n", read_template("table_scheduler.py"))
     assert formula is not None
     body = [
         _SET_TIMESTEPS,

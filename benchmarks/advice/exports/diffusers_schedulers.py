@@ -32,7 +32,7 @@ _EDM_TIME = NetworkTime(of="log_level", scale=0.25)
 
 
 @dataclass(frozen=True)
-class Coordinates:
+class PipelineUnits:
     """Conversion of our states, levels and times to the units of a pipeline.
 
     ``kind`` is "table" for a network with a table of trained times, "flow" or "edm".
@@ -76,7 +76,7 @@ class Coordinates:
         return (alpha, -sigma * alpha) if prediction == "flow" else (0.0, 1.0)
 
     @property
-    def wrapped_network(self) -> str:
+    def network_call_code(self) -> str:
         """Expression of ``x`` and ``timestep`` that calls a user's ``net`` as the pipeline needs it.
 
         If ``net`` takes levels, the expression has the level ``sigma`` for ``timestep``. "" means that
@@ -108,7 +108,7 @@ class Coordinates:
 _WORDS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_prediction"}
 
 
-def coordinates_of(model: Denoiser) -> Coordinates:
+def pipeline_units_of(model: Denoiser) -> PipelineUnits:
     """Return the coordinates of a model; raise ValueError if diffusers has none for it."""
     network = innermost_model(model)
     if not isinstance(network, NativeDenoiser):
@@ -119,11 +119,11 @@ def coordinates_of(model: Denoiser) -> Coordinates:
             f"{model.name} is a few-step map, which this library samples in its own way"
         )
     if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
-        return Coordinates("table", network)
+        return PipelineUnits("table", network)
     if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":
-        return Coordinates("flow", network)
+        return PipelineUnits("flow", network)
     if isinstance(process, EDM) and prediction == "edm" and abs(network.factor) == 1:
-        return Coordinates("edm", network)
+        return PipelineUnits("edm", network)
     name = type(process).__name__
     raise ValueError(
         f"diffusers has no scheduler for the process {name} with prediction {prediction}"

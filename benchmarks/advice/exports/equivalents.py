@@ -69,7 +69,7 @@ Weights = Callable[[float], tuple[float, float]]
 """Function from a level to the weights p and q of the clean image d = p x + q output."""
 
 
-class Row(NamedTuple):
+class StepRow(NamedTuple):
     """Row i: output_i at ``sigma``, then x <- a x + sum_j b_j output_{i-j} + sum_k c_k z_k.
 
     Sums over j and k begin at 0. z_k is draw k of the whole table, made in the first row whose ``c`` has a weight k.
@@ -81,11 +81,11 @@ class Row(NamedTuple):
     c: tuple[float, ...] = ()
 
 
-class Steps(NamedTuple):
+class StepTable(NamedTuple):
     """Table of steps, a row an evaluation. Before them, x <- ``start`` x + sum_k c_k z_k."""
 
     start: float
-    rows: tuple[Row, ...]
+    rows: tuple[StepRow, ...]
     c: tuple[float, ...] = ()
 
 
@@ -122,7 +122,7 @@ def why_no_table(sampler: Sampler) -> str:
 
 def tabulate_steps(
     sampler: Sampler, grid: Grid, weights: Weights = lambda _sigma: (0.0, 1.0)
-) -> Steps:
+) -> StepTable:
     """Return the steps of a sampler on a grid as a table of weights.
 
     ``weights`` gives p and q of the clean image d = p x + q output at a level. By default, d is the output.
@@ -136,7 +136,7 @@ def tabulate_steps(
     states: list[Tensor] = []
     sigmas: list[float] = []
 
-    def unit_vectors(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def unit_vector_denoiser(x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the clean image of a test network whose k-th output is the k-th unit vector."""
         if len(x) != 1 or len(sigmas) == room:
             raise ValueError("the sampler evaluates several states at once, or more than it says")
@@ -155,7 +155,7 @@ def tabulate_steps(
         return basis[None, room + 1 + k]
 
     draws = _Draws(unit_draw)
-    states.append(sampler.sample(unit_vectors, basis[None, room], grid, draws)[0])
+    states.append(sampler.sample(unit_vector_denoiser, basis[None, room], grid, draws)[0])
     rows = []
     for i, sigma in enumerate(sigmas):
         now, then = states[i], states[i + 1]
@@ -168,8 +168,8 @@ def tabulate_steps(
             raise ValueError(f"{sampler.name} goes back to a state that its steps have left")
         rest = then - a * now
         b, c = _trimmed(rest[: i + 1].flip(0)), _trimmed(rest[room + 1 :])
-        rows.append(Row(sigma, a, b, c))
-    steps = Steps(float(states[0][room]), tuple(rows), _trimmed(states[0][room + 1 :]))
+        rows.append(StepRow(sigma, a, b, c))
+    steps = StepTable(float(states[0][room]), tuple(rows), _trimmed(states[0][room + 1 :]))
     if not _are_steps_of(steps, sampler, grid, weights):
         raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
     return steps
@@ -183,7 +183,7 @@ def _trimmed(weights: Tensor) -> tuple[float, ...]:
     return tuple(numbers)
 
 
-def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
+def _are_steps_of(steps: StepTable, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
     """Return True if steps give the sampler's result on test states with a nonlinear network."""
 
     def output(x: Tensor, sigma: float) -> Tensor:

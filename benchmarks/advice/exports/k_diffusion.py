@@ -10,8 +10,8 @@ from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
-from .code_text import OWN_DRAWS, call_code, given_lines, list_code, step_code
-from .equivalents import Configured, Steps, name_and_options, tabulate_steps, why_no_table
+from .code_text import OWN_DRAWS, call_code, list_code, model_wrapper_code, step_code
+from .equivalents import Configured, StepTable, name_and_options, tabulate_steps, why_no_table
 
 TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
 FUNCTIONS: dict[str, str] = {
@@ -87,7 +87,7 @@ def named_solver(code: str) -> str:
     return found[1] if found else ""
 
 
-def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
+def is_written_as_numbers(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
     """Return True if no k-diffusion function takes these steps, so lines have them as numbers."""
     call = find_function_call(sampler)
     return call is None or bool(_why_not_on_grid(call[0], sampler, grid))
@@ -108,7 +108,7 @@ def _call_code(function: str, arguments: dict[str, Any], grid: Grid, model: Deno
             "import torch",
             "from k_diffusion import sampling",
             "",
-            *given_lines(model),
+            *model_wrapper_code(model),
             list_code("levels", grid.sigma),
             "sigmas = torch.tensor(levels, device=noise.device)",
             call_code(
@@ -118,13 +118,13 @@ def _call_code(function: str, arguments: dict[str, Any], grid: Grid, model: Deno
     )
 
 
-def _loop_code(steps: Steps, grid: Grid, model: Denoiser) -> str:
+def _loop_code(steps: StepTable, grid: Grid, model: Denoiser) -> str:
     first = steps.start * grid.sigma[0]
     return "\n".join(
         [
             "import torch",
             "",
-            *given_lines(model),
+            *model_wrapper_code(model),
             "# level of the evaluation; the next state, as weights of the state and of clean images, newest first",
             "ROWS = [",
             indent("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows), "    "),

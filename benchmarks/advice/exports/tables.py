@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ....models.denoiser import Denoiser, Wrapper
-from ....models.guidance import Altered, ClassifierFree
-from ....models.guidance_formulas import Linear
+from ....models.guidance import AlteringWrapper, ClassifierFree
+from ....models.guidance_formulas import LinearGuidance
 from ....results.run_directory.layout import explain_write_errors
 from ....samplers.spec import label_of
-from .equivalents import Steps, name_and_options
+from .equivalents import StepTable, name_and_options
 
 if TYPE_CHECKING:
     from ....samplers import Sampler
 
 NumberRow = tuple[float, float, tuple[float, ...], tuple[float, ...]]
-"""Row in a library's coordinates: level or time, then a, b and c of :class:`.equivalents.Row`."""
+"""Row in a library's coordinates: level or time, then a, b and c of :class:`.equivalents.StepRow`."""
 
 
 class Folder(NamedTuple):
@@ -52,15 +52,15 @@ def describe_origin(sampler: Sampler, model: Denoiser) -> dict[str, Any]:
 def _guidance_of(model: Denoiser) -> float | None:
     scale: float | None = 1.0
     while isinstance(model, Wrapper):
-        if isinstance(model, Altered):
+        if isinstance(model, AlteringWrapper):
             formula = model.formula if isinstance(model, ClassifierFree) else None
-            scale = formula.scale if type(formula) is Linear else None
+            scale = formula.scale if type(formula) is LinearGuidance else None
         model = model.inner
     return scale
 
 
-def rows_in(
-    steps: Steps, scale: Callable[[float], float], level: Callable[[float], float], end: float
+def rescale_rows(
+    steps: StepTable, scale: Callable[[float], float], level: Callable[[float], float], end: float
 ) -> list[NumberRow]:
     """Return a table's rows for states of another scale.
 
@@ -78,7 +78,7 @@ def _scaled(weights: tuple[float, ...], factor: float) -> tuple[float, ...]:
     return tuple(factor * weight for weight in weights)
 
 
-def template(name: str) -> str:
+def read_template(name: str) -> str:
     """Return the text of a file in the folder ``templates``, to be written next to a table."""
     return (Path(__file__).parents[1] / "templates" / name).read_text(encoding="utf-8")
 

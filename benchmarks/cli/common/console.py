@@ -47,7 +47,7 @@ class SafeConsole(Console):
 out, err = SafeConsole(), SafeConsole(stderr=True)
 
 
-class Warnings(logging.Handler):
+class WarningHandler(logging.Handler):
     """Logging handler that prints the library's warnings and notes to standard error, each once."""
 
     def __init__(self) -> None:

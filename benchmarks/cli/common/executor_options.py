@@ -22,7 +22,7 @@ from ...running.executors import Executor, InProcess, Pool, Worker, make_executo
 from ...running.executors.ray_executor import Ray
 from .console import err, say
 from .help_panels import EXECUTION
-from .options import MOST, setting
+from .options import MOST, option_default
 
 OFF = ("0", "false", "f", "no", "n", "off")
 """Values of ``SAMPLERBENCH_ISOLATION`` for in-process runs if no option names an executor."""
@@ -34,33 +34,33 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class ExecutorOptions:
     """Options on the executor of a command, in the order of their help."""
 
-    executor: str | None = setting(
+    executor: str | None = option_default(
         "--executor NAME",
         "Where samplers run: worker (a process of its own, which may crash), in-process, "
         "ray (a Ray cluster), or an installed package's.",
         EXECUTION,
     )
-    isolation: bool | None = setting(
+    isolation: bool | None = option_default(
         "--isolation/--no-isolation",
         "Short for --executor worker (the default) or in-process.",
         EXECUTION,
     )
-    memory_limit: float | None = setting(
+    memory_limit: float | None = option_default(
         "--memory-limit GIB",
         "Memory of the samplers' process, 0 for no limit (default: 80 % of the machine's).",
         EXECUTION,
         min=0,
         max=MOST,
     )
-    ray_address: str | None = setting(
+    ray_address: str | None = option_default(
         "--ray-address HOST:PORT",
         "Ray only: head of the cluster, or auto (default: RAY_ADDRESS, else this machine).",
         EXECUTION,
     )
-    gpus_per_worker: float | None = setting(
+    gpus_per_worker: float | None = option_default(
         "--gpus-per-worker N", "Ray only: GPUs of each worker, e.g. 1 or 0.5.", EXECUTION
     )
-    accelerator: str | None = setting(
+    accelerator: str | None = option_default(
         "--accelerator NAME", "Ray only: type of GPU to time on, e.g. H100.", EXECUTION
     )
 

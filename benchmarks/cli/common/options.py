@@ -26,7 +26,7 @@ MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1  # tables cannot store larger seeds
 
 
-def setting(
+def option_default(
     names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
 ) -> Any:
     """Return the default value that declares a parameter or dataclass field as an option.
@@ -42,12 +42,12 @@ def setting(
 
 def flag(names: str, text: str, panel: str | None = None) -> Any:
     """Return the default value that declares an option without a value, False by default."""
-    return setting(names, text, panel, default=False)
+    return option_default(names, text, panel, default=False)
 
 
 def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
     """Return an option for a parameter's annotation; without a default, the option is required."""
-    return setting(names, text, panel, ..., **limits)
+    return option_default(names, text, panel, ..., **limits)
 
 
 Plugins = Annotated[
@@ -91,7 +91,7 @@ JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", mi
 def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that has each field of its dataclass parameters as an option of its own.
 
-    A field is declared by a default from :func:`setting`, or by :func:`option` in its annotation.
+    A field is declared by a default from :func:`option_default`, or by :func:`option` in its annotation.
     """
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {}

@@ -153,7 +153,7 @@ Only levels between the quartiles of the factors count.
 """
 
 
-class ChangedCall(Wrapper):
+class ChangedDenoiser(Wrapper):
     """Model that returns ``change(call, x, sigma)``; ``call(x, sigma)`` is the inner denoiser."""
 
     def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
@@ -165,10 +165,10 @@ class ChangedCall(Wrapper):
         return self.change(lambda y, s: self.inner.denoise(y, s, labels), x, float(sigma))
 
 
-def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
+def readings_of_image_format(model: Denoiser, clean: Tensor) -> Readings:
     """Yield (settings, denoiser) for images of another value range or layout."""
     for settings, scale, shift in _other_ranges(clean):
-        yield settings, ChangedCall(model, partial(_denoise_rescaled, scale, shift))
+        yield settings, ChangedDenoiser(model, partial(_denoise_rescaled, scale, shift))
     if len(model.event) != 3:
         return
     channels, height, width = model.event
@@ -178,9 +178,9 @@ def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
     if channels == 3:
         flips["the channels of the {} reversed (BGR)"] = partial(torch.flip, dims=(1,))
     for settings, flip in flips.items():
-        both = ChangedCall(model, lambda d, x, s, flip=flip: flip(d(flip(x), s)))
+        both = ChangedDenoiser(model, lambda d, x, s, flip=flip: flip(d(flip(x), s)))
         yield settings.format("images"), both
-        output = ChangedCall(model, lambda d, x, s, flip=flip: flip(d(x, s)))
+        output = ChangedDenoiser(model, lambda d, x, s, flip=flip: flip(d(x, s)))
         if isinstance(model, NativeDenoiser):
             output = with_changes(model, network=lambda *of, flip=flip: flip(model.network(*of)))
         yield settings.format("output"), output
@@ -229,7 +229,7 @@ def readings_of_scale(stated: Candidate) -> Readings:
         c = _best_multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
             scaled = partial(_denoise_with_scaled_output, c, base)
-            yield f"the {noun}output divided by {1 / c:.3g}", ChangedCall(model, scaled)
+            yield f"the {noun}output divided by {1 / c:.3g}", ChangedDenoiser(model, scaled)
 
 
 def _denoise_with_scaled_output(

@@ -18,7 +18,7 @@ from ....models.adapters import NativeDenoiser, Network
 from ....models.checkpoints.checkpoint_denoiser import (
     Checkpoint,
     digest_of_value,
-    fields_behind_numbers,
+    fields_affecting_output,
 )
 from ....models.checkpoints.opening import error_in_words
 from ....models.checkpoints.specification import Specification
@@ -26,12 +26,12 @@ from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, has_altering_wrapper
 from .alternative_readings import (
     alternative_specifications,
-    readings_of_images,
+    readings_of_image_format,
     readings_of_network,
     readings_of_scale,
     readings_of_specifications,
 )
-from .clean_samples import candidate_on_samples, limit_time
+from .clean_samples import candidate_on_samples, warn_if_slow
 from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
 from .label_and_time_checks import (
     check_labels,
@@ -47,11 +47,11 @@ from .reading_comparison import (
     Readings,
     better_readings,
     check_denoises,
-    check_pythagoras,
     check_readings,
+    check_zero_defect,
     is_better,
 )
-from .user_models import adapter_of, readings_of_time, readings_of_user_model
+from .user_models import native_denoiser_in, readings_of_time, readings_of_user_model
 
 
 def misfit_of(fit: Fit, *, own: bool) -> float:
@@ -64,7 +64,7 @@ def misfit_of(fit: Fit, *, own: bool) -> float:
     return fit.largest_defect if math.isfinite(fit.largest_defect) else math.inf
 
 
-def check_answers(
+def check_open_settings(
     best: Candidate, others: Sequence[Candidate], *, own: bool
 ) -> tuple[Check, list[str]]:
     """Check that the ``best`` values of open settings fit, and that all others fit worse.
@@ -190,7 +190,7 @@ def check_checkpoint(
         if images is None or other.event == tuple(images.shape[1:])
     ]
     if images is None:
-        limit_time([model for _, model in tries], samples, device, progress)
+        warn_if_slow([model for _, model in tries], samples, device, progress)
     elif not tries:
         raise _shape_error(images, spec.event)
     options, begin = [], time.monotonic()
@@ -206,7 +206,7 @@ def check_checkpoint(
     answers, best = min(options, key=lambda option: misfit_of(option[1].fit, own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
-    check, alike = check_answers(best, others, own=images is None)
+    check, alike = check_open_settings(best, others, own=images is None)
     checks = [check] if others else []
     own = chosen.teacher() if built is not None else None
     if best.model.kind == "map" and teacher is None and own is not None:
@@ -215,7 +215,7 @@ def check_checkpoint(
     for name, other in stated:
         same = [c for a, c in other.candidates() if a == answers and c.event == chosen.event]
         readings += [(name, c) for c in same]
-    distinct = {digest_of_value(fields_behind_numbers(c)): (name, c) for name, c in readings}
+    distinct = {digest_of_value(fields_affecting_output(c)): (name, c) for name, c in readings}
     changed = readings_of_specifications(distinct.values(), model_of)
     results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
     fitting = [c.settings for c, base in tried if base is best and not is_better(best, c)]
@@ -272,7 +272,7 @@ def check_denoiser(
         )
         note = (Check("Pythagoras", None, detail),) if behaviour.passed else ()
         return Checked(None, {}, (*note, behaviour), None, 0, source="")
-    stated = candidate_on_samples("", adapter_of(model), images, labels, samples, device)
+    stated = candidate_on_samples("", native_denoiser_in(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
     checks, tried = _run_checks(stated, changed, teacher, own=images is None, device=device)
     return _result_of_checks(stated, checks, tried, images, spec=None, answers={})
@@ -324,10 +324,10 @@ def _checks_on_samples(
         if own and (teacher is None or not varied):
             checks.append(NOT_COMPARED)
     elif own:
-        checks += [check_noise_left(model, device), check_pythagoras(best, own=True), NOT_COMPARED]
+        checks += [check_noise_left(model, device), check_zero_defect(best, own=True), NOT_COMPARED]
     else:
         is_native = isinstance(model, NativeDenoiser)
-        readings = [*changed, *readings_of_images(model, best.clean)]
+        readings = [*changed, *readings_of_image_format(model, best.clean)]
         readings += readings_of_network(model) if is_native else ()
         readings += readings_of_scale(best) if fits else ()
         readings += readings_of_time(best) if fits else ()
@@ -338,7 +338,7 @@ def _checks_on_samples(
         observation = noise_and_defect_in_words(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:
-            checks += [check_denoises(best), check_pythagoras(best, own=False)]
+            checks += [check_denoises(best), check_zero_defect(best, own=False)]
             checks.append(check_noise_left(model, device))
             checks += [check_time(best)] if is_native else []
         if fits and model.classes > 1 and best.labels is not None:

@@ -130,7 +130,7 @@ ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
 
 
 @torch.no_grad()
-def limit_time(
+def warn_if_slow(
     models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
 ) -> None:
     """Pass a warning to ``show`` if a check without images may take over a minute.

@@ -195,7 +195,7 @@ def check_denoises(candidate: Candidate) -> Check:
     return Check("denoises", passed, detail)
 
 
-def check_pythagoras(candidate: Candidate, *, own: bool) -> Check:
+def check_zero_defect(candidate: Candidate, *, own: bool) -> Check:
     """Check that the defect is about 0.
 
     A defect up to LARGE_DEFECT passes if the network does more than scale its input, else it is

@@ -24,7 +24,7 @@ from ....models.process import Discrete, Process
 from .alternative_readings import (
     USUAL_STEPS,
     Call,
-    ChangedCall,
+    ChangedDenoiser,
     alternative_specifications,
     readings_of_specifications,
     steps_of_table,
@@ -58,13 +58,13 @@ def readings_of_time(stated: Candidate) -> Readings:
     if module is None:
         for schedule, ends in SCHEDULE_ENDS.items():
             process = PROCESSES["discrete"](schedule=schedule, steps=USUAL_STEPS, **ends)
-            reading = ChangedCall(model, partial(_denoise_at_reversed_step, process))
+            reading = ChangedDenoiser(model, partial(_denoise_at_reversed_step, process))
             yield f"steps reversed, {USUAL_STEPS - 1} - n of {schedule} betas,", reading
     elif last := _last_usual_time(times):
         unit = 1000 if last == 1 else 1 / (last + 1)
 
         def retimed(change: Change) -> Denoiser:
-            return ChangedCall(model, partial(_denoise_retimed, module, change))
+            return ChangedDenoiser(model, partial(_denoise_retimed, module, change))
 
         yield f"{last} - t {AS_TIME}", retimed(partial(_rescale_time, -1, last, last))
         yield f"{unit:g} t {AS_TIME}", retimed(partial(_rescale_time, unit, 0, math.inf))
@@ -167,7 +167,7 @@ def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: i
     return best
 
 
-def adapter_of(model: Denoiser) -> Denoiser:
+def native_denoiser_in(model: Denoiser) -> Denoiser:
     """Return the ``NativeDenoiser`` inside a user's model, or the model itself if it has none."""
     inner = model.inner if isinstance(model, ForeignDenoiser) else model
     return inner if isinstance(inner, NativeDenoiser) else model
@@ -180,7 +180,7 @@ def readings_of_user_model(model: Denoiser) -> Readings:
     """
     if not isinstance(model, NativeDenoiser):
         for words, change in _CORRECTIONS.items():
-            yield words, ChangedCall(model, change)
+            yield words, ChangedDenoiser(model, change)
         spec = _specification_of(model, {"name": "ve"}, "x0")
         raw = {
             f"an adapter of training={name}": replace(

@@ -29,7 +29,7 @@ order of the bias is larger, a part in N / d. A covariance with 1/N would shift 
 
 **Small eigenvalues.** No quotient in these formulas can blow up, since w_ij <= min(s_i, s_j). So a
 direction in which Sigma2 nearly vanishes adds nearly nothing. A sampler that collapses Sigma2 is
-measured as well as any other. :func:`resolved` leaves out eigenvalues at the level of rounding.
+measured as well as any other. :func:`resolved_eigenvalue_mask` leaves out eigenvalues at the level of rounding.
 
 **Leverage: terms beyond second order.** Each sample x has the mass 1 / N in Sigma2, so an outlier
 is compared with a covariance that it has inflated. Without x, M = S² becomes S (I - z z^T / N) S,
@@ -68,7 +68,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import FloatArray, Moments, Rows
-from .second_order import Blocks, Noise, compute_noise
+from .second_order import Blocks, DistanceNoise, compute_distance_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -144,7 +144,7 @@ class FrechetReference:
                 "the reference covariance is not positive semi-definite: "
                 "rebuild it from the features"
             )
-        keep = resolved(values)
+        keep = resolved_eigenvalue_mask(values)
         return vectors[:, keep] * np.sqrt(values[keep])
 
     @property
@@ -161,7 +161,7 @@ class FrechetReference:
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
 
 
-class Side(NamedTuple):
+class PlugInDistance(NamedTuple):
     """Plug-in Fréchet distance of a set of samples, and the effects of its finite size.
 
     Attributes:
@@ -177,7 +177,7 @@ class Side(NamedTuple):
     bias: float
     influence: FloatArray
     flags: tuple[str, ...]
-    noise: Noise | None = None
+    noise: DistanceNoise | None = None
 
     @property
     def debiased(self) -> float:
@@ -187,10 +187,10 @@ class Side(NamedTuple):
 
 def expand(
     reference: FrechetReference, rows: Rows, moments: Moments, with_noise: bool = False
-) -> Side:
+) -> PlugInDistance:
     """Return the distance of ``rows`` ``(n, d)`` to a fixed reference, with bias and influences.
 
-    ``moments`` are the moments of ``rows``. ``with_noise`` requests :attr:`Side.noise`.
+    ``moments`` are the moments of ``rows``. ``with_noise`` requests :attr:`PlugInDistance.noise`.
     """
     check_dimensions(reference, moments)
     n = moments.n
@@ -211,8 +211,8 @@ def expand(
     influence -= influence.mean()
     raw = reference.distance(moments.mean, trace, float(s.sum()))
     bias = float(q.mean()) / n + float(more_bias.sum())
-    second = compute_noise(influence, blocks, weights, q) if with_noise else None
-    return Side(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
+    second = compute_distance_noise(influence, blocks, weights, q) if with_noise else None
+    return PlugInDistance(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
 def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
@@ -224,7 +224,7 @@ def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[
     n, rank = moments.n, reference.rank
     if n > rank:
         values, vectors = np.linalg.eigh(reference.factor.T @ moments.cov @ reference.factor)
-        keep = resolved(values)
+        keep = resolved_eigenvalue_mask(values)
         s = np.sqrt(values[keep])
         along = reference.factor @ (vectors[:, keep] / s)
 
@@ -240,12 +240,12 @@ def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[
     centred = rows[:] - moments.mean  # here samples are no more than directions
     projected = centred @ reference.factor
     values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
-    keep = resolved(values)
+    keep = resolved_eigenvalue_mask(values)
     z = vectors[:, keep] * np.sqrt(n - 1)
     return np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)])
 
 
-def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+def resolved_eigenvalue_mask(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return a mask ``(d,)`` of eigenvalues above rounding error, d eps times the largest one."""
     return values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
 

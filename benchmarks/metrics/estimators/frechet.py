@@ -37,9 +37,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .expansion import FrechetReference, Side, check_dimensions, expand, resolved
+from .expansion import (
+    FrechetReference,
+    PlugInDistance,
+    check_dimensions,
+    expand,
+    resolved_eigenvalue_mask,
+)
 from .rows import FloatArray, Moments, Rows, rows_of
-from .second_order import interval, sum_of_noise
+from .second_order import add_distance_noise, interval
 
 SEED = 0
 """Seed of the random halves, and of the shuffle of :func:`fd_infinity`."""
@@ -87,7 +93,7 @@ def frechet_distance(reference: FrechetReference, moments: Moments) -> float:
     check_dimensions(reference, moments)
     cov = moments.cov
     values = np.linalg.eigvalsh(reference.factor.T @ cov @ reference.factor)
-    cross = np.sqrt(values[resolved(values)]).sum()
+    cross = np.sqrt(values[resolved_eigenvalue_mask(values)]).sum()
     return reference.distance(moments.mean, float(np.trace(cov)), float(cross))
 
 
@@ -224,15 +230,17 @@ def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
-def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
+def _expand_both(
+    rows_a: Rows, rows_b: Rows, with_noise: bool = False
+) -> tuple[PlugInDistance, PlugInDistance]:
     a, b = rows_a.moments, rows_b.moments
     side_a = expand(FrechetReference.of(b), rows_a, a, with_noise)
     return side_a, expand(FrechetReference.of(a), rows_b, b, with_noise)
 
 
-def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
+def _estimate(raw: float, bias: float, sides: Sequence[PlugInDistance]) -> FrechetEstimate:
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
-    noise = sum_of_noise([side.noise for side in sides if side.noise])
+    noise = add_distance_noise([side.noise for side in sides if side.noise])
     low, high = interval(value, se, noise, EXCESS)
     flag = "; ".join(dict.fromkeys(flag for side in sides for flag in side.flags))
     influence, *others = (side.influence for side in sides)

@@ -193,7 +193,7 @@ class Rows(ABC):
 
         return _LazyRows((len(numbers), *self.shape[1:]), self.size, blocks)
 
-    def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
+    def map_blocks(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
         """Return rows ``(n, *shape)`` that apply ``change`` to each block when it is read.
 
         ``change`` must act on each row separately.
@@ -238,7 +238,7 @@ class Rows(ABC):
         return np.split(numbers[order], ends)
 
 
-class HeldRows(Rows):
+class InMemoryRows(Rows):
     """Rows of an array ``(n, ...)`` in memory."""
 
     def __init__(self, array: NDArray, size: int | None = None) -> None:
@@ -315,7 +315,7 @@ def rows_of(samples: ArrayLike | Rows) -> Rows:
 
 
 def _checked_array(samples: ArrayLike, size: int | None = None) -> Rows:
-    rows = HeldRows(as_rows(samples), size)
+    rows = InMemoryRows(as_rows(samples), size)
     rows._is_checked = True
     return rows
 

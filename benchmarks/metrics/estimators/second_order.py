@@ -58,7 +58,7 @@ LIMIT = 1.0
 NORMAL = NormalDist()
 
 
-class Noise(NamedTuple):
+class DistanceNoise(NamedTuple):
     """Moments of the noise of a distance, due to one set of samples or to both sets.
 
     IF is a sample's influence, and h is the term of a pair of samples (see module).
@@ -80,9 +80,9 @@ Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 """Function that yields (slice of samples, their c ``(m, d)``, their z ``(m, k)``), in order."""
 
 
-def compute_noise(
+def compute_distance_noise(
     influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray
-) -> Noise:
+) -> DistanceNoise:
     """Return the moments of a distance's noise that is due to one set of samples.
 
     In the notation of :mod:`.expansion`, ``influence`` ``(n,)`` is IF(x_i), with mean 0.
@@ -92,7 +92,7 @@ def compute_noise(
     n = len(influence)
     unit = float(influence.std()) / math.sqrt(n)
     if n < 4 or unit == 0:
-        return Noise(0.0, 0.0, 0.0)
+        return DistanceNoise(0.0, 0.0, 0.0)
     influence = influence / unit
     chosen, some, mean, spread = np.linspace(0, n - 1, min(n, ROWS)).astype(int), [], 0.0, 0.0
     for where, centred, z in blocks():
@@ -105,7 +105,7 @@ def compute_noise(
     # without the pairs of a sample with itself
     cross = (n * with_own - 2 * float(np.mean(influence**2 * own))) / (n - 1) / unit
     some_centred, some_z = (np.concatenate(parts) for parts in zip(*some, strict=True))
-    return Noise(
+    return DistanceNoise(
         _square(some_centred, some_z, weights) / (2 * n**2),
         float(np.mean(influence**3)) / n**2,
         cross / n**2,
@@ -138,16 +138,16 @@ def centred_variance(sums: FloatArray, squares: float) -> float:
     return max(v, 0.0)
 
 
-def sum_of_noise(sides: Sequence[Noise]) -> Noise:
+def add_distance_noise(sides: Sequence[DistanceNoise]) -> DistanceNoise:
     """Return the noise of a distance between independent sides; negative ``cross`` counts as 0."""
     unit = max(side.unit for side in sides)
     third = sum(side.third * (side.unit / unit) ** 3 for side in sides)
     cross = sum(math.sqrt(max(side.cross * (side.unit / unit) ** 3, 0.0)) for side in sides) ** 2
-    return Noise(sum(math.sqrt(side.second) for side in sides) ** 2, third, cross, unit)
+    return DistanceNoise(sum(math.sqrt(side.second) for side in sides) ** 2, third, cross, unit)
 
 
 def interval(
-    value: float, se: float, noise: Noise, excess: float = 1.0, z: float = Z95
+    value: float, se: float, noise: DistanceNoise, excess: float = 1.0, z: float = Z95
 ) -> tuple[float, float]:
     """Return the lower and the upper end of the interval of a squared distance, both cut at 0.
 

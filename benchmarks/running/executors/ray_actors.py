@@ -77,7 +77,7 @@ class Environment(NamedTuple):
         return ""
 
 
-class Share(NamedTuple):
+class ActorResources(NamedTuple):
     """Cores and GPUs of a machine that one actor takes."""
 
     cpus: int  # number of cores, >= 1
@@ -119,7 +119,7 @@ class HostInfo(NamedTuple):
     lacks: str
 
 
-class Host:
+class TaskActor:
     """Ray actor that runs tasks in a :class:`.Worker`.
 
     ``memory`` is the bytes that its tasks may hold. None divides the default limit by the number of
@@ -127,7 +127,7 @@ class Host:
     """
 
     def __init__(
-        self, environment: Environment, memory: int | None, share: Share, most: int | None
+        self, environment: Environment, memory: int | None, share: ActorResources, most: int | None
     ) -> None:
         self._lacks = environment.apply()
         if memory is None:
@@ -166,7 +166,7 @@ class Host:
 
 
 @dataclass(eq=False)
-class Member:
+class GroupActor:
     """Actor of a group, as the calling process sees it.
 
     ``starting`` is Ray's future of the :class:`HostInfo`, or None once the actor has started.
@@ -188,7 +188,7 @@ class Message(NamedTuple):
     result. For "unprepared" (the task failed to load) and "lost" (the actor) it is the reason.
     """
 
-    member: Member
+    member: GroupActor
     news: list[Any]
     kind: str
     value: Any
@@ -202,9 +202,9 @@ class WorkerGroup:
     """
 
     def __init__(
-        self, ray: Any, share: Share, jobs: int | None, memory: int | None, *, grows: bool
+        self, ray: Any, share: ActorResources, jobs: int | None, memory: int | None, *, grows: bool
     ) -> None:
-        self.share, self.members = share, list[Member]()
+        self.share, self.members = share, list[GroupActor]()
         self._ray, self._jobs, self._memory, self._grows = ray, jobs, memory, grows
         self._stillborn, self._unlucky, self._environment = 0, 0, Environment.here()
         self._queried, self._room = float("-inf"), 0
@@ -228,19 +228,21 @@ class WorkerGroup:
         for _ in range(min(wanted, most) - len(self.members)):
             self._start_actor()
 
-    def idle(self) -> list[Member]:
+    def idle(self) -> list[GroupActor]:
         """Return the actors that wait for a task."""
         return [m for m in self.members if m.starting is None and m.stream is None]
 
-    def busy(self) -> list[Member]:
+    def busy(self) -> list[GroupActor]:
         """Return the actors with a task."""
         return [m for m in self.members if m.stream is not None]
 
-    def requested(self) -> list[Member]:
+    def requested(self) -> list[GroupActor]:
         """Return the requested actors that have not started yet."""
         return [m for m in self.members if m.starting is not None]
 
-    def start_task(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
+    def start_task(
+        self, member: GroupActor, sent: tuple[bytes, bytes], limit: float | None
+    ) -> None:
         """Start a :func:`.packed` task on an idle actor; ``limit`` in seconds, None for none."""
         member.stream = member.actor.run.options(num_returns="streaming").remote(sent, limit)
 
@@ -260,7 +262,7 @@ class WorkerGroup:
             if (message := self._read_message(members[ref])) is not None:
                 yield message
 
-    def dismiss(self, members: list[Member]) -> None:
+    def dismiss(self, members: list[GroupActor]) -> None:
         """End actors at once, and remove them from the group."""
         for member in members:
             self.members.remove(member)
@@ -275,11 +277,11 @@ class WorkerGroup:
             "scheduling_strategy": "SPREAD",
             "max_restarts": 0,  # this process retries lost tasks, a bounded number of times
         }
-        host = self._ray.remote(Host).options(**options)
+        host = self._ray.remote(TaskActor).options(**options)
         actor = host.remote(self._environment, self._memory, self.share, self._jobs)
-        self.members.append(Member(actor, actor.describe_machine.remote()))
+        self.members.append(GroupActor(actor, actor.describe_machine.remote()))
 
-    def _read_message(self, member: Member) -> Message | None:
+    def _read_message(self, member: GroupActor) -> Message | None:
         """Read the next message of an actor; return None unless it is about a task."""
         started = member.starting is None
         try:
@@ -307,7 +309,7 @@ class WorkerGroup:
             member.stream = None
         return message
 
-    def _register(self, member: Member, info: HostInfo) -> None:
+    def _register(self, member: GroupActor, info: HostInfo) -> None:
         """Note that an actor has started; raises a ValueError if its machine has other versions."""
         self._stillborn, self._unlucky, member.starting = 0, 0, None
         member.node, member.lacks = info.node, info.lacks

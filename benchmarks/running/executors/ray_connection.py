@@ -69,7 +69,7 @@ class Connection:
             _check_address(self.address)
             import_ray()
         else:
-            ray_on_this_machine()
+            import_local_ray()
 
     def open(self, cpus: int, gpus: int) -> Any:
         """Connect, unless connected, and return the module ``ray``.
@@ -79,7 +79,7 @@ class Connection:
         Raises:
             ValueError: Ray is missing, no cluster answers, or its Ray or Python differs in version.
         """
-        ray = ray_on_this_machine() if not self.address else import_ray()
+        ray = import_local_ray() if not self.address else import_ray()
         if ray.is_initialized():
             return ray
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -132,7 +132,7 @@ class Connection:
         )
 
 
-def ray_on_this_machine() -> Any:
+def import_local_ray() -> Any:
     """Import and return ``ray``, restricted to localhost and to clients with a secret token.
 
     On Linux, Ray binds its ports to all interfaces unless clusters of several machines are

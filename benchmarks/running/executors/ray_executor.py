@@ -22,7 +22,7 @@ from .executor import (
     run_in_this_process,
     want_every_task,
 )
-from .ray_actors import TYPE, Message, Share, WorkerGroup, machine_resources
+from .ray_actors import TYPE, ActorResources, Message, WorkerGroup, machine_resources
 from .ray_connection import Connection
 from .transport import packed
 
@@ -172,7 +172,7 @@ class Ray(Executor):
         gpus = float(device.startswith("cuda")) if self._gpus is None else self._gpus
         ray = self._connected_ray(gpus, threads)
         cpus = _threads_per_actor(machine_resources(ray), gpus, self._jobs, threads)
-        share, grows = Share(cpus, gpus, self._required), not self._connection.is_private
+        share, grows = ActorResources(cpus, gpus, self._required), not self._connection.is_private
         group = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
         if not grows and not group.count_actors():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
@@ -227,7 +227,7 @@ def _threads_per_actor(
     nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int
 ) -> int:
     """Return each actor's equal share of ``threads``, at most its share of a machine's cores."""
-    alone = Share(1, gpus)
+    alone = ActorResources(1, gpus)
     count = jobs or sum(map(alone.count_actors, nodes))
     most = (
         int(machine.get("CPU", 0.0) // max(1, alone.count_actors(machine) if gpus else 1))

@@ -54,7 +54,7 @@ def evaluations_per_second(
 
 
 @torch.no_grad()
-def seconds_per_image(model: Denoiser) -> float:
+def decoding_seconds_per_image(model: Denoiser) -> float:
     """Return the measured seconds to decode one latent, in a whole batch; 0 without a decoder."""
     if model.decoder is None:
         return 0.0
@@ -86,7 +86,7 @@ class ShardTimeLimits:
         if at not in self._rates:
             self._rates[at] = self._measure(cell)
         if cell.model not in self._decoding:
-            self._decoding[cell.model] = seconds_per_image(self._models[cell.model])
+            self._decoding[cell.model] = decoding_seconds_per_image(self._models[cell.model])
         longest = ADAPTIVE_MOST if cell.sampler.adaptive else 1
         evaluations = expected_evaluations(self._models[cell.model], cell) * count * longest
         # samplers may run whole batches

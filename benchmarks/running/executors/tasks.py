@@ -35,7 +35,7 @@ def is_user_sampler(sampler: Sampler) -> bool:
     return not is_built_in and ":" not in sampler.name
 
 
-class SentSampler(NamedTuple):
+class PicklableSampler(NamedTuple):
     """Picklable description of a sampler, from which another process makes the sampler again.
 
     ``spec`` has its name and options. ``origin`` is the file or package of a plugin, else "".
@@ -48,7 +48,7 @@ class SentSampler(NamedTuple):
     table: Table | None = None
 
     @classmethod
-    def of(cls, sampler: Sampler) -> SentSampler:
+    def of(cls, sampler: Sampler) -> PicklableSampler:
         """Describe a sampler; raises a PicklingError if only this process knows its class."""
         if isinstance(sampler, Tabulated):
             return cls.of(sampler.stands_for)._replace(table=sampler.table)
@@ -88,14 +88,14 @@ class CellTask:
             )
 
     def __reduce__(self) -> tuple[Callable[..., CellTask], tuple[Any, ...]]:
-        """Pickle the sampler as a SentSampler, and the schedule without results of its search."""
+        """Pickle the sampler as a PicklableSampler, and the schedule without results of its search."""
         cell, *others = vars(self).values()
         bare = replace(cell, sampler=None, schedule=cell.schedule.without_search_results())
-        return _unpickle_task, (type(self), bare, SentSampler.of(cell.sampler), *others)
+        return _unpickle_task, (type(self), bare, PicklableSampler.of(cell.sampler), *others)
 
 
 def _unpickle_task(
-    kind: type[CellTask], cell: Cell, sampler: SentSampler, *others: Any
+    kind: type[CellTask], cell: Cell, sampler: PicklableSampler, *others: Any
 ) -> CellTask:
     return kind(replace(cell, sampler=sampler.restore_sampler()), *others)
 

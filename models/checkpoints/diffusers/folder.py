@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..opening import AGAIN, CheckpointError, Opened, first_bytes, open_checkpoint, shards_of
+from ..opening import (
+    AGAIN,
+    CheckpointError,
+    OpenedCheckpoint,
+    first_bytes,
+    open_checkpoint,
+    shards_of,
+)
 from ..weights import WRAP
 from .scheduler import SCHEDULER
 
@@ -61,7 +68,7 @@ class Folder:
     prompts: bool = False
 
 
-def read_folder(opened: Opened) -> Folder | None:
+def read_folder(opened: OpenedCheckpoint) -> Folder | None:
     """Return the content of a folder; None if it is no folder of diffusers.
 
     Raises a CheckpointError if a part of the folder is missing, damaged or unsupported.
@@ -82,7 +89,7 @@ def read_folder(opened: Opened) -> Folder | None:
     return Folder("", "", NETWORKS[class_name], config, *weights, scheduler, {})
 
 
-def _read_pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
+def _read_pipeline(opened: OpenedCheckpoint, index: Mapping[str, Any]) -> Folder:
     """Return the content of a pipeline's folder, whose ``model_index.json`` is ``index``."""
     pipeline = str(index.get("_class_name"))
     parts = {
@@ -123,19 +130,19 @@ def _checked_class(path: Path, name: str, cls: Any) -> str:
     return cls
 
 
-def _unsupported_error(opened: Opened, what: str) -> CheckpointError:
+def _unsupported_error(opened: OpenedCheckpoint, what: str) -> CheckpointError:
     return CheckpointError(
         f"{opened.path} is {what}, which is not read: only pipelines of one network of diffusers are, "
         f"and folders of one {UNET} or {DIT}; {WRAP}"
     )
 
 
-def _folder_of_part(opened: Opened, name: str, file: str) -> str:
+def _folder_of_part(opened: OpenedCheckpoint, name: str, file: str) -> str:
     """Return ``name``, the subfolder of a part; "" if only the folder itself has ``file``."""
     return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
 
 
-def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
+def _read_scheduler(opened: OpenedCheckpoint, part: str) -> dict[str, Any]:
     wanted = posixpath.join(part, SCHEDULER)
     for inside in (wanted, posixpath.join(part or "scheduler", SCHEDULER)):
         if (opened.path / inside).is_file():
@@ -147,7 +154,7 @@ def _read_scheduler(opened: Opened, part: str) -> dict[str, Any]:
     )
 
 
-def weights_file_of(opened: Opened, part: str) -> tuple[str, str]:
+def weights_file_of(opened: OpenedCheckpoint, part: str) -> tuple[str, str]:
     """Return the path of a part's weights in the folder, and their variant, such as ``fp16`` or "".
 
     For weights in several files, it is the path of their index. Files without a variant are
@@ -183,7 +190,7 @@ def check_no_code(weights: Path) -> None:
             open_checkpoint(file)
 
 
-def _decoder_fields(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
+def _decoder_fields(opened: OpenedCheckpoint, parts: Mapping[str, str]) -> dict[str, Any]:
     """Return a pipeline decoder's ``class``, ``folder``, ``scale`` and ``shift``; empty if none."""
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...networks import copy_to_device
 from ..conditions import read_tables
-from ..opening import AGAIN, CheckpointError, Opened, error_in_words, open_checkpoint
+from ..opening import AGAIN, CheckpointError, OpenedCheckpoint, error_in_words, open_checkpoint
 from ..specification import DECODER_PARTS, USER, Specification, is_number, is_range
 from .calls import CONVENTIONS, CalledNetwork, PipelineNetwork, scalars_of
 from .folder import (
@@ -35,7 +35,7 @@ BATCH = 8
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
-def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetwork:
+def network(spec: Specification, opened: OpenedCheckpoint) -> CalledNetwork | PipelineNetwork:
     """Return the network of a folder with its weights, in float32 on the CPU.
 
     Raises a CheckpointError if the library is missing, the weights are damaged or do not fit, or
@@ -50,7 +50,7 @@ def network(spec: Specification, opened: Opened) -> CalledNetwork | PipelineNetw
     return CalledNetwork(loaded, CONVENTIONS[of["class"]], tables, scalars)
 
 
-def make_captured_network(spec: Specification, opened: Opened) -> PipelineNetwork:
+def make_captured_network(spec: Specification, opened: OpenedCheckpoint) -> PipelineNetwork:
     """Return a folder's network, called by running the pipeline for a step, in float32 on the CPU.
 
     Only classes of diffusers itself are used, and text encoders are not loaded. The network takes
@@ -221,7 +221,7 @@ class Autoencoder:
         return replace(self, network=copy_to_device(self.network, device), device=device)
 
 
-def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
+def decoder_of(spec: Specification, opened: OpenedCheckpoint) -> Autoencoder | None:
     """Return the decoder of a checkpoint, on the CPU; None if ``spec.decode`` is False.
 
     Raises a ValueError if a setting of the decoder is invalid. Raises a CheckpointError if the
@@ -263,7 +263,7 @@ def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
     return others
 
 
-def _decoder_folder(spec: Specification, opened: Opened) -> tuple[Opened, str]:
+def _decoder_folder(spec: Specification, opened: OpenedCheckpoint) -> tuple[OpenedCheckpoint, str]:
     """Return the decoder's opened folder, and the hash of a folder that the user gave, else ""."""
     folder = str(spec.decoder["folder"])
     is_users = spec.source("decoder.folder") == USER

@@ -17,8 +17,16 @@ import numpy as np
 
 from ...denoiser import OwnSampling
 from ..specification import Specification, process_of
-from .scheduler import Settings, kind_of, trained_fields
-from .steps import LOG_STEPS, SIGMA_STEPS, TABLE_STEPS, Steps, check_strides, spacing_of, steps_of
+from .scheduler import Settings, scheduler_class_stem, specification_fields
+from .steps import (
+    LOG_STEPS,
+    SIGMA_STEPS,
+    TABLE_STEPS,
+    SchedulerSteps,
+    check_strides,
+    spacing_of,
+    steps_of,
+)
 
 SAMPLERS = {
     "DDIM": "ddim",
@@ -268,7 +276,7 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
             ``settings``: the scheduler's other settings. ``pipeline``, ``tokens``: as given.
             ``differs``: reasons why no sampler is equivalent.
     """
-    kind = kind_of(scheduler)
+    kind = scheduler_class_stem(scheduler)
     if pipeline == "StableDiffusionPipeline":
         offset = {} if kind in _NO_OFFSET else {"steps_offset": 1}
         scheduler = {**scheduler, **offset, "clip_sample": False}
@@ -313,7 +321,7 @@ def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
     preset = spec.preset
     settings = {**preset["settings"], **preset["trained"], "_class_name": scheduler}
     try:
-        same = trained_fields(settings)["process"] == spec.process
+        same = specification_fields(settings)["process"] == spec.process
     except ValueError as error:
         raise ValueError(f"scheduler {scheduler}: {error}") from None
     if not same:
@@ -333,9 +341,12 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     preset = spec.preset
     if preset["differs"]:
         raise ValueError(f"{preset['scheduler']}: {'; '.join(preset['differs'])}")
-    kind, scheduler_steps = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
+    kind, scheduler_steps = (
+        scheduler_class_stem({"_class_name": preset["scheduler"]}),
+        steps_of(spec, steps),
+    )
     check_strides(spec, kind, scheduler_steps.times)
-    levels = scheduler_steps.path
+    levels = scheduler_steps.levels_to_end
     dropped = len(levels) == len(scheduler_steps.levels)
     if len(levels) < 2:
         raise ValueError(f"{preset['scheduler']}: its only step goes nowhere; take more steps")
@@ -362,7 +373,9 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     )
 
 
-def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
+def _network_times(
+    spec: Specification, kind: str, steps: SchedulerSteps
+) -> Iterator[tuple[float, float]]:
     """Yield (level, time) for levels at which the scheduler's time differs from the model's."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))

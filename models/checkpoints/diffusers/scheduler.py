@@ -36,7 +36,7 @@ SCHEDULES = {
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
 
 
-def trained_fields(scheduler: Settings) -> dict[str, Any]:
+def specification_fields(scheduler: Settings) -> dict[str, Any]:
     """Return the ``Specification`` fields that a scheduler's settings or their defaults determine.
 
     >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
@@ -44,7 +44,7 @@ def trained_fields(scheduler: Settings) -> dict[str, Any]:
 
     Raises a CheckpointError if the scheduler, its schedule or its prediction is unknown.
     """
-    kind = kind_of(scheduler)
+    kind = scheduler_class_stem(scheduler)
     if kind in _TRAININGS:
         return _TRAININGS[kind](scheduler)
     if kind not in TABLE:
@@ -61,7 +61,7 @@ def trained_fields(scheduler: Settings) -> dict[str, Any]:
     return _table_fields(scheduler, kind, prediction)
 
 
-def kind_of(scheduler: Settings) -> str:
+def scheduler_class_stem(scheduler: Settings) -> str:
     """Return the scheduler's class name without "Scheduler"."""
     return str(scheduler.get("_class_name")).removesuffix("Scheduler")
 

@@ -17,7 +17,7 @@ from scipy.stats import beta
 
 from ...process import Discrete, Process
 from ..specification import Specification, process_of
-from .scheduler import Settings, kind_of
+from .scheduler import Settings, scheduler_class_stem
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
 """Schedulers, named without "Scheduler", that use whole times of the table."""
@@ -48,7 +48,7 @@ LevelsAndTimes = tuple[Sequence[float], Sequence[float]]
 _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
 
 
-class Steps(NamedTuple):
+class SchedulerSteps(NamedTuple):
     """Evaluations in a run of a scheduler, and the end of its last step.
 
     Attributes:
@@ -63,7 +63,7 @@ class Steps(NamedTuple):
     end: float
 
     @property
-    def path(self) -> tuple[float, ...]:
+    def levels_to_end(self) -> tuple[float, ...]:
         """The ``levels``, followed by ``end`` if that is lower than the last level."""
         return (*self.levels, self.end) if self.levels[-1] > self.end else self.levels
 
@@ -82,13 +82,16 @@ def spacing_of(scheduler: Settings, kind: str) -> str:
     return str(scheduler.get("timestep_spacing", _SPACING.get(kind, "linspace")))
 
 
-def steps_of(spec: Specification, count: int) -> Steps:
+def steps_of(spec: Specification, count: int) -> SchedulerSteps:
     """Return levels and times of the folder's scheduler in ``count`` steps (num_inference_steps).
 
     Raises a ValueError for an impossible ``count``, an unknown shift, unknown levels, or an infinite
     ``sigma_max`` if the scheduler begins at a finite level of its table.
     """
-    kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
+    kind, process = (
+        scheduler_class_stem({"_class_name": spec.preset["scheduler"]}),
+        process_of(spec),
+    )
     by_formula = kind.startswith("EDM") or spec.time.get("of") == "log_level"
     if by_formula and {"t_min", "t_max"} <= spec.process.keys():
         levels, times = _formula_levels(spec, process.t_max, process.t_min, count), None
@@ -105,7 +108,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
     levels = [min(float(level), spec.sigma_max) for level in levels]
     network_times = process.t_of(np.asarray(levels)) if times is None else times
     end = _end_level(spec, process, levels[-1])
-    return Steps(tuple(levels), tuple(map(float, network_times)), end)
+    return SchedulerSteps(tuple(levels), tuple(map(float, network_times)), end)
 
 
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ import re
 from typing import Protocol, cast
 
 from ...adapters import Network
-from ..opening import Opened
+from ..opening import OpenedCheckpoint
 from ..specification import Specification
 
 
@@ -24,7 +24,7 @@ class Family(Protocol):
     """Interface of a family's module."""
 
     @staticmethod
-    def recognise(opened: Opened) -> Specification | None:
+    def recognise(opened: OpenedCheckpoint) -> Specification | None:
         """Return the specification of a checkpoint of this family; None for any other checkpoint.
 
         Settings that the files do not contain are its open questions. The network is not built yet.
@@ -35,7 +35,7 @@ class Family(Protocol):
         ...
 
     @staticmethod
-    def network(spec: Specification, opened: Opened) -> Network:
+    def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
         """Return the network with the checkpoint's weights, on the CPU, in evaluation mode.
 
         The network is called in native coordinates, with the number of a class or embedding for

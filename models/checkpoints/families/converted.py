@@ -23,8 +23,8 @@ from torch import nn
 
 from ... import nets
 from ...adapters import Network
-from ..checkpoint_denoiser import OneHot
-from ..opening import CheckpointError, Opened, damaged_error
+from ..checkpoint_denoiser import OneHotNetwork
+from ..opening import CheckpointError, OpenedCheckpoint, damaged_error
 from ..specification import Specification
 from ..weights import construct_network, fill_network
 
@@ -33,7 +33,7 @@ FORMAT, VERSION = "samplerbench checkpoint", 1
 """Values of ``format`` and ``version`` in a card."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification in a folder of ``samplerbench convert``; None for other folders."""
     if opened.container != "folder" or not (opened.path / CARD).is_file():
         return None
@@ -63,7 +63,7 @@ def recognise(opened: Opened) -> Specification | None:
     )
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the network that the card names, with the weights of the folder."""
     kind = network_class(spec.network.get("class"))
     if kind is None:
@@ -75,7 +75,9 @@ def network(spec: Specification, opened: Opened) -> Network:
         raise damaged_error(opened.path / WEIGHTS, error) from None
     bare: nn.Module = construct_network(kind, spec.network.get("arguments", {}), opened.path)
     one_hot = spec.network.get("labels") == "one-hot"
-    return fill_network(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)
+    return fill_network(
+        OneHotNetwork(bare, spec.classes) if one_hot else bare, tensors, opened.path
+    )
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
@@ -90,9 +92,11 @@ def network_class(name: Any) -> type[nn.Module] | None:
     return None
 
 
-def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, Any] | None:
+def card_of(
+    spec: Specification, network: Network, opened: OpenedCheckpoint
+) -> dict[str, Any] | None:
     """Make the content of a ``card.json``; None if the network's class is not this project's."""
-    inner = network.network if isinstance(network, OneHot) else network
+    inner = network.network if isinstance(network, OneHotNetwork) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None
     plain = spec.as_json()

@@ -23,7 +23,7 @@ import torch
 
 from ...adapters import Network
 from ...nets.linear_attention_unet import LinearAttentionUNet
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import range_of_betas
 from ..specification import FILE, SIDES, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network, without_prefix
@@ -39,7 +39,7 @@ GROUPS = 8
 PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a ``GaussianDiffusion`` of a ``Unet``; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
@@ -73,10 +73,12 @@ def recognise(opened: Opened) -> Specification | None:
             "size": size_answers(channels, SIDES, len(layout["widths"])),
         },
     )
-    return (spec.answered("objective", objective, FILE) if objective else spec).settled()
+    return (
+        spec.with_answer("objective", objective, FILE) if objective else spec
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the U-Net with its weights."""
     within = partial(without_prefix, prefix=WITHIN)
     return load_network(LinearAttentionUNet, spec, opened, find_sets(opened, KEYS), within)
@@ -117,7 +119,7 @@ def _find_objective(tensors: Tensors) -> str:
     return fit[0] if len(fit) == 1 else ""
 
 
-def _read_unet_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+def _read_unet_arguments(opened: OpenedCheckpoint, tensors: Tensors) -> dict[str, Any]:
     count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
     channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
     self_conditioned = channels_in == 2 * out

@@ -31,9 +31,9 @@ from ..diffusers.calls import CONVENTIONS, Convention
 from ..diffusers.folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, read_folder
 from ..diffusers.library import network
 from ..diffusers.preset import own_sampling, preset_of
-from ..diffusers.scheduler import PREDICTIONS, trained_fields
+from ..diffusers.scheduler import PREDICTIONS, specification_fields
 from ..diffusers.steps import native_levels, own_shift
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..specification import FAMILY, FILE, Specification, process_of
 from ..weights import WRAP
 
@@ -45,14 +45,14 @@ _IN_THE_FILE = ("network", "weights", "event", "classes", "half", "embeddings", 
 _IN_THE_FILE += ("boundary", "decoder", "decode", "preset")
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a folder of diffusers; None for other checkpoints."""
     folder = read_folder(opened)
     if folder is None:
         return None
     folder = _with_caller(opened, folder)
     convention = _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
-    training = trained_fields(folder.scheduler)
+    training = specification_fields(folder.scheduler)
     if (scale := convention.time_factor(folder.config)) != 1:
         time = {"of": "t", "scale": 1.0, **training.get("time", {})}
         training["time"] = {k: v if k == "of" else v * scale for k, v in time.items()}
@@ -90,7 +90,7 @@ def _sampling_in_words(preset: Mapping[str, Any]) -> str:
     return f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
 
 
-def _with_caller(opened: Opened, folder: Folder) -> Folder:
+def _with_caller(opened: OpenedCheckpoint, folder: Folder) -> Folder:
     """Return ``folder``, with a reason in ``by_pipeline`` if its convention does not apply."""
     if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
         return folder
@@ -102,7 +102,7 @@ def _with_caller(opened: Opened, folder: Folder) -> Folder:
     return replace(folder, by_pipeline=f"its {folder.network} is called in another way: {why}")
 
 
-def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
+def _network_field(opened: OpenedCheckpoint, folder: Folder) -> dict[str, Any]:
     """Return ``Specification.network``: ``class``, ``folder``; ``call`` or ``pixels`` if needed."""
     entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
@@ -114,7 +114,9 @@ def _network_field(opened: Opened, folder: Folder) -> dict[str, Any]:
     return entry
 
 
-def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tuple[int, ...]:
+def _sample_shape(
+    opened: OpenedCheckpoint, folder: Folder, convention: Convention
+) -> tuple[int, ...]:
     """Return the shape of a sample; empty if only the user can give it."""
     is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
     if folder.by_pipeline and not is_known:
@@ -130,7 +132,9 @@ def _sample_shape(opened: Opened, folder: Folder, convention: Convention) -> tup
     return (int(channels), int(height), int(width))
 
 
-def _condition_fields(opened: Opened, folder: Folder, convention: Convention) -> dict[str, Any]:
+def _condition_fields(
+    opened: OpenedCheckpoint, folder: Folder, convention: Convention
+) -> dict[str, Any]:
     """Return the ``Specification`` fields about labels and embeddings, and ``half``."""
     config = folder.config
     if folder.by_pipeline:

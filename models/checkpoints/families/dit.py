@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ...adapters import Network
 from ...nets.dit import DiT
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import REVERSED, VP_LINEAR
 from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network, training_arguments
@@ -89,7 +89,7 @@ arXiv:2505.13447, eq. 12, r = 0).
 """
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a DiT, SiT, REPA or MeanFlow checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
@@ -127,13 +127,13 @@ def recognise(opened: Opened) -> Specification | None:
         problem = f"{opened.path} is MeanFlow's, trained along the path {path!r}"
         raise CheckpointError(f"{problem}; the straight one (linear) is read: {WRAP}")
     if training in trainings:
-        spec = spec.answered("training", training, FILE)
+        spec = spec.with_answer("training", training, FILE)
     if training.startswith("SiT"):
         spec = replace(spec, **PREDICTED[settings.get("prediction", "velocity")])
-    return spec.settled()
+    return spec.with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the transformer with its weights."""
     return load_network(DiT, spec, opened, find_sets(opened, KEYS), dropped=PROJECTORS)
 
@@ -155,7 +155,9 @@ def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
     ]
 
 
-def read_transformer_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+def read_transformer_arguments(
+    tensors: Tensors, stem: Tensor, opened: OpenedCheckpoint
+) -> dict[str, Any]:
     """Return the arguments of a transformer with DiT's weight names, except its number of heads.
 
     ``stem`` is the weight of the first convolution. Raises a CheckpointError if the tokens form no

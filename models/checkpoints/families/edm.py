@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from ...adapters import Network
 from ...nets.edm_unets import DhariwalUNet, SongUNet
 from ...process import VPLinear
-from ..checkpoint_denoiser import OneHot
-from ..opening import AGAIN, CheckpointError, Opened
-from ..pickles import PersistentObject, Record, tensors_of
+from ..checkpoint_denoiser import OneHotNetwork
+from ..opening import AGAIN, CheckpointError, OpenedCheckpoint
+from ..pickles import ObjectStandIn, PersistentObject, tensors_of
 from ..processes import betas_of, edm_fields, range_of_process, ve_fields
 from ..specification import FILE, Specification
 from ..weights import WRAP, construct_network, fill_network
@@ -72,7 +72,7 @@ class PersistentNetwork:
         )
 
 
-def persistent_network(opened: Opened) -> PersistentNetwork | None:
+def persistent_network(opened: OpenedCheckpoint) -> PersistentNetwork | None:
     """Return the network in a pickle of NVIDIA, alone or as entry ``ema``; None for other files.
 
     Raises a CheckpointError for a training state, whose weights are not averaged.
@@ -91,7 +91,7 @@ def persistent_network(opened: Opened) -> PersistentNetwork | None:
 
 
 def class_and_arguments(
-    opened: Opened,
+    opened: OpenedCheckpoint,
     outer: PersistentObject,
     attribute: str,
     networks: Mapping[str, Callable[..., Any]],
@@ -108,7 +108,7 @@ def class_and_arguments(
     """
     outer_arguments, path = arguments_of(outer), opened.path
     inner = (outer.state.get("_modules") or {}).get(attribute)
-    if not isinstance(inner, Record):
+    if not isinstance(inner, ObjectStandIn):
         raise CheckpointError(f"{path}: its {outer.class_name} has no network; {AGAIN}")
     is_named = isinstance(inner, PersistentObject)
     name = str(inner.class_name if is_named else outer_arguments.get("model_type"))
@@ -132,7 +132,7 @@ def class_and_arguments(
     return name, arguments
 
 
-def arguments_of(network: Record) -> dict[str, Any]:
+def arguments_of(network: ObjectStandIn) -> dict[str, Any]:
     """Return the arguments of a pickled network's constructor as values of JSON; {} without any."""
     state = network.state if isinstance(network.state, dict) else {}
     return {key: _plain_value(value) for key, value in (state.get("_init_kwargs") or {}).items()}
@@ -204,7 +204,7 @@ PRECONDITIONINGS = {
 }
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of an EDM pickle with a known preconditioning; else None."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
@@ -231,14 +231,17 @@ def recognise(opened: Opened) -> Specification | None:
     )
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the network with its weights, without the preconditioning around it."""
     return raw_network(spec, opened, NETWORKS, "model")
 
 
 def raw_network(
-    spec: Specification, opened: Opened, networks: Mapping[str, type[nn.Module]], attribute: str
-) -> OneHot:
+    spec: Specification,
+    opened: OpenedCheckpoint,
+    networks: Mapping[str, type[nn.Module]],
+    attribute: str,
+) -> OneHotNetwork:
     """Return the network in ``attribute`` of the preconditioning, to call with class numbers.
 
     Raises a CheckpointError if the weights do not fit the network.
@@ -247,7 +250,7 @@ def raw_network(
     assert persistent is not None
     raw = construct_network(networks[spec.network["class"]], spec.network["arguments"], opened.path)
     tensors = tensors_of(persistent.network.state["_modules"][attribute])
-    return OneHot(fill_network(raw, tensors, opened.path), spec.classes)
+    return OneHotNetwork(fill_network(raw, tensors, opened.path), spec.classes)
 
 
 def _level_table(path: Path, outer: PersistentObject) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...adapters import Network
 from ...nets.edm2_unet import EDM2UNet
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..pickles import PersistentObject
 from ..processes import edm_fields
 from ..specification import FILE, Specification
@@ -30,7 +30,7 @@ OUTER = {"use_fp16", "sigma_data", "logvar_channels"}
 """Arguments that only the preconditioning has."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of an EDM2 pickle, a ``Precond`` around a UNet; else None."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
@@ -54,12 +54,12 @@ def recognise(opened: Opened) -> Specification | None:
     )
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the network with its weights, without the preconditioning around it."""
     return raw_network(spec, opened, NETWORKS, "unet")
 
 
-def _decoder_fields(opened: Opened) -> dict[str, Any]:
+def _decoder_fields(opened: OpenedCheckpoint) -> dict[str, Any]:
     """Return the ``Specification.decoder`` for the file's encoder; {} if images are not encoded."""
     encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from ...adapters import Network
-from ..opening import CheckpointError, Opened, error_in_words, state_dict
+from ..opening import CheckpointError, OpenedCheckpoint, error_in_words, state_dict
 from ..programs import Port, ProgramNetwork, program_specification, signature_of
 from ..specification import Specification
 
@@ -143,14 +143,14 @@ def _make_tensor(stored: bytes, meta: Json) -> Tensor:
     return flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"]).clone()
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a program of ``torch.export.save``; None for other files."""
     if opened.container != "exported":
         return None
     return program_specification("exported", opened, Program(opened.path).signature, {})
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return a network that runs the file's program."""
     program = Program(opened.path)
     return ProgramNetwork(program, program.signature, spec)

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...adapters import Network
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import REVERSED
 from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, choice_in_words, find_sets
@@ -37,7 +37,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 """Trainings: ``circle`` is torchcfm's ``si``, ``straight`` its others and flow_matching's."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a training by torchcfm or flow_matching; None for other files."""
     sets = _weight_sets(opened)
     if not sets:
@@ -71,22 +71,22 @@ def recognise(opened: Opened) -> Specification | None:
             "attention": attention,
             "size": size_answers_of(arguments),
         },
-    ).settled()
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the U-Net with its weights."""
     return make_unet(spec, opened, _weight_sets(opened))
 
 
-def _weight_sets(opened: Opened) -> Sets:
+def _weight_sets(opened: OpenedCheckpoint) -> Sets:
     """Return sets of weights by entry name, averages first; {} if another library trained them."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}
     return find_sets(opened, KEYS)
 
 
-def _evidence(opened: Opened, *, torchcfm: bool) -> list[str]:
+def _evidence(opened: OpenedCheckpoint, *, torchcfm: bool) -> list[str]:
     library = "torchcfm" if torchcfm else "flow_matching"
     sentences = [
         "the names of its weights are those of OpenAI's U-Net",

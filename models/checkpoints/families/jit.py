@@ -19,7 +19,7 @@ from typing import Any
 
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import REVERSED
 from ..specification import FILE, Specification
 from ..weights import WRAP, choice_in_words, find_sets, load_network
@@ -33,7 +33,7 @@ SCALES = {256: 1.0, 512: 2.0}
 """Standard deviation of the noise by the side of the images."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a JiT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
@@ -72,9 +72,9 @@ def recognise(opened: Opened) -> Specification | None:
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open={"noise_scale": answers},
-    ).settled()
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the transformer with its weights."""
     return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS), dropped="feat_rope")

@@ -24,7 +24,7 @@ from torch import nn
 from ...adapters import Network
 from ...nets.k_image_v1 import KImageV1
 from ...nets.k_transformers import KTransformerV1, KTransformerV2
-from ..opening import AGAIN, CheckpointError, Opened
+from ..opening import AGAIN, CheckpointError, OpenedCheckpoint
 from ..processes import edm_fields
 from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network
@@ -48,7 +48,7 @@ USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
 """Default attention of the library, at all levels but the last, which has global attention."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a file with k-diffusion's configuration; else None."""
     config = _model_config(opened)
     if not config:
@@ -61,14 +61,14 @@ def recognise(opened: Opened) -> Specification | None:
         ) from None
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the U-Net or transformer with its weights."""
     kinds = {kind.__name__: kind for kind in NETWORKS.values()}
     sets = _weight_sets(opened, _model_config(opened))
     return load_network(kinds[spec.network["class"]], spec, opened, sets)
 
 
-def _model_config(opened: Opened) -> Mapping[str, Any]:
+def _model_config(opened: OpenedCheckpoint) -> Mapping[str, Any]:
     """Return ``config["model"]`` with classes and their dropout added; {} for other files."""
     config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
@@ -85,11 +85,13 @@ def _model_config(opened: Opened) -> Mapping[str, Any]:
     return {**model, "num_classes": int(data.get("num_classes") or 0), "dropout": dropout}
 
 
-def _weight_sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
+def _weight_sets(opened: OpenedCheckpoint, config: Mapping[str, Any]) -> Sets:
     return find_sets(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
 
 
-def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Specification:
+def _specification(
+    opened: OpenedCheckpoint, config: Mapping[str, Any], sets: Sets
+) -> Specification:
     path, kind = opened.path, config["type"]
     more = [name for name in CONDITIONS if config.get(name)]
     if kind != IMAGE_V1 and config.get("has_variance"):
@@ -127,7 +129,9 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
     )
 
 
-def _read_arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
+def _read_arguments(
+    opened: OpenedCheckpoint, config: Mapping[str, Any], tensors: Tensors
+) -> dict[str, Any]:
     if config["type"] == IMAGE_V1:
         return {
             "channels": config["input_channels"],
@@ -172,7 +176,9 @@ def _as_pair(size: Any) -> list[int]:
     return list(size) if isinstance(size, list) else [size, size]
 
 
-def _attention_by_level(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _attention_by_level(
+    opened: OpenedCheckpoint, config: Mapping[str, Any]
+) -> Sequence[Mapping[str, Any]]:
     """Return the settings of attention for each level; refuse types that are unknown or misfit."""
     usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
     attention = config.get("self_attns") or usual

@@ -30,13 +30,13 @@ import torch
 from torch import Tensor
 
 from ...adapters import Network
-from ...nets.adm_unet import Heads
+from ...nets.adm_unet import HeadCountRule
 from ..checkpoint_denoiser import CAP
 from ..conditions import read_tables
 from ..diffusers.calls import CONVENTIONS, PROMPT, CalledNetwork, scalars_of
 from ..diffusers.folder import UNET_TEXT
 from ..diffusers.library import import_diffusers
-from ..opening import CheckpointError, Opened, state_dict
+from ..opening import CheckpointError, OpenedCheckpoint, state_dict
 from ..processes import PROCESSES, betas_of, range_of_betas, range_of_process
 from ..specification import FAMILY, FILE, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network, without_prefix
@@ -54,8 +54,12 @@ POOLED = "label_emb.0.0.weight"
 """Name of a weight that only Stable Diffusion XL has, for a pooled embedding and sizes."""
 PIXELS = 8
 LATENT_SIDES = (16, 32, 64, 128)
-HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
-WIDE = {"64-wide": Heads(head_width=64)}
+HEADS = {
+    "32-wide": HeadCountRule(head_width=32),
+    "8-heads": HeadCountRule(heads=8),
+    "1-head": HeadCountRule(heads=1),
+}
+WIDE = {"64-wide": HeadCountRule(head_width=64)}
 PUBLISHED = {768: ("8-heads", 64), 1024: ("64-wide", 64), 2048: ("64-wide", 128)}
 PUBLISHED |= {512: ("1-head", 0), 1280: ("8-heads", 0)}
 """Heads, and side of the latents (0 if there are several), by the width of the embeddings.
@@ -66,7 +70,7 @@ V_OR_NOISE = 1024
 """Width of the embeddings of Stable Diffusion 2, some of whose networks predict v."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of latent diffusion's single file; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
@@ -116,10 +120,10 @@ def recognise(opened: Opened) -> Specification | None:
             "size": size_answers(channels, sides, len(arguments["widths"])),
         },
         **_condition_fields(unet, stored, context),
-    ).settled()
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the U-Net with its weights, made by diffusers if it attends to embeddings."""
     sets = find_sets(opened, KEYS)
     if spec.network["class"] != UNET_TEXT:
@@ -137,7 +141,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     return CalledNetwork(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
 
 
-def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
+def _stored_tensors(opened: OpenedCheckpoint) -> dict[str, Tensor]:
     content = opened.value
     return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
@@ -172,7 +176,7 @@ def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str,
 
 
 def _process_and_betas(
-    opened: Opened, stored: Tensors, context: int
+    opened: OpenedCheckpoint, stored: Tensors, context: int
 ) -> tuple[dict[str, Any], list[float], str]:
     """Return process arguments, betas and source: FILE, or FAMILY for Stable Diffusion's betas."""
     if "betas" in stored or "alphas_cumprod" in stored:
@@ -193,7 +197,7 @@ def _network_answers(
     unet: Tensors,
     arguments: Mapping[str, Any],
     context: int,
-    heads: Mapping[str, Heads],
+    heads: Mapping[str, HeadCountRule],
 ) -> Answers:
     """Return answers to ``attention``: a network for each of ``heads`` that fits the widths."""
     answers: Answers = {}

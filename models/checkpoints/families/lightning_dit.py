@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
-from ..opening import CheckpointError, Opened, open_checkpoint, state_dict
+from ..opening import CheckpointError, OpenedCheckpoint, open_checkpoint, state_dict
 from ..specification import FILE, Specification, heads_answers
 from ..weights import Tensors, choice_in_words, find_sets, load_network
 from .dit import ENDS, HEADS, LATER, TRAININGS, possible_heads, read_transformer_arguments
@@ -31,7 +31,7 @@ MORE_HEADS = {1536: 24, 1792: 28}
 STATISTICS = "latents_stats.pt"
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a LightningDiT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not any(key in tensors for tensors in sets.values() for key in LATER):
@@ -63,15 +63,17 @@ def recognise(opened: Opened) -> Specification | None:
         ),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"heads": heads},
-    ).settled()
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the transformer with its weights."""
     return load_network(RotaryDiT, spec, opened, find_sets(opened, KEYS))
 
 
-def read_rotary_dit_arguments(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+def read_rotary_dit_arguments(
+    tensors: Tensors, stem: Tensor, opened: OpenedCheckpoint
+) -> dict[str, Any]:
     """Return ``RotaryDiT``'s arguments but heads; see :func:`.dit.read_transformer_arguments`."""
     arguments = read_transformer_arguments(tensors, stem, opened)
     return {
@@ -91,7 +93,7 @@ def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
     return possible_heads(width, {**HEADS, **MORE_HEADS})
 
 
-def _decoder_fields(opened: Opened, channels: int) -> dict[str, Any]:
+def _decoder_fields(opened: OpenedCheckpoint, channels: int) -> dict[str, Any]:
     """Return ``decoder`` fields with the latents' mean and std; {} without latents_stats.pt."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ...adapters import Network
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..programs import Port, ProgramNetwork, Signature, program_specification, signature_of
 from ..specification import Specification
 
@@ -38,7 +38,7 @@ QUIET = 4
 """Level "fatal" of onnxruntime's log; errors are raised here instead."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of an ONNX file; None for other files."""
     if opened.container != "onnx":
         return None
@@ -47,7 +47,7 @@ def recognise(opened: Opened) -> Specification | None:
     return program_specification("onnx", opened, signature, metadata)
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return a network that runs the ONNX file."""
     session, signature = _open_program(opened.path)
 

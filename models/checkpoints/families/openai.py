@@ -29,8 +29,8 @@ from typing import Any
 from torch import Tensor
 
 from ...adapters import Network
-from ...nets.adm_unet import ADMUNet, Heads
-from ..opening import CheckpointError, Opened
+from ...nets.adm_unet import ADMUNet, HeadCountRule
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import edm_fields, schedule_fields
 from ..specification import FILE, SIDES, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network
@@ -53,7 +53,11 @@ It is not among the possible answers, because no check distinguishes schedules t
 PUBLISHED_SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128}
 PUBLISHED_SIDES |= {(1, 1, 2, 2, 4, 4): 256, (0.5, 1, 1, 2, 2, 4, 4): 512}
 """Sides of the images by channel multipliers, in the libraries' published networks."""
-ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
+ATTENTION = {
+    "1-head": HeadCountRule(heads=1),
+    "4-heads": HeadCountRule(heads=4),
+    "64-wide": HeadCountRule(head_width=64),
+}
 """Divisions of channels among attention heads in published networks."""
 TEACHER: dict[str, Any] = {
     **edm_fields(0.5),
@@ -113,7 +117,7 @@ def _doubles_resolution(tensors: Tensors, block: int) -> bool:
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of OpenAI's U-Net, alone or an entry such as ``ema``; else None."""
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
@@ -156,15 +160,15 @@ def recognise(opened: Opened) -> Specification | None:
             "attention": attention,
             "size": size_answers_of(arguments),
         },
-    ).settled()
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the U-Net with its weights."""
     return make_unet(spec, opened, find_sets(opened, KEYS))
 
 
-def make_unet(spec: Specification, opened: Opened, sets: Sets) -> Network:
+def make_unet(spec: Specification, opened: OpenedCheckpoint, sets: Sets) -> Network:
     """Return the U-Net with weights from ``sets``; attention may be stored as 2-D convolutions.
 
     Raises a CheckpointError if the weights do not fit the network.

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from ...adapters import Network
 from ...nets.edm_unets import SongUNet
 from ...process import SubVP
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import VP_LINEAR, range_of_process, ve_fields
 from ..specification import FILE, Answers, Specification, size_answers
 from ..weights import (
@@ -37,9 +37,9 @@ from ..weights import (
     Tensors,
     choice_in_words,
     construct_network,
-    entry_by_name,
     fill_network,
     find_sets,
+    weight_set_by_name,
 )
 
 LIST = "all_modules."
@@ -239,7 +239,7 @@ class CentredNetwork(nn.Module):
         return self.network(2 * x - 1, t, labels)
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of an NCSN++ or DDPM++ checkpoint; None for other files."""
     sets = _weight_sets(opened)
     if not sets:
@@ -258,22 +258,22 @@ def recognise(opened: Opened) -> Specification | None:
         evidence=(*_evidence(arguments), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
         open={"training": trainings, "filter": filters, "size": _size_answers(arguments)},
-    ).settled()
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the U-Net with its weights, in a CentredNetwork if ``limits`` are [0, 1]."""
     arguments = dict(spec.network["arguments"])
     side = spec.event[-1] or LARGE  # the side only sets the names of layers while it is unknown
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
     arguments["img_resolution"] = side
     raw = construct_network(SongUNet, arguments, opened.path)
-    tensors = entry_by_name(_weight_sets(opened), spec.weights["entry"], opened)
+    tensors = weight_set_by_name(_weight_sets(opened), spec.weights["entry"], opened)
     full = fill_network(raw, rename_weights(tensors, raw.state_dict(), arguments), opened.path)
     return CentredNetwork(full).eval() if spec.limits == (0.0, 1.0) else full
 
 
-def _weight_sets(opened: Opened) -> Sets:
+def _weight_sets(opened: OpenedCheckpoint) -> Sets:
     return find_sets(opened, (f"{LIST}0.W",)) or find_sets(opened, (f"{LIST}0.weight",))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...adapters import Network
 from ...nets.uvit import UViT
-from ..opening import CheckpointError, Opened
+from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import SCHEDULE_ENDS, VP_LINEAR, schedule_fields
 from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
@@ -42,7 +42,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 """Specification fields of trainings that predict the noise; ``SD-betas`` counts steps from 1."""
 
 
-def recognise(opened: Opened) -> Specification | None:
+def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of a U-ViT checkpoint; None for other files."""
     sets = find_sets(opened, KEYS)
     if not sets:
@@ -72,15 +72,15 @@ def recognise(opened: Opened) -> Specification | None:
             "training": {"SD-betas": TRAININGS["SD-betas"]} if is_latent else TRAININGS,
             "heads": heads,
         },
-    ).settled()
+    ).with_forced_answers()
 
 
-def network(spec: Specification, opened: Opened) -> Network:
+def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
     """Return the transformer with its weights."""
     return load_network(UViT, spec, opened, find_sets(opened, KEYS))
 
 
-def _read_transformer_arguments(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+def _read_transformer_arguments(opened: OpenedCheckpoint, tensors: Tensors) -> dict[str, Any]:
     """Return the arguments of :class:`UViT`, read from shapes, except its number of heads."""
     width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
     labels = tensors.get("label_emb.weight")

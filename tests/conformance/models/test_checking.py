@@ -179,12 +179,12 @@ def test_check_checkpoint__a_stated_answer_that_fits_no_better_is_named() -> Non
     answers = {"a": DDPM, "b": {**DDPM, "end": 0.0200001}, "c": {**DDPM, "schedule": "cosine"}}
     asked = specification(open={"schedule": {a: {"process": p} for a, p in answers.items()}})
     others = {
-        a: [(f"schedule={b}", asked.answered("schedule", b, USER)) for b in answers if b != a]
+        a: [(f"schedule={b}", asked.with_answer("schedule", b, USER)) for b in answers if b != a]
         for a in answers
     }
 
     def checked(answer: str) -> Checked:
-        stated = asked.answered("schedule", answer, USER)
+        stated = asked.with_answer("schedule", answer, USER)
         return check_checkpoint(stated, exact(specification()), data(96), stated=others[answer])
 
     assert checked("a").verdict_in_words == "passed, given schedule=a"

@@ -98,7 +98,7 @@ def test_a_denoiser_that_is_called_a_map_fails():
 
 
 def test_a_map_that_is_called_a_denoiser_fails_and_is_told():
-    spec = SPEC.overridden({"kind": "denoiser"})
+    spec = SPEC.with_settings({"kind": "denoiser"})
     assert spec.prediction == "edm"
     passed, sentence = said(check_checkpoint(spec, network(jump), images(64)))["Pythagoras"]
     assert not passed

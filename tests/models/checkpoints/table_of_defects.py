@@ -210,7 +210,7 @@ def size(excess: float | None) -> str:
 def rows(of: Trained) -> tuple[list[str], bool]:
     """Lines of the table, and whether the right map passed and all others are worse."""
     opened = open_checkpoint(of.path)
-    spec = specify_checkpoint(opened).overridden(of.given)
+    spec = specify_checkpoint(opened).with_settings(of.given)
     network = family(spec.family).network
     found = check_checkpoint(
         spec,

@@ -27,7 +27,7 @@ from samplerbench.models.checkpoints.families import family_names
 from samplerbench.models.loaders.checkpoint import load, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT, RotaryDiT
-from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer
+from samplerbench.models.nets.edm2_unet import EDM2UNet, MPConv
 from samplerbench.models.nets.edm_unets import SongUNet
 from samplerbench.models.nets.linear_attention_unet import LinearAttentionUNet
 from samplerbench.models.nets.uvit import UViT
@@ -68,7 +68,7 @@ def edm2(folder: Path) -> Saved:
     inside = {
         "unet": persisted(EDM2UNet(**EDM2), "UNet", EDM2),
         "logvar_fourier": persisted(uncertain, "MPFourier"),
-        "logvar_linear": persisted(Layer(4, 1), "MPConv"),
+        "logvar_linear": persisted(MPConv(4, 1), "MPConv"),
     }
     net = persisted(nn.Module(), "Precond", {**EDM2, "use_fp16": True}, inside)
     encoder = persisted(nn.Module(), "StandardRGBEncoder")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import read_latents
 from samplerbench.models.checkpoints.diffusers.library import decoder_of
-from samplerbench.models.checkpoints.opening import CheckpointError, Opened
+from samplerbench.models.checkpoints.opening import CheckpointError, OpenedCheckpoint
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.loaders.checkpoint import load
 
@@ -63,11 +63,11 @@ def spec_with(**decoder) -> Specification:
         family="dit", network={}, weights={"file": "x.pt"}, event=EVENT,
         process={"name": "flow"}, prediction="flow", limits=None,
     )  # fmt: skip
-    return spec.overridden({f"decoder.{name}": str(value) for name, value in decoder.items()})
+    return spec.with_settings({f"decoder.{name}": str(value) for name, value in decoder.items()})
 
 
 def decoder_with(**decoder):
-    return decoder_of(spec_with(**decoder), Opened(Path("x.pt"), "torch"))
+    return decoder_of(spec_with(**decoder), OpenedCheckpoint(Path("x.pt"), "torch"))
 
 
 def test_the_decoder_of_the_folder_is_applied(folder, vae):
@@ -141,8 +141,10 @@ def test_a_file_without_a_decoder_needs_its_folder(folder):
     with pytest.raises(
         CheckpointError, match=r"nothing says what makes images; give decoder\.fold"
     ):
-        decoder_of(spec_with().overridden({"decode": "1"}), Opened(Path("x.pt"), "torch"))
-    assert decoder_of(spec_with(), Opened(Path("x.pt"), "torch")) is None
+        decoder_of(
+            spec_with().with_settings({"decode": "1"}), OpenedCheckpoint(Path("x.pt"), "torch")
+        )
+    assert decoder_of(spec_with(), OpenedCheckpoint(Path("x.pt"), "torch")) is None
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         decoder_with(folder=folder)
 

@@ -26,7 +26,7 @@ from looping import each
 
 from samplerbench.benchmarks.advice.request import AdviceRequest
 from samplerbench.benchmarks.planning.planner import pipeline_evaluations_by_steps
-from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, fields_behind_numbers
+from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, fields_affecting_output
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
 from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
 from samplerbench.models.checkpoints.families import diffusers
@@ -53,7 +53,7 @@ def at(times) -> list[float]:
 )  # fmt: skip
 def test_diffusers_config__the_levels_of_a_preset(tmp_path, said, steps, expected):
     spec = spec_of(pipeline(tmp_path, DDIM | said))
-    assert steps_of(spec, steps).path == pytest.approx(expected, rel=1e-9)
+    assert steps_of(spec, steps).levels_to_end == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_native_levels__are_where_the_scheduler_evaluates(tmp_path, said, steps,
 
 def test_the_levels_of_flows_and_of_edm(tmp_path):
     flow = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 2.0}
-    found = steps_of(spec_of(pipeline(tmp_path / "flow", flow)), 3).path
+    found = steps_of(spec_of(pipeline(tmp_path / "flow", flow)), 3).levels_to_end
     last = 2 * 0.001 / 1.001  # the library shifts it once more
     times = [2 * t / (1 + t) for t in ((1 + last) / 2, last)]
     assert found == pytest.approx([1e4, *(t / (1 - t) for t in times), 0.0])
     edm = {"_class_name": "EDMEulerScheduler"}
-    found = steps_of(spec_of(pipeline(tmp_path / "edm", edm)), 3).path
+    found = steps_of(spec_of(pipeline(tmp_path / "edm", edm)), 3).levels_to_end
     middle = ((80 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
     assert found == pytest.approx([80.0, middle, 0.002, 0.0])
 
@@ -204,7 +204,7 @@ def test_clamping_is_no_difference(tmp_path):
 def test_an_infinite_range(tmp_path):
     """A flow begins far up; a table with nothing left of the data has no such level in the library."""
     flow = pipeline(tmp_path / "flow", {"_class_name": "FlowMatchEulerDiscreteScheduler"})
-    own = own_sampling(spec_of(flow).overridden({"sigma_max": "inf"}), 3)
+    own = own_sampling(spec_of(flow).with_settings({"sigma_max": "inf"}), 3)
     assert own.levels[0] == own.start == 1e6
     told = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     table = spec_of(pipeline(tmp_path / "table", DDIM | V | told))
@@ -212,7 +212,7 @@ def test_an_infinite_range(tmp_path):
     assert first == pytest.approx(table.sigma_max, rel=1e-12)
     assert first > 1e4
     with pytest.raises(ValueError, match="leave out sigma_max=inf"):
-        own_sampling(table.overridden({"sigma_max": "inf"}), 4)
+        own_sampling(table.with_settings({"sigma_max": "inf"}), 4)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +235,9 @@ def test_how_it_is_sampled_is_no_part_of_the_model(tmp_path):
     one = spec_of(pipeline(tmp_path / "a", DDIM | {"timestep_spacing": "trailing"}))
     other = spec_of(pipeline(tmp_path / "b", DDIM | {"timestep_spacing": "leading"}))
     assert one.preset["spacing"] != other.preset["spacing"]
-    assert fields_behind_numbers(one) == fields_behind_numbers(other)
+    assert fields_affecting_output(one) == fields_affecting_output(other)
     with pytest.raises(ValueError, match="no setting"):
-        one.overridden({"preset": "1"})
+        one.with_settings({"preset": "1"})
 
 
 def test_hidden_files_of_a_download_do_not_change_the_content(tmp_path):
@@ -251,7 +251,7 @@ def test_hidden_files_of_a_download_do_not_change_the_content(tmp_path):
 def test_levels_are_plain_numbers(tmp_path):
     spec = spec_of(pipeline(tmp_path))
     json.dumps(spec.as_json())
-    assert not any(isinstance(level, np.generic) for level in steps_of(spec, 5).path)
+    assert not any(isinstance(level, np.generic) for level in steps_of(spec, 5).levels_to_end)
 
 
 def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(tmp_path):

@@ -152,11 +152,13 @@ def test_a_trained_network_denoises_towards_its_prompt(by_prompt, row):
 def test_the_check_knows_a_right_map_by_prompts(by_prompt):
     opened = open_checkpoint(by_prompt)
     settings = {"embeddings": str(by_prompt / "prompts.safetensors")}
-    spec = recognise(opened).overridden(settings)
+    spec = recognise(opened).with_settings(settings)
     x0, _, of = noisy(1.0, 64)
     found = check_checkpoint(spec, network(spec, opened), x0.float(), of)
     assert found.passed, [c for c in found.checks if not c.passed]
-    wrong = check_checkpoint(spec.overridden({"sign": "-1"}), network(spec, opened), x0.float(), of)
+    wrong = check_checkpoint(
+        spec.with_settings({"sign": "-1"}), network(spec, opened), x0.float(), of
+    )
     assert not wrong.passed
     with pytest.raises(ValueError, match="which row of them belongs to which image"):
         check_checkpoint(replace(spec, null_label=False), network(spec, opened), x0.float())

@@ -222,7 +222,7 @@ def test_the_check_finds_the_sign_of_edm(folders):
     assert spec.factor == -1
     images = noisy(1.0)[0]
     assert check_checkpoint(spec, network(spec, opened), images).passed
-    wrong = check_checkpoint(spec.overridden({"sign": "1"}), network(spec, opened), images)
+    wrong = check_checkpoint(spec.with_settings({"sign": "1"}), network(spec, opened), images)
     assert next(check.name for check in wrong.checks if not check.passed) == "usual mistakes"
 
 

@@ -85,7 +85,7 @@ def files(tmp_path_factory):
 
 def checked(path, given, images=96):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     clean, labels = training.data(images, 5) if images else (None, None)
     return check_checkpoint(
         spec, dit.network(spec, opened), clean, labels, built=lambda of: dit.network(of, opened)
@@ -159,7 +159,9 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(name, changes):
         given = dict(part.split("=") for part in f"training={changes}".split("&"))
-        spec = specify_checkpoint(open_checkpoint(files[name])).overridden({"heads": "4", **given})
+        spec = specify_checkpoint(open_checkpoint(files[name])).with_settings(
+            {"heads": "4", **given}
+        )
         return check_checkpoint(spec, networks[name], *training.data(96, 5))
 
     for name in networks:
@@ -305,7 +307,7 @@ def test_sizes_and_heads_of_a_published_network_come_from_shapes(tmp_path):
     assert spec.network["arguments"]["heads"] == 6
     assert set(spec.open) == {"training"}
     assert any("latents" in sentence for sentence in spec.evidence)
-    spec = spec.overridden({"training": "DiT"})
+    spec = spec.with_settings({"training": "DiT"})
     assert (spec.sigma_min, spec.sigma_max) == pytest.approx((0.0100, 157.4), rel=1e-3)
 
 

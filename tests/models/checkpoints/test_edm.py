@@ -325,7 +325,7 @@ def test_wrong_files_are_refused_with_the_remedy(tmp_path, plain):
 
 def test_a_specification_can_be_overridden_and_built(tmp_path, plain):
     opened = open_checkpoint(pickled(tmp_path / "net.pkl", CASES["EDMPrecond"], plain))
-    spec = specify_checkpoint(opened, "edm").overridden({"labels": "none", "sigma_max": "50"})
+    spec = specify_checkpoint(opened, "edm").with_settings({"labels": "none", "sigma_max": "50"})
     model = build_model(spec, opened)
     assert model.draw_labels(torch.arange(3), 0) is None
     assert (model.sigma_max, model.spec.source("sigma_max")) == (50.0, "user")

@@ -13,7 +13,7 @@ from torch import nn
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
-from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer, blend, concatenate_balanced, silu
+from samplerbench.models.nets.edm2_unet import EDM2UNet, MPConv, mp_cat, mp_silu, mp_sum
 
 SHAPE = {
     "img_resolution": SIDE,
@@ -39,7 +39,7 @@ def pickled(path: Path, raw: nn.Module, encoder: object = None, **given) -> Path
     inside = {
         "unet": persisted(raw, "UNet", SHAPE),
         "logvar_fourier": persisted(uncertain, "MPFourier"),
-        "logvar_linear": persisted(Layer(4, 1), "MPConv"),
+        "logvar_linear": persisted(MPConv(4, 1), "MPConv"),
     }
     net = persisted(nn.Module(), "Precond", {**SHAPE, "use_fp16": True, **given}, inside)
     return snapshot(path, net, encoder=encoder or persisted(nn.Module(), "StandardRGBEncoder"))
@@ -108,12 +108,12 @@ def test_layers_preserve_magnitudes():
     def size(x: torch.Tensor) -> float:
         return float(x.detach().square().mean().sqrt())
 
-    assert size(silu(a)) == pytest.approx(1, rel=0.02)
-    assert size(blend(a, a.flip(0), 0.3)) == pytest.approx(1, rel=0.02)
-    whole = concatenate_balanced(a, b, 0.5)
+    assert size(mp_silu(a)) == pytest.approx(1, rel=0.02)
+    assert size(mp_sum(a, a.flip(0), 0.3)) == pytest.approx(1, rel=0.02)
+    whole = mp_cat(a, b, 0.5)
     assert size(whole) == pytest.approx(1, rel=0.02)
     assert float(whole[:, :48].norm()) == pytest.approx(float(whole[:, 48:].norm()), rel=0.02)
-    layer = Layer(48, 64, 1)
+    layer = MPConv(48, 64, 1)
     nn.init.uniform_(layer.weight, -7, 7)
     assert size(layer(a)) == pytest.approx(1, rel=0.05)
     assert size(layer(a, torch.tensor(3.0))) == pytest.approx(3, rel=0.05)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from samplerbench.models.loaders.checkpoint import load
-from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer
+from samplerbench.models.nets.edm2_unet import EDM2UNet, MPConv
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 
@@ -49,7 +49,7 @@ def place(vae, tmp_path_factory) -> Path:
     inside = {
         "unet": persisted(EDM2UNet(**SHAPE), "UNet", SHAPE),
         "logvar_fourier": persisted(uncertain, "MPFourier"),
-        "logvar_linear": persisted(Layer(4, 1), "MPConv"),
+        "logvar_linear": persisted(MPConv(4, 1), "MPConv"),
     }
     net = persisted(nn.Module(), "Precond", {**SHAPE, "use_fp16": True}, inside)
     scale = np.float32(FINAL) / STD

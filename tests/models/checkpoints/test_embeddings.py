@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
-from samplerbench.models.checkpoints.conditions import Lookup, read_conditions
+from samplerbench.models.checkpoints.conditions import EmbeddingTables, read_conditions
 from samplerbench.models.checkpoints.opening import CheckpointError
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree
@@ -25,7 +25,7 @@ class Told(nn.Module):
 
     def __init__(self, tables) -> None:
         super().__init__()
-        self.lookup = Lookup(tables)
+        self.lookup = EmbeddingTables(tables)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         mean, square = self.lookup(labels)["prompt_embeds"], t[:, None] ** 2
@@ -44,7 +44,7 @@ def specification(file, **settings: str) -> Specification:
         family="test", network={"class": "Told"}, weights={"file": ""}, event=(2,),
         process={"name": "ve"}, prediction="x0", embeddings={"needs": ["prompt_embeds"]},
     )  # fmt: skip
-    return spec.overridden({"embeddings": str(file), **settings})
+    return spec.with_settings({"embeddings": str(file), **settings})
 
 
 def model(spec: Specification, file) -> Checkpoint:
@@ -154,9 +154,9 @@ def test_settings_that_cannot_be(file, tmp_path):
         ({"event": "8"}, "the shape of a sample"),
     ):
         with pytest.raises(ValueError, match=said):
-            plain.overridden(given)
-    assert plain.overridden({"event": "[4,16,16]"}).event == (4, 16, 16)
-    assert plain.overridden({"scalars.guidance": "1"}).scalars == {"guidance": 1}
+            plain.with_settings(given)
+    assert plain.with_settings({"event": "[4,16,16]"}).event == (4, 16, 16)
+    assert plain.with_settings({"scalars.guidance": "1"}).scalars == {"guidance": 1}
     only = tmp_path / "only.safetensors"
     save_file({"prompt_embeds": ROWS}, only)
     spec = specification(only, labels="none")

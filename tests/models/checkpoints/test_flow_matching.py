@@ -49,7 +49,7 @@ def file(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     return check_checkpoint(
         spec,
         flow_matching.network(spec, opened),
@@ -97,7 +97,7 @@ def test_check_checkpoint__wrong_settings_fail(file):
 
     def verdict(changes):
         given = {**GIVEN, **dict(part.split("=") for part in changes.split("&"))}
-        spec = specify_checkpoint(open_checkpoint(file)).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(file)).with_settings(given)
         return check_checkpoint(spec, network, training.data(96, 5, SIDE)[0])
 
     right = verdict("training=straight")
@@ -144,7 +144,7 @@ def test_the_average_of_flow_matching(tmp_path):
     spec = specify_checkpoint(opened)
     assert (spec.weights["entry"], spec.classes, spec.null_label) == ("ema", 2, True)
     assert set(spec.open) == {"attention", "size"}
-    spec = spec.overridden({"attention": "1-head", "size": "8"})
+    spec = spec.with_settings({"attention": "1-head", "size": "8"})
     made = flow_matching.network(spec, opened)
     x, t, labels = torch.randn(2, 1, 8, 8), torch.rand(2), torch.tensor([0, 2])
     with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from looping import each
 
 from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
-from samplerbench.models.checkpoints.diffusers.scheduler import trained_fields
+from samplerbench.models.checkpoints.diffusers.scheduler import specification_fields
 from samplerbench.models.checkpoints.families import dit, flow_matching, openai
 from samplerbench.models.checkpoints.specification import Specification
 
@@ -19,24 +19,24 @@ YES = {
     **{f"torchcfm, {k}": v for k, v in flow_matching.TRAININGS.items()},
     "JiT": {"process": {"name": "flow", "noise_scale": 2.0}, "prediction": "x0",
             "time": dit.REVERSED},
-    "SD3": trained_fields({"_class_name": "FlowMatchEulerDiscreteScheduler"}),
-    "v, zero SNR": trained_fields(
+    "SD3": specification_fields({"_class_name": "FlowMatchEulerDiscreteScheduler"}),
+    "v, zero SNR": specification_fields(
         {"_class_name": "DDIMScheduler", "prediction_type": "v_prediction", **ZERO}
     ),
-    "x0, zero SNR": trained_fields({"_class_name": "DDIMScheduler", "prediction_type": "sample", **ZERO}),
+    "x0, zero SNR": specification_fields({"_class_name": "DDIMScheduler", "prediction_type": "sample", **ZERO}),
     "MeanFlow as a flow": dit.MEAN_FLOW | {"kind": "denoiser"},
 }  # fmt: skip
 NO = {
     "DiT": dit.TRAININGS["DiT"],
     "SiT-VP": dit.TRAININGS["SiT-VP"],
     "EDM": openai.TEACHER,
-    "EDM of diffusers": trained_fields({"_class_name": "EDMEulerScheduler"}),
-    "v": trained_fields({"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}),
-    "noise, zero SNR": trained_fields({"_class_name": "DDIMScheduler", **ZERO}),
+    "EDM of diffusers": specification_fields({"_class_name": "EDMEulerScheduler"}),
+    "v": specification_fields({"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}),
+    "noise, zero SNR": specification_fields({"_class_name": "DDIMScheduler", **ZERO}),
     "score_sde, VE": {"process": {"name": "ve"}, "prediction": "eps", "time": {"of": "log_level"}},
     "MeanFlow": dit.MEAN_FLOW,
     "a consistency model": openai.STUDENT,
-    "LCM, zero SNR": trained_fields(
+    "LCM, zero SNR": specification_fields(
         {"_class_name": "LCMScheduler", "prediction_type": "v_prediction", **ZERO}
     ),
 }  # fmt: skip
@@ -46,7 +46,7 @@ def model(fields) -> Checkpoint:
     spec = Specification(
         family="dit", network={}, weights={"file": "x.pt"}, event=(1, 2, 2), **fields
     )
-    spec = spec.overridden({"sigma_max": "inf"})
+    spec = spec.with_settings({"sigma_max": "inf"})
     return Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "m", "0")
 
 

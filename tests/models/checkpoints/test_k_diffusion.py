@@ -42,7 +42,7 @@ def file(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     clean = training.data(96, 5, SIDE)[0]
     return check_checkpoint(spec, k_diffusion.network(spec, opened), clean)
 

@@ -20,7 +20,7 @@ from samplerbench.models.loaders.checkpoint import load, specify_checkpoint
 from samplerbench.models.nets.k_attention import (
     global_attention,
     neighbourhood_attention,
-    place_coordinates,
+    token_coordinates,
     window_attention,
 )
 from samplerbench.models.nets.k_transformers import KTransformerV1, KTransformerV2
@@ -113,10 +113,10 @@ def test_a_neighbourhood_or_window_of_all_places_is_attention_to_all():
 
 
 def test_places_are_centres_in_a_box_of_the_images_shape():
-    at = place_coordinates(2, 4, torch.zeros(1, dtype=torch.float64))
+    at = token_coordinates(2, 4, torch.zeros(1, dtype=torch.float64))
     assert at[:, 0, 0].tolist() == [-0.25, 0.25]
     assert at[0, :, 1].tolist() == [-0.75, -0.25, 0.25, 0.75]
-    assert place_coordinates(2, 2, torch.zeros(1), aspect=2.0)[0, 0].tolist() == [-0.5, -0.25]
+    assert token_coordinates(2, 2, torch.zeros(1), aspect=2.0)[0, 0].tolist() == [-0.5, -0.25]
 
 
 def losses(network, classes):
@@ -147,7 +147,7 @@ def trained(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     clean, labels = training.data(96, 5)
     return check_checkpoint(spec, k_diffusion.network(spec, opened), clean, labels)
 

@@ -89,7 +89,7 @@ def files(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     family = jit if spec.family == "jit" else lightning_dit
     clean, labels = training.data(160, 5)
     return check_checkpoint(
@@ -158,7 +158,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(kind, changes):
         given = dict(part.split("=") for part in changes.split("&"))
-        spec = specify_checkpoint(open_checkpoint(files[kind])).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(files[kind])).with_settings(given)
         return check_checkpoint(spec, networks[kind], *training.data(160, 5))
 
     for kind, right in (("lightning", "prediction=flow"), ("jit", "noise_scale=2")):

@@ -87,7 +87,7 @@ def ends(x, sigma, modes):
 
 def checked(path, given=(), **more):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden({"heads": "4", **dict(given)})
+    spec = specify_checkpoint(opened).with_settings({"heads": "4", **dict(given)})
     clean, labels = training.data(96, 5)
     return check_checkpoint(
         spec,
@@ -174,8 +174,8 @@ def test_a_wrong_reading_fails(path, given, failed):
     given = dict(given)
     if given.pop("network.interval", ""):
         opened = open_checkpoint(path)
-        spec = specify_checkpoint(opened).overridden({"heads": "4"})
-        flow = spec.overridden({"kind": "denoiser"})
+        spec = specify_checkpoint(opened).with_settings({"heads": "4"})
+        flow = spec.with_settings({"kind": "denoiser"})
         clean, labels = training.data(96, 5)
         found = check_checkpoint(spec, dit.network(flow, opened), clean, labels)
     else:

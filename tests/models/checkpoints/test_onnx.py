@@ -86,7 +86,7 @@ def test_the_side_of_images_is_asked_where_any_will_do_and_told_by_them(tmp_path
     opened = open_checkpoint(to_onnx(Small(), path, *noisy(), any_side=True))
     spec = specify_checkpoint(opened)
     assert set(spec.open) == {"training", "size"}
-    assert spec.overridden({"size": "28"}).event == (1, 28, 28)
+    assert spec.with_settings({"size": "28"}).event == (1, 28, 28)
     model = load(path, {"training": "edm", "size": "16"})
     assert model.denoise(torch.randn(2, 1, 16, 16), 1.0, None).shape == (2, 1, 16, 16)
     assert model.limits is None  # which the file does not say

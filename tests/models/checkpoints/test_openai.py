@@ -78,7 +78,7 @@ def files(tmp_path_factory):
 
 def checked(path, given, images=64):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     clean = training.data(images, 5, SIDE)[0]
     return check_checkpoint(
         spec, openai.network(spec, opened), clean, built=lambda of: openai.network(of, opened)
@@ -146,7 +146,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(schedule, changes):
         given = {"schedule": schedule, **GIVEN, **changes}
-        spec = specify_checkpoint(open_checkpoint(files[schedule])).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(files[schedule])).with_settings(given)
         return check_checkpoint(spec, exact(schedule), clean)
 
     for schedule in ("linear", "cosine"):
@@ -255,7 +255,7 @@ def test_sizes_come_from_shapes(tmp_path, name):
     assert spec.half == ("first" if changes["out_channels"] == 6 else "")
     assert spec.classes == changes.get("classes", 0)
     assert ("edm" in spec.open["schedule"]) == (changes["out_channels"] == 3)
-    spec = spec.overridden({"attention": "4-heads"})
+    spec = spec.with_settings({"attention": "4-heads"})
     network = openai.network(spec, opened)
     x, t = torch.randn(2, 3, 64, 64), torch.tensor([3.0, 900.0])
     labels = torch.tensor([0, 7]) if spec.classes else None
@@ -302,7 +302,7 @@ class Teacher:
 def asked_of_teacher(tmp_path):
     weights = state(out_channels=1)
     spec = specify_checkpoint(open_checkpoint(saved(tmp_path, weights, "unknown.pt")))
-    return spec.overridden({**GIVEN, "size": "8"})
+    return spec.with_settings({**GIVEN, "size": "8"})
 
 
 def test_a_teacher_of_consistency_models_is_told_from_ddpm(tmp_path):
@@ -327,7 +327,7 @@ def test_a_student_is_a_map(tmp_path):
     def jump(x, sigma):
         return mean + (x - mean) * width / (width**2 + sigma**2) ** 0.5
 
-    spec = asked_of_teacher(tmp_path).overridden({"schedule": "edm"})
+    spec = asked_of_teacher(tmp_path).with_settings({"schedule": "edm"})
     found = check_checkpoint(spec, Teacher(jump), images)
     assert any("say kind=map" in c.said for c in found.checks if not c.passed)
 

@@ -16,7 +16,7 @@ from looping import each
 
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.checkpoints.pickles import Record
+from samplerbench.models.checkpoints.pickles import ObjectStandIn
 from samplerbench.models.loaders.checkpoint import specify_checkpoint
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
@@ -54,7 +54,7 @@ def test_what_lies_beside_the_weights_is_read_and_does_nothing(tmp_path):
     }
     torch.save({"model": WEIGHTS, **beside}, tmp_path / "a.pt")
     found = open_checkpoint(tmp_path / "a.pt").value
-    assert isinstance(found["args"], Record)
+    assert isinstance(found["args"], ObjectStandIn)
     assert found["args"].state == {"lr": 1e-4, "schedule": "linear"}
     assert found["loss"] == 0.25
     assert found["seen"].tolist() == [0, 1, 2]

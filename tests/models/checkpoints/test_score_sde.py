@@ -87,7 +87,7 @@ def files(tmp_path_factory):
 
 def checked(path, given, images=64):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     clean = training.data(images, 5, SIDE)[0]
     clean = 0.5 * (clean + 1) if spec.limits == (0.0, 1.0) else clean
     return check_checkpoint(
@@ -167,7 +167,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     def verdict(kind, changes):
         given = {"size": str(SIDE), **dict(part.split("=") for part in changes.split("&"))}
-        spec = specify_checkpoint(open_checkpoint(files[kind][0])).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(files[kind][0])).with_settings(given)
         return check_checkpoint(spec, networks[kind], images[kind])
 
     for kind, right in (("VE", "sign=-1"), ("VP", "training=VP")):
@@ -315,7 +315,7 @@ def test_the_list_of_modules_run_in_its_own_order_gives_the_same(tmp_path, name)
     asked -= {"filter"} if shown == "residual" else set()
     assert set(spec.open) == asked
     given = {"filter": "box" if name == "DDPM++" else "smooth", "training": "VP"}
-    spec = spec.overridden({k: given[k] for k in spec.open})
+    spec = spec.with_settings({k: given[k] for k in spec.open})
     made = score_sde.network(spec, opened)
     made = made.network if spec.limits == (0.0, 1.0) else made
     x, told = torch.randn(2, 1, 32, 32), torch.tensor([0.3, -1.2])

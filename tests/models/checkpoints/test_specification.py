@@ -9,7 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, OneHot, process_of
+from samplerbench.models.checkpoints.checkpoint_denoiser import (
+    Checkpoint,
+    OneHotNetwork,
+    process_of,
+)
 from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree
@@ -38,7 +42,7 @@ def made(spec: Specification, content: str = "ab" * 32, name: str = "net") -> Ch
 
 
 def answered(**given: str) -> Specification:
-    return SPEC.overridden({"schedule": "linear", "half": "all"} | given)
+    return SPEC.with_settings({"schedule": "linear", "half": "all"} | given)
 
 
 def test_what_is_open_must_be_answered():
@@ -89,7 +93,7 @@ def test_what_the_user_says_is_set_and_its_source_told():
 )
 def test_what_cannot_be_set_is_one_sentence(given, said):
     with pytest.raises(ValueError, match=said):
-        SPEC.overridden(given)
+        SPEC.with_settings(given)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_from_json__a_damaged_value_is_one_sentence(field, value, said):
 
 def test_overridden__a_level_that_is_a_whole_number_can_be_set_to_numbers_only():
     with pytest.raises(ValueError, match="sigma_max=abc: it must be a number"):
-        answered(sigma_max="80").overridden({"sigma_max": "abc"})
+        answered(sigma_max="80").with_settings({"sigma_max": "abc"})
 
 
 def test_overridden__another_process_leaves_the_parts_that_it_lacks():
@@ -180,7 +184,7 @@ def test_a_network_that_needs_labels_is_neither_sampled_without_nor_guided():
 
 def test_one_hot_has_no_one_for_no_label():
     seen = []
-    network = OneHot(lambda x, t, labels: seen.append(labels) or x, 3)
+    network = OneHotNetwork(lambda x, t, labels: seen.append(labels) or x, 3)
     network(torch.zeros(2, 1), torch.zeros(2), torch.tensor([1, 3]))
     assert seen[0].tolist() == [[0, 1, 0], [0, 0, 0]]
 
@@ -218,8 +222,8 @@ def test_a_query_that_is_none_is_one_sentence():
 
 def test_answered__what_the_user_set_stays_whoever_answers_later():
     given = {"sigma_max": "80", "sign": "-1", "process.steps": "50", "time.scale": "2"}
-    late = SPEC.overridden(given).answered("schedule", "linear", "check")
-    early = SPEC.overridden({**given, "schedule": "linear"})
+    late = SPEC.with_settings(given).with_answer("schedule", "linear", "check")
+    early = SPEC.with_settings({**given, "schedule": "linear"})
     assert late.sigma_max == early.sigma_max == 80
     assert late.process == early.process
     assert (late.factor, late.time["scale"], late.source("sigma_max")) == (-1, 2, "user")
@@ -227,10 +231,10 @@ def test_answered__what_the_user_set_stays_whoever_answers_later():
 
 def test_checkpoint__the_levels_are_those_of_a_process_that_the_user_changed():
     table = {"schedule": "linear", "half": "all", "process.end": "0.012"}
-    model = made(SPEC.overridden(table))
+    model = made(SPEC.with_settings(table))
     ends = model.process.levels[0], model.process.levels[-1]
     assert (model.sigma_min, model.sigma_max) == pytest.approx(ends)
-    assert made(SPEC.overridden({**table, "sigma_max": "15"})).sigma_max == 15
+    assert made(SPEC.with_settings({**table, "sigma_max": "15"})).sigma_max == 15
     assert made(answered()).sigma_max == made(answered(sign="-1")).sigma_max == 150
     flow = answered(prediction="flow", **{"process.name": "flow", "process.t_max": "0.9"})
     assert made(flow).sigma_max == pytest.approx(9)

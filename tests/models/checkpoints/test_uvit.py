@@ -48,7 +48,7 @@ def file(tmp_path_factory):
 
 def checked(path, given):
     opened = open_checkpoint(path)
-    spec = specify_checkpoint(opened).overridden(given)
+    spec = specify_checkpoint(opened).with_settings(given)
     return check_checkpoint(
         spec,
         uvit.network(spec, opened),
@@ -92,7 +92,7 @@ def test_check_checkpoint__wrong_settings_fail(file):
 
     def verdict(changes):
         given = {"heads": "4", **dict(part.split("=") for part in changes.split("&"))}
-        spec = specify_checkpoint(open_checkpoint(file)).overridden(given)
+        spec = specify_checkpoint(open_checkpoint(file)).with_settings(given)
         return check_checkpoint(spec, network, training.data(96, 5)[0])
 
     right = verdict("training=VP")

@@ -14,7 +14,11 @@ from torch import nn
 
 from samplerbench.benchmarks.planning.model_loading import load_model
 from samplerbench.models.checkpoints.families import openai
-from samplerbench.models.checkpoints.opening import CheckpointError, Opened, open_checkpoint
+from samplerbench.models.checkpoints.opening import (
+    CheckpointError,
+    OpenedCheckpoint,
+    open_checkpoint,
+)
 from samplerbench.models.checkpoints.weights import chosen_set_in_words, find_sets
 from samplerbench.models.loaders.checkpoint import specify_checkpoint, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
@@ -94,7 +98,7 @@ def taken(path, entry: str | None = None) -> tuple[torch.Tensor, tuple[str, ...]
     """A weight of the network that is made of a file, and what is said of the file."""
     opened = open_checkpoint(path)
     given = {"schedule": "linear", "size": "8", "attention": "1-head"}
-    spec = specify_checkpoint(opened).overridden(
+    spec = specify_checkpoint(opened).with_settings(
         given if entry is None else {**given, "weights.entry": entry}
     )
     return openai.network(spec, opened).state_dict()["out.2.weight"], spec.evidence
@@ -123,7 +127,9 @@ def test_entries_of__one_table_under_two_names_is_reached_by_both(tmp_path):
     same = list(range(9))
     for _ in range(9):
         same = [same] * 9
-    assert find_sets(Opened(tmp_path, "torch", {"model": AVERAGE, "many": same}), openai.KEYS)
+    assert find_sets(
+        OpenedCheckpoint(tmp_path, "torch", {"model": AVERAGE, "many": same}), openai.KEYS
+    )
 
 
 @pytest.mark.parametrize("prefix", ["model.", "net.", "_orig_mod.module.", "module.unet."])

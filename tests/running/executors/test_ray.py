@@ -28,7 +28,7 @@ from samplerbench.benchmarks.suites.suite import check_suite
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed (make cluster)", allow_module_level=True)
-ray = ray_connection.ray_on_this_machine()
+ray = ray_connection.import_local_ray()
 pytestmark = [
     pytest.mark.cluster,
     # Ray's own, of processes and sockets that it ends without waiting for them
@@ -214,7 +214,7 @@ def test_times_are_taken_on_a_machine_of_the_stated_type(cluster):
     timer = executor.alone("cpu")
     try:
         assert timer.run(Call(where, (0,)), WORLD) == "fast"
-        assert timer._group.share == ray_actors.Share(1, 1.0, "H100")
+        assert timer._group.share == ray_actors.ActorResources(1, 1.0, "H100")
         with pytest.raises(ValueError, match=r"GPUs of types A100, H100; say which one times are"):
             Ray(cluster.address).alone("cuda")
         with pytest.raises(ValueError, match=r"--gpus-per-worker 0.5 shares GPUs, and times need"):
@@ -309,7 +309,7 @@ def test_a_share_of_threads_and_of_machines():
     assert _threads_per_actor(machines, 0.0, None, 64) == 2
     assert _threads_per_actor(machines, 0.0, None, 8) == 1
     assert _threads_per_actor([], 1.0, None, 8) == 1
-    assert sum(map(ray_actors.Share(1, 0.5).count_actors, machines)) == 8
+    assert sum(map(ray_actors.ActorResources(1, 0.5).count_actors, machines)) == 8
     assert ray_actors.loss_in_words(
         RuntimeError("The actor died.\n It is dead because its node has died.")
     ) == ("It is dead because its node has died")

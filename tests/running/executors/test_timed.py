@@ -128,7 +128,7 @@ def test_a_sweep_that_fails_leaves_the_times_and_a_warning(tmp_path, monkeypatch
     def broken(*_):
         raise RuntimeError("no such device")
 
-    monkeypatch.setattr("samplerbench.benchmarks.running.timing_stage.sweep_record", broken)
+    monkeypatch.setattr("samplerbench.benchmarks.running.timing_stage.time_batch_sizes", broken)
     timing = {**SUITE["timing"], "batch_size": [4], "sweep": 8}
     frame = run(tmp_path / "run", Elsewhere(), timing=timing)
     assert (frame["ms_per_sample"] > 0).all()
