@@ -147,7 +147,7 @@ class ZeroStarGuidance(LinearGuidance):
     zero_above: float = math.inf
 
     @property
-    def infinite(self) -> bool:
+    def allows_infinite_level(self) -> bool:
         """True if it can be used at an infinite level: ``prediction`` is x0, ``zero_above`` inf."""
         return super().allows_infinite_level and self.zero_above == math.inf
 
@@ -195,7 +195,7 @@ class RescaledGuidance(GuidanceFormula):
         return f"{self.formula.text},rescale={self.share:.15g}{said}"
 
     @property
-    def infinite(self) -> bool:
+    def allows_infinite_level(self) -> bool:
         """True if this formula and the inner one can both be used at an infinite level."""
         return super().allows_infinite_level and self.formula.allows_infinite_level
 

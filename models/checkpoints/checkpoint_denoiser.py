@@ -219,7 +219,7 @@ def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
     return torch.eye(classes + 1, classes, dtype=like.dtype, device=like.device)[labels]
 
 
-class OneHotNetwork(nn.Module):
+class OneHot(nn.Module):
     """Network that takes class numbers, and gives them as one-hot rows to an inner network."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:

@@ -40,7 +40,7 @@ class Conditions:
         return self.description["rows"]
 
     @property
-    def has_null_row(self) -> bool:
+    def null(self) -> bool:
         """True if the tables have a row for "no condition"."""
         return self.description["null"]
 
@@ -133,7 +133,7 @@ def _embeddings_error(path: Path | str, problem: str) -> CheckpointError:
     return CheckpointError(f"embeddings {path}: {problem}")
 
 
-class EmbeddingTables(nn.Module):
+class Lookup(nn.Module):
     """Tables of embeddings ``(rows, …)`` that move to devices with the network that uses them."""
 
     def __init__(self, tables: Mapping[str, Tensor]) -> None:

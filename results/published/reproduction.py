@@ -145,7 +145,7 @@ class Reproduction:
     difference_high: float | None = None
 
     @property
-    def largest_plausible_difference(self) -> float | None:
+    def reach(self) -> float | None:
         """Largest absolute difference within the interval; None without an interval."""
         if self.difference_low is None or self.difference_high is None:
             return None
@@ -154,18 +154,12 @@ class Reproduction:
     @property
     def verdict(self) -> str:
         """Outcome in words, with the difference and its interval."""
-        if (
-            self.paper is None
-            or self.difference is None
-            or self.largest_plausible_difference is None
-        ):
+        if self.paper is None or self.difference is None or self.reach is None:
             return self.outcome + (f": {self.reason}" if self.reason else "")
         if self.outcome in ("reproduced", "undecided"):
-            share = (
-                f"{format_number(100 * self.largest_plausible_difference / self.paper.value, 2)} %"
-            )
+            share = f"{format_number(100 * self.reach / self.paper.value, 2)} %"
             colon = ":" if self.outcome == "undecided" else ""
-            words = f"{self.outcome}{colon} within {format_number(self.largest_plausible_difference)} ({share})"
+            words = f"{self.outcome}{colon} within {format_number(self.reach)} ({share})"
         else:
             ends = (
                 f"[{_signed_number(self.difference_low)}, {_signed_number(self.difference_high)}]"

@@ -297,7 +297,7 @@ def test_draw_pictures__have_one_grey_scale_without_limits(tmp_path, limits):
         draw_samples=lambda shown, *_: [(kind, far) for kind in shown],
         out=tmp_path,
     )
-    entry = SimpleNamespace(has_steps=True)
+    entry = SimpleNamespace(can_run=True)
     assert draw_pictures(run, [SimpleNamespace(leaders={}, default=entry, budget=4)])
     pictures = read_pictures(tmp_path)
     assert pictures["converged"].max() == 255

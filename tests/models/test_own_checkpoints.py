@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.models import make_model
-from samplerbench.models.checkpoints.checkpoint_denoiser import OneHotNetwork
+from samplerbench.models.checkpoints.checkpoint_denoiser import OneHot
 from samplerbench.models.nets.unet import EDMPrecond
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_checkpoints.py"
@@ -47,7 +47,7 @@ def test_the_pickle_has_what_was_trained(example, tmp_path):
     path = example.make("edm", tmp_path, SHORT)
     model = make_model(f"checkpoint:{path}")
     assert (model.event, model.classes, model.sigma_max) == ((1, 14, 14), 10, 80.0)
-    net = EDMPrecond(OneHotNetwork(trained(example, "edm", tmp_path), 10), example.SIGMA_DATA)
+    net = EDMPrecond(OneHot(trained(example, "edm", tmp_path), 10), example.SIGMA_DATA)
     x, labels = noisy(model), torch.tensor([0, 4, 10])
     right = net(x, torch.full((3,), 0.7), labels)
     torch.testing.assert_close(model.denoise(x, 0.7, labels), right, rtol=1e-5, atol=1e-5)

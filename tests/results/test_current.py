@@ -65,7 +65,7 @@ def test_times_of_files_say_nothing(written):
     for path in written.path.rglob("*"):
         os.utime(path, (1, 1))
     assert is_current(written.path, BASELINE)
-    part = written.part("heun", QUALITY)
+    part = written.part_path("heun", QUALITY)
     part.write_bytes(part.read_bytes().replace(b"1.0", b"1.5", 1))  # as long as before
     os.utime(part, (1, 1))
     assert not is_current(written.path, BASELINE)

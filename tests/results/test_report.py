@@ -127,7 +127,9 @@ def test_headings_do_not_skip_a_level(page):
 def test_provenance_has_everything_in_run_json(page, run):
     words = "".join(page.words)
     assert "samplerbench run quick --out demo" in words
-    entries = {key: value for section in sections_of(run.run()) for key, value in section.entries}
+    entries = {
+        key: value for section in sections_of(run.read_run()) for key, value in section.entries
+    }
     assert entries["git.commit"] == "0123abc"
     assert all(key in words and value in words for key, value in entries.items())
 

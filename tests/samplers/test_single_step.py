@@ -88,8 +88,8 @@ def test_noise_directions_that_are_polynomials_in_sigma(name, degree):
 )
 def test_dpm_solver_fast__splits_its_budget_as_published(steps, orders):
     fast = make("dpm_solver_fast")
-    assert fast.groups(karras(steps, 0.1, 10.0, to_zero=False)) == orders
-    assert fast.groups(karras(steps + 1, 0.1, 10.0)) == orders
+    assert fast.solver_orders(karras(steps, 0.1, 10.0, to_zero=False)) == orders
+    assert fast.solver_orders(karras(steps + 1, 0.1, 10.0)) == orders
     assert (
         len(fast.plan(karras(steps + 1, 0.1, 10.0)))
         == len(fast.profile(karras(steps + 1, 0.1, 10.0)))

@@ -87,9 +87,9 @@ class ActorResources(NamedTuple):
     def count_actors(self, resources: Mapping[str, float]) -> int:
         """Return the number of actors that fit into an empty machine with these Ray resources.
 
-        >>> Share(2, 0.5).count_actors({"CPU": 16.0, "GPU": 2.0})
+        >>> ActorResources(2, 0.5).count_actors({"CPU": 16.0, "GPU": 2.0})
         4
-        >>> Share(1, 1, "H100").count_actors({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
+        >>> ActorResources(1, 1, "H100").count_actors({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
         0
         """
         if self.accelerator and f"{TYPE}{self.accelerator}" not in resources:

@@ -17,7 +17,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from ..conditions import EmbeddingTables
+from ..conditions import Lookup
 from ..opening import CheckpointError
 from ..specification import Specification
 from ..weights import Tensors
@@ -218,7 +218,7 @@ class CalledNetwork(nn.Module):
         self, network: nn.Module, convention: Convention, tables: Tensors, scalars: Scalars
     ) -> None:
         super().__init__()
-        self.network, self.lookup = network, EmbeddingTables(tables)
+        self.network, self.lookup = network, Lookup(tables)
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
@@ -287,7 +287,7 @@ class PipelineNetwork(nn.Module):
         self, pipeline: Any, event: tuple[int, ...], tables: Tensors, scalars: Scalars
     ) -> None:
         super().__init__()
-        self.pipeline, self.event, self.lookup = pipeline, event, EmbeddingTables(tables)
+        self.pipeline, self.event, self.lookup = pipeline, event, Lookup(tables)
         self.parts = nn.ModuleDict(
             {k: v for k, v in pipeline.components.items() if isinstance(v, nn.Module)}
         )

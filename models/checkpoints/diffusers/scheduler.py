@@ -39,7 +39,7 @@ PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_pred
 def specification_fields(scheduler: Settings) -> dict[str, Any]:
     """Return the ``Specification`` fields that a scheduler's settings or their defaults determine.
 
-    >>> trained_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
+    >>> specification_fields({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
 
     Raises a CheckpointError if the scheduler, its schedule or its prediction is unknown.

@@ -23,7 +23,7 @@ from torch import nn
 
 from ... import nets
 from ...adapters import Network
-from ..checkpoint_denoiser import OneHotNetwork
+from ..checkpoint_denoiser import OneHot
 from ..opening import CheckpointError, OpenedCheckpoint, damaged_error
 from ..specification import Specification
 from ..weights import construct_network, fill_network
@@ -75,9 +75,7 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
         raise damaged_error(opened.path / WEIGHTS, error) from None
     bare: nn.Module = construct_network(kind, spec.network.get("arguments", {}), opened.path)
     one_hot = spec.network.get("labels") == "one-hot"
-    return fill_network(
-        OneHotNetwork(bare, spec.classes) if one_hot else bare, tensors, opened.path
-    )
+    return fill_network(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
@@ -96,7 +94,7 @@ def card_of(
     spec: Specification, network: Network, opened: OpenedCheckpoint
 ) -> dict[str, Any] | None:
     """Make the content of a ``card.json``; None if the network's class is not this project's."""
-    inner = network.network if isinstance(network, OneHotNetwork) else network
+    inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None
     plain = spec.as_json()

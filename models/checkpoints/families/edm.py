@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from ...adapters import Network
 from ...nets.edm_unets import DhariwalUNet, SongUNet
 from ...process import VPLinear
-from ..checkpoint_denoiser import OneHotNetwork
+from ..checkpoint_denoiser import OneHot
 from ..opening import AGAIN, CheckpointError, OpenedCheckpoint
 from ..pickles import ObjectStandIn, PersistentObject, tensors_of
 from ..processes import betas_of, edm_fields, range_of_process, ve_fields
@@ -241,7 +241,7 @@ def raw_network(
     opened: OpenedCheckpoint,
     networks: Mapping[str, type[nn.Module]],
     attribute: str,
-) -> OneHotNetwork:
+) -> OneHot:
     """Return the network in ``attribute`` of the preconditioning, to call with class numbers.
 
     Raises a CheckpointError if the weights do not fit the network.
@@ -250,7 +250,7 @@ def raw_network(
     assert persistent is not None
     raw = construct_network(networks[spec.network["class"]], spec.network["arguments"], opened.path)
     tensors = tensors_of(persistent.network.state["_modules"][attribute])
-    return OneHotNetwork(fill_network(raw, tensors, opened.path), spec.classes)
+    return OneHot(fill_network(raw, tensors, opened.path), spec.classes)
 
 
 def _level_table(path: Path, outer: PersistentObject) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint
-from samplerbench.models.checkpoints.conditions import EmbeddingTables, read_conditions
+from samplerbench.models.checkpoints.conditions import Lookup, read_conditions
 from samplerbench.models.checkpoints.opening import CheckpointError
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree
@@ -25,7 +25,7 @@ class Told(nn.Module):
 
     def __init__(self, tables) -> None:
         super().__init__()
-        self.lookup = EmbeddingTables(tables)
+        self.lookup = Lookup(tables)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         mean, square = self.lookup(labels)["prompt_embeds"], t[:, None] ** 2

@@ -11,7 +11,7 @@ import torch
 
 from samplerbench.models.checkpoints.checkpoint_denoiser import (
     Checkpoint,
-    OneHotNetwork,
+    OneHot,
     process_of,
 )
 from samplerbench.models.checkpoints.processes import betas_of
@@ -184,7 +184,7 @@ def test_a_network_that_needs_labels_is_neither_sampled_without_nor_guided():
 
 def test_one_hot_has_no_one_for_no_label():
     seen = []
-    network = OneHotNetwork(lambda x, t, labels: seen.append(labels) or x, 3)
+    network = OneHot(lambda x, t, labels: seen.append(labels) or x, 3)
     network(torch.zeros(2, 1), torch.zeros(2), torch.tensor([1, 3]))
     assert seen[0].tolist() == [[0, 1, 0], [0, 0, 0]]
 

@@ -40,7 +40,7 @@ def test_json_of_another_kind_is_damage(done, samplerbench, name, content):
     """L4: they were tracebacks in show, report, compare and run."""
     ours, cell = done
     whole = numbers(load(ours.path).frame)
-    path = ours.path / name if name == "run.json" else ours.part(cell, name)
+    path = ours.path / name if name == "run.json" else ours.part_path(cell, name)
     path.write_bytes(content)
     said = ""
     for command in ("show", "status"):
@@ -58,7 +58,7 @@ def test_pictures_and_influence_that_are_damaged_are_made_again(done):
     places = (
         ours.pictures_path(cell),
         ours.trajectories_path(cell),
-        ours.part(cell, "influence.npz"),
+        ours.part_path(cell, "influence.npz"),
     )
     before = [path.read_bytes() for path in places]
     for path in places:
@@ -70,7 +70,7 @@ def test_pictures_and_influence_that_are_damaged_are_made_again(done):
 def test_a_checksum_error_of_a_shard_costs_that_shard(done, caplog):
     """L3: the run stopped, with its table as it was."""
     ours, cell = done
-    shard = ours.shard(cell, 0, 128)
+    shard = ours.shard_path(cell, 0, 128)
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
