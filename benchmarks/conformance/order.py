@@ -206,8 +206,9 @@ def rms(x: Tensor, truth: Tensor) -> float:
 def slope(steps: Sequence[int], errors: Sequence[float], floor: float = FLOOR) -> float:
     """Return the measured order: minus the slope of log error against log N.
 
-    The line is fitted to the last four finite errors above ``floor``. For fewer than two the result
-    is inf if the last error is at most ``floor``, else NaN; it is NaN if the last is not finite.
+    The line is fitted to the last four finite errors above ``floor``. The result is NaN if the last
+    error is not finite. With fewer than two such errors, it is inf if the last error is at most
+    ``floor``, else NaN.
     """
     if not math.isfinite(errors[-1]):
         return math.nan

@@ -58,7 +58,7 @@ def dmn(
     to be at most sigma_t^power / alpha_t, in the scaling of the process (:func:`bound_terms`).
 
     Args:
-        n: number of steps. At most :data:`MOST` lie between positive levels.
+        n: number of steps, of which at most :data:`MOST` may end at a positive level.
         sigma_min: last positive level.
         sigma_max: first level.
         process: noising process, which the harness takes by name: "vp_linear", "vp_cosine", "flow" or "ve".

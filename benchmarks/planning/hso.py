@@ -47,7 +47,7 @@ def hso(
     :data:`PENALTY` times a penalty (:func:`spacing_penalty`).
 
     Args:
-        n: number of steps. At most :data:`.dmn.MOST` lie between positive levels.
+        n: number of steps, of which at most :data:`.dmn.MOST` may end at a positive level.
         sigma_min: lower bound of the last positive level.
         sigma_max: first level.
         process: noising process, which the harness takes by name: "vp_linear", "vp_cosine" or "flow".

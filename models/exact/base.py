@@ -90,7 +90,10 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density ``(CHUNK,)`` of rows; arguments as in :meth:`denoise_rows`."""
+        """Return the log-density ``(CHUNK,)`` of rows; arguments as in :meth:`denoise_rows`.
+
+        ``sigma`` may be 0 where the data have a density.
+        """
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:

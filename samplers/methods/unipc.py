@@ -87,7 +87,7 @@ class UniPC(Multistep):
         return rows
 
     def _add_correction(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Return ``row`` with a correction of the step before, which read entries at ``before``."""
+        """Return ``row`` with a correction of the step before; ``before`` has that step's levels, newest first."""
         corrector = self._corrector_weights(before, row.sigma)
         predictor = (0.0, *self._predictor_weights(before, row.sigma))
         change = [c - p for c, p in zip(corrector, predictor, strict=True)]
