@@ -265,11 +265,8 @@ def advise(
     load_installed()
     spec = model_spec(model)
     spec = spec if isinstance(spec, str) else format_spec(spec)
-    given = {
-        "nfe": nfe is not None and list(nfe),
-        "out": out and str(out),
-        "only": as_sampler_list(only),
-    } | options
+    only = as_sampler_list(only)
+    given = {"nfe": nfe is not None and list(nfe), "out": out and str(out), "only": only} | options
     words = [repr(spec) if isinstance(model, str | Mapping) else "model"]
     words += [
         f"{k}={v!r}" for k, v in given.items() if v and isinstance(v, str | int | float | list)
@@ -282,9 +279,7 @@ def advise(
     return find(
         spec,
         out=advice_folder(spec) if out is None else out,
-        only=[
-            s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in as_sampler_list(only)
-        ],
+        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in only],
         device=resolve_device_argument(device),
         **options,
     )

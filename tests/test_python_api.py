@@ -273,3 +273,4 @@ def test_advise__the_command_of_its_answer_is_the_call_that_was_made(monkeypatch
     given = benchmarks.advise(model, nfe=[4, 8], minutes=2.0, device="cpu", progress=print)
     assert given["command"] == "samplerbench.advise(model, nfe=[4, 8], minutes=2.0)"
     assert benchmarks.advise("gmm-2d")["command"] == "samplerbench.advise('gmm-2d')"
+    assert benchmarks.advise("gmm-2d", only=iter(["heun"]))["only"] == ["heun"]

@@ -16,9 +16,9 @@ Each row may spend an m-th of alpha_k: it is tested at analysis k at the level t
 Claim: for any dependence of rows and analyses, the chance of any false decision in the table, at
 any analysis, is at most alpha.
 
-Proof. A decision is false if it says "better" where d >= 0, "worse" where d <= 0, or "equivalent"
-where |d| >= margin. At level t its chance is at most t for each d. If d = 0, a two-sided test errs:
-t. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= margin and mu = margin / se.
+Proof, for normal differences of known error. A decision is false if it says "better" where d >= 0,
+"worse" where d <= 0, or "equivalent" where |d| >= margin. At level t its chance is at most t for
+each d. If d = 0, a two-sided test errs: t. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= margin and mu = margin / se.
 "Equivalent" has a chance of at most t - Phi(z - 2 mu) with Phi(-z) = t. A wrong sign has at most
 Phi(-z' - mu) with Phi(-z') = t / 2. Together they have no more than t if mu <= z + z', and beyond
 that no more than t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum over rows and analyses is alpha. □

@@ -195,16 +195,20 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
     if a.se is None or b.se is None:
         return Difference(value, None, 0)
     if same_latents is False:
-        df = _joint_df([a.se**2, b.se**2], [a.df, b.df])
+        df = _joint_df([a.se * a.se, b.se * b.se], [a.df, b.df])
         return Difference(value, math.hypot(a.se, b.se), 0, df=df)
     se = max(a.se, a.reach) + max(b.se, b.reach)
     return Difference(value, se, 0, df=min(a.df, b.df))
 
 
 def _joint_df(variances: Sequence[float], dfs: Sequence[float]) -> float:
-    """Return the degrees of freedom of a sum of independent variances; inf for a sum of 0 or NaN."""
-    squares = sum(variance**2 / df for variance, df in zip(variances, dfs, strict=True) if df > 0)
-    return sum(variances) ** 2 / squares if squares > 0 else math.inf
+    """Return the degrees of freedom of a sum of independent variances; inf for a sum of 0, inf or NaN."""
+    total = sum(variances)
+    if not 0 < total < math.inf:
+        return math.inf
+    # shares, since squares of a diverged sampler's variances are beyond the largest number
+    squares = sum((v / total) ** 2 / df for v, df in zip(variances, dfs, strict=True) if df > 0)
+    return 1 / squares if squares > 0 else math.inf
 
 
 def _secant_slope(a: Estimate, b: Estimate) -> float:

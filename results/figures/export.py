@@ -79,8 +79,8 @@ def write_figures(
     _check_metrics(metrics, table)
     if metrics and not {*kinds} & {*DRAWN}:
         raise ValueError(f"--metric does not suit {', '.join(kinds)}; it is for {', '.join(DRAWN)}")
-    chosen = {"model": models, "sampler": samplers}
-    table = table.where(**{column: list(names) for column, names in chosen.items() if names})
+    for column, names in (("model", models), ("sampler", samplers)):
+        table = table.where(**{column: list(names)}) if names else table
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     drawn_metrics = metrics or measured or ["rmse"]  # older tables may have only this one
     some = {*kinds} < {*KINDS}

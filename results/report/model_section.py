@@ -123,7 +123,7 @@ def model_section(
     The page leaves out items that are None or empty.
     """
     best = headline_row(findings) if findings else None
-    model = text(rows.iloc[0].to_dict(), "model")
+    model, known = _model_and_runs(text(rows.iloc[0].to_dict(), "model"), homes)
     undrawn = [
         f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
         for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
@@ -135,18 +135,26 @@ def model_section(
         "samples": sample_rows_of(title, rows, homes, best) if best else None,
         "grid": grid,
         "trajectories": trajectories,
-        "path_curvature": first_curvature_lines(homes.values(), model),
+        "path_curvature": first_curvature_lines(known, model),
         "timing": timing_of(rows, homes, findings),
         "undrawn": undrawn,
         "missing": len(rows.loc[rows["status"] == "missing"]),
         "without_data": why_no_distance_to_data(rows)
-        or reference_note_sentence(rows, homes.values()),
+        or reference_note_sentence(rows.assign(model=model), known),
         "fronts": (),
     }
     if findings:
         section["lead"] = lead_sentences(findings, headline_of_problem(rows))
         section["fronts"] = fronts_of(findings)
     return section
+
+
+def _model_and_runs(model: str, homes: Homes) -> tuple[str, list[Path]]:
+    """Return a model's name in its runs, and the runs: one, if the table names it with its run."""
+    for run, home in homes.items():
+        if run and model.endswith(end := f" · {run}"):
+            return model.removesuffix(end), [home]
+    return model, list(homes.values())
 
 
 def reference_note_sentence(rows: pd.DataFrame, homes: Iterable[Path]) -> str:

@@ -54,11 +54,13 @@ def why_no_distance_to_data(rows: pd.DataFrame) -> str:
 def brief_model_name(model: str) -> str:
     """Return a model's name without the folders before its file.
 
-    >>> brief_model_name("/home/me/nets/mine.py:factory"), brief_model_name("gmm-2d")
-    ('mine.py:factory', 'gmm-2d')
+    >>> brief_model_name("/home/me/nets/mine.py:factory · run/b"), brief_model_name("gmm-2d")
+    ('mine.py:factory · run/b', 'gmm-2d')
     """
+    model, dot, run = model.partition(" · ")  # of several runs that differ in it
     looks_like_a_path = re.fullmatch(r"[^<>|\s]*[/\\][^<>|\s]*", model)
-    return (re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model) if looks_like_a_path else model
+    brief = re.split(r"[/\\]", model.rstrip("/\\"))[-1] if looks_like_a_path else ""
+    return (brief or model) + dot + run
 
 
 def number_in_words(number: int) -> str:

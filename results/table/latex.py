@@ -117,6 +117,7 @@ def _latex_cell(row: Record | None, metric: str, *, bold: bool) -> str:
         return "--"
     words_of_value, error = rounded_to_error(value, number(row, f"{metric}_se"))
     words = rf"\mathbf{{{words_of_value}}}" if bold else words_of_value
+    words = f"{{{words}}}" if "^" in words else words  # a power takes no second superscript
     flag = r"^{\dagger}" if interval_flag(row, metric) else ""
     return f"${words}{flag}" + (rf" \pm {error}$" if error else "$")
 

@@ -191,3 +191,14 @@ def test_difference_has_the_degrees_of_freedom_of_its_larger_variance():
     typical = replace(of(np.arange(10.0)), value=1.0, summary="typical")
     other = replace(typical, influence=typical.influence[::-1])
     assert difference(typical, other, same_latents=True).df == 5  # two of ten omitted at each end
+
+
+def test_difference__of_a_diverged_sampler_has_an_error_and_degrees_of_freedom():
+    influence = np.random.default_rng(0).random((2, 50)) * 1e85  # its variance squared is > 1e308
+    a, b = (Estimate(1e60, 1e80, array, df=49) for array in influence)
+    gap = difference(a, b, same_latents=True)
+    assert gap.df == pytest.approx(49)
+    assert gap.se == pytest.approx((influence[1] - influence[0]).std(ddof=1) / 50**0.5)
+    assert difference(a, b, same_latents=False).df == pytest.approx(98)
+    far = difference(a, replace(b, se=1e160), same_latents=False)
+    assert far.se == 1e160

@@ -85,3 +85,9 @@ def test_an_unknown_metric_is_one_sentence(run):
 )
 def test_values_have_the_digits_that_their_errors_leave_them(value, se, said):
     assert rounded_to_error(value, se) == said
+
+
+def test_latex_tables__a_flagged_power_has_one_superscript():
+    row = {"model": "m", "sampler": "euler", "budget": 5, "nfe": 5, "status": "ok"}
+    table = ResultTable.of([row | {"ms_per_sample": 2e-5, "timing_flag": "load"}])
+    assert r"${2 \times 10^{-5}}^{\dagger}$" in table.to_latex("ms_per_sample")

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.figures import samples, write_figures
+from samplerbench.results.report.build import write_report
 from samplerbench.results.report.pictures import grids_of
 from samplerbench.results.report.timing import throughput_of, times_by_batch_size
 from samplerbench.results.result_table import ResultTable, load
@@ -197,3 +198,20 @@ def test_load__runs_keep_their_names_in_files_and_beside_other_runs(tmp_path):
     }
     (tmp_path / "extra.csv").write_text("model,sampler,nfe,status,note\nm,euler,5,ok,1_000\n")
     assert load(tmp_path / "extra.csv").frame["note"].tolist() == ["1_000"]
+
+
+def test_write_figures__a_sampler_of_another_model_is_not_of_the_chosen_one(tmp_path):
+    table_of({"rmse": 1.0}, {"model": "n", "sampler": "heun"}).to_csv(tmp_path / "table.csv")
+    with pytest.raises(ValueError, match=r"no row has sampler = 'heun'.*euler"):
+        write_figures(tmp_path, tmp_path / "out", models=["m"], samplers=["heun"])
+
+
+def test_model_section__a_model_named_with_its_run_has_that_run_s_facts(tmp_path):
+    for note in "ab":
+        run = RunDir.create(tmp_path / note)
+        references = {"m": {"identity": "x", "note": f"few in {note}"}}
+        run.write_run({"models": {"m": note}, "references": references})
+        table_of({"rmse": 1.0, "estimator": "reference x"}).to_csv(tmp_path / note / "table.csv")
+    sources = [tmp_path / "a" / "table.csv", tmp_path / "b" / "table.csv"]
+    page = write_report(sources, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(f"Note on the reference statistics: few in {note}." in page for note in "ab")

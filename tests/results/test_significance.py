@@ -91,6 +91,10 @@ def test_verdict__of_a_line(difference, se, margin, verdict):
     assert judge_table([Evidence(difference, se, margin)]) == [verdict]
 
 
+def test_tail__of_an_error_far_below_the_difference_is_0():
+    assert [upper_tail_probability(sign, 1e-200, 5.0) for sign in (1.0, -1.0)] == [0.0, 1.0]
+
+
 def test_edges_are_where_the_tests_have_their_level():
     z2, z1 = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(0.95)
     assert judge_table([Evidence(z2 + 1e-6, 1, 0)]) == ["worse"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -209,7 +209,9 @@ def _restoring_defaults() -> Iterator[None]:
 
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
     threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
-    with chdir("."):
+    with ExitStack() as restored:
+        with suppress(FileNotFoundError):  # the working folder may have been deleted
+            restored.enter_context(chdir("."))
         try:
             yield
         finally:

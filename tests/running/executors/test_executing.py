@@ -46,6 +46,13 @@ def worker():
     worker.close()
 
 
+def test_in_process__a_deleted_working_folder_fails_no_task(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert InProcess().run(Call(math.hypot, (3, 4)), WORLD) == 5
+
+
 @pytest.mark.slow
 def test_both_executors_give_what_a_function_returns_and_a_failure_for_what_it_raises(worker):
     for executor in (InProcess(), worker):
