@@ -187,8 +187,10 @@ def digest_of_object(given: Any, *settings: object) -> str:
             digest.update(key.encode() + _bytes_of_numbers(tensor))
         for name, layer in network.named_modules():
             if layer is not holder and not layer.state_dict():
-                does = (name, type(layer).__qualname__, sorted(_attributes_of(layer).items()))
-                digest.update(_bytes_of(does))
+                digest.update(f"{name} {type(layer).__qualname__}".encode())
+                # one by one, since a pickle of several shows which of them are one object
+                for key, value in sorted(_attributes_of(layer).items()):
+                    digest.update(key.encode() + _bytes_of(value))
     return digest.hexdigest()[:16]
 
 
@@ -220,21 +222,23 @@ class _Pickler(pickle.Pickler):
         return (bytes, (_bytes_of(value),)) if isinstance(value, Tensor) else NotImplemented
 
 
-def _bytes_of(value: Any, within: tuple[Any, ...] = ()) -> bytes:
+def _bytes_of(value: Any, seen: set[Any] | None = None) -> bytes:
+    seen = set() if seen is None else seen
     try:
         if isinstance(value, Tensor):
             return repr((value.dtype, value.shape)).encode() + _bytes_of_numbers(value)
         if inspect.isfunction(value):
             source, file = inspect.getsource(value).encode(), value.__code__.co_filename
-            if value in within or (os.path.isfile(file) and not is_users_file(file)):
+            if value in seen or (os.path.isfile(file) and not is_users_file(file)):
                 return source
+            seen.add(value)
             held = {
                 name: part
                 for name, part in sorted(_values_of(value).items())
                 if not isinstance(part, ModuleType | nn.Module)
                 and not (name == "defaults" and part[0] is part[1] is None)
             }
-            parts = (name.encode() + _bytes_of(held[name], (*within, value)) for name in held)
+            parts = (name.encode() + _bytes_of(held[name], seen) for name in held)
             return source + b"".join(parts)
         _Pickler(stream := io.BytesIO()).dump(value)
         return stream.getvalue()
@@ -247,7 +251,7 @@ def _make_draw(data: Tensor) -> Draw:
         generator = torch.Generator().manual_seed(seed)
         return data[torch.randint(len(data), (n,), generator=generator)]
 
-    draw.rows = data  # type: ignore[attr-defined]
+    draw.fixed_rows = data  # type: ignore[attr-defined]
     return draw
 
 

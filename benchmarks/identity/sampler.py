@@ -115,17 +115,20 @@ def origin_or_digest(sampler: Sampler, steps: int) -> str:
     change, it is a hash of samples with ``steps`` steps; "" if they fail, as the sampler's runs then do,
     with the reason.
     """
-    if origin := samplers.origin(sampler.name):
-        files = _file_hashes(_module_of(sampler))
-        return f"{origin} with {hash_of(files)}" if len(files) > 1 else origin
-    if type(sampler).__module__.startswith("samplerbench."):
-        return ""
-    x = torch.linspace(-30, 30, 8, dtype=torch.float64).reshape(2, 4)
+    origin, module = samplers.origin(sampler.name), _module_of(sampler)
+    if (origin and not module) or (
+        not origin and type(sampler).__module__.startswith("samplerbench.")
+    ):
+        return origin
+    digest, x = "", torch.linspace(-30, 30, 8, dtype=torch.float64).reshape(2, 4)
     with suppress(Exception):
         grid = samplers.karras(steps, 0.01, 10.0)
         ends = sampler.sample(lambda x, s: (x + x.sin()) / (1 + s * s), x, grid, 0)
-        return hash_of(ends.tolist())
-    return ""
+        digest = hash_of(ends.tolist())
+    if not origin:
+        return digest
+    files = _file_hashes(module)  # now also of modules that it imports as it samples
+    return f"{origin} with {hash_of(files)}" if len(files) > 1 else origin
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:

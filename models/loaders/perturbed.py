@@ -181,8 +181,8 @@ class Perturbed(AlteringWrapper):
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """Return the end of this model's flow, to about 1e-10; None if ``inner`` is not exact."""
-        exact = innermost_model(self.inner)  # a counter may be around it
-        if isinstance(self.inner, AlteringWrapper) or not isinstance(exact, ExactModel):
+        exact = innermost_model(self.inner)  # a counter, of the same identity, may be around it
+        if not isinstance(exact, ExactModel) or self.inner.identity != exact.identity:
             return None
         scale = exact.scale
         levels = self.sigma_max, NEAR * scale

@@ -312,7 +312,7 @@ class FileModel(Denoiser):
     @cached_property
     def fixed_data(self) -> tuple[Tensor, Tensor] | None:
         """Data for moments and data held out, in random order; None if samples are drawn anew."""
-        rows = getattr(getattr(self._model, "sample", None), "rows", None)
+        rows = getattr(getattr(self._model, "sample", None), "fixed_rows", None)
         if rows is None:
             return None
         rows = self._check_samples(rows.detach().cpu(), len(rows), "data")

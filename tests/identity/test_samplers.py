@@ -313,6 +313,18 @@ def test_origin_or_digest__differs_by_what_a_plugin_imports(plugin):
     assert origins[0].startswith(samplers.origin("mine_of_the_test"))
 
 
+def test_origin_or_digest__counts_what_a_plugin_imports_as_it_samples(tmp_path, plugin):
+    (tmp_path / "late_helper_of_plugin.py").write_text("gain = 1.0")
+    late = "\n    from late_helper_of_plugin import gain\n"
+    plugin(SECOND.format(factor=1.0).replace("\n", late, 1))
+    sys.modules.pop("late_helper_of_plugin", None)
+    mine = samplers.make("mine_of_the_test")
+    before = origin_or_digest(mine, 5)
+    mine.sample(lambda x, s: x / (1 + s), torch.ones(2, 2), karras(6, *reversed(ENDS)), 0)
+    assert "late_helper_of_plugin" in sys.modules
+    assert origin_or_digest(mine, 5) == before
+
+
 def test_what_a_sampler_raises_is_raised(plugin):
     with pytest.raises(ZeroDivisionError):
         plugin("def gain(cur, nxt):\n    return 1 / 0\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import pickle
 
 import numpy as np
@@ -108,6 +109,46 @@ def test_digest_of_object__differs_by_what_helpers_close_over_and_by_layers_with
     for make in kinds:
         first, same, other = (digest_of_object(make(factor)) for factor in (1.0, 1.0, 2.0))
         assert first == same != other
+
+
+def test_digest_of_object__is_the_same_for_a_module_that_was_saved_and_loaded():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 2), nn.Upsample(scale_factor=2), nn.Linear(4, 2))
+    loaded = pickle.loads(pickle.dumps(network))
+    assert digest_of_object(loaded) == digest_of_object(network)
+
+
+def test_digest_of_object__reads_each_helper_once_however_many_call_it(monkeypatch):
+    def last(x):
+        return x
+
+    def above(inner):
+        def helper(x):
+            return inner(x)
+
+        def other(x):
+            return inner(x)
+
+        return lambda x: helper(x) + other(x)
+
+    function, read, plain = last, [], inspect.getsource
+    for _ in range(10):
+        function = above(function)
+    monkeypatch.setattr(inspect, "getsource", lambda code: read.append(code) or plain(code))
+    digest_of_object(lambda x, sigma: function(x))
+    assert len(read) < 100
+
+
+def test_from_function__draws_of_a_class_with_rows_of_its_own_stay_draws():
+    class Draws:
+        rows = np.zeros((3, 2))
+
+        def __call__(self, n, seed):
+            return torch.zeros(n, 2)
+
+    model = from_function(lambda x, sigma: x, event=(2,), data=Draws())
+    assert model.fixed_data is None
+    assert model.reference().held_out(5).shape == (5, 2)
 
 
 def test_file_model__moves_by_a_method_that_returns_nothing():

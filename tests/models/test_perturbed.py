@@ -293,3 +293,8 @@ def test_endpoint__a_counter_of_evaluations_does_not_hide_it(model: Perturbed):
     x, meter = model.sigma_max * normal(3, 2), Meter()
     assert torch.equal(meter.attach(model).endpoint(x), model.endpoint(x))
     assert meter.rows > 0
+
+
+def test_endpoint__none_of_a_rounded_model_whose_flow_no_solver_resolves():
+    rounded = Perturbed(make_model("gmm-2d", network_dtype="float16"), 0.1, 1.0)
+    assert rounded.endpoint(rounded.sigma_max * normal(1, 2)) is None
