@@ -16,7 +16,7 @@ from .printed_values import printed_value
 from .quantities import find
 from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
-from .table.curves import comparable_parts, with_curves
+from .table.curves import add_curves_and_slots, comparable_parts
 from .table.latex import latex_tables
 from .table.reading import read_csv, read_parquet, read_table, rows_of_run
 from .table.typed_table import TypedTable, check_columns, filled_columns
@@ -57,13 +57,13 @@ class ResultTable(TypedTable):
 
         A model with two estimators stands for two, as in :func:`.table.curves.comparable_parts`.
         ``columns`` may also be "nfe" or "steps". "budget" is the evaluation budget that a row fits
-        in (:func:`.table.curves.with_curves`), so that rows of adaptive samplers have a budget. Of
+        in (:func:`.table.curves.add_curves_and_slots`), so that rows of adaptive samplers have a budget. Of
         several rows with the same line and column, the row with the most evaluations is used.
         Raises a ValueError if the table has no column ``metric``.
         """
         check_columns(self.frame, metric)
         parts = [rows.assign(model=title) for title, rows in comparable_parts(self.ok.frame)]
-        frame = pd.concat(parts or [with_curves(self.ok.frame)])
+        frame = pd.concat(parts or [add_curves_and_slots(self.ok.frame)])
         frame = frame.rename(columns={"budget": "asked", "slot": "budget"})
         frame = frame.sort_values("nfe", kind="stable").dropna(subset=[columns, metric])
         frame = frame.drop_duplicates(["model", "curve", columns], keep="last")
@@ -88,7 +88,7 @@ class ResultTable(TypedTable):
         Raises a ValueError if the table has no column ``metric``.
         """
         check_columns(self.frame, metric)
-        frame = with_curves(self.ok.frame).dropna(subset=["slot", metric])
+        frame = add_curves_and_slots(self.ok.frame).dropna(subset=["slot", metric])
         frame = frame.sort_values(metric, kind="stable", ascending=find(metric).lower)
         best = frame.drop_duplicates(["model", "estimator", "slot"])
         return best.sort_values(["model", "estimator", "slot"], ignore_index=True)

@@ -53,7 +53,7 @@ from .instances import Instance, Part
 from .isolation import Job, run_isolated
 
 
-class Result(NamedTuple):
+class SolverResult(NamedTuple):
     """Result of a solver at a budget; samples are None if it fails or a step exceeds the budget.
 
     ``nfe`` counts the evaluations per sample, and ``search`` all evaluations before sampling.
@@ -68,7 +68,7 @@ class Result(NamedTuple):
 SECONDS = 600.0
 """Longest wall time of a stranger's solver for a batch, in seconds."""
 
-Solve = Callable[[Denoiser, str, int, Tensor, Sequence[int]], Iterator[Result]]
+Solve = Callable[[Denoiser, str, int, Tensor, Sequence[int]], Iterator[SolverResult]]
 """Solver on a model: takes model, spec, root seed, sample ids ``(n,)`` and budgets; yields a result
 for each budget, in order."""
 
@@ -78,7 +78,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
 
     def solve(
         model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
-    ) -> Iterator[Result]:
+    ) -> Iterator[SolverResult]:
         meter = _LimitedMeter()
         metered = meter.attach(model)
         first_fingerprint(metered)  # evaluates the model for caches: not counted as a search
@@ -99,7 +99,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
                 try:
                     cells = plan(suite.model_copy(update=own), {spec: metered}, {spec: None})
                 except (ValueError, ArithmeticError) as error:
-                    yield Result(None, failure=error_in_words(error))
+                    yield SolverResult(None, failure=error_in_words(error))
                     continue
                 search = meter.rows
             for cell in cells:
@@ -120,9 +120,11 @@ class _LimitedMeter(Meter):
             raise Failure("failed", f"it took more than {MOST:g} evaluations a sample")
 
 
-def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, search: int) -> Result:
+def _run(
+    metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, search: int
+) -> SolverResult:
     if cell.skip:
-        return Result(None, None, search)
+        return SolverResult(None, None, search)
     parts, rows = [], 0.0
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -134,12 +136,12 @@ def _run(metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, searc
                 parts.append(batch.x)
                 rows += batch.nfe * len(part)
     except Failure as failure:
-        return Result(None, None, search, failure.reason)
+        return SolverResult(None, None, search, failure.reason)
     except Exception as error:  # raised by the sampler
-        return Result(None, None, search, error_in_words(error))
+        return SolverResult(None, None, search, error_in_words(error))
     finally:
         meter.limit = None
-    return Result(torch.cat(parts), rows / len(ids), search)
+    return SolverResult(torch.cat(parts), rows / len(ids), search)
 
 
 def _batches(ids: Tensor) -> Sequence[Tensor]:
@@ -194,7 +196,7 @@ def _measure_problem(solve: Solve, instance: Instance, seed: int, *, moved: bool
     return _curve(instance.name, results, errors, (), moved=moved)
 
 
-def _error(result: Result, truth: NDArray[Any], unit: float) -> float | None:
+def _error(result: SolverResult, truth: NDArray[Any], unit: float) -> float | None:
     """Return the median distance to ``truth`` over ``unit``; None if >= 1e30, or shapes differ."""
     if result.samples is None or result.samples.shape != truth.shape:
         return None
@@ -224,7 +226,7 @@ def measure_networks(
         yield _curve(name, results, [None] * len(results), distances, moved=False)
 
 
-def _distance(result: Result, known: NetworkReference) -> float | None:
+def _distance(result: SolverResult, known: NetworkReference) -> float | None:
     if result.samples is None or not bool(result.samples.isfinite().all()):
         return None
     return distance_over_floor(result.samples, known)
@@ -232,7 +234,7 @@ def _distance(result: Result, known: NetworkReference) -> float | None:
 
 def _curve(
     name: str,
-    results: Sequence[Result],
+    results: Sequence[SolverResult],
     errors: Sequence[float | None],
     distances: Sequence[float | None],
     *,
@@ -265,7 +267,7 @@ def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
         seed: int,
         ids: Tensor,
         budgets: Sequence[int],
-    ) -> Iterator[Result]:
+    ) -> Iterator[SolverResult]:
         for budget in budgets:
             parts, rows, search, failure = [], 0, 0, ""
             for part in _batches(ids):
@@ -289,7 +291,7 @@ def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
                 if outcome.samples is not None:
                     parts.append(outcome.samples)
             samples = None if failure else torch.cat(parts)
-            yield Result(samples, rows / len(ids), search, failure)
+            yield SolverResult(samples, rows / len(ids), search, failure)
 
     return solve
 

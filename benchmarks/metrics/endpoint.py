@@ -123,7 +123,7 @@ def measure_endpoint_distances(cell: Context) -> Measured:
 
 
 @metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
-def measure_path_distances(cell: Context) -> Measured:
+def measure_brownian_path_distances(cell: Context) -> Measured:
     """Measure distances of samples to the limits of many steps along the same Brownian paths."""
     _, error = _distances(cell)
     columns = {

@@ -16,7 +16,7 @@ from ..quantities import Quantity
 from ..run_directory.behaviour_fingerprint import differing_models
 from ..run_directory.layout import TIMING
 from ..run_directory.reading import RunReader, log, read_run_record
-from ..table.curves import start_level, with_curves
+from ..table.curves import add_curves_and_slots, start_level
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
 from ..values import Record, number, rows_as_dicts, text
@@ -117,7 +117,7 @@ def read_source(path: Path | str | TypedTable) -> Source:
 def _source_of_table(
     name: str, table: TypedTable, run: Mapping[str, Any], home: RunReader | None
 ) -> Source:
-    rows = rows_as_dicts(with_curves(table.frame))
+    rows = rows_as_dicts(add_curves_and_slots(table.frame))
     finished = tuple(Entry(row, home) for row in rows if row["status"] == "ok")
     return Source(name, run, finished, tuple(row for row in rows if row["status"] != "ok"))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..palette import Style
 from ..quantities import find
-from ..table.curves import comparable_parts, with_curves
+from ..table.curves import add_curves_and_slots, comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
 from ..values import rows_as_dicts, text
@@ -94,7 +94,7 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
     parts: list[dict[str, NDArray[np.float64]]] = []
     styles: dict[str, Style] = {}
     finished = set[str]()
-    curves = with_curves(table.frame, alike=True)["curve"]
+    curves = add_curves_and_slots(table.frame, alike=True)["curve"]
     for _, frame in comparable_parts(table.frame):
         frame = frame.assign(curve=curves.loc[frame.index])
         styles |= {text(row, "curve"): style_of(row) for row in rows_as_dicts(frame)}

@@ -26,7 +26,7 @@ from ..run_directory.layout import FULL
 from ..run_directory.reading import read_run_record
 from ..sentences import DOMINATED, are_all_alike, markdown_summary
 from ..table import description
-from ..table.curves import comparable_parts, label_of_curve, with_curves
+from ..table.curves import add_curves_and_slots, comparable_parts, label_of_curve
 from ..table.latex import latex_tables
 from ..table.reading import run_names
 from ..text import format_number, interval_text, name_hint
@@ -158,7 +158,7 @@ def render_page(
     number of further rows, which are not shown.
     """
     frame, homes = table.frame, _path_by_run_name(sources)
-    rows = rows_as_dicts(with_curves(frame))
+    rows = rows_as_dicts(add_curves_and_slots(frame))
     styles = curve_styles(
         ((text(row, "curve"), text(row, "sampler")) for row in rows),
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
@@ -204,7 +204,7 @@ def render_page(
 
 def _check_baseline(name: str, table: ResultTable) -> None:
     """Raise a ValueError if no row is of the baseline ``name``, unless it is the default one."""
-    frame = with_curves(table.frame)
+    frame = add_curves_and_slots(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:
         samplers = sorted(table.frame["sampler"].dropna().unique())

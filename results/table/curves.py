@@ -32,7 +32,7 @@ _NEEDED = {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DIST
 """Columns that determine the curve or the slot of a row."""
 
 
-def with_curves(frame: pd.DataFrame, *, alike: bool = False) -> pd.DataFrame:
+def add_curves_and_slots(frame: pd.DataFrame, *, alike: bool = False) -> pd.DataFrame:
     """Return ``frame`` with the columns ``curve`` and ``slot``.
 
     * ``curve`` (text): sampler, non-default parameters, and conditions that differ between rows of
@@ -78,7 +78,7 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     estimator in the title. Rows without an estimator (failed, missing) are in the model's first part.
     """
     parts = []
-    for model, rows in with_curves(frame).groupby("model", dropna=False, sort=False):
+    for model, rows in add_curves_and_slots(frame).groupby("model", dropna=False, sort=False):
         title = "" if is_empty(model) else str(model)
         estimators = list(rows["estimator"].dropna().unique()) or [""]
         groups = rows["estimator"].fillna(estimators[0])
@@ -114,7 +114,7 @@ def _varying_columns(rows: list[Record]) -> list[str]:
 def _curves_and_budgets(
     rows: list[Record], varying: list[str], together: list[Record]
 ) -> list[tuple[str, int | None]]:
-    """Return curve and slot (:func:`with_curves`) of rows of a model, named among ``together``."""
+    """Return curve and slot (:func:`add_curves_and_slots`) of rows of a model, named among ``together``."""
     plain = _samplers_of_plain_schedule(together) if "schedule" in varying else frozenset()
     ladder = sorted({int(at) for at in _values(rows, "budget") or _values(rows, "steps")})
     if not _values(rows, "budget"):

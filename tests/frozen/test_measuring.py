@@ -9,7 +9,7 @@ from samplerbench.benchmarks.frozen import measuring
 from samplerbench.benchmarks.frozen.constants import BUDGETS, NETWORK_SAMPLES
 from samplerbench.benchmarks.frozen.instances import draw_part
 from samplerbench.benchmarks.frozen.measuring import (
-    Result,
+    SolverResult,
     distance_over_floor,
     measure_exact,
     network_reference,
@@ -84,7 +84,7 @@ def test_solve_entry__a_failure_is_a_result_with_its_reason():
 
 def broken(outputs, failure=""):
     def solve(model, spec, seed, ids, budgets):
-        return iter([Result(outputs(model, ids), 5.0, 0, failure)] * len(budgets))
+        return iter([SolverResult(outputs(model, ids), 5.0, 0, failure)] * len(budgets))
 
     return solve
 

@@ -9,7 +9,7 @@ from tuned_home import RUN, fails, invoke, retuned
 from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
 from samplerbench.results.comparison.pairing import match_cells, read_source
 from samplerbench.results.result_table import ResultTable, load
-from samplerbench.results.table.curves import with_curves
+from samplerbench.results.table.curves import add_curves_and_slots
 
 
 @pytest.mark.slow
@@ -37,7 +37,7 @@ def test_rows_at_what_a_file_held_at_different_times_are_told_apart(home, monkey
     for held in (entries, [retuned(entries[0]), entries[1]]):
         write_tuned(home / "again.json", held)
         assert invoke(run).exit_code == 0
-    table = with_curves(load(home / "again").frame)
+    table = add_curves_and_slots(load(home / "again").frame)
     assert sorted(table.sampler) == ["dpmpp_2m", "euler", "euler"]
     assert table.curve.nunique() == 3
     assert set(table.tuning_digest) == {entry.digest for entry in (*entries, retuned(entries[0]))}
@@ -76,7 +76,7 @@ def test_budgets_of_one_sampler_stay_on_one_curve():
         }
         for n in (5, 10)
     ]
-    assert set(with_curves(ResultTable.of(rows).frame).curve) == {"euler"}
+    assert set(add_curves_and_slots(ResultTable.of(rows).frame).curve) == {"euler"}
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import COLUMNS, headline_table
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.sentences import lead_sentences, sentence_on_comparison
-from samplerbench.results.table.curves import LABELS, with_curves
+from samplerbench.results.table.curves import LABELS, add_curves_and_slots
 
 NOBODY = pd.DataFrame(columns=list(COLUMNS)).astype({"nfe_to_floor": float})
 
@@ -190,7 +190,7 @@ def test_comparison__the_sentence_groups_samplers_by_verdict(tmp_path):
 )
 def test_curves__a_schedule_is_named_only_where_it_is_needed(schedules, curves):
     rows = [row(name, 1.0, schedule=some) for name, all_ in schedules.items() for some in all_]
-    assert set(with_curves(ResultTable.of(rows).frame)["curve"]) == curves
+    assert set(add_curves_and_slots(ResultTable.of(rows).frame)["curve"]) == curves
 
 
 def test_labels__no_two_samplers_share_one():

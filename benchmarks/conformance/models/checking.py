@@ -40,7 +40,14 @@ from .label_and_time_checks import (
     noise_and_defect_in_words,
     why_outputs_are_broken,
 )
-from .maps import check_map, check_one_path, check_renoised, is_a_map, measure_movement, variance_of
+from .maps import (
+    check_map,
+    check_one_path,
+    check_renoised,
+    is_a_map,
+    measure_movement,
+    variance_over_samples,
+)
 from .reading_comparison import (
     Candidate,
     Compared,
@@ -317,7 +324,9 @@ def _checks_on_samples(
     if own and not fits:
         return [UNUSABLE] if behaviour.passed else [], []
     if model.kind == "map":
-        varied = variance_of(best.clean) > 0  # a map whose own samples are all alike is not judged
+        varied = (
+            variance_over_samples(best.clean) > 0
+        )  # a map whose own samples are all alike is not judged
         if varied:
             checks += check_map(model, best.clean, best.labels)
             checks += _check_paths(best, changed, teacher, images=not own)
@@ -365,7 +374,7 @@ def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
     """Yield checks of a map along its paths: on clean images, and against a ``teacher``."""
-    std = variance_of(best.clean) ** 0.5
+    std = variance_over_samples(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
         others = {

@@ -19,7 +19,7 @@ from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
 from .fit import CACHED_VALUES, LEVELS, SEED, Check, Fit
-from .maps import variance_of
+from .maps import variance_over_samples
 from .reading_comparison import Candidate, fit_candidate
 
 
@@ -171,7 +171,7 @@ def candidate_on_samples(
     """
     if images is not None:
         clean = images.to(device, model.dtype)
-        if not variance_of(clean):
+        if not variance_over_samples(clean):
             raise ValueError(
                 "one image, or images that are all alike, check nothing; give some hundred of those that "
                 "the network was trained on"

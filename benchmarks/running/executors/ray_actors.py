@@ -55,7 +55,7 @@ class Environment(NamedTuple):
     variables: Mapping[str, str | None]
 
     @classmethod
-    def here(cls) -> Environment:
+    def of_this_process(cls) -> Environment:
         """Return this process's folder, path, and variables SAMPLERBENCH_* and :data:`THREADS`."""
         own = {
             name: value for name, value in os.environ.items() if name.startswith("SAMPLERBENCH_")
@@ -206,7 +206,7 @@ class WorkerGroup:
     ) -> None:
         self.share, self.members = share, list[GroupActor]()
         self._ray, self._jobs, self._memory, self._grows = ray, jobs, memory, grows
-        self._stillborn, self._unlucky, self._environment = 0, 0, Environment.here()
+        self._stillborn, self._unlucky, self._environment = 0, 0, Environment.of_this_process()
         self._queried, self._room = float("-inf"), 0
 
     def count_actors(self) -> int:
