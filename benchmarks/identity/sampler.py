@@ -120,7 +120,12 @@ def origin_or_digest(sampler: Sampler, steps: int) -> str:
         return f"{origin} with {hash_of(files)}" if len(files) > 1 else origin
     if type(sampler).__module__.startswith("samplerbench."):
         return ""
-    x = torch.linspace(-30, 30, 8, dtype=torch.float64).reshape(2, 4)
+    return digest_of_samples(sampler, steps)
+
+
+def digest_of_samples(sampler: Sampler, steps: int, event: tuple[int, ...] = (4,)) -> str:
+    """Return a hash of two samples of this shape with ``steps`` steps; "" if they fail."""
+    x = torch.linspace(-30, 30, 2 * math.prod(event), dtype=torch.float64).reshape(2, *event)
     with suppress(Exception):
         grid = samplers.karras(steps, 0.01, 10.0)
         ends = sampler.sample(lambda x, s: (x + x.sin()) / (1 + s * s), x, grid, 0)
