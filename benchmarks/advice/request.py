@@ -17,7 +17,7 @@ from ...models.reference import Extractor
 from ...samplers import Sampler
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.spec import label_of, parse_spec
-from ..identity.sampler import origin_or_digest
+from ..identity.sampler import digest_of_samples, origin_or_digest
 from ..planning.model_loading import load_denoiser
 from ..planning.native import NATIVE, default_schedule
 from ..planning.planner import plan
@@ -117,10 +117,17 @@ class AdviceRequest:
         return make_scoring_extractor(self.spec, self.model, self.extractor)
 
     def foreign_sampler_digests(self) -> dict[str, str]:
-        """Return origins or digests of the named samplers that are not of this package, by spec."""
+        """Return origins and digests of the named samplers that are not of this package, by spec.
+
+        Samples are part of them, since a sampler may read files that no import opens.
+        """
         specs = (*self.only, self.current_configuration.sampler)
-        digests = {s: origin_or_digest(samplers.make(parse_spec(s)), 8) for s in specs}
-        return {spec: digest for spec, digest in digests.items() if digest}
+        made = {spec: samplers.make(parse_spec(spec)) for spec in specs}
+        return {
+            spec: f"{origin} {digest_of_samples(sampler, 8, self.model.event)}"
+            for spec, sampler in made.items()
+            if (origin := origin_or_digest(sampler, 8))
+        }
 
     def task(self, function: Callable[..., Any], *arguments: Any) -> ModelTask:
         """Return the task that calls a function of :mod:`.tasks` with the model and arguments."""

@@ -29,7 +29,17 @@ from ...samplers.loop import cached_plan
 from ..identity.sampler import CachedNoise
 from ..scoring.converged_endpoints import path_limit
 from .check import Check
-from .problems import GRIDS, INTERIOR, POINTS, SEED, ExactProblem, ThreeModes, problems, uneven_grid
+from .problems import (
+    GRIDS,
+    INTERIOR,
+    POINTS,
+    SEED,
+    ExactProblem,
+    ThreeModes,
+    is_single,
+    problems,
+    uneven_grid,
+)
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
@@ -149,7 +159,7 @@ def _errors_and_slopes(
     """Return errors by number of steps, until they reach rounding level, and their slopes."""
     rows, floor = [], FLOOR_OF_HIGH_ORDERS if (sampler.order or 0) > 4 else FLOOR
     coarse = _sample_from_start(sampler, problem, schedule(STEPS[0]))
-    if bool((coarse == coarse.float()).all()):
+    if is_single(coarse):
         floor = FLOOR_OF_SINGLE
     for n in STEPS:
         rows.append(_errors_on_grid(sampler, problem, schedule(n)))

@@ -51,6 +51,11 @@ def is_identical(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
+def is_single(x: Tensor) -> bool:
+    """Return True if ``x`` has no digits that float32 lacks."""
+    return bool((x == x.float()).all())
+
+
 @dataclass(frozen=True)
 class RecordingDenoiser:
     """Denoiser that records the calls of ``inner``.

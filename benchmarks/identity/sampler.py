@@ -120,15 +120,21 @@ def origin_or_digest(sampler: Sampler, steps: int) -> str:
         not origin and type(sampler).__module__.startswith("samplerbench.")
     ):
         return origin
-    digest, x = "", torch.linspace(-30, 30, 8, dtype=torch.float64).reshape(2, 4)
+    digest = digest_of_samples(sampler, steps)
+    if not origin:
+        return digest
+    files = _file_hashes(module)  # also of modules that it imported as it sampled
+    return f"{origin} with {hash_of(files)}" if len(files) > 1 else origin
+
+
+def digest_of_samples(sampler: Sampler, steps: int, event: tuple[int, ...] = (4,)) -> str:
+    """Return a hash of two samples of this shape with ``steps`` steps; "" if they fail."""
+    x = torch.linspace(-30, 30, 2 * math.prod(event), dtype=torch.float64).reshape(2, *event)
     with suppress(Exception):
         grid = samplers.karras(steps, 0.01, 10.0)
         ends = sampler.sample(lambda x, s: (x + x.sin()) / (1 + s * s), x, grid, 0)
-        digest = hash_of(ends.tolist())
-    if not origin:
-        return digest
-    files = _file_hashes(module)  # now also of modules that it imports as it samples
-    return f"{origin} with {hash_of(files)}" if len(files) > 1 else origin
+        return hash_of(ends.tolist())
+    return ""
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:

@@ -18,6 +18,7 @@ from ..grid import Grid
 from ..loop import GridSampler
 from ..registry import get, register, register_family
 from ..types import Denoise, Source, StepNoise
+from . import deis as _deis  # noqa: F401 - registers deis_rrk_4
 from .edm import Heun
 
 _paper = partial(Source, "liu2022pndm", url="https://arxiv.org/abs/2202.09778v2")

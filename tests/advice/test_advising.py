@@ -133,6 +133,9 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
         monkeypatch.setitem(registry._ORIGIN, "heun", f"mine 0.1 sha256:{digest}")
         seen.append(_question_of(asked))
     assert seen[0] == seen[1] != seen[2]
+    # a file that a step reads changes what the sampler does, and not its code
+    monkeypatch.setattr(registry.get("heun"), "sample", lambda _self, _denoise, x, *_: 3 * x)
+    assert _question_of(asked) != seen[2]
 
     def redefined(power, cost=1):
         @dataclass(frozen=True, kw_only=True)

@@ -142,7 +142,7 @@ class Drifts:
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         return [
-            LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur + 1e-5,)) for cur, nxt in grid.intervals()
+            LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur + 1e-9,)) for cur, nxt in grid.intervals()
         ]
 
 
