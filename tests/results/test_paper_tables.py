@@ -150,7 +150,7 @@ def test_tables__times_are_bold_by_their_own_intervals(tmp_path):
 
 def test_to_latex__has_no_letter_e_in_a_number():
     text = ResultTable.of([row("euler", 5, 1.0, rmse_median=2.5e-7)]).to_latex("rmse_median")
-    assert r"$2.5 \times 10^{-7}$" in text
+    assert r"${2.5 \times 10^{-7}}$" in text
 
 
 def test_timing_of__compares_with_the_baseline_of_the_report(tmp_path):
