@@ -237,7 +237,7 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
                 executor.run(Call(abs, (-1,)), WORLD)
         with monkeypatch.context() as patched:
             gone = ray_actors.Environment("/no/such/folder", (), {})
-            patched.setattr(ray_actors.Environment, "here", lambda: gone)
+            patched.setattr(ray_actors.Environment, "of_this_process", lambda: gone)
             executor.close()
             with pytest.raises(ValueError, match="it has no folder /no/such/folder: files that"):
                 executor.run(
