@@ -90,7 +90,8 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
     still = {row["curve"] for row in looks.rows if row["verdict"] == "undecided"}
     # a decision is never made again
     assert {
-        row["curve"] for row in analyse_open_rows(setup(out), looks, set(looks.first_sample_counts)).values()
+        row["curve"]
+        for row in analyse_open_rows(setup(out), looks, set(looks.first_sample_counts)).values()
     } == still
     assert before == {path: path.stat().st_mtime_ns for path in (out / "parts").rglob("*.npz")}
 

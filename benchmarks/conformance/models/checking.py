@@ -31,7 +31,7 @@ from .alternative_readings import (
     readings_of_scale,
     readings_of_specifications,
 )
-from .clean_samples import candidate_on_samples, warn_if_slow
+from .clean_samples import candidate_on_samples, check_expected_time
 from .fit import LARGE_DEFECT, Check, Fit, Verdict, verdict_of
 from .label_and_time_checks import (
     check_labels,
@@ -40,14 +40,7 @@ from .label_and_time_checks import (
     noise_and_defect_in_words,
     why_outputs_are_broken,
 )
-from .maps import (
-    check_map,
-    check_one_path,
-    check_renoised,
-    is_a_map,
-    measure_movement,
-    variance_over_samples,
-)
+from .maps import check_map, check_one_path, check_renoised, is_a_map, measure_movement, variance_of
 from .reading_comparison import (
     Candidate,
     Compared,
@@ -197,7 +190,7 @@ def check_checkpoint(
         if images is None or other.event == tuple(images.shape[1:])
     ]
     if images is None:
-        warn_if_slow([model for _, model in tries], samples, device, progress)
+        check_expected_time([model for _, model in tries], samples, device, progress)
     elif not tries:
         raise _shape_error(images, spec.event)
     options, begin = [], time.monotonic()
@@ -324,9 +317,7 @@ def _checks_on_samples(
     if own and not fits:
         return [UNUSABLE] if behaviour.passed else [], []
     if model.kind == "map":
-        varied = (
-            variance_over_samples(best.clean) > 0
-        )  # a map whose own samples are all alike is not judged
+        varied = variance_of(best.clean) > 0  # a map whose own samples are all alike is not judged
         if varied:
             checks += check_map(model, best.clean, best.labels)
             checks += _check_paths(best, changed, teacher, images=not own)
@@ -374,7 +365,7 @@ def _check_paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
     """Yield checks of a map along its paths: on clean images, and against a ``teacher``."""
-    std = variance_over_samples(best.clean) ** 0.5
+    std = variance_of(best.clean) ** 0.5
     if images:
         stated = measure_movement(best.model, best.clean, best.labels, std)
         others = {

@@ -19,7 +19,7 @@ from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS
 from ...scoring.real_files import image_files, open_arrays, read_array, read_folder
 from .fit import CACHED_VALUES, LEVELS, SEED, Check, Fit
-from .maps import variance_over_samples
+from .maps import variance_of
 from .reading_comparison import Candidate, fit_candidate
 
 
@@ -130,7 +130,7 @@ ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
 
 
 @torch.no_grad()
-def warn_if_slow(
+def check_expected_time(
     models: Sequence[Denoiser], samples: int, device: str, show: Callable[[str], None]
 ) -> None:
     """Pass a warning to ``show`` if a check without images may take over a minute.
@@ -171,7 +171,7 @@ def candidate_on_samples(
     """
     if images is not None:
         clean = images.to(device, model.dtype)
-        if not variance_over_samples(clean):
+        if not variance_of(clean):
             raise ValueError(
                 "one image, or images that are all alike, check nothing; give some hundred of those that "
                 "the network was trained on"

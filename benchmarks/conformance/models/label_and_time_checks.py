@@ -14,7 +14,7 @@ from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
 from .alternative_readings import with_changes
 from .fit import CHANCE, SEED, Check, measure_fit
-from .maps import variance_over_samples
+from .maps import variance_of
 from .reading_comparison import LARGE_DEFECT, SMALLEST_GAIN, Candidate
 
 MOST_CLASSES, OTHER_LABELS = 16, 6
@@ -70,7 +70,7 @@ def _row_of_better_label(errors: np.ndarray) -> int:
 
 def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
     """Return each sample's mean squared error over sigma², ``(n,)``, averaged over two levels."""
-    levels = variance_over_samples(clean) ** 0.5 * np.array(LABEL_LEVELS)
+    levels = variance_of(clean) ** 0.5 * np.array(LABEL_LEVELS)
     fit = measure_fit(model, clean, labels, np.clip(levels, model.sigma_min, model.sigma_max))
     return (fit.errors / fit.levels[:, None] ** 2).mean(0)
 
@@ -93,8 +93,8 @@ def why_outputs_are_broken(candidate: Candidate) -> str:
     bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
     if bad:
         return f"outputs are NaN or infinite at {len(bad)} of {len(levels)} levels"
-    spread = max(variance_over_samples(y) ** 0.5 for y in outputs)
-    if spread < CONSTANT_SPREAD * variance_over_samples(candidate.clean) ** 0.5:
+    spread = max(variance_of(y) ** 0.5 for y in outputs)
+    if spread < CONSTANT_SPREAD * variance_of(candidate.clean) ** 0.5:
         return "the outputs are the same for all samples"
     for end in {float(end) for y in outputs for end in (y.min(), y.max())}:
         shares = [float((y == end).double().mean()) for y in outputs]

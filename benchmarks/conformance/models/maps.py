@@ -45,7 +45,7 @@ def looks_like_a_map(fit: Fit, clean: Tensor) -> bool:
     Two independent samples have this squared distance on average, and a map's output is a sample. A
     posterior mean has half the error.
     """
-    variance = variance_over_samples(clean)
+    variance = variance_of(clean)
     share = fit.errors.mean(1)[fit.levels > FAR_LEVEL * variance**0.5] / variance
     low, high = TWICE_VARIANCE
     return len(share) > 1 and bool(((share > low) & (share < high)).all())
@@ -54,7 +54,7 @@ def looks_like_a_map(fit: Fit, clean: Tensor) -> bool:
 @torch.no_grad()
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
     """Check boundary and outputs' variance of a few-step map on clean samples ``(n, *event)``."""
-    z, variance = noise_of(model, clean), variance_over_samples(clean)
+    z, variance = noise_of(model, clean), variance_of(clean)
     detail = (
         "the model is a map: it gives one of the samples that a state can become and not their "
         "mean, so the defect is not judged"
@@ -92,8 +92,7 @@ def _check_distribution(
     high = max(min(model.sigma_max, HIGHEST_LEVEL * std), 2 * model.sigma_min)
     levels = np.geomspace(high, max(model.sigma_min, LOWEST_LEVEL * std), LEVELS).tolist()
     share = [
-        variance_over_samples(model.denoise(clean + level * z, level, labels)) / variance
-        for level in levels
+        variance_of(model.denoise(clean + level * z, level, labels)) / variance for level in levels
     ]
     least, most = int(np.argmin(share)), int(np.argmax(share))
     passed, times = False, "times the variance of the data"
@@ -116,7 +115,7 @@ def _check_distribution(
     return Check("distribution", passed, detail)
 
 
-def variance_over_samples(x: Tensor) -> float:
+def variance_of(x: Tensor) -> float:
     """Return the variance over samples ``(n, *event)``, averaged over the event."""
     return float((x - x.mean(0)).double().square().mean())
 
@@ -167,7 +166,7 @@ def measure_movement(model: Denoiser, clean: Tensor, labels: Tensor | None, std:
         rate = (above - below).flatten(1).double() / (2 * LOG_LEVEL_STEP * std)
         x = clean + level * z
         output = model.denoise(x, level, labels)
-        shares.append(variance_over_samples(output) / std**2)
+        shares.append(variance_of(output) / std**2)
         for along, values in _test_functions(x, output):
             products = (rate * values).mean(1)
             mean, se = float(products.mean()), float(products.std()) / len(products) ** 0.5

@@ -20,7 +20,7 @@ from torch import Tensor
 from ....models.adapters import NativeDenoiser
 from ....models.denoiser import Denoiser
 from .fit import CHANCE, LARGE_DEFECT, SMALL_DEFECT, Check, Fit, measure_fit, noise_of, usual_levels
-from .maps import is_a_map, looks_like_a_map, variance_over_samples
+from .maps import is_a_map, looks_like_a_map, variance_of
 
 SMALLEST_GAIN = 0.005
 """Smallest relative difference of errors for which one candidate counts as better."""
@@ -64,7 +64,7 @@ class Candidate:
     @cached_property
     def error_ratio(self) -> float:
         """Ratio of the error to the error of the best multiple c x of x; median over levels."""
-        variance = variance_over_samples(self.clean)
+        variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
 
