@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from .denoiser import Denoiser, Wrapper, forwarded, level_per_row
+from .denoiser import Denoiser, Pair, Wrapper, forwarded, level_per_row
 from .process import EDM, Process, RectifiedFlow, VPLinear
 
 ROUNDING = ("network_dtype", "network_level_dtype", "network_predicts")
@@ -268,6 +268,10 @@ class RoundedExactModel(Wrapper):
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return D with rounding; see :class:`RoundedExactModel`."""
+        return self.denoise_both(x, sigma, labels)[0]
+
+    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
+        """Return both images of the model, each with the rounding of a network of its own."""
         column = (-1, *[1] * (x.ndim - 1))
         level = level_per_row(sigma, x)
         rounded_level = self._rounded_level(level)
@@ -275,9 +279,13 @@ class RoundedExactModel(Wrapper):
         alpha, a, b = (part.reshape(column) for part in self._weights(level))
         alpha_, a_, b_ = (part.reshape(column) for part in self._weights(rounded_level))
         seen = _round(alpha * states, self.precision.computing) / alpha_
-        exact = self.inner.denoise(seen, rounded_level, labels)
-        output = _round((exact - a_ * seen) / b_, self.precision.computing)
-        return (a * states + b * output).to(x.dtype)
+
+        def rounded(exact: Tensor) -> Tensor:
+            output = _round((exact - a_ * seen) / b_, self.precision.computing)
+            return (a * states + b * output).to(x.dtype)
+
+        guided, other = self.inner.denoise_both(seen, rounded_level, labels)
+        return rounded(guided), rounded(other)
 
     def _rounded_level(self, level: Tensor) -> Tensor:
         if self.predicts == "edm":

@@ -148,6 +148,23 @@ def test_formula__tells_the_rounded_time_of_a_flow():
     assert inner.levels == pytest.approx([752 / 248])  # the neighbours in bfloat16 are 748 and 752
 
 
+class GuidesItself(LinearVelocity):
+    """Its unguided image is half of its image."""
+
+    def denoise_both(self, x, sigma, labels):
+        d = self.denoise(x, sigma, labels)
+        return d, d / 2
+
+
+def test_formula__keeps_the_unguided_image_of_a_model_that_guides_itself():
+    x = torch.linspace(-2, 2, 6, dtype=torch.float64).reshape(2, 3)
+    model = RoundedExactModel(GuidesItself(), BFLOAT16, "velocity")
+    guided, other = model.denoise_both(x, 1.5, None)
+    assert torch.equal(guided, model.denoise(x, 1.5, None))
+    torch.testing.assert_close(other, guided / 2, atol=0.02, rtol=0.02)
+    assert not torch.equal(other, guided)
+
+
 def test_formula__takes_a_time_that_rounds_to_one():
     model = RoundedExactModel(make_model("gmm-2d"), BFLOAT16, "velocity")
     x = 1e4 * torch.ones(3, 2, dtype=torch.float64)
