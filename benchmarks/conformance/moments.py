@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ...samplers import Grid, SampleNoise, Sampler, StepNoise
 from .check import Check
-from .order import MARGIN, slope
+from .order import MARGIN, order_with_options, slope
 from .problems import GRIDS, INTERIOR, SEED, AnisotropicGaussian, GaussianMap
 
 STEPS = (16, 32, 64, 128)
@@ -159,7 +159,7 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
     orders = [entry["weak_order"] for entry in data.values()]
     off = f"the exact covariance is off by {cov:.1e}, the mean by {mean:.1e}"
     yield Check("moments", cov < CLOSE and mean < CLOSE, f"at {STEPS[-1]} steps {off}", data)
-    least, order = min(orders), sampler.order
+    least, order = min(orders), order_with_options(sampler)
     detail = f"{least:.2f}, " + ("none declared" if order is None else f"declared {order}")
     if missed:
         detail += (

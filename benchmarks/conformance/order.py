@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from ...samplers.brownian import BrownianNoise
+from ...samplers.families.multistep import Multistep
 from ...samplers.loop import cached_plan
 from ..identity.sampler import CachedNoise
 from ..scoring.converged_endpoints import path_limit
@@ -91,10 +92,19 @@ class ExactStartSampler(GridSampler):
         return x if exact is None else torch.cat([exact, x[len(exact) :]]), entry
 
 
+def order_with_options(sampler: Sampler) -> int | None:
+    """Return the order that is left of the declared one with ``last`` and ``analytic_first``, at least."""
+    if sampler.order is None or not isinstance(sampler, Multistep):
+        return sampler.order
+    # one last step of order k errs by h^(k + 1)
+    limits = [k + 1 for k in sampler.last] + [1] * sampler.analytic_first
+    return min(sampler.order, *limits) if limits else sampler.order
+
+
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     """Yield checks of the order of whole runs, single steps, plain runs, and uneven steps.
 
-    Whole runs from exact start values need the declared order. Single steps should have one order
+    Whole runs from exact start values need the declared order (:func:`order_with_options`). Single steps should have one order
     more, but cannot fail if whole runs pass, or if the sampler chooses its grid. Plain runs, with
     the sampler's own first steps, need the declared order, but at most 2. Uneven steps, of
     alternating length, need order 1. Orders may be off by :data:`MARGIN`. A sampler without a
@@ -112,9 +122,11 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     local = {key: entry["local_slope"] for key, entry in table.items()}
     shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
     gaussian = _errors_and_slopes(sampler, problems()[0], uneven_grid)
-    order = sampler.order
+    order = order_with_options(sampler)
+    is_least = order != sampler.order
     right = order is None or all(
-        order - MARGIN < slope < (order + MARGIN if key.startswith(ThreeModes.name) else math.inf)
+        order - MARGIN < slope < order + MARGIN
+        or (slope >= order and (is_least or not key.startswith(ThreeModes.name)))
         or slope == math.inf
         for key, slope in slopes.items()
     )
@@ -124,6 +136,8 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     enough = not measurable or all(slope > least - MARGIN for slope in local.values())
     decided = measurable and right and not enough  # later steps correct the error of a single step
     declared = "none declared" if order is None else f"declared {order}"
+    if is_least:
+        declared = f"at least {order} with these options, declared {sampler.order} without"
     detail = f"{range_in_words(slopes.values())}, {declared}"
     if math.inf in slopes.values():
         detail += f" (inf: no error above rounding at {STEPS[1]} steps, so no order is measured)"

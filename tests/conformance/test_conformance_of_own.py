@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import pytest
+
 from samplerbench.benchmarks.conformance import check_sampler
-from samplerbench.samplers import Declared, Grid, Source
+from samplerbench.benchmarks.conformance.order import check_order
+from samplerbench.samplers import Declared, Grid, Source, make
 from samplerbench.samplers.methods.ancestral import DDPM
 from samplerbench.samplers.methods.edm import Euler, Heun
 
@@ -26,6 +29,7 @@ class DividesByTheDifferenceOfSteps(Euler):
         return [row._replace(a=row.a + bad) for row in rows] if len(grid) > 3 else rows
 
 
+@pytest.mark.slow
 def test_check_sampler__a_sampler_that_is_nan_on_some_grids_fails_with_its_name():
     result = check_sampler(DividesByTheDifferenceOfSteps())
     assert "order" in {check.name for check in result.failures}
@@ -130,3 +134,17 @@ def test_check_sampler__rounding_to_float32_is_no_fault_and_hides_none():
     assert "no order is measured" in found["order"].detail
     failed = [check.name for check in check_sampler(SingleHeun()).failures]
     assert failed == ["order", "local order"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "least"),
+    [
+        ({"name": "dpmpp_3m", "last": (2, 1)}, 2),
+        ({"name": "dpmpp_2m", "analytic_first": True}, 1),
+        ({"name": "warped_ab_3", "analytic_first": True, "deferred": True}, 1),
+    ],
+)
+def test_check_order__options_that_lower_the_order_are_no_fault(spec, least):
+    order = next(check_order(make(spec), fast=True))
+    assert order.passed
+    assert f"at least {least} with these options" in order.detail
