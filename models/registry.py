@@ -60,6 +60,11 @@ def use_model(name: str, model: Any) -> None:
     _SESSION[name] = as_model(name, model)
 
 
+def is_session_model(name: str) -> bool:
+    """Return True if an object of this session has the name (:func:`use_model`)."""
+    return name in _SESSION
+
+
 def model_names() -> list[str]:
     """Return names of the built-in models, in the order in which listings show them."""
     return list(_FACTORIES)

@@ -273,6 +273,10 @@ def test_export__takes_levels_a_schedule_or_a_sampler_object_on_a_model_object()
     lines = samplerbench.export(to="comfyui", steps=4, model=model, sampler=make("dpmpp_2m"))
     assert lines["library"] == "comfyui"
     assert "sampler_name = dpmpp_2m" in lines["code"]
+    lines = samplerbench.export(to="python", steps=4, model=model, sampler=make("dpmpp_2m"))
+    assert 'use_model("mine", model)' in lines["remark"]  # another process does not know it
+    lines = samplerbench.export(to="python", steps=4, model="gmm-2d", sampler="heun")
+    assert not lines["remark"]
     for wrong in ({}, {"steps": 4}, {"sigmas": [1.0, 0.0], "sampler": "heun"}):
         with pytest.raises(ValueError, match="--model"):
             samplerbench.export(**wrong)

@@ -7,6 +7,7 @@ from textwrap import indent
 from typing import Any
 
 from ....models.denoiser import Denoiser, innermost_model
+from ....models.registry import is_session_model
 from ....samplers import Grid, Sampler, found_for_model, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
@@ -22,14 +23,22 @@ def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:
-    """Return the lines, and no remark; raise ValueError for ``pipeline`` not fitted to a model."""
+    """Return the lines, and a remark for a model that is an object, or "".
+
+    Raises a ValueError for ``pipeline`` not fitted to a model.
+    """
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
             "give it fitted"
         )
     options = dict(parse_spec(spec))
-    made = call_code("model = make_model", options, literal(options.pop("name")))
+    name = options.pop("name")
+    made = call_code("model = make_model", options, literal(name))
+    remark = (
+        f"model {name} is an object of your session; where you run the lines, call "
+        f"samplerbench.models.use_model({literal(name)}, model) before make_model"
+    )
     file = plugin_file(sampler.name)
     # the origin of an installed plugin is its distribution
     installed = bool(origin(sampler.name)) and ":" not in sampler.name
@@ -57,7 +66,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
             "samples = sampler.sample(model.bind(ids, seed), x, grid, noise)",
             "images = model.decode(samples)",
         ]
-    ), ""
+    ), remark if is_session_model(name) else ""
 
 
 def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
