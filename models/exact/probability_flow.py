@@ -27,6 +27,55 @@ from torch import Tensor
 FIRST_STEP = 0.1
 SMALLEST_STEP = 1e-9
 
+# fmt: off
+NODES = (
+    0.0, 0.05260015195876773, 0.0789002279381516, 0.1183503419072274, 0.2816496580927726,
+    0.3333333333333333, 0.25, 0.3076923076923077, 0.6512820512820513, 0.6, 0.8571428571428571,
+    1.0,
+)
+"""Times of DOP853's stages as fractions of a step (all tables: Hairer, Nørsett and Wanner, II.10)."""
+
+STAGES = (
+    (0.05260015195876773,),
+    (0.0197250569845379, 0.0591751709536137),
+    (0.02958758547680685, 0.0, 0.08876275643042054),
+    (0.2413651341592667, 0.0, -0.8845494793282861, 0.924834003261792),
+    (0.037037037037037035, 0.0, 0.0, 0.17082860872947386, 0.12546768756682242),
+    (0.037109375, 0.0, 0.0, 0.17025221101954405, 0.06021653898045596, -0.017578125),
+    (0.03709200011850479, 0.0, 0.0, 0.17038392571223998, 0.10726203044637328,
+     -0.015319437748624402, 0.008273789163814023),
+    (0.6241109587160757, 0.0, 0.0, -3.3608926294469414, -0.868219346841726, 27.59209969944671,
+     20.154067550477894, -43.48988418106996),
+    (0.47766253643826434, 0.0, 0.0, -2.4881146199716677, -0.590290826836843, 21.230051448181193,
+     15.279233632882423, -33.28821096898486, -0.020331201708508627),
+    (-0.9371424300859873, 0.0, 0.0, 5.186372428844064, 1.0914373489967295, -8.149787010746927,
+     -18.52006565999696, 22.739487099350505, 2.4936055526796523, -3.0467644718982196),
+    (2.273310147516538, 0.0, 0.0, -10.53449546673725, -2.0008720582248625, -17.9589318631188,
+     27.94888452941996, -2.8589982771350235, -8.87285693353063, 12.360567175794303,
+     0.6433927460157636),
+)
+"""Weights of the earlier stages in each stage but the first."""
+
+WEIGHTS = (
+    0.054293734116568765, 0.0, 0.0, 0.0, 0.0, 4.450312892752409, 1.8915178993145003,
+    -5.801203960010585, 0.3111643669578199, -0.1521609496625161, 0.20136540080403034,
+    0.04471061572777259,
+)
+"""Weights of the stages in the step, of order 8."""
+
+FIFTH = (
+    0.01312004499419488, 0.0, 0.0, 0.0, 0.0, -1.2251564463762044, -0.4957589496572502,
+    1.6643771824549864, -0.35032884874997366, 0.3341791187130175, 0.08192320648511571,
+    -0.022355307863886294,
+)
+THIRD = (
+    -0.18980075407240762, 0.0, 0.0, 0.0, 0.0, 4.450312892752409, 1.8915178993145003,
+    -5.801203960010585, -0.4226823213237919, -0.1521609496625161, 0.20136540080403034,
+    0.02265179219836082,
+)
+"""Weights of the stages in the error estimates of orders 5 and 3."""
+# fmt: on
+
 
 def flow_rows(
     denoise: Callable[[Tensor, Tensor, Tensor], Tensor],
@@ -50,7 +99,6 @@ def flow_rows(
     Raises:
         ArithmeticError: the error stays large at the smallest step.
     """
-    from scipy.integrate import DOP853  # imported here: it takes long, and few runs need it
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
         sigma = scale * apply_one_by_one(math.sinh, t)
@@ -69,9 +117,9 @@ def flow_rows(
         last = h.abs() >= (stop - t).abs()
         h = torch.where(last, stop - t, h)
         stages = [slope]
-        for c, row in zip(DOP853.C[1:].tolist(), DOP853.A[1:].tolist(), strict=True):
+        for c, row in zip(NODES[1:], STAGES, strict=True):
             stages.append(slope_of(t + c * h, y + h[:, None] * weighted_sum(row, stages)))
-        y_new = y + h[:, None] * weighted_sum(DOP853.B, stages)
+        y_new = y + h[:, None] * weighted_sum(WEIGHTS, stages)
         t_new = torch.where(last, torch.full_like(t, stop), t + h)
         stages.append(slope_of(t_new, y_new))
         error = step_error(stages, h, tolerance * (1 + torch.maximum(y.abs(), y_new.abs())))
@@ -120,11 +168,8 @@ def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
     """Return DOP853's largest error in each row's step, as a multiple of ``allowed``: ``(n,)``."""
-    from scipy.integrate import DOP853  # imported here too
-
     fifth, third = (
-        (weighted_sum(weights, stages).abs() / allowed).amax(1)
-        for weights in (DOP853.E5, DOP853.E3)
+        (weighted_sum(weights, stages).abs() / allowed).amax(1) for weights in (FIFTH, THIRD)
     )
     norm = torch.sqrt(fifth * fifth + 0.01 * third * third)
     return h.abs() * fifth * (fifth / norm.clamp(min=1e-300))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from looping import each
-from scipy.integrate import solve_ivp
+from scipy.integrate import DOP853, solve_ivp
 from torch import Tensor
 
 from samplerbench.models.exact import probability_flow
@@ -37,6 +37,15 @@ def labelled() -> GaussianMixture:
         torch.full((4,), 0.2),
         torch.arange(4) % 2,
     )
+
+
+def test_flow__weights_are_those_of_scipy() -> None:
+    padded = [[*row, *[0.0] * (12 - len(row))] for row in ((), *probability_flow.STAGES)]
+    assert np.array_equal(padded, DOP853.A)
+    assert np.array_equal(probability_flow.NODES, DOP853.C)
+    assert np.array_equal(probability_flow.WEIGHTS, DOP853.B)
+    assert np.array_equal([*probability_flow.FIFTH, 0.0], DOP853.E5)
+    assert np.array_equal([*probability_flow.THIRD, 0.0], DOP853.E3)
 
 
 @each("make", [gaussian, gmm_2d, gmm_64d, labelled])
