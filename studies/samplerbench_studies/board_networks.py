@@ -2,6 +2,7 @@
 
 FOLDER has submissions to the frozen suite. Formulas that draw no noise and have both networks are ranked by their
 areas: on exact problems by distances to endpoints, on a network by the Fréchet distance to its converged samples.
+Samplers of other libraries are left out, since most are the same formulas once more.
 """
 
 from __future__ import annotations
@@ -48,7 +49,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     found = [read_submission(path) for path in sorted(parser.parse_args().folder.glob("*.json"))]
-    plain = [s for s in found if s.track == "plain" and not s.solver.stochastic]
+    plain = [
+        submission
+        for submission in found
+        if submission.track == "plain"
+        and not submission.solver.stochastic
+        and ":" not in submission.solver.sampler
+    ]
     areas = np.array([areas_of(submission) for submission in plain])
     names = np.array([submission.solver.name for submission in plain])
     whole = np.isfinite(areas).all(axis=1)
