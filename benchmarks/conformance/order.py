@@ -93,7 +93,7 @@ class ExactStartSampler(GridSampler):
 
 
 def order_with_options(sampler: Sampler) -> int | None:
-    """Return the order that is left of the declared one with ``last`` and ``analytic_first``, at least."""
+    """Return the least order that the options ``last`` and ``analytic_first`` leave; None if undeclared."""
     if sampler.order is None or not isinstance(sampler, Multistep):
         return sampler.order
     # one last step of order k errs by h^(k + 1)
@@ -104,11 +104,11 @@ def order_with_options(sampler: Sampler) -> int | None:
 def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     """Yield checks of the order of whole runs, single steps, plain runs, and uneven steps.
 
-    Whole runs from exact start values need the declared order (:func:`order_with_options`). Single steps should have one order
-    more, but cannot fail if whole runs pass, or if the sampler chooses its grid. Plain runs, with
-    the sampler's own first steps, need the declared order, but at most 2. Uneven steps, of
-    alternating length, need order 1. Orders may be off by :data:`MARGIN`. A sampler without a
-    declared order cannot fail.
+    Whole runs from exact start values need the declared order (:func:`order_with_options`). Single
+    steps should have one order more, but cannot fail if whole runs pass, or if the sampler chooses
+    its grid. Plain runs, with the sampler's own first steps, need the declared order, but at most 2.
+    Uneven steps, of alternating length, need order 1. Orders may be off by :data:`MARGIN`. A sampler
+    without a declared order cannot fail.
     """
     _prepare_truths(getattr(sampler, "history", 0))
     pairs = [(problem, grid) for problem in problems() for grid in GRIDS]
