@@ -5,6 +5,7 @@ A task is picklable and holds all that its result depends on. See docs/how-to/ad
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager, suppress
@@ -204,17 +205,22 @@ def run_in_this_process(task: Task, number: int, world: WorkerContext, tell: Tel
 
 @contextmanager
 def _restoring_defaults() -> Iterator[None]:
-    """Restore the working folder, and torch's dtype, device, threads and gradients, for later tasks."""
+    """Restore the working folder, torch's defaults and the random generators, for later tasks."""
+    import numpy as np
     import torch
 
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
     threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     with ExitStack() as restored:
         with suppress(FileNotFoundError):  # the working folder may have been deleted
             restored.enter_context(chdir("."))
         try:
             yield
         finally:
+            torch.set_rng_state(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+            random.setstate(states[2])
             torch.set_default_dtype(dtype)
             torch.set_grad_enabled(gradients)
             if torch.get_default_device() != device:

@@ -53,6 +53,14 @@ def test_in_process__a_deleted_working_folder_fails_no_task(tmp_path, monkeypatc
     assert InProcess().run(Call(math.hypot, (3, 4)), WORLD) == 5
 
 
+def test_in_process__the_random_generators_of_a_notebook_go_on_as_without_a_task():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    InProcess().run(Call(torch.rand, (5,)), WORLD)
+    assert torch.equal(torch.rand(2), expected)
+
+
 @pytest.mark.slow
 def test_both_executors_give_what_a_function_returns_and_a_failure_for_what_it_raises(worker):
     for executor in (InProcess(), worker):
