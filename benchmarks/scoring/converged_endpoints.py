@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...models.denoiser import HALF
-from ...models.exact.base import CHUNK, ExactModel
+from ...models.exact.base import ExactModel
 from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import Denoise, NoNoise, karras, make
@@ -136,7 +136,7 @@ def solve(
     sampler = make(SOLVER)
     network = model.inner if isinstance(model, Metered) else model
     if isinstance(network, ExactModel):  # in any batch the same bits: whole chunks are fastest
-        batch = CHUNK * -(-batch // CHUNK)
+        batch = network.chunk * -(-batch // network.chunk)
 
     def ends(part: torch.Tensor) -> torch.Tensor:
         x = latents(model, part, seed, dtype)[0]

@@ -2,8 +2,8 @@
 
 The order of additions in a matrix product depends on its shape. In a plain batched formula, the
 last bits of a sample's result thus depend on the batch. Exact models therefore evaluate in padded
-chunks of :data:`CHUNK` rows and multiply by :func:`row_stable_matmul`. A sample's result is then
-bit-identical in every batch, at every position.
+chunks of :data:`CHUNK` rows, or twice as many, and multiply by :func:`row_stable_matmul`. A sample's
+result is then bit-identical in every batch, at every position.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ SMALL = 32768
 From this size on, torch divides elementwise operations among threads.
 """
 
+TINY = 3072
+"""Count of numbers in a chunk and its model below which twice as many rows take the same time."""
+
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Holder = TypeVar("Holder")
 
@@ -59,7 +62,7 @@ class ExactModel(Denoiser):
     A subclass sets the attributes of :class:`Denoiser` (``identity`` by :func:`exact_fingerprint`)
     and ``scale``. It defines :meth:`denoise_rows`, :meth:`log_density_rows`, :meth:`draw`,
     :meth:`moments` and :meth:`posterior`, and :meth:`flow` if there is a closed form. The
-    ``*_rows`` methods work on flattened samples ``(CHUNK, d)`` in float64. Row k of their result
+    ``*_rows`` methods work on flattened samples ``(chunk, d)`` in float64. Row k of their result
     must depend, to its last bit, on row k of the arguments only. Elementwise operations, reductions
     of a row and :func:`row_stable_matmul` satisfy this.
 
@@ -86,11 +89,11 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return E[x0 | x] of rows ``(CHUNK, d)``; ``sigma`` > 0 and labels are ``(CHUNK,)``."""
+        """Return E[x0 | x] of rows ``(chunk, d)``; ``sigma`` > 0 and labels are ``(chunk,)``."""
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the log-density ``(CHUNK,)`` of rows; arguments as in :meth:`denoise_rows`.
+        """Return the log-density ``(chunk,)`` of rows; arguments as in :meth:`denoise_rows`.
 
         ``sigma`` may be 0 where the data have a density.
         """
@@ -223,12 +226,18 @@ class ExactModel(Denoiser):
             value._count_of_numbers for value in held if isinstance(value, ExactModel)
         )
 
+    @property
+    def chunk(self) -> int:
+        """Number of rows in every evaluation: :data:`CHUNK`, or twice as many for a tiny model."""
+        tiny = CHUNK * self.dim + self._count_of_numbers < TINY
+        return 2 * CHUNK if tiny else CHUNK
+
     def evaluate_in_chunks(
         self, rows: Rows, x: Tensor, sigma: float | Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Return the results of the function ``rows`` for all of ``x``, in chunks of CHUNK rows.
+        """Return the results of the function ``rows`` for all of ``x``, :attr:`chunk` rows at a time.
 
-        ``rows`` takes float64 states ``(CHUNK, d)``, levels ``(CHUNK,)``, and labels or None.
+        ``rows`` takes float64 states ``(chunk, d)``, levels ``(chunk,)``, and labels or None.
         The last chunk is filled up with copies of its first row, whose results are dropped.
 
         Raises:
@@ -251,19 +260,19 @@ class ExactModel(Denoiser):
             )
         flat = x.reshape(n, self.dim).double()
         level = level_per_row(sigma, x)
-        parts = []
+        parts, size = [], self.chunk
         small = CHUNK * self.dim + self._count_of_numbers < SMALL
         # inference mode saves a seventh of the time of small tensors; what leaves it is a new tensor
         with (
             one_thread() if small else nullcontext(),
             torch.inference_mode(not torch.is_grad_enabled()),
         ):
-            for start in range(0, n, CHUNK):
-                part = slice(start, start + CHUNK)
-                which = None if labels is None else pad_to_chunk(labels[part])
-                parts.append(rows(pad_to_chunk(flat[part]), pad_to_chunk(level[part]), which))
+            for start in range(0, n, size):
+                part = slice(start, start + size)
+                which = None if labels is None else pad_rows(labels[part], size)
+                parts.append(rows(pad_rows(flat[part], size), pad_rows(level[part], size), which))
             if not parts:
-                return rows(flat.new_zeros(CHUNK, self.dim), flat.new_ones(CHUNK), None)[:0]
+                return rows(flat.new_zeros(size, self.dim), flat.new_ones(size), None)[:0]
         return torch.cat(parts)[:n]
 
 
@@ -292,17 +301,17 @@ def to_numpy(*tensors: Tensor) -> tuple[FloatArray, ...]:
     return tuple(tensor.cpu().numpy() for tensor in tensors)
 
 
-def pad_to_chunk(rows: Tensor) -> Tensor:
-    """Return ``rows``, contiguous, with copies of the first appended up to :data:`CHUNK` rows."""
-    if len(rows) == CHUNK:
+def pad_rows(rows: Tensor, size: int = CHUNK) -> Tensor:
+    """Return ``rows``, contiguous, with copies of the first appended up to ``size`` rows."""
+    if len(rows) == size:
         return rows.contiguous()
-    return torch.cat([rows, rows[:1].expand(CHUNK - len(rows), *rows.shape[1:])])
+    return torch.cat([rows, rows[:1].expand(size - len(rows), *rows.shape[1:])])
 
 
 def row_stable_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
     """Return ``rows @ matrix``, in which a row's bits are the same at every position.
 
-    ``rows`` are ``(CHUNK, k)``, ``matrix`` is ``(k, m)``. The product is computed transposed, so
+    ``rows`` are ``(chunk, k)``, ``matrix`` is ``(k, m)``. The product is computed transposed, so
     each row is one lane of the kernel's vectors. In the plain product, a row's bits depend on the
     alignment of its first element in memory. With 64 rows, they also depend on the kernel's loop
     for remainders; :data:`CHUNK` rows have no remainder.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..checkpoints.specification import is_number
 from ..denoiser import Denoiser, Pair, innermost_model, level_per_row
-from ..exact.base import CHUNK, ExactModel, copy_on_device, pad_to_chunk, row_stable_matmul
+from ..exact.base import CHUNK, ExactModel, copy_on_device, pad_rows, row_stable_matmul
 from ..exact.probability_flow import flow_states
 from ..guidance import AlteringWrapper
 from . import loader
@@ -112,7 +112,7 @@ class RandomField:
         if not len(x):
             return torch.zeros_like(x)
         parts = [
-            self._rows(pad_to_chunk(rows), pad_to_chunk(level))
+            self._rows(pad_rows(rows), pad_rows(level))
             for rows, level in zip(x.split(CHUNK), sigma.split(CHUNK), strict=True)
         ]
         return torch.cat(parts)[: len(x)]

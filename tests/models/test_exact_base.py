@@ -65,8 +65,8 @@ def test_exact_model__bits_do_not_depend_on_the_batch(make, sigma: float) -> Non
         ]
 
     whole = evaluate(torch.arange(256))
-    for size in (1, 7, CHUNK + 1):
-        for start in (0, 100, 256 - size):
+    for size in (1, 7, CHUNK + 1, 2 * CHUNK + 1):
+        for start in (0, 50, 256 - size):
             rows = torch.arange(start, start + size)
             assert all(
                 torch.equal(found, full[rows])
@@ -78,27 +78,32 @@ def test_exact_model__bits_do_not_depend_on_the_batch(make, sigma: float) -> Non
 def test_bits_do_not_depend_on_the_position(make) -> None:
     """One row at each place of a chunk, among others."""
     model = make()
-    x = states(model, CHUNK, 0.5)
+    x = states(model, model.chunk, 0.5)
     for function in (model.denoise, model.log_density):
         alone = function(x[:1], 0.5)
-        for position in range(CHUNK):
+        for position in range(model.chunk):
             assert torch.equal(function(x.roll(position, 0), 0.5)[position], alone[0])
 
 
 @each(("k", "m"), [(2, 7), (5, 5), (9, 2), (12, 5), (17, 3), (64, 45), (784, 33)])
 def test_exact_model__bits_of_a_product_do_not_depend_on_the_position(k: int, m: int) -> None:
     rng = torch.Generator().manual_seed(k)
-    rows, matrix = (
-        torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((CHUNK, k), (k, m))
-    )
-    first = row_stable_matmul(rows, matrix)[0]
-    torch.testing.assert_close(
-        row_stable_matmul(rows, matrix), rows @ matrix, rtol=1e-12, atol=1e-12
-    )
-    assert all(
-        torch.equal(row_stable_matmul(rows.roll(place, 0), matrix)[place], first)
-        for place in range(CHUNK)
-    )
+    matrix = torch.randn(k, m, generator=rng, dtype=torch.float64)
+    for size in (CHUNK, 2 * CHUNK):
+        rows = torch.randn(size, k, generator=rng, dtype=torch.float64)
+        first = row_stable_matmul(rows, matrix)[0]
+        torch.testing.assert_close(
+            row_stable_matmul(rows, matrix), rows @ matrix, rtol=1e-12, atol=1e-12
+        )
+        assert all(
+            torch.equal(row_stable_matmul(rows.roll(place, 0), matrix)[place], first)
+            for place in range(size)
+        )
+
+
+def test_exact_model__evaluates_twice_as_many_rows_at_a_time_if_it_is_tiny() -> None:
+    assert gmm_2d().chunk == 2 * CHUNK
+    assert gmm_64d().chunk == CHUNK
 
 
 @pytest.mark.parametrize("make", [gmm_2d, gmm_64d])
