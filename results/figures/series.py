@@ -11,6 +11,7 @@ import pandas as pd
 from ..palette import SYMBOLS, Style, style
 from ..printed_values import error_bar_on_log_axis
 from ..quantities import find
+from ..text import cut_middle
 from ..values import Record, number, rows_as_dicts, text
 
 MARKERS: dict[str, str] = dict(zip(SYMBOLS, "osD^X*pPhv", strict=True))
@@ -122,8 +123,7 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
 
 def curve_label(words: str) -> str:
     """Return a name on one line, cut to :data:`LONGEST` letters."""
-    line = " ".join(words.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return cut_middle(" ".join(words.split()), LONGEST)
 
 
 def curves_to_name(series: list[Series], most: int, metric: str = "") -> list[Series]:
