@@ -246,10 +246,9 @@ def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list
     axes.step(*np.array(stairs).reshape(-1, 2).T, where="post", color=SOFT, lw=0.8, zorder=2.5)
     for row, point in leads:
         style = style_of(row)
-        dot: dict[str, Any] = {**marker_keywords(style), "markersize": 7 if style.own else 5}
-        if row["front"] != "on":
-            dot |= {"markerfacecolor": "white", "markeredgecolor": style.colour}
-            dot |= {"markeredgewidth": 0.9}
+        face = style.colour if row["front"] == "on" else "white"
+        dot = marker_keywords(style) | {"markersize": 7 if style.own else 5}
+        dot |= {"markerfacecolor": face, "markeredgecolor": style.colour, "markeredgewidth": 0.9}
         dot |= {"marker": "v"} if point.limit else {}
         axes.plot([point.x], [point.y], linestyle="", zorder=3 + zorder_increase(style), **dot)
         if not style.own:

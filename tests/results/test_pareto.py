@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from samplerbench.results.comparison.pareto import Point, _undominated_points
 from samplerbench.results.figures.work_precision import front as draw_front
+from samplerbench.results.palette import style
 from samplerbench.results.result_table import ResultTable
 
 
@@ -164,3 +165,13 @@ def test_draw_front__a_value_at_or_below_0_is_a_triangle_on_the_front_to_which_n
         ("v", 0.4),
         ("v", 0.1),
     ]
+
+
+def test_draw_front__a_marker_is_filled_where_its_row_is_surely_on_the_front():
+    open_symbol = "etdrk_thirds_3"
+    assert style(open_symbol).symbol.endswith("-open")
+    rows = (row(open_symbol, 1.0, 5), row("euler", 9.0, 10))
+    assert fronts(*rows)[open_symbol] == (True, "on")
+    (axes,) = draw_front(ResultTable.of(rows)).axes
+    (lead,) = [line for line in axes.lines if line.get_markersize() == 5]
+    assert lead.get_markerfacecolor() == style(open_symbol).colour
