@@ -247,7 +247,7 @@ def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list
     for row, point in leads:
         style = style_of(row)
         face = style.colour if row["front"] == "on" else "white"
-        dot = marker_keywords(style) | {"markersize": 7 if style.own else 5}
+        dot: dict[str, Any] = {**marker_keywords(style), "markersize": 7 if style.own else 5}
         dot |= {"markerfacecolor": face, "markeredgecolor": style.colour, "markeredgewidth": 0.9}
         dot |= {"marker": "v"} if point.limit else {}
         axes.plot([point.x], [point.y], linestyle="", zorder=3 + zorder_increase(style), **dot)
